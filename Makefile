@@ -1,0 +1,64 @@
+# `make help` lists what there is. Everything runs in a virtual environment of its own, made when it is first needed.
+# ARGS="..." goes to the program that runs, as in `make train ARGS="--epochs 3"`; PYTHON=python3.12 picks a Python.
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# The Python of the environment that is there already, so that a choice made once holds.
+ifndef PYTHON
+PYTHON := $(or $(shell cat $(VENV)/.python 2>/dev/null),python3)
+endif
+
+# Files that stand for a finished step. They lie inside the environment, so that making it anew forgets them.
+CREATED := $(VENV)/.created-by-$(subst /,-,$(PYTHON))
+EXTRA   := $(VENV)/.extra
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help train test test-peers bench lint format wheel clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+train: $(EXTRA)-plot ## train a network on the bundled handwritten digits
+	$(BIN)/gpunn train $(ARGS)
+
+test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skipped where it is not installed
+	$(BIN)/python -m pytest $(ARGS)
+
+test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the tests
+	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
+	@$(MAKE) --no-print-directory test
+
+bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
+	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)
+
+lint: $(EXTRA)-lint ## check format, style, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(EXTRA)-lint ## format the code, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(CREATED) ## build dist/gpunn-*.whl
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find gpunn tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(CREATED):
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "gpunn needs Python 3.10 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; install them (Debian, Ubuntu: apt install python3-venv), or name another Python: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet 'pip>=22'
+	@echo $(PYTHON) > $(VENV)/.python
+	@touch $@
+
+# gpunn itself, linked to this checkout, with one of the extras that pyproject.toml lists
+$(EXTRA)-%: $(CREATED) pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@

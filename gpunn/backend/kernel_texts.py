@@ -1,0 +1,48 @@
+"""Where the texts of the CUDA kernels are.
+
+In an installed gpunn they lie inside the package, as ``gpunn/kernels``; in a checkout beside it, as ``kernels``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def _folder(package: Path) -> Path:
+    """The folder of the kernel texts that belong to the gpunn in the folder `package`."""
+    installed = package / "kernels"
+    checkout = package.parent / "kernels"
+    if installed.is_dir():
+        return installed
+    # Only a checkout has pyproject.toml there; a folder "kernels" beside an installed package is somebody else's.
+    if checkout.is_dir() and (package.parent / "pyproject.toml").is_file():
+        return checkout
+    raise FileNotFoundError(f"the kernel texts are missing: there is no folder {installed}; install gpunn again")
+
+
+def kernel_names() -> tuple[str, ...]:
+    """The file names of all kernel texts (``.cu``) and of the headers that they include (``.cuh``), sorted."""
+    return tuple(sorted(path.name for path in _folder(_PACKAGE).iterdir() if path.suffix in {".cu", ".cuh"}))
+
+
+def kernel_path(name: str) -> Path:
+    """The file of one kernel text. Its folder is the include path that the compiler needs.
+
+    Args:
+        name: a file name such as ``"linear.cu"``.
+
+    Raises:
+        ValueError: there is no text of that name; the message lists those there are.
+        FileNotFoundError: this installation has no kernel texts.
+    """
+    names = kernel_names()
+    if name not in names:
+        raise ValueError(f"there is no kernel text {name!r}; there are: {', '.join(names)}")
+    return _folder(_PACKAGE) / name
+
+
+def kernel_text(name: str) -> str:
+    """The source of one kernel text, as `kernel_path` finds it, its includes not expanded."""
+    return kernel_path(name).read_text(encoding="utf-8")

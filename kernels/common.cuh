@@ -1,0 +1,9 @@
+// What every kernel text uses: the index of an element, in 64 bits, and the loop over all elements of a grid's share.
+#pragma once
+
+typedef long long index_t;
+
+// The first element of this thread, and the distance to its next one: a loop over them covers any number of elements
+// with any grid, also more than one grid can hold.
+__device__ __forceinline__ index_t first_index() { return (index_t)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ index_t index_stride() { return (index_t)gridDim.x * blockDim.x; }

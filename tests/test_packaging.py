@@ -1,0 +1,62 @@
+"""What ends up in the wheel and in the source distribution."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+def build(target: str, source: Path, folder: Path) -> Path:
+    """Build a ``"wheel"`` or ``"sdist"`` of the tree `source` into `folder`, without the network."""
+    pytest.importorskip("hatchling", reason="hatchling, which builds the package, is not installed")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (archive,) = folder.glob("gpunn-*.whl" if target == "wheel" else "gpunn-*.tar.gz")
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def expected_in_wheel() -> set[str]:
+    """Every source file of the package, and every kernel text at its place inside the package."""
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gpunn").rglob("*.py")}
+    kernels = {f"gpunn/kernels/{path.name}" for path in (ROOT / "kernels").iterdir() if path.suffix in {".cu", ".cuh"}}
+    return modules | kernels
+
+
+def test_wheel_holds_the_package_and_the_kernel_texts(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert expected_in_wheel() <= names
+    assert "gpunn/kernels/linear.cu" in names
+    assert not [name for name in names if name.startswith(("tests/", "kernels/", "benchmarks/"))]
+
+
+def test_kernel_texts_are_found_in_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site-packages"
+    zipfile.ZipFile(wheel).extractall(site)
+    program = "from gpunn.backend.kernel_texts import kernel_path; print(kernel_path('linear.cu'))"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()) == site / "gpunn" / "kernels" / "linear.cu"
+
+
+def test_a_wheel_built_from_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    sdist = build("sdist", ROOT, tmp_path)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    rebuilt = build("wheel", tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path)
+    assert zipfile.ZipFile(rebuilt).namelist() == zipfile.ZipFile(wheel).namelist()
