@@ -43,7 +43,7 @@ format: $(EXTRA)-lint ## format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 wheel: $(CREATED) ## build dist/gpunn-*.whl
-	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
