@@ -30,10 +30,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected_in_wheel() -> set[str]:
-    """Every source file of the package, and every kernel text at its place inside the package."""
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gpunn").rglob("*.py")}
+    """Every file of the package, and every kernel text at its place inside the package."""
+    files = {path for path in (ROOT / "gpunn").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    package = {path.relative_to(ROOT).as_posix() for path in files}
     kernels = {f"gpunn/kernels/{path.name}" for path in (ROOT / "kernels").iterdir() if path.suffix in {".cu", ".cuh"}}
-    return modules | kernels
+    return package | kernels
 
 
 def test_wheel_holds_the_package_and_the_kernel_texts(wheel: Path) -> None:
