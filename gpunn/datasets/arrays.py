@@ -1,0 +1,202 @@
+"""What every reader returns: plain arrays, checked once, with what a model needs to know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gpunn.datasets.errors import DataError
+
+Array = NDArray[Any]
+
+MOST_CLASSES_ANYWAY = 1000  # a higher label than this and than the number of samples is no class index
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """A data set in memory, with values as they are stored; `standardise` makes floats of them.
+
+    name:     what the data set is called; errors begin with it
+    x_train:  (n, *input_shape), integers or floats; images are (n, channels, height, width)
+    y_train:  (n,) int64 class indices where `classes` is given, else (n, targets) floats to regress on
+    x_test:   (m, *input_shape), or None where the source holds no test set; y_test likewise
+    classes:  the name of each class, or None for regression
+
+    Raises DataError where the arrays are empty, of different lengths or shapes, not finite, or hold a label that
+    names no class.
+    """
+
+    name: str
+    x_train: Array
+    y_train: Array
+    x_test: Array | None = None
+    y_test: Array | None = None
+    classes: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_part("train", self.x_train, self.y_train)
+        if (self.x_test is None) != (self.y_test is None):
+            raise DataError(f"{self.name}: a test set needs both inputs and labels, and one of them is missing")
+        if self.x_test is not None and self.y_test is not None:
+            self._check_part("test", self.x_test, self.y_test)
+
+    def _check_part(self, part: str, x: Array, y: Array) -> None:
+        if len(x) == 0:
+            raise DataError(f"{self.name}: the {part} set is empty")
+        if len(x) != len(y):
+            raise DataError(f"{self.name}: the {part} set has {len(x)} inputs but {len(y)} labels; expected one each")
+        if x.shape[1:] != self.input_shape or not x.size:
+            raise DataError(
+                f"{self.name}: inputs of the {part} set have shape {x.shape[1:]}; "
+                f"expected that of the training set, {self.input_shape}, and not empty"
+            )
+        check_numbers(x, f"{self.name}: x_{part}")
+        check_numbers(y, f"{self.name}: y_{part}")
+        if self.classes is None:
+            if y.ndim != 2 or y.dtype.kind != "f" or y.shape[1:] != self.y_train.shape[1:]:
+                raise DataError(f"{self.name}: y_{part} is {y.dtype} {y.shape}; expected floats of shape (n, targets)")
+        elif y.ndim != 1 or y.dtype != np.int64:
+            raise DataError(f"{self.name}: y_{part} is {y.dtype} {y.shape}; expected int64 class indices of shape (n,)")
+        elif y.min() < 0 or y.max() >= len(self.classes):
+            wrong = y.min() if y.min() < 0 else y.max()
+            raise DataError(
+                f"{self.name}: y_{part} holds the label {wrong}; expected 0 to {len(self.classes) - 1}, "
+                f"since there are {len(self.classes)} classes"
+            )
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """What the labels ask for."""
+        return "regression" if self.classes is None else "classification"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return self.x_train.shape[1:]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for one input: one for each class, or for each target of a regression."""
+        return int(self.y_train.shape[1]) if self.classes is None else len(self.classes)
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean of the training inputs, float64; `moments` explains its shape. The test set has no part in it."""
+        return self._moments[0]
+
+    @cached_property
+    def std(self) -> Array:
+        """Standard deviation of the training inputs, float64, shaped as `mean`; 1 where an input never varies."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array]:
+        return moments(self.x_train)
+
+
+def standardise(x: Array, mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
+    """(x - mean) / std as float32, of the shape of x; mean and std broadcast against it.
+
+    Raises DataError where a std is not a positive number.
+    """
+    mean, std = np.asarray(mean), np.asarray(std)
+    if not (np.isfinite(std).all() and (std > 0).all()):
+        raise DataError(f"standardise: std has to be positive everywhere; its smallest value is {std.min()}")
+    # float64 for what float32 cannot hold: a time stamp loses its seconds before the mean is taken off.
+    working = np.result_type(x.dtype, np.float32)
+    out = np.subtract(x, mean.astype(working), dtype=working)
+    out /= std.astype(working)
+    return out.astype(np.float32, copy=False)
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation over the samples x (n, ...), in float64, shaped to broadcast against x.
+
+    Images and other channels-first data (n, c, ...): one of each per channel, (c, 1, ...). Flat bytes (n, f) of dtype
+    uint8 are pixels: one of each in all, (). Any other table (n, f): one of each per feature, (f,).
+    The standard deviation is that of the population (divisor n); where it is 0 it is given as 1.
+    """
+    axes: tuple[int, ...]
+    if x.ndim > 2:
+        axes = (0, *range(2, x.ndim))
+    elif x.dtype == np.uint8:
+        axes = (0, 1)
+    else:
+        axes = (0,)
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    # Two passes, since the mean of squares less the square of the mean cancels where the mean is large.
+    mean = sum(part.sum(axis=axes, keepdims=True) for part in _slices(x)) / count
+    variance = sum(np.square(part - mean).sum(axis=axes, keepdims=True) for part in _slices(x)) / count
+    std = np.sqrt(variance)
+    std[std == 0] = 1
+    if axes == (0, 1):
+        return mean.reshape(()), std.reshape(())
+    return mean[0], std[0]
+
+
+def _slices(x: Array, samples: int = 1024) -> Iterator[Array]:
+    """x in float64, a slice of the samples at a time: all of it at once would take eight times the bytes."""
+    for start in range(0, len(x), samples):
+        yield x[start : start + samples].astype(np.float64)
+
+
+def check_numbers(array: Array, what: str) -> None:
+    """Raise DataError unless the array holds numbers, all of them finite."""
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{what} is of dtype {array.dtype}; expected integers or floats")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise DataError(f"{what} holds {array[where]} at {list(where)}; fill or drop what is missing first")
+
+
+def as_inputs(x: Array, what: str) -> Array:
+    """Inputs in the layout of gpunn: a flat sample is (features,), an image (channels, height, width).
+
+    (n,) becomes (n, 1). (n, height, width) becomes (n, 1, height, width). In four dimensions, a last axis of 1, 3 or 4
+    is taken for the channels and moved to the front, unless axis 1 could be them as well.
+    """
+    if x.ndim == 0:
+        raise DataError(f"{what} is a single number; expected an array with one entry per sample")
+    if x.ndim in (1, 3):
+        return x[:, None]
+    channels = (1, 3, 4)
+    if x.ndim == 4 and x.shape[3] in channels and x.shape[1] not in channels:
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    return x
+
+
+def as_labels(y: Array, what: str) -> tuple[Array, list[str] | None]:
+    """Labels in the layout of gpunn, and the names of the classes, None for regression.
+
+    Text (n,): its distinct values, sorted, are the classes. Integers (n,): the class indices themselves, from 0.
+    Floats (n,) or (n, targets): targets of a regression. A last axis of length 1 counts as none.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.dtype.kind in "US" and y.ndim == 1:
+        names, indices = np.unique(y.astype(str), return_inverse=True)
+        return indices.astype(np.int64), [str(name) for name in names]
+    check_numbers(y, what)
+    if y.dtype.kind == "f":
+        if y.ndim not in (1, 2):
+            raise DataError(f"{what} has shape {y.shape}; expected (n,) or (n, targets)")
+        return y.reshape(len(y), -1), None
+    if y.ndim != 1:
+        raise DataError(
+            f"{what} is {y.dtype} of shape {y.shape}; expected class indices of shape (n,), or floats for regression"
+        )
+    if y.size == 0:
+        return y.astype(np.int64), []
+    if y.min() < 0:
+        raise DataError(f"{what} holds the label {y.min()}; classes are numbered from 0")
+    if y.max() >= max(MOST_CLASSES_ANYWAY, len(y)):
+        raise DataError(
+            f"{what} holds the label {y.max()} among {len(y)} samples; number the classes from 0 without gaps, "
+            "or give floats for a regression"
+        )
+    return y.astype(np.int64), [str(index) for index in range(int(y.max()) + 1)]
