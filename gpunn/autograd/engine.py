@@ -1,0 +1,282 @@
+"""Going back over the tape: `backward` and `grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from gpunn.backend.spec import Spec
+
+from .mode import enable_grad, no_grad, set_grad_enabled, state
+from .tape import Node, TensorBase, alias, apply, wrap
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradient of `tensors` to the ``.grad`` of every leaf they were computed from.
+
+    For one tensor y and a cotangent v of y's shape (1 for a scalar), each leaf x gets x.grad += (dy/dx)^T v.
+
+    Args:
+        tensors: what to differentiate.
+        grad_tensors: the cotangent of each; needed where a tensor has more than one element.
+        retain_graph: keep what the forward saved, so that the graph can be gone through again.
+        create_graph: record the computation of the gradient, so that it can be differentiated.
+        inputs: only these leaves (or other tensors of the graph) get a gradient.
+
+    Raises:
+        RuntimeError: no gradient is recorded, a cotangent is missing or does not fit, a saved tensor was changed in
+            place, or the graph was freed before.
+    """
+    roots = _sequence(tensors)
+    cotangents = _cotangents(roots, grad_tensors)
+    targets = None if inputs is None else _sequence(inputs)
+    if targets is not None and not targets:
+        raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _run(roots, cotangents, targets, keep, create_graph)
+    given: set[int] = {id(g) for g in cotangents}
+    for leaf, g in found:
+        if leaf is not None and g is not None:
+            accumulate(leaf, g, create_graph, given)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to `inputs`, as a tuple; no ``.grad`` is touched.
+
+    Arguments as in `backward`. An input that the outputs do not depend on is an error, or None with
+    ``allow_unused=True``, or zeros with ``materialize_grads=True``.
+    """
+    roots, targets = _sequence(outputs), _sequence(inputs)
+    for i, x in enumerate(targets):
+        if not x._requires_grad:
+            raise RuntimeError(f"grad: input {i} ({x._spec!r}) does not require grad; call x.requires_grad_() before")
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _run(roots, _cotangents(roots, grad_outputs), targets, keep, create_graph)
+    results = []
+    for i, (x, g) in enumerate(found):
+        if g is None and materialize_grads:
+            g = zeros_like(x)
+        elif g is None and not allow_unused:
+            raise RuntimeError(
+                f"grad: the outputs do not depend on input {i} ({x._spec!r}); "
+                "allow_unused=True gives None for it, materialize_grads=True zeros"
+            )
+        results.append(g)
+    return tuple(results)
+
+
+def accumulate(leaf: Any, g: Any, create_graph: bool, shared: set[int]) -> None:
+    """``leaf.grad += g``. A gradient that lives elsewhere too (a view, or in `shared`) is copied before it is kept."""
+    from gpunn.ops import add, clone
+
+    for hook in list((leaf._hooks or {}).values()) if leaf._node is None else ():
+        with set_grad_enabled(create_graph):
+            changed = hook(g)
+        g = g if changed is None else changed
+    if leaf._grad is None:
+        if g._base is not None or id(g) in shared:
+            with set_grad_enabled(create_graph):
+                g = clone(g)
+        else:
+            shared.add(id(g))
+        leaf._grad = g if create_graph or g._node is None else alias(g)
+    elif create_graph or state.tracer is not None or leaf._grad._node is not None:
+        with set_grad_enabled(create_graph):
+            leaf._grad = add(leaf._grad, g)
+    else:
+        old = leaf._grad
+        old._spec.device.backend.add(old._data, g._data, out=old._data)
+        old._version[0] += 1
+
+
+def vjp_of(formula: Callable[..., Any], needs: tuple[bool, ...], dy: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The gradients of ``formula(*inputs)`` along `dy`: partial, so paths between the inputs do not count."""
+    from gpunn.ops import identity
+
+    create_graph = state.grad_enabled
+    with enable_grad():
+        heads: list[Any] = []
+        for x, needed in zip(inputs, needs):
+            if not needed:
+                heads.append(x)
+            elif create_graph:
+                heads.append(identity(x))
+            else:
+                heads.append(wrap(x._data, x._spec, requires_grad=True))
+        y = formula(*heads)
+    ys = y if isinstance(y, tuple) else (y,)
+    dys = dy if isinstance(dy, tuple) else (dy,)
+    pairs = [(a, b) for a, b in zip(ys, dys) if a is not None and b is not None and a._requires_grad]
+    wanted = [x for x, needed in zip(heads, needs) if needed]
+    if not pairs:
+        return (None,) * len(inputs)
+    found = grad([a for a, _ in pairs], wanted, [b for _, b in pairs], create_graph=create_graph, allow_unused=True)
+    gradients = iter(found)
+    return tuple(next(gradients) if needed else None for needed in needs)
+
+
+def zeros_like(x: Any) -> Tensor:
+    """Zeros in the shape, type and device of `x`."""
+    from gpunn.ops import full
+
+    return full(x.shape, 0, dtype=x.dtype, device=x.device)
+
+
+def _sequence(x: Any) -> list[Any]:
+    return [x] if isinstance(x, TensorBase) else list(x)
+
+
+def _cotangents(roots: list[Any], given: Any) -> list[Any]:
+    gs = [None] * len(roots) if given is None else _sequence(given)
+    if len(gs) != len(roots):
+        raise RuntimeError(f"{len(roots)} tensors to differentiate, but {len(gs)} gradients for them")
+    result = []
+    for i, (y, g) in enumerate(zip(roots, gs)):
+        if not y._requires_grad:
+            raise RuntimeError(
+                f"tensor {i} ({y._spec!r}) does not require grad: nothing that it was computed from does, "
+                "or it was computed under no_grad()"
+            )
+        if g is None:
+            if y._spec.numel() != 1:
+                raise RuntimeError(
+                    f"a gradient can be made up for scalars only, not for {y._spec!r}; "
+                    "reduce it (y.sum().backward()) or give the gradient (y.backward(g))"
+                )
+            from gpunn.ops import full
+
+            g = full(y.shape, 1, dtype=y.dtype, device=y.device)
+        elif g._spec.shape != y._spec.shape:
+            raise RuntimeError(f"the gradient of tensor {i} has shape {list(g.shape)}, the tensor {list(y.shape)}")
+        result.append(g)
+    return result
+
+
+def _run(roots: list[Any], cotangents: list[Any], targets: list[Any] | None, keep: bool, create_graph: bool) -> Any:
+    """Pairs (tensor, gradient): for every leaf reached, or for the targets in their order."""
+    nodes = _reachable(roots)
+    useful = None if targets is None else _leads_to(nodes, targets)
+    slots: dict[Node, list[Any]] = {}
+    leaves: dict[int, list[Any]] = {}
+    captured: dict[tuple[Node, int], Any] = {}
+    wanted = set() if targets is None else {(t._node, t._index) for t in targets if t._node is not None}
+    reachable_leaves = None if targets is None else {id(t) for t in targets if t._node is None}
+
+    def send(edge: Any, g: Any) -> None:
+        if isinstance(edge, tuple):
+            node, index = edge
+            slot = slots.get(node)
+            if slot is None:
+                slot = slots[node] = [None] * len(node.specs)
+            slot[index] = g if slot[index] is None else _add(slot[index], g)
+        elif reachable_leaves is None or id(edge) in reachable_leaves:
+            entry = leaves.get(id(edge))
+            if entry is None:
+                leaves[id(edge)] = [edge, g]
+            else:
+                entry[1] = _add(entry[1], g)
+
+    mode: Any = nullcontext() if create_graph and state.grad_enabled else enable_grad() if create_graph else no_grad()
+    with mode:
+        for y, g in zip(roots, cotangents):
+            send(y if y._node is None else (y._node, y._index), g)
+        for node in sorted(nodes, key=lambda n: n.order, reverse=True):
+            dys = slots.pop(node, None)
+            if dys is None:
+                continue
+            if node.hooks:
+                _call_hooks(node, dys)
+            for index in range(len(dys)):
+                if (node, index) in wanted:
+                    captured[node, index] = dys[index]
+            needs = tuple(
+                e is not None and (useful is None or (e[0] if isinstance(e, tuple) else id(e)) in useful)
+                for e in node.edges
+            )
+            if True in needs:
+                for i, g in _gradients(node, needs, dys):
+                    send(node.edges[i], g)
+            if not keep:
+                node.release()
+    if targets is None:
+        return list(leaves.values())
+    return [
+        (t, leaves.get(id(t), (None, None))[1] if t._node is None else captured.get((t._node, t._index)))
+        for t in targets
+    ]
+
+
+def _gradients(node: Node, needs: tuple[bool, ...], dys: list[Any]) -> Any:
+    """Pairs (input's place, gradient), with the shape and type of the input."""
+    inputs = node.saved_inputs()
+    op = node.op
+    gs = op.vjp(needs, dys[0] if node.single else tuple(dys), node.saved_outputs(), *inputs)
+    if not isinstance(gs, tuple):
+        gs = (gs,)
+    for i, needed in enumerate(needs):
+        if not needed or gs[i] is None:
+            continue
+        g, x = gs[i], inputs[i]
+        spec: Spec = x if isinstance(x, Spec) else x._spec
+        if g._spec.shape != spec.shape:
+            from gpunn.ops import sum_to
+
+            g = sum_to(g, spec.shape)
+        if g._spec.dtype is not spec.dtype:
+            g = g.to(spec.dtype)
+        yield i, g
+
+
+def _add(a: Any, b: Any) -> Any:
+    from gpunn.ops import Add
+
+    return apply(Add(), a, b)
+
+
+def _call_hooks(node: Node, dys: list[Any]) -> None:
+    assert node.hooks is not None
+    for index, hooks in node.hooks.items():
+        for hook in list(hooks.values()):
+            if dys[index] is not None:
+                changed = hook(dys[index])
+                if changed is not None:
+                    dys[index] = changed
+
+
+def _reachable(roots: list[Any]) -> list[Node]:
+    seen: set[Node] = set()
+    stack = [y._node for y in roots if y._node is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        stack.extend(e[0] for e in node.edges if isinstance(e, tuple))
+    return list(seen)
+
+
+def _leads_to(nodes: list[Node], targets: list[Any]) -> set[Any]:
+    """The nodes, and the ids of leaves, through which a target is reached."""
+    useful: set[Any] = {t._node if t._node is not None else id(t) for t in targets}
+    for node in sorted(nodes, key=lambda n: n.order):
+        if any((e[0] if isinstance(e, tuple) else id(e)) in useful for e in node.edges if e is not None):
+            useful.add(node)
+    return useful

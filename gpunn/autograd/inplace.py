@@ -1,0 +1,67 @@
+"""Writing into tensors: the one place where memory that a tensor shows is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .mode import no_grad, state
+from .tape import TensorBase, alias
+
+
+def assign(target: Any, value: Any) -> None:
+    """Write `value` (same shape and type) into the memory of `target`, unrecorded; every view of it changes.
+
+    All state changes so: parameters, moments, running statistics, counters.
+
+    Raises:
+        RuntimeError: shape, type or device differ.
+    """
+    if target._spec != value._spec:
+        raise RuntimeError(f"assign: cannot write {value._spec!r} into {target._spec!r}")
+    if state.tracer is not None:
+        state.tracer.assign(target, value)
+        return
+    target._spec.device.backend.copy(value._data, out=target._data)
+    target._version[0] += 1
+
+
+def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``x`` becomes ``function(x, *args)``, in place where nothing is recorded, else as a new node under the same name.
+
+    Raises:
+        RuntimeError: `x` is a leaf that requires grad, or a view of a recorded tensor, while recording; or the result
+            has another shape, or a type of a higher kind (float into integer).
+    """
+    if state.grad_enabled:
+        if x._requires_grad and x._node is None:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation: "
+                f"{x._spec!r} would lose its history; do it under no_grad(), or write y = x + ... instead of x += ..."
+            )
+        recorded = x._requires_grad or any(isinstance(a, TensorBase) and a._requires_grad for a in args)
+        if recorded and x._base is not None:
+            raise RuntimeError(
+                f"in-place change of a view ({x._spec!r}) of a recorded tensor; write the whole result instead, "
+                "such as y = gpunn.where(mask, new, x), y = gpunn.cat([...]), or y = x.clone(); y[i] = ..."
+            )
+        if recorded:
+            old = alias(x, x._node, x._index) if x._node is not None else alias(x)
+            result = _fitting(x, function(old, *args, **kwargs))
+            x._data, x._version = result._data, result._version
+            x._node, x._index, x._requires_grad = result._node, result._index, result._requires_grad
+            return x
+    with no_grad():
+        result = function(x, *args, **kwargs)
+    assign(x, _fitting(x, result))
+    return x
+
+
+def _fitting(x: Any, result: Any) -> Any:
+    if result._spec.shape != x._spec.shape:
+        raise RuntimeError(f"in-place: the result {list(result.shape)} does not fit into {x._spec!r}")
+    if result._spec.dtype.category > x._spec.dtype.category:
+        raise RuntimeError(
+            f"in-place: result type {result.dtype!r} can't be cast to the desired output type {x.dtype!r}"
+        )
+    return result.to(x.dtype)

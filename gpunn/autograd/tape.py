@@ -1,0 +1,281 @@
+"""The tape: the storage that every tensor has, the nodes that record ops, and `apply`, which runs one op."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from gpunn.backend.device import device
+from gpunn.backend.dtypes import dtype
+from gpunn.backend.spec import Spec
+
+from .mode import state
+
+if TYPE_CHECKING:
+    from gpunn.ops.base import Op
+    from gpunn.tensor import Tensor
+
+_count = itertools.count()
+
+
+class TensorBase:
+    """What `apply` and the engine need of a tensor; `gpunn.Tensor` adds the methods."""
+
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_data",
+        "_grad",
+        "_hooks",
+        "_index",
+        "_node",
+        "_requires_grad",
+        "_spec",
+        "_version",
+    )
+    _data: Any
+    """The backend's array; while tracing, the tracer's handle."""
+    _spec: Spec
+    _requires_grad: bool
+    _grad: Tensor | None
+    _node: Node | None
+    """The node that made this tensor, None for a leaf."""
+    _index: int
+    """Which of the node's results this tensor is."""
+    _version: list[int]
+    """How often the memory was written to, in one element; shared with every view of that memory."""
+    _base: Tensor | None
+    """For a view, the tensor whose memory this is."""
+    _hooks: dict[int, Any] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each dimension."""
+        return self._spec.shape
+
+    @property
+    def dtype(self) -> dtype:
+        """The type of the elements."""
+        return self._spec.dtype
+
+    @property
+    def device(self) -> device:
+        """Where the elements live."""
+        return self._spec.device
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self._spec.shape)
+
+
+_tensor_class: type[TensorBase] = TensorBase
+_allocate = object.__new__
+
+
+def set_tensor_class(cls: type[TensorBase]) -> None:
+    """Name the class of the tensors that ops return; `gpunn.tensor` calls this once."""
+    global _tensor_class
+    _tensor_class = cls
+
+
+def wrap(data: Any, spec: Spec, requires_grad: bool = False, cls: type[TensorBase] | None = None) -> Tensor:
+    """A leaf tensor around a backend array."""
+    t: Any = _allocate(cls or _tensor_class)
+    t._data = data
+    t._spec = spec
+    t._requires_grad = requires_grad
+    t._grad = t._node = t._base = t._hooks = None
+    t._index = 0
+    t._version = [-1] if state.inference else [0]
+    return t
+
+
+def alias(x: Any, node: Node | None = None, index: int = 0) -> Tensor:
+    """Another tensor on the same memory, made by `node`, or detached where that is None."""
+    t: Any = wrap(x._data, x._spec)
+    t._node, t._index, t._requires_grad = node, index, node is not None
+    t._version, t._base = x._version, x._base if x._base is not None else x
+    return t
+
+
+class Node:
+    """One recorded op: its saved values, and where its inputs' gradients go.
+
+    Attributes:
+        op: the op.
+        inputs: for each input the saved tensor, or a Spec, number or None.
+        edges: for each input where its gradient goes: ``(node, index)``, a leaf tensor, or None.
+        specs: the results' specs; `single` if the op gives one result and not a tuple.
+        outputs: the results' arrays, with the version they had, where the op saves them.
+        order: counts up; a node comes after all that it depends on.
+    """
+
+    __slots__ = ("edges", "hooks", "inputs", "op", "order", "outputs", "single", "specs", "versions")
+
+    def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
+        self.op = op
+        self.single = isinstance(result, Spec)
+        self.specs: tuple[Spec, ...] = (result,) if self.single else result
+        self.order = next(_count)
+        self.outputs: Any = None
+        self.hooks: dict[int, dict[int, Any]] | None = None
+        saved = op.saved
+        kept: list[Any] = []
+        versions: list[int] = []
+        edges: list[Any] = []
+        for i, x in enumerate(inputs):
+            if isinstance(x, TensorBase):
+                if i in saved:
+                    version = x._version[0]
+                    if version < 0:
+                        raise RuntimeError(
+                            f"{op.name} would save a tensor made in inference_mode() for its gradient; "
+                            "make it under no_grad(), or clone() it here"
+                        )
+                    kept.append(x)
+                    versions.append(version)
+                else:
+                    kept.append(x._spec)
+                    versions.append(0)
+                if not x._requires_grad:
+                    edges.append(None)
+                else:
+                    edges.append(x if x._node is None else (x._node, x._index))
+            else:
+                kept.append(x)
+                versions.append(0)
+                edges.append(None)
+        self.inputs: list[Any] | None = kept
+        self.versions = versions
+        self.edges = edges
+
+    @property
+    def name(self) -> str:
+        """The op's name."""
+        return str(self.op.name)
+
+    @property
+    def next_functions(self) -> tuple[Any, ...]:
+        """The nodes that made the inputs, as ``(node, index)``; PyTorch's name."""
+        return tuple(e if isinstance(e, tuple) else (None, 0) for e in self.edges)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}Backward>"
+
+    def saved_inputs(self) -> list[Any]:
+        """The inputs for the gradient, after a check that nobody wrote to them since."""
+        if self.inputs is None:
+            raise RuntimeError(
+                f"the values that {self.name} saved were freed by an earlier backward(); "
+                "to go through the graph twice, give the first call retain_graph=True"
+            )
+        for i in self.op.saved:
+            if i < len(self.inputs) and isinstance(self.inputs[i], TensorBase):
+                self._check(self.inputs[i]._version, self.versions[i], self.inputs[i]._spec, f"input {i}")
+        return self.inputs
+
+    def saved_outputs(self) -> Any:
+        """The results for the gradient: tensors where the op saves them, Specs otherwise."""
+        if self.outputs is None:
+            return self.specs[0] if self.single else self.specs
+        results = []
+        for i, ((data, version, then), spec) in enumerate(zip(self.outputs, self.specs)):
+            self._check(version, then, spec, "its result")
+            t: Any = wrap(data, spec, requires_grad=spec.dtype.is_floating_point)
+            t._node, t._index, t._version = self, i, version
+            results.append(t)
+        return results[0] if self.single else tuple(results)
+
+    def _check(self, version: list[int], then: int, spec: Spec, what: str) -> None:
+        if version[0] != then:
+            raise RuntimeError(
+                f"{self.name} saved {what} ({spec!r}) for its gradient, and it was changed in place since "
+                f"(version {version[0]}, expected {then}); write y = x + ... instead of x += ..., or clone() it before"
+            )
+
+    def release(self) -> None:
+        """Let go of the saved values."""
+        self.inputs = None
+        self.outputs = None
+
+
+def apply(op: Op, *inputs: Any) -> Any:
+    """Run one op on tensors, Python numbers and None, and record it where a gradient will be wanted.
+
+    This is the only way to compute: eager work and tracing both pass here. Returns a tensor, or a tuple of tensors
+    for an op with several results.
+
+    Raises:
+        RuntimeError: the tensors live on different devices, or their shapes do not fit.
+    """
+    here: device | None = None
+    tracked = False
+    specs = []
+    arrays = []
+    for x in inputs:
+        if isinstance(x, TensorBase):
+            spec = x._spec
+            if spec.device is not here:
+                if here is not None:
+                    raise mixed_devices(op, inputs)
+                here = spec.device
+            if x._requires_grad:
+                tracked = True
+            specs.append(spec)
+            arrays.append(x._data)
+        else:
+            specs.append(x)
+            arrays.append(x)
+    result = op.shape(*specs)
+    if here is None:
+        here = op.device  # type: ignore[attr-defined]  # ops without inputs make something from nothing, somewhere
+    if state.tracer is None:
+        data = state.quietly(op.forward, here.backend, *arrays)
+    else:
+        data = state.tracer(op, arrays, result)
+    record = tracked and state.grad_enabled and op.differentiable
+    if isinstance(result, Spec):
+        if not result.shape and state.tracer is None:
+            data = here.backend.asarray(data)  # NumPy gives scalars for 0-d results
+        t: Any = _allocate(_tensor_class)
+        t._data = data
+        t._spec = result
+        t._grad = t._hooks = None
+        t._index = 0
+        if op.view:
+            source = inputs[0]
+            t._base = source if source._base is None else source._base
+            t._version = source._version
+        else:
+            t._base = None
+            t._version = [-1] if state.inference else [0]
+        if record:
+            t._requires_grad = True
+            t._node = node = Node(op, inputs, result)
+            if op.saves_output:
+                node.outputs = ((data, t._version, t._version[0]),)
+        else:
+            t._requires_grad = False
+            t._node = None
+        return t
+    results = []
+    node = Node(op, inputs, result) if record else None
+    for i, (array, spec) in enumerate(zip(data, result)):
+        if not spec.shape and state.tracer is None:
+            array = here.backend.asarray(array)
+        t = wrap(array, spec)
+        if node is not None and spec.dtype.is_floating_point:
+            t._node, t._index, t._requires_grad = node, i, True
+        results.append(t)
+    if node is not None and op.saves_output:
+        node.outputs = tuple((t._data, t._version, t._version[0]) for t in results)
+    return tuple(results)
+
+
+def mixed_devices(op: Any, inputs: tuple[Any, ...]) -> RuntimeError:
+    """The error for tensors on different devices in one op."""
+    found = [f"{x._spec!r} on {x._spec.device}" for x in inputs if isinstance(x, TensorBase)]
+    return RuntimeError(
+        f"{op.name} needs its tensors on one device, got {' and '.join(found)}; move one with .to(device)"
+    )

@@ -1,0 +1,104 @@
+"""Devices, and the registry that maps each to the backend that serves it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+_BACKENDS: dict[str, Callable[[int | None], Any]] = {
+    "cpu": lambda index: importlib.import_module("gpunn.backend.numpy"),
+}
+_INTERNED: dict[tuple[str, int | None], device] = {}
+
+
+class device:
+    """Where a tensor's elements live: ``gpunn.device("cpu")``, ``gpunn.device("cuda", 1)``, ``gpunn.device("cuda:1")``.
+
+    There is one object per device, so devices are compared with ``is`` or ``==``.
+
+    Attributes:
+        type: the backend's name, such as ``"cpu"``.
+        index: which of several devices, or None.
+        backend: the object whose functions compute there (see ``gpunn.backend.base``); loaded when first asked for.
+
+    Raises:
+        ValueError: the text is no device, or no backend of that name is registered.
+    """
+
+    __slots__ = ("backend", "index", "type")
+    type: str
+    index: int | None
+    backend: Any
+
+    def __new__(cls, type: str | device, index: int | None = None) -> device:  # noqa: A002 (PyTorch's name)
+        if isinstance(type, device):
+            return type
+        key = (type, index)
+        found = _INTERNED.get(key) if isinstance(type, str) else None
+        if found is not None:
+            return found
+        match = re.fullmatch(r"([a-z]\w*?)(?::(\d+))?", type) if isinstance(type, str) else None
+        if match is None or (match[2] and index is not None):
+            raise ValueError(f"{type!r} is no device; write a name such as 'cpu', 'cuda' or 'cuda:1'")
+        name = match[1]
+        if name not in _BACKENDS:
+            raise ValueError(f"there is no device {name!r} here; there are: {', '.join(sorted(_BACKENDS))}")
+        if match[2]:
+            index = int(match[2])
+        if name == "cpu":
+            index = None
+        key = (name, index)
+        self = _INTERNED.get(key)
+        if self is None:
+            self = object.__new__(cls)
+            self.type, self.index = key
+            _INTERNED[key] = self
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only while the slot `backend` is still empty.
+        if name != "backend":
+            raise AttributeError(name)
+        self.backend = _BACKENDS[self.type](self.index)
+        return self.backend
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (str(self),)
+
+
+def register_backend(name: str, loader: Callable[[int | None], Any]) -> None:
+    """Make ``gpunn.device(name)`` work. ``loader(index)`` returns the backend, and is called at the first use."""
+    _BACKENDS[name] = loader
+    for key in [key for key in _INTERNED if key[0] == name]:
+        del _INTERNED[key]
+
+
+def device_types() -> list[str]:
+    """The names of the registered backends."""
+    return sorted(_BACKENDS)
+
+
+_default: device | None = None
+
+
+def get_default_device() -> device:
+    """The device of tensors made without ``device=``: ``set_default_device``, else ``GPUNN_DEVICE``, else the CPU."""
+    global _default
+    if _default is None:
+        _default = device(os.environ.get("GPUNN_DEVICE") or "cpu")
+    return _default
+
+
+def set_default_device(d: str | device) -> None:
+    """Set the device of tensors made without ``device=``."""
+    global _default
+    _default = device(d)

@@ -1,0 +1,8 @@
+"""The NumPy backend: the readable reference of every primitive, and the CPU's fast path. One file per family, as in ops."""
+
+from .elementwise import *
+from .linear import *
+from .memory import *
+from .reduction import *
+
+name = "numpy"

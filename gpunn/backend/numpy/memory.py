@@ -1,0 +1,70 @@
+"""Making, moving and viewing arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+asarray = np.asarray
+reshape, transpose, broadcast_to = np.reshape, np.transpose, np.broadcast_to
+
+
+def is_view(source: Any, result: Any) -> bool:
+    """Whether `result` lies in the memory of `source`."""
+    return result is source or result.base is source or (result.base is not None and result.base is source.base)
+
+
+def is_contiguous(x: Any) -> bool:
+    """Whether the elements lie in row-major order without gaps."""
+    return bool(x.flags.c_contiguous)
+
+
+def strides(x: Any) -> tuple[int, ...]:
+    """The steps along each dimension, in elements."""
+    return tuple(s // x.itemsize for s in x.strides)
+
+
+def from_numpy(x: Any) -> Any:
+    """A NumPy array as an array of this backend."""
+    return x
+
+
+def to_numpy(x: Any) -> Any:
+    """An array of this backend as a NumPy array; here without a copy."""
+    return x
+
+
+def synchronize() -> None:
+    """Wait until all work is done; on the CPU it always is."""
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array whose elements are not set."""
+    return np.empty(shape, dtype)
+
+
+def full(shape: tuple[int, ...], value: Any, dtype: Any, out: Any = None) -> Any:
+    """An array of one value."""
+    if out is None:
+        return np.zeros(shape, dtype) if value == 0 else np.full(shape, value, dtype)
+    out.fill(value)
+    return out
+
+
+def arange(start: float, step: float, count: int, dtype: Any, out: Any = None) -> Any:
+    """start + i step for i < count, computed in float64 or int64."""
+    values = (start + np.arange(count) * step).astype(dtype)
+    if out is None:
+        return values
+    np.copyto(out, values)
+    return out
+
+
+def eye(n: int, m: int, dtype: Any, out: Any = None) -> Any:
+    """Ones on the diagonal."""
+    if out is None:
+        return np.eye(n, m, dtype=dtype)
+    out.fill(0)
+    np.fill_diagonal(out, 1)
+    return out

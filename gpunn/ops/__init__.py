@@ -1,0 +1,74 @@
+"""The ops: one small file per family; a shape rule, a forward, a gradient and a cost side by side.
+
+Importing this registers them all; `OPS` maps names to classes. The functions here are what `Tensor`'s methods,
+`gpunn.*` and `gpunn.nn.functional` are made of.
+"""
+
+from .activation import activate, elu, gelu, leaky_relu, relu, silu, softplus
+from .arithmetic import (
+    Add,
+    abs,
+    add,
+    ceil,
+    div,
+    floor,
+    floor_divide,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    reciprocal,
+    remainder,
+    round,
+    sign,
+    square,
+    sub,
+    trunc,
+)
+from .base import OPS, Cost, Op
+from .cast import cast, transfer
+from .comparison import (
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    clamp,
+    eq,
+    ge,
+    gt,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+    where,
+)
+from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
+from .linear import linear, linear_activation
+from .math import cos, erf, exp, expm1, log, log1p, log2, log10, rsqrt, sigmoid, sin, sqrt, tan, tanh
+from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
+from .reduction import amax, amin, logsumexp, mean, std, sum, sum_to, var
+from .view import (
+    broadcast_to,
+    clone,
+    contiguous,
+    expand,
+    expand_as,
+    flatten,
+    identity,
+    movedim,
+    permute,
+    reshape,
+    squeeze,
+    t,
+    transpose,
+    unflatten,
+    unsqueeze,
+    view,
+)

@@ -1,0 +1,111 @@
+"""What an op is.
+
+An op is a small class with a shape rule, a forward, a gradient and a cost, side by side. Its attributes (a stride, an
+axis) are the fields of a frozen dataclass, so that two equal calls are equal objects; its tensors are the arguments of
+`gpunn.autograd.apply`. Defining the class registers it, and the test-suite refuses a registered op without samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Union
+
+from gpunn.backend.spec import Spec
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+Number = Union[bool, int, float]
+Operand = Union["Tensor", Number]
+
+OPS: dict[str, type[Op]] = {}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call of an op costs at least: arithmetic, and bytes read plus bytes written."""
+
+    flop: int
+    bytes: int
+
+
+class Op:
+    """One operation on tensors.
+
+    A subclass gives:
+
+    - ``shape(*specs)``: the `Spec` of the result, or an error that says what is wrong with the inputs. Where an input
+      is a Python number or None it is passed as it is, here and everywhere below.
+    - ``forward(backend, *arrays, out=None)``: the result, from one or a few primitives of the backend. Ops that name
+      their `primitive` need none.
+    - ``vjp(needs, dy, y, *inputs)``: the gradient of each input for which ``needs`` is True, None for the others, as a
+      tuple (or the one gradient, for an op of one input); written with ops, so that it has a gradient itself. It
+      reads shapes and types, never values. ``y`` and inputs that were not saved come as a `Spec`. Where inputs
+      were broadcast the gradient may have the shape of the result: the engine sums it down.
+    - ``cost(*specs)``: arithmetic and memory traffic.
+
+    An op with several results gives a tuple of specs as its shape; then `forward` gives a tuple too, and ``dy`` and
+    ``y`` are tuples (``dy`` with None where no gradient came).
+    """
+
+    primitive: ClassVar[str] = ""
+    """The one backend primitive that computes this op, called as ``primitive(*arrays, out=out)``."""
+    saved: ClassVar[tuple[int, ...]] = ()
+    """Which inputs' elements the gradient needs."""
+    saves_output: ClassVar[bool] = False
+    """Whether the gradient needs the elements of the result."""
+    view: ClassVar[bool] = False
+    """Whether the result shares the memory of the first input."""
+    differentiable: ClassVar[bool] = True
+    """False where the result is an integer or a boolean, or constant almost everywhere."""
+    flop_per_element: ClassVar[int] = 1
+
+    def __init_subclass__(cls, abstract: bool = False) -> None:
+        if not abstract:
+            OPS[cls.__name__] = cls
+
+    @property
+    def name(self) -> str:
+        """The class's name, as errors and pictures show it."""
+        return type(self).__name__
+
+    def shape(self, *specs: Any) -> Any:
+        """The `Spec` of the result (a tuple of them for several results)."""
+        raise NotImplementedError(f"{self.name} has no shape rule")
+
+    def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
+        """The result as a backend array."""
+        return getattr(backend, self.primitive)(*arrays, out=out)
+
+    def vjp(self, needs: tuple[bool, ...], dy: Any, y: Any, *inputs: Any) -> Any:
+        """The gradient of each input."""
+        raise NotImplementedError(f"{self.name} has no gradient")
+
+    def cost(self, *specs: Any) -> Cost:
+        """By default one operation per element of the result, and every input and result moved once."""
+        results = self.shape(*specs)
+        results = results if isinstance(results, tuple) else (results,)
+        moved = sum(s.nbytes for s in (*specs, *results) if isinstance(s, Spec))
+        return Cost(self.flop_per_element * sum(s.numel() for s in results), moved)
+
+
+class Composite(Op, abstract=True):
+    """An op whose gradient is that of its `formula`: the same values, written in elementary ops.
+
+    Gradients of heavy ops are such ops: fast at first order, and differentiable again through the formula.
+    """
+
+    def formula(self, *inputs: Any) -> Any:
+        """The result of the op, by elementary ops; None inputs stay None."""
+        raise NotImplementedError
+
+    def vjp(self, needs: tuple[bool, ...], dy: Any, y: Any, *inputs: Any) -> Any:
+        """Differentiate the formula."""
+        from gpunn.autograd.engine import vjp_of
+
+        return vjp_of(self.formula, needs, dy, inputs)
+
+
+def shape_error(op: Op | str, message: str) -> RuntimeError:
+    """An error that starts with the op's name; PyTorch raises RuntimeError for shapes that do not fit."""
+    return RuntimeError(f"{op if isinstance(op, str) else op.name}: {message}")

@@ -1,0 +1,235 @@
+"""Comparison, logic and choice, element by element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.tape import TensorBase, apply
+from gpunn.backend.dtypes import BOOL
+from gpunn.backend.spec import Spec
+
+from .base import Operand
+from .elementwise import Elementwise, Predicate
+from .promote import binary, promote
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Compare(Predicate):
+    """z = x ? y for one of ``equal, not_equal, less, less_equal, greater, greater_equal``, as bool."""
+
+    relation: str
+
+    def forward(self, backend: Any, x: Any, y: Any, out: Any = None) -> Any:
+        return getattr(backend, self.relation)(x, y, out=out)
+
+
+@dataclass(frozen=True)
+class Logical(Predicate):
+    """z = x and/or/xor y (``logical_and``, ...) for anything that is not 0, as bool."""
+
+    operation: str
+
+    def forward(self, backend: Any, x: Any, y: Any, out: Any = None) -> Any:
+        return getattr(backend, self.operation)(x, y, out=out)
+
+
+class LogicalNot(Predicate):
+    """y = not x, as bool."""
+
+    primitive = "logical_not"
+
+
+@dataclass(frozen=True)
+class Bitwise(Elementwise):
+    """z = x & y, x | y or x ^ y on the bits of integers or on booleans."""
+
+    operation: str
+    differentiable = False
+
+    def forward(self, backend: Any, x: Any, y: Any, out: Any = None) -> Any:
+        return getattr(backend, self.operation)(x, y, out=out)
+
+
+class Invert(Elementwise):
+    """y = ~x: every bit flipped."""
+
+    primitive = "invert"
+    differentiable = False
+
+
+@dataclass(frozen=True)
+class Test(Predicate):
+    """y = whether x is ``isnan``, ``isinf`` or ``isfinite``."""
+
+    property: str
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return getattr(backend, self.property)(x, out=out)
+
+
+class Where(Elementwise):
+    """z = x where c, else y;  dx = dz where c else 0,  dy = 0 where c else dz."""
+
+    primitive = "where"
+    saved = (0,)
+
+    def shape(self, *specs: Any) -> Spec:
+        result = super().shape(*specs)
+        typed = next((s for s in specs[1:] if isinstance(s, Spec)), None)
+        return result if typed is None else result.like(dtype=typed.dtype)
+
+    def vjp(self, needs: Any, dz: Any, z: Any, c: Any, x: Any, y: Any) -> Any:
+        return None, where(c, dz, 0) if needs[1] else None, where(c, 0, dz) if needs[2] else None
+
+
+@dataclass(frozen=True)
+class Clamp(Elementwise):
+    """y = min(max(x, low), high);  dx = dy where low <= x <= high, else 0."""
+
+    low: float | None
+    high: float | None
+    saved = (0,)
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return backend.clip(x, self.low, self.high, out=out)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        inside = None
+        for bound, relation in ((self.low, ge), (self.high, le)):
+            if bound is not None:
+                here = relation(x, bound)
+                inside = here if inside is None else logical_and(inside, here)
+        return where(inside, dy, 0)
+
+
+def eq(input: Operand, other: Operand) -> Tensor:
+    """input == other, as bool."""
+    return binary(Compare("equal"), input, other)
+
+
+def ne(input: Operand, other: Operand) -> Tensor:
+    """input != other, as bool."""
+    return binary(Compare("not_equal"), input, other)
+
+
+def lt(input: Operand, other: Operand) -> Tensor:
+    """input < other, as bool."""
+    return binary(Compare("less"), input, other)
+
+
+def le(input: Operand, other: Operand) -> Tensor:
+    """input <= other, as bool."""
+    return binary(Compare("less_equal"), input, other)
+
+
+def gt(input: Operand, other: Operand) -> Tensor:
+    """input > other, as bool."""
+    return binary(Compare("greater"), input, other)
+
+
+def ge(input: Operand, other: Operand) -> Tensor:
+    """input >= other, as bool."""
+    return binary(Compare("greater_equal"), input, other)
+
+
+def logical_and(input: Operand, other: Operand) -> Tensor:
+    """True where both are not 0."""
+    return binary(Logical("logical_and"), input, other)
+
+
+def logical_or(input: Operand, other: Operand) -> Tensor:
+    """True where either is not 0."""
+    return binary(Logical("logical_or"), input, other)
+
+
+def logical_xor(input: Operand, other: Operand) -> Tensor:
+    """True where exactly one is not 0."""
+    return binary(Logical("logical_xor"), input, other)
+
+
+def logical_not(input: Tensor) -> Tensor:
+    """True where input is 0."""
+    return apply(LogicalNot(), input)
+
+
+def bitwise_and(input: Operand, other: Operand) -> Tensor:
+    """input & other for integers and booleans."""
+    return binary(Bitwise("bitwise_and"), *_no_floats("&", input, other))
+
+
+def bitwise_or(input: Operand, other: Operand) -> Tensor:
+    """input | other for integers and booleans."""
+    return binary(Bitwise("bitwise_or"), *_no_floats("|", input, other))
+
+
+def bitwise_xor(input: Operand, other: Operand) -> Tensor:
+    """input ^ other for integers and booleans."""
+    return binary(Bitwise("bitwise_xor"), *_no_floats("^", input, other))
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """~input for integers and booleans."""
+    return apply(Invert(), *_no_floats("~", input))
+
+
+def isnan(input: Tensor) -> Tensor:
+    """True where input is not a number."""
+    return apply(Test("isnan"), input)
+
+
+def isinf(input: Tensor) -> Tensor:
+    """True where input is infinite."""
+    return apply(Test("isinf"), input)
+
+
+def isfinite(input: Tensor) -> Tensor:
+    """True where input is neither NaN nor infinite."""
+    return apply(Test("isfinite"), input)
+
+
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
+    """input where condition is True, else other; the two are promoted to one type.
+
+    Raises:
+        RuntimeError: condition is not boolean.
+    """
+    if condition.dtype.category != BOOL:
+        raise RuntimeError(f"where: the condition must be bool, got {condition.dtype!r}; compare it with something")
+    x, y = promote("where", input, other)
+    if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
+        from .creation import full
+
+        x = full((), x, device=condition.device)
+        x, y = promote("where", x, y)
+    return apply(Where(), condition, x, y)
+
+
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """input limited to [min, max]; the bounds are numbers or tensors.
+
+    Raises:
+        RuntimeError: neither bound is given.
+    """
+    from .arithmetic import maximum, minimum
+
+    if min is None and max is None:
+        raise RuntimeError("clamp: give min, max or both")
+    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
+        x = input if min is None else maximum(input, min)  # type: ignore[arg-type]
+        return x if max is None else minimum(x, max)  # type: ignore[arg-type]
+    if any(isinstance(b, float) for b in (min, max)) and not input.dtype.is_floating_point:
+        from .promote import to_float
+
+        input = to_float(input)
+    return apply(Clamp(min, max), input)
+
+
+def _no_floats(symbol: str, *operands: Any) -> tuple[Any, ...]:
+    for x in operands:
+        if isinstance(x, float) or (isinstance(x, TensorBase) and x._spec.dtype.is_floating_point):
+            raise RuntimeError(f"{symbol} works on the bits of integers and booleans, not on floats")
+    return operands

@@ -1,0 +1,195 @@
+"""Tensors from nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.tape import apply
+from gpunn.backend.device import device as Device
+from gpunn.backend.device import get_default_device
+from gpunn.backend.dtypes import as_dtype, dtype as DType, get_default_dtype, int64, scalar_dtype
+from gpunn.backend.spec import Spec
+
+from .base import Op, shape_error
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Creation(Op, abstract=True):
+    """An op without inputs."""
+
+    size: tuple[int, ...]
+    dtype: DType
+    device: Device
+    differentiable = False
+
+    def shape(self) -> Spec:
+        if any(n < 0 for n in self.size):
+            raise shape_error(self, f"a size is negative in {list(self.size)}")
+        return Spec(self.size, self.dtype, self.device)
+
+
+@dataclass(frozen=True)
+class Full(Creation):
+    """y = value, everywhere."""
+
+    value: float
+
+    def forward(self, backend: Any, out: Any = None) -> Any:
+        return backend.full(self.size, self.value, self.dtype.numpy, out=out)
+
+
+@dataclass(frozen=True)
+class Empty(Creation):
+    """y = whatever the memory holds."""
+
+    def forward(self, backend: Any, out: Any = None) -> Any:
+        return backend.empty(self.size, self.dtype.numpy)
+
+
+@dataclass(frozen=True)
+class Arange(Creation):
+    """y_i = start + i step."""
+
+    start: float
+    step: float
+
+    def forward(self, backend: Any, out: Any = None) -> Any:
+        return backend.arange(self.start, self.step, self.size[0], self.dtype.numpy, out=out)
+
+
+@dataclass(frozen=True)
+class Eye(Creation):
+    """y_ij = 1 if i = j else 0."""
+
+    def forward(self, backend: Any, out: Any = None) -> Any:
+        return backend.eye(*self.size, self.dtype.numpy, out=out)
+
+
+def full(
+    size: Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`fill_value` everywhere, in the type of the value unless `dtype` is given."""
+    d = scalar_dtype(fill_value) if dtype is None else as_dtype(dtype)
+    return _make(Full((size,) if isinstance(size, int) else tuple(size), d, _device(device), fill_value), requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 everywhere: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    return _make(Full(_sizes(size), _float(dtype), _device(device), 0), requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """1 everywhere."""
+    return _make(Full(_sizes(size), _float(dtype), _device(device), 1), requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Elements that are not set."""
+    return _make(Empty(_sizes(size), _float(dtype), _device(device)), requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`full` in the shape, type and device of input."""
+    return full(
+        input.shape,
+        fill_value,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
+    )
+
+
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`zeros` in the shape, type and device of input."""
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`ones` in the shape, type and device of input."""
+    return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`empty` in the shape, type and device of input."""
+    return empty(
+        input.shape,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
+    )
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... up to end, without end; ``arange(n)`` counts from 0.
+
+    Raises:
+        RuntimeError: step is 0, or leads away from end.
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} never arrives")
+    if dtype is not None:
+        d = as_dtype(dtype)
+    else:
+        d = get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else int64
+    count = math.ceil((end - start) / step)
+    return _make(Arange((count,), d, _device(device), start, step), requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` numbers from start to end, both included, evenly spaced."""
+    import numpy as np
+
+    from .cast import transfer
+
+    if steps < 0:
+        raise RuntimeError(f"linspace: steps is the number of elements, got {steps}")
+    values = np.linspace(start, end, steps).astype(_float(dtype).numpy)
+    from gpunn.tensor import from_numpy
+
+    return transfer(from_numpy(values), _device(device)).requires_grad_(requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """The n x m matrix with ones on its diagonal."""
+    return _make(Eye((n, n if m is None else m), _float(dtype), _device(device)), requires_grad)
+
+
+def _make(op: Op, requires_grad: bool) -> Tensor:
+    t: Tensor = apply(op)
+    return t.requires_grad_() if requires_grad else t
+
+
+def _device(d: Any) -> Device:
+    return get_default_device() if d is None else Device(d)
+
+
+def _float(d: Any) -> DType:
+    return get_default_dtype() if d is None else as_dtype(d)
+
+
+def _sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(args) == 1 and not isinstance(args[0], int):
+        return tuple(int(n) for n in args[0])
+    return tuple(int(n) for n in args)

@@ -1,0 +1,143 @@
+"""The affine map, with its activation in the same op."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.tape import apply
+from gpunn.backend.spec import Spec
+
+from .activation import activation_backward, check_activation, derivative_from_output
+from .base import Composite, Cost, Op, shape_error
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class LinearActivation(Op):
+    """Affine map of the last axis, then an activation f, in one pass.
+
+    Y = f(Z), Z = X W^T + b          X (..., i)  W (o, i)  b (o,)  ->  Y (..., o)
+    dZ = dY o f'(Z);  dX = dZ W;  dW = dZ^T X;  db = sum of dZ over the batch   (Goodfellow et al. 2016, 6.5)
+
+    Where f' needs Z itself (GELU, SiLU, softplus), Z is a second result.
+    """
+
+    activation: str = "none"
+    parameter: float = 0.0
+    saved = (0, 1)
+    saves_output = True
+
+    @property
+    def returns_z(self) -> bool:
+        """Whether Z is a second result."""
+        return not derivative_from_output(self.activation, self.parameter)
+
+    def shape(self, x: Spec, w: Spec, b: Spec | None) -> Any:
+        if w.ndim != 2:
+            raise shape_error(self, f"the weight has 2 dimensions (out, in), got {w!r}")
+        if not x.ndim or x.shape[-1] != w.shape[1]:
+            raise shape_error(
+                self,
+                f"the input {x!r} does not fit the weight {w!r}: its last dimension must be {w.shape[1]}"
+                + (f", not {x.shape[-1]}" if x.ndim else ""),
+            )
+        if b is not None and b.shape != (w.shape[0],):
+            raise shape_error(self, f"the bias must have shape [{w.shape[0]}] for the weight {w!r}, got {b!r}")
+        if x.dtype is not w.dtype or (b is not None and b.dtype is not w.dtype):
+            raise shape_error(
+                self, f"input, weight and bias must have one type, got {x!r}, {w!r}{'' if b is None else f', {b!r}'}"
+            )
+        y = x.like((*x.shape[:-1], w.shape[0]))
+        return (y, y) if self.returns_z else y
+
+    def forward(self, backend: Any, x: Any, w: Any, b: Any, out: Any = None) -> Any:
+        if not self.returns_z:
+            return backend.linear_activation(x, w, b, self.activation, self.parameter, out=out)
+        z_out, y_out = (None, None) if out is None else (out[1], out[0])
+        z = backend.linear_activation(x, w, b, "none", 0.0, out=z_out)
+        return backend.activation(z, self.activation, self.parameter, out=y_out), z
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
+        if not self.returns_z:
+            dz = activation_backward(dy, y, self.activation, self.parameter)
+        else:
+            dz = None if dy[0] is None else activation_backward(dy[0], y[1], self.activation, self.parameter)
+            dz = dz if dy[1] is None else dy[1] if dz is None else dz + dy[1]
+        gradients = iter(apply(LinearBackward(needs), dz, x, w))
+        return tuple(next(gradients) if needed else None for needed in needs)
+
+    def cost(self, x: Spec, w: Spec, b: Spec | None) -> Cost:
+        rows = prod(x.shape[:-1])
+        moved = x.nbytes + w.nbytes + (b.nbytes if b is not None else 0)
+        return Cost(2 * rows * w.numel(), moved + (1 + self.returns_z) * rows * w.shape[0] * x.dtype.itemsize)
+
+
+@dataclass(frozen=True)
+class LinearBackward(Composite):
+    """The gradients of Z = X W^T + b from dZ (..., o):  dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch.
+
+    `wanted` says which of (dX, dW, db) are computed; the others are not among the results.
+    """
+
+    wanted: tuple[bool, bool, bool]
+    saved = (0, 1, 2)
+
+    def shape(self, dz: Spec, x: Spec, w: Spec) -> Any:
+        return tuple(s for s, needed in zip((x, w, dz.like((w.shape[0],))), self.wanted) if needed)
+
+    def forward(self, backend: Any, dz: Any, x: Any, w: Any, out: Any = None) -> Any:
+        return backend.linear_backward(dz, x, w, self.wanted, out=out)
+
+    def formula(self, dz: Any, x: Any, w: Any) -> Any:
+        rows, flat = dz.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
+        parts = (
+            (rows @ w).reshape(x.shape) if self.wanted[0] else None,
+            rows.t() @ flat if self.wanted[1] else None,
+            rows.sum(0) if self.wanted[2] else None,
+        )
+        return tuple(p for p, needed in zip(parts, self.wanted) if needed)
+
+    def cost(self, dz: Spec, x: Spec, w: Spec) -> Cost:
+        products = self.wanted[0] + self.wanted[1]
+        results = sum(s.nbytes for s in self.shape(dz, x, w))
+        return Cost(2 * dz.numel() * w.shape[1] * products, dz.nbytes + x.nbytes + w.nbytes + results)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias.
+
+    Args:
+        input: (..., in_features).
+        weight: (out_features, in_features).
+        bias: (out_features,), or None.
+
+    Raises:
+        RuntimeError: sizes or types do not fit; the message names them.
+    """
+    if weight.ndim == 1:
+        return linear(input, weight.unsqueeze(0), bias).squeeze(-1)
+    return apply(PLAIN, input, weight, bias)
+
+
+def linear_activation(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none", parameter: float | None = None
+) -> Tensor:
+    """f(input @ weight.T + bias) as one op.
+
+    Args:
+        input: (..., in_features).
+        weight: (out_features, in_features).
+        bias: (out_features,), or None.
+        activation: none, relu, leaky_relu, elu, sigmoid, tanh, softplus, gelu, gelu_tanh or silu.
+        parameter: leaky_relu's slope, elu's alpha, softplus's beta; their PyTorch defaults if None.
+    """
+    op = LinearActivation(activation, check_activation(activation, parameter, "linear_activation"))
+    result = apply(op, input, weight, bias)
+    return result[0] if op.returns_z else result
+
+
+PLAIN = LinearActivation()

@@ -1,0 +1,89 @@
+"""PyTorch's type promotion, done before an op: ops themselves see one type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpunn.autograd.tape import TensorBase, apply
+from gpunn.backend.dtypes import FLOAT, dtype, get_default_dtype, promote_types, result_type_of, scalar_dtype
+
+from .base import Op, Operand
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+Scalar = (bool, int, float, np.generic)
+
+
+def binary(op: Op, x: Operand, y: Operand) -> Tensor:
+    """Run an elementwise op of two operands, in the type that PyTorch would use."""
+    if isinstance(x, TensorBase) and isinstance(y, TensorBase) and x._spec.dtype is y._spec.dtype:
+        return apply(op, x, y)
+    return apply(op, *promote(op, x, y))
+
+
+def binary_float(op: Op, x: Operand, y: Operand) -> Tensor:
+    """As `binary`, for ops whose result is a float also where both operands are integers."""
+    if isinstance(x, TensorBase) and isinstance(y, TensorBase) and x._spec.dtype is y._spec.dtype:
+        if x._spec.dtype.category == FLOAT:
+            return apply(op, x, y)
+    x, y = promote(op, x, y)
+    return apply(op, to_float(x), to_float(y))
+
+
+def unary_float(op: Op, x: Tensor) -> Tensor:
+    """Run an op of one tensor whose result is a float also for integers."""
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{op.name} takes a tensor, got {type(x).__name__}; make one with gpunn.tensor(...)")
+    return apply(op, x if x._spec.dtype.category == FLOAT else x.to(get_default_dtype()))
+
+
+def to_float(x: Any) -> Any:
+    """`x` itself if it is a float, else `x` in the default type."""
+    if isinstance(x, TensorBase):
+        return x if x._spec.dtype.category == FLOAT else x.to(get_default_dtype())  # type: ignore[attr-defined]
+    return float(x)
+
+
+def promote(op: Op | str, *operands: Operand) -> list[Any]:
+    """The operands with every tensor in their common type; Python numbers stay numbers.
+
+    Raises:
+        TypeError: an operand is neither a tensor, an array nor a number.
+    """
+    checked = [_operand(op, x) for x in operands]
+    common = result_type(*checked)
+    return [
+        x.to(common) if isinstance(x, TensorBase) and x._spec.dtype is not common else x  # type: ignore[attr-defined]
+        for x in checked
+    ]
+
+
+def result_type(*operands: Any) -> dtype:
+    """The type that arithmetic on these tensors and numbers gives, by PyTorch's rules."""
+    if all(isinstance(x, TensorBase) and x._spec.shape for x in operands):
+        common = operands[0]._spec.dtype
+        for x in operands[1:]:
+            common = promote_types(common, x._spec.dtype)
+        return common
+    return result_type_of(
+        [
+            (x._spec.dtype, 2 if x._spec.shape else 1) if isinstance(x, TensorBase) else (scalar_dtype(x), 0)
+            for x in operands
+        ]
+    )
+
+
+def _operand(op: Op | str, x: Any) -> Any:
+    if isinstance(x, (TensorBase, bool, int, float)):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, np.ndarray):
+        from gpunn.tensor import from_numpy
+
+        return from_numpy(x)
+    name = op if isinstance(op, str) else op.name
+    raise TypeError(f"{name} takes tensors and numbers, got {type(x).__name__}; make a tensor with gpunn.tensor(...)")

@@ -1,0 +1,223 @@
+"""Reductions: one number from the elements along some dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod as _prod
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from gpunn.autograd.tape import apply
+from gpunn.backend.dtypes import FLOAT, as_dtype, dtype as DType, int64
+from gpunn.backend.spec import Spec
+
+from .base import Cost, Op, shape_error
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+Dims = Optional[Union[int, Sequence[int]]]
+
+
+def normalise_dims(op: Op | str, dims: Dims, ndim: int) -> tuple[int, ...]:
+    """Dimensions counted from 0 and sorted; None and () mean all of them.
+
+    Raises:
+        IndexError: a dimension is out of range.
+        RuntimeError: a dimension is given twice.
+    """
+    if dims is None:
+        return tuple(range(ndim))
+    wanted = (dims,) if isinstance(dims, int) else tuple(dims) or tuple(range(ndim))
+    result = sorted(normalise_dim(op, d, ndim) for d in wanted)
+    if len(set(result)) != len(result):
+        raise shape_error(op, f"a dimension is given twice in {wanted}")
+    return tuple(result)
+
+
+def normalise_dim(op: Op | str, dim: int, ndim: int) -> int:
+    """One dimension counted from 0. A 0-d tensor counts as having one dimension.
+
+    Raises:
+        IndexError: it is out of range.
+    """
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        name = op if isinstance(op, str) else op.name
+        raise IndexError(f"{name}: dimension {dim} is out of range for {ndim} dimensions (expected {-n} to {n - 1})")
+    return dim % n
+
+
+def reduced_shape(shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
+    """The shape after the dimensions went away, or became 1."""
+    if keepdim:
+        return tuple(1 if i in dims else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in dims)
+
+
+def restore(y: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """Bring a reduced tensor back to the dimensions of `x` (as size 1), so that it broadcasts against `x`."""
+    return y if keepdim else y.reshape(reduced_shape(x.shape, dims, True))
+
+
+@dataclass(frozen=True)
+class Reduction(Op, abstract=True):
+    """An op that reduces the dimensions `dims`."""
+
+    dims: tuple[int, ...]
+    keepdim: bool = False
+
+    def shape(self, x: Spec) -> Spec:
+        return x.like(reduced_shape(x.shape, self.dims, self.keepdim))
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return getattr(backend, self.primitive)(x, self.dims, self.keepdim, out=out)
+
+    def cost(self, x: Spec) -> Cost:
+        return Cost(x.numel(), x.nbytes + self.shape(x).nbytes)
+
+
+@dataclass(frozen=True)
+class Sum(Reduction):
+    """y = sum of x over dims;  dx = dy, broadcast."""
+
+    primitive = "sum"
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return restore(dy, x, self.dims, self.keepdim).expand(x.shape)
+
+
+@dataclass(frozen=True)
+class Mean(Reduction):
+    """y = (sum of x over dims) / n;  dx = dy / n, broadcast."""
+
+    primitive = "mean"
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        n = _prod(x.shape[d] for d in self.dims)
+        return (restore(dy, x, self.dims, self.keepdim) * (1 / max(n, 1))).expand(x.shape)
+
+
+@dataclass(frozen=True)
+class _Extreme(Reduction, abstract=True):
+    """Where several elements are the extreme, they share the gradient evenly, as in PyTorch's amax."""
+
+    saved = (0,)
+    saves_output = True
+
+    def shape(self, x: Spec) -> Spec:
+        if any(x.shape[d] == 0 for d in self.dims):
+            raise shape_error(self, f"an empty dimension has no extreme element, in {x!r} over dims {self.dims}")
+        return super().shape(x)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        from .comparison import eq
+
+        chosen = eq(x, restore(y, x, self.dims, self.keepdim)).to(dy.dtype)
+        share = chosen / sum(chosen, self.dims, keepdim=True)
+        return restore(dy, x, self.dims, self.keepdim) * share
+
+
+@dataclass(frozen=True)
+class Amax(_Extreme):
+    """y = largest element over dims;  dx = dy [x = y] / (number of x = y)."""
+
+    primitive = "amax"
+
+
+@dataclass(frozen=True)
+class Amin(_Extreme):
+    """y = smallest element over dims;  dx = dy [x = y] / (number of x = y)."""
+
+    primitive = "amin"
+
+
+@dataclass(frozen=True)
+class LogSumExp(Reduction):
+    """y = ln sum e^x over dims, as m + ln sum e^(x-m) with m = max x, so that nothing overflows;  dx = dy e^(x-y)."""
+
+    primitive = "logsumexp"
+    saved = (0,)
+    saves_output = True
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        from .math import exp
+
+        return restore(dy, x, self.dims, self.keepdim) * exp(x - restore(y, x, self.dims, self.keepdim))
+
+
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over `dim` (all dimensions if None); integers and booleans are summed as int64."""
+    if dtype is not None:
+        input = input.to(as_dtype(dtype))
+    elif input.dtype.category != FLOAT:
+        input = input.to(int64)
+    return apply(Sum(normalise_dims("sum", dim, input.ndim), keepdim), input)
+
+
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over `dim` (all dimensions if None); NaN where there is no element.
+
+    Raises:
+        RuntimeError: the elements are no floats, and no `dtype` is given.
+    """
+    if dtype is not None:
+        input = input.to(as_dtype(dtype))
+    _require_float("mean", input.dtype)
+    return apply(Mean(normalise_dims("mean", dim, input.ndim), keepdim), input)
+
+
+def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
+    """The largest elements over `dim`; equal ones share the gradient."""
+    return apply(Amax(normalise_dims("amax", dim, input.ndim), keepdim), input)
+
+
+def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
+    """The smallest elements over `dim`; equal ones share the gradient."""
+    return apply(Amin(normalise_dims("amin", dim, input.ndim), keepdim), input)
+
+
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+    """ln of the sum of e^input over `dim`, without overflow."""
+    from .promote import unary_float
+
+    return unary_float(LogSumExp(normalise_dims("logsumexp", dim, input.ndim), keepdim), input)
+
+
+def var(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """The variance over `dim`: sum of (x - mean)^2 over n - correction (1 unless given, 0 if not `unbiased`).
+
+    The mean is taken first and the deviations are squared after, since E[x^2] - E[x]^2 cancels.
+    """
+    _require_float("var", input.dtype)
+    dims = normalise_dims("var", dim, input.ndim)
+    n = _prod(input.shape[d] for d in dims)
+    divisor = n - ((1 if unbiased else 0) if correction is None else correction)
+    total = sum((input - mean(input, dims, keepdim=True)) ** 2, dims, keepdim)
+    return total / max(divisor, 0.0)
+
+
+def std(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """The square root of `var`."""
+    from .math import sqrt
+
+    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum over the dimensions along which a tensor of `shape` was broadcast: the gradient of broadcasting."""
+    extra = input.ndim - len(shape)
+    dims = tuple(range(extra)) + tuple(
+        i + extra for i, n in enumerate(shape) if n == 1 and input.shape[i + extra] != 1
+    )
+    result = apply(Sum(dims, True), input) if dims else input
+    return result.reshape(shape) if result.shape != shape else result
+
+
+def _require_float(name: str, d: DType) -> None:
+    if d.category != FLOAT:
+        raise RuntimeError(f"{name}: the elements are {d!r}, and the result would not be; convert with .float() first")

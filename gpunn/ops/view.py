@@ -1,0 +1,249 @@
+"""Other shapes on the same elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.tape import apply
+from gpunn.backend.spec import Spec
+
+from .base import Cost, Op, shape_error
+from .reduction import normalise_dim, sum_to
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+class View(Op, abstract=True):
+    """An op that moves no element: the result shares the memory of the input wherever the strides allow it."""
+
+    view = True
+
+    def cost(self, *specs: Any) -> Cost:
+        return Cost(0, 0)
+
+
+class Identity(View):
+    """y = x;  dx = dy."""
+
+    def shape(self, x: Spec) -> Spec:
+        return x
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return x
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy
+
+
+@dataclass(frozen=True)
+class Reshape(View):
+    """y = the elements of x, in their order, in another shape;  dx = dy in the shape of x."""
+
+    target: tuple[int, ...]
+
+    def shape(self, x: Spec) -> Spec:
+        if prod(self.target) != prod(x.shape):
+            raise shape_error(self, f"{list(self.target)} does not hold the {x.numel()} elements of {x!r}")
+        return x.like(self.target)
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return backend.reshape(x, self.target)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return apply(Reshape(x.shape), dy)
+
+
+@dataclass(frozen=True)
+class Permute(View):
+    """y[i, j, ...] = x with its dimensions in the order `dims`;  dx = dy, permuted back."""
+
+    dims: tuple[int, ...]
+
+    def shape(self, x: Spec) -> Spec:
+        return x.like(tuple(x.shape[d] for d in self.dims))
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return backend.transpose(x, self.dims)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return apply(Permute(tuple(sorted(range(len(self.dims)), key=self.dims.__getitem__))), dy)
+
+
+@dataclass(frozen=True)
+class Expand(View):
+    """y = x repeated along dimensions of size 1, without a copy;  dx = dy summed over them."""
+
+    target: tuple[int, ...]
+
+    def shape(self, x: Spec) -> Spec:
+        extra = len(self.target) - x.ndim
+        if extra < 0 or any(n not in (1, m) for n, m in zip(x.shape, self.target[extra:])):
+            raise shape_error(self, f"{x!r} does not expand to {list(self.target)}: only sizes of 1 can grow")
+        return x.like(self.target)
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return backend.broadcast_to(x, self.target)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return sum_to(dy, x.shape)
+
+
+class Clone(Op):
+    """y = x in new memory, in row-major order;  dx = dy."""
+
+    primitive = "copy"
+
+    def shape(self, x: Spec) -> Spec:
+        return x
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy
+
+
+def identity(input: Tensor) -> Tensor:
+    """The same elements as another node of the graph."""
+    return apply(Identity(), input)
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy in new, contiguous memory; gradients pass through it."""
+    return apply(Clone(), input)
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """`input` itself if its elements lie in row-major order without gaps, else such a copy."""
+    return input if input.is_contiguous() else clone(input)
+
+
+def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """The elements in another shape; one size may be -1, and is inferred. A view where the strides allow it."""
+    target = infer_shape("reshape", input.shape, _sizes(shape))
+    return input if target == input.shape else apply(Reshape(target), input)
+
+
+def view(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """As `reshape`, but never a copy.
+
+    Raises:
+        RuntimeError: the strides do not allow it; use reshape.
+    """
+    target = infer_shape("view", input.shape, _sizes(shape))
+    result = apply(Reshape(target), input)
+    if not input.device.backend.is_view(input._data, result._data):
+        raise shape_error("view", f"{input._spec!r} is not contiguous in the way that {list(target)} needs; use reshape")
+    return result
+
+
+def permute(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+    """The dimensions in another order."""
+    order = tuple(normalise_dim("permute", d, input.ndim) for d in _sizes(dims))
+    if sorted(order) != list(range(input.ndim)):
+        raise shape_error("permute", f"the order {_sizes(dims)} does not name each of {input.ndim} dimensions once")
+    return apply(Permute(order), input)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two dimensions exchanged."""
+    a, b = (normalise_dim("transpose", d, input.ndim) for d in (dim0, dim1))
+    if input.ndim < 2:
+        return apply(Identity(), input)
+    order = list(range(input.ndim))
+    order[a], order[b] = b, a
+    return apply(Permute(tuple(order)), input)
+
+
+def movedim(input: Tensor, source: int, destination: int) -> Tensor:
+    """One dimension moved to another place, the others in their order."""
+    a, b = (normalise_dim("movedim", d, input.ndim) for d in (source, destination))
+    order = [d for d in range(input.ndim) if d != a]
+    order.insert(b, a)
+    return permute(input, order)
+
+
+def t(input: Tensor) -> Tensor:
+    """A matrix transposed; vectors and scalars as they are."""
+    if input.ndim > 2:
+        raise shape_error("t", f"takes at most 2 dimensions, got {input._spec!r}; use transpose or permute")
+    return transpose(input, 0, 1) if input.ndim == 2 else identity(input)
+
+
+def expand(input: Tensor, *sizes: int | Sequence[int]) -> Tensor:
+    """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
+    wanted = _sizes(sizes)
+    extra = len(wanted) - input.ndim
+    target = tuple(input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted))
+    return apply(Expand(target), input)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`expand` to the shape of other."""
+    return expand(input, other.shape)
+
+
+def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """As `expand`."""
+    return expand(input, shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The dimensions start_dim to end_dim as one."""
+    if input.ndim == 0:
+        return reshape(input, 1)
+    first, last = (normalise_dim("flatten", d, input.ndim) for d in (start_dim, end_dim))
+    if first > last:
+        raise shape_error("flatten", f"start_dim {start_dim} comes after end_dim {end_dim}")
+    shape = input.shape
+    return reshape(input, (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """One dimension as several; one of `sizes` may be -1."""
+    d = normalise_dim("unflatten", dim, input.ndim)
+    inner = infer_shape("unflatten", (input.shape[d],), tuple(sizes))
+    return reshape(input, (*input.shape[:d], *inner, *input.shape[d + 1 :]))
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without dimensions of size 1 (those in `dim`, or all)."""
+    if dim is None:
+        gone = set(range(input.ndim))
+    else:
+        gone = {normalise_dim("squeeze", d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)}
+    return apply(Reshape(tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in gone)), input)
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With a new dimension of size 1 at `dim`."""
+    d = normalise_dim("unsqueeze", dim, input.ndim + 1)
+    return apply(Reshape((*input.shape[:d], 1, *input.shape[d:])), input)
+
+
+def infer_shape(name: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """`wanted` with its -1 replaced by what is left of the elements of `shape`.
+
+    Raises:
+        RuntimeError: more than one -1, or the elements do not fit.
+    """
+    if -1 not in wanted:
+        target = wanted
+    else:
+        rest = prod(n for n in wanted if n != -1)
+        if wanted.count(-1) > 1:
+            raise shape_error(name, f"only one size can be -1, got {list(wanted)}")
+        if rest == 0 or prod(shape) % rest:
+            raise shape_error(name, f"{list(wanted)} does not fit the {prod(shape)} elements of shape {list(shape)}")
+        target = tuple(prod(shape) // rest if n == -1 else n for n in wanted)
+    if prod(target) != prod(shape) or any(n < 0 for n in target):
+        raise shape_error(name, f"{list(wanted)} does not fit the {prod(shape)} elements of shape {list(shape)}")
+    return target
+
+
+def _sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(args) == 1 and not isinstance(args[0], int):
+        return tuple(int(n) for n in args[0])
+    return tuple(int(n) for n in args)

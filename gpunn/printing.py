@@ -1,0 +1,34 @@
+"""Tensors as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpunn.backend.dtypes import bool_, get_default_dtype, int64
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+def describe(x: Tensor) -> str:
+    """``tensor([[1., 2.]], requires_grad=True)``, with what can't be seen from the numbers."""
+    notes = []
+    if x.numel() == 0 and x.dim() != 1:
+        notes.append(f"size={x.shape}")
+    if x.dtype not in (get_default_dtype(), int64, bool_) or x.numel() == 0:
+        notes.append(f"dtype={x.dtype!r}")
+    if x.device.type != "cpu":
+        notes.append(f"device='{x.device}'")
+    if x.grad_fn is not None:
+        notes.append(f"grad_fn={x.grad_fn!r}")
+    elif x.requires_grad:
+        notes.append("requires_grad=True")
+    if not hasattr(x._data, "dtype"):
+        return f"tensor(<traced {x._spec!r}>)"
+    values = x.detach().cpu().numpy()
+    if x.dtype.name == "bfloat16":
+        values = values.astype(np.float32)
+    text = np.array2string(values, precision=4, threshold=1000, edgeitems=3, separator=", ", prefix="tensor(")
+    return f"tensor({', '.join([text, *notes])})"

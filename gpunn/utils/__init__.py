@@ -1,0 +1,1 @@
+"""Around training: `gpunn.utils.data` brings samples together into batches."""

@@ -1,0 +1,156 @@
+"""In which order samples are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from gpunn.utils.data.order import Indices, draws, permutation, seed_of, words
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Sampler(Generic[T_co]):
+    """Base class of all samplers: a subclass has `__iter__`, which gives indices or lists of them, and may have
+    `__len__`.
+    """
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__} lacks __iter__")
+
+
+class EpochSampler(Sampler[int]):
+    """A sampler whose order is a function of the epoch's number; each iteration is the next epoch, from 0 on."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def order(self, epoch: int) -> Indices | range:
+        """The indices of that epoch."""
+        raise NotImplementedError(f"{type(self).__name__} lacks order")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of `epoch`."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = self.order(self.epoch)
+        self.epoch += 1
+        return iter(order if isinstance(order, range) else order.tolist())
+
+
+class SequentialSampler(EpochSampler):
+    """0, 1, ..., len(data_source) - 1."""
+
+    def __init__(self, data_source: Sized):
+        super().__init__()
+        self.data_source = data_source
+
+    def order(self, epoch: int) -> range:
+        """The same in every epoch."""
+        return range(len(self.data_source))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+
+class RandomSampler(EpochSampler):
+    """All samples in random order or, with `replacement`, drawn independently; `num_samples` of them.
+
+    The order is a function of the seed and the epoch's number, by Philox 4x64-10. `generator` is the seed, or a
+    gpunn.Generator that has it; without it the seed is that of `gpunn.manual_seed`. Without replacement, more samples
+    than there are take another whole permutation each time all were given.
+
+    Raises ValueError where there is nothing to sample.
+    """
+
+    def __init__(
+        self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Any = None
+    ):
+        super().__init__()
+        if not isinstance(replacement, bool):
+            raise TypeError(f"RandomSampler: replacement is {replacement!r}; expected True or False")
+        self.data_source = data_source
+        self.replacement = replacement
+        self.generator = generator
+        self._num_samples = num_samples
+        if not isinstance(self.num_samples, int) or self.num_samples <= 0:
+            raise ValueError(f"RandomSampler: num_samples is {self.num_samples!r}; expected a positive integer")
+        if len(data_source) == 0:
+            raise ValueError("RandomSampler: the data set is empty")
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples an epoch has."""
+        return len(self.data_source) if self._num_samples is None else self._num_samples
+
+    @property
+    def seed(self) -> int:
+        """The seed that the next order depends on."""
+        return seed_of(self.generator)
+
+    def order(self, epoch: int) -> Indices:
+        """The indices of an epoch, int64."""
+        source, n = words(self.seed, epoch), len(self.data_source)
+        if self.replacement:
+            return draws(source, n, self.num_samples)
+        rounds = -(-self.num_samples // n)
+        return np.concatenate([permutation(source, n) for _ in range(rounds)])[: self.num_samples]
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(EpochSampler):
+    """The given indices in random order, without replacement; `generator` as for RandomSampler."""
+
+    def __init__(self, indices: Sequence[int], generator: Any = None):
+        super().__init__()
+        self.indices = indices
+        self.generator = generator
+
+    @property
+    def seed(self) -> int:
+        """The seed that the next order depends on."""
+        return seed_of(self.generator)
+
+    def order(self, epoch: int) -> Indices:
+        """The indices of an epoch, int64."""
+        return np.asarray(self.indices, np.int64)[permutation(words(self.seed, epoch), len(self.indices))]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Lists of `batch_size` indices that another sampler gives; the last one may be shorter, or is left out with
+    `drop_last`.
+
+    Raises ValueError for a batch size that is no positive integer or a drop_last that is no bool.
+    """
+
+    def __init__(self, sampler: Sampler[int] | Iterable[int], batch_size: int, drop_last: bool):
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
+            raise ValueError(f"BatchSampler: batch_size is {batch_size!r}; expected a positive integer")
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"BatchSampler: drop_last is {drop_last!r}; expected True or False")
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = iter(self.sampler)
+        while batch := list(islice(indices, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+    def __len__(self) -> int:
+        return batch_count(len(self.sampler), self.batch_size, self.drop_last)  # type: ignore[arg-type]
+
+
+def batch_count(samples: int, batch_size: int, drop_last: bool) -> int:
+    """How many batches the samples make."""
+    return samples // batch_size if drop_last else -(-samples // batch_size)

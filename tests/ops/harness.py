@@ -1,0 +1,127 @@
+"""A case describes one way to call an op; `test_cases.py` puts every case through the same tests.
+
+Adding an op means adding cases: the suite fails while a registered op is run by none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import gpunn
+from gpunn.autograd.mode import state
+
+CASES: list[Case] = []
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an op.
+
+    Attributes:
+        name: unique, such as "conv2d-stride2".
+        function: takes gpunn tensors, returns a tensor or a tuple of tensors.
+        inputs: the inputs as NumPy arrays; floats are given as float64, and are converted to each tested type.
+            Keep them small, and away from kinks: central differences with a step of 1e-6 go through each element.
+        reference: takes the same inputs as NumPy arrays and returns what `function` should, computed in another way
+            (a formula in plain NumPy, loops). May be left out where `torch` is given.
+        torch: takes the same inputs as torch tensors; compared in values, types and gradients.
+        gradient: whether the float inputs have a gradient to check.
+        second_order: whether to check the second derivatives too.
+        dtypes: the float types to run in, by name.
+        rtol: allowed relative difference in float32 (float64: 1e-10).
+        atol: allowed absolute difference in float32 (float64: 1e-12).
+    """
+
+    name: str
+    function: Callable[..., Any]
+    inputs: Sequence[np.ndarray]
+    reference: Callable[..., Any] | None = None
+    torch: Callable[..., Any] | None = None
+    gradient: bool = True
+    second_order: bool = True
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    rtol: float = 1e-5
+    atol: float = 1e-6
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def tolerance(self, dtype: str) -> dict[str, float]:
+        """For np.testing.assert_allclose."""
+        return {"rtol": 1e-10, "atol": 1e-12} if dtype == "float64" else {"rtol": self.rtol, "atol": self.atol}
+
+    def arrays(self, dtype: str) -> list[np.ndarray]:
+        """The inputs, floats in the given type."""
+        return [np.asarray(a, dtype=dtype) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in self.inputs]
+
+    def tensors(self, dtype: str, device: str = "cpu", requires_grad: bool = False) -> list[gpunn.Tensor]:
+        """The inputs as gpunn tensors."""
+        return [
+            gpunn.tensor(a, device=device, requires_grad=requires_grad and a.dtype.kind == "f")
+            for a in self.arrays(dtype)
+        ]
+
+
+def add(name: str, function: Callable[..., Any], *inputs: Any, **options: Any) -> None:
+    """Register a case; see `Case` for the options."""
+    if any(case.name == name for case in CASES):
+        raise ValueError(f"there are two cases named {name!r}")
+    CASES.append(Case(name, function, [np.asarray(a) for a in inputs], **options))
+
+
+def normal(*shape: int, seed: int = 0, low: float | None = None) -> np.ndarray:
+    """Normal numbers; with `low`, their absolute values plus `low`, for functions of positive numbers."""
+    x = np.random.default_rng((seed, *shape)).standard_normal(shape)
+    return x if low is None else np.abs(x) + low
+
+
+def off_zero(*shape: int, seed: int = 0, gap: float = 0.1) -> np.ndarray:
+    """Normal numbers moved away from 0, for functions with a kink there."""
+    x = normal(*shape, seed=seed)
+    return x + np.copysign(gap, x)
+
+
+def distinct(*shape: int, seed: int = 0) -> np.ndarray:
+    """Numbers at least 0.1 apart, in random order, for maxima."""
+    n = int(np.prod(shape))
+    return (np.random.default_rng((seed, *shape)).permutation(n) * 0.1 - n * 0.05).reshape(shape)
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    """One result or several, as a tuple."""
+    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    """The same values in memory with gaps and in another order."""
+    if array.ndim == 0:
+        return array
+    big = np.zeros(tuple(2 * n for n in array.shape[::-1]), dtype=array.dtype)
+    view = big[tuple(slice(None, None, 2) for _ in array.shape)].transpose()
+    view[...] = array
+    return view
+
+
+@contextmanager
+def recorded_ops() -> Iterator[set[str]]:
+    """The names of all ops that run inside."""
+    names: set[str] = set()
+
+    class Recorder:
+        def __call__(self, op: Any, arrays: Any, result: Any) -> Any:
+            names.add(op.name)
+            first = result if not isinstance(result, tuple) else result[0]
+            data = op.forward(first.device.backend, *arrays)
+            return np.asarray(data) if not isinstance(data, tuple) else tuple(map(np.asarray, data))
+
+        def read(self, tensor: Any) -> None:
+            pass
+
+    state.tracer = Recorder()
+    try:
+        yield names
+    finally:
+        state.tracer = None

@@ -1,0 +1,121 @@
+"""Every case of every op: forward, type and shape, gradient, second order, strides, purity, against PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn.autograd import gradcheck, gradgradcheck
+from gpunn.ops import OPS
+
+from . import cases
+from .harness import CASES, Case, as_tuple, recorded_ops, strided
+
+for module in pkgutil.iter_modules(cases.__path__):
+    importlib.import_module(f"{cases.__name__}.{module.name}")
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+with_gradient = pytest.mark.parametrize("case", [c for c in CASES if c.gradient], ids=lambda case: case.name)
+
+
+@every_case
+def test_forward_is_the_reference(case: Case) -> None:
+    if case.reference is None:
+        assert case.torch is not None, "a case needs a reference or a torch function"
+        pytest.skip("compared with PyTorch only")
+    for dtype in case.dtypes:
+        got = as_tuple(case.function(*case.tensors(dtype)))
+        expected = as_tuple(case.reference(*case.arrays(dtype)))
+        assert len(got) == len(expected)
+        for g, e in zip(got, expected):
+            assert g.shape == np.shape(e)
+            np.testing.assert_allclose(g.numpy(), e, **case.tolerance(dtype))
+
+
+@every_case
+def test_array_is_what_the_shape_rule_says(case: Case) -> None:
+    for dtype in case.dtypes:
+        for y in as_tuple(case.function(*case.tensors(dtype))):
+            assert isinstance(y._data, np.ndarray)
+            assert y._data.shape == y.shape
+            assert y._data.dtype == y.dtype.numpy
+
+
+@with_gradient
+def test_gradient_is_the_central_difference(case: Case) -> None:
+    assert gradcheck(case.function, case.tensors("float64", requires_grad=True))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.gradient and c.second_order], ids=lambda case: case.name)
+def test_second_derivative_is_the_central_difference(case: Case) -> None:
+    try:
+        assert gradgradcheck(case.function, case.tensors("float64", requires_grad=True), fast_mode=True)
+    except gpunn.autograd.GradcheckError as error:
+        # A linear op's gradient does not depend on its inputs; then only the cotangents were there to check.
+        if "no output requires grad" not in str(error):
+            raise
+
+
+@every_case
+def test_strides_do_not_matter(case: Case) -> None:
+    arrays = case.arrays("float64")
+    expected = as_tuple(case.function(*map(gpunn.from_numpy, arrays)))
+    got = as_tuple(case.function(*(gpunn.from_numpy(strided(a)) for a in arrays)))
+    for g, e in zip(got, expected):
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@every_case
+def test_inputs_are_not_written_to(case: Case) -> None:
+    tensors = case.tensors("float64", requires_grad=case.gradient)
+    before = [t.detach().numpy().copy() for t in tensors]
+    results = as_tuple(case.function(*tensors))
+    if case.gradient:
+        for y in results:
+            if y.requires_grad:
+                y.sum().backward(retain_graph=True)
+    for t, b in zip(tensors, before):
+        np.testing.assert_array_equal(t.detach().numpy(), b)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.torch is not None], ids=lambda case: case.name)
+def test_agrees_with_torch(case: Case) -> None:
+    torch = pytest.importorskip("torch")
+    for dtype in case.dtypes:
+        if dtype == "bfloat16":
+            continue  # NumPy arrays of bfloat16 do not convert to torch
+        arrays = case.arrays(dtype)
+        theirs = [torch.tensor(a, requires_grad=case.gradient and a.dtype.kind == "f") for a in arrays]
+        ours = case.tensors(dtype, requires_grad=case.gradient)
+        assert case.torch is not None
+        expected, got = as_tuple(case.torch(*theirs)), as_tuple(case.function(*ours))
+        assert len(expected) == len(got)
+        for e, g in zip(expected, got):
+            assert tuple(e.shape) == g.shape
+            assert str(e.dtype).removeprefix("torch.") == g.dtype.name
+            np.testing.assert_allclose(g.detach().numpy(), e.detach().numpy(), **case.tolerance(dtype))
+        if not case.gradient:
+            continue
+        rng = np.random.default_rng(3)
+        for e, g in zip(expected, got):
+            if e.requires_grad and e.numel():
+                cotangent = rng.uniform(0.5, 1.5, tuple(e.shape)).astype(dtype)
+                e.backward(torch.tensor(cotangent), retain_graph=True)
+                g.backward(gpunn.tensor(cotangent), retain_graph=True)
+        for e, g in zip(theirs, ours):
+            if e.grad is not None:
+                assert g.grad is not None
+                np.testing.assert_allclose(g.grad.numpy(), e.grad.numpy(), **case.tolerance(dtype))
+
+
+def test_every_op_has_a_case() -> None:
+    with recorded_ops() as seen:
+        for case in CASES:
+            ys = as_tuple(case.function(*case.tensors("float64", requires_grad=case.gradient)))
+            if case.gradient:
+                gpunn.autograd.backward([y.sum() for y in ys if y.requires_grad])
+    assert set(OPS) - seen == set()
