@@ -19,8 +19,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
-VALUES, DROPOUT, SHUFFLE = 0, 1, 2
-"""The streams: initial values and `rand`, dropout masks, the order of data."""
+VALUES, DROPOUT, SHUFFLE, SPLIT = 0, 1, 2, 3
+"""The streams: initial values and `rand`, dropout masks, the order of data, the parts of a data set."""
 
 
 class Generator:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-import gpunn
-from gpunn.tensor import Tensor
+from gpunn.backend.dtypes import float64
+from gpunn.ops import stack
+from gpunn.tensor import Tensor, from_numpy, tensor
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -24,17 +25,17 @@ def default_collate(batch: Sequence[Any]) -> Any:
     first = batch[0]
     if isinstance(first, Tensor):
         _same_shape(batch)
-        return gpunn.stack(list(batch), 0)
+        return stack(list(batch), 0)
     if isinstance(first, (np.ndarray, np.generic)) and first.dtype.kind not in "SUOMm":
         if isinstance(first, np.ndarray):
             _same_shape(batch)
-        return gpunn.from_numpy(np.stack(batch))
+        return from_numpy(np.stack(batch))
     if isinstance(first, (str, bytes)):
         return batch
     if isinstance(first, float):
-        return gpunn.tensor(batch, dtype=gpunn.float64)
+        return tensor(batch, dtype=float64)
     if isinstance(first, int):
-        return gpunn.tensor(batch)
+        return tensor(batch)
     if isinstance(first, Mapping):
         return _mapping_like(first, lambda key: default_collate([sample[key] for sample in batch]))
     if isinstance(first, Sequence):
@@ -51,7 +52,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
 def default_convert(data: Any) -> Any:
     """One sample with its NumPy arrays and numbers as tensors, and everything else as it is."""
     if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind not in "SUOMm":
-        return gpunn.from_numpy(np.asarray(data))
+        return from_numpy(np.asarray(data))
     if isinstance(data, (str, bytes, Tensor)):
         return data
     if isinstance(data, Mapping):

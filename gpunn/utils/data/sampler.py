@@ -154,3 +154,10 @@ class BatchSampler(Sampler[list[int]]):
 def batch_count(samples: int, batch_size: int, drop_last: bool) -> int:
     """How many batches the samples make."""
     return samples // batch_size if drop_last else -(-samples // batch_size)
+
+
+def epoch_order(sampler: Any, epoch: int) -> Indices | range | None:
+    """The indices of an epoch at once, or None for a sampler that has to be iterated over."""
+    if isinstance(sampler, EpochSampler) and type(sampler).__iter__ is EpochSampler.__iter__:
+        return sampler.order(epoch)
+    return None
