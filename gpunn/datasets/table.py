@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import _csv
 import csv
 import math
 from array import array
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpunn.datasets.arrays import Array, Arrays, as_labels
 from gpunn.datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 LABEL_NAMES = ("label", "target", "class", "y")
 DELIMITERS = (",", ";", "\t")
@@ -43,7 +46,7 @@ def from_csv(path: str | Path) -> Arrays:
         raise DataError(f"{path}: not a CSV file ({error})") from error
 
 
-def _read(reader: _csv.Reader, path: str) -> Arrays:
+def _read(reader: Reader, path: str) -> Arrays:
     rows = ((reader.line_num, row) for row in reader if row)  # a blank line is an empty row
     first = next(rows, None)
     if first is None:
