@@ -293,19 +293,7 @@ class Tensor(TensorBase):
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
         """Another type, another device, or both: ``to(gpunn.float64)``, ``to("cuda:1")``, ``to(other)``."""
-        for a in args:
-            if isinstance(a, TensorBase):
-                dtype, device = a.dtype, a.device
-            elif isinstance(a, Device):
-                device = a
-            elif isinstance(a, str) and dtype is None and device is None and _is_dtype_name(a):
-                dtype = a
-            elif isinstance(a, str):
-                device = a
-            elif isinstance(a, bool):
-                pass  # PyTorch's non_blocking
-            else:
-                dtype = a
+        dtype, device = parse_to(args, dtype, device)
         result = self
         if dtype is not None and (d := as_dtype(dtype)) is not self.dtype:
             result = ops.cast(result, d)
@@ -567,6 +555,24 @@ def _inplace_operator(x: Tensor, function: Any, other: Any) -> Tensor:
     if state.grad_enabled and recorded and x._node is not None and x._base is None:
         return function(x, other)
     return inplace.update(x, function, other)
+
+
+def parse_to(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:
+    """The type and the device that the arguments of ``to`` name, each None where they name none."""
+    for a in args:
+        if isinstance(a, TensorBase):
+            dtype, device = a.dtype, a.device
+        elif isinstance(a, Device):
+            device = a
+        elif isinstance(a, str) and dtype is None and device is None and _is_dtype_name(a):
+            dtype = a
+        elif isinstance(a, str):
+            device = a
+        elif isinstance(a, bool):
+            pass  # PyTorch's non_blocking
+        else:
+            dtype = a
+    return dtype, device
 
 
 def _is_dtype_name(name: str) -> bool:
