@@ -1,5 +1,9 @@
 """gpunn: neural networks by backpropagation on NumPy and CuPy arrays, with CUDA kernels of its own."""
 
+from gpunn import blas
+
+blas.choose()  # before anything imports NumPy
+
 from gpunn import autograd
 from gpunn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from gpunn.backend.device import device, get_default_device, set_default_device
@@ -19,6 +23,7 @@ from gpunn.backend.dtypes import (
     uint8,
 )
 from gpunn.backend.dtypes import bool_ as bool
+from gpunn.io import load, save
 from gpunn.ops import (
     abs,
     add,
@@ -127,3 +132,5 @@ from gpunn.random import (
     set_rng_state,
 )
 from gpunn.tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Speed, measured: workloads, implementations of them by gpunn and its peers, and the protocol that compares them."""

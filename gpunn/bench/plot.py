@@ -1,0 +1,104 @@
+"""Pictures of measurements. Needs matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .implementations import IMPLEMENTATIONS
+from .workloads import WORKLOADS
+
+COLOURS = {"gpunn": "#0072B2", "torch": "#D55E00", "torch-compile": "#CC79A7", "jax": "#009E73"}
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+
+def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recommended: Any, path: Path) -> None:
+    """Batch size against samples per second, log-log, and below it the ratio to the best peer."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    names = list(dict.fromkeys(r["implementation"] for r in rows))
+    workload, device = WORKLOADS[rows[0]["workload"]], rows[0]["device"]
+    peers = [n for n in names if n != "gpunn"]
+    panels = 2 if peers else 1
+    fig, axes = plt.subplots(
+        panels, 1, figsize=(8, 4.6 + 2 * (panels - 1)), sharex=True, squeeze=False, height_ratios=[3, 1.2][:panels]
+    )
+    top = axes[0][0]
+    for name in names:
+        mine = [r for r in rows if r["implementation"] == name and "samples_per_second" in r]
+        if not mine:
+            continue
+        b = [r["batch_size"] for r in mine]
+        y = [r["samples_per_second"] for r in mine]
+        low = [r["batch_size"] / r["p90"] * 1e6 for r in mine]
+        high = [r["batch_size"] / r["p10"] * 1e6 for r in mine]
+        top.plot(b, y, "o-", color=COLOURS[name], label=IMPLEMENTATIONS[name][2], lw=2 if name == "gpunn" else 1.4)
+        top.fill_between(b, low, high, color=COLOURS[name], alpha=0.15, lw=0)
+    if recommended:
+        top.axvline(recommended["batch_size"], color="#555555", ls=":", lw=1)
+        top.annotate(
+            f" recommended: {recommended['batch_size']}",
+            (recommended["batch_size"], 0.03),
+            xycoords=("data", "axes fraction"),
+            color="#555555",
+            fontsize=9,
+        )
+    top.set(xscale="log", yscale="log", ylabel="samples per second")
+    top.set_title(f"{workload.name}: {workload.title}, on {device}\n{machine['processor']}, {machine['cores']} cores",
+                  fontsize=11, loc="left")
+    top.legend(frameon=False, fontsize=9)
+    top.grid(which="both", alpha=0.2)
+    if peers:
+        _ratio_panel(axes[1][0], rows)
+    sizes = sorted({r["batch_size"] for r in rows})
+    bottom = axes[-1][0]
+    bottom.set_xlabel("mini-batch size")
+    bottom.xaxis.set_major_locator(FixedLocator(sizes))
+    bottom.xaxis.set_minor_locator(NullLocator())
+    bottom.set_xticklabels([str(s) for s in sizes])
+    fig.tight_layout()
+    fig.savefig(path, dpi=150)
+    plt.close(fig)
+
+
+def _ratio_panel(ax: Any, rows: list[dict[str, Any]]) -> None:
+    """Our throughput over that of the fastest peer whose losses agree."""
+    sizes, ratios = [], []
+    for b in sorted({r["batch_size"] for r in rows}):
+        here = [r for r in rows if r["batch_size"] == b and r["valid"]]
+        ours = [r["samples_per_second"] for r in here if r["implementation"] == "gpunn"]
+        theirs = [r["samples_per_second"] for r in here if r["implementation"] != "gpunn"]
+        if ours and theirs:
+            sizes.append(b)
+            ratios.append(ours[0] / max(theirs))
+    ax.axhline(1, color="#555555", lw=1)
+    ax.plot(sizes, ratios, "o-", color=COLOURS["gpunn"])
+    ax.set(xscale="log", ylabel="times the\nbest peer", ylim=(0, None))
+    ax.grid(alpha=0.2)
+
+
+def strategies_plot(runs: list[dict[str, Any]], title: str, path: Path) -> None:
+    """Loss against seconds, and against samples seen."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True)
+    colours = list(COLOURS.values())
+    for run, colour in zip(runs, colours):
+        for ax, x in zip(axes, ("seconds", "samples")):
+            ax.plot(run[x], run["loss"], "-", color=colour, label=run["title"], lw=1.8)
+    axes[0].set(xlabel="seconds", ylabel="loss on held-out data", yscale="log")
+    axes[1].set(xlabel="samples seen", xscale="log")
+    axes[0].legend(frameon=False, fontsize=9)
+    for ax in axes:
+        ax.grid(which="both", alpha=0.2)
+    fig.suptitle(title, fontsize=11, x=0.01, ha="left")
+    fig.tight_layout()
+    fig.savefig(path, dpi=150)
+    plt.close(fig)

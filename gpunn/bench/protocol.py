@@ -1,0 +1,206 @@
+"""How implementations are compared.
+
+One process each. In each of several rounds every implementation is timed once, in turn, so that a machine whose speed
+drifts favours nobody. A block of steps takes at least 20 ms, and there are at least 20 blocks. A peer's row counts
+only if its first losses agree with ours.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn import blas
+
+from .workloads import WORKLOADS
+
+TOLERANCE = 1e-4
+"""Allowed relative difference of the first losses, in float32."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        rounds: how often each implementation has its turn.
+        blocks: timed blocks a turn.
+        block_seconds: the least a block takes.
+        budget_seconds: blocks are cut, down to one a turn, where all of them would take longer than this.
+    """
+
+    rounds: int = 5
+    blocks: int = 4
+    block_seconds: float = 0.02
+    budget_seconds: float = 10.0
+
+
+class Worker:
+    """The process of one implementation."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gpunn.bench.worker", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=blas.child_environment(),
+        )
+
+    def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
+        """Send an order, wait for the answer; ``{"error": ...}`` if the process died."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps({"order": order, **arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            _, errors = self.process.communicate()
+            last = errors.strip().splitlines()[-1:] if errors else []
+            return {"error": f"the process of {self.name} ended: {''.join(last)}"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.process.poll() is None:
+            self.ask_to_stop()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def ask_to_stop(self) -> None:
+        """Send the last order, which has no answer."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write('{"order": "stop"}\n')
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+
+
+def compare(
+    workload: str,
+    batch_sizes: Sequence[int],
+    implementations: Sequence[str],
+    *,
+    device: str = "cpu",
+    optimizer: str = "sgd",
+    effort: Effort = Effort(),
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> list[dict[str, Any]]:
+    """Time training steps; one row for each batch size and implementation.
+
+    A row has ``workload, batch_size, implementation, optimizer, device, microseconds`` (median), ``p10``, ``p90``,
+    ``samples_per_second``, ``flop_per_second``, ``loss_error`` (the largest relative difference of the first losses
+    to those of the first implementation), ``valid``, ``steps_per_block``, ``blocks``, ``prepare_seconds``,
+    ``peak_rss_bytes``, ``versions``; or ``error``.
+    """
+    workers = [Worker(name) for name in implementations]
+    rows: list[dict[str, Any]] = []
+    try:
+        for batch in batch_sizes:
+            for row in _one_batch_size(workers, workload, batch, device, optimizer, effort):
+                rows.append(row)
+                on_row(row)
+    finally:
+        for worker in workers:
+            worker.stop()
+    return rows
+
+
+def _one_batch_size(
+    workers: list[Worker], workload: str, batch: int, device: str, optimizer: str, effort: Effort
+) -> list[dict[str, Any]]:
+    order = {
+        "workload": workload,
+        "batch": batch,
+        "optimizer": optimizer,
+        "device": device,
+        "block_seconds": effort.block_seconds,
+    }
+    prepared = [w.ask("prepare", **order) for w in workers]
+    times: list[list[float]] = [[] for _ in workers]
+    for _ in range(effort.rounds):
+        for i, worker in enumerate(workers):
+            if "error" in prepared[i]:
+                continue
+            affordable = int(effort.budget_seconds / effort.rounds / prepared[i]["seconds"])
+            answer = worker.ask("block", repeats=max(1, min(effort.blocks, affordable)))
+            if "error" in answer:
+                prepared[i] = answer
+                continue
+            times[i] += answer["seconds_per_step"]
+            prepared[i]["peak_rss"] = answer["peak_rss"]
+    reference = prepared[0].get("losses")
+    return [
+        _row(worker.name, workload, batch, device, optimizer, p, t, reference)
+        for worker, p, t in zip(workers, prepared, times)
+    ]
+
+
+def _row(
+    name: str, workload: str, batch: int, device: str, optimizer: str, prepared: Any, times: list[float], reference: Any
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "workload": workload,
+        "batch_size": batch,
+        "implementation": name,
+        "device": device,
+        "optimizer": optimizer,
+    }
+    if "error" in prepared:
+        return {**row, "valid": False, "error": prepared["error"]}
+    p10, median, p90 = (float(v) for v in np.percentile(times, (10, 50, 90)))
+    error = _largest_difference(prepared["losses"], reference)
+    return {
+        **row,
+        "valid": error is not None and error <= TOLERANCE,
+        "microseconds": median * 1e6,
+        "p10": p10 * 1e6,
+        "p90": p90 * 1e6,
+        "samples_per_second": batch / median,
+        "flop_per_second": WORKLOADS[workload].flop() * batch / median,
+        "loss_error": error,
+        "steps_per_block": prepared["steps"],
+        "blocks": len(times),
+        "prepare_seconds": prepared["prepare_seconds"],
+        "peak_rss_bytes": prepared["peak_rss"],
+        "versions": prepared["versions"],
+    }
+
+
+def _largest_difference(losses: list[float], reference: list[float] | None) -> float | None:
+    """The largest difference of two runs' losses, relative to the first of them; None where there is no reference."""
+    if reference is None:
+        return None
+    return float(np.max(np.abs(np.subtract(losses, reference))) / abs(reference[0]))
+
+
+def recommend(rows: list[dict[str, Any]], share: float = 0.9) -> dict[str, Any] | None:
+    """The smallest batch size that reaches `share` of the largest throughput.
+
+    Larger batches train hardly faster, and take more memory and fewer steps an epoch.
+    """
+    usable = [r for r in rows if r["implementation"] == "gpunn" and "samples_per_second" in r]
+    if not usable:
+        return None
+    best = max(r["samples_per_second"] for r in usable)
+    row = min((r for r in usable if r["samples_per_second"] >= share * best), key=lambda r: r["batch_size"])
+    return {
+        "batch_size": row["batch_size"],
+        "samples_per_second": row["samples_per_second"],
+        "share_of_largest": row["samples_per_second"] / best,
+        "rule": f"the smallest batch size with at least {share:.0%} of the largest throughput",
+    }
