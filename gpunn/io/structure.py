@@ -1,0 +1,109 @@
+"""Nested structures taken apart into named arrays and JSON, and put together again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gpunn.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+EXPECTED = "expected dicts, lists, tuples, int, float, bool, str, None, tensors and NumPy arrays"
+
+
+def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
+    """A structure as what JSON can hold, and its arrays by name.
+
+    An array's name is its path, "optimizer.state.0.exp_avg": of a state_dict, its key. JSON's own types stand for
+    themselves; the rest is an object with one entry:
+
+        {"tensor": name}  {"array": name}  {"tuple": [...]}  {"dict": [[key, value], ...]}  {"float": "nan"}
+
+    Raises TypeError, with the path, for anything else; ValueError for a structure that contains itself.
+    """
+    arrays: dict[str, Array] = {}
+    inside: set[int] = set()
+
+    def name_of(path: tuple[Any, ...]) -> str:
+        name = ".".join(map(str, path)) or "value"
+        while name in arrays or name == "__metadata__":  # "a.b" may be one key or two; safetensors keeps the other
+            name += "'"
+        return name
+
+    def encode(x: Any, path: tuple[Any, ...]) -> Any:
+        if isinstance(x, Tensor):
+            arrays[name := name_of(path)] = _plain(x.detach().cpu().numpy())
+            return {"tensor": name}
+        if isinstance(x, np.ndarray):
+            if x.dtype.kind in "OUSMmV" and x.dtype.name != "bfloat16":
+                raise TypeError(f"{_place(path)} is a NumPy array of {x.dtype}; expected numbers or bools")
+            arrays[name := name_of(path)] = _plain(x)
+            return {"array": name}
+        if x is None or type(x) in (bool, int, str):
+            return x
+        if type(x) is float:
+            return x if math.isfinite(x) else {"float": repr(x)}
+        if type(x) not in (list, tuple) and not isinstance(x, dict):
+            raise TypeError(f"{_place(path)} is {_described(x)}; {EXPECTED}")
+        if id(x) in inside:
+            raise ValueError(f"{_place(path)} contains itself, which a file can't hold")
+        inside.add(id(x))
+        result: Any
+        if isinstance(x, dict):
+            result = {"dict": [[_key(key, path), encode(entry, (*path, key))] for key, entry in x.items()]}
+        else:
+            result = [encode(entry, (*path, i)) for i, entry in enumerate(x)]
+        inside.discard(id(x))
+        return {"tuple": result} if type(x) is tuple else result
+
+    return encode(value, ()), arrays
+
+
+def put_together(tree: Any, arrays: Mapping[str, Array], tensor: Callable[[Array], Tensor]) -> Any:
+    """The structure that `take_apart` took apart; `tensor` makes tensors of arrays.
+
+    Raises ValueError or KeyError for JSON that no structure was taken apart to.
+    """
+    if isinstance(tree, list):
+        return [put_together(entry, arrays, tensor) for entry in tree]
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "tensor":
+        return tensor(arrays[content])
+    if kind == "array":
+        return arrays[content]
+    if kind == "tuple":
+        return tuple(put_together(entry, arrays, tensor) for entry in content)
+    if kind == "dict":
+        return {key: put_together(entry, arrays, tensor) for key, entry in content}
+    if kind == "float":
+        return float(content)
+    raise ValueError(f"the structure holds an entry of the unknown kind {kind!r}")
+
+
+def _key(key: Any, path: tuple[Any, ...]) -> Any:
+    if type(key) not in (str, int):
+        raise TypeError(f"{_place(path)} has the key {key!r}, {_described(key)}; expected str or int")
+    return key
+
+
+def _plain(array: Array) -> Array:
+    """In the byte order of this machine and without gaps."""
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
+def _place(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path)) if path else "the object"
+
+
+def _described(x: Any) -> str:
+    kind = type(x)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(x, np.generic):
+        return f"a {name} (write x.item() for a Python number, np.asarray(x) for an array)"
+    return f"a {name}"

@@ -1,0 +1,242 @@
+"""Saving and loading: what comes back, what other readers see, and what is refused."""
+
+import json
+import math
+from collections import OrderedDict, namedtuple
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import gpunn
+from gpunn.backend.dtypes import DTYPES
+from gpunn.io import FileFormatError
+
+
+def roundtrip(obj, path):
+    gpunn.save(obj, path)
+    return gpunn.load(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, False, 0, -(10**30), 0.1, -0.0, 1e-320, "", "Grüße \ud800", [], {}, (),
+        [1, [2.0, (3, "x", None)], {}], (1,), ((), ([],)),
+        {"a": {"b": 1}, 3: {-1: "int keys"}, "3": "text keys"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_plain_values_come_back(value, tmp_path):
+    back = roundtrip(value, tmp_path / "file.safetensors")
+    assert back == value
+    assert repr(back) == repr(value)  # also the types, the order of keys, and the sign of 0
+
+
+def test_numbers_that_are_not_finite_come_back(tmp_path):
+    back = roundtrip([math.inf, -math.inf, math.nan], tmp_path / "file.safetensors")
+    assert back[:2] == [math.inf, -math.inf]
+    assert math.isnan(back[2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 3), (2, 3)], ids=str)
+def test_tensors_of_every_type_come_back(dtype, shape, tmp_path, rng):
+    values = np.asarray(rng.normal(size=shape) * 50, dtype.numpy)
+    back = roundtrip({"x": gpunn.from_numpy(values)}, tmp_path / "file.safetensors")["x"]
+    assert isinstance(back, gpunn.Tensor)
+    assert back.dtype is dtype
+    assert back.shape == shape
+    assert back.numpy().tobytes() == values.tobytes()
+
+
+def test_arrays_come_back_as_arrays(tmp_path, rng):
+    values = {
+        "wide": rng.normal(size=(4, 6))[::2, ::-1],
+        "big_endian": np.arange(3, dtype=">i4"),
+        "u16": np.uint16([7]),
+    }
+    back = roundtrip(values, tmp_path / "file.safetensors")
+    for name, array in values.items():
+        assert type(back[name]) is np.ndarray
+        assert back[name].dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(back[name], array)
+
+
+def test_views_and_parameters_come_back(tmp_path):
+    x = gpunn.arange(6.0).reshape(2, 3).requires_grad_()
+    back = roundtrip([x, x.T, x[0] if hasattr(gpunn.Tensor, "__getitem__") else x.T], tmp_path / "file.safetensors")
+    assert back[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert back[1].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert not back[0].requires_grad
+
+
+def test_what_was_loaded_can_be_written_to(tmp_path):
+    gpunn.save({"x": gpunn.zeros(3), "a": np.zeros(3)}, tmp_path / "file.safetensors")
+    back = gpunn.load(tmp_path / "file.safetensors")
+    back["x"] += 1
+    back["a"] += 1
+    assert back["x"].tolist() == back["a"].tolist() == [1, 1, 1]
+    assert gpunn.load(tmp_path / "file.safetensors")["x"].tolist() == [0, 0, 0]
+
+
+def test_names_that_would_collide(tmp_path):
+    obj = {
+        "a.b": gpunn.tensor([1.0]),
+        "a": {"b": gpunn.tensor([2.0])},
+        1: gpunn.tensor([3.0]),
+        "1": gpunn.tensor([4.0]),
+        "__metadata__": gpunn.tensor([5.0]),
+    }
+    back = roundtrip(obj, tmp_path / "file.safetensors")
+    assert list(back) == list(obj)
+    values = [back["a.b"], back["a"]["b"], back[1], back["1"], back["__metadata__"]]
+    assert [value.item() for value in values] == [1, 2, 3, 4, 5]
+
+
+def test_a_single_tensor(tmp_path):
+    assert roundtrip(gpunn.tensor([1.0, 2.0]), tmp_path / "file.safetensors").tolist() == [1, 2]
+
+
+def test_the_same_object_twice_is_no_cycle(tmp_path):
+    shared = [1, gpunn.tensor([2.0])]
+    back = roundtrip([shared, shared], tmp_path / "file.safetensors")
+    assert back[0][1].tolist() == back[1][1].tolist() == [2]
+
+
+def test_a_state_dict_is_readable_by_others(tmp_path, rng):
+    state = OrderedDict(
+        {"0.weight": gpunn.tensor(rng.normal(size=(3, 2))), "0.bias": gpunn.zeros(3).bfloat16(), "n": gpunn.tensor(7)}
+    )
+    gpunn.save(state, tmp_path / "model.safetensors")
+    with safetensors.safe_open(tmp_path / "model.safetensors", "numpy") as file:
+        assert set(file.keys()) == set(state)
+        np.testing.assert_array_equal(file.get_tensor("0.weight"), state["0.weight"].numpy())
+
+
+def test_a_state_dict_is_readable_by_torch(tmp_path, torch):
+    import safetensors.torch
+
+    gpunn.save({"w": gpunn.tensor([[1.0, 2.0]]), "b": gpunn.tensor([0.5]).bfloat16()}, tmp_path / "model.safetensors")
+    state = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert state["w"].tolist() == [[1, 2]]
+    assert state["b"].dtype is torch.bfloat16
+    assert state["b"].tolist() == [0.5]
+
+
+def test_a_file_of_others_gives_a_dict_of_tensors(tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    arrays = {"w": np.float32([[1, 2]]), "n": np.array(3), "h": np.array([1.5], ml_dtypes.bfloat16)}
+    safetensors.numpy.save_file(arrays, path, {"format": "pt"})
+    back = gpunn.load(path)
+    assert {name: (x.dtype, x.tolist()) for name, x in back.items()} == {
+        "w": (gpunn.float32, [[1, 2]]),
+        "n": (gpunn.int64, 3),
+        "h": (gpunn.bfloat16, [1.5]),
+    }
+
+
+def test_the_same_object_gives_the_same_bytes(tmp_path):
+    state = {f"layer{i}": gpunn.full((i,), 1.0) for i in range(9)}
+    gpunn.save(state, tmp_path / "a")
+    gpunn.save(state, tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+Point = namedtuple("Point", "x y")
+
+
+@pytest.mark.parametrize(
+    ("obj", "message"),
+    [
+        ({"optimizer": {"state": {3: {"hook": len}}}}, r"^optimizer\.state\.3\.hook is a builtin_function_or_method;"),
+        ([1, (2, {3})], r"^1\.1 is a set; expected dicts, lists, tuples"),
+        (object(), r"^the object is a object"),
+        ([np.float32(1)], r"^0 is a numpy\.float32 \(write x\.item\(\)"),
+        ([Point(1, 2)], r"^0 is a .*Point"),
+        ({"a": {(1, 2): 3}}, r"^a has the key \(1, 2\), a tuple; expected str or int"),
+        ({"names": np.array(["x"])}, r"^names is a NumPy array of <U1"),
+        ({"z": np.zeros(2, complex)}, r"^z is of dtype complex128"),
+        ([b"bytes"], r"^0 is a bytes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_saved_is_named(obj, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        gpunn.save(obj, tmp_path / "file.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_structure_that_contains_itself(tmp_path):
+    loop = {"a": []}
+    loop["a"].append(loop)
+    with pytest.raises(ValueError, match=r"^a\.0 contains itself"):
+        gpunn.save(loop, tmp_path / "file.safetensors")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.safetensors"
+    gpunn.save([1], path)
+    with pytest.raises(TypeError):
+        gpunn.save([len], path)
+    assert gpunn.load(path) == [1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*nowhere"):
+        gpunn.load(tmp_path / "nowhere.safetensors")
+
+
+def test_a_folder(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        gpunn.load(tmp_path)
+
+
+def test_every_truncation_is_an_error(tmp_path):
+    path = tmp_path / "file.safetensors"
+    gpunn.save({"x": gpunn.arange(4), "n": 3}, path)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileFormatError, match=rf"{path.name} \({length} bytes\) is not a whole safetensors file"):
+            gpunn.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(100), b"\xff" * 64, b"hello, this is a text file\n"])
+def test_another_kind_of_file(content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(FileFormatError, match="not a whole safetensors file"):
+        gpunn.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"version":1,"structure":{"tensor":"gone"}}', "damaged"),
+        ('{"version":1,"structure":{"code":"x"}}', "unknown kind 'code'"),
+        ('{"version":1,"structure":{}}', "damaged"),
+        ('{"version":2,"structure":1}', "format version 2; this gpunn reads 1"),
+    ],
+)
+def test_a_damaged_structure(structure, message, tmp_path):
+    path = tmp_path / "file.safetensors"
+    safetensors.numpy.save_file({"x": np.zeros(2)}, path, {"gpunn": structure})
+    with pytest.raises(FileFormatError, match=message):
+        gpunn.load(path)
+
+
+def test_a_type_that_no_tensor_has(tmp_path):
+    safetensors.numpy.save_file({"x": np.zeros(2, np.uint16)}, tmp_path / "foreign", {})
+    with pytest.raises(FileFormatError, match="uint16"):
+        gpunn.load(tmp_path / "foreign")
+
+
+def test_a_type_that_numpy_lacks(tmp_path):
+    header = json.dumps({"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    (tmp_path / "foreign").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    with pytest.raises(FileFormatError, match="x is of type F8_E4M3; gpunn has BOOL"):
+        gpunn.load(tmp_path / "foreign")
