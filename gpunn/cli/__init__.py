@@ -1,0 +1,78 @@
+"""The command ``gpunn``.
+
+Exit codes: 0 done, 1 the run failed, 2 the call was wrong. Results go to standard output, everything else to standard
+error, so that ``gpunn train --json | tail -1`` is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+import gpunn
+
+from .errors import RunError, UsageError
+
+COMMANDS = {
+    "train": "train a network, by default on the bundled handwritten digits",
+    "evaluate": "measure a trained network on data",
+    "predict": "apply a trained network to data",
+    "summary": "list a network's layers, output shapes and parameters",
+    "bench": "measure speed: batch sizes against throughput, and training strategies",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments)
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("\ngpunn: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if getattr(options, "debug", False):
+            raise
+        print(f"gpunn {options.command}: {_message(error)}", file=sys.stderr)
+        return exit_code(error)
+    return 0
+
+
+def exit_code(error: Exception) -> int:
+    """2 where the call was wrong, 1 where the run failed."""
+    from gpunn.datasets import DataError
+
+    return 2 if isinstance(error, (UsageError, DataError, FileNotFoundError, IsADirectoryError)) else 1
+
+
+def _message(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if isinstance(error, (UsageError, RunError, RuntimeError, ValueError, IndexError, OSError)):
+        return text
+    return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpunn",
+        description="Train neural networks by backpropagation, on the CPU or a GPU.",
+        epilog="example: gpunn train --data digits --model mlp:128,128   (then: gpunn COMMAND --help)",
+    )
+    parser.add_argument("--version", action="version", version=f"gpunn {gpunn.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        # Only the module of the command that was asked for is loaded: help and errors come at once.
+        if name in arguments[:1]:
+            importlib.import_module(f"gpunn.cli.{name}").add(commands, name, text)
+        else:
+            commands.add_parser(name, help=text)
+    return parser

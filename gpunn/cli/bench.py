@@ -1,0 +1,196 @@
+"""``gpunn bench``: batch sizes against throughput, and strategies against each other."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from gpunn.bench import machine
+from gpunn.bench.implementations import IMPLEMENTATIONS, missing
+from gpunn.bench.optimizers import OPTIMIZERS
+from gpunn.bench.protocol import Effort, compare, recommend
+from gpunn.bench.workloads import WORKLOADS
+
+from .common import add_command, add_device, int_list, pick_device
+from .errors import RunError, UsageError
+
+EXAMPLE = """\
+  gpunn bench batch-size --workload W1 --batch-sizes 1,8,32,128,512
+  gpunn bench batch-size --workload cnn --peers torch,jax --out results/
+  gpunn bench strategies --seconds 10"""
+
+
+def add(commands: Any, name: str, text: str) -> None:
+    """Add the command and its two parts."""
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"examples:\n{EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=lambda options: parser.print_help())
+    parts = parser.add_subparsers(dest="part", metavar="WHAT")
+    _add_batch_size(parts)
+    _add_strategies(parts)
+
+
+def _add_batch_size(parts: Any) -> None:
+    parser = add_command(
+        parts,
+        "batch-size",
+        "samples per second for each mini-batch size, beside other frameworks if asked for",
+        batch_size,
+        "  gpunn bench batch-size --workload W1 --batch-sizes 1,8,32,128,512\n"
+        "  gpunn bench batch-size --workload cnn --peers torch,jax --out results/",
+    )
+    parser.add_argument(
+        "--workload",
+        choices=list(WORKLOADS),
+        default="W1",
+        help="; ".join(f"{w.name}: {w.title}" for w in WORKLOADS.values()),
+    )
+    parser.add_argument(
+        "--batch-sizes",
+        type=int_list,
+        default=[1, 8, 32, 128, 512, 2048],
+        metavar="N,...",
+        help="default: 1,8,32,128,512,2048",
+    )
+    parser.add_argument(
+        "--peers",
+        default="",
+        metavar="NAME,...",
+        help=f"time these beside us: {', '.join(n for n in IMPLEMENTATIONS if n != 'gpunn')}",
+    )
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="sgd", help="default: sgd (momentum 0.9)")
+    add_device(parser)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter repeats: a first look, not a result")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write the rows as JSON and the plot into this folder")
+    parser.add_argument("--json", action="store_true", help="the last line on standard output is one JSON object")
+
+
+def batch_size(options: argparse.Namespace) -> None:
+    """Measure, print a table, and write JSON and the plot if asked for."""
+    names = ["gpunn", *(p for p in options.peers.split(",") if p)]
+    for name in names:
+        if name not in IMPLEMENTATIONS:
+            raise UsageError(f"--peers: there is no {name!r}; there are {', '.join(list(IMPLEMENTATIONS)[1:])}")
+        if requirement := missing(name):
+            raise UsageError(f"--peers {name}: {requirement} is not installed; pip install {requirement}")
+    device = pick_device(options.device)
+    out = prepare_folder(options.out)
+    sizes = sorted(set(options.batch_sizes))
+    effort = Effort(rounds=2, blocks=2, block_seconds=0.01, budget_seconds=1) if options.quick else Effort()
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn(),
+        console=console, disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(f"{options.workload} on {device}", total=len(sizes) * len(names))
+
+        def show(row: dict[str, Any]) -> None:
+            progress.advance(task)
+            if not console.is_terminal:
+                print(_line(row), file=sys.stderr, flush=True)
+
+        rows = compare(
+            options.workload, sizes, names, device=str(device), optimizer=options.optimizer, effort=effort, on_row=show
+        )
+    result = {"machine": machine.describe(), "rows": rows, "recommended": recommend(rows)}
+    if not options.json:
+        _print_table(rows, result["recommended"])
+    if out is not None:
+        _write(result, out, options.workload, str(device), console)
+    if options.json:
+        print(json.dumps(result))
+    if all("error" in r for r in rows if r["implementation"] == "gpunn"):
+        raise RunError(next(r["error"] for r in rows if "error" in r))
+
+
+def _line(row: dict[str, Any]) -> str:
+    head = f"{row['workload']}  batch {row['batch_size']:>6}  {row['implementation']:<14}"
+    if "error" in row:
+        return f"{head} {row['error']}"
+    return f"{head} {row['samples_per_second']:>12,.0f} samples/s   {row['microseconds']:>10,.0f} us a step"
+
+
+def _print_table(rows: list[dict[str, Any]], recommended: dict[str, Any] | None) -> None:
+    names = list(dict.fromkeys(r["implementation"] for r in rows))
+    table = Table(title="samples per second (microseconds a step)")
+    table.add_column("batch size", justify="right")
+    for name in names:
+        table.add_column(IMPLEMENTATIONS[name][2], justify="right")
+    if len(names) > 1:
+        table.add_column("gpunn / best peer", justify="right")
+    for size in sorted({r["batch_size"] for r in rows}):
+        here = {r["implementation"]: r for r in rows if r["batch_size"] == size}
+        cells = [_cell(here[name]) for name in names]
+        if len(names) > 1:
+            peers = [r["samples_per_second"] for n, r in here.items() if n != "gpunn" and r["valid"]]
+            ours = here["gpunn"].get("samples_per_second")
+            cells.append(f"{ours / max(peers):.2f} x" if peers and ours else "")
+        table.add_row(str(size), *cells)
+    console = Console()
+    console.print(table)
+    for r in rows:
+        if "error" in r:
+            console.print(f"{r['implementation']} at {r['batch_size']}: {r['error']}", markup=False)
+        elif not r["valid"]:
+            console.print(
+                f"{r['implementation']} at {r['batch_size']} does not count: its losses differ by {r['loss_error']:.1e}"
+            )
+    if recommended:
+        console.print(
+            f"recommended mini-batch size: {recommended['batch_size']} ({recommended['rule']})", highlight=False
+        )
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return "failed"
+    text = f"{row['samples_per_second']:,.0f} ({row['microseconds']:,.0f})"
+    return text if row["valid"] else f"void: {text}"
+
+
+def _write(result: dict[str, Any], out: Path, workload: str, device: str, console: Console) -> None:
+    stem = f"batch_size_{workload}_{device.replace(':', '')}"
+    (out / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {out / stem}.json", file=sys.stderr)
+    if draw_possible():
+        from gpunn.bench.plot import batch_size_plot
+
+        batch_size_plot(result["rows"], result["machine"], result["recommended"], out / f"{stem}.png")
+        print(f"wrote {out / stem}.png", file=sys.stderr)
+
+
+def prepare_folder(out: Path | None) -> Path | None:
+    """Make the output folder before anything is measured, so that a bad one is known early."""
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}") from None
+    return out
+
+
+def draw_possible() -> bool:
+    """Whether matplotlib is there; one line says so if it is not."""
+    if importlib.util.find_spec("matplotlib"):
+        return True
+    print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
+    return False
+
+
+def _add_strategies(parts: Any) -> None:
+    from .strategies import add_strategies
+
+    add_strategies(parts)

@@ -1,0 +1,65 @@
+"""What several commands share: their parsers, and the device to use."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import gpunn
+from gpunn.backend.device import device_types
+
+from .errors import UsageError
+
+
+def add_command(
+    commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], None], example: str
+) -> argparse.ArgumentParser:
+    """A subcommand with its help, its examples and the options that all have."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"examples:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """The option --device."""
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, ... (default: auto, the best there is)")
+
+
+def pick_device(name: str) -> gpunn.device:
+    """The device of that name; "auto" is the best that is there.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    if name == "auto":
+        return gpunn.get_default_device()
+    try:
+        device = gpunn.device(name)
+        device.backend  # noqa: B018  (loads it, so that a device that does not work is reported here)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"--device {name}: {error} (registered: {', '.join(device_types())})") from None
+    return device
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def int_list(text: str) -> list[int]:
+    """An argparse type: whole numbers above 0, separated by commas."""
+    return [positive_int(part) for part in text.split(",")]
