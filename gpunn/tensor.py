@@ -245,7 +245,7 @@ class Tensor(TensorBase):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise TypeError("a 0-d tensor can't be iterated over")
-        return (self[i] for i in range(self.shape[0]))
+        return iter(ops.unbind(self))
 
     def __contains__(self, value: Any) -> bool:
         return bool(self.eq(value).any())
@@ -394,6 +394,13 @@ class Tensor(TensorBase):
     flatten, unflatten, squeeze, unsqueeze = ops.flatten, ops.unflatten, ops.squeeze, ops.unsqueeze
     expand, expand_as, broadcast_to, movedim = ops.expand, ops.expand_as, ops.broadcast_to, ops.movedim
     clone, contiguous = ops.clone, ops.contiguous
+    narrow, select, unbind = ops.narrow, ops.select, ops.unbind
+    split, chunk, tensor_split = ops.split, ops.chunk, ops.tensor_split
+
+    # Elements
+
+    __getitem__ = ops.getitem
+    __setitem__ = ops.setitem
 
     @property
     def T(self) -> Tensor:

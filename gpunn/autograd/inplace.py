@@ -57,6 +57,12 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     return x
 
 
+def write(target: Any, primitive: Callable[..., Any], *args: Any) -> None:
+    """Let a primitive that may write over its first input change the memory of `target`, unrecorded."""
+    primitive(target._data, *args, out=target._data)
+    target._version[0] += 1
+
+
 def _fitting(x: Any, result: Any) -> Any:
     if result._spec.shape != x._spec.shape:
         raise RuntimeError(f"in-place: the result {list(result.shape)} does not fit into {x._spec!r}")

@@ -265,6 +265,8 @@ def apply(op: Op, *inputs: Any) -> Any:
         if not spec.shape and state.tracer is None:
             array = here.backend.asarray(array)
         t = wrap(array, spec)
+        if op.view:
+            t._base, t._version = inputs[0] if inputs[0]._base is None else inputs[0]._base, inputs[0]._version
         if node is not None and spec.dtype.is_floating_point:
             t._node, t._index, t._requires_grad = node, i, True
         results.append(t)

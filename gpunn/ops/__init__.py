@@ -50,10 +50,13 @@ from .comparison import (
     where,
 )
 from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
+from .indexing import getitem, setitem
+from .join import cat, concat, concatenate, stack
 from .linear import linear, linear_activation
 from .math import cos, erf, exp, expm1, log, log1p, log2, log10, rsqrt, sigmoid, sin, sqrt, tan, tanh
 from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
 from .reduction import amax, amin, logsumexp, mean, std, sum, sum_to, var
+from .slicing import chunk, narrow, select, split, tensor_split, unbind
 from .view import (
     broadcast_to,
     clone,
