@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend.dtypes import float64
-from gpunn.ops import stack
+from gpunn.ops.join import stack
 from gpunn.tensor import Tensor, from_numpy, tensor
 
 
