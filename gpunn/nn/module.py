@@ -1,0 +1,438 @@
+"""Module: what layers and networks are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from gpunn.autograd.mode import no_grad
+from gpunn.backend.device import device as Device
+from gpunn.backend.dtypes import as_dtype, bfloat16, float16, float32, float64
+from gpunn.tensor import Tensor, parse_to
+
+from .hooks import ModuleHandle, call_with_hooks
+from .parameter import Parameter
+from .place import NAMED, name_layer
+from .state import IncompatibleKeys, load
+
+M = TypeVar("M", bound="Module")
+T = TypeVar("T")
+
+_clock = [0]
+"""How often anything was set on any module."""
+
+
+class Module:
+    """Base class of layers and networks.
+
+    A subclass calls ``super().__init__()``, sets its parameters and the modules it is made of as attributes, and
+    computes in ``forward``::
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.hidden = nn.Linear(784, 128)
+                self.out = nn.Linear(128, 10)
+
+            def forward(self, x):
+                return self.out(self.hidden(x).relu())
+
+
+        net = Net()
+        scores = net(x)
+
+    Attributes:
+        training: True in training, False in evaluation; dropout and batch norm ask for it. Set by `train` and `eval`.
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _not_saved: set[str]
+    """The buffers that are not in the state_dict."""
+    _forward_pre_hooks: dict[int, Any]
+    _forward_hooks: dict[int, Any]
+    _backward_hooks: dict[int, Any]
+    _changed: int
+    """The time, in changes of any module, at which something was last set on this one."""
+
+    def __init__(self) -> None:
+        # The three registries hold what is found by going through the module. The same objects are attributes in
+        # __dict__ too, where Python finds them 15 times faster than __getattr__ would.
+        fields = self.__dict__
+        fields["training"] = True
+        fields["_parameters"] = {}
+        fields["_buffers"] = {}
+        fields["_not_saved"] = set()
+        fields["_modules"] = {}
+        fields["_forward_pre_hooks"] = {}
+        fields["_forward_hooks"] = {}
+        fields["_backward_hooks"] = {}
+        self._note_change()
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the module computes. Call the module itself, not this: ``module(x)`` runs the hooks too."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks:
+                return call_with_hooks(self, args, kwargs)
+            return self.forward(*args, **kwargs)
+        except NAMED as error:
+            name_layer(error, self, args)
+            raise
+
+    # What it is made of
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter, as ``module.name = param`` does; None stands for one that this module does without."""
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"parameter {name!r} is a Parameter or None, got {type(param).__name__}")
+        self._register(self._registry("_parameters", "parameters"), name, param, "parameter")
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is state but not learned, such as a running mean.
+
+        It moves with the module, and is in the state_dict unless ``persistent=False``.
+        """
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"buffer {name!r} is a tensor or None, got {type(tensor).__name__}")
+        self._register(self._registry("_buffers", "buffers"), name, tensor, "buffer")
+        (self._not_saved.discard if persistent else self._not_saved.add)(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Add a module, as ``module.name = child`` does."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"module {name!r} is a Module or None, got {type(module).__name__}")
+        self._register(self._registry("_modules", "module"), name, module, "module")
+
+    add_module = register_module
+
+    def _registry(self, which: str, what: str) -> dict[str, Any]:
+        if which not in self.__dict__:
+            raise AttributeError(
+                f"cannot assign {what} before Module.__init__() call: "
+                f"{type(self).__name__}.__init__ must begin with super().__init__()"
+            )
+        registry: dict[str, Any] = self.__dict__[which]
+        return registry
+
+    def _register(self, registry: dict[str, Any], name: str, value: Any, kind: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a {kind} is a string, got {type(name).__name__}")
+        if "." in name or not name:
+            raise KeyError(f"the name of a {kind} is not empty and has no '.', got {name!r}")
+        if name not in registry and (name in self.__dict__ or hasattr(type(self), name)):
+            raise KeyError(f"attribute {name!r} already exists")
+        registry[name] = self.__dict__[name] = value
+        self._note_change()
+
+    def _note_change(self) -> None:
+        _clock[0] += 1
+        self.__dict__["_changed"] = _clock[0]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        fields = self.__dict__
+        if isinstance(value, Parameter):
+            self._forget(name, self._registry("_parameters", "parameters"))
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._forget(name, self._registry("_modules", "module"))
+            self.register_module(name, value)
+        elif name in fields.get("_parameters", ()):
+            self.register_parameter(name, value)
+        elif name in fields.get("_modules", ()):
+            self.register_module(name, value)
+        elif name in fields.get("_buffers", ()):
+            self.register_buffer(name, value, name not in self._not_saved)
+        elif name not in fields or fields[name] is not value:
+            object.__setattr__(self, name, value)
+            self._note_change()
+
+    def _forget(self, name: str, registry: dict[str, Any]) -> None:
+        """Make place for an attribute of another kind."""
+        if name not in registry and name in self.__dict__:
+            delattr(self, name)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        for registry in (self._parameters, self._buffers, self._modules):
+            registry.pop(name, None)
+        self._not_saved.discard(name)
+        self._note_change()
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what is not there.
+        if "_modules" not in self.__dict__ and not name.startswith("__"):
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}: Module.__init__() was not called; "
+                f"{type(self).__name__}.__init__ must begin with super().__init__()"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # Going through it
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, with their paths, from the outside in. One used twice comes once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all inside it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside this one, with their names."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly inside this one."""
+        return (module for _, module in self.named_children())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with their paths; one used twice comes once."""
+        return self._named_members(lambda m: m._parameters, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, for an optimizer."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with their paths."""
+        return self._named_members(lambda m: m._buffers, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def _named_members(
+        self, members: Callable[[Module], Mapping[str, T | None]], prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, T]]:
+        seen: set[int] = set()
+        modules = self.named_modules(None, prefix, remove_duplicate) if recurse else iter([(prefix, self)])
+        for path, module in modules:
+            for name, value in members(module).items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield f"{path}.{name}" if path else name, value
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a path such as ``"features.2"``; the module itself for ``""``.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        module: Module = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise AttributeError(f"there is no module {name!r} in {type(module).__name__} (looking for {target!r})")
+            module = child
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path such as ``"features.2.weight"``."""
+        path, _, name = target.rpartition(".")
+        parameter = self.get_submodule(path)._parameters.get(name)
+        if parameter is None:
+            raise AttributeError(f"there is no parameter {target!r} in {type(self).__name__}")
+        return parameter
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path such as ``"features.3.running_mean"``."""
+        path, _, name = target.rpartition(".")
+        buffer = self.get_submodule(path)._buffers.get(name)
+        if buffer is None:
+            raise AttributeError(f"there is no buffer {target!r} in {type(self).__name__}")
+        return buffer
+
+    # Its state
+
+    def named_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters and saved buffers with their keys in the state_dict; what is used twice comes twice."""
+        for path, module in self.named_modules(remove_duplicate=False):
+            own = dict(module._parameters) | {k: b for k, b in module._buffers.items() if k not in module._not_saved}
+            for name, value in own.items():
+                if value is not None:
+                    yield f"{path}.{name}" if path else name, value
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Parameters and saved buffers by their paths, with PyTorch's keys; they share the module's memory.
+
+        Args:
+            prefix: put before every key.
+            keep_vars: give the parameters themselves, not detached tensors.
+        """
+        return {prefix + key: value if keep_vars else value.detach() for key, value in self.named_state()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy the values of a `state_dict` into this module: all of them, or none where there is an error.
+
+        Args:
+            state_dict: tensors or NumPy arrays by key; converted to the type and device of what they replace.
+            strict: whether keys that are missing or not expected are an error.
+
+        Returns:
+            The keys that are ``missing_keys`` and ``unexpected_keys``.
+
+        Raises:
+            RuntimeError: keys do not match (with `strict`), or shapes differ; the message names every one of them.
+        """
+        return load(self, state_dict, strict)
+
+    def train(self: M, mode: bool = True) -> M:
+        """Go into training mode, here and in all modules inside."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: mode is True or False, got {mode!r}")
+        self.training = mode
+        for child in self.children():  # each by its own train(), which a user may have changed to keep it as it is
+            child.train(mode)
+        return self
+
+    def eval(self: M) -> M:
+        """Go into evaluation mode: dropout lets everything pass, batch norm uses its running statistics."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Set for every parameter whether it gets a gradient."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set them to 0."""
+        for parameter in self.parameters():
+            if parameter._grad is not None:
+                parameter._grad = None if set_to_none else parameter._grad.detach().zero_()
+
+    def apply(self: M, fn: Callable[[Module], Any]) -> M:
+        """Call ``fn(module)`` for every module, from the inside out; made for initialisation."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # Other types and devices
+
+    def to(self: M, *args: Any, **kwargs: Any) -> M:
+        """Move the module, convert its floats, or both: ``to("cuda")``, ``to(gpunn.float64)``, ``to(tensor)``."""
+        dtype, device = parse_to(args, kwargs.get("dtype"), kwargs.get("device"))
+        d = None if dtype is None else as_dtype(dtype)
+        if d is not None and not d.is_floating_point:
+            raise TypeError(f"Module.to takes a floating point type, got {d!r}")
+        return self._convert(lambda t: t.to(dtype=d if t.is_floating_point() else None, device=device))
+
+    def float(self: M) -> M:
+        """Convert the floats to float32."""
+        return self.to(float32)
+
+    def double(self: M) -> M:
+        """Convert the floats to float64."""
+        return self.to(float64)
+
+    def half(self: M) -> M:
+        """Convert the floats to float16."""
+        return self.to(float16)
+
+    def bfloat16(self: M) -> M:
+        """Convert the floats to bfloat16."""
+        return self.to(bfloat16)
+
+    def cpu(self: M) -> M:
+        """Move the module to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self: M, device: Any = None) -> M:
+        """Move the module to the current or the given GPU."""
+        return self.to(Device("cuda", device) if isinstance(device, int) else Device(device or "cuda"))
+
+    def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
+        """Parameters stay the objects they are, as an optimizer holds them; only their memory is another."""
+        with no_grad():
+            for parameter in self.parameters():
+                for tensor in (parameter, parameter._grad):
+                    if tensor is not None and (new := fn(tensor.detach()))._data is not tensor._data:
+                        tensor.data = new
+            for module in self.modules():
+                for name, buffer in module._buffers.items():
+                    if buffer is not None and (new := fn(buffer)) is not buffer:
+                        module._buffers[name] = module.__dict__[name] = new
+                module._note_change()
+        return self
+
+    # Hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> ModuleHandle:
+        """Call ``hook(module, args)`` before forward; what it returns, if anything, replaces the arguments.
+
+        With `with_kwargs` it is ``hook(module, args, kwargs)``, which returns None or ``(args, kwargs)``. `prepend`
+        puts it before the others. Returns a handle with ``remove()``.
+        """
+        return ModuleHandle(self, self._forward_pre_hooks, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> ModuleHandle:
+        """Call ``hook(module, args, output)`` after forward; what it returns, if anything, replaces the output.
+
+        With `with_kwargs` it is ``hook(module, args, kwargs, output)``.
+        """
+        return ModuleHandle(self, self._forward_hooks, (hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> ModuleHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are known.
+
+        Both are tuples, with None where there is no gradient. What the hook returns, if anything, replaces
+        `grad_input`.
+        """
+        return ModuleHandle(self, self._backward_hooks, hook, prepend)
+
+    # As text
+
+    def extra_repr(self) -> str:
+        """What the repr says besides the modules inside; a subclass names its sizes here."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        if not self._modules and len(lines) <= 1:
+            return f"{self._get_name()}({extra})"
+        lines += [indented(f"({name}): {module!r}") for name, module in self._modules.items()]
+        return "\n  ".join([f"{self._get_name()}(", *lines]) + "\n)"
+
+
+def indented(text: str) -> str:
+    """All lines after the first two columns further in."""
+    return text.replace("\n", "\n  ")
+
+
+def last_change() -> int:
+    """The time of the last change of any module; a module whose ``_changed`` is not later than this is as it was then."""
+    return _clock[0]
