@@ -1,7 +1,7 @@
 """Initial values for parameters.
 
-Every function fills the tensor it is given, without recording that, and returns it. Random numbers come from `generator`
-(or gpunn's default one, see `gpunn.manual_seed`), one draw per tensor, on the host, so they do not depend on the device.
+Every function fills the tensor it is given, unrecorded, and returns it. Random numbers come from `generator` (or gpunn's
+default one, see `gpunn.manual_seed`), one draw per tensor, on the host, so they do not depend on the device.
 
 The fans of a weight count what one output sums up, and what one input spreads to:
 
@@ -116,7 +116,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix, so that a linear layer starts as the identity (as far as the sizes allow)."""
     if tensor.ndim != 2:
         raise ValueError(f"eye_ takes a matrix, got {tensor._spec!r}")
-    return _fill(tensor, np.eye(*tensor.shape))
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

@@ -68,8 +68,8 @@ class Linear(Module):
 class LinearActivation(Linear):
     """Y = f(X W^T + b): a linear layer and the activation behind it, computed in one pass.
 
-    The same numbers as ``Sequential(Linear(...), ReLU())``, without writing X W^T + b to memory in between where f can do
-    without it. Parameters, initial values and state_dict are those of `Linear`.
+    The same numbers as ``Sequential(Linear(...), ReLU())``, without writing X W^T + b to memory in between where f can
+    do without it. Parameters, initial values and state_dict are those of `Linear`.
 
     Args:
         in_features: size of the input's last dimension.

@@ -434,5 +434,5 @@ def indented(text: str) -> str:
 
 
 def last_change() -> int:
-    """The time of the last change of any module; a module whose ``_changed`` is not later than this is as it was then."""
+    """The time of the last change of any module; one whose ``_changed`` is not later than this is as it was then."""
     return _clock[0]

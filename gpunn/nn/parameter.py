@@ -33,7 +33,7 @@ class Parameter(Tensor):
         self: Any = wrap(source._data, source._spec, cls=cls)
         self._version = source._version  # one memory, one count of the writes to it
         self.requires_grad_(requires_grad)
-        return self  # type: ignore[no-any-return]
+        return self
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
