@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpunn import ops
-from gpunn.autograd import engine, inplace
+from gpunn.autograd import engine, hooks, inplace
 from gpunn.autograd.mode import no_grad, state
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
 from gpunn.backend.device import device as Device
@@ -85,8 +85,11 @@ class Tensor(TensorBase):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        self._data, self._spec = value._data, value._spec
-        self._version[0] += 1
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"data: takes a tensor, got {type(value).__name__}")
+        if self._requires_grad and not value._spec.dtype.is_floating_point:
+            raise RuntimeError(f"data: only floats can require gradients, and {value._spec!r} would have to")
+        self._data, self._spec, self._version = value._data, value._spec, value._version
 
     @property
     def _is_view(self) -> bool:
@@ -145,7 +148,7 @@ class Tensor(TensorBase):
         inputs: Any = None,
     ) -> None:
         """Add the gradient of this tensor to the grad of every leaf behind it; see `gpunn.autograd.backward`."""
-        engine.backward(self, gradient, retain_graph, create_graph, inputs)
+        engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach(self) -> Tensor:
         """The same memory without history."""
@@ -161,22 +164,16 @@ class Tensor(TensorBase):
 
         Returns a handle with ``remove()``.
         """
-        from gpunn.autograd.hooks import RemovableHandle
-
         if not self._requires_grad:
             raise RuntimeError("register_hook: this tensor does not require grad, so it never gets one")
-        if self._node is None:
-            if self._hooks is None:
-                self._hooks = {}
-            return RemovableHandle(self._hooks, hook)
-        if self._node.hooks is None:
-            self._node.hooks = {}
-        return RemovableHandle(self._node.hooks.setdefault(self._index, {}), hook)
+        return hooks.RemovableHandle(hooks.hooks_of(self), hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this tensor in ``grad`` though it is no leaf."""
+        if not self._requires_grad:
+            raise RuntimeError("retain_grad: this tensor does not require grad, so it never gets one")
         if self._node is not None:
-            self.register_hook(lambda g: setattr(self, "_grad", g.detach().clone()))
+            hooks.retain(self)
 
     # Out of here
 
@@ -401,6 +398,11 @@ class Tensor(TensorBase):
 
     __getitem__ = ops.getitem
     __setitem__ = ops.setitem
+    gather, scatter, scatter_add, take_along_dim = ops.gather, ops.scatter, ops.scatter_add, ops.take_along_dim
+    index_select, index_add, take, nonzero = ops.index_select, ops.index_add, ops.take, ops.nonzero
+    masked_fill, masked_select = ops.masked_fill, ops.masked_select
+    tril, triu, diag, diag_embed, diagonal = ops.tril, ops.triu, ops.diag, ops.diag_embed, ops.diagonal
+    flip, roll, repeat, tile, repeat_interleave = ops.flip, ops.roll, ops.repeat, ops.tile, ops.repeat_interleave
 
     @property
     def T(self) -> Tensor:
@@ -429,6 +431,9 @@ class Tensor(TensorBase):
         return ops.ones(*size, **{"dtype": self.dtype, "device": self.device, **options})
 
     # In place
+
+    masked_fill_, scatter_, scatter_add_ = map(inplace.in_place, (ops.masked_fill, ops.scatter, ops.scatter_add))
+    index_add_, tril_, triu_ = map(inplace.in_place, (ops.index_add, ops.tril, ops.triu))
 
     def __iadd__(self, other: Any) -> Tensor:
         return _inplace_operator(self, ops.add, other)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from gpunn.backend.spec import Spec
 
+from .hooks import call_hooks
 from .mode import enable_grad, no_grad, set_grad_enabled, state
-from .tape import Node, TensorBase, alias, apply, wrap
+from .tape import Node, TensorBase, apply, wrap
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -20,6 +22,7 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    *,
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradient of `tensors` to the ``.grad`` of every leaf they were computed from.
@@ -37,17 +40,15 @@ def backward(
         RuntimeError: no gradient is recorded, a cotangent is missing or does not fit, a saved tensor was changed in
             place, or the graph was freed before.
     """
-    roots = _sequence(tensors)
-    cotangents = _cotangents(roots, grad_tensors)
-    targets = None if inputs is None else _sequence(inputs)
+    roots = _tensors("backward", tensors)
+    targets = None if inputs is None else _targets("backward", inputs)
     if targets is not None and not targets:
         raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")
     keep = create_graph if retain_graph is None else retain_graph
-    found = _run(roots, cotangents, targets, keep, create_graph)
-    given: set[int] = {id(g) for g in cotangents}
-    for leaf, g in found:
-        if leaf is not None and g is not None:
-            accumulate(leaf, g, create_graph, given)
+    kept: set[int] = set()
+    for leaf, g in _run(roots, grad_tensors, targets, keep, create_graph):
+        if g is not None:
+            _accumulate(leaf, g, create_graph, kept)
 
 
 def grad(
@@ -56,6 +57,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    *,
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
@@ -64,14 +66,12 @@ def grad(
     Arguments as in `backward`. An input that the outputs do not depend on is an error, or None with
     ``allow_unused=True``, or zeros with ``materialize_grads=True``.
     """
-    roots, targets = _sequence(outputs), _sequence(inputs)
-    for i, x in enumerate(targets):
-        if not x._requires_grad:
-            raise RuntimeError(f"grad: input {i} ({x._spec!r}) does not require grad; call x.requires_grad_() before")
+    roots, targets = _tensors("grad", outputs), _targets("grad", inputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("grad: materialize_grads=True gives zeros for unused inputs, so allow_unused can't be False")
     keep = create_graph if retain_graph is None else retain_graph
-    found = _run(roots, _cotangents(roots, grad_outputs), targets, keep, create_graph)
     results = []
-    for i, (x, g) in enumerate(found):
+    for i, (x, g) in enumerate(_run(roots, grad_outputs, targets, keep, create_graph)):
         if g is None and materialize_grads:
             g = zeros_like(x)
         elif g is None and not allow_unused:
@@ -83,27 +83,22 @@ def grad(
     return tuple(results)
 
 
-def accumulate(leaf: Any, g: Any, create_graph: bool, shared: set[int]) -> None:
-    """``leaf.grad += g``. A gradient that lives elsewhere too (a view, or in `shared`) is copied before it is kept."""
+def _accumulate(leaf: Any, g: Any, create_graph: bool, kept: set[int]) -> None:
+    """``leaf.grad += g``. A gradient that lives elsewhere too (a view, or one in `kept`) is copied to become a grad."""
     from gpunn.ops import add, clone
 
-    for hook in list((leaf._hooks or {}).values()) if leaf._node is None else ():
-        with set_grad_enabled(create_graph):
-            changed = hook(g)
-        g = g if changed is None else changed
-    if leaf._grad is None:
-        if g._base is not None or id(g) in shared:
+    old = leaf._grad
+    if old is None:
+        if g._base is not None or id(g) in kept:
             with set_grad_enabled(create_graph):
                 g = clone(g)
-        else:
-            shared.add(id(g))
-        leaf._grad = g if create_graph or g._node is None else alias(g)
-    elif create_graph or state.tracer is not None or leaf._grad._node is not None:
+        kept.add(id(g))
+        leaf._grad = g
+    elif create_graph or state.tracer is not None or old._requires_grad:
         with set_grad_enabled(create_graph):
-            leaf._grad = add(leaf._grad, g)
+            leaf._grad = add(old, g)
     else:
-        old = leaf._grad
-        old._spec.device.backend.add(old._data, g._data, out=old._data)
+        state.quietly(old._spec.device.backend.add, old._data, g._data, out=old._data)
         old._version[0] += 1
 
 
@@ -140,37 +135,55 @@ def zeros_like(x: Any) -> Tensor:
     return full(x.shape, 0, dtype=x.dtype, device=x.device)
 
 
-def _sequence(x: Any) -> list[Any]:
-    return [x] if isinstance(x, TensorBase) else list(x)
+def _tensors(name: str, given: Any) -> list[Any]:
+    found = [given] if isinstance(given, TensorBase) else list(given)
+    for x in found:
+        if not isinstance(x, TensorBase):
+            raise TypeError(f"{name} takes a tensor or a sequence of tensors, got {type(x).__name__}")
+    return found
+
+
+def _targets(name: str, inputs: Any) -> list[Any]:
+    targets = _tensors(name, inputs)
+    for i, x in enumerate(targets):
+        if not x._requires_grad:
+            raise RuntimeError(f"{name}: input {i} ({x._spec!r}) does not require grad; call x.requires_grad_() before")
+    return targets
 
 
 def _cotangents(roots: list[Any], given: Any) -> list[Any]:
-    gs = [None] * len(roots) if given is None else _sequence(given)
+    """The cotangent of each root, checked, and ones where none is given."""
+    from gpunn.ops import full, identity
+
+    gs = [None] * len(roots) if given is None else [given] if isinstance(given, TensorBase) else list(given)
     if len(gs) != len(roots):
         raise RuntimeError(f"{len(roots)} tensors to differentiate, but {len(gs)} gradients for them")
     result = []
     for i, (y, g) in enumerate(zip(roots, gs)):
+        spec = y._spec
         if not y._requires_grad:
             raise RuntimeError(
-                f"tensor {i} ({y._spec!r}) does not require grad: nothing that it was computed from does, "
-                "or it was computed under no_grad()"
+                f"tensor {i} ({spec!r}) does not require grad and does not have a grad_fn: "
+                "nothing that it was computed from does, or it was computed under no_grad()"
             )
         if g is None:
-            if y._spec.numel() != 1:
+            if spec.numel() != 1:
                 raise RuntimeError(
-                    f"a gradient can be made up for scalars only, not for {y._spec!r}; "
+                    f"grad can be implicitly created only for scalar outputs, not for {spec!r}; "
                     "reduce it (y.sum().backward()) or give the gradient (y.backward(g))"
                 )
-            from gpunn.ops import full
-
-            g = full(y.shape, 1, dtype=y.dtype, device=y.device)
-        elif g._spec.shape != y._spec.shape:
-            raise RuntimeError(f"the gradient of tensor {i} has shape {list(g.shape)}, the tensor {list(y.shape)}")
-        result.append(g)
+            result.append(full(spec.shape, 1, dtype=spec.dtype, device=spec.device))
+            continue
+        if not isinstance(g, TensorBase):
+            raise TypeError(f"the gradient of tensor {i} must be a tensor or None, got {type(g).__name__}")
+        if g._spec.shape != spec.shape or g._spec.device is not spec.device:
+            raise RuntimeError(f"the gradient of tensor {i} is {g._spec!r}, the tensor itself {spec!r}")
+        # As another tensor on the same memory, so that it is never taken for a gradient that nobody else holds.
+        result.append(identity(g) if g._spec.dtype is spec.dtype else g.to(spec.dtype))  # type: ignore[attr-defined]
     return result
 
 
-def _run(roots: list[Any], cotangents: list[Any], targets: list[Any] | None, keep: bool, create_graph: bool) -> Any:
+def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, create_graph: bool) -> Any:
     """Pairs (tensor, gradient): for every leaf reached, or for the targets in their order."""
     nodes = _reachable(roots)
     useful = None if targets is None else _leads_to(nodes, targets)
@@ -178,7 +191,6 @@ def _run(roots: list[Any], cotangents: list[Any], targets: list[Any] | None, kee
     leaves: dict[int, list[Any]] = {}
     captured: dict[tuple[Node, int], Any] = {}
     wanted = set() if targets is None else {(t._node, t._index) for t in targets if t._node is not None}
-    reachable_leaves = None if targets is None else {id(t) for t in targets if t._node is None}
 
     def send(edge: Any, g: Any) -> None:
         if isinstance(edge, tuple):
@@ -187,41 +199,49 @@ def _run(roots: list[Any], cotangents: list[Any], targets: list[Any] | None, kee
             if slot is None:
                 slot = slots[node] = [None] * len(node.specs)
             slot[index] = g if slot[index] is None else _add(slot[index], g)
-        elif reachable_leaves is None or id(edge) in reachable_leaves:
+        elif useful is None or id(edge) in useful:
             entry = leaves.get(id(edge))
             if entry is None:
                 leaves[id(edge)] = [edge, g]
             else:
                 entry[1] = _add(entry[1], g)
 
-    mode: Any = nullcontext() if create_graph and state.grad_enabled else enable_grad() if create_graph else no_grad()
+    mode: Any = no_grad() if not create_graph else nullcontext() if state.grad_enabled else enable_grad()
     with mode:
-        for y, g in zip(roots, cotangents):
+        for y, g in zip(roots, _cotangents(roots, given)):
             send(y if y._node is None else (y._node, y._index), g)
-        for node in sorted(nodes, key=lambda n: n.order, reverse=True):
+        for node in sorted(nodes, key=_order, reverse=True):
             dys = slots.pop(node, None)
             if dys is None:
                 continue
-            if node.hooks:
-                _call_hooks(node, dys)
-            for index in range(len(dys)):
-                if (node, index) in wanted:
-                    captured[node, index] = dys[index]
-            needs = tuple(
-                e is not None and (useful is None or (e[0] if isinstance(e, tuple) else id(e)) in useful)
-                for e in node.edges
-            )
+            if node.hooks is not None:
+                for index, hooks in node.hooks.items():
+                    dys[index] = call_hooks(hooks, dys[index])
+            if wanted:
+                for index in range(len(dys)):
+                    if (node, index) in wanted:
+                        captured[node, index] = dys[index]
+            if useful is None:
+                needs = tuple([e is not None for e in node.edges])
+            else:
+                needs = tuple([(e[0] if isinstance(e, tuple) else id(e)) in useful for e in node.edges])
             if True in needs:
                 for i, g in _gradients(node, needs, dys):
                     send(node.edges[i], g)
             if not keep:
                 node.release()
+        for entry in leaves.values():
+            if entry[0]._hooks:
+                entry[1] = call_hooks(entry[0]._hooks, entry[1])
     if targets is None:
         return list(leaves.values())
     return [
         (t, leaves.get(id(t), (None, None))[1] if t._node is None else captured.get((t._node, t._index)))
         for t in targets
     ]
+
+
+_order = attrgetter("order")
 
 
 def _gradients(node: Node, needs: tuple[bool, ...], dys: list[Any]) -> Any:
@@ -251,16 +271,6 @@ def _add(a: Any, b: Any) -> Any:
     return apply(Add(), a, b)
 
 
-def _call_hooks(node: Node, dys: list[Any]) -> None:
-    assert node.hooks is not None
-    for index, hooks in node.hooks.items():
-        for hook in list(hooks.values()):
-            if dys[index] is not None:
-                changed = hook(dys[index])
-                if changed is not None:
-                    dys[index] = changed
-
-
 def _reachable(roots: list[Any]) -> list[Node]:
     seen: set[Node] = set()
     stack = [y._node for y in roots if y._node is not None]
@@ -276,7 +286,7 @@ def _reachable(roots: list[Any]) -> list[Node]:
 def _leads_to(nodes: list[Node], targets: list[Any]) -> set[Any]:
     """The nodes, and the ids of leaves, through which a target is reached."""
     useful: set[Any] = {t._node if t._node is not None else id(t) for t in targets}
-    for node in sorted(nodes, key=lambda n: n.order):
-        if any((e[0] if isinstance(e, tuple) else id(e)) in useful for e in node.edges if e is not None):
+    for node in sorted(nodes, key=_order):
+        if any((e[0] if isinstance(e, tuple) else id(e)) in useful for e in node.edges):
             useful.add(node)
     return useful

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from gpunn.backend.spec import Spec
 
 from .mode import no_grad, state
-from .tape import Node, TensorBase, alias
+from .tape import Node, TensorBase, alias, wrap
 
 
 class FunctionCtx:
@@ -22,14 +23,24 @@ class FunctionCtx:
 
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] | None = ()
-        self._versions: tuple[int, ...] = ()
+        self._versions: tuple[Any, ...] = ()
         self._constant: set[int] = set()
         self._materialize = True
+        self._node: weakref.ref[Node] | None = None
 
     def save_for_backward(self, *tensors: Any) -> None:
-        """Keep these tensors (or None) for the gradient."""
+        """Keep these tensors (or None) for the gradient.
+
+        Raises:
+            TypeError: something is no tensor; other things are kept as attributes, ``ctx.shape = ...``.
+        """
+        for t in tensors:
+            if t is not None and not isinstance(t, TensorBase):
+                raise TypeError(
+                    f"save_for_backward takes tensors and None, got {type(t).__name__}; keep other things as attributes"
+                )
         self._saved = tensors
-        self._versions = tuple(t._version[0] if isinstance(t, TensorBase) else 0 for t in tensors)
+        self._versions = tuple(None if t is None else (t._version, t._version[0]) for t in tensors)
 
     def mark_non_differentiable(self, *tensors: Any) -> None:
         """Say that these results have no gradient."""
@@ -48,10 +59,29 @@ class FunctionCtx:
         """
         if self._saved is None:
             raise RuntimeError("the saved tensors were freed by an earlier backward(); give it retain_graph=True")
+        tensors = []
         for i, (t, then) in enumerate(zip(self._saved, self._versions)):
-            if isinstance(t, TensorBase) and t._version[0] != then:
-                raise RuntimeError(f"saved tensor {i} ({t._spec!r}) was changed in place since it was saved")
-        return self._saved
+            if isinstance(t, _Result):
+                t = t.tensor(self._node)
+            if t is not None and (t._version is not then[0] or t._version[0] != then[1]):
+                raise RuntimeError(
+                    f"saved tensor {i} ({t._spec!r}) was modified by an inplace operation since it was saved"
+                )
+            tensors.append(t)
+        return tuple(tensors)
+
+
+class _Result:
+    """A saved result: its array and its place among the results, but not the tensor, which holds the node."""
+
+    def __init__(self, t: Any):
+        self.data, self.spec, self.version, self.index = t._data, t._spec, t._version, t._index
+
+    def tensor(self, node: weakref.ref[Node] | None) -> Any:
+        t: Any = wrap(self.data, self.spec, requires_grad=True)
+        t._version, t._index = self.version, self.index
+        t._node = None if node is None else node()
+        return t
 
 
 class Function:
@@ -70,16 +100,23 @@ class Function:
                 (x,) = ctx.saved_tensors
                 return dy * 3 * x * x
 
+
         y = Cube.apply(x)
 
     ``backward`` gets a gradient for each result and returns one for each argument (None where there is none). It is
-    written with tensor operations, so it can be differentiated again.
+    written with tensor operations, so it can be differentiated again. As in PyTorch, ``forward(x)`` may go without
+    `ctx`; then ``setup_context(ctx, inputs, output)`` saves what the gradient needs.
     """
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute the result or results."""
         raise NotImplementedError("a Function needs a static method forward(ctx, ...)")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Save what the gradient needs, where ``forward`` does not get `ctx`."""
+        raise NotImplementedError
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
@@ -92,7 +129,11 @@ class Function:
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(isinstance(a, TensorBase) and a._requires_grad for a in args)
         with no_grad():
-            results = cls.forward(ctx, *args, **kwargs)
+            if cls.setup_context is Function.setup_context:
+                results = cls.forward(ctx, *args, **kwargs)
+            else:
+                results = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, results)
         if not (state.grad_enabled and True in ctx.needs_input_grad):
             return results
         several = isinstance(results, tuple)
@@ -101,22 +142,40 @@ class Function:
             if not isinstance(t, TensorBase):
                 raise TypeError(f"{cls.__name__}.forward must return tensors, got {type(t).__name__}")
         specs = tuple(t._spec for t in tensors)
-        node = Node(_FunctionOp(cls, ctx, len(args)), args, specs if several else specs[0])
-        own = []
+        node = _FunctionNode(_FunctionOp(cls, ctx, len(args)), args, specs if several else specs[0])
+        own: list[Any] = []
+        made: dict[int, Any] = {}
         for i, t in enumerate(tensors):
-            differentiable = t._spec.dtype.is_floating_point and id(t) not in ctx._constant
-            own.append(alias(t, node, i) if differentiable else t)
-            if t._base is None and not any(t is a for a in args):
-                own[-1]._base = None  # a fresh result is no view of anything
-        _share_saved(ctx, tensors, own)
+            if not t._spec.dtype.is_floating_point or id(t) in ctx._constant:
+                own.append(t)
+                continue
+            own.append(alias(t, node, i))
+            if not any(t is a for a in args):
+                made[id(t)] = own[-1]
+                if t._base is None:
+                    own[-1]._base = None  # a fresh result is no view of anything
+        node.share(ctx, made)
         return tuple(own) if several else own[0]
 
 
-def _share_saved(ctx: FunctionCtx, before: tuple[Any, ...], after: list[Any]) -> None:
-    """A result that was saved is saved as the recorded tensor, so that a second derivative passes through it."""
-    places = {id(t): new for t, new in zip(before, after)}
-    assert ctx._saved is not None
-    ctx._saved = tuple(places.get(id(t), t) for t in ctx._saved)
+class _FunctionNode(Node):
+    """The node of a Function. What it saved lies in its context, and is let go of with the graph."""
+
+    op: _FunctionOp
+
+    def share(self, ctx: FunctionCtx, made: dict[int, Any]) -> None:
+        """What was saved of the results is saved as results of this node, so that a second derivative passes here.
+
+        `made` has the results as they left forward, by id, and as they are now.
+        """
+        assert ctx._saved is not None
+        ctx._saved = tuple(_Result(made[id(t)]) if id(t) in made else t for t in ctx._saved)
+        ctx._node = weakref.ref(self)
+
+    def release(self) -> None:
+        """Let go of the saved values."""
+        super().release()
+        self.op.ctx._saved = None
 
 
 class _FunctionOp:
@@ -133,6 +192,8 @@ class _FunctionOp:
         return self.cls.__name__
 
     def vjp(self, needs: tuple[bool, ...], dy: Any, y: Any, *inputs: Any) -> tuple[Any, ...]:
+        from gpunn.ops import identity
+
         from .engine import zeros_like
 
         dys = list(dy) if isinstance(dy, tuple) else [dy]
@@ -143,13 +204,20 @@ class _FunctionOp:
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         if len(gradients) < self.arguments or any(g is not None for g in gradients[self.arguments :]):
             raise RuntimeError(
-                f"{self.name}.backward returned {len(gradients)} gradients for {self.arguments} arguments; "
-                "return one for each, None where there is none"
+                f"{self.name}.backward returned an incorrect number of gradients: {len(gradients)} for "
+                f"{self.arguments} arguments; return one for each, None where there is none"
             )
+        results = []
         for i, (g, needed, x) in enumerate(zip(gradients, needs, inputs)):
-            if g is not None and needed and g._spec.shape != x.shape:
+            if g is None or not needed:
+                results.append(None)
+                continue
+            if not isinstance(g, TensorBase):
+                raise TypeError(f"{self.name}.backward returned {type(g).__name__} for argument {i}, not a tensor")
+            if g._spec.shape != x.shape or g._spec.device is not x.device:
                 raise RuntimeError(
-                    f"{self.name}.backward returned a gradient of shape {list(g.shape)} for argument {i}, "
-                    f"which has shape {list(x.shape)}"
+                    f"{self.name}.backward returned a gradient {g._spec!r} for argument {i}, which is {x!r}"
                 )
-        return gradients
+            # The user may have kept g: another tensor on its memory is never taken for one that nobody else holds.
+            results.append(identity(g))
+        return tuple(results)

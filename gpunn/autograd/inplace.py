@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +23,8 @@ def assign(target: Any, value: Any) -> None:
     if state.tracer is not None:
         state.tracer.assign(target, value)
         return
+    count_write(target)
     target._spec.device.backend.copy(value._data, out=target._data)
-    target._version[0] += 1
 
 
 def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -39,15 +40,18 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
                 "a leaf Variable that requires grad is being used in an in-place operation: "
                 f"{x._spec!r} would lose its history; do it under no_grad(), or write y = x + ... instead of x += ..."
             )
-        recorded = x._requires_grad or any(isinstance(a, TensorBase) and a._requires_grad for a in args)
+        recorded = x._requires_grad or any(
+            isinstance(a, TensorBase) and a._requires_grad for a in (*args, *kwargs.values())
+        )
         if recorded and x._base is not None:
             raise RuntimeError(
                 f"in-place change of a view ({x._spec!r}) of a recorded tensor; write the whole result instead, "
                 "such as y = gpunn.where(mask, new, x), y = gpunn.cat([...]), or y = x.clone(); y[i] = ..."
             )
         if recorded:
-            old = alias(x, x._node, x._index) if x._node is not None else alias(x)
-            result = _fitting(x, function(old, *args, **kwargs))
+            result = _fitting(x, function(alias(x, x._node, x._index), *args, **kwargs))
+            if result._base is not None:
+                result = result.clone()  # memory that is also another tensor's
             x._data, x._version = result._data, result._version
             x._node, x._index, x._requires_grad = result._node, result._index, result._requires_grad
             return x
@@ -59,8 +63,23 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 def write(target: Any, primitive: Callable[..., Any], *args: Any) -> None:
     """Let a primitive that may write over its first input change the memory of `target`, unrecorded."""
+    count_write(target)
     primitive(target._data, *args, out=target._data)
-    target._version[0] += 1
+
+
+def count_write(target: Any) -> None:
+    """Count a write to the memory of `target`, so that a gradient that needs what was there before can say so.
+
+    Raises:
+        RuntimeError: the memory was made in `inference_mode`, and this is outside.
+    """
+    version = target._version
+    if version[0] >= 0:
+        version[0] += 1
+    elif not state.inference:
+        raise RuntimeError(
+            f"{target._spec!r} was made in inference_mode(), and is changed in place outside; clone() it"
+        )
 
 
 def _fitting(x: Any, result: Any) -> Any:

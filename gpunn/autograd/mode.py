@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,48 +26,84 @@ class _State(threading.local):
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
         self.quietly: Callable[..., Any] = context.run
+        self.outer: list[tuple[bool, bool]] = []  # what the modes that are entered go back to
 
 
 state = _State()
 
 
 class _Mode:
-    """A context manager that is also a decorator, and restores what it found."""
+    """A context manager that is also a decorator, and restores what it found.
 
-    def _enter(self) -> None:
+    As in PyTorch, ``@no_grad`` and ``@no_grad()`` are the same.
+    """
+
+    def __new__(cls, mode: Any = None) -> Any:
+        return cls()(mode) if callable(mode) else object.__new__(cls)
+
+    def again(self) -> _Mode:
+        """Another object for the same mode: a decorated function enters one of its own at each call."""
+        return type(self)()
+
+    def enter(self) -> None:
+        """Set the mode in this thread."""
         raise NotImplementedError
 
     def __enter__(self) -> None:
-        self._stack: list[tuple[bool, bool]]
-        if not hasattr(self, "_stack"):
-            self._stack = []
-        self._stack.append((state.grad_enabled, state.inference))
-        self._enter()
+        state.outer.append((state.grad_enabled, state.inference))
+        self.enter()
 
     def __exit__(self, *exc: object) -> None:
-        state.grad_enabled, state.inference = self._stack.pop()
+        state.grad_enabled, state.inference = state.outer.pop()
 
     def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return function(*args, **kwargs)
+        """`function`, run in this mode; a generator's steps each run in it."""
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                return (yield from self._steps(function(*args, **kwargs)))
+
+        else:
+
+            @functools.wraps(function)
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                with self.again():
+                    return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
+
+    def _steps(self, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        step, reply = generator.send, None
+        while True:
+            with self.again():
+                try:
+                    value = step(reply)
+                except StopIteration as stop:
+                    return stop.value
+            try:
+                step, reply = generator.send, (yield value)
+            except GeneratorExit:
+                generator.close()
+                raise
+            except BaseException as error:  # thrown in by the caller: the generator's to handle
+                step, reply = generator.throw, error
 
 
 class no_grad(_Mode):
     """Nothing done inside is recorded: ``with gpunn.no_grad(): ...``, or as a decorator."""
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Record no more."""
         state.grad_enabled = False
 
 
 class enable_grad(_Mode):
-    """What is done inside is recorded, also within `no_grad`."""
+    """What is done inside is recorded, also within `no_grad`; within `inference_mode` nothing is."""
 
-    def _enter(self) -> None:
-        state.grad_enabled = True
+    def enter(self) -> None:
+        """Record."""
+        state.grad_enabled = not state.inference
 
 
 class inference_mode(_Mode):
@@ -75,7 +112,12 @@ class inference_mode(_Mode):
     def __init__(self, mode: bool = True):
         self.mode = mode
 
-    def _enter(self) -> None:
+    def again(self) -> inference_mode:
+        """Another object for the same mode."""
+        return inference_mode(self.mode)
+
+    def enter(self) -> None:
+        """Record no more, or again."""
         state.inference = self.mode
         state.grad_enabled = not self.mode
 
@@ -84,15 +126,26 @@ class set_grad_enabled(_Mode):
     """Switch recording on or off: at once when called, and until the end of the block in a ``with``."""
 
     def __init__(self, mode: bool):
-        self._stack = [(state.grad_enabled, state.inference)]
-        self.mode = mode
-        state.grad_enabled = mode
+        self.mode = bool(mode)
+        self._before = (state.grad_enabled, state.inference)
+        self.enter()
+
+    def again(self) -> set_grad_enabled:
+        """Another object for the same mode."""
+        return set_grad_enabled(self.mode)
+
+    def enter(self) -> None:
+        """Set it in this thread."""
+        state.grad_enabled = self.mode and not state.inference
 
     def __enter__(self) -> None:
-        state.grad_enabled = self.mode
+        state.outer.append(self._before)
+        self.enter()
 
-    def _enter(self) -> None:
-        state.grad_enabled = self.mode
+    def __call__(self, function: F) -> F:
+        """`function`, run in this mode; the mode outside of it stays what it was."""
+        state.grad_enabled, state.inference = self._before
+        return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:

@@ -105,13 +105,15 @@ class Node:
     Attributes:
         op: the op.
         inputs: for each input the saved tensor, or a Spec, number or None.
+        saved: (place, version, count) for each saved input: the version it had, and its count of writes then.
         edges: for each input where its gradient goes: ``(node, index)``, a leaf tensor, or None.
         specs: the results' specs; `single` if the op gives one result and not a tuple.
-        outputs: the results' arrays, with the version they had, where the op saves them.
+        outputs: for each result (array, version, count) where the op saves it; never the tensor, which holds the node.
+        hooks: for each result that has some, the functions to call with its gradient.
         order: counts up; a node comes after all that it depends on.
     """
 
-    __slots__ = ("edges", "hooks", "inputs", "op", "order", "outputs", "single", "specs", "versions")
+    __slots__ = ("edges", "hooks", "inputs", "op", "order", "outputs", "saved", "single", "specs")
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
         self.op = op
@@ -120,34 +122,32 @@ class Node:
         self.order = next(_count)
         self.outputs: Any = None
         self.hooks: dict[int, dict[int, Any]] | None = None
-        saved = op.saved
+        needed = op.saved
         kept: list[Any] = []
-        versions: list[int] = []
+        saved: list[tuple[int, list[int], int]] = []
         edges: list[Any] = []
         for i, x in enumerate(inputs):
             if isinstance(x, TensorBase):
-                if i in saved:
-                    version = x._version[0]
-                    if version < 0:
+                if i in needed:
+                    version = x._version
+                    if version[0] < 0:
                         raise RuntimeError(
                             f"{op.name} would save a tensor made in inference_mode() for its gradient; "
                             "make it under no_grad(), or clone() it here"
                         )
                     kept.append(x)
-                    versions.append(version)
+                    saved.append((i, version, version[0]))
                 else:
                     kept.append(x._spec)
-                    versions.append(0)
                 if not x._requires_grad:
                     edges.append(None)
                 else:
                     edges.append(x if x._node is None else (x._node, x._index))
             else:
                 kept.append(x)
-                versions.append(0)
                 edges.append(None)
         self.inputs: list[Any] | None = kept
-        self.versions = versions
+        self.saved = saved
         self.edges = edges
 
     @property
@@ -170,29 +170,34 @@ class Node:
                 f"the values that {self.name} saved were freed by an earlier backward(); "
                 "to go through the graph twice, give the first call retain_graph=True"
             )
-        for i in self.op.saved:
-            if i < len(self.inputs) and isinstance(self.inputs[i], TensorBase):
-                self._check(self.inputs[i]._version, self.versions[i], self.inputs[i]._spec, f"input {i}")
+        for i, version, count in self.saved:
+            x = self.inputs[i]
+            if x._version is not version or version[0] != count:
+                raise self._changed(f"input {i}", x._spec)
         return self.inputs
 
     def saved_outputs(self) -> Any:
         """The results for the gradient: tensors where the op saves them, Specs otherwise."""
         if self.outputs is None:
             return self.specs[0] if self.single else self.specs
-        results = []
-        for i, ((data, version, then), spec) in enumerate(zip(self.outputs, self.specs)):
-            self._check(version, then, spec, "its result")
+        results: list[Any] = []
+        for i, (kept, spec) in enumerate(zip(self.outputs, self.specs)):
+            if kept is None:
+                results.append(spec)
+                continue
+            data, version, count = kept
+            if version[0] != count:
+                raise self._changed("its result", spec)
             t: Any = wrap(data, spec, requires_grad=spec.dtype.is_floating_point)
             t._node, t._index, t._version = self, i, version
             results.append(t)
         return results[0] if self.single else tuple(results)
 
-    def _check(self, version: list[int], then: int, spec: Spec, what: str) -> None:
-        if version[0] != then:
-            raise RuntimeError(
-                f"{self.name} saved {what} ({spec!r}) for its gradient, and it was changed in place since "
-                f"(version {version[0]}, expected {then}); write y = x + ... instead of x += ..., or clone() it before"
-            )
+    def _changed(self, what: str, spec: Spec) -> RuntimeError:
+        return RuntimeError(
+            f"{self.name} saved {what} ({spec!r}) for its gradient, and it was modified by an inplace operation since; "
+            "write y = x + ... instead of x += ..., or clone() it before"
+        )
 
     def release(self) -> None:
         """Let go of the saved values."""
@@ -229,7 +234,7 @@ def apply(op: Op, *inputs: Any) -> Any:
             arrays.append(x)
     result = op.shape(*specs)
     if here is None:
-        here = op.device  # type: ignore[attr-defined]  # ops without inputs make something from nothing, somewhere
+        here = op.device  # type: ignore[attr-defined]  # an op without tensors says where its result is made
     if state.tracer is None:
         data = state.quietly(op.forward, here.backend, *arrays)
     else:
@@ -270,8 +275,10 @@ def apply(op: Op, *inputs: Any) -> Any:
         if node is not None and spec.dtype.is_floating_point:
             t._node, t._index, t._requires_grad = node, i, True
         results.append(t)
-    if node is not None and op.saves_output:
-        node.outputs = tuple((t._data, t._version, t._version[0]) for t in results)
+    if node is not None and (keeps := op.saves_output):
+        node.outputs = tuple(
+            (t._data, t._version, t._version[0]) if keeps is True or i in keeps else None for i, t in enumerate(results)
+        )
     return tuple(results)
 
 

@@ -52,8 +52,8 @@ class Op:
     """The one backend primitive that computes this op, called as ``primitive(*arrays, out=out)``."""
     saved: ClassVar[tuple[int, ...]] = ()
     """Which inputs' elements the gradient needs."""
-    saves_output: ClassVar[bool] = False
-    """Whether the gradient needs the elements of the result."""
+    saves_output: ClassVar[bool | tuple[int, ...]] = False
+    """Whether the gradient needs the elements of the result; of several results, which."""
     view: ClassVar[bool] = False
     """Whether the result shares the memory of the first input."""
     differentiable: ClassVar[bool] = True
