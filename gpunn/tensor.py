@@ -432,8 +432,9 @@ class Tensor(TensorBase):
 
     # In place
 
-    masked_fill_, scatter_, scatter_add_ = map(inplace.in_place, (ops.masked_fill, ops.scatter, ops.scatter_add))
-    index_add_, tril_, triu_ = map(inplace.in_place, (ops.index_add, ops.tril, ops.triu))
+    masked_fill_, index_add_ = inplace.in_place(ops.masked_fill), inplace.in_place(ops.index_add)
+    scatter_, scatter_add_ = inplace.in_place(ops.scatter), inplace.in_place(ops.scatter_add)
+    tril_, triu_ = inplace.in_place(ops.tril), inplace.in_place(ops.triu)
 
     def __iadd__(self, other: Any) -> Tensor:
         return _inplace_operator(self, ops.add, other)

@@ -61,6 +61,18 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     return x
 
 
+def in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as a method that changes its first argument: PyTorch's name with an underscore."""
+
+    @functools.wraps(function)
+    def method(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return update(x, function, *args, **kwargs)
+
+    method.__name__ += "_"
+    method.__doc__ = f"`{function.__name__}` in place."
+    return method
+
+
 def write(target: Any, primitive: Callable[..., Any], *args: Any) -> None:
     """Let a primitive that may write over its first input change the memory of `target`, unrecorded."""
     count_write(target)

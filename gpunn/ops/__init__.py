@@ -50,12 +50,18 @@ from .comparison import (
     where,
 )
 from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
+from .diagonal import diag, diag_embed, diagonal, tril, triu
+from .einsum import einsum
+from .gather import gather, scatter, scatter_add, take_along_dim
 from .indexing import getitem, setitem
-from .join import cat, concat, concatenate, stack
+from .join import cat, concat, concatenate, hstack, stack, vstack
 from .linear import linear, linear_activation
 from .math import cos, erf, exp, expm1, log, log1p, log2, log10, rsqrt, sigmoid, sin, sqrt, tan, tanh
 from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
+from .pad import pad
+from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
 from .reduction import amax, amin, logsumexp, mean, std, sum, sum_to, var
+from .selection import index_add, index_select, masked_fill, masked_select, nonzero, take
 from .slicing import chunk, narrow, select, split, tensor_split, unbind
 from .view import (
     broadcast_to,

@@ -149,7 +149,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
             a view of a recorded tensor.
         TypeError: the value is neither a number, a tensor nor an array.
     """
-    v = _value(value, input)
+    v = as_value(value, input)
     mask = as_mask(key, input)
     if mask is not None and not isinstance(v, TensorBase):
         inplace.update(input, lambda x: where(mask, v, x))
@@ -181,7 +181,7 @@ def _with_value(input: Tensor, value: Tensor | Number, basic: Key, indices: dict
     return apply(SliceScatter(basic), input, part)
 
 
-def _value(value: Any, input: Tensor) -> Tensor | Number:
+def as_value(value: Any, input: Tensor) -> Tensor | Number:
     """What is assigned, in the type of `input` and beside it."""
     if isinstance(value, np.ndarray):
         from gpunn.tensor import from_numpy
@@ -193,7 +193,7 @@ def _value(value: Any, input: Tensor) -> Tensor | Number:
     if isinstance(value, (bool, int, float, np.generic)):
         category = input.dtype.category
         return float(value) if category == FLOAT else bool(value) if category == BOOL else int(value)
-    raise TypeError(f"x[...] = v takes a number, a tensor or an array, got {type(value).__name__}")
+    raise TypeError(f"the value is a number, a tensor or an array, got {type(value).__name__}; use gpunn.tensor(...)")
 
 
 def _fitted(value: Tensor, basic: Key, indices: dict[int, Tensor]) -> Tensor:

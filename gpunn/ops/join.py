@@ -102,10 +102,21 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return result
 
 
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors side by side: along dimension 1, vectors and numbers along dimension 0."""
+    parts = [x if x.ndim else x.reshape(1) for x in _tensors("hstack", tensors)]
+    return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors one below the other, along dimension 0; vectors and numbers are rows."""
+    return cat([x if x.ndim > 1 else x.reshape(1, -1) for x in _tensors("vstack", tensors)])
+
+
 def _tensors(name: str, tensors: Sequence[Tensor]) -> list[Any]:
     """The tensors in their common type."""
     parts = list(tensors)
     for i, x in enumerate(parts):
         if not isinstance(x, TensorBase):
             raise TypeError(f"{name}: element {i} is no tensor but {type(x).__name__}; make one with gpunn.tensor(...)")
-    return parts if all(x.dtype is parts[0].dtype for x in parts) else promote(name, *parts)
+    return parts if not parts or all(x.dtype is parts[0].dtype for x in parts) else promote(name, *parts)

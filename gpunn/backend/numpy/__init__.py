@@ -4,6 +4,8 @@ from .elementwise import *
 from .indexing import *
 from .linear import *
 from .memory import *
+from .optimizer import *
+from .rearrange import *
 from .reduction import *
 from .slicing import *
 

@@ -60,10 +60,12 @@ def index_sum(
     return _sum_at(np.broadcast_to(places, v.shape), v, size, out)
 
 
-def gather(x: Any, index: Any, axis: int, out: Any = None) -> Any:
-    """y[i][j] = x[index[i][j]][j] for axis 0, and so on; negative indices are errors."""
-    _inside((index,), (axis,), x.shape, False)
-    y = np.take(x.reshape(-1), _places(index, axis, x.shape)) if x.flags.c_contiguous else x[_grid(index, axis)]
+def gather(x: Any, index: Any, axis: int, wrap: bool, out: Any = None) -> Any:
+    """y[i][j] = x[index[i][j]][j] for axis 0, and so on."""
+    (index,) = _inside((index,), (axis,), x.shape, wrap)
+    if x.flags.c_contiguous:
+        return np.take(x.reshape(-1), _places(index, axis, x.shape), out=out, mode="clip")
+    y = x[_grid(index, axis)]
     if out is None:
         return y
     np.copyto(out, y)
@@ -81,9 +83,9 @@ def scatter(x: Any, v: Any, index: Any, axis: int, out: Any = None) -> Any:
     return out
 
 
-def scatter_sum(v: Any, index: Any, axis: int, size: tuple[int, ...], out: Any = None) -> Any:
+def scatter_sum(v: Any, index: Any, axis: int, size: tuple[int, ...], wrap: bool, out: Any = None) -> Any:
     """Zeros of the given size with y[index[i][j]][j] += v[i][j] for axis 0, and so on, in the row-major order of v."""
-    _inside((index,), (axis,), size, False)
+    (index,) = _inside((index,), (axis,), size, wrap)
     return _sum_at(_places(index, axis, size), v, size, out)
 
 
@@ -117,12 +119,12 @@ def _steps(size: tuple[int, ...]) -> list[int]:
 
 def _grid(index: Any, axis: int) -> tuple[Any, ...]:
     """`index` for one axis, and for the others the places where its elements stand."""
-    return tuple(index if a == axis else i for a, i in enumerate(np.ogrid[tuple(map(slice, index.shape))]))
+    return tuple(index if a == axis else i for a, i in enumerate(np.indices(index.shape, np.intp, sparse=True)))
 
 
 def _places(index: Any, axis: int, size: tuple[int, ...]) -> Any:
     """The place of each of these elements in an array of the given size."""
-    places = 0
+    places: Any = 0
     for i, step in zip(_grid(index, axis), _steps(size)):
         places = places + i * step
     return places
