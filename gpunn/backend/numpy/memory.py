@@ -25,6 +25,11 @@ def strides(x: Any) -> tuple[int, ...]:
     return tuple(s // x.itemsize for s in x.strides)
 
 
+def address(x: Any) -> int:
+    """Where the first element lies in memory."""
+    return int(x.__array_interface__["data"][0])
+
+
 def from_numpy(x: Any) -> Any:
     """A NumPy array as an array of this backend."""
     return x
