@@ -134,3 +134,39 @@ class Softplus(Module):
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class Softmax(Module):
+    """y_i = e^x_i / sum_j e^x_j along one dimension: positive, and together 1.
+
+    Args:
+        dim: the dimension of the sum. Without it one is guessed as PyTorch does, with a warning.
+    """
+
+    def __init__(self, dim: int | None = None):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Module):
+    """y_i = x_i - ln sum_j e^x_j along one dimension: the logarithm of `Softmax`, without its loss of digits.
+
+    Args:
+        dim: the dimension of the sum. Without it one is guessed as PyTorch does, with a warning.
+    """
+
+    def __init__(self, dim: int | None = None):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.log_softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"

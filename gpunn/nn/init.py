@@ -1,7 +1,7 @@
 """Initial values for parameters.
 
-Every function fills the tensor it is given, unrecorded, and returns it. Random numbers come from `generator` (or gpunn's
-default one, see `gpunn.manual_seed`), one draw per tensor, on the host, so they do not depend on the device.
+Every function fills the tensor it is given, unrecorded, and returns it. Random numbers come from `generator` (gpunn's
+default one if None, see `gpunn.manual_seed`), one draw per tensor, on the host, so the device makes no difference.
 
 The fans of a weight count what one output sums up, and what one input spreads to:
 

@@ -1,0 +1,193 @@
+"""Normalisation over the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpunn.ops import empty, ones, zeros
+from gpunn.tensor import Tensor
+
+from . import functional as F
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+class _ChannelNorm(Module):
+    """A normalisation that may have a scale and a shift for each channel, and running statistics."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        device: Any,
+        dtype: Any,
+        bias: bool,
+    ):
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        options = {"device": device, "dtype": dtype}
+        self.register_parameter("weight", Parameter(empty(num_features, **options)) if affine else None)
+        self.register_parameter("bias", Parameter(empty(num_features, **options)) if affine and bias else None)
+        track = track_running_stats
+        self.register_buffer("running_mean", zeros(num_features, **options) if track else None)
+        self.register_buffer("running_var", ones(num_features, **options) if track else None)
+        self.register_buffer("num_batches_tracked", zeros((), dtype="int64", device=device) if track else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Set the running statistics to mean 0 and variance 1."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Set scales to 1, shifts to 0, and the running statistics as they were in the beginning."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_ChannelNorm):
+    allowed: tuple[int, ...]
+    """How many dimensions the input may have."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in self.allowed:
+            wanted = " or ".join(f"{n}D" for n in self.allowed)
+            raise ValueError(f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input {input._spec!r})")
+        factor = 0.0 if self.momentum is None else self.momentum
+        tracks = self.training and self.num_batches_tracked is not None
+        if tracks:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                factor = 1 / self.num_batches_tracked.item()
+        use_running = tracks or not self.training
+        return F.batch_norm(
+            input,
+            self.running_mean if use_running else None,
+            self.running_var if use_running else None,
+            self.weight,
+            self.bias,
+            self.training or self.running_mean is None,
+            factor,
+            self.eps,
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of vectors (N, C) or sequences (N, C, L); see `BatchNorm2d`."""
+
+    allowed = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of images (N, C, H, W): each channel has mean 0 and variance 1 over batch and pixels.
+
+    y = (x - mean) / sqrt(var + eps) weight + bias
+
+    In training, mean and variance (over n elements, biased) are those of the batch, and the running ones follow:
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. In evaluation the running ones are used.
+    Ioffe, Szegedy 2015, "Batch normalization: accelerating deep network training by reducing internal covariate shift".
+
+    Args:
+        num_features: the channels C.
+        eps: added to the variance, against division by 0.
+        momentum: the weight of a new batch in the running statistics; None for the mean over all batches.
+        affine: whether there are weight and bias.
+        track_running_stats: whether there are running statistics; without them the batch's are always used.
+        bias: whether there is a bias beside the weight.
+
+    Attributes:
+        weight: scale (C,), starts as 1; or None.
+        bias: shift (C,), starts as 0; or None.
+        running_mean: (C,), or None.
+        running_var: (C,), or None.
+        num_batches_tracked: how many batches the running statistics have seen, 0-d int64; or None.
+    """
+
+    allowed = (4,)
+
+
+class InstanceNorm2d(_ChannelNorm):
+    """As `BatchNorm2d`, but with the mean and the variance of each image by itself: (N, C, H, W) or (C, H, W).
+
+    By default without weight and bias, and without running statistics, so training and evaluation are alike.
+    Ulyanov et al. 2016, "Instance normalization: the missing ingredient for fast stylization".
+
+    Args:
+        num_features: the channels C.
+        eps: added to the variance.
+        momentum: the weight of a new batch in the running statistics.
+        affine: whether there are weight and bias.
+        track_running_stats: whether there are running statistics, used in evaluation.
+        bias: whether there is a bias beside the weight.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ValueError(f"InstanceNorm2d: expected 3D or 4D input (got {input.ndim}D input {input._spec!r})")
+        if input.shape[-3] != self.num_features:
+            raise ValueError(f"InstanceNorm2d: expected {self.num_features} channels, got {input._spec!r}")
+        batch = input if input.ndim == 4 else input.unsqueeze(0)
+        result = F.instance_norm(
+            batch,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            self.momentum or 0.0,
+            self.eps,
+        )
+        return result if input.ndim == 4 else result.squeeze(0)
