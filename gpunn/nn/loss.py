@@ -5,6 +5,7 @@ The argument `reduction` is "mean" (the default), "sum", or "none" for the loss 
 
 from __future__ import annotations
 
+from gpunn.ops.cross_entropy import check_reduction
 from gpunn.tensor import Tensor
 
 from . import functional as F
@@ -14,8 +15,7 @@ from .module import Module
 class _Loss(Module):
     def __init__(self, reduction: str = "mean"):
         super().__init__()
-        if reduction not in ("none", "mean", "sum"):
-            raise ValueError(f"{type(self).__name__}: reduction is 'none', 'mean' or 'sum', got {reduction!r}")
+        check_reduction(reduction)
         self.reduction = reduction
 
 
