@@ -49,20 +49,64 @@ from .comparison import (
     ne,
     where,
 )
+from .composed_activation import (
+    celu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from .conv import conv1d, conv2d, conv2d_activation, conv_transpose1d, conv_transpose2d
 from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
+from .cross_entropy import cross_entropy, nll_loss
 from .diagonal import diag, diag_embed, diagonal, tril, triu
+from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
+from .embedding import embedding, one_hot
 from .gather import gather, scatter, scatter_add, take_along_dim
 from .indexing import getitem, setitem
 from .join import cat, concat, concatenate, hstack, stack, vstack
 from .linear import linear, linear_activation
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
 from .math import cos, erf, exp, expm1, log, log1p, log2, log10, rsqrt, sigmoid, sin, sqrt, tan, tanh
 from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
+from .norm import batch_norm, group_norm, instance_norm, layer_norm, normalize, rms_norm
 from .pad import pad
 from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
+from .pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from .reduction import amax, amin, logsumexp, mean, std, sum, sum_to, var
 from .selection import index_add, index_select, masked_fill, masked_select, nonzero, take
 from .slicing import chunk, narrow, select, split, tensor_split, unbind
+from .softmax import log_softmax, softmax, softmin
+from .unfold import fold, unfold
 from .view import (
     broadcast_to,
     clone,

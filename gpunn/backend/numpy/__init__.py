@@ -1,12 +1,20 @@
 """The NumPy backend: the readable reference of every primitive, and the CPU's fast path. One file per family, as in ops."""
 
+from .conv import *
+from .dropout import *
 from .elementwise import *
+from .embedding import *
+from .im2col import *
 from .indexing import *
 from .linear import *
+from .loss import *
 from .memory import *
+from .norm import *
 from .optimizer import *
+from .pool import *
 from .rearrange import *
 from .reduction import *
 from .slicing import *
+from .softmax import *
 
 name = "numpy"
