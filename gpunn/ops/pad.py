@@ -34,10 +34,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         value: the constant, 0 unless given.
 
     Raises:
-        RuntimeError: the numbers are odd in number or too many, nothing would be left, or the tensor is too small to be
-            reflected or wrapped around.
+        RuntimeError: the numbers are odd in number or too many, nothing would be left, the tensor is too small to be
+            reflected or wrapped around, or a value is given for another mode than constant.
         NotImplementedError: there is no such mode.
-        ValueError: a value is given for a mode that has none.
     """
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise shape_error(
@@ -52,7 +51,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode == "constant":
         return _constant(input, sides, 0 if value is None else value)
     if value:
-        raise ValueError(f"pad: mode {mode!r} takes no value, got {value}")
+        raise shape_error("pad", f"mode {mode!r} takes no value, got {value}")
     result = input
     for d, (before, after) in enumerate(sides):
         if before or after:
@@ -78,14 +77,16 @@ def _source(mode: str, dim: int, input: Tensor, before: int, after: int) -> Tens
     from gpunn.tensor import from_numpy
 
     n = input.shape[dim]
-    most = {"reflect": n - 1, "circular": n, "replicate": max(before, after) if n else 0}[mode]
+    # As in PyTorch, only what is left after taking away is wrapped around, but all is reflected.
+    first, last = (max(-before, 0), n - max(-after, 0)) if mode == "circular" else (0, n)
+    most = {"reflect": n - 1, "circular": last - first, "replicate": max(before, after) if n else 0}[mode]
     if max(before, after) > most:
         raise shape_error("pad", f"{mode} adds at most {most} to {n} elements (dimension {dim}), not {before}, {after}")
     i = np.arange(-before, n + after)
     if mode == "replicate":
         source = np.clip(i, 0, n - 1)
     elif mode == "circular":
-        source = i % max(n, 1)
+        source = first + (i - first) % max(last - first, 1)
     else:
         source = n - 1 - np.abs(n - 1 - np.abs(i))
     return from_numpy(source).to(input.device)
