@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(arguments)
     options = parser.parse_args(arguments)
+    options.argv = arguments[1:]
     if not hasattr(options, "run"):
         parser.print_help()
         return 0

@@ -1,0 +1,139 @@
+"""The options of ``gpunn train``: on the command line, in a TOML file, and in a run's config.toml."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpunn.models import ACTIVATIONS
+
+from .common import add_device, positive_int
+from .errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
+SCHEDULES = ("onecycle", "cosine", "step", "exponential", "plateau", "none")
+DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagrad": 0.02}
+"""The largest learning rate of the schedule."""
+NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "help")
+"""Options of the call, not of the training; they are not in a run's config.toml."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add all options of training."""
+    what = parser.add_argument_group("what to train")
+    what.add_argument(
+        "--data", default="digits", metavar="WHAT", help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv or a folder"
+    )
+    what.add_argument("--data-root", metavar="DIR", help="the folder with the files of mnist and the like; else downloaded")
+    what.add_argument(
+        "--model", default="mlp:128,128", metavar="M", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION"
+    )
+    what.add_argument("--activation", default="relu", choices=list(ACTIVATIONS))
+    what.add_argument("--loss", choices=LOSSES, help="default: cross_entropy for classes, mse for numbers")
+    how = parser.add_argument_group("how to train")
+    how.add_argument("--epochs", type=positive_int, default=20, metavar="N", help="default: 20")
+    how.add_argument("--batch-size", type=_batch_size, default=64, metavar="N|full", help="default: 64")
+    how.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    how.add_argument(
+        "--lr",
+        type=_positive,
+        metavar="X",
+        help="largest learning rate; default: " + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LR.items()),
+    )
+    how.add_argument("--momentum", type=_fraction, metavar="X", help="of sgd and rmsprop; default: 0.9 for sgd")
+    how.add_argument("--l2", type=_not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0")
+    how.add_argument("--schedule", choices=SCHEDULES, default="onecycle", help="of the learning rate")
+    how.add_argument("--clip-norm", type=_positive, metavar="X", help="largest norm of the gradient")
+    how.add_argument("--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1")
+    how.add_argument("--patience", type=positive_int, metavar="N", help="stop after N epochs without a better validation loss")
+    how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
+    how.add_argument("--seed", type=int, default=0, metavar="N")
+    add_device(how)
+    call = parser.add_argument_group("the call")
+    call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")
+    call.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder, with its options")
+    call.add_argument("--config", type=Path, metavar="FILE.toml", help="options from a file; the command line wins")
+    call.add_argument("--json", action="store_true", help="the last line on standard output is one JSON object")
+
+
+def with_config(parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str]) -> argparse.Namespace:
+    """The options again, with those from ``--config`` or the resumed run as defaults.
+
+    Raises:
+        UsageError: the file is missing or no TOML, or has an entry that is no option, or one of a wrong kind.
+    """
+    path = options.resume / "config.toml" if options.resume else options.config
+    if path is None:
+        return options
+    table = _read(path, bool(options.resume))
+    known = {a.dest: a for a in parser._actions if a.dest not in NOT_CONFIGURED}
+    table = {key.replace("-", "_"): value for key, value in table.items() if not isinstance(value, dict)}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise UsageError(f"{path}: there is no option {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        parser.set_defaults(**{key: _checked(known[key], value, path)})
+    return parser.parse_args(argv)
+
+
+def configured(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of the training, as they stand in config.toml."""
+    return {k: v for k, v in vars(options).items() if k not in NOT_CONFIGURED}
+
+
+def _read(path: Path, resuming: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = " (is there a run in that folder?)" if resuming else ""
+        raise UsageError(f"{path}: {error.strerror}{hint}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML file: {error}") from None
+
+
+def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
+    """The value as the option on the command line would give it."""
+    text = str(value)
+    try:
+        converted = action.type(text) if callable(action.type) else text
+    except (argparse.ArgumentTypeError, ValueError) as error:
+        raise UsageError(f"{path}: {action.dest}: {error}") from None
+    if action.choices is not None and converted not in action.choices:
+        raise UsageError(f"{path}: {action.dest} is {value!r}; expected one of {', '.join(map(str, action.choices))}")
+    return converted
+
+
+def _batch_size(text: str) -> int | str:
+    return "full" if text == "full" else positive_int(text)
+
+
+def _number(text: str, what: str, good: Any) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not good(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
+
+
+def _positive(text: str) -> float:
+    return _number(text, "a number above 0", lambda v: 0 < v < float("inf"))
+
+
+def _not_negative(text: str) -> float:
+    return _number(text, "0 or a number above", lambda v: 0 <= v < float("inf"))
+
+
+def _fraction(text: str) -> float:
+    return _number(text, "a number from 0 up to 1, without 1", lambda v: 0 <= v < 1)

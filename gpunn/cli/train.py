@@ -1,0 +1,152 @@
+"""``gpunn train``: from data to a run folder with a trained network, its curves and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .common import add_command, pick_device
+from .options import add_options, configured, with_config
+
+EXAMPLE = """\
+  gpunn train                                              a small network on the bundled handwritten digits
+  gpunn train --data mnist --model cnn --epochs 3
+  gpunn train --data mnist --data-root DIR --model mlp:512,512 --epochs 5 --json
+  gpunn train --data table.csv --model mlp:64 --loss mse --l2 1e-4
+  gpunn train --resume runs/digits-mlp-1 --epochs 40"""
+
+
+def add(commands: Any, name: str, text: str) -> None:
+    """Add the command."""
+    parser = add_command(commands, name, text, lambda options: run(_complete(parser, options)), EXAMPLE)
+    add_options(parser)
+
+
+def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """The options with those from a file; these become defaults, and the command line is read once more."""
+    return with_config(parser, options, options.argv)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, measure on the test set, and leave the run folder."""
+    import gpunn
+    from gpunn.datasets import stratified_split
+    from gpunn.models import build
+    from gpunn.train import EarlyStopping, Trainer
+
+    from . import job
+
+    device = pick_device(options.device)
+    data = job.prepare_data(options)
+    source = data.source
+    classes = source.classes is not None
+    gpunn.manual_seed(options.seed)
+    model = build(options.model, source.input_shape, source.outputs, options.activation).to(device)
+    loss = job.make_loss(options, source)
+    optimizer = job.make_optimizer(options, model)
+    train, validation = _split(data, options, stratified_split)
+    batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
+    steps = -(-len(train[0]) // batch_size)
+    schedule = job.make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
+    folder = _run_folder(options, data, classes, validation is not None)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(
+        f"{source.name}: {len(train[0]):,} samples to train on, "
+        f"{len(validation[0]) if validation else 0:,} to validate, {len(data.x_test):,} to test; "
+        f"{options.model} with {parameters:,} parameters on {device}; run folder {folder.path}",
+        file=sys.stderr,
+    )
+    trainer = Trainer(
+        model,
+        loss,
+        optimizer,
+        metrics=["accuracy", "per_class"] if classes else ["mae", "r2"],
+        l2=options.l2,
+        grad_accumulation=options.grad_accumulation,
+        clip_norm=options.clip_norm,
+        scheduler=schedule,
+        device=device,
+        callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
+        run_dir=folder,
+        seed=options.seed,
+    )
+    history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
+    model.load_state_dict(gpunn.load(folder.model_path))
+    found = trainer.evaluate((data.x_test, data.y_test))
+    result = _result(found, history, parameters, folder.path)
+    (folder.path / "result.json").write_text(json.dumps(result) + "\n")
+    if options.json:
+        print(json.dumps(result))
+    else:
+        _print(result, folder)
+
+
+def _split(data: Any, options: argparse.Namespace, stratified_split: Any) -> tuple[Any, Any]:
+    """What to train on, and what to validate with."""
+    x, y = data.x_train, data.y_train
+    if not options.validation:
+        return (x, y), None
+    if data.source.classes is not None:
+        rest, held = stratified_split(y, options.validation, options.seed + 1)
+    else:
+        order = np.random.default_rng(options.seed + 1).permutation(len(x))
+        count = max(1, round(len(x) * options.validation))
+        rest, held = np.sort(order[count:]), np.sort(order[:count])
+    return (x[rest], y[rest]), (x[held], y[held])
+
+
+def _run_folder(options: argparse.Namespace, data: Any, classes: bool, validated: bool) -> Any:
+    from gpunn.train import RunFolder
+
+    path = options.resume or options.out or _next_free(f"{_word(options.data)}-{_word(options.model)}")
+    monitor = "accuracy" if classes else "loss"
+    return RunFolder(
+        path,
+        config={**configured(options), "data_info": data.shape_info},
+        model="best" if validated else "last",
+        monitor=f"val_{monitor}" if validated else None,
+        resume_hint=f"gpunn train --resume {path}",
+    )
+
+
+def _word(text: str) -> str:
+    """A short name for a folder: "mlp:128,128" -> "mlp", "data/cats.npz" -> "cats"."""
+    return re.sub(r"\W+", "-", Path(text.split(":")[0]).stem) or "run"
+
+
+def _next_free(name: str) -> Path:
+    root = Path("runs")
+    numbers = [int(m[1]) for p in root.glob(f"{name}-*") if (m := re.fullmatch(rf"{re.escape(name)}-(\d+)", p.name))]
+    return root / f"{name}-{max(numbers, default=0) + 1}"
+
+
+def _result(found: dict[str, Any], history: Any, parameters: int, path: Path) -> dict[str, Any]:
+    row = history.last
+    rates = [r["samples_per_second"] for r in history.rows]
+    result = {
+        "test_accuracy": found.get("accuracy"),
+        "test_loss": found["loss"],
+        "train_loss": row["loss"],
+        "epochs": history.epochs,
+        "samples_per_second": float(np.median(rates)),
+        "parameters": parameters,
+        "run": str(path),
+    }
+    extra = {k: v for k, v in row.items() if k in ("val_loss", "val_accuracy")}
+    extra |= {f"test_{k}": v for k, v in found.items() if k in ("mae", "r2")}
+    return result | extra
+
+
+def _print(result: dict[str, Any], folder: Any) -> None:
+    if result["test_accuracy"] is not None:
+        print(f"test accuracy {result['test_accuracy']:.2%}, test loss {result['test_loss']:.4f}")
+    else:
+        print(f"test loss {result['test_loss']:.4g}, R^2 {result['test_r2']:.4f}")
+    print(f"report: {folder.report_path}")
+
