@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,10 +25,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"can't write {path}: the folder {target.parent} does not exist; make it first")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    # Made here, so that its permissions are those of any new file of this user.
+    # Made here, so that its permissions are those of any new file of this user; what writes it may set its own.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    permissions = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
+        temporary.chmod(permissions)
         _flush(temporary)
         os.replace(temporary, target)
     except BaseException:

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+import gpunn
 from gpunn.io import atomic_path, write_text
 
 
@@ -44,9 +45,10 @@ def test_permissions_are_those_of_a_new_file(tmp_path):
     before = os.umask(0o027)
     try:
         write_text(tmp_path / "notes.txt", "text")
+        gpunn.save({"x": gpunn.zeros(2)}, tmp_path / "x.safetensors")
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "notes.txt").stat().st_mode) == 0o640
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o640, 0o640]
 
 
 def test_a_link_goes_on_pointing_where_it_did(tmp_path):

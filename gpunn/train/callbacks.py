@@ -1,0 +1,284 @@
+"""What happens beside the training steps: stopping early, keeping the best, learning rates, the user's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gpunn import io
+from gpunn.optim import lr_scheduler
+from gpunn.train.errors import TrainingError
+
+if TYPE_CHECKING:
+    from gpunn.train.trainer import Trainer
+
+Logs = dict[str, Any]
+
+
+class Callback:
+    """Base class of callbacks; a subclass has those methods that it needs.
+
+    Each gets the Trainer: its model, optimizer, history, epoch and batch, and `trainer.stop(reason)`, which ends the
+    training after this epoch. `logs` is the epoch's row of the history. An exception ends the training with a
+    TrainingError that names the callback.
+    """
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch, or the first one after resuming."""
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Before an epoch, counted from 1."""
+
+    def on_batch_end(self, trainer: Trainer, batch: int) -> None:
+        """After a training step and its update; `batch` counts the batches of this epoch so far."""
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """After an epoch and its validation."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch; not where training was interrupted or failed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run has to know; a checkpoint keeps it."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+
+
+EVENTS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+
+
+class CallbackList:
+    """Calls all callbacks that have something to do at an event, in their order."""
+
+    def __init__(self, callbacks: Sequence[Callback]):
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"{callback!r} is no callback; derive it from gpunn.train.Callback")
+        # Most have nothing to do at most events, and batches are many.
+        self._busy = {event: [c for c in self.callbacks if _has(c, event)] for event in EVENTS}
+
+    def call(self, event: str, *args: Any) -> None:
+        """Call ``callback.event(*args)`` on each.
+
+        Raises TrainingError that names the callback, from the exception that it raised.
+        """
+        for callback in self._busy[event]:
+            try:
+                getattr(callback, event)(*args)
+            except TrainingError:
+                raise
+            except Exception as error:
+                name, kind = type(callback).__name__, type(error).__name__
+                raise TrainingError(f"the callback {name} failed in {event}: {kind}: {error}") from error
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The state of each, with its name."""
+        return [{"name": type(c).__name__, "state": c.state_dict()} for c in self.callbacks]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on from where `state_dict` was called.
+
+        Raises ValueError where these are not the same callbacks.
+        """
+        before, now = [state["name"] for state in states], [type(c).__name__ for c in self.callbacks]
+        if before != now:
+            raise ValueError(
+                f"the checkpoint was written with the callbacks {before}, this Trainer has {now}; expected the same"
+            )
+        for callback, state in zip(self.callbacks, states):
+            callback.load_state_dict(state["state"])
+
+
+def _has(callback: Callback, event: str) -> bool:
+    return getattr(getattr(callback, event), "__func__", None) is not getattr(Callback, event)
+
+
+class Monitor:
+    """The best value of an entry of the logs so far.
+
+    monitor:   the entry's name; None for "val_loss" or, where there is none, "loss"
+    mode:      "min", "max", or "auto": "max" for metrics of which higher is better
+    min_delta: what counts as better: a difference of more than this
+    """
+
+    def __init__(self, monitor: str | None, mode: Literal["auto", "min", "max"] = "auto", min_delta: float = 0.0):
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode is {mode!r}; expected 'auto', 'min' or 'max'")
+        if min_delta < 0:
+            raise ValueError(f"min_delta is {min_delta}; expected 0 or more")
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = min_delta
+        self.best: float | None = None
+
+    def value(self, logs: Logs) -> float:
+        """The entry in the logs.
+
+        Raises KeyError where there is none.
+        """
+        name = self.name_in(logs)
+        if not isinstance(logs.get(name), (int, float)):
+            hint = "; give fit() validation data" if name.startswith("val_") else ""
+            raise KeyError(f"the logs have no {name!r}, but {', '.join(logs)}{hint}")
+        return float(logs[name])
+
+    def name_in(self, logs: Logs) -> str:
+        """The name of the entry."""
+        return self.monitor or ("val_loss" if "val_loss" in logs else "loss")
+
+    def improved(self, trainer: Trainer, logs: Logs) -> bool:
+        """Whether this epoch's value is the best so far; NaN never is."""
+        value = self.value(logs)
+        higher = self.mode == "max" or (self.mode == "auto" and trainer.higher_is_better(self.name_in(logs)))
+        gain = math.inf if self.best is None else (value - self.best) * (1 if higher else -1)
+        if math.isnan(value) or not gain > self.min_delta:
+            return False
+        self.best = value
+        return True
+
+
+class EarlyStopping(Callback):
+    """Stop when the monitored value has not improved for `patience` epochs.
+
+    restore_best: at the end give the model the weights of the best epoch
+
+    Raises ValueError for a patience below 1.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: Literal["auto", "min", "max"] = "auto",
+        restore_best: bool = True,
+    ):
+        if patience < 1:
+            raise ValueError(f"EarlyStopping: patience is {patience}; expected at least 1 epoch")
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = patience
+        self.restore_best = restore_best
+        self.best_epoch = 0
+        self.waited = 0
+        self._weights: dict[str, Any] | None = None
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Compare, and stop where there was no improvement for too long."""
+        if self.monitor.improved(trainer, logs):
+            self.best_epoch, self.waited = epoch, 0
+            if self.restore_best:
+                self._weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            best = "never finite"
+            if self.monitor.best is not None:
+                best = f"best: {self.monitor.best:.4g} in epoch {self.best_epoch}"
+            trainer.stop(f"{self.monitor.name_in(logs)} has not improved for {self.waited} epochs ({best})")
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Restore the best weights."""
+        if self._weights is not None:
+            trainer.model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, when it was, and its weights."""
+        return {
+            "best": self.monitor.best, "best_epoch": self.best_epoch, "waited": self.waited, "weights": self._weights,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        self.monitor.best = state["best"]
+        self.best_epoch, self.waited, self._weights = state["best_epoch"], state["waited"], state["weights"]
+
+
+class BestModel(Callback):
+    """Save the model's state_dict to `path` whenever the monitored value improves.
+
+    monitor: an entry of the logs; if not given "val_loss" or, without validation, "loss"
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        monitor: str | None = None,
+        min_delta: float = 0.0,
+        mode: Literal["auto", "min", "max"] = "auto",
+    ):
+        self.path = Path(path)
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.best_epoch = 0
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Save the model if it is the best so far."""
+        if self.monitor.improved(trainer, logs):
+            io.save(trainer.model.state_dict(), self.path)
+            self.best_epoch = epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and its epoch; the weights are in the file."""
+        return {"best": self.monitor.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        self.monitor.best, self.best_epoch = state["best"], state["best_epoch"]
+
+
+class ScheduleCallback(Callback):
+    """Step a scheduler of learning rates after each epoch or each training step.
+
+    every:   "epoch", "batch", or "auto": "batch" for OneCycleLR
+    monitor: the entry of the logs that ReduceLROnPlateau watches; if not given "val_loss" or, without it, "loss"
+    """
+
+    def __init__(self, scheduler: Any, every: Literal["auto", "epoch", "batch"] = "auto", monitor: str | None = None):
+        if every not in ("auto", "epoch", "batch"):
+            raise ValueError(f"ScheduleCallback: every is {every!r}; expected 'auto', 'epoch' or 'batch'")
+        self.scheduler = scheduler
+        self.monitor = monitor
+        self._plateau = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
+        if self._plateau and every == "batch":
+            raise ValueError("ScheduleCallback: ReduceLROnPlateau watches epochs; expected every='epoch'")
+        self.every = (
+            every if every != "auto" else "batch" if isinstance(scheduler, lr_scheduler.OneCycleLR) else "epoch"
+        )
+
+    def on_batch_end(self, trainer: Trainer, batch: int) -> None:
+        """Step a scheduler of batches."""
+        if self.every == "batch":
+            self.scheduler.step()
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Step a scheduler of epochs."""
+        if self._plateau:
+            self.scheduler.step(Monitor(self.monitor).value(logs))
+        elif self.every == "epoch":
+            self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scheduler's own."""
+        state: dict[str, Any] = self.scheduler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The scheduler's own."""
+        self.scheduler.load_state_dict(state)
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback, by event: ``LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: print(logs))``.
+
+    Raises TypeError for the name of no event.
+    """
+
+    def __init__(self, **functions: Callable[..., None]):
+        for event, function in functions.items():
+            if event not in EVENTS:
+                raise TypeError(f"LambdaCallback: there is no event {event!r}; there are: {', '.join(EVENTS)}")
+            setattr(self, event, function)

@@ -1,0 +1,100 @@
+"""All that a run needs to go on to the same bits, taken down and put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpunn import get_rng_state, io, set_rng_state
+from gpunn.train.errors import TrainingError, advice
+from gpunn.train.fingerprint import differences, fingerprint
+
+if TYPE_CHECKING:
+    from gpunn.train.loop import FitLoop
+
+VERSION = 1
+ENTRIES = (
+    "version", "epoch", "batch", "trained", "seconds", "model", "optimizer", "callbacks", "generator", "loader",
+    "validation_loader", "meter", "history", "settings", "fingerprint",
+)  # fmt: skip
+
+
+def capture(loop: FitLoop) -> dict[str, Any]:
+    """The state of a run between two steps.
+
+    epoch: the epochs completed;  batch: the batches done of the next one;  trained: whether those were all, so that
+    its validation comes next;  seconds: the time it took so far;  model, optimizer: state_dicts;  callbacks: those of
+    the callbacks, schedulers among them;  generator: seed and call numbers of everything random;  loader,
+    validation_loader: orders and positions;  meter: loss and metrics of the epoch so far;  history: its rows;
+    settings: the Trainer's;  fingerprint: what bits depend on.
+
+    Raises TrainingError where a parameter is not finite: such a state is not worth keeping.
+    """
+    trainer = loop.trainer
+    model = trainer.model.state_dict()
+    for name, value in model.items():
+        if value.dtype.is_floating_point and not np.isfinite(value.cpu().numpy()).all():
+            raise TrainingError(
+                f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {trainer.learning_rate:.3g}, "
+                f"so no checkpoint was written; {advice(trainer)}"
+            )
+    return {
+        "version": VERSION,
+        "epoch": loop.completed,
+        "batch": trainer.batch,
+        "trained": loop.trained,
+        "seconds": loop.seconds,
+        "model": model,
+        "optimizer": trainer.optimizer.state_dict(),
+        "callbacks": trainer.callbacks.state_dict(),
+        "generator": get_rng_state(),
+        "loader": loop.loader.state_dict(),
+        "validation_loader": None if loop.validation is None else loop.validation.state_dict(),
+        "meter": loop.meter.state_dict(),
+        "history": trainer.history.rows,
+        "settings": trainer.settings(),
+        "fingerprint": fingerprint(trainer.device),
+    }
+
+
+def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
+    """Put a run where it was when `state` was captured; returns a line for what has changed since, if anything has.
+
+    Raises ValueError or KeyError where model, optimizer, callbacks, metrics or data are not those of the run.
+    """
+    trainer = loop.trainer
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.callbacks.load_state_dict(state["callbacks"])
+    loop.loader.load_state_dict(state["loader"])
+    if (loop.validation is None) != (state["validation_loader"] is None):
+        raise ValueError("the run to resume was validated, or this one is, but not both; give the same data")
+    if loop.validation is not None:
+        loop.validation.load_state_dict(state["validation_loader"])
+    loop.meter.load_state_dict(state["meter"])
+    loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
+    trainer.batch = state["batch"]
+    trainer.history.rows[:] = state["history"]
+    set_rng_state(state["generator"])
+    lines = []
+    if changed := differences(state["settings"], trainer.settings()):
+        lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
+    if changed := differences(state["fingerprint"], fingerprint(trainer.device)):
+        lines.append(f"results may differ in their last bits from an uninterrupted run: {'; '.join(changed)}")
+    return lines
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The state in a checkpoint file.
+
+    Raises FileNotFoundError, io.FileFormatError where the file is damaged or no checkpoint.
+    """
+    state = io.load(path)
+    missing = [name for name in ENTRIES if name not in state] if isinstance(state, dict) else list(ENTRIES)
+    if missing:
+        raise io.FileFormatError(f"{path} is no checkpoint of a training run: it lacks {', '.join(missing)}")
+    if state["version"] != VERSION:
+        raise io.FileFormatError(f"{path} is a checkpoint of version {state['version']}; this gpunn reads {VERSION}")
+    return state

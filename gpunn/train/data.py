@@ -1,0 +1,141 @@
+"""From what a user has to batches: arrays, data sets, loaders; and a part held out for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpunn import nn
+from gpunn.backend.device import device as Device
+from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.dtypes import get_default_dtype, int64
+from gpunn.datasets import DataError, stratified_split
+from gpunn.tensor import Tensor, as_tensor
+from gpunn.train.objective import Objective
+from gpunn.train.step import Batch
+from gpunn.utils.data import DataLoader, Subset, TensorDataset, random_split
+
+DEFAULT_BATCH_SIZE = 32
+
+
+def as_dataset(data: Any, model: nn.Module) -> Any:
+    """A data set of (*inputs, target): one as it is, a pair (x, y) of arrays or tensors as a TensorDataset.
+
+    Of NumPy arrays and lists, floats take the model's own type, and integers become int64. Tensors stay as they are.
+
+    Raises TypeError for what is no data, ValueError for lengths that differ, DataError where there are no samples.
+    """
+    if isinstance(data, (tuple, list)):
+        if len(data) < 2:
+            raise TypeError(f"data is a tuple of {len(data)}; expected (x, y), a Dataset or a DataLoader")
+        data = TensorDataset(*(as_input(part, model) for part in data))
+    if not hasattr(data, "__getitem__"):
+        raise TypeError(f"data is {type(data).__name__}; expected (x, y), a Dataset or a DataLoader")
+    if hasattr(data, "__len__") and len(data) == 0:
+        raise DataError("there is no sample in the data")
+    return data
+
+
+def as_input(x: Any, model: nn.Module) -> Tensor:
+    """A NumPy array or a list as a tensor in the model's type for floats, int64 for integers; a tensor as it is."""
+    if isinstance(x, Tensor):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+        return as_tensor(array, _float_type(model), "cpu")
+    return as_tensor(array, int64 if array.dtype.kind in "iu" else None, "cpu")
+
+
+def as_loader(
+    data: Any, model: nn.Module, batch_size: int | None, *, shuffle: bool = False, seed: int | None = None
+) -> DataLoader:
+    """A loader as it is, anything else in batches of `batch_size`.
+
+    Raises ValueError for a batch size beside a loader, which has its own.
+    """
+    if isinstance(data, DataLoader):
+        if batch_size is not None:
+            raise ValueError(f"batch_size is {batch_size}, but the DataLoader has one already; leave it out")
+        if data.batch_size is None and data.batch_sampler is None:
+            raise ValueError("the DataLoader gives single samples; give it a batch_size")
+        return data
+    return DataLoader(
+        as_dataset(data, model), DEFAULT_BATCH_SIZE if batch_size is None else batch_size, shuffle, generator=seed
+    )
+
+
+def hold_out(data: Any, fraction: float, model: nn.Module, seed: int) -> tuple[Any, Any]:
+    """Split data in a part to train on and a part to validate with; the same at every run with one seed.
+
+    Class indices that are at hand, as one integer tensor, are split by class, each in the same proportion; other
+    data at random.
+
+    Raises ValueError for a fraction that is not between 0 and 1, DataError for too few samples, TypeError for a
+    DataLoader, which can't be split.
+    """
+    if isinstance(data, DataLoader):
+        raise TypeError(
+            f"validation={fraction} would split the data, but a DataLoader can't be split; give validation data, or "
+            "a Dataset or (x, y) to train on"
+        )
+    if not 0 < fraction < 1:
+        raise ValueError(f"validation is {fraction}; expected a fraction between 0 and 1, data, or None")
+    dataset = as_dataset(data, model)
+    labels = dataset.tensors[-1] if isinstance(dataset, TensorDataset) else None
+    if labels is not None and labels.ndim == 1 and not labels.dtype.is_floating_point:
+        parts = stratified_split(labels.cpu().numpy(), fraction, seed)
+        return Subset(dataset, parts[0].tolist()), Subset(dataset, parts[1].tolist())
+    held_out = round(fraction * len(dataset))
+    if not 0 < held_out < len(dataset):
+        raise DataError(f"{len(dataset)} samples are too few to hold out {fraction:.0%} of them")
+    first, second = random_split(dataset, [len(dataset) - held_out, held_out], generator=seed)
+    return first, second
+
+
+def batches(loader: DataLoader, objective: Objective, device: Device) -> Iterator[Batch]:
+    """The batches of one epoch on the device.
+
+    Raises TypeError where a batch is not a sequence of inputs and a target, all of them tensors.
+    """
+    for parts in loader:
+        if not isinstance(parts, (tuple, list)) or len(parts) < 2 or not all(isinstance(p, Tensor) for p in parts):
+            kinds = ", ".join(type(p).__name__ for p in parts) if isinstance(parts, (tuple, list)) else ""
+            raise TypeError(
+                f"a batch is {type(parts).__name__}{f' of {kinds}' if kinds else ''}; expected (*inputs, target), each "
+                "a tensor"
+            )
+        share = objective.share(parts[-1])
+        inputs = [part if part.device is device else part.to(device=device) for part in parts]
+        yield Batch(tuple(inputs[:-1]), inputs[-1], share)
+
+
+def in_groups(source: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Batches in lists of `size`; the last list may be shorter."""
+    if size == 1:
+        for batch in source:
+            yield [batch]
+        return
+    group: list[Batch] = []
+    for batch in source:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def length(loader: DataLoader) -> int | None:
+    """How many batches an epoch has, None where that is not known before."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def _float_type(model: nn.Module) -> DType:
+    """The type of the model's first parameter of a floating point type, which its inputs have to have."""
+    types: Sequence[DType] = [p.dtype for p in model.parameters() if p.dtype.is_floating_point]
+    return types[0] if types else get_default_dtype()

@@ -1,0 +1,37 @@
+"""How training ends before its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gpunn.train.step import Batch
+    from gpunn.train.trainer import Trainer
+
+
+class TrainingError(RuntimeError):
+    """Training can't go on; the message says where it stopped, why, and what to try."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C, after the step was finished and a checkpoint written; the message says how to resume.
+
+    checkpoint: the path of that checkpoint, None without a run folder
+    """
+
+    def __init__(self, message: str, checkpoint: str | None = None):
+        super().__init__(message)
+        self.checkpoint = checkpoint
+
+
+def advice(trainer: Trainer, batch: Batch | None = None) -> str:
+    """What to try where numbers became infinite or NaN, in this batch if it is known."""
+    if batch is not None:
+        for what, tensors in (("inputs", batch.inputs), ("targets", (batch.target,))):
+            if not all(np.isfinite(t.detach().cpu().numpy()).all() for t in tensors if t.dtype.is_floating_point):
+                return f"the {what} of that batch are not finite: clean the data"
+    clip = ", clip_norm=1.0" if trainer.clip_norm is None else ""
+    smaller = f"a smaller learning rate, such as {trainer.learning_rate / 10:.2g}"
+    return f"try {smaller}{clip}, and inputs of mean 0 and variance 1"

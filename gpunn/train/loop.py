@@ -1,0 +1,191 @@
+"""The loop over epochs and batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpunn import io, no_grad
+from gpunn.tensor import Tensor
+from gpunn.train import checkpoint, data
+from gpunn.train.errors import TrainingError, TrainingInterrupted, advice
+from gpunn.train.history import Row
+from gpunn.train.interrupt import Interrupt
+from gpunn.train.meter import Meter, NonFiniteLoss
+from gpunn.train.metrics import Metric
+from gpunn.train.progress import Progress
+from gpunn.train.run_folder import RunFolder
+from gpunn.train.step import Batch
+from gpunn.utils.data import DataLoader
+
+if TYPE_CHECKING:
+    from gpunn.train.trainer import Trainer
+
+
+class FitLoop:
+    """One call of `Trainer.fit`, from its first or resumed step to its last.
+
+    completed: the number of epochs that were
+    trained:   whether the steps of the epoch after those are done, so that only its validation is missing
+    seconds:   the time that those steps took
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        loader: DataLoader,
+        validation: DataLoader | None,
+        epochs: int,
+        progress: Progress,
+        run: RunFolder | None,
+    ):
+        self.trainer = trainer
+        self.loader = loader
+        self.validation = validation
+        self.epochs = epochs
+        self.progress = progress
+        self.folder = run
+        self.step = trainer.make_step()
+        self.meter = Meter(trainer.metrics)
+        self.completed = 0
+        self.trained = False
+        self.seconds = 0.0
+        self._interrupt = Interrupt()
+
+    def run(self) -> None:
+        """Train.
+
+        Raises TrainingError where a loss is not finite or a callback fails, TrainingInterrupted after Ctrl-C.
+        """
+        trainer = self.trainer
+        with self._interrupt:
+            try:
+                trainer.callbacks.call("on_fit_begin", trainer)
+                while self.completed < self.epochs and not trainer.stopped:
+                    self._epoch()
+                if trainer.stop_reason:
+                    self.progress.note(f"stopped after epoch {self.completed}: {trainer.stop_reason}")
+                trainer.callbacks.call("on_fit_end", trainer)
+            finally:
+                self.progress.close()
+
+    def _epoch(self) -> None:
+        trainer = self.trainer
+        trainer.epoch = self.completed + 1
+        if not trainer.batch:
+            trainer.callbacks.call("on_epoch_begin", trainer, trainer.epoch)
+        self.progress.start(trainer.epoch, self.epochs, data.length(self.loader), trainer.batch, self.meter.samples)
+        if not self.trained:
+            self._steps()
+        if trainer.batch == 0:
+            raise TrainingError(f"epoch {trainer.epoch} has no batch: the loader gave none")
+        row = self._row()
+        trainer.history.rows.append(row)
+        if self.folder is not None:
+            self.folder.add_row(row)
+        self.progress.end(row)
+        trainer.callbacks.call("on_epoch_end", trainer, trainer.epoch, row)
+        self.completed, self.trained, self.seconds, trainer.batch = trainer.epoch, False, 0.0, 0
+        self.meter.reset()
+        path = self._save()
+        if self.folder is not None and self.folder.model == "last":
+            io.save(trainer.model.state_dict(), self.folder.model_path)
+        if self._interrupt.requested and self.completed < self.epochs:
+            self._leave(path, f"after epoch {self.completed}")
+
+    def _steps(self) -> None:
+        """The training steps of an epoch, or the rest of them."""
+        trainer, step, meter, progress = self.trainer, self.step, self.meter, self.progress
+        trainer.model.train()
+        before, began = self.seconds, time.perf_counter()
+        try:
+            source = data.batches(self.loader, trainer.objective, trainer.device)
+            for group in data.in_groups(source, trainer.grad_accumulation):
+                for (loss, output), batch in zip(step(group), group):
+                    meter.add(loss, output, batch)
+                trainer.batch += len(group)
+                trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
+                if progress.due():
+                    meter.read()
+                    progress.batch(trainer.batch, meter.samples, meter.scalars() | self._penalty(meter.loss))
+                if self._interrupt.requested:
+                    self.seconds = before + time.perf_counter() - began
+                    self._leave(self._save(), f"in epoch {trainer.epoch} after batch {trainer.batch}")
+            meter.read()
+        except NonFiniteLoss as error:
+            raise self._diverged(error) from None
+        self.seconds = before + time.perf_counter() - began
+        self.trained = True
+
+    def _row(self) -> Row:
+        """The row of an epoch whose steps are done, with its validation."""
+        trainer, meter = self.trainer, self.meter
+        row: Row = {"epoch": trainer.epoch} | meter.scalars()
+        row |= self._penalty(row["loss"])
+        if self.validation is not None:
+            self.progress.validating()
+            found = measure(trainer, self._until_interrupted(self.validation))
+            try:
+                row |= {f"val_{name}": value for name, value in found.scalars().items()}
+            except NonFiniteLoss as error:
+                raise self._diverged(error, "validation ") from None
+        rate = meter.samples / self.seconds if self.seconds else 0.0
+        return row | {"lr": trainer.learning_rate, "seconds": self.seconds, "samples_per_second": rate}
+
+    def _penalty(self, loss: float) -> Row:
+        """s for the weights as they are, and J = L + s; nothing without L2 regularisation."""
+        objective = self.trainer.objective
+        if not objective.l2:
+            return {}
+        penalty = objective.penalty()
+        return {"penalty": penalty, "objective": loss + penalty}
+
+    def _until_interrupted(self, loader: DataLoader) -> Iterator[Batch]:
+        for batch in data.batches(loader, self.trainer.objective, self.trainer.device):
+            if self._interrupt.requested:
+                self._leave(self._save(), f"in the validation of epoch {self.trainer.epoch}")
+            yield batch
+
+    def _save(self) -> Path | None:
+        return None if self.folder is None else self.folder.save_checkpoint(checkpoint.capture(self))
+
+    def _leave(self, path: Path | None, where: str) -> None:
+        if self.folder is None:
+            raise TrainingInterrupted(f"stopped {where}; there is no run folder, so nothing was saved")
+        raise TrainingInterrupted(f"stopped {where}; to go on from {path}: {self.folder.resume_hint}", str(path))
+
+    def _diverged(self, error: NonFiniteLoss, kind: str = "") -> TrainingError:
+        """Where it happened, what to try, and what was kept."""
+        trainer = self.trainer
+        where = f"epoch {trainer.epoch}, batch {error.number}, at learning rate {trainer.learning_rate:.3g}"
+        text = f"the {kind}loss became {error.value} in {where}; {advice(trainer, error.batch)}"
+        if self.folder is not None and self.folder.checkpoints():
+            text += f". The last good checkpoint is {self.folder.latest_checkpoint()}"
+        return TrainingError(text)
+
+
+def measure(
+    trainer: Trainer,
+    batches: Iterator[Batch],
+    metrics: Sequence[Metric] | None = None,
+    each: Callable[[Batch, Tensor], None] | None = None,
+) -> Meter:
+    """Loss and metrics, by default the Trainer's, of the model in evaluation mode; its mode is put back.
+
+    each: called with every batch and the model's output for it
+    """
+    meter = Meter(trainer.metrics if metrics is None else metrics)
+    training = trainer.model.training
+    trainer.model.eval()
+    try:
+        with no_grad():
+            for batch in batches:
+                output = trainer.model(*batch.inputs)
+                meter.add(trainer.objective.loss(output, batch.target), output, batch)
+                if each is not None:
+                    each(batch, output)
+    finally:
+        trainer.model.train(training)
+    return meter

@@ -1,0 +1,204 @@
+"""How a run shows where it is, on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichBar
+    from rich.progress import TaskID
+
+Row = dict[str, Any]
+
+BAR_EVERY = 0.2  # seconds; drawing the bar takes about 2 ms
+LINE_EVERY = 10.0
+
+LABELS = {"penalty": "s", "objective": "J"}
+
+
+class Progress:
+    """Shows nothing; the others derive from it.
+
+    The training loop asks `due` after each step, which costs a look at the clock, and reads loss and metrics only where
+    it is.
+    """
+
+    every = float("inf")
+    """Seconds between two calls of `batch`."""
+
+    def __init__(self) -> None:
+        self._next = float("inf")
+
+    def start(self, epoch: int, epochs: int, batches: int | None, done: int, samples: int) -> None:
+        """An epoch begins, or goes on after `done` batches; `batches` is None where their number is not known."""
+        self.epoch, self.epochs, self.batches, self.done = epoch, epochs, batches, done
+        self._began, self._from, self._samples = time.perf_counter(), done, samples
+        self._next = self._began + self.every
+
+    def due(self) -> bool:
+        """Whether it is time to call `batch`."""
+        return time.perf_counter() >= self._next
+
+    def batch(self, done: int, samples: int, values: Row) -> None:
+        """So many batches and samples of this epoch are done, with these results so far."""
+        self.done = done
+        now = time.perf_counter()
+        self._next = now + self.every
+        elapsed = max(now - self._began, 1e-9)
+        left = None
+        if self.batches is not None and done > self._from:
+            remaining = (self.epochs - self.epoch + 1) * self.batches - done
+            left = elapsed / (done - self._from) * remaining
+        self.show(values, (samples - self._samples) / elapsed, left)
+
+    def show(self, values: Row, rate: float, left: float | None) -> None:
+        """Show results within an epoch: `rate` in samples/s, `left` in seconds until the last epoch's end."""
+
+    def validating(self) -> None:
+        """The steps of the epoch are done; validation begins."""
+
+    def end(self, row: Row) -> None:
+        """The epoch is done, with this row of the history."""
+
+    def note(self, text: str) -> None:
+        """One line that is neither."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class Lines(Progress):
+    """One line for each epoch, and one every ten seconds within a long one."""
+
+    every = LINE_EVERY
+
+    def __init__(self, stream: TextIO | None = None):
+        super().__init__()
+        self._stream = stream
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._stream or sys.stderr, flush=True)
+
+    def show(self, values: Row, rate: float, left: float | None) -> None:
+        """A line within an epoch."""
+        of = f"/{self.batches}" if self.batches is not None else ""
+        rest = f"  {duration(left)} left" if left is not None else ""
+        self._write(
+            f"epoch {self.epoch}/{self.epochs}  batch {self.done}{of}  {described(values)}  {rate:,.0f} samples/s{rest}"
+        )
+
+    def end(self, row: Row) -> None:
+        """The line of an epoch."""
+        self._write(epoch_line(row, self.epochs))
+
+    def note(self, text: str) -> None:
+        """The line itself."""
+        self._write(text)
+
+
+class Bar(Progress):
+    """A bar for the epoch in progress, with loss, metrics, samples/s and the time left; above it a line per epoch."""
+
+    every = BAR_EVERY
+
+    def __init__(self, stream: TextIO | None = None):
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichBar
+
+        self._console = Console(file=stream, stderr=stream is None)
+        # Drawn by the loop itself, not by a thread of rich's, which would take the interpreter from the steps.
+        self._bar: RichBar = RichBar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[values]}"),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def start(self, epoch: int, epochs: int, batches: int | None, done: int, samples: int) -> None:
+        """Begin a new bar."""
+        super().start(epoch, epochs, batches, done, samples)
+        self._remove()
+        self._task = self._bar.add_task(f"epoch {epoch}/{epochs}", total=batches, completed=done, values="")
+        self._bar.start()
+        self._bar.refresh()
+
+    def show(self, values: Row, rate: float, left: float | None) -> None:
+        """Redraw the bar."""
+        parts = [described(values), f"{rate:,.0f} samples/s"]
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        self._draw("  ".join(parts))
+
+    def validating(self) -> None:
+        """Fill the bar."""
+        self.done = self.batches or self.done
+        self._draw("validation")
+
+    def end(self, row: Row) -> None:
+        """Put the line of the epoch above the bar."""
+        self._remove()
+        self.note(epoch_line(row, self.epochs))
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away; the lines stay."""
+        self._remove()
+        self._bar.stop()
+
+    def _draw(self, values: str) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=self.done, values=values)
+            self._bar.refresh()
+
+    def _remove(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+
+
+def make_progress(progress: bool | Progress) -> Progress:
+    """A bar where standard error is a terminal, else lines; nothing for False; an object as it is."""
+    if isinstance(progress, Progress):
+        return progress
+    if not progress:
+        return Progress()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def epoch_line(row: Row, epochs: int) -> str:
+    """One epoch in one line."""
+    hidden = ("epoch", "seconds", "samples_per_second", "lr")
+    values = described({name: value for name, value in row.items() if name not in hidden})
+    return (
+        f"epoch {row['epoch']}/{epochs}  {values}  lr {row['lr']:.3g}  "
+        f"{row['samples_per_second']:,.0f} samples/s  {duration(row['seconds'])}"
+    )
+
+
+def described(values: Row) -> str:
+    """Results as "loss 0.1234  accuracy 0.9712"."""
+    parts = []
+    for name, value in values.items():
+        text = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+        parts.append(f"{LABELS.get(name, name)} {text}")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "0.42 s", "12 s", "3:05" or "2:03:05"."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

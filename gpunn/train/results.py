@@ -1,0 +1,93 @@
+"""The results of a run for people: an evaluation with its mistakes, and the files that show them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpunn.train.curves import write_curves
+from gpunn.train.metrics import classes_of
+from gpunn.train.pictures import as_picture
+from gpunn.train.report import write_report
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+    from gpunn.train.run_folder import RunFolder
+    from gpunn.train.step import Batch
+    from gpunn.train.trainer import Trainer
+
+SHOWN = 24
+
+
+@dataclass(order=True)
+class Mistake:
+    """A misclassified sample. Mistakes are ordered by the probability that the model gave its wrong answer."""
+
+    probability: float
+    index: int
+    wanted: int = field(compare=False)
+    predicted: int = field(compare=False)
+    picture: Any = field(compare=False)
+
+
+class Evaluation:
+    """What a model makes of data that it has not learned from: results, and the mistakes that it was most sure of.
+
+    results: those of `Trainer.evaluate`
+    """
+
+    def __init__(self, name: str, class_names: Sequence[str] | None = None, images: Any = None):
+        self.name = name
+        self.class_names = None if class_names is None else [str(c) for c in class_names]
+        self.results: dict[str, Any] = {}
+        self.samples = 0
+        self._images = images
+        self._heap: list[Mistake] = []
+
+    def add(self, batch: Batch, output: Tensor) -> None:
+        """Look for mistakes in a batch; where the outputs are no classes, there are none."""
+        host, target = output.cpu().numpy(), batch.target.cpu().numpy()
+        first, self.samples = self.samples, self.samples + len(host)
+        if host.ndim != 2 or host.shape[1] < 2 or target.ndim != 1 or target.dtype.kind == "f":
+            return
+        predicted, wanted = classes_of(host, target)
+        wrong = np.flatnonzero(predicted != wanted)
+        # softmax; of outputs that are log-probabilities already it gives the probabilities
+        scores = host[wrong].astype(np.float64)
+        probability = 1 / np.exp(scores - scores.max(1, keepdims=True)).sum(1)
+        for i, p in zip(wrong.tolist(), probability.tolist()):
+            if len(self._heap) == SHOWN and p <= self._heap[0].probability:
+                continue
+            sample = batch.inputs[0][i].cpu().numpy() if self._images is None else np.asarray(self._images[first + i])
+            mistake = Mistake(p, -(first + i), int(wanted[i]), int(predicted[i]), as_picture(sample))
+            (heapq.heappush if len(self._heap) < SHOWN else heapq.heapreplace)(self._heap, mistake)
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """At most 24, the surest first."""
+        return sorted(self._heap, reverse=True)
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, its index where it has none."""
+        names = self.class_names
+        return names[index] if names is not None and index < len(names) else str(index)
+
+
+def write_results(folder: RunFolder, trainer: Trainer, evaluations: Sequence[Evaluation]) -> list[str]:
+    """Write curves.png and report.html; returns lines about what was left out."""
+    line = write_curves(folder.curves_path, trainer.history)
+    write_report(
+        folder.report_path,
+        title=folder.path.resolve().name,
+        model=repr(trainer.model),
+        history=trainer.history,
+        settings=trainer.settings(),
+        config=folder.read_config(),
+        fingerprint=folder.read_fingerprint(),
+        evaluations=evaluations,
+    )
+    return [] if line is None else [line]

@@ -1,0 +1,158 @@
+"""The folder that a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from gpunn import io
+from gpunn.train.toml import to_toml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Row = dict[str, Any]
+
+_CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
+
+
+class RunFolder:
+    """The files of a run, each written as a whole or, for metrics.jsonl, by whole lines.
+
+    config.toml        what the run was asked to do; under [fingerprint] what its bits depend on
+    metrics.jsonl      a row of the history per epoch
+    model.safetensors  the state_dict of the model
+    checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
+                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
+    curves.png         loss, accuracy and the other measures over epochs
+    report.html        all of it to look at
+
+    path:             the folder; made, with the folders above it, when the run begins
+    config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
+    model:            which weights model.safetensors holds: those of the "best" epoch by `monitor`, or of the "last"
+    monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
+    keep_checkpoints: of older epochs' checkpoints all but so many are removed
+    resume_hint:      how to resume, for the line after Ctrl-C
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        config: Mapping[str, Any] | None = None,
+        model: Literal["best", "last"] = "best",
+        monitor: str | None = None,
+        keep_checkpoints: int = 2,
+        resume_hint: str = "call fit() with resume=True",
+    ):
+        if model not in ("best", "last"):
+            raise ValueError(f"RunFolder: model is {model!r}; expected 'best' or 'last'")
+        if keep_checkpoints < 1:
+            raise ValueError(f"RunFolder: keep_checkpoints is {keep_checkpoints}; expected at least 1")
+        self.path = Path(path)
+        self.config = config
+        self.model = model
+        self.monitor = monitor
+        self.keep_checkpoints = keep_checkpoints
+        self.resume_hint = resume_hint
+        self.config_path = self.path / "config.toml"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.model_path = self.path / "model.safetensors"
+        self.checkpoints_path = self.path / "checkpoints"
+        self.curves_path = self.path / "curves.png"
+        self.report_path = self.path / "report.html"
+
+    def begin(self, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+        """Make the folder for a new run.
+
+        Raises FileExistsError where it holds a run already, NotADirectoryError where it is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(f"{self.path} is a file; expected a folder for the run, or no such path yet")
+        if self.metrics_path.exists() or self.checkpoints():
+            raise FileExistsError(
+                f"{self.path} holds a run already; resume it ({self.resume_hint}), choose another folder, or remove it"
+            )
+        self.checkpoints_path.mkdir(parents=True, exist_ok=True)
+        config = settings if self.config is None else self.config
+        io.write_text(self.config_path, to_toml({**config, "fingerprint": fingerprint}))
+
+    def read_config(self) -> dict[str, Any]:
+        """What stands in config.toml, without the fingerprint.
+
+        Raises FileNotFoundError where there is none, io.FileFormatError where it is no TOML.
+        """
+        return {name: value for name, value in self._read_config().items() if name != "fingerprint"}
+
+    def read_fingerprint(self) -> dict[str, Any]:
+        """The fingerprint in config.toml; empty where there is none."""
+        found: dict[str, Any] = self._read_config().get("fingerprint", {})
+        return found
+
+    def _read_config(self) -> dict[str, Any]:
+        if not self.config_path.exists():
+            raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config_path.name}")
+        try:
+            return tomllib.loads(self.config_path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise io.FileFormatError(f"{self.config_path} is no TOML file: {error}") from None
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """Make metrics.jsonl hold these rows."""
+        io.write_text(self.metrics_path, "".join(_json_line(row) for row in rows))
+
+    def add_row(self, row: Row) -> None:
+        """Add a line to metrics.jsonl."""
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(_json_line(row))
+
+    def read_rows(self) -> list[Row]:
+        """The rows in metrics.jsonl; a last line that was not finished is left out."""
+        if not self.metrics_path.exists():
+            raise FileNotFoundError(f"{self.path} holds no finished epoch: there is no {self.metrics_path.name}")
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def save_checkpoint(self, state: dict[str, Any]) -> Path:
+        """Write a checkpoint, and remove those that it makes superfluous."""
+        batch = f"_batch_{state['batch']:05}" if state["batch"] else ""
+        path = self.checkpoints_path / f"epoch_{state['epoch']:03}{batch}.safetensors"
+        self.checkpoints_path.mkdir(parents=True, exist_ok=True)
+        io.save(state, path)
+        for old in self.checkpoints()[: -self.keep_checkpoints]:
+            old.unlink()
+        return path
+
+    def checkpoints(self) -> list[Path]:
+        """All checkpoints, the newest last."""
+        found = []
+        for path in self.checkpoints_path.glob("*.safetensors"):
+            if match := _CHECKPOINT.fullmatch(path.name):
+                found.append((int(match[1]), int(match[2] or 0), path))
+        return [path for _, _, path in sorted(found)]
+
+    def latest_checkpoint(self) -> Path:
+        """The newest checkpoint.
+
+        Raises FileNotFoundError where there is none.
+        """
+        found = self.checkpoints()
+        if not found:
+            raise FileNotFoundError(f"{self.path} has no checkpoint to resume from")
+        return found[-1]
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+
+def _json_line(row: Row) -> str:
+    """A row as one line of JSON, which has no NaN and no infinity: null stands for them."""
+    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    return json.dumps(plain, allow_nan=False) + "\n"

@@ -1,0 +1,300 @@
+"""Trainer: fit, evaluate, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gpunn
+from gpunn import nn
+from gpunn.backend.device import device as Device
+from gpunn.datasets import DataError
+from gpunn.tensor import Tensor
+from gpunn.train.callbacks import BestModel, Callback, CallbackList, ScheduleCallback
+from gpunn.train.checkpoint import load_checkpoint, restore
+from gpunn.train.data import as_input, as_loader, batches, hold_out
+from gpunn.train.errors import TrainingError
+from gpunn.train.fingerprint import fingerprint
+from gpunn.train.history import History
+from gpunn.train.loop import FitLoop, measure
+from gpunn.train.meter import Meter, NonFiniteLoss
+from gpunn.train.metrics import Metric, PerClass, as_metrics
+from gpunn.train.objective import Objective
+from gpunn.train.progress import Progress, make_progress
+from gpunn.train.results import Evaluation, write_results
+from gpunn.train.run_folder import RunFolder
+from gpunn.train.step import EagerStep
+from gpunn.utils.data import DataLoader
+
+EVALUATION_BATCH_SIZE = 256
+
+
+class Trainer:
+    """Trains a model, in the manner of Keras::
+
+        trainer = gpunn.Trainer(model, "cross_entropy", gpunn.optim.SGD(model.parameters(), 0.1), metrics=["accuracy"])
+        history = trainer.fit((x, y), epochs=5, validation=0.1, batch_size=32)
+        trainer.evaluate((x_test, y_test))  # {"loss": 0.07, "accuracy": 0.98}
+        scores = trainer.predict(x_new)
+
+    model:             called with the inputs of a batch, gives a tensor
+    loss:              ``loss(output, target)``, one number; or a name, see `gpunn.train.objective.LOSSES`
+    optimizer:         over the model's parameters
+    metrics:           names, Metric objects or functions of (output, target), see `gpunn.train.metrics`
+    l2:                l in the penalty s = l/2 sum ||W||^2 over weights of two or more dimensions; the objective is
+                       J = L + s
+    grad_accumulation: so many batches make one training step; its gradient is that of all of them as one batch
+    clip_norm:         the gradient, penalty included, is scaled down to at most this norm
+    scheduler:         of the learning rate, see `ScheduleCallback`, which can be given too
+    device:            where to train; the model moves there. If not given, where the model is
+    callbacks:         see `gpunn.train.Callback`
+    run_dir:           a path or a RunFolder, for configuration, metrics, checkpoints, curves and report
+    seed:              of the order of the data, of the part held out and, if given, of all else that is random from
+                       here on; if not given, that of `gpunn.manual_seed`
+    progress:          a bar or lines on standard error; False for none; or an object of one's own
+
+    Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: str | Callable[[Tensor, Tensor], Tensor],
+        optimizer: Any,
+        *,
+        metrics: Iterable[str | Metric | Callable[..., Any]] = (),
+        l2: float = 0.0,
+        grad_accumulation: int = 1,
+        clip_norm: float | None = None,
+        scheduler: Any = None,
+        device: str | Device | None = None,
+        callbacks: Sequence[Callback] = (),
+        run_dir: str | Path | RunFolder | None = None,
+        seed: int | None = None,
+        progress: bool | Progress = True,
+    ):
+        if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
+            raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"clip_norm is {clip_norm}; expected a positive number or None")
+        self.model = model if device is None else model.to(device)
+        self.device = Device(device) if device is not None else _device_of(model)
+        self.objective = Objective(loss, model, l2)
+        self.optimizer = optimizer
+        self.metrics = as_metrics(metrics)
+        self.grad_accumulation = grad_accumulation
+        self.clip_norm = clip_norm
+        if scheduler is not None and not isinstance(scheduler, ScheduleCallback):
+            scheduler = ScheduleCallback(scheduler)
+        self.run_folder = folder = RunFolder(run_dir) if isinstance(run_dir, (str, Path)) else run_dir
+        keep_best = (
+            [BestModel(folder.model_path, folder.monitor)] if folder is not None and folder.model == "best" else []
+        )
+        self.callbacks = CallbackList([*([] if scheduler is None else [scheduler]), *callbacks, *keep_best])
+        if seed is not None:
+            gpunn.manual_seed(seed)
+        self.seed = gpunn.initial_seed()
+        self.progress = progress
+        self.history = History()
+        self.epoch = 0
+        """The epoch that is trained, counted from 1."""
+        self.batch = 0
+        """How many of its batches are done."""
+        self.stopped, self.stop_reason = False, ""
+
+    def fit(
+        self,
+        data: Any,
+        epochs: int = 1,
+        validation: Any = None,
+        batch_size: int | None = None,
+        *,
+        shuffle: bool = True,
+        resume: bool | str | Path = False,
+    ) -> History:
+        """Train for `epochs` epochs, and return what was measured.
+
+        data:       (x, y) of arrays or tensors, several inputs as (x1, x2, y); a Dataset of such tuples; a DataLoader
+        validation: a fraction of the data to hold out, by class where the targets are class indices; or data; or None
+        batch_size: 32 if not given; a DataLoader has its own
+        shuffle:    a new order in each epoch
+        resume:     go on from the newest checkpoint in the run folder, or from the one at a path, up to `epochs` in
+                    all. Model, optimizer, data and the other arguments have to be those of the run; the seed is taken
+                    from the checkpoint
+
+        Raises:
+            TrainingError: a loss is not finite, or a callback fails.
+            TrainingInterrupted: Ctrl-C; the step is finished and a checkpoint written before. A second Ctrl-C stops
+                at once.
+            FileExistsError: the run folder holds a run already, and `resume` is False.
+            ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
+                there are too few samples.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
+        state = None
+        if resume:
+            state = load_checkpoint(self._checkpoint_to_resume(resume))
+            self.seed = state["settings"]["seed"]
+        loader, validation_loader = self._loaders(data, validation, batch_size, shuffle)
+        self.history = History()
+        self.epoch = self.batch = 0
+        self.stopped, self.stop_reason = False, ""
+        progress, folder = make_progress(self.progress), self.run_folder
+        loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
+        if state is not None:
+            self._resume(loop, state, progress)
+        elif folder is not None:
+            settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
+            folder.begin(settings, fingerprint(self.device))
+        loop.run()
+        if folder is not None:
+            for line in write_results(folder, self, []):
+                progress.note(line)
+        return self.history
+
+    def evaluate(self, data: Any, batch_size: int | None = None) -> dict[str, Any]:
+        """Loss and metrics on data in evaluation mode; data and batch_size as for `fit`, but 256 if not given.
+
+        With L2 regularisation there are also "penalty", s, and "objective", J = L + s.
+
+        Raises TrainingError where the loss is not finite, and as `fit` does for data.
+        """
+        loader = self._evaluation_loader(data, batch_size)
+        return self._results(measure(self, batches(loader, self.objective, self.device)))
+
+    @gpunn.no_grad()
+    def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Tensor:
+        """What the model gives for inputs x (n, ...) in evaluation mode: one tensor (n, ...), on the model's device.
+
+        x: an array or a tensor; a tuple of them for a model with several inputs
+
+        Raises DataError where there is no sample, ValueError where inputs differ in number.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}; expected a whole number, at least 1")
+        inputs = [as_input(part, self.model) for part in (x if isinstance(x, tuple) else (x,))]
+        counts = {part.shape[0] if part.ndim else 0 for part in inputs}
+        if len(counts) != 1:
+            raise ValueError(f"predict: the inputs have {sorted(counts)} samples; expected the same number")
+        (count,) = counts
+        if count == 0:
+            raise DataError("predict: there is no sample in the data")
+        training = self.model.training
+        self.model.eval()
+        try:
+            outputs = []
+            for start in range(0, count, batch_size):
+                parts = (part[start : start + batch_size].to(device=self.device) for part in inputs)
+                outputs.append(self.model(*parts).detach())
+        finally:
+            self.model.train(training)
+        return outputs[0] if len(outputs) == 1 else gpunn.cat(outputs)
+
+    def report(
+        self, data: Any, *, name: str = "test", class_names: Sequence[str] | None = None, images: Any = None
+    ) -> Path:
+        """Evaluate on data once more and write report.html in the run folder anew, with the results by class.
+
+        name:        what the data is called there
+        class_names: the classes in the order of their indices
+        images:      (n, channels, height, width) or (n, height, width), what to show of each sample where it was
+                     misclassified; if not given its input, where that is an image of 1 or 3 channels
+
+        Returns the path of report.html. Raises ValueError without a run folder.
+        """
+        if self.run_folder is None:
+            raise ValueError("report: there is no run folder; give the Trainer a run_dir")
+        evaluation = Evaluation(name, class_names=class_names, images=images)
+        loader = self._evaluation_loader(data, None)
+        metrics = list(self.metrics)
+        if not any(isinstance(metric, PerClass) for metric in metrics):
+            metrics.append(PerClass())
+        found = measure(self, batches(loader, self.objective, self.device), metrics, evaluation.add)
+        evaluation.results = self._results(found)
+        write_results(self.run_folder, self, [evaluation])
+        return self.run_folder.report_path
+
+    def stop(self, reason: str = "") -> None:
+        """End the training after this epoch; for callbacks."""
+        self.stopped, self.stop_reason = True, reason
+
+    def make_step(self) -> EagerStep:
+        """The training step: called with a list of batches, it updates the model."""
+        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the optimizer's first group of parameters."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def higher_is_better(self, name: str) -> bool:
+        """Whether an entry of the history should rise; losses should not."""
+        return any(m.higher_is_better for m in self.metrics if m.name == name.removeprefix("val_"))
+
+    def settings(self) -> dict[str, Any]:
+        """How the training is set up, in plain values."""
+        defaults = {k: v for k, v in self.optimizer.defaults.items() if isinstance(v, (bool, int, float, str, tuple))}
+        return {
+            "model": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "loss": _name_of(self.objective.function),
+            "l2": self.objective.l2,
+            "grad_accumulation": self.grad_accumulation,
+            "clip_norm": self.clip_norm,
+            "seed": self.seed,
+            "optimizer": type(self.optimizer).__name__,
+            **defaults,
+        }
+
+    def _loaders(
+        self, data: Any, validation: Any, batch_size: int | None, shuffle: bool
+    ) -> tuple[DataLoader, DataLoader | None]:
+        if isinstance(validation, (int, float)) and not isinstance(validation, bool):
+            data, validation = hold_out(data, validation, self.model, self.seed)
+        loader = as_loader(data, self.model, batch_size, shuffle=shuffle, seed=self.seed)
+        return loader, None if validation is None else self._evaluation_loader(validation, None)
+
+    def _evaluation_loader(self, data: Any, batch_size: int | None) -> DataLoader:
+        if batch_size is None and not isinstance(data, DataLoader):
+            batch_size = EVALUATION_BATCH_SIZE
+        return as_loader(data, self.model, batch_size)
+
+    def _resume(self, loop: FitLoop, state: dict[str, Any], progress: Progress) -> None:
+        lines = restore(loop, state)
+        if self.run_folder is not None:
+            self.run_folder.write_rows(self.history.rows)
+        place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
+        for line in (f"resuming after {place}", *lines):
+            progress.note(line)
+
+    def _checkpoint_to_resume(self, resume: bool | str | Path) -> Path:
+        if not isinstance(resume, bool):
+            return Path(resume)
+        if self.run_folder is None:
+            raise ValueError("resume=True takes the newest checkpoint in the run folder, but there is no run_dir")
+        return self.run_folder.latest_checkpoint()
+
+    def _results(self, meter: Meter) -> dict[str, Any]:
+        try:
+            found = meter.results()
+        except NonFiniteLoss as error:
+            raise TrainingError(
+                f"the loss is {error.value} in batch {error.number}; the model gives no results"
+            ) from None
+        if self.objective.l2:
+            penalty = self.objective.penalty()
+            found |= {"penalty": penalty, "objective": found["loss"] + penalty}
+        return found
+
+
+def _device_of(model: nn.Module) -> Device:
+    """Where the first parameter is."""
+    for parameter in model.parameters():
+        return parameter.device
+    return gpunn.get_default_device()
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
