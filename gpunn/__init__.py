@@ -174,3 +174,16 @@ from gpunn.random import (
 from gpunn.tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
 
 __version__ = "0.1.0"
+
+_SUBPACKAGES = ("datasets", "io", "nn", "optim", "train", "utils")
+
+
+def __getattr__(name: str) -> object:
+    """Load subpackages, and Trainer from one, when they are first asked for: ``import gpunn`` stays quick."""
+    import importlib
+
+    if name == "Trainer":
+        return importlib.import_module("gpunn.train").Trainer
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"gpunn.{name}")
+    raise AttributeError(f"module 'gpunn' has no attribute {name!r}")

@@ -15,17 +15,16 @@ Array = np.ndarray[Any, Any]
 def as_picture(sample: Array) -> Array | None:
     """A sample (1 or 3, height, width) or (height, width) as bytes (height, width) or (height, width, 3).
 
-    Its smallest value becomes black, its largest white; bytes stay as they are. None where it is no image.
+    Its smallest value becomes black, its largest white. None where it is no image.
     """
     if sample.ndim == 2:
         sample = sample[None]
     if sample.ndim != 3 or sample.shape[0] not in (1, 3) or not sample.size:
         return None
-    if sample.dtype != np.uint8:
-        values = sample.astype(np.float64)
-        span = values.max() - values.min()
-        sample = np.rint((values - values.min()) * (255 / span if span > 0 else 0)).astype(np.uint8)
-    return sample[0] if len(sample) == 1 else np.ascontiguousarray(sample.transpose(1, 2, 0))
+    values = sample.astype(np.float64)
+    span = values.max() - values.min()
+    pixels = np.rint((values - values.min()) * (255 / span if span > 0 else 0)).astype(np.uint8)
+    return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 
 def png(pixels: Array) -> bytes:
