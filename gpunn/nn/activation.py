@@ -8,25 +8,33 @@ from . import functional as F
 from .module import Module
 
 
-class ReLU(Module):
+class InplaceActivation(Module):
+    """An activation that can also make y the new value of its input."""
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
+
+    def describe(self) -> str:
+        """What the repr says besides inplace."""
+        return ""
+
+    def extra_repr(self) -> str:
+        return ", ".join(text for text in (self.describe(), "inplace=True" if self.inplace else "") if text)
+
+
+class ReLU(InplaceActivation):
     """y = max(x, 0).
 
     Args:
         inplace: also make y the new value of the input.
     """
 
-    def __init__(self, inplace: bool = False):
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input, self.inplace)
 
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
-
-class LeakyReLU(Module):
+class LeakyReLU(InplaceActivation):
     """y = x for x > 0, else a x.
 
     Args:
@@ -35,18 +43,17 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
-        super().__init__()
+        super().__init__(inplace)
         self.negative_slope = negative_slope
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+    def describe(self) -> str:
+        return f"negative_slope={self.negative_slope}"
 
 
-class ELU(Module):
+class ELU(InplaceActivation):
     """y = x for x > 0, else a (e^x - 1)   (Clevert et al. 2016).
 
     Args:
@@ -55,15 +62,14 @@ class ELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
-        super().__init__()
+        super().__init__(inplace)
         self.alpha = alpha
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.elu(input, self.alpha, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+    def describe(self) -> str:
+        return f"alpha={self.alpha}"
 
 
 class GELU(Module):
@@ -84,22 +90,15 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
-class SiLU(Module):
+class SiLU(InplaceActivation):
     """y = x / (1 + e^-x), also called swish   (Elfwing et al. 2018).
 
     Args:
         inplace: also make y the new value of the input.
     """
 
-    def __init__(self, inplace: bool = False):
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
 
 class Sigmoid(Module):
@@ -136,37 +135,43 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class Softmax(Module):
+class _AlongDim(Module):
+    def __init__(self, dim: int | None = None):
+        super().__init__()
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_AlongDim):
     """y_i = e^x_i / sum_j e^x_j along one dimension: positive, and together 1.
 
     Args:
         dim: the dimension of the sum. Without it one is guessed as PyTorch does, with a warning.
     """
 
-    def __init__(self, dim: int | None = None):
-        super().__init__()
-        self.dim = dim
-
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
 
-
-class LogSoftmax(Module):
+class LogSoftmax(_AlongDim):
     """y_i = x_i - ln sum_j e^x_j along one dimension: the logarithm of `Softmax`, without its loss of digits.
 
     Args:
         dim: the dimension of the sum. Without it one is guessed as PyTorch does, with a warning.
     """
 
-    def __init__(self, dim: int | None = None):
-        super().__init__()
-        self.dim = dim
-
     def forward(self, input: Tensor) -> Tensor:
         return F.log_softmax(input, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+
+class Softmin(_AlongDim):
+    """`Softmax` of -x along one dimension.
+
+    Args:
+        dim: the dimension of the sum. Without it one is guessed as PyTorch does, with a warning.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmin(input, self.dim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gpunn.ops import empty, ones, zeros
 from gpunn.tensor import Tensor
@@ -71,7 +71,7 @@ class _ChannelNorm(Module):
 
 
 class _BatchNorm(_ChannelNorm):
-    allowed: tuple[int, ...]
+    allowed: ClassVar[tuple[int, ...]]
     """How many dimensions the input may have."""
 
     def __init__(
@@ -91,14 +91,15 @@ class _BatchNorm(_ChannelNorm):
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.allowed:
             wanted = " or ".join(f"{n}D" for n in self.allowed)
-            raise ValueError(f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input {input._spec!r})")
+            raise ValueError(
+                f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input {input._spec!r})"
+            )
         factor = 0.0 if self.momentum is None else self.momentum
-        tracks = self.training and self.num_batches_tracked is not None
-        if tracks:
+        if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 factor = 1 / self.num_batches_tracked.item()
-        use_running = tracks or not self.training
+        use_running = self.track_running_stats or not self.training
         return F.batch_norm(
             input,
             self.running_mean if use_running else None,
@@ -123,7 +124,7 @@ class BatchNorm2d(_BatchNorm):
     y = (x - mean) / sqrt(var + eps) weight + bias
 
     In training, mean and variance (over n elements, biased) are those of the batch, and the running ones follow:
-    running = (1 - momentum) running + momentum batch, with the unbiased variance. In evaluation the running ones are used.
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. Evaluation uses the running ones.
     Ioffe, Szegedy 2015, "Batch normalization: accelerating deep network training by reducing internal covariate shift".
 
     Args:
@@ -145,20 +146,9 @@ class BatchNorm2d(_BatchNorm):
     allowed = (4,)
 
 
-class InstanceNorm2d(_ChannelNorm):
-    """As `BatchNorm2d`, but with the mean and the variance of each image by itself: (N, C, H, W) or (C, H, W).
-
-    By default without weight and bias, and without running statistics, so training and evaluation are alike.
-    Ulyanov et al. 2016, "Instance normalization: the missing ingredient for fast stylization".
-
-    Args:
-        num_features: the channels C.
-        eps: added to the variance.
-        momentum: the weight of a new batch in the running statistics.
-        affine: whether there are weight and bias.
-        track_running_stats: whether there are running statistics, used in evaluation.
-        bias: whether there is a bias beside the weight.
-    """
+class _InstanceNorm(_ChannelNorm):
+    dims: ClassVar[int]
+    """How many dimensions the input has with a batch."""
 
     def __init__(
         self,
@@ -175,11 +165,14 @@ class InstanceNorm2d(_ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in (3, 4):
-            raise ValueError(f"InstanceNorm2d: expected 3D or 4D input (got {input.ndim}D input {input._spec!r})")
-        if input.shape[-3] != self.num_features:
-            raise ValueError(f"InstanceNorm2d: expected {self.num_features} channels, got {input._spec!r}")
-        batch = input if input.ndim == 4 else input.unsqueeze(0)
+        name = type(self).__name__
+        if input.ndim not in (self.dims - 1, self.dims):
+            raise ValueError(
+                f"{name}: expected {self.dims - 1}D or {self.dims}D input (got {input.ndim}D input {input._spec!r})"
+            )
+        batch = input if input.ndim == self.dims else input.unsqueeze(0)
+        if batch.shape[1] != self.num_features:
+            raise ValueError(f"{name}: expected {self.num_features} channels, got {input._spec!r}")
         result = F.instance_norm(
             batch,
             self.running_mean,
@@ -190,4 +183,28 @@ class InstanceNorm2d(_ChannelNorm):
             self.momentum or 0.0,
             self.eps,
         )
-        return result if input.ndim == 4 else result.squeeze(0)
+        return result if input.ndim == self.dims else result.squeeze(0)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of sequences (N, C, L) or (C, L); see `InstanceNorm2d`."""
+
+    dims = 3
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """As `BatchNorm2d`, but with the mean and the variance of each image by itself: (N, C, H, W) or (C, H, W).
+
+    By default without weight and bias, and without running statistics, so training and evaluation are alike.
+    Ulyanov et al. 2016, "Instance normalization: the missing ingredient for fast stylization".
+
+    Args:
+        num_features: the channels C.
+        eps: added to the variance.
+        momentum: the weight of a new batch in the running statistics.
+        affine: whether there are weight and bias.
+        track_running_stats: whether there are running statistics, used in evaluation.
+        bias: whether there is a bias beside the weight.
+    """
+
+    dims = 4

@@ -32,7 +32,7 @@ class _Conv(Module):
         out_channels: int,
         kernel_size: Size,
         stride: Size,
-        padding: Size | str,
+        padding: Any,
         output_padding: Size,
         dilation: Size,
         groups: int,
@@ -53,13 +53,15 @@ class _Conv(Module):
         self.out_channels = out_channels
         self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.dims)
         self.stride = per_axis(name, "stride", stride, self.dims)
-        self.padding = padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.dims, least=0)
+        if self.transposed or not isinstance(padding, str):
+            padding = per_axis(name, "padding", padding, self.dims, least=0)
+        elif padding not in ("same", "valid"):
+            raise ValueError(f"{name}: padding is a number, a tuple, 'same' or 'valid', got {padding!r}")
+        self.padding = padding
         self.output_padding = per_axis(name, "output_padding", output_padding, self.dims, least=0)
         self.dilation = per_axis(name, "dilation", dilation, self.dims)
         self.groups = groups
         self.padding_mode = padding_mode
-        if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ValueError(f"{name}: padding is a number, a tuple, 'same' or 'valid', got {padding!r}")
         if padding == "same" and any(s != 1 for s in self.stride):
             raise ValueError(f"{name}: padding='same' is for stride 1, got stride {self.stride}")
         channels = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
@@ -81,7 +83,7 @@ class _Conv(Module):
             totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size)]
             pairs = [(t // 2, t - t // 2) for t in totals]
         else:
-            pairs = [(int(p), int(p)) for p in self.padding]
+            pairs = [(p, p) for p in self.padding]
         # pad() counts dimensions from the last one.
         return F.pad(input, [n for pair in reversed(pairs) for n in pair], mode=self.padding_mode), 0
 
@@ -125,7 +127,18 @@ class Conv1d(_Conv):
         dtype: Any = None,
     ):
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            0,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
@@ -179,7 +192,18 @@ class Conv2d(_Conv):
         dtype: Any = None,
     ):
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            0,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
@@ -266,8 +290,8 @@ class _ConvTranspose(_Conv):
         device: Any = None,
         dtype: Any = None,
     ):
-        if padding_mode != "zeros" or isinstance(padding, str):
-            raise ValueError(f"{type(self).__name__} pads with zeros, by a number: got {padding!r}, {padding_mode!r}")
+        if padding_mode != "zeros":
+            raise ValueError(f"{type(self).__name__}: padding_mode can only be 'zeros', got {padding_mode!r}")
         super().__init__(
             in_channels,
             out_channels,
@@ -290,7 +314,7 @@ class _ConvTranspose(_Conv):
         wanted = tuple(output_size)[-self.dims :]
         spatial = input.shape[-self.dims :]
         least = tuple(
-            (n - 1) * s - 2 * int(p) + d * (k - 1) + 1
+            (n - 1) * s - 2 * p + d * (k - 1) + 1
             for n, s, p, d, k in zip(spatial, self.stride, self.padding, self.dilation, self.kernel_size)
         )
         added = tuple(w - m for w, m in zip(wanted, least))

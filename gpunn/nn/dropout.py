@@ -51,3 +51,20 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """As `Dropout`, for whole channels: (N, C, D, H, W) or (C, D, H, W). Arguments as there."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout behind `SELU`, which sets elements to SELU's lower limit and keeps mean and variance.
+
+    Klambauer et al. 2017, "Self-normalizing neural networks". Arguments as of `Dropout`.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)

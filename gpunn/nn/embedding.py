@@ -70,7 +70,8 @@ class Embedding(Module):
         """A table with the given rows, on their memory; with `freeze` it is not learned. Options as of the class."""
         if embeddings.ndim != 2:
             raise ValueError(f"from_pretrained takes a matrix, got {embeddings._spec!r}")
-        table = cls(*embeddings.shape, **options)
+        rows, width = embeddings.shape
+        table = cls(rows, width, **options)
         table.weight = Parameter(embeddings, requires_grad=not freeze)
         return table
 
@@ -82,9 +83,7 @@ class Embedding(Module):
                 self.weight[self.padding_idx].zero_()
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(
-            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq
-        )
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"

@@ -26,10 +26,8 @@ class _Norm(Module):
 
     def reset_parameters(self) -> None:
         """Set scales to 1 and shifts to 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self._parameters.get("bias") is not None:
-            init.zeros_(self.bias)
+        for name, parameter in self.named_parameters():
+            (init.zeros_ if name == "bias" else init.ones_)(parameter)
 
 
 class LayerNorm(_Norm):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any
 
+from gpunn.ops.pool import OutputSize
 from gpunn.ops.unfold import Size, per_axis
 from gpunn.tensor import Tensor
 
 from . import functional as F
 from .module import Module
-
-OptionalSize = Union[int, None, tuple[Optional[int], ...]]
 
 
 class _MaxPool(Module):
@@ -100,9 +99,7 @@ class AvgPool1d(Module):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -157,7 +154,7 @@ class AvgPool2d(Module):
 
 
 class _AdaptiveAvgPool(Module):
-    def __init__(self, output_size: OptionalSize):
+    def __init__(self, output_size: OutputSize):
         super().__init__()
         self.output_size = output_size
 
@@ -183,3 +180,23 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)
+
+
+class AdaptiveMaxPool2d(Module):
+    """The largest elements of as many windows as are asked for: (N, C, H, W) -> (N, C, *output_size).
+
+    Args:
+        output_size: one number, or (height, width), which divide the input's; None keeps that size of the input.
+        return_indices: return (output, indices), with the place of each maximum in its H x W plane.
+    """
+
+    def __init__(self, output_size: OutputSize, return_indices: bool = False):
+        super().__init__()
+        self.output_size = output_size
+        self.return_indices = return_indices
+
+    def forward(self, input: Tensor) -> Any:
+        return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"

@@ -67,7 +67,7 @@ def test_lists_of_modules(make: Any) -> None:
 def test_errors_of_lists(make: Any) -> None:
     modules = make(layers(1, 2))
     for action in (lambda: modules[2], lambda: modules[-3], lambda: modules.pop(5), lambda: modules.__delitem__(2)):
-        with pytest.raises(IndexError, match="is out of range for .* of 2 modules"):
+        with pytest.raises(IndexError, match=r"is out of range for (Sequential|ModuleList) of 2 modules"):
             action()
     with pytest.raises(IndexError, match="index 3 is out of range"):
         modules.insert(3, nn.ReLU())
@@ -83,7 +83,7 @@ def test_only_a_sequential_computes() -> None:
         with pytest.raises(NotImplementedError, match=rf"{type(container).__name__} has no forward\(\)"):
             container(1)
     with pytest.raises(TypeError, match="can be added to a Sequential, not to list"):
-        nn.Sequential() + []  # type: ignore[operator]
+        nn.Sequential().__add__([])  # type: ignore[arg-type]
 
 
 def test_module_dict() -> None:
@@ -125,7 +125,7 @@ def test_parameter_dict() -> None:
     p["b"] = nn.Parameter(gpunn.ones(1), requires_grad=False)
     p.update({"c": gpunn.ones(3)})
     assert list(p) == list(p.keys()) == ["a", "b", "c"] and "a" in p and len(p) == 3
-    assert not p["b"].requires_grad and dict(p.items())["a"] is list(p.values())[0]
+    assert not p["b"].requires_grad and dict(p.items())["a"] is next(iter(p.values()))
     assert p.pop("a").shape == (2,)
     with pytest.raises(KeyError, match="a"):
         del p["a"]

@@ -121,7 +121,9 @@ def test_constants() -> None:
     np.testing.assert_array_equal(values(init.eye_, 2, 3), [[1, 0, 0], [0, 1, 0]])
 
 
-@pytest.mark.parametrize(("shape", "groups"), [((4, 4, 3), 1), ((4, 2, 3, 3), 2), ((2, 5, 3, 5), 1), ((6, 2, 1, 2, 3), 3)])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((4, 4, 3), 1), ((4, 2, 3, 3), 2), ((2, 5, 3, 5), 1), ((6, 2, 1, 2, 3), 3)]
+)
 def test_dirac(shape: tuple[int, ...], groups: int, torch: Any) -> None:
     expected = torch.nn.init.dirac_(torch.empty(shape), groups)
     np.testing.assert_array_equal(values(lambda t: init.dirac_(t, groups), *shape), expected.numpy())
@@ -186,8 +188,15 @@ def test_default_of_embedding() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("linear",), ("conv2d",), ("conv_transpose1d",), ("sigmoid",), ("tanh",), ("relu",), ("leaky_relu",), ("selu",)]
-    + [("leaky_relu", 0.2), ("leaky_relu", 0), ("relu", 3)],
+    [
+        *[
+            (name,)
+            for name in ("linear", "conv2d", "conv_transpose1d", "sigmoid", "tanh", "relu", "leaky_relu", "selu")
+        ],
+        ("leaky_relu", 0.2),
+        ("leaky_relu", 0),
+        ("relu", 3),
+    ],
 )
 def test_gains(arguments: Any, torch: Any) -> None:
     assert init.calculate_gain(*arguments) == pytest.approx(torch.nn.init.calculate_gain(*arguments), rel=1e-15)

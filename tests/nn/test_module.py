@@ -79,9 +79,9 @@ def test_paths() -> None:
     assert net.get_buffer("first.steps") is net.first.steps
     with pytest.raises(AttributeError, match=r"no module '7' in Sequential \(looking for 'rest.7'\)"):
         net.get_submodule("rest.7")
-    with pytest.raises(AttributeError, match="no parameter 'rest.1.wait' in Net"):
+    with pytest.raises(AttributeError, match=r"no parameter 'rest\.1\.wait' in Net"):
         net.get_parameter("rest.1.wait")
-    with pytest.raises(AttributeError, match="no buffer 'first.linear' in Net"):
+    with pytest.raises(AttributeError, match=r"no buffer 'first\.linear' in Net"):
         net.get_buffer("first.linear")
 
 
@@ -117,7 +117,11 @@ def test_none_stands_for_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("action", "error", "message"),
     [
-        (lambda m: setattr(m, "weight", gpunn.ones(2, 2)), TypeError, "parameter 'weight' is a Parameter or None, got Ten"),
+        (
+            lambda m: setattr(m, "weight", gpunn.ones(2, 2)),
+            TypeError,
+            "'weight' is a Parameter or None, got Tensor",
+        ),
         (lambda m: setattr(m, "child", 3), TypeError, "module 'child' is a Module or None, got int"),
         (lambda m: setattr(m, "count", "a"), TypeError, "buffer 'count' is a tensor or None, got str"),
         (lambda m: m.register_parameter("a.b", None), KeyError, "has no '.'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -76,7 +78,7 @@ def test_recursion_through_many_layers(name: str, depth: int, rng: np.random.Gen
     """
     function, s, ds = ACTIVATIONS[name]
     sizes = rng.integers(2, 6, depth + 1)
-    pairs = [weights(rng, a, b) for a, b in zip(sizes[:-1], sizes[1:])]
+    pairs = [weights(rng, a, b) for a, b in pairwise(sizes)]
     x = rng.standard_normal((6, sizes[0]))
     target = rng.standard_normal((6, sizes[-1]))
 
