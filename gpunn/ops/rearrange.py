@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
-from gpunn.backend.spec import Spec
+from gpunn.backend.spec import Spec, sizes
 
 from .base import Op, shape_error
 from .indexing import Index
 from .reduction import normalise_dim, sum
-from .view import _sizes, flatten, reshape
+from .view import flatten, reshape
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -69,8 +69,8 @@ class Repeat(Op):
         return backend.tile(x, self.repeats, out=out)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        sizes = (1,) * (len(self.repeats) - x.ndim) + x.shape
-        pairs = tuple(size for pair in zip(self.repeats, sizes) for size in pair)
+        shape = (1,) * (len(self.repeats) - x.ndim) + x.shape
+        pairs = tuple(size for pair in zip(self.repeats, shape) for size in pair)
         return sum(dy.reshape(pairs), tuple(range(0, len(pairs), 2))).reshape(x.shape) if pairs else dy
 
 
@@ -81,9 +81,9 @@ def flip(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
         IndexError: a dimension is out of range.
         RuntimeError: a dimension is given twice.
     """
-    wanted = tuple(normalise_dim("flip", d, input.ndim) for d in _sizes(dims))
+    wanted = tuple(normalise_dim("flip", d, input.ndim) for d in sizes(dims))
     if len(set(wanted)) != len(wanted):
-        raise shape_error("flip", f"a dimension is given twice in {list(_sizes(dims))}")
+        raise shape_error("flip", f"a dimension is given twice in {list(sizes(dims))}")
     return apply(Flip(wanted if input.ndim else ()), input)
 
 
@@ -110,12 +110,12 @@ def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
     Raises:
         RuntimeError: there are fewer numbers than dimensions, or one is negative.
     """
-    return apply(Repeat(_sizes(repeats)), input)
+    return apply(Repeat(sizes(repeats)), input)
 
 
 def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
     """As `repeat`, but where there are fewer numbers than dimensions, they are for the last ones."""
-    numbers = _sizes(dims)
+    numbers = sizes(dims)
     return apply(Repeat((1,) * (input.ndim - len(numbers)) + numbers), input)
 
 
