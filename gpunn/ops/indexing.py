@@ -46,7 +46,9 @@ class Indexing(Op, abstract=True):
                 batch = broadcast_shapes(self, *(i.shape for i in indices))
             except RuntimeError:
                 shapes = ", ".join(str(list(i.shape)) for i in indices)
-                raise IndexError(f"the indices do not broadcast together, their shapes are {shapes}") from None
+                raise IndexError(
+                    f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+                ) from None
         first, last = self.dims[0], self.dims[-1]
         if last - first + 1 == len(self.dims):
             return (*shape[:first], *batch, *shape[last + 1 :])
@@ -155,8 +157,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         inplace.update(input, lambda x: where(mask, v, x))
         return
     basic, indices = parse(input, key)
-    if isinstance(v, TensorBase):
-        v = _fitted(v, basic, indices)
+    v = _fitted(v, basic, indices)
     tracked = input.requires_grad or (isinstance(v, TensorBase) and v.requires_grad)
     if state.tracer is not None or (tracked and state.grad_enabled):
         inplace.update(input, _with_value, v, basic=basic, indices=indices)
@@ -196,11 +197,13 @@ def as_value(value: Any, input: Tensor) -> Tensor | Number:
     raise TypeError(f"the value is a number, a tensor or an array, got {type(value).__name__}; use gpunn.tensor(...)")
 
 
-def _fitted(value: Tensor, basic: Key, indices: dict[int, Tensor]) -> Tensor:
-    """`value`, broadcast to what is selected; as in PyTorch, sizes of 1 may stand before."""
+def _fitted(value: Any, basic: Key, indices: dict[int, Tensor]) -> Any:
+    """`value`, broadcast to what is selected; as in PyTorch, sizes of 1 may stand before. Numbers stay numbers."""
     selected = key_shape(basic)
     if indices:
         selected = IndexPut(tuple(indices)).picked(selected, [i._spec for i in indices.values()])
+    if isinstance(value, (bool, int, float)):
+        return value
     while value.ndim > len(selected) and value.shape[0] == 1:
         value = value.squeeze(0)
     if value.shape == selected:
