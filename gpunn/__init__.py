@@ -4,6 +4,8 @@ from gpunn import blas
 
 blas.choose()  # before anything imports NumPy
 
+from typing import Any
+
 from gpunn import autograd
 from gpunn.autograd import (
     enable_grad,
@@ -178,7 +180,7 @@ __version__ = "0.1.0"
 _SUBPACKAGES = ("datasets", "io", "nn", "optim", "train", "utils")
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Load subpackages, and Trainer from one, when they are first asked for: ``import gpunn`` stays quick."""
     import importlib
 
