@@ -1,0 +1,193 @@
+"""Flat memory for parameters and their moments.
+
+An arena is one array in which parameters lie one behind the other, and one array of the same layout for each moment.
+Parameters come into an arena at the first step that finds a gradient for them, and their storage becomes a view of it;
+when a parameter has got other storage since (``p.data = ...``, ``model.to(...)``), it comes into a new one.
+
+Memory that somebody else shows too (a detached tensor, a NumPy array, the storage of another parameter) is not left
+behind: such a parameter stays where it is, and only its moments lie in the arena.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpunn.autograd.inplace import count_write
+from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.tensor import as_tensor
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+ALIGNMENT = 64
+"""Bytes: each parameter starts at a multiple of this, a cache line on the CPU and the widest load on a GPU."""
+
+
+class Arena:
+    """Parameters of one type on one device, in one array.
+
+    Attributes:
+        data: the parameters, flat; there are gaps for the alignment, and for parameters that stayed outside.
+        segments: their places, in order.
+    """
+
+    def __init__(self, params: list[Tensor]):
+        spec = params[0]._spec
+        self.dtype = spec.dtype
+        self.backend = spec.device.backend
+        step = max(1, ALIGNMENT // spec.dtype.itemsize)
+        offsets = [0]
+        for p in params:
+            offsets.append(offsets[-1] + -(-p.numel() // step) * step)
+        self._size = offsets[-1]
+        self._moments: dict[str, Any] = {}
+        self.data = self._zeros()
+        self.segments = [Segment(self, p, start, end) for p, start, end in zip(params, offsets, offsets[1:])]
+
+    def moment(self, name: str) -> Any:
+        """The flat array of a moment, zeros when it is first asked for."""
+        if name not in self._moments:
+            self._moments[name] = self._zeros()
+        return self._moments[name]
+
+    def _zeros(self) -> Any:
+        return self.backend.full((self._size,), 0, self.dtype.numpy)
+
+
+class Segment:
+    """A parameter's place in an arena.
+
+    Attributes:
+        param: the parameter.
+        arena: where its moments lie, from `offset` on, `size` elements; the next segment begins at `end`.
+        data: the parameter's array as it was when it came here, to see whether it got another one.
+        flat: its elements as a flat array: a piece of the arena, or of its own memory; see `update_begins`.
+        inside: whether the parameter itself lies in the arena.
+    """
+
+    __slots__ = ("_copied", "_moments", "arena", "data", "end", "flat", "inside", "offset", "param", "size")
+
+    def __init__(self, arena: Arena, param: Tensor, offset: int, end: int):
+        backend = arena.backend
+        self.param, self.arena, self.offset, self.end, self.size = param, arena, offset, end, param.numel()
+        self._moments: dict[str, tuple[Tensor, Any]] = {}
+        self._copied: Any = None
+        self.flat = arena.data[offset : offset + self.size]
+        self.inside = _shown_once(param)
+        if self.inside:
+            param._data = backend.copy(param._data, out=backend.reshape(self.flat, param.shape))
+        elif backend.is_contiguous(param._data):
+            self.flat = backend.reshape(param._data, (self.size,))
+        else:
+            self._copied = backend.reshape(self.flat, param.shape)
+        self.data = param._data
+
+    def moment(self, name: str, state: dict[str, Any], initial: float) -> Any:
+        """A moment as a flat piece of the arena, shown as a tensor in the optimizer's state of this parameter.
+
+        What stands in `state` under that name and does not lie here (a loaded checkpoint, moments from before the
+        parameter moved) is copied here; where nothing stands there, the moment starts as `initial`.
+
+        Raises:
+            RuntimeError: what stands there has not the shape of the parameter.
+        """
+        given, known = state.get(name), self._moments.get(name)
+        if known is not None and known[0] is given:
+            return known[1]
+        spec, backend = self.param._spec, self.arena.backend
+        flat = self.arena.moment(name)[self.offset : self.offset + self.size]
+        view = wrap(backend.reshape(flat, spec.shape), spec)
+        if given is None:
+            backend.full((self.size,), initial, spec.dtype.numpy, out=flat)
+        else:
+            value = as_tensor(given).detach().to(device=spec.device, dtype=spec.dtype)
+            if value.shape != spec.shape:
+                raise RuntimeError(
+                    f"the state {name!r} of a parameter {spec!r} has shape {list(value.shape)}; "
+                    "was it saved by the optimizer of another model?"
+                )
+            backend.copy(value._data, out=view._data)
+        state[name] = view
+        self._moments[name] = view, flat
+        return flat
+
+    def update_begins(self) -> None:
+        """Count the write, and bring the elements to `flat`, where they are neither in the arena nor in one piece."""
+        count_write(self.param)
+        for view, _ in self._moments.values():
+            view._version[0] += 1
+        if self._copied is not None:
+            self.arena.backend.copy(self.data, out=self._copied)
+
+    def update_ends(self) -> None:
+        """Bring them back."""
+        if self._copied is not None:
+            self.arena.backend.copy(self._copied, out=self.data)
+
+
+class Run:
+    """Segments that one walk updates: their memory and that of their gradients lie in the same order and distance.
+
+    Attributes:
+        segments: at least one.
+        key: what else they have in common, such as the number of steps they have had.
+    """
+
+    __slots__ = ("_gradient", "key", "segments")
+
+    def __init__(self, segment: Segment, gradient: Any, key: Any):
+        self.segments = [segment]
+        self.key = key
+        self._gradient = gradient
+
+    def takes(self, segment: Segment, gradient: Any, key: Any) -> bool:
+        """Add a segment, if it lies right behind the others and the walk can go on over it."""
+        first = self.segments[0]
+        if (
+            key != self.key
+            or segment.arena is not first.arena
+            or segment.offset != self.segments[-1].end
+            or not (segment.inside and first.inside)
+            or first.arena.backend.distance(self._gradient, gradient) != segment.offset - first.offset
+        ):
+            return False
+        self.segments.append(segment)
+        return True
+
+    def arrays(self, names: Iterable[str]) -> tuple[Any, Any, list[Any]]:
+        """The parameters, their gradients and their moments, flat."""
+        first, last = self.segments[0], self.segments[-1]
+        if first is last:
+            moments = [first._moments[name][1] for name in names]
+            return first.flat, self._gradient.reshape(-1), moments
+        arena, start, stop = first.arena, first.offset, last.offset + last.size
+        gradient = arena.backend.extend(self._gradient, stop - start)
+        return arena.data[start:stop], gradient, [arena.moment(name)[start:stop] for name in names]
+
+
+def pack(params: Iterable[Tensor]) -> Iterator[Segment]:
+    """Bring parameters into new arenas, one for each type and device."""
+    alike: dict[Any, list[Tensor]] = {}
+    for p in params:
+        alike.setdefault((p.dtype, p.device), []).append(p)
+    for members in alike.values():
+        yield from Arena(members).segments
+
+
+def _shown_once(tensor: TensorBase) -> bool:
+    """Whether `tensor` alone shows its memory: the array is no view, and nothing else holds it."""
+    return tensor._data.base is None and _references(tensor) == _ALONE
+
+
+def _references(tensor: TensorBase) -> int:
+    return sys.getrefcount(tensor._data)
+
+
+# What the call itself adds to the count differs between versions of Python.
+_example = TensorBase()
+_example._data = np.empty(1)
+_ALONE = _references(_example)
