@@ -1,0 +1,244 @@
+"""Losses of regression and of binary targets, and distances of distributions and directions.
+
+PyTorch's deprecated ``size_average`` and ``reduce`` are left out; what stands behind them is by keyword only. Everywhere
+``reduction`` is ``"mean"``, ``"sum"`` or ``"none"``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.tape import apply
+
+from .activation import softplus
+from .base import shape_error
+from .comparison import clamp, eq, gt, le, lt, where
+from .cross_entropy import check_reduction, reduced
+from .elementwise import Elementwise
+from .math import exp, log, log1p, sqrt
+from .promote import promote
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+class BinaryCrossEntropy(Elementwise):
+    """l = -(t ln x + (1 - t) ln(1 - x)), logarithms not below -100;  dx = dl (x - t) / max(x (1 - x), 1e-12),
+
+    dt = dl (ln(1 - x) - ln x). The two bounds are PyTorch's: they keep loss and gradient finite at x = 0 and 1.
+    """
+
+    primitive = "binary_cross_entropy"
+    saved = (0, 1)
+    flop_per_element = 6
+
+    def vjp(self, needs: Any, dl: Any, loss: Any, x: Any, t: Any) -> Any:
+        dx = dl * (x - t) / clamp(x * (1 - x), min=1e-12) if needs[0] else None
+        dt = dl * (clamp(log1p(-x), min=-100.0) - clamp(log(x), min=-100.0)) if needs[1] else None
+        return dx, dt
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+    """(input - target)^2.
+
+    Args:
+        input: floats of any shape.
+        target: the same shape; others are broadcast, with a warning.
+        reduction: a weighted mean is over the sum of the weights.
+        weight: one for each element of the input.
+    """
+    x, t = _pair("mse_loss", input, target, reduction)
+    return _weighted("mse_loss", (x - t) ** 2, input, weight, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+    """|input - target|, with gradient 0 where they are equal; arguments as in `mse_loss`."""
+    x, t = _pair("l1_loss", input, target, reduction)
+    return _weighted("l1_loss", abs(x - t), input, weight, reduction)
+
+
+def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, for d = input - target (Girshick 2015, Fast R-CNN).
+
+    Raises:
+        RuntimeError: beta is negative.
+    """
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    x, t = _pair("smooth_l1_loss", input, target, reduction)
+    d = x - t
+    size = abs(d)
+    return reduced(where(lt(size, beta), d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), for d = input - target (Huber 1964).
+
+    A weighted mean is over the number of elements, unlike that of `mse_loss`: so it is in PyTorch.
+
+    Raises:
+        RuntimeError: delta is not positive.
+    """
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
+    x, t = _pair("huber_loss", input, target, reduction)
+    d = x - t
+    size = abs(d)
+    loss = where(le(size, delta), d * d * 0.5, (size - 0.5 * delta) * delta)
+    if weight is not None:
+        _same_size("huber_loss", "weight", weight, input)
+        loss = loss * weight
+    return reduced(loss, reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """-(target ln input + (1 - target) ln(1 - input)) for probabilities; the logarithms are not taken below -100.
+
+    Args:
+        input: probabilities.
+        target: the same shape and type, usually 0 or 1.
+        weight: broadcast against the target.
+        reduction: a mean is over the number of elements, whatever the weights.
+
+    Raises:
+        RuntimeError: an input is not between 0 and 1, or the types differ.
+        ValueError: the shapes differ.
+    """
+    check_reduction(reduction)
+    _same_size("binary_cross_entropy", "target", target, input)
+    if not input.dtype.is_floating_point or target.dtype is not input.dtype:
+        raise shape_error(
+            "binary_cross_entropy", f"input and target are floats of one type, got {input._spec!r}, {target._spec!r}"
+        )
+    loss = apply(BinaryCrossEntropy(), input, target)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """`binary_cross_entropy` of sigmoid(input), without taking the logarithm of a rounded probability.
+
+    With s(x) = ln(1 + e^x), which never overflows as computed by `softplus`, the loss is (1 - t) x + s(-x); with
+    pos_weight p it is (1 - t) x + (1 + (p - 1) t) s(-x): both terms are small where the loss is.
+
+    Args:
+        input: logits.
+        target: the same shape, usually 0 or 1.
+        weight: broadcast against the loss.
+        reduction: a mean is over the number of elements, whatever the weights.
+        pos_weight: what a positive target counts, broadcast against the loss; usually one for each class.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    check_reduction(reduction)
+    _same_size("binary_cross_entropy_with_logits", "target", target, input)
+    for name, t in (("input", input), ("target", target)):
+        if not t.dtype.is_floating_point:
+            raise shape_error("binary_cross_entropy_with_logits", f"the {name} must be floats, got {t._spec!r}")
+    negative_part = softplus(-input)
+    if pos_weight is not None:
+        negative_part = negative_part * ((pos_weight - 1) * target + 1)
+    loss = (1 - target) * input + negative_part
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """target (ln target - input): the divergence of the target from the distribution whose logarithm is the input.
+
+    Args:
+        input: logarithms of probabilities.
+        target: probabilities, or their logarithms with `log_target`; a probability of 0 contributes 0.
+        reduction: also ``"batchmean"``, the sum over input.shape[0]: the divergence as mathematics defines it, which
+            ``"mean"`` is not, as a warning says.
+    """
+    if reduction == "mean":
+        warnings.warn(
+            "kl_div: reduction='mean' divides by the batch size and by the number of classes; "
+            "'batchmean' divides by the batch size only, as the KL divergence is defined",
+            stacklevel=2,
+        )
+    elif reduction != "batchmean":
+        check_reduction(reduction)
+    if log_target:
+        loss = exp(target) * (target - input)
+    else:
+        positive = gt(target, 0)
+        loss = where(positive, target * log(where(positive, target, 1.0)), 0.0) - target * input
+    if reduction == "batchmean":
+        return loss.sum() / input.shape[0] if input.ndim else loss
+    return reduced(loss, reduction)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """sum(x1 x2) / (max(|x1|, eps) max(|x2|, eps)) along `dim`; the two are broadcast."""
+    from .norm import vector_norm
+
+    a, b = (x / clamp(vector_norm(x, 2, dim, keepdim=True), min=eps) for x in promote("cosine_similarity", x1, x2))
+    return (a * b).sum(dim)
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+) -> Tensor:
+    """1 - cos(input1, input2) where the target is 1, max(0, cos - margin) where it is -1.
+
+    Args:
+        input1: (n, d) or (d,).
+        input2: the same shape.
+        target: 1 or -1; (n,) or ().
+    """
+    check_reduction(reduction)
+    if input1.ndim != target.ndim + 1 or input1.shape != input2.shape:
+        raise shape_error(
+            "cosine_embedding_loss",
+            f"takes inputs (n, d) and a target (n,), or (d,) and (), "
+            f"got {input1._spec!r}, {input2._spec!r} and {target._spec!r}",
+        )
+    # PyTorch puts its eps here, inside the root.
+    eps = 1e-12
+    products, first, second = ((a * b).sum(-1) for a, b in ((input1, input2), (input1, input1), (input2, input2)))
+    cos = products / sqrt((first + eps) * (second + eps))
+    similar = where(eq(target, 1), 1 - cos, 0.0)
+    return reduced(similar + where(eq(target, -1), clamp(cos - margin, min=0.0), 0.0), reduction)
+
+
+def _pair(name: str, input: Tensor, target: Tensor, reduction: str) -> list[Any]:
+    """Input and target in one float type; a warning where their shapes differ."""
+    check_reduction(reduction)
+    if input.shape != target.shape:
+        warnings.warn(
+            f"{name}: the target {target._spec!r} has another shape than the input {input._spec!r} and is broadcast, "
+            "which is seldom what is meant; give them the same shape",
+            stacklevel=3,
+        )
+    x, t = promote(name, input, target)
+    if not x.dtype.is_floating_point:
+        raise shape_error(name, f"takes floats, got {input._spec!r} and {target._spec!r}; convert with .float()")
+    return [x, t]
+
+
+def _weighted(name: str, loss: Tensor, input: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    if weight is None:
+        return reduced(loss, reduction)
+    _same_size(name, "weight", weight, input)
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduced(loss, reduction)
+
+
+def _same_size(name: str, what: str, x: Tensor, input: Tensor) -> None:
+    if x.shape != input.shape:
+        raise ValueError(f"{name}: the {what} {x._spec!r} must have the shape of the input, {input._spec!r}")
