@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class _Triangle(Op, abstract=True):
     diagonal: int
+    flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:
         if x.ndim < 2:
@@ -73,6 +74,7 @@ class DiagonalPlace(Op):
     dim1: int
     dim2: int
     size: tuple[int, ...]
+    flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:
         return x.like(self.size)

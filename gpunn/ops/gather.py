@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.spec import Spec
 
-from .base import Number, Op, shape_error
+from .base import Cost, Number, Op, shape_error
 from .elementwise import broadcast_shapes
 from .index_key import as_index
 from .indexing import as_value
@@ -37,6 +37,9 @@ class Gather(Op):
     def forward(self, backend: Any, x: Any, index: Any, out: Any = None) -> Any:
         return backend.gather(x, index, self.dim, self.wrap, out=out)
 
+    def cost(self, x: Spec, index: Spec) -> Cost:
+        return Cost(0, 2 * self.shape(x, index).nbytes + index.nbytes)
+
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, index: Any) -> Any:
         return apply(ScatterSum(self.dim, x.shape, self.wrap), dy, index), None
 
@@ -60,6 +63,9 @@ class ScatterSum(Op):
     def forward(self, backend: Any, v: Any, index: Any, out: Any = None) -> Any:
         return backend.scatter_sum(v, index, self.dim, self.size, self.wrap, out=out)
 
+    def cost(self, v: Spec, index: Spec) -> Cost:
+        return Cost(v.numel(), v.nbytes + index.nbytes + self.shape(v, index).nbytes)
+
     def vjp(self, needs: Any, dy: Any, y: Any, v: Any, index: Any) -> Any:
         return apply(Gather(self.dim, self.wrap), dy, index), None
 
@@ -72,6 +78,7 @@ class Scatter(Op):
 
     dim: int
     saved = (2,)
+    flop_per_element = 0
 
     def shape(self, x: Spec, v: Spec | Number, index: Spec) -> Spec:
         _check_index(self, index, x.shape, self.dim)

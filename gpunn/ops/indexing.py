@@ -17,7 +17,7 @@ from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import BOOL, FLOAT
 from gpunn.backend.spec import Spec
 
-from .base import Number, Op, shape_error
+from .base import Cost, Number, Op, shape_error
 from .comparison import where
 from .elementwise import broadcast_shapes
 from .index_key import as_mask, parse
@@ -74,6 +74,9 @@ class Index(Indexing):
     def forward(self, backend: Any, x: Any, *indices: Any, out: Any = None) -> Any:
         return backend.index(x, indices, self.dims, self.wrap, out=out)
 
+    def cost(self, x: Spec, *indices: Spec) -> Cost:
+        return Cost(0, 2 * self.shape(x, *indices).nbytes + sum(i.nbytes for i in indices))
+
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, *indices: Any) -> Any:
         return apply(IndexSum(self.dims, x.shape, self.wrap), dy, *indices), *(None for _ in indices)
 
@@ -98,6 +101,9 @@ class IndexSum(Indexing):
     def forward(self, backend: Any, v: Any, *indices: Any, out: Any = None) -> Any:
         return backend.index_sum(v, indices, self.dims, self.size, self.wrap, out=out)
 
+    def cost(self, v: Spec, *indices: Spec) -> Cost:
+        return Cost(v.numel(), v.nbytes + self.shape(v, *indices).nbytes + sum(i.nbytes for i in indices))
+
     def vjp(self, needs: Any, dy: Any, y: Any, v: Any, *indices: Any) -> Any:
         return apply(Index(self.dims, self.wrap), dy, *indices), *(None for _ in indices)
 
@@ -105,6 +111,8 @@ class IndexSum(Indexing):
 @dataclass(frozen=True)
 class IndexPut(Indexing):
     """y = x, but y[.., i, .., j, ..] = v, the last one where indices repeat;  dx = dy, but 0 there;  dv = dy there."""
+
+    flop_per_element = 0
 
     @property
     def saved(self) -> tuple[int, ...]:

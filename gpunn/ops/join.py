@@ -23,6 +23,7 @@ class Cat(Op):
     """y = x_1, x_2, ... one after another along `dim`;  dx_i = its part of dy."""
 
     dim: int
+    flop_per_element = 0
 
     def shape(self, *specs: Spec) -> Spec:
         first, d = specs[0], self.dim
@@ -52,6 +53,7 @@ class Stack(Op):
     """y = x_1, x_2, ... along a new dimension `dim`;  dx_i = element i of dy."""
 
     dim: int
+    flop_per_element = 0
 
     def shape(self, *specs: Spec) -> Spec:
         first = specs[0]

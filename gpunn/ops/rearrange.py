@@ -23,6 +23,7 @@ class Flip(Op):
     """y_i = x_(n-1-i) along dims;  dx = dy, flipped."""
 
     dims: tuple[int, ...]
+    flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:
         return x
@@ -40,6 +41,7 @@ class Roll(Op):
 
     shifts: tuple[int, ...]
     dims: tuple[int, ...]
+    flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:
         return x
@@ -56,6 +58,7 @@ class Repeat(Op):
     """y_i = x_(i mod n) along each dimension, `repeats` times n elements;  dx = the sum of dy over the repetitions."""
 
     repeats: tuple[int, ...]
+    flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:
         extra = len(self.repeats) - x.ndim

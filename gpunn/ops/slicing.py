@@ -56,6 +56,7 @@ class Place(Op):
     key: Key
     size: tuple[int, ...]
     value: Number = 0
+    flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:
         return x.like(self.size)
@@ -72,6 +73,7 @@ class SliceScatter(Op):
     """y = x, but y[key] = v;  dx = dy, but dx[key] = 0;  dv = dy[key]."""
 
     key: Key
+    flop_per_element = 0
 
     def shape(self, x: Spec, v: Spec | Number) -> Spec:
         if isinstance(v, Spec) and v.shape != key_shape(self.key):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gpunn
+from gpunn.ops import Cost
 
 
 def random_key(rng, shape):
@@ -277,6 +278,14 @@ def test_half_precision_is_summed_in_float32(dtype):
     x = gpunn.zeros(2, dtype=dtype, requires_grad=True)
     x[gpunn.zeros(4096, dtype=gpunn.int64)].sum().backward()
     assert x.grad.float().tolist() == [4096, 0]
+
+
+def test_only_the_elements_that_are_picked_cost_bytes():
+    x, i = gpunn.zeros(1000, 8)._spec, gpunn.zeros(3, dtype=gpunn.int64)._spec
+    picked = 3 * 8 * 4
+    assert gpunn.ops.indexing.Index((0,)).cost(x, i) == Cost(flop=0, bytes=2 * picked + 3 * 8)
+    back = gpunn.ops.indexing.IndexSum((0,), (1000, 8)).cost(x.like((3, 8)), i)
+    assert back == Cost(flop=3 * 8, bytes=picked + 3 * 8 + x.nbytes)
 
 
 def test_keys_of_numpy_numbers_and_tensors():
