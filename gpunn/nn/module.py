@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from gpunn.autograd.mode import no_grad
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype, bfloat16, float16, float32, float64
-from gpunn.tensor import Tensor, parse_to
+from gpunn.ops.cast import parse_to
+from gpunn.tensor import Tensor
 
 from .hooks import ModuleHandle, call_with_hooks
 from .parameter import Parameter
