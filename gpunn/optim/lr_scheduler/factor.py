@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar
@@ -58,7 +57,7 @@ class MultiStepLR(FactorLR):
         super().__init__(optimizer, last_epoch)
 
     def f(self, epoch: int) -> float:
-        return float(self.gamma ** bisect_right(sorted(self.milestones.elements()), epoch))
+        return float(self.gamma ** sum(n for milestone, n in self.milestones.items() if milestone <= epoch))
 
 
 class ConstantLR(FactorLR):
