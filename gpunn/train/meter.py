@@ -60,12 +60,13 @@ class Meter:
         """Take in what still waits."""
         for loss, output, batch in self._waiting:
             self.batches += 1
-            value = float(loss.item())
-            if not math.isfinite(value):
-                raise NonFiniteLoss(value, self.batches, batch)
             self.samples += batch.samples
-            self.total += value * batch.share
-            self.weight += batch.share
+            if batch.share:  # where no target counts, the loss is a mean of nothing
+                value = float(loss.item())
+                if not math.isfinite(value):
+                    raise NonFiniteLoss(value, self.batches, batch)
+                self.total += value * batch.share
+                self.weight += batch.share
             if self.metrics:
                 host, target = _host(output), _host(batch.target)
                 for metric in self.metrics:

@@ -103,6 +103,7 @@ class TopK(Metric):
             raise ValueError(
                 f"{self.name}: takes outputs (n, classes) and class indices (n,), got {output.shape} and {target.shape}"
             )
+        output, target = output[target >= 0], target[target >= 0]
         own = np.take_along_axis(output, target[:, None], 1)
         before = np.arange(output.shape[1]) < target[:, None]
         ahead = np.count_nonzero((output > own) | ((output == own) & before), axis=1)
@@ -139,6 +140,8 @@ class PerClass(Metric):
         predicted, wanted = classes_of(output, target, self.threshold)
         classes = max(output.shape[1] if output.ndim > 1 and output.shape[1] > 1 else 2, len(self.confusion))
         grow = classes - len(self.confusion)
+        if wanted.size and wanted.max() >= classes:
+            raise ValueError(f"per_class: there is the class {wanted.max()}, but outputs for {classes} classes only")
         flat = wanted.ravel().astype(np.int64) * classes + predicted.ravel()
         counts = np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
         self.confusion = np.pad(self.confusion, ((0, grow), (0, grow))) + counts
@@ -296,11 +299,15 @@ def as_metrics(metrics: Iterable[str | Metric | Callable[[Array, Array], Any]]) 
 def classes_of(output: Array, target: Array, threshold: float = 0.0) -> tuple[Array, Array]:
     """The predicted and the true class indices of a batch; see `Accuracy` for the shapes.
 
+    Samples with a negative class index are left out: so those are marked that do not count, in losses too.
+
     Raises ValueError for shapes that do not belong together.
     """
     if output.ndim >= 2 and output.shape[1] > 1:
         if target.ndim == output.ndim - 1 and target.shape == output.shape[:1] + output.shape[2:]:
-            return output.argmax(1), target
+            counted = target >= 0
+            predicted = output.argmax(1)
+            return (predicted, target) if counted.all() else (predicted[counted], target[counted])
         if target.shape == output.shape:
             return output.argmax(1), target.argmax(1)
     elif output.size == target.size and len(output) == len(target):

@@ -81,4 +81,4 @@ class Objective:
         """Add ds/dW = l2 W to the gradient of each weight that has one."""
         for w in self.weights:
             if w.grad is not None:
-                w.grad.add_(w, alpha=self.l2)
+                w.grad = w.grad.add(w, alpha=self.l2)

@@ -52,11 +52,12 @@ class EagerStep:
         for batch in batches:
             output = self.model(*batch.inputs)
             loss = objective.loss(output, batch.target)
-            if len(batches) == 1 or objective.reduction == "sum":
+            if not batch.share:  # no target counts: the loss is a mean of nothing, and has no gradient
+                pass
+            elif batch.share == total or objective.reduction == "sum":
                 loss.backward()
             else:
-                part = batch.share / total if total else 0.0
-                loss.backward(full(loss.shape, part, dtype=loss.dtype, device=loss.device))
+                loss.backward(full(loss.shape, batch.share / total, dtype=loss.dtype, device=loss.device))
             results.append((loss.detach(), output.detach() if isinstance(output, Tensor) else output))
         objective.add_penalty_gradient()
         if self.clip_norm is not None:

@@ -1,0 +1,132 @@
+"""One training step: gradients of micro-batches, clipping, and PyTorch's update."""
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn import nn, optim
+from gpunn.train import Batch, EagerStep
+from gpunn.train.objective import Objective
+
+
+def make(loss, clip_norm=None, l2=0.0):
+    gpunn.manual_seed(5)
+    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+    objective = Objective(loss, model, l2)
+    return EagerStep(model, objective, optim.SGD(model.parameters(), 0.0), clip_norm), objective, model
+
+
+def in_batches(objective, x, y, sizes):
+    ends = np.cumsum(sizes)
+    assert ends[-1] == len(x)
+    parts = [(x[end - size : end], y[end - size : end]) for size, end in zip(sizes, ends)]
+    return [Batch((gpunn.tensor(a),), gpunn.tensor(b), objective.share(gpunn.tensor(b))) for a, b in parts]
+
+
+def gradient(model):
+    return np.concatenate([p.grad.numpy().ravel() for p in model.parameters()])
+
+
+CLASS_WEIGHT = [0.2, 3.0, 1.0, 0.5]
+
+LOSSES = {
+    "cross_entropy": lambda: nn.CrossEntropyLoss(),
+    "class weights": lambda: nn.CrossEntropyLoss(weight=gpunn.tensor(CLASS_WEIGHT, dtype="float64")),
+    "ignore_index": lambda: nn.CrossEntropyLoss(ignore_index=2),
+    "label smoothing": lambda: nn.CrossEntropyLoss(label_smoothing=0.1),
+    "sum": lambda: nn.CrossEntropyLoss(reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("sizes", [[11], [4, 4, 3], [1] * 11, [10, 1]], ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_micro_batches_give_the_gradient_of_the_whole(name, sizes, rng):
+    x, y = rng.normal(size=(11, 6)), rng.integers(0, 4, size=11)
+    whole, objective, model = make(LOSSES[name]())
+    whole(in_batches(objective, x, y, [11]))
+    step, objective, other = make(LOSSES[name]())
+    step(in_batches(objective, x, y, sizes))
+    np.testing.assert_allclose(gradient(other), gradient(model), rtol=1e-12, atol=1e-15)
+
+
+def test_micro_batches_of_a_regression(rng):
+    x, y = rng.normal(size=(11, 6)), rng.normal(size=(11, 4))
+    whole, objective, model = make("mse", l2=0.3)
+    whole(in_batches(objective, x, y, [11]))
+    step, objective, other = make("mse", l2=0.3)
+    step(in_batches(objective, x, y, [4, 4, 3]))
+    np.testing.assert_allclose(gradient(other), gradient(model), rtol=1e-12, atol=1e-15)
+
+
+def test_a_batch_in_which_no_target_counts_changes_nothing(rng):
+    step, objective, model = make(nn.CrossEntropyLoss(ignore_index=2, reduction="mean"))
+    x, y = rng.normal(size=(4, 6)), np.array([2, 2, 0, 1])
+    step(in_batches(objective, x[:2], y[:2], [2]))
+    assert all(p.grad is None for p in model.parameters())
+    step(in_batches(objective, x, y, [2, 2]))
+    expected, objective, other = make(nn.CrossEntropyLoss())
+    expected(in_batches(objective, x[2:], y[2:], [2]))
+    assert np.isfinite(gradient(model)).all()
+    np.testing.assert_allclose(gradient(model), gradient(other), rtol=1e-12)
+
+
+def test_clipping_is_of_the_whole_gradient_with_its_penalty(rng):
+    x, y = rng.normal(size=(6, 6)), rng.integers(0, 4, size=6)
+    free, objective, model = make("cross_entropy", l2=5.0)
+    free(in_batches(objective, x, y, [6]))
+    clipped, objective, other = make("cross_entropy", clip_norm=0.25, l2=5.0)
+    clipped(in_batches(objective, x, y, [3, 3]))
+    norm = np.linalg.norm(gradient(model))
+    assert norm > 1
+    np.testing.assert_allclose(gradient(other), gradient(model) * (0.25 / norm), rtol=1e-5)
+
+
+def test_results_are_from_before_the_update(rng):
+    gpunn.manual_seed(5)
+    model = nn.Linear(3, 2).double()
+    objective = Objective("mse", model)
+    step = EagerStep(model, objective, optim.SGD(model.parameters(), 0.5))
+    x, y = gpunn.tensor(rng.normal(size=(4, 3))), gpunn.tensor(rng.normal(size=(4, 2)))
+    before = model(x).detach().numpy().copy()
+    ((loss, output),) = step([Batch((x,), y, 8.0)])
+    np.testing.assert_array_equal(output.numpy(), before)
+    assert loss.item() == pytest.approx(np.square(before - y.numpy()).mean())
+    assert not output.requires_grad
+    assert not loss.requires_grad
+    assert not np.array_equal(model(x).detach().numpy(), before)
+
+
+def test_several_inputs():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(gpunn.ones(1))
+
+        def forward(self, a, b):
+            return self.scale * (a + b)
+
+    model = Sum()
+    step = EagerStep(model, Objective("mse", model), optim.SGD(model.parameters(), 0.0))
+    ((_, output),) = step([Batch((gpunn.ones(2, 1), 2 * gpunn.ones(2, 1)), gpunn.zeros(2, 1), 2.0)])
+    assert output.tolist() == [[3.0], [3.0]]
+
+
+def test_twenty_steps_as_in_torch(torch, rng):
+    """L2 and clipping as PyTorch's users write them."""
+    gpunn.manual_seed(5)
+    ours = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+    theirs = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 4)).double()
+    theirs.load_state_dict({k: torch.tensor(v.detach().numpy()) for k, v in ours.state_dict().items()})
+    objective = Objective("cross_entropy", ours, 0.05)
+    step = EagerStep(ours, objective, optim.SGD(ours.parameters(), 0.3, momentum=0.9), clip_norm=0.5)
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.3, momentum=0.9)
+    for _ in range(20):
+        x, y = rng.normal(size=(8, 6)), rng.integers(0, 4, size=8)
+        ((loss, _),) = step(in_batches(objective, x, y, [8]))
+        optimizer.zero_grad()
+        expected = torch.nn.functional.cross_entropy(theirs(torch.tensor(x)), torch.tensor(y))
+        penalty = 0.025 * sum((p**2).sum() for p in theirs.parameters() if p.ndim > 1)
+        (expected + penalty).backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
+        optimizer.step()
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
