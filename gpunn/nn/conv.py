@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from gpunn.ops import empty
-from gpunn.ops.activation import check_activation
+from gpunn.ops.activation import DEFAULTS, check_activation
 from gpunn.ops.unfold import Size, per_axis
 from gpunn.tensor import Tensor
 
@@ -269,7 +269,7 @@ class Conv2dActivation(Conv2d):
 
     def extra_repr(self) -> str:
         text = f"{super().extra_repr()}, activation={self.activation!r}"
-        return f"{text}, parameter={self.parameter}" if self.parameter else text
+        return f"{text}, parameter={self.parameter}" if self.activation in DEFAULTS else text
 
 
 class _ConvTranspose(_Conv):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpunn.ops import empty
-from gpunn.ops.activation import check_activation
+from gpunn.ops.activation import DEFAULTS, check_activation
 from gpunn.tensor import Tensor
 
 from . import functional as F
@@ -98,4 +98,4 @@ class LinearActivation(Linear):
 
     def extra_repr(self) -> str:
         text = f"{super().extra_repr()}, activation={self.activation!r}"
-        return f"{text}, parameter={self.parameter}" if self.parameter else text
+        return f"{text}, parameter={self.parameter}" if self.activation in DEFAULTS else text

@@ -11,7 +11,7 @@ import pytest
 
 import gpunn
 from gpunn import nn
-from gpunn.nn.module import last_change
+from gpunn.nn.attributes import last_change
 
 
 class Block(nn.Module):
@@ -207,7 +207,9 @@ def test_conversion_that_changes_nothing_leaves_the_memory() -> None:
 def test_gradients_off_and_forgotten() -> None:
     net = Net()
     net(gpunn.ones(1, 3)).sum().backward()
+    gradients = [p.grad for p in net.parameters()]
     net.zero_grad(set_to_none=False)
+    assert all(p.grad is g for p, g in zip(net.parameters(), gradients))
     assert all((p.grad.numpy() == 0).all() for p in net.parameters())
     net.zero_grad()
     assert all(p.grad is None for p in net.parameters())
