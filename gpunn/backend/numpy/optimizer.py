@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from .memory import address as _address
+
 # Elements at a time: five float32 arrays of this length take 640 KiB, which leaves room in an L2 cache of 1 MiB, and a
 # call of a ufunc on one takes about ten times as long as NumPy needs to get there.
 _CHUNK = 32768
@@ -204,10 +206,6 @@ def extend(a: Any, n: int) -> Any:
     """The `n` elements of the flat array that `a` is a row-major piece of, from where `a` starts."""
     start = (_address(a) - _address(a.base)) // a.itemsize
     return a.base[start : start + n]
-
-
-def _address(x: Any) -> int:
-    return int(x.__array_interface__["data"][0])
 
 
 def _descent(p: Any, g: Any, decay: Any, maximize: bool, out: Any) -> Any:
