@@ -129,6 +129,14 @@ def test_dirac(shape: tuple[int, ...], groups: int, torch: Any) -> None:
     np.testing.assert_array_equal(values(lambda t: init.dirac_(t, groups), *shape), expected.numpy())
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dirac_passes_the_channels_on(groups: int, rng: np.random.Generator) -> None:
+    layer = nn.Conv2d(4, 4, 3, padding=1, groups=groups, bias=False)
+    init.dirac_(layer.weight, groups)
+    x = rng.standard_normal((2, 4, 5, 6), dtype=np.float32)
+    np.testing.assert_array_equal(layer(gpunn.tensor(x)).detach().numpy(), x)
+
+
 def test_sparse() -> None:
     w = values(lambda t: init.sparse_(t, 0.33, std=2), 100, 200)
     assert ((w == 0).sum(0) == 33).all()
