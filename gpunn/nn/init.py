@@ -133,7 +133,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     middle = tuple(n // 2 for n in tensor.shape[2:])
     for g in range(groups):
         for d in range(min(outputs, tensor.shape[1])):
-            values[(g * outputs + d, d, *middle)] = 1
+            place = (g * outputs + d, d, *middle)
+            values[place] = 1
     return _fill(tensor, values)
 
 
