@@ -9,10 +9,14 @@ from .arithmetic import (
     Add,
     abs,
     add,
+    addcdiv,
+    addcmul,
     ceil,
     div,
     floor,
     floor_divide,
+    fmod,
+    lerp,
     maximum,
     minimum,
     mul,
@@ -27,16 +31,22 @@ from .arithmetic import (
     trunc,
 )
 from .base import OPS, Cost, Op
-from .cast import cast, transfer
+from .batch_norm import batch_norm, instance_norm
+from .cast import cast, cpu, cuda, to, transfer, type_as
 from .comparison import (
     bitwise_and,
     bitwise_not,
     bitwise_or,
     bitwise_xor,
+    allclose,
     clamp,
+    clamp_max,
+    clamp_min,
     eq,
+    equal,
     ge,
     gt,
+    isclose,
     isfinite,
     isinf,
     isnan,
@@ -46,6 +56,7 @@ from .comparison import (
     logical_or,
     logical_xor,
     lt,
+    nan_to_num,
     ne,
     where,
 )
@@ -66,6 +77,7 @@ from .composed_activation import (
     tanhshrink,
     threshold,
 )
+from .construct import as_tensor, from_dlpack, from_numpy, tensor
 from .conv import conv1d, conv2d, conv2d_activation, conv_transpose1d, conv_transpose2d
 from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
 from .cross_entropy import cross_entropy, nll_loss
@@ -90,7 +102,8 @@ from .loss import (
 )
 from .math import cos, erf, exp, expm1, log, log1p, log2, log10, rsqrt, sigmoid, sin, sqrt, tan, tanh
 from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
-from .norm import batch_norm, group_norm, instance_norm, layer_norm, normalize, rms_norm
+from .norm import group_norm, layer_norm, normalize, rms_norm
+from .order import argmax, argmin, argsort, max, min, sort, topk
 from .pad import pad
 from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
 from .pool import (
@@ -102,11 +115,12 @@ from .pool import (
     max_pool1d,
     max_pool2d,
 )
-from .reduction import amax, amin, logsumexp, mean, std, sum, sum_to, var
+from .reduction import all, amax, amin, any, count_nonzero, cumsum, logsumexp, mean, prod, std, sum, sum_to, var
 from .selection import index_add, index_select, masked_fill, masked_select, nonzero, take
 from .slicing import chunk, narrow, select, split, tensor_split, unbind
 from .softmax import log_softmax, softmax, softmin
 from .unfold import fold, unfold
+from .vector_norm import norm, vector_norm
 from .view import (
     broadcast_to,
     clone,

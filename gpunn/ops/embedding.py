@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.inplace import assign
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import apply
-from gpunn.backend.dtypes import INTEGER, dtype as DType, int64
+from gpunn.backend.dtypes import INTEGER, int64
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
 from .base import Composite, Cost, Op, shape_error
 from .comparison import ne, where
 from .creation import arange, ones
+from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -153,8 +155,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 def _renormalise(indices: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
     """Scale the rows that are looked up down to `max_norm`, in place; as in PyTorch, by max_norm / (norm + 1e-7)."""
-    from .norm import vector_norm
-
     with no_grad():
         apply(Embedding(), indices, weight)  # an index that is no row is an error before anything is written
         counted = ones(indices.numel(), 1, dtype=weight.dtype, device=weight.device)

@@ -1,7 +1,7 @@
 """Losses of regression and of binary targets, and distances of distributions and directions.
 
-PyTorch's deprecated ``size_average`` and ``reduce`` are left out; what stands behind them is by keyword only. Everywhere
-``reduction`` is ``"mean"``, ``"sum"`` or ``"none"``.
+PyTorch's deprecated ``size_average`` and ``reduce`` are left out; what stands behind them is by keyword only.
+``reduction`` is ``"mean"``, ``"sum"`` or ``"none"`` everywhere.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from .base import shape_error
 from .comparison import clamp, eq, gt, le, lt, where
 from .cross_entropy import check_reduction, reduced
 from .elementwise import Elementwise
-from .math import exp, log, log1p, sqrt
+from .math import exp, log, log1p, sigmoid, sqrt
 from .promote import promote
+from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -37,6 +38,28 @@ class BinaryCrossEntropy(Elementwise):
         dx = dl * (x - t) / clamp(x * (1 - x), min=1e-12) if needs[0] else None
         dt = dl * (clamp(log1p(-x), min=-100.0) - clamp(log(x), min=-100.0)) if needs[1] else None
         return dx, dt
+
+
+class BinaryCrossEntropyWithLogits(Elementwise):
+    """l = p t s(-x) + (1 - t) s(x), s(x) = ln(1 + e^x), p = 1 unless given;  dp = dl t s(-x)
+
+    dx = dl (sigmoid(x) - t), dt = -dl x for p = 1; else dx = dl (1 - t - (1 + (p - 1) t) sigmoid(-x)),
+    dt = dl (p s(-x) - s(x)).
+    """
+
+    primitive = "binary_cross_entropy_with_logits"
+    saved = (0, 1, 2)
+    flop_per_element = 8
+
+    def vjp(self, needs: Any, dl: Any, loss: Any, x: Any, t: Any, p: Any) -> Any:
+        dx = dt = dp = None
+        if needs[0]:
+            dx = dl * (sigmoid(x) - t if p is None else 1 - t - ((p - 1) * t + 1) * sigmoid(-x))
+        if needs[1]:
+            dt = dl * -x if p is None else dl * (p * softplus(-x) - softplus(x))
+        if needs[2]:
+            dp = dl * t * softplus(-x)
+        return dx, dt, dp
 
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
@@ -131,9 +154,6 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), without taking the logarithm of a rounded probability.
 
-    With s(x) = ln(1 + e^x), which never overflows as computed by `softplus`, the loss is (1 - t) x + s(-x); with
-    pos_weight p it is (1 - t) x + (1 + (p - 1) t) s(-x): both terms are small where the loss is.
-
     Args:
         input: logits.
         target: the same shape, usually 0 or 1.
@@ -142,17 +162,16 @@ def binary_cross_entropy_with_logits(
         pos_weight: what a positive target counts, broadcast against the loss; usually one for each class.
 
     Raises:
+        RuntimeError: input or target are no floats.
         ValueError: the shapes differ.
     """
     check_reduction(reduction)
-    _same_size("binary_cross_entropy_with_logits", "target", target, input)
-    for name, t in (("input", input), ("target", target)):
-        if not t.dtype.is_floating_point:
-            raise shape_error("binary_cross_entropy_with_logits", f"the {name} must be floats, got {t._spec!r}")
-    negative_part = softplus(-input)
-    if pos_weight is not None:
-        negative_part = negative_part * ((pos_weight - 1) * target + 1)
-    loss = (1 - target) * input + negative_part
+    name = "binary_cross_entropy_with_logits"
+    _same_size(name, "target", target, input)
+    operands = promote(name, *(t for t in (input, target, pos_weight) if t is not None))
+    if not (input.dtype.is_floating_point and target.dtype.is_floating_point):
+        raise shape_error(name, f"input and target must be floats, got {input._spec!r} and {target._spec!r}")
+    loss = apply(BinaryCrossEntropyWithLogits(), *operands, *(() if pos_weight is not None else (None,)))
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -185,8 +204,6 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """sum(x1 x2) / (max(|x1|, eps) max(|x2|, eps)) along `dim`; the two are broadcast."""
-    from .norm import vector_norm
-
     a, b = (x / clamp(vector_norm(x, 2, dim, keepdim=True), min=eps) for x in promote("cosine_similarity", x1, x2))
     return (a * b).sum(dim)
 

@@ -16,7 +16,7 @@ def embedding(indices: Any, weight: Any, out: Any = None) -> Any:
         IndexError: there is no such row.
     """
     rows = weight.shape[0]
-    if indices.size and not (0 <= indices.min() and indices.max() < rows):
+    if indices.size and not (indices.min() >= 0 and indices.max() < rows):
         place = tuple(int(i) for i in np.argwhere((indices < 0) | (indices >= rows))[0])
         raise IndexError(
             f"embedding: index out of range in self: {indices[place]} at {list(place)} of the input, "

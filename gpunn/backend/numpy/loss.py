@@ -100,7 +100,7 @@ def nll_loss(x: Any, target: Any, weight: Any, reduction: str, ignore_index: int
 def nll_loss_backward(
     dy: Any, target: Any, weight: Any, classes: int, reduction: str, ignore_index: int, out: Any = None
 ) -> Any:
-    """The gradient of `nll_loss` in x: zeros, and -dy (times weight, over the sum of weights for a mean) at the labels."""
+    """The gradient of `nll_loss` in x: at the labels -dy times weight, over the sum of the weights for a mean."""
     axis = min(target.ndim, 1)
     dx = np.empty((*target.shape[:axis], classes, *target.shape[axis:]), dy.dtype) if out is None else out
     dx.fill(0)
@@ -125,7 +125,28 @@ def binary_cross_entropy(x: Any, target: Any, out: Any = None) -> Any:
             "binary_cross_entropy: all elements of input should be between 0 and 1, "
             f"got {x[place]} at {list(place)}; for logits use binary_cross_entropy_with_logits"
         )
-    return np.subtract((target - 1) * np.maximum(np.log1p(-x), -100), target * np.maximum(np.log(x), -100), out=out)
+    work = _working_type(x.dtype)
+    p, t = x.astype(work, copy=False), target.astype(work, copy=False)
+    loss = (t - 1) * np.maximum(np.log1p(-p), -100)
+    loss -= t * np.maximum(np.log(p), -100)
+    return _stored(loss, x.dtype, x.shape, out)
+
+
+def binary_cross_entropy_with_logits(x: Any, target: Any, pos_weight: Any, out: Any = None) -> Any:
+    """p t ln(1 + e^-x) + (1 - t) ln(1 + e^x), broadcast.
+
+    As ((1 - t) x + q max(-x, 0)) + q ln(1 + e^-|x|), q = 1 + (p - 1) t: nothing overflows, and for t = 0 or 1 what is
+    in brackets is exactly 0 where the loss is small.
+    """
+    work = _working_type(x.dtype)
+    z, t = x.astype(work, copy=False), target.astype(work, copy=False)
+    tail = np.log1p(np.exp(-np.abs(z)))
+    linear = np.maximum(-z, 0)
+    if pos_weight is not None:
+        q = 1 + (pos_weight.astype(work, copy=False) - 1) * t
+        tail, linear = tail * q, linear * q
+    loss = (1 - t) * z + linear + tail
+    return _stored(loss, x.dtype, loss.shape, out)
 
 
 def _class_axis(x: Any) -> tuple[int, int]:

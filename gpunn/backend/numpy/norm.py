@@ -6,8 +6,8 @@ in float32, which is then the type of the statistics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -160,7 +160,7 @@ def row_norm_backward(
 
 def _channels(x: Any) -> Any:
     """(n, c, ...) as (n, c, m)."""
-    return x.reshape(*x.shape[:2], prod(x.shape[2:]))
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def _step(shape: tuple[int, int, int]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ def _working_type(dtype: Any) -> Any:
 
 def _around(x: Any, axis: int) -> Any:
     """x as (outer, classes, inner) around the axis."""
-    return x.reshape(prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
+    return x.reshape(math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
 
 
 def _fold(x: Any, axis: int) -> Any:

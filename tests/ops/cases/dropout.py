@@ -30,8 +30,22 @@ for shape in ((4, 5), (0, 3), (), (1, 1), (3, 1, 11)):
         gradient=0 not in shape,
     )
 add("dropout-p1", lambda x: apply(Dropout(1.0, 7), x, 3), normal(4), reference=np.zeros_like)
-add("dropout-half", lambda x: apply(Dropout(0.25, 7), x, 0), normal(9), reference=reference(0.25, 0), dtypes=("float16",), gradient=False, rtol=1e-3)
-add("dropout-long", lambda x: apply(Dropout(0.25, 7), x, 0), normal(70_000), reference=reference(0.25, 0), gradient=False)
+add(
+    "dropout-half",
+    lambda x: apply(Dropout(0.25, 7), x, 0),
+    normal(9),
+    reference=reference(0.25, 0),
+    dtypes=("float16",),
+    gradient=False,
+    rtol=1e-3,
+)
+add(
+    "dropout-long",
+    lambda x: apply(Dropout(0.25, 7), x, 0),
+    normal(70_000),
+    reference=reference(0.25, 0),
+    gradient=False,
+)
 
 
 def seeded(name, p=0.5):

@@ -21,7 +21,14 @@ for name, indices in (("vector", INDICES[0]), ("matrix", INDICES), ("scalar", np
             # With these options the gradient is not that of the forward: that is what they are for.
             gradient=not options,
         )
-add("one_hot", lambda i: ops.one_hot(i, 6), INDICES, reference=lambda i: np.eye(6, dtype=int)[i], torch=functional("one_hot", 6), gradient=False)
+add(
+    "one_hot",
+    lambda i: ops.one_hot(i, 6),
+    INDICES,
+    reference=lambda i: np.eye(6, dtype=int)[i],
+    torch=functional("one_hot", 6),
+    gradient=False,
+)
 add("one_hot-inferred", ops.one_hot, INDICES, torch=functional("one_hot"), gradient=False)
 add("one_hot-scalar", ops.one_hot, np.array(2), torch=functional("one_hot"), gradient=False)
 add("one_hot-none", lambda i: ops.one_hot(i, 3), np.zeros((0, 2), int), torch=functional("one_hot", 3), gradient=False)

@@ -168,7 +168,13 @@ for reduction, weight, smoothing in itertools.product(("mean", "sum", "none"), (
         ),
         torch=with_torch,
     )
-add("cross_entropy-probabilities-1d", ops.cross_entropy, normal(4), probabilities(4, dim=0), torch=functional("cross_entropy"))
+add(
+    "cross_entropy-probabilities-1d",
+    ops.cross_entropy,
+    normal(4),
+    probabilities(4, dim=0),
+    torch=functional("cross_entropy"),
+)
 
 
 def reduce(losses, reduction):
@@ -245,9 +251,9 @@ add(
     normal(3, 1, low=0.1),
     normal(4, low=0.5),
     reference=lambda x, t, w, p: (w * (p * t * np.log1p(np.exp(-x)) + (1 - t) * np.log1p(np.exp(x)))).mean(),
-    torch=lambda x, t, w, p: functional(
-        "binary_cross_entropy_with_logits", weight=w.detach(), pos_weight=p.detach()
-    )(x, t),
+    torch=lambda x, t, w, p: functional("binary_cross_entropy_with_logits", weight=w.detach(), pos_weight=p.detach())(
+        x, t
+    ),
 )
 add(
     "binary_cross_entropy_with_logits-extreme",
@@ -276,7 +282,13 @@ add(
     reference=lambda x, q: np.log(2.0),
     gradient=False,
 )
-add("cosine_similarity", ops.cosine_similarity, normal(3, 4), normal(3, 4, seed=1), torch=functional("cosine_similarity"))
+add(
+    "cosine_similarity",
+    ops.cosine_similarity,
+    normal(3, 4),
+    normal(3, 4, seed=1),
+    torch=functional("cosine_similarity"),
+)
 add(
     "cosine_similarity-dim0",
     lambda a, b: ops.cosine_similarity(a, b, 0),
@@ -284,7 +296,15 @@ add(
     normal(3, 1, seed=1),
     torch=functional("cosine_similarity", 0),
 )
-add("cosine_similarity-zero", ops.cosine_similarity, np.zeros((1, 3)), normal(1, 3), torch=functional("cosine_similarity"), second_order=False, gradient=False)
+add(
+    "cosine_similarity-zero",
+    ops.cosine_similarity,
+    np.zeros((1, 3)),
+    normal(1, 3),
+    torch=functional("cosine_similarity"),
+    second_order=False,
+    gradient=False,
+)
 for reduction in ("mean", "none"):
     add(
         f"cosine_embedding_loss-{reduction}",

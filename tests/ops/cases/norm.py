@@ -2,7 +2,6 @@
 
 import numpy as np
 
-import gpunn
 from gpunn import ops
 
 from ..harness import add, normal
@@ -71,8 +70,13 @@ add(
     gradient=False,
     atol=1e-5,
 )
-add("batch_norm-empty", lambda x: ops.batch_norm(x, None, None, training=True), normal(0, 3, 2), torch=by_torch(
-    "batch_norm", running_mean=None, running_var=None, training=True), gradient=False)
+add(
+    "batch_norm-empty",
+    lambda x: ops.batch_norm(x, None, None, training=True),
+    normal(0, 3, 2),
+    torch=by_torch("batch_norm", running_mean=None, running_var=None, training=True),
+    gradient=False,
+)
 add(
     "batch_norm-half",
     lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True),
@@ -93,8 +97,9 @@ for shape in ((4, 3), (2, 3, 2, 2), (0, 3, 2)):
         normal(3, seed=2, low=0.5),
         normal(3, seed=3),
         normal(3, seed=4),
-        reference=lambda x, m, v, w, b: (x - per_channel(m, x)) / np.sqrt(per_channel(v, x) + EPS) * per_channel(w, x)
-        + per_channel(b, x),
+        reference=lambda x, m, v, w, b: (
+            (x - per_channel(m, x)) / np.sqrt(per_channel(v, x) + EPS) * per_channel(w, x) + per_channel(b, x)
+        ),
         torch=lambda x, m, v, w, b: functional("batch_norm", m.detach(), v.detach(), w, b)(x),
         gradient=0 not in shape,
     )
@@ -107,7 +112,14 @@ add(
     reference=lambda x, m, v: (x - m) / np.sqrt(v),
 )
 
-for shape, last in (((4, 6), (6,)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (4,)), ((5,), (5,)), ((3, 1), (1,)), ((0, 4), (4,))):
+for shape, last in (
+    ((4, 6), (6,)),
+    ((2, 3, 4), (3, 4)),
+    ((2, 3, 4), (4,)),
+    ((5,), (5,)),
+    ((3, 1), (1,)),
+    ((0, 4), (4,)),
+):
     dims = tuple(range(-len(last), 0))
     for affine in (False, True):
         add(
@@ -209,4 +221,10 @@ for p, dim in ((2.0, 1), (1.0, 0), (3.0, 1), (float("inf"), 1), (2.0, (0, 1))):
         normal(3, 4),
         torch=functional("normalize", p, dim),
     )
-add("normalize-zero", lambda x: ops.normalize(x, eps=0.5), np.zeros((2, 3)), torch=functional("normalize", eps=0.5), second_order=False)
+add(
+    "normalize-zero",
+    lambda x: ops.normalize(x, eps=0.5),
+    np.zeros((2, 3)),
+    torch=functional("normalize", eps=0.5),
+    second_order=False,
+)
