@@ -81,17 +81,13 @@ class CallbackList:
         return [{"name": type(c).__name__, "state": c.state_dict()} for c in self.callbacks]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Go on from where `state_dict` was called.
-
-        Raises ValueError where these are not the same callbacks.
-        """
-        before, now = [state["name"] for state in states], [type(c).__name__ for c in self.callbacks]
-        if before != now:
-            raise ValueError(
-                f"the checkpoint was written with the callbacks {before}, this Trainer has {now}; expected the same"
-            )
-        for callback, state in zip(self.callbacks, states):
-            callback.load_state_dict(state["state"])
+        """Go on from where `state_dict` was called: each takes the first state of its name that is left, if any is."""
+        left = list(states)
+        for callback in self.callbacks:
+            own = next((state for state in left if state["name"] == type(callback).__name__), None)
+            if own is not None:
+                left.remove(own)
+                callback.load_state_dict(own["state"])
 
 
 def _has(callback: Callback, event: str) -> bool:
@@ -145,6 +141,9 @@ class Monitor:
 class EarlyStopping(Callback):
     """Stop when the monitored value has not improved for `patience` epochs.
 
+    monitor:      an entry of the logs; if not given "val_loss" or, without validation, "loss"
+    mode:         "min", "max", or "auto": "max" for metrics of which higher is better
+    min_delta:    what counts as an improvement: a difference of more than this
     restore_best: at the end give the model the weights of the best epoch
 
     Raises ValueError for a patience below 1.
@@ -152,7 +151,7 @@ class EarlyStopping(Callback):
 
     def __init__(
         self,
-        monitor: str = "val_loss",
+        monitor: str | None = None,
         patience: int = 10,
         min_delta: float = 0.0,
         mode: Literal["auto", "min", "max"] = "auto",

@@ -51,7 +51,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "callbacks": trainer.callbacks.state_dict(),
         "generator": get_rng_state(),
         "loader": loop.loader.state_dict(),
-        "validation_loader": None if loop.validation is None else loop.validation.state_dict(),
+        "validation_loader": loop.validation_state,
         "meter": loop.meter.state_dict(),
         "history": trainer.history.rows,
         "settings": trainer.settings(),
@@ -73,6 +73,7 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
         raise ValueError("the run to resume was validated, or this one is, but not both; give the same data")
     if loop.validation is not None:
         loop.validation.load_state_dict(state["validation_loader"])
+        loop.validation_state = state["validation_loader"]
     loop.meter.load_state_dict(state["meter"])
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
     trainer.batch = state["batch"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from gpunn.train.errors import TrainingError, TrainingInterrupted, advice
 from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
 from gpunn.train.meter import Meter, NonFiniteLoss
-from gpunn.train.metrics import Metric
 from gpunn.train.progress import Progress
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.step import Batch
@@ -30,6 +29,7 @@ class FitLoop:
     completed: the number of epochs that were
     trained:   whether the steps of the epoch after those are done, so that only its validation is missing
     seconds:   the time that those steps took
+    validation_state: of the loader for validation, before the next one
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class FitLoop:
         self.completed = 0
         self.trained = False
         self.seconds = 0.0
+        self.validation_state = None if validation is None else validation.state_dict()
         self._interrupt = Interrupt()
 
     def run(self) -> None:
@@ -112,6 +113,8 @@ class FitLoop:
                     progress.batch(trainer.batch, meter.samples, meter.scalars() | self._penalty(meter.loss))
                 if self._interrupt.requested:
                     self.seconds = before + time.perf_counter() - began
+                    # The last group is only known to be full, or not, once the loader has ended the epoch.
+                    self.trained = self.loader.state_dict()["position"] == 0
                     self._leave(self._save(), f"in epoch {trainer.epoch} after batch {trainer.batch}")
             meter.read()
         except NonFiniteLoss as error:
@@ -126,8 +129,9 @@ class FitLoop:
         row |= self._penalty(row["loss"])
         if self.validation is not None:
             self.progress.validating()
-            found = measure(trainer, self._until_interrupted(self.validation))
             try:
+                found = measure(trainer, self._until_interrupted(self.validation))
+                self.validation_state = self.validation.state_dict()
                 row |= {f"val_{name}": value for name, value in found.scalars().items()}
             except NonFiniteLoss as error:
                 raise self._diverged(error, "validation ") from None
@@ -169,14 +173,13 @@ class FitLoop:
 def measure(
     trainer: Trainer,
     batches: Iterator[Batch],
-    metrics: Sequence[Metric] | None = None,
     each: Callable[[Batch, Tensor], None] | None = None,
 ) -> Meter:
-    """Loss and metrics, by default the Trainer's, of the model in evaluation mode; its mode is put back.
+    """Loss and metrics of the model in evaluation mode over batches; its mode is put back.
 
     each: called with every batch and the model's output for it
     """
-    meter = Meter(trainer.metrics if metrics is None else metrics)
+    meter = Meter(trainer.metrics)
     training = trainer.model.training
     trainer.model.eval()
     try:

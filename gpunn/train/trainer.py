@@ -18,13 +18,13 @@ from gpunn.train.errors import TrainingError
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
-from gpunn.train.meter import Meter, NonFiniteLoss
-from gpunn.train.metrics import Metric, PerClass, as_metrics
+from gpunn.train.meter import NonFiniteLoss
+from gpunn.train.metrics import Metric, as_metrics
 from gpunn.train.objective import Objective
 from gpunn.train.progress import Progress, make_progress
 from gpunn.train.results import Evaluation, write_results
 from gpunn.train.run_folder import RunFolder
-from gpunn.train.step import EagerStep
+from gpunn.train.step import Batch, EagerStep
 from gpunn.utils.data import DataLoader
 
 EVALUATION_BATCH_SIZE = 256
@@ -78,6 +78,8 @@ class Trainer:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"clip_norm is {clip_norm}; expected a positive number or None")
+        if not {id(p) for p in model.parameters()} & {id(p) for g in optimizer.param_groups for p in g["params"]}:
+            raise ValueError("none of the optimizer's parameters belongs to the model; make it from model.parameters()")
         self.model = model if device is None else model.to(device)
         self.device = Device(device) if device is not None else _device_of(model)
         self.objective = Objective(loss, model, l2)
@@ -91,7 +93,9 @@ class Trainer:
         keep_best = (
             [BestModel(folder.model_path, folder.monitor)] if folder is not None and folder.model == "best" else []
         )
-        self.callbacks = CallbackList([*([] if scheduler is None else [scheduler]), *callbacks, *keep_best])
+        callbacks = [*([] if scheduler is None else [scheduler]), *callbacks]
+        self.callbacks = CallbackList([*callbacks, *keep_best])
+        self._callback_names = [type(callback).__name__ for callback in callbacks]
         if seed is not None:
             gpunn.manual_seed(seed)
         self.seed = gpunn.initial_seed()
@@ -161,8 +165,7 @@ class Trainer:
 
         Raises TrainingError where the loss is not finite, and as `fit` does for data.
         """
-        loader = self._evaluation_loader(data, batch_size)
-        return self._results(measure(self, batches(loader, self.objective, self.device)))
+        return self._measure(self._evaluation_loader(data, batch_size))
 
     @gpunn.no_grad()
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Tensor:
@@ -195,7 +198,9 @@ class Trainer:
     def report(
         self, data: Any, *, name: str = "test", class_names: Sequence[str] | None = None, images: Any = None
     ) -> Path:
-        """Evaluate on data once more and write report.html in the run folder anew, with the results by class.
+        """Evaluate on data, and write report.html in the run folder anew with the results and with mistakes to look at.
+
+        With the metric "per_class" it also has the results by class and the confusion matrix.
 
         name:        what the data is called there
         class_names: the classes in the order of their indices
@@ -207,12 +212,7 @@ class Trainer:
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
         evaluation = Evaluation(name, class_names=class_names, images=images)
-        loader = self._evaluation_loader(data, None)
-        metrics = list(self.metrics)
-        if not any(isinstance(metric, PerClass) for metric in metrics):
-            metrics.append(PerClass())
-        found = measure(self, batches(loader, self.objective, self.device), metrics, evaluation.add)
-        evaluation.results = self._results(found)
+        evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path
 
@@ -244,6 +244,7 @@ class Trainer:
             "grad_accumulation": self.grad_accumulation,
             "clip_norm": self.clip_norm,
             "seed": self.seed,
+            "callbacks": self._callback_names,
             "optimizer": type(self.optimizer).__name__,
             **defaults,
         }
@@ -276,9 +277,9 @@ class Trainer:
             raise ValueError("resume=True takes the newest checkpoint in the run folder, but there is no run_dir")
         return self.run_folder.latest_checkpoint()
 
-    def _results(self, meter: Meter) -> dict[str, Any]:
+    def _measure(self, loader: DataLoader, each: Callable[[Batch, Tensor], None] | None = None) -> dict[str, Any]:
         try:
-            found = meter.results()
+            found = measure(self, batches(loader, self.objective, self.device), each).results()
         except NonFiniteLoss as error:
             raise TrainingError(
                 f"the loss is {error.value} in batch {error.number}; the model gives no results"

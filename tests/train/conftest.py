@@ -24,7 +24,7 @@ def _seed():
 def task():
     """Three clouds of points in four dimensions: x (90, 4) float32, y (90,) int64, and as many to test on."""
     rng = np.random.default_rng(7)
-    centres = 2 * rng.normal(size=(CLASSES, FEATURES))
+    centres = 3 * rng.normal(size=(CLASSES, FEATURES))
     y = np.tile(np.arange(CLASSES), 30)
     x = (centres[y] + rng.normal(size=(len(y), FEATURES))).astype(np.float32)
     x_test = (centres[y] + rng.normal(size=(len(y), FEATURES))).astype(np.float32)

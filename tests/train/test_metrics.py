@@ -200,7 +200,7 @@ def test_bad_metrics(metrics, error, message):
     ids=str,
 )
 def test_shapes_that_do_not_belong_together(metric, output, target):
-    with pytest.raises(ValueError, match="expected|takes"):
+    with pytest.raises(ValueError, match=r"expected|takes"):
         metric.update(np.zeros(output), np.zeros(target))
 
 

@@ -20,7 +20,7 @@ else:
         {"a": 1, "b": -2.5, "c": True, "d": False, "e": "text"},
         {"big": 2**63 - 1, "tiny": 5e-324, "huge": 1.7e308, "whole": 1.0, "small": 1e-7, "inf": -math.inf},
         {"text": "quotes \" and ' and \\, a\ttab, lines\r\n, \x00\x1b\x7f, é, 漢字, 😀, # no comment"},
-        {"": 1, "a key": 2, "dotted.key": 3, "quo\"te": 4, "ключ": 5, "a-b_C9": 6},
+        {"": 1, "a key": 2, "dotted.key": 3, 'quo"te': 4, "ключ": 5, "a-b_C9": 6},
         {"list": [], "numbers": [1, 2, 3], "mixed": [1, "a", 2.5, True], "nested": [[1], [2, [3]]]},
         {"top": 1, "table": {"x": 1, "inner": {"y": [1.5]}}, "other": {"z": "w"}},
         {"table": {"x": 1}, "after": "a plain entry that comes after a table"},

@@ -1,0 +1,345 @@
+"""A run that was interrupted and resumed gives the bits of one that was not."""
+
+import io
+import json
+import os
+import signal
+import threading
+
+import pytest
+
+import gpunn
+from gpunn import optim
+from gpunn.io import FileFormatError
+from gpunn.optim import lr_scheduler
+from gpunn.train import (
+    BestModel,
+    EarlyStopping,
+    LambdaCallback,
+    Lines,
+    Metric,
+    RunFolder,
+    TrainingError,
+    TrainingInterrupted,
+    fingerprint,
+    load_checkpoint,
+)
+from gpunn.utils.data import DataLoader, TensorDataset
+
+from .conftest import assert_same_bits, make_model, make_trainer, weights
+from .test_trainer import untimed
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(monkeypatch):
+    """Drawing takes longer than these runs do."""
+    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
+    "adam": lambda p: optim.Adam(p, 0.01),
+    "adamw": lambda p: optim.AdamW(p, 0.01),
+    "rmsprop": lambda p: optim.RMSprop(p, 0.01, momentum=0.5, centered=True),
+    "adagrad": lambda p: optim.Adagrad(p, 0.1),
+}
+
+SCHEDULERS = {
+    "none": lambda o: None,
+    "onecycle": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=32, cycle_momentum=False),
+    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, 4),
+    "plateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, factor=0.3),
+    "sequence": lambda o: lr_scheduler.SequentialLR(
+        o, [lr_scheduler.LinearLR(o, 0.1, total_iters=2), lr_scheduler.ExponentialLR(o, 0.5)], [2]
+    ),
+}
+
+
+def trainer_for(path, optimizer="sgd", scheduler="none", callbacks=(), **options):
+    """Everything that has a state: dropout, batch norm, momentum, a schedule, a best epoch."""
+    model = make_model(dropout=0.3, batch_norm=True)
+    made = OPTIMIZERS[optimizer](model.parameters())
+    return make_trainer(
+        model,
+        optimizer=made,
+        scheduler=SCHEDULERS[scheduler](made),
+        callbacks=[EarlyStopping(patience=50, restore_best=False), *callbacks],
+        **{"run_dir": path, "seed": 11, "l2": 1e-3, "metrics": ["accuracy", "per_class"], **options},
+    )
+
+
+def interrupt_at(epoch, batch):
+    """Ctrl-C during the step of that batch."""
+
+    def press(trainer, done):
+        if (trainer.epoch, done) == (epoch, batch):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return LambdaCallback(on_batch_end=press)
+
+
+def nothing():
+    return LambdaCallback(on_batch_end=lambda trainer, done: None)
+
+
+def data_of(task):
+    return {"data": (task.x, task.y), "validation": 0.2, "batch_size": 9}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler"),
+    [("sgd", "none"), ("adam", "onecycle"), ("adamw", "cosine"), ("rmsprop", "plateau"), ("adagrad", "sequence")],
+)
+def test_two_epochs_and_two_more_are_four(optimizer, scheduler, task, tmp_path):
+    straight = trainer_for(tmp_path / "a", optimizer, scheduler)
+    straight.fit(epochs=4, **data_of(task))
+    trainer_for(tmp_path / "b", optimizer, scheduler).fit(epochs=2, **data_of(task))
+    gpunn.manual_seed(99)  # a new process begins with another state
+    resumed = trainer_for(tmp_path / "b", optimizer, scheduler)
+    history = resumed.fit(epochs=4, resume=True, **data_of(task))
+    assert untimed(history) == untimed(straight.history)
+    assert_same_bits(weights(resumed.model), weights(straight.model))
+    assert gpunn.load(tmp_path / "a" / "model.safetensors").keys() == straight.model.state_dict().keys()
+    best = [{k: v.numpy() for k, v in gpunn.load(tmp_path / n / "model.safetensors").items()} for n in "ab"]
+    assert_same_bits(*best)
+    epochs = [json.loads(line)["epoch"] for line in (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("batch", [1, 5, 8], ids=["first", "middle", "last"])
+def test_a_run_interrupted_within_an_epoch(batch, accumulation, task, tmp_path):
+    """72 samples in batches of 9 are 8 batches; the step that is under way is finished."""
+    batch = min(8, -(-batch // accumulation) * accumulation)
+    straight = trainer_for(tmp_path / "a", scheduler="cosine", callbacks=[nothing()], grad_accumulation=accumulation)
+    straight.fit(epochs=3, **data_of(task))
+    options = {"scheduler": "cosine", "grad_accumulation": accumulation}
+    stopped = trainer_for(tmp_path / "b", callbacks=[interrupt_at(2, batch)], **options)
+    with pytest.raises(TrainingInterrupted, match=f"stopped in epoch 2 after batch {batch}; to go on from") as caught:
+        stopped.fit(epochs=3, **data_of(task))
+    assert caught.value.checkpoint.endswith(f"epoch_001_batch_{batch:05}.safetensors")
+    resumed = trainer_for(tmp_path / "b", callbacks=[nothing()], **options)
+    history = resumed.fit(epochs=3, resume=True, **data_of(task))
+    assert untimed(history) == untimed(straight.history)
+    assert_same_bits(weights(resumed.model), weights(straight.model))
+
+
+def test_a_run_interrupted_in_its_validation(task, tmp_path):
+    class Key(Metric):
+        """Ctrl-C while the second epoch is validated, where it is armed."""
+
+        name = "key"
+
+        def __init__(self, armed):
+            self.armed = armed
+            super().__init__()
+
+        def reset(self):
+            pass
+
+        def update(self, output, target):
+            if self.armed and not trainers[-1].model.training and trainers[-1].epoch == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def compute(self):
+            return 0.0
+
+    def run(path, armed, **options):
+        trainers.append(trainer_for(path, metrics=["accuracy", Key(armed)]))
+        validation = DataLoader(TensorDataset(gpunn.tensor(task.x_test), gpunn.tensor(task.y_test)), 30)
+        return trainers[-1].fit((task.x, task.y), 3, validation, **options)
+
+    trainers = []
+    straight = run(tmp_path / "a", False)
+    with pytest.raises(TrainingInterrupted, match="in the validation of epoch 2"):
+        run(tmp_path / "b", True)
+    history = run(tmp_path / "b", False, resume=True)
+    assert untimed(history) == untimed(straight)
+    assert_same_bits(weights(trainers[0].model), weights(trainers[2].model))
+
+
+def test_ctrl_c_between_epochs_and_in_the_last(task, tmp_path):
+    def press(trainer, epoch, logs):
+        if epoch in (2, 4):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    callback = LambdaCallback(on_epoch_end=press)
+    with pytest.raises(TrainingInterrupted, match="stopped after epoch 2"):
+        trainer_for(tmp_path, callbacks=[callback]).fit(epochs=4, **data_of(task))
+    history = trainer_for(tmp_path, callbacks=[callback]).fit(epochs=4, resume=True, **data_of(task))
+    assert history.epochs == 4  # the last epoch was over: there is nothing to stop
+
+
+def test_ctrl_c_without_a_run_folder(task):
+    trainer = make_trainer(callbacks=[interrupt_at(1, 2)])
+    with pytest.raises(TrainingInterrupted, match="no run folder, so nothing was saved") as caught:
+        trainer.fit(epochs=3, **data_of(task))
+    assert caught.value.checkpoint is None
+    assert trainer.batch == 2
+
+
+def test_a_second_ctrl_c_stops_at_once(task, tmp_path):
+    def press_twice(trainer, done):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second one was ignored")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=press_twice)]).fit(epochs=1, **data_of(task))
+    assert not isinstance(caught.value, TrainingInterrupted)
+
+
+def test_the_handler_of_ctrl_c_is_put_back(task):
+    before = signal.getsignal(signal.SIGINT)
+    make_trainer().fit((task.x, task.y), 1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_of_one_s_own_is_kept(task):
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        make_trainer(callbacks=[interrupt_at(1, 2)]).fit(epochs=1, **data_of(task))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == [signal.SIGINT]
+
+
+def test_training_in_another_thread(task):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(make_trainer().fit((task.x, task.y), 1).epochs))
+    thread.start()
+    thread.join()
+    assert found == [1]
+
+
+def test_the_best_weights_survive(task, tmp_path):
+    """The best epoch comes before the interruption, and its weights are restored after the end."""
+
+    def scripted(trainer, epoch, logs):
+        logs["val_loss"] = [1.0, 0.1, 1.0, 1.0][epoch - 1]
+        if epoch == 2:
+            kept.append(weights(trainer.model))
+
+    def trainer():
+        model = make_model(dropout=0.3)
+        callbacks = [LambdaCallback(on_epoch_end=scripted), EarlyStopping(patience=9)]
+        return make_trainer(model, callbacks=callbacks, run_dir=tmp_path)
+
+    kept = []
+    first = trainer()
+    first.fit((task.x, task.y), 3)
+    second = trainer()
+    second.fit((task.x, task.y), 4, resume=True)
+    assert_same_bits(weights(second.model), kept[0])
+
+
+def test_a_path_and_another_folder(task, tmp_path):
+    trainer_for(tmp_path / "a").fit(epochs=2, **data_of(task))
+    path = tmp_path / "a" / "checkpoints" / "epoch_001.safetensors"
+    other = trainer_for(None)
+    history = other.fit(epochs=2, resume=path, **data_of(task))
+    straight = trainer_for(None)
+    assert untimed(history) == untimed(straight.fit(epochs=2, **data_of(task)))
+
+
+def test_nothing_is_left_to_do(task, tmp_path):
+    trainer = trainer_for(tmp_path)
+    trainer.fit(epochs=2, **data_of(task))
+    before = weights(trainer.model)
+    again = trainer_for(tmp_path)
+    assert again.fit(epochs=2, resume=True, **data_of(task)).epochs == 2
+    assert_same_bits(weights(again.model), before)
+
+
+def test_a_changed_fingerprint_is_said_in_one_line(task, tmp_path, monkeypatch):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    stream = io.StringIO()
+    trainer_for(tmp_path, progress=Lines(stream)).fit(epochs=2, resume=True, **data_of(task))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "resuming after epoch 1"
+    assert lines[1].startswith("results may differ in their last bits from an uninterrupted run: OPENBLAS_NUM_THREADS")
+    assert lines[1].endswith("-> 64")
+    assert lines[2].startswith("epoch 2/2")
+
+
+def test_the_same_fingerprint_is_not_mentioned(task, tmp_path):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    stream = io.StringIO()
+    trainer_for(tmp_path, progress=Lines(stream)).fit(epochs=2, resume=True, **data_of(task))
+    assert [line[:14] for line in stream.getvalue().splitlines()] == ["resuming after", "epoch 2/2  los"]
+
+
+def test_other_settings_are_said_too(task, tmp_path):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    stream = io.StringIO()
+    trainer_for(tmp_path, progress=Lines(stream), l2=0.5).fit(epochs=2, resume=True, **data_of(task))
+    assert "the settings are not those of the run so far: l2 0.001 -> 0.5\n" in stream.getvalue()
+
+
+def test_other_callbacks(task, tmp_path):
+    """One that is new begins from nothing, and the others go on."""
+    first = trainer_for(tmp_path)
+    first.fit(epochs=2, **data_of(task))
+    stream, stopping = io.StringIO(), EarlyStopping(patience=50)
+    callbacks = [BestModel(tmp_path / "other"), stopping]
+    other = make_trainer(make_model(0.3, True), seed=11, l2=1e-3, callbacks=callbacks, progress=Lines(stream))
+    other.optimizer = OPTIMIZERS["sgd"](other.model.parameters())
+    other.fit(epochs=2, resume=tmp_path / "checkpoints" / "epoch_002.safetensors", **data_of(task))
+    assert "callbacks ['EarlyStopping'] -> ['BestModel', 'EarlyStopping']\n" in stream.getvalue()
+    assert stopping.monitor.best == min(first.history["val_loss"])
+
+
+def test_what_a_checkpoint_holds(task, tmp_path):
+    trainer = trainer_for(tmp_path, scheduler="cosine")
+    trainer.fit(epochs=2, **data_of(task))
+    state = load_checkpoint(RunFolder(tmp_path).latest_checkpoint())
+    assert (state["epoch"], state["batch"], state["trained"]) == (2, 0, False)
+    assert state["fingerprint"] == fingerprint("cpu")
+    assert state["generator"] == gpunn.get_rng_state()
+    assert state["history"] == trainer.history.rows
+    assert [c["name"] for c in state["callbacks"]] == ["ScheduleCallback", "EarlyStopping", "BestModel"]
+    assert state["model"].keys() == trainer.model.state_dict().keys()
+
+
+def test_a_damaged_checkpoint(task, tmp_path):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    path = RunFolder(tmp_path).latest_checkpoint()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FileFormatError, match=r"epoch_001\.safetensors .* is not a whole safetensors file"):
+        trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
+
+
+def test_a_file_that_is_no_checkpoint(task, tmp_path):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    with pytest.raises(FileFormatError, match="is no checkpoint of a training run: it lacks version"):
+        trainer_for(tmp_path).fit(epochs=2, resume=tmp_path / "model.safetensors", **data_of(task))
+
+
+def test_another_model_or_other_data(task, tmp_path):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    other = make_trainer(run_dir=tmp_path, callbacks=[EarlyStopping(patience=50)])
+    with pytest.raises((RuntimeError, KeyError), match=r"(?s)state_dict.*Missing|Unexpected"):
+        other.fit(epochs=2, resume=True, **data_of(task))
+    with pytest.raises(ValueError, match="loader with 8 batches, this one has 24"):
+        trainer_for(tmp_path).fit(epochs=2, resume=True, **{**data_of(task), "batch_size": 3})
+    with pytest.raises(ValueError, match="the run to resume was validated, or this one is, but not both"):
+        trainer_for(tmp_path).fit((task.x[:72], task.y[:72]), epochs=2, resume=True, batch_size=9)
+
+
+def test_the_last_good_checkpoint_is_kept(task, tmp_path):
+    """Weights that became infinite in a step whose own loss was finite are not saved."""
+
+    def spoil(trainer, batch):
+        if (trainer.epoch, batch) == (3, 8):
+            trainer.model[0].weight.data.fill_(float("inf"))
+
+    trainer = trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=spoil)])
+    with pytest.raises(TrainingError, match=r"last good checkpoint is .*epoch_002\.safetensors"):
+        trainer.fit(epochs=4, **data_of(task))
+    unvalidated = trainer_for(tmp_path / "b", callbacks=[LambdaCallback(on_batch_end=spoil)])
+    with pytest.raises(TrainingError, match=r"0\.weight is no longer finite in epoch 3, .* no checkpoint was written"):
+        unvalidated.fit((task.x[:72], task.y[:72]), epochs=4, batch_size=9)
+    for path in (tmp_path, tmp_path / "b"):
+        assert [p.name for p in RunFolder(path).checkpoints()] == ["epoch_001.safetensors", "epoch_002.safetensors"]
