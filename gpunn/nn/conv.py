@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from gpunn.ops import empty
 from gpunn.ops.activation import DEFAULTS, check_activation
-from gpunn.ops.unfold import Size, per_axis
+from gpunn.ops.windows import Size, per_axis
 from gpunn.tensor import Tensor
 
 from . import functional as F

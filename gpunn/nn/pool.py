@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpunn.ops.pool import OutputSize
-from gpunn.ops.unfold import Size, per_axis
+from gpunn.ops.adaptive_pool import OutputSize
+from gpunn.ops.windows import Size, per_axis
 from gpunn.tensor import Tensor
 
 from . import functional as F

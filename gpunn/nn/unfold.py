@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpunn.ops.unfold import Size
+from gpunn.ops.windows import Size
 from gpunn.tensor import Tensor
 
 from . import functional as F

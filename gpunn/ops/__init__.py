@@ -5,6 +5,7 @@ Importing this registers them all; `OPS` maps names to classes. The functions he
 """
 
 from .activation import activate, elu, gelu, leaky_relu, relu, silu, softplus
+from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool2d
 from .arithmetic import (
     Add,
     abs,
@@ -30,6 +31,7 @@ from .arithmetic import (
     sub,
     trunc,
 )
+from .avg_pool import avg_pool1d, avg_pool2d
 from .base import OPS, Cost, Op
 from .batch_norm import batch_norm, instance_norm
 from .cast import cast, cpu, cuda, to, transfer, type_as
@@ -78,7 +80,8 @@ from .composed_activation import (
     threshold,
 )
 from .construct import as_tensor, from_dlpack, from_numpy, tensor
-from .conv import conv1d, conv2d, conv2d_activation, conv_transpose1d, conv_transpose2d
+from .conv import conv1d, conv2d, conv2d_activation
+from .conv_transpose import conv_transpose1d, conv_transpose2d
 from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
 from .cross_entropy import cross_entropy, nll_loss
 from .diagonal import diag, diag_embed, diagonal, tril, triu
@@ -105,16 +108,8 @@ from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
 from .norm import group_norm, layer_norm, normalize, rms_norm
 from .order import argmax, argmin, argsort, max, min, sort, topk
 from .pad import pad
+from .pool import max_pool1d, max_pool2d
 from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
-from .pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_max_pool2d,
-    avg_pool1d,
-    avg_pool2d,
-    max_pool1d,
-    max_pool2d,
-)
 from .reduction import all, amax, amin, any, count_nonzero, cumsum, logsumexp, mean, prod, std, sum, sum_to, var
 from .selection import index_add, index_select, masked_fill, masked_select, nonzero, take
 from .slicing import chunk, narrow, select, split, tensor_split, unbind

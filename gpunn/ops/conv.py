@@ -11,7 +11,7 @@ from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
 from .base import Cost, Op, shape_error
-from .unfold import (
+from .windows import (
     NO_PADDING,
     Padding,
     Pair,
@@ -24,6 +24,7 @@ from .unfold import (
     positions,
     require_float,
     times,
+    without_batch,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Conv2d(Convolution):
         return backend.activation(z, self.activation, self.parameter, out=y_out), z
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
+        dz: Any
         if not self.returns_z:
             dz = activation_backward(dy, y, self.activation, self.parameter)
         else:
@@ -133,9 +135,7 @@ class Conv2dInputGrad(Convolution):
         dx = dz.like((dz.shape[0], w.shape[1] * self.groups, *self.size))
         found = checked_positions(self.name, dx, w.shape[2:], self.stride, self.padding, self.dilation)
         if found != dz.shape[2:]:
-            raise shape_error(
-                self, f"an image of {times(self.size)} has {times(found)} positions, the input is {dz!r}"
-            )
+            raise shape_error(self, f"an image of {times(self.size)} has {times(found)} positions, the input is {dz!r}")
         return dx
 
     def forward(self, backend: Any, dz: Any, w: Any, out: Any = None) -> Any:
@@ -177,9 +177,9 @@ class Conv2dWeightGrad(Convolution):
         )
 
     def vjp(self, needs: Any, g: Any, dw: Any, x: Any, dz: Any) -> Any:
-        gw, gb = g if self.bias else (g, None)
+        gw, gb = g if self.bias else (g, None)  # one of two may be None, where nothing depends on it
         if gw is None:
-            return None, gb.reshape(1, -1, 1, 1).expand(dz.shape) if needs[1] else None
+            return None, g[1].reshape(1, -1, 1, 1).expand(dz.shape) if needs[1] else None
         return (
             self.input_grad(dz, gw, x) if needs[0] else None,
             self.forward_of(x, gw, gb) if needs[1] else None,
@@ -236,9 +236,7 @@ def check_transposed(name: str, x: Spec, w: Spec, b: Spec | None, groups: int) -
             f"but the input {x!r} (N, {layout}) has {x.shape[1]}",
         )
     if w.shape[0] % groups:
-        raise shape_error(
-            name, f"the channels must be divisible by groups={groups}: the input {x!r} has {x.shape[1]}"
-        )
+        raise shape_error(name, f"the channels must be divisible by groups={groups}: the input {x!r} has {x.shape[1]}")
     check_bias_and_types(name, x, w, b, w.shape[1] * groups)
 
 
@@ -312,55 +310,6 @@ def conv2d_activation(
     return _convolve("conv2d_activation", input, weight, bias, stride, padding, dilation, groups, activation, value)
 
 
-def conv_transpose2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Size = 0,
-    output_padding: Size = 0,
-    groups: int = 1,
-    dilation: Size = 1,
-) -> Tensor:
-    """The transposed convolution: `conv2d`'s gradient with respect to its input, as a layer that enlarges images.
-
-    Args:
-        input: (N, C, H, W), or (C, H, W).
-        weight: (C, O / groups, KH, KW).
-        bias: (O,), or None.
-        stride: the stride of the convolution that this one turns around; likewise for the others.
-        padding: rows and columns that are cut off around the result.
-        output_padding: rows and columns more at the end of the result, which the stride leaves open.
-        groups: the channels are split into so many groups.
-        dilation: steps between the elements of the kernel.
-
-    Returns:
-        (N, O, OH, OW) with OH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1, and OW likewise.
-
-    Raises:
-        RuntimeError: shapes or types do not fit; the message names them.
-    """
-    return _convolve_transposed(
-        "conv_transpose2d", input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
-
-
-def conv_transpose1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Size = 0,
-    output_padding: Size = 0,
-    groups: int = 1,
-    dilation: Size = 1,
-) -> Tensor:
-    """As `conv_transpose2d`, for sequences: input (N, C, L) or (C, L), weight (C, O / groups, K) -> (N, O, OL)."""
-    return _convolve_transposed(
-        "conv_transpose1d", input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
-
-
 def _convolve(
     name: str,
     input: Tensor,
@@ -389,59 +338,7 @@ def _convolve(
         steps, around, spread = (1, *steps), ((0, 0), *around), (1, *spread)
     op = Conv2d(steps, around, spread, groups, activation, parameter)
     result = apply(op, x, weight, bias)
-    return _unlifted(result[0] if op.returns_z else result, input, axes)
-
-
-def _convolve_transposed(
-    name: str,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Size,
-    padding: Size,
-    output_padding: Size,
-    groups: int,
-    dilation: Size,
-) -> Tensor:
-    axes = 1 if name == "conv_transpose1d" else 2
-    x = batched(name, input, axes)
-    steps = per_axis(name, "stride", stride, axes)
-    spread = per_axis(name, "dilation", dilation, axes)
-    cut = per_axis(name, "padding", padding, axes, least=0)
-    more = per_axis(name, "output_padding", output_padding, axes, least=0)
-    if groups < 1:
-        raise shape_error(name, f"groups must be at least 1, got {groups}")
-    check_transposed(name, x._spec, weight._spec, None if bias is None else bias._spec, groups)
-    if any(m >= max(s, d) for m, s, d in zip(more, steps, spread)):
-        raise shape_error(
-            name,
-            f"output_padding must be smaller than stride or dilation, got {list(more)} with stride {list(steps)} and "
-            f"dilation {list(spread)}",
-        )
-    size = tuple(
-        (n - 1) * s - 2 * p + d * (k - 1) + m + 1
-        for n, k, s, p, d, m in zip(x.shape[2:], weight.shape[2:], steps, cut, spread, more)
-    )
-    if min(size) < 1:
-        raise shape_error(
-            name, f"the result would be of size {times(size)} for the input {input._spec!r}; take a smaller padding"
-        )
-    # Seen from the result, output_padding is what the convolution does not reach: padding that is missing at the end.
-    around: Any = tuple((p, p - m) for p, m in zip(cut, more))
-    if axes == 1:
-        x, weight = x.unsqueeze(2), weight.unsqueeze(2)
-        steps, around, spread, size = (1, *steps), ((0, 0), *around), (1, *spread), (1, *size)
-    result = apply(Conv2dInputGrad(steps, around, spread, groups, size), x, weight)
-    if bias is not None:
-        result = result + bias.reshape(1, -1, 1, 1)
-    return _unlifted(result, input, axes)
-
-
-def _unlifted(result: Tensor, input: Tensor, axes: int) -> Tensor:
-    """The result (N, O, OH, OW) with the dimensions that the input had."""
-    if axes == 1:
-        result = result.squeeze(2)
-    return result if input.ndim == axes + 2 else result.squeeze(0)
+    return without_batch(result[0] if op.returns_z else result, input, axes)
 
 
 def _padding(name: str, padding: Size | str, kernel: tuple[int, ...], stride: Any, dilation: Any) -> Any:

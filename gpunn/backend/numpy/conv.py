@@ -1,19 +1,20 @@
-"""Convolution: columns of patches and a matrix product, for a block of images at a time."""
+"""Convolution and its two gradients: columns of patches and a matrix product, for a block of images at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from .elementwise import activation
-from .im2col import Pair, add_patches, crop, paste, reach, wide
+from .im2col import Pair, crop, paste, reach, wide
 
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]
 
-BLOCK_BYTES = 1 << 20
-"""What the columns of one block may take, so that they are still in the cache when the product reads them."""
+BLOCK_BYTES = 1 << 22
+"""What one block may take, so that its columns are still in the cache when the product reads them."""
 POINTWISE = 64
 """From this many pixels on, a 1 x 1 convolution is faster without making columns."""
 
@@ -33,8 +34,7 @@ def conv2d_forward(
 ) -> Any:
     """f(x * w + b) for x (n, c, h, w), w (o, c / groups, kh, kw), b (o,) or None -> (n, o, *positions).
 
-    `corner` is the padding above and to the left, and may be negative; what the patches cover beyond the other edges
-    is 0 too.
+    `corner` is the padding above and to the left; where the patches reach beyond the other edges there are zeros too.
     """
     n, o = x.shape[0], w.shape[0]
     if out is None:
@@ -42,21 +42,19 @@ def conv2d_forward(
     pixelwise = w.shape[2:] == (1, 1) and stride == (1, 1) and corner == (0, 0) and positions == x.shape[2:]
     if pixelwise and x.dtype.itemsize > 2 and positions[0] * positions[1] >= POINTWISE:
         return _pointwise(x, w, b, groups, kind, parameter, out)
-    patches = _Patches(x, w.shape[2:], positions, stride, corner, dilation, groups, b is not None)
-    weight = np.empty((groups, o // groups, patches.depth), patches.dtype)
-    weight[..., : w[0].size] = w.reshape(groups, o // groups, -1)
+    blocks = _Blocks(x.shape, w.shape, positions, stride, corner, dilation, groups, b is not None, x.dtype)
+    weight = np.empty((groups, o // groups, blocks.depth), blocks.dtype)
+    weight[..., : blocks.depth - blocks.ones] = w.reshape(groups, o // groups, -1)
     if b is not None:
         weight[..., -1] = b.reshape(groups, -1)
-    scratch = np.empty(o * patches.largest, patches.dtype)
-    for images, rows in patches.blocks():
-        columns = patches.columns(images, rows)
-        m = columns.shape[2]
-        z = np.matmul(weight, columns, out=scratch[: o * m].reshape(groups, o // groups, m))
+    for images, rows in blocks:
+        columns = blocks.gather(x, images, rows)
+        z = np.matmul(weight, columns, out=blocks.pixels(columns.shape[2]))
         if kind != "none":
             activation(z, kind, parameter, out=z)
-        y = out[images, :, rows]
-        z = z.reshape(o, y.shape[0], y.shape[2], patches.pitch)
-        np.copyto(y.swapaxes(0, 1), z[..., : positions[1]], casting="unsafe")
+        y = out[images, :, rows].swapaxes(0, 1)
+        z = z.reshape(*y.shape[:3], blocks.pitch)
+        np.copyto(y, z[..., : positions[1]], casting="unsafe")
     return out
 
 
@@ -70,31 +68,26 @@ def conv2d_input_grad(
     groups: int,
     out: Any = None,
 ) -> Any:
-    """dx (n, c, *size) for dz (n, o, oh, ow) and w (o, c / groups, kh, kw): the transposed convolution.
+    """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw): the columns W^T dz, added up at their places.
 
-    With stride 1 it is a convolution of dz itself, with the kernel turned by 180 degrees and the channels exchanged;
-    else the columns are W^T dz, and col2im adds them up.
+    The other way, a convolution of dz with the kernel turned around, makes columns of dz: more of them wherever a layer
+    gives more channels than it takes.
     """
-    n, o, *positions = dz.shape
-    cg, *kernel = w.shape[1:]
-    parts = w.reshape(groups, o // groups, cg, *kernel)
-    if stride == (1, 1):
-        turned = parts[..., ::-1, ::-1].swapaxes(1, 2).reshape(groups * cg, o // groups, *kernel)
-        around = tuple((k - 1) * d - p for k, d, p in zip(kernel, dilation, corner))
-        return conv2d_forward(dz, turned, None, size, (1, 1), around, dilation, groups, out=out)
+    n, o = dz.shape[:2]
+    shape = (n, w.shape[1] * groups, *size)
     if out is None:
-        out = np.empty((n, groups * cg, *size), dz.dtype)
-    dtype = wide(dz.dtype)
-    transposed = parts.reshape(groups, o // groups, -1).swapaxes(1, 2).astype(dtype)
-    covered = tuple(reach(positions, kernel, stride, dilation))
-    per_image = transposed.shape[1] * groups * positions[0] * positions[1] * dtype.itemsize
-    for images in _ranges(n, BLOCK_BYTES // max(per_image, 1)):
-        block = dz[images].swapaxes(0, 1)
-        columns = np.matmul(transposed, block.reshape(groups, o // groups, -1).astype(dtype, copy=False))
-        patches = columns.reshape(groups * cg, *kernel, block.shape[1], *positions)
-        padded = np.zeros((groups * cg, block.shape[1], *covered), dtype)
-        add_patches(padded, np.moveaxis(patches, 3, 1), stride, dilation)
-        crop(out[images].swapaxes(0, 1), padded, *corner)
+        out = np.empty(shape, dz.dtype)
+    blocks = _Blocks(shape, w.shape, dz.shape[2:], stride, corner, dilation, groups, False, dz.dtype)
+    weight = w.reshape(groups, o // groups, -1).swapaxes(1, 2).astype(blocks.dtype)
+    total = out if out.dtype == blocks.dtype else np.empty(shape, blocks.dtype)
+    if blocks.split:
+        total.fill(0)
+    for images, rows in blocks:
+        pixels = blocks.spread(dz, images, rows)
+        columns = np.matmul(weight, pixels, out=blocks.columns(pixels.shape[2]))
+        blocks.scatter(columns, total, images, rows)
+    if total is not out:
+        np.copyto(out, total, casting="unsafe")
     return out
 
 
@@ -110,20 +103,15 @@ def conv2d_weight_grad(
     out: Any = None,
 ) -> Any:
     """dw (o, c / groups, kh, kw) = dz times the columns of x, transposed; and db (o,), the sum of dz, if `bias`."""
-    o, ow = dz.shape[1], dz.shape[3]
-    patches = _Patches(x, kernel, dz.shape[2:], stride, corner, dilation, groups, bias)
-    total = np.zeros((groups, o // groups, patches.depth), patches.dtype)
+    o, shape = dz.shape[1], (dz.shape[1], x.shape[1] // groups, *kernel)
+    blocks = _Blocks(x.shape, shape, dz.shape[2:], stride, corner, dilation, groups, bias, x.dtype)
+    total = np.zeros((groups, o // groups, blocks.depth), blocks.dtype)
     part = np.empty_like(total)
-    scratch = np.empty(o * patches.largest, patches.dtype)
-    for images, rows in patches.blocks():
-        columns = patches.columns(images, rows)
-        block = dz[images, :, rows].swapaxes(0, 1)
-        factor = scratch[: o * columns.shape[2]].reshape(*block.shape[:3], patches.pitch)
-        factor[..., ow:] = 0  # what the columns hold there belongs to no position
-        np.copyto(factor[..., :ow], block, casting="unsafe")
-        np.matmul(factor.reshape(groups, o // groups, -1), columns.swapaxes(1, 2), out=part)
+    for images, rows in blocks:
+        columns = blocks.gather(x, images, rows)
+        np.matmul(blocks.spread(dz, images, rows), columns.swapaxes(1, 2), out=part)
         total += part
-    dw = total[..., : total.shape[2] - bias].reshape(o, -1, *kernel)
+    dw = total[..., : blocks.depth - bias].reshape(shape)
     if not bias:
         return _result(dw, dz.dtype, out)
     outs = (None, None) if out is None else out
@@ -152,78 +140,115 @@ def _result(value: Any, dtype: Any, out: Any) -> Any:
     return out
 
 
-class _Patches:
-    """The columns of a convolution's input, block by block: some images, or some rows of one.
+class _Blocks:
+    """Some images at a time, or some rows of one: padded, as columns, and as pixels of the result.
 
-    Columns lie as (groups, depth, images x rows x pitch); depth is (c / groups) kh kw, and one more row of ones where a
-    bias is wanted, so that the product adds it, and its gradient comes out of the product too.
+    Columns are (groups, depth, images x rows x pitch), pixels (groups, o / groups, images x rows x pitch). The depth is
+    (c / groups) kh kw, and one more row, of ones, where a bias is wanted: the product adds it, or gives its gradient.
 
-    With stride 1 the pitch is that of the padded image, so that the row of columns of a kernel element is one run of
-    memory: the image, shifted. The last columns of each image row then wrap around into the next one; they belong to
-    no position, and are cut away after the product. It is a copy four times as fast as one that leaves them out.
-    Where both sides are padded, the zeros to the right of a row are those to the left of the next.
+    With stride 1 the pitch is that of the padded image, so that one kernel element's row of columns is one run of
+    memory, the image shifted: it is copied four times as fast as row by row. The last elements of each row wrap around
+    into the next one. They belong to no position; pixels are 0 there, or are left out of the result. Where both sides
+    are padded, the zeros to the right of a row are those to the left of the next.
     """
 
     def __init__(
         self,
-        x: Any,
-        kernel: Pair,
+        shape: tuple[int, ...],
+        weight: tuple[int, ...],
         positions: Pair,
         stride: Pair,
         corner: Pair,
         dilation: Pair,
         groups: int,
         ones: bool,
+        dtype: Any,
     ):
-        self.x, self.kernel, self.stride, self.corner, self.dilation = x, kernel, stride, corner, dilation
-        self.groups, self.ones, self.positions = groups, ones, positions
-        self.dtype = wide(x.dtype)
-        self.depth = x.shape[1] // groups * kernel[0] * kernel[1] + ones
+        n, c, _, w = shape
+        (o, cg), kernel = weight[:2], (weight[2], weight[3])
+        self.kernel, self.positions = kernel, positions
+        self.stride, self.corner, self.dilation = stride, corner, dilation
+        self.batch, self.groups, self.ones, self.dtype = n, groups, ones, wide(dtype)
+        self.depth = cg * kernel[0] * kernel[1] + ones
+        self.channels = o
         oh, ow = positions
         _, width = reach(positions, kernel, stride, dilation)
         if stride == (1, 1):
-            shared = min(corner[1], width - corner[1] - x.shape[3])
-            self.pitch = self.width = max(ow, width - max(shared, 0))
+            shared = min(corner[1], width - corner[1] - w)
+            self.pitch = width = max(ow, width - max(shared, 0))
         else:
-            self.pitch, self.width = ow, width
-        row_bytes = max(groups * self.depth * self.pitch * self.dtype.itemsize, 1)
-        self.images = max(BLOCK_BYTES // (row_bytes * oh), 1)
-        self.rows = oh if row_bytes * oh <= BLOCK_BYTES else max(BLOCK_BYTES // row_bytes, 1)
-        self.images = min(self.images, max(x.shape[0], 1))
-        self.largest = self.images * self.rows * self.pitch
-        _, self.height = (0, self._height(self.rows))
+            self.pitch = ow
+        row_bytes = max((groups * self.depth + o) * self.pitch * self.dtype.itemsize, 1)
+        self.images = min(max(BLOCK_BYTES // (row_bytes * oh), 1), max(n, 1))
+        self.rows = min(max(BLOCK_BYTES // row_bytes, 1), oh)
+        self.split = self.rows < oh
+        height, _ = reach((self.rows, ow), kernel, stride, dilation)
         slack = (kernel[1] - 1) * dilation[1]
-        flat = np.zeros(self.images * x.shape[1] * self.height * self.width + slack, self.dtype)
-        self.padded = flat[: flat.size - slack].reshape(self.images, x.shape[1], self.height, self.width)
-        self.memory = np.empty(groups * self.depth * self.largest, self.dtype)
+        flat = np.zeros(self.images * c * height * width + slack, self.dtype)
+        self._padded = flat[: flat.size - slack].reshape(self.images, c, height, width)
+        largest = self.images * self.rows * self.pitch
+        self._columns = np.empty(groups * self.depth * largest, self.dtype)
+        self._pixels = np.empty(o * largest, self.dtype)
 
-    def _height(self, rows: int) -> int:
-        return (rows - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
-
-    def blocks(self) -> Iterator[tuple[slice, slice]]:
-        """Images and rows of positions of each block."""
-        for images in _ranges(self.x.shape[0], self.images):
+    def __iter__(self) -> Iterator[tuple[slice, slice]]:
+        """The images, and the rows of positions, of each block."""
+        for images in _ranges(self.batch, self.images):
             for rows in _ranges(self.positions[0], self.rows):
                 yield images, rows
 
-    def columns(self, images: slice, rows: slice) -> Any:
-        """(groups, depth, images x rows x pitch); valid until the next call."""
-        n, r, c = images.stop - images.start, rows.stop - rows.start, self.x.shape[1]
-        padded = self.padded[:n, :, : self._height(r)]
-        if self.rows < self.positions[0]:
+    def columns(self, m: int) -> Any:
+        """Memory for `m` columns."""
+        return self._columns[: self.groups * self.depth * m].reshape(self.groups, self.depth, m)
+
+    def pixels(self, m: int) -> Any:
+        """Memory for `m` pixels."""
+        return self._pixels[: self.channels * m].reshape(self.groups, -1, m)
+
+    def gather(self, x: Any, images: slice, rows: slice) -> Any:
+        """The columns of x."""
+        padded, windows = self._windows(images, rows)
+        if self.split:
             padded.fill(0)  # where one block has image, another has padding
-        paste(padded, self.x[images], self.corner[0] - rows.start * self.stride[0], self.corner[1])
-        image, channel, row, element = padded.strides
-        (dh, dw), (sh, sw) = self.dilation, self.stride
-        shape = (self.groups, c // self.groups, *self.kernel, n, r, self.pitch)
-        strides = (c // self.groups * channel, channel, dh * row, dw * element, image, sh * row, sw * element)
-        shifted: Any = np.ndarray(shape, self.dtype, self.padded.base, strides=strides)
-        m = n * r * self.pitch
-        columns = self.memory[: self.groups * self.depth * m].reshape(self.groups, self.depth, m)
-        np.copyto(columns[:, : self.depth - self.ones].reshape(shape), shifted)
+        paste(padded, x[images], self.corner[0] - rows.start * self.stride[0], self.corner[1])
+        columns = self.columns(prod(windows.shape[4:]))
+        np.copyto(columns[:, : self.depth - self.ones].reshape(windows.shape), windows)
         if self.ones:
             columns[:, -1] = 1
         return columns
+
+    def scatter(self, columns: Any, x: Any, images: slice, rows: slice) -> None:
+        """The adjoint of `gather`: write the sum of all patches to x, or add it where blocks share rows of x."""
+        padded, windows = self._windows(images, rows)
+        padded.fill(0)
+        columns = columns.reshape(windows.shape)
+        for i in range(self.kernel[0]):
+            for j in range(self.kernel[1]):  # in one element of the kernel no two patches meet
+                target = windows[:, :, i, j]
+                np.add(target, columns[:, :, i, j], out=target)
+        crop(x[images], padded, self.corner[0] - rows.start * self.stride[0], self.corner[1], add=self.split)
+
+    def spread(self, dz: Any, images: slice, rows: slice) -> Any:
+        """The pixels of dz."""
+        block = dz[images, :, rows].swapaxes(0, 1)
+        pixels = self.pixels(prod(block.shape[1:3]) * self.pitch)
+        rows_of = pixels.reshape(*block.shape[:3], self.pitch)
+        rows_of[..., block.shape[3] :] = 0
+        np.copyto(rows_of[..., : block.shape[3]], block, casting="unsafe")
+        return pixels
+
+    def _windows(self, images: slice, rows: slice) -> tuple[Any, Any]:
+        """The padded images, and as a view of them the columns (groups, c / groups, kh, kw, images, rows, pitch)."""
+        padded = self._padded[: images.stop - images.start]
+        image, channel, row, element = padded.strides
+        n, c = padded.shape[:2]
+        (dh, dw), (sh, sw), per_group = self.dilation, self.stride, c // self.groups
+        windows: Any = np.ndarray(
+            (self.groups, per_group, *self.kernel, n, rows.stop - rows.start, self.pitch),
+            self.dtype,
+            padded.base,
+            strides=(per_group * channel, channel, dh * row, dw * element, image, sh * row, sw * element),
+        )
+        return padded, windows
 
 
 def _ranges(total: int, step: int) -> Iterator[slice]:

@@ -52,10 +52,10 @@ def wide(dtype: Any) -> Any:
     return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
 
-def reach(positions: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Iterator[int]:
+def reach(positions: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Pair:
     """The rows and columns that all positions of the kernel cover together."""
-    for o, k, s, d in zip(positions, kernel, stride, dilation):
-        yield (o - 1) * s + (k - 1) * d + 1
+    height, width = ((o - 1) * s + (k - 1) * d + 1 for o, k, s, d in zip(positions, kernel, stride, dilation))
+    return height, width
 
 
 def add_patches(padded: Any, patches: Any, stride: Pair, dilation: Pair) -> None:
@@ -82,13 +82,16 @@ def paste(padded: Any, x: Any, top: int, left: int) -> None:
     np.copyto(padded[..., there_r, there_c], x[..., here_r, here_c], casting="unsafe")
 
 
-def crop(x: Any, padded: Any, top: int, left: int) -> None:
-    """Read x from where `paste` would write it; 0 where `padded` does not reach."""
+def crop(x: Any, padded: Any, top: int, left: int, add: bool = False) -> None:
+    """Read x from where `paste` would write it, with 0 where `padded` does not reach; or add that to x."""
     (there_r, here_r), (there_c, here_c) = _overlap(padded, x, top, left)
-    part = padded[..., there_r, there_c]
+    part, target = padded[..., there_r, there_c], x[..., here_r, here_c]
+    if add:
+        np.add(target, part, out=target)
+        return
     if part.shape[-2:] != x.shape[-2:]:
         x.fill(0)
-    np.copyto(x[..., here_r, here_c], part, casting="unsafe")
+    np.copyto(target, part, casting="unsafe")
 
 
 def _overlap(padded: Any, x: Any, top: int, left: int) -> Iterator[tuple[slice, slice]]:

@@ -21,7 +21,7 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
 ]
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 20
 """How much of the larger image is worked on at a time, so that what is read again is still in the cache."""
 
 Taps = list[tuple[int, tuple[Any, ...], tuple[Any, ...]]]
@@ -44,35 +44,36 @@ def max_pool2d(
     # Where all elements are -inf, none is larger than the start, and the first one inside the image stays.
     rows, across = (_first(o, s, p, d) for o, s, p, d in zip(positions, stride, corner, dilation))
     first = (rows[:, None] * kernel[1] + across).astype(number)
-    for plane, y, tap in _blocks(x, ys, which):
+    for planes, y, tap in _blocks(x, ys, which):
         y.fill(lowest)
         tap[...] = first
         for t, here, there in taps:
-            value = plane[there].copy()
+            value = planes[there].copy()
             larger = np.greater(value, y[here])
             np.maximum(y[here], value, out=y[here])
             # The numbers grow, so the last element that was larger has the largest one.
             np.maximum(tap[here], larger.view(np.uint8) * number(t), out=tap[here])
         if np.isnan(y).any():
             for t, here, there in taps:
-                np.maximum(tap[here], np.isnan(plane[there]) * number(t), out=tap[here])
+                np.maximum(tap[here], np.isnan(planes[there]) * number(t), out=tap[here])
     return ys, which
 
 
 def max_pool2d_backward(
     dy: Any, which: Any, size: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
 ) -> Any:
-    """dx (n, c, *size): each dy is added to the element that its window chose. The adjoint of `max_pool2d_gather`.
+    """dx (n, c, *size): each dy is added to the element that its window chose, one window after the other.
 
-    One element of the kernel after the other; in each no two windows meet, so the order of the sums is fixed.
+    The adjoint of `max_pool2d_gather`.
     """
     dxs = np.empty((*dy.shape[:2], *size), dy.dtype) if out is None else out
-    taps = _taps(size, dy.shape[2:], kernel, stride, corner, dilation)
-    for dx, given, tap in _blocks(dxs, dy, which):
-        total = np.zeros(dx.shape, wide(dx.dtype))
-        for t, here, there in taps:
-            np.add(total[there], _only(given[here], tap[here] == t), out=total[there])
-        np.copyto(dx, total, casting="unsafe")
+    for dx, given, chosen in _blocks(dxs, dy, which):
+        total = np.zeros(dx.shape, np.float32) if dx.dtype.itemsize == 2 else dx
+        total.fill(0)
+        places = _places(chosen, size, kernel, stride, corner, dilation)
+        np.add.at(total.reshape(-1), places.reshape(-1), given.reshape(-1).astype(total.dtype, copy=False))
+        if total is not dx:
+            np.copyto(dx, total, casting="unsafe")
     return dxs
 
 
@@ -81,11 +82,9 @@ def max_pool2d_gather(
 ) -> Any:
     """The element of each window that `which` names. The adjoint of `max_pool2d_backward`."""
     ys = np.empty(which.shape, x.dtype) if out is None else out
-    taps = _taps(x.shape[2:], which.shape[2:], kernel, stride, corner, dilation)
-    for plane, y, tap in _blocks(x, ys, which):
-        y.fill(0)
-        for t, here, there in taps:
-            np.copyto(y[here], plane[there], where=tap[here] == t)
+    for planes, y, chosen in _blocks(x, ys, which):
+        places = _places(chosen, x.shape[2:], kernel, stride, corner, dilation)
+        np.take(planes.reshape(-1), places, out=y, mode="clip")
     return ys
 
 
@@ -93,13 +92,11 @@ def max_pool2d_indices(
     which: Any, width: int, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
 ) -> Any:
     """Where in its image (h, width) each chosen element lies: row width + column, in int64."""
-    i, j = np.divmod(which.astype(np.int64), kernel[1])
-    i *= dilation[0]
-    i += (np.arange(which.shape[2]) * stride[0] - corner[0])[:, None]
-    i *= width
-    j *= dilation[1]
-    j += np.arange(which.shape[3]) * stride[1] - corner[1]
-    return np.add(i, j, out=out)
+    places = _places(which.reshape(-1, *which.shape[2:]), (0, width), kernel, stride, corner, dilation)
+    if out is None:
+        return places.reshape(which.shape)
+    np.copyto(out, places.reshape(which.shape))
+    return out
 
 
 def avg_pool2d(
@@ -227,13 +224,17 @@ def _window_sizes(size: Pair, positions: Pair, kernel: Pair, stride: Pair, corne
     return (lengths[0][:, None] * lengths[1]).astype(np.float32)  # small integers: exact
 
 
+def _places(which: Any, size: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair) -> Any:
+    """Where in planes (p, *size) the elements that `which` (p, oh, ow) names lie, as one number each."""
+    (kh, kw), (height, width) = kernel, size
+    element = np.arange(kh)[:, None] * (dilation[0] * width) + np.arange(kw) * dilation[1]
+    rows, across = (np.arange(o) * s - c for o, s, c in zip(which.shape[1:], stride, corner))
+    places = np.take(element.reshape(-1), which, mode="clip")
+    places += rows[:, None] * width + across
+    places += (np.arange(which.shape[0]) * (height * width))[:, None, None]
+    return places
+
+
 def _first(positions: int, stride: int, corner: int, dilation: int) -> Any:
     """At each position, the first element of the kernel that lies inside the image."""
     return np.maximum(-((np.arange(positions) * stride - corner) // dilation), 0)
-
-
-def _only(values: Any, chosen: Any) -> Any:
-    """The values that are chosen, and 0 for the others: by their bits, since infinity times 0 would be NaN."""
-    bits = np.dtype(f"i{values.itemsize}")
-    mask = np.negative(chosen.view(np.int8)).astype(bits)
-    return np.bitwise_and(values.view(bits), mask, out=mask).view(values.dtype)
