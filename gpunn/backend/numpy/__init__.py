@@ -1,5 +1,6 @@
 """The NumPy backend: the readable reference of every primitive, and the CPU's fast path. One file per family, as in ops."""
 
+from .batch_norm import *
 from .conv import *
 from .dropout import *
 from .elementwise import *
@@ -11,6 +12,7 @@ from .loss import *
 from .memory import *
 from .norm import *
 from .optimizer import *
+from .order import *
 from .pool import *
 from .rearrange import *
 from .reduction import *

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .softmax import _around, _folded, _places, _working_type
+from .softmax import _around, _block, _fold, _parts, _working_type
 
 
 def softmax_cross_entropy(
@@ -21,28 +21,31 @@ def softmax_cross_entropy(
         IndexError: a label is no class.
     """
     axis, classes = _class_axis(x)
-    v = _folded(x, axis)
-    m = np.maximum.reduce(v, axis=1)
-    z = v - m[:, None]
-    labels, valid = _labels(target, classes, ignore_index, m.shape, "cross_entropy")
-    weight = None if weight is None else weight.astype(m.dtype)
-    weights = _label_weights(labels, valid, weight)
-    picked = z.take(_positions(labels, classes))
-    if label_smoothing:
-        total, smooth = (classes, z) if weight is None else (weight.sum(), z * weight[:, None])
-        smooth = np.add.reduce(smooth, axis=1)
-    s = np.add.reduce(np.exp(z, out=z), axis=1)
+    source, work = _fold(x, axis), _working_type(x.dtype)
+    shape = source.shape[0], source.shape[2]
+    weight = None if weight is None else weight.astype(work)
+    labels, valid = _labels(target, classes, ignore_index, shape, "cross_entropy")
+    m, s, picked, smooth = np.empty((4, *shape), work)
+    for part, rows in _parts(source.shape):
+        v = _block(source[part])
+        m[rows] = top = np.maximum.reduce(v, axis=1)
+        z = v - top[:, None]
+        picked[rows] = z.take(_positions(labels[rows], classes))
+        if label_smoothing:
+            smooth[rows] = np.add.reduce(z if weight is None else z * weight[:, None], axis=1)
+        s[rows] = np.add.reduce(np.exp(z, out=z), axis=1)
     log_s = np.log(s)
     loss = log_s - picked
+    weights = _label_weights(labels, valid, weight)
     if weights is not None:
         loss *= weights
     if label_smoothing:
         loss *= 1 - label_smoothing
-        loss += (label_smoothing / classes) * (total * log_s - smooth)
+        loss += (label_smoothing / classes) * (_total(weight, classes) * log_s - smooth)
     return (
-        _reduced(loss, valid, weights, reduction, x.dtype, target.shape, _nth(out, 0)),
-        _stored(m, m.dtype, target.shape, _nth(out, 1)),
-        _stored(s, s.dtype, target.shape, _nth(out, 2)),
+        _reduced(loss, valid, weights, reduction, x.dtype, target.shape, None if out is None else out[0]),
+        _stored(m, work, target.shape, None if out is None else out[1]),
+        _stored(s, work, target.shape, None if out is None else out[2]),
     )
 
 
@@ -60,24 +63,25 @@ def softmax_cross_entropy_backward(
 ) -> Any:
     """The gradient of `softmax_cross_entropy` in x; (S - I_y) dy / n for a plain mean, S = e^(x - m) / s."""
     axis, classes = _class_axis(x)
-    dx, result, p = _places(x.shape, x.dtype, axis, out)
-    v = _folded(x, axis)
-    shape = v.shape[0], v.shape[2]
+    dx = np.empty(x.shape, x.dtype) if out is None else out
+    source, result, work = _fold(x, axis), _fold(dx, axis), m.dtype
+    shape = source.shape[0], source.shape[2]
+    weight = None if weight is None else weight.astype(work)
     labels, valid = _labels(target, classes, ignore_index, shape, "cross_entropy")
-    weight = None if weight is None else weight.astype(p.dtype)
     weights = _label_weights(labels, valid, weight)
-    g = _per_label(dy, valid, weights, reduction, p.dtype, shape)
+    g = np.broadcast_to(_per_label(dy, valid, weights, reduction, work, shape), shape)
     hard = g * (1 - label_smoothing) if weights is None else g * weights * (1 - label_smoothing)
     soft = g * (label_smoothing / classes)
-    total = classes if weight is None else weight.sum()
-    np.subtract(v, m.reshape(shape)[:, None], out=p)
-    np.exp(p, out=p)
-    p *= ((hard + soft * total) / s.reshape(shape))[:, None]
-    p.reshape(-1)[_positions(labels, classes)] -= hard
-    if label_smoothing:
-        p -= soft[:, None] if weight is None else soft[:, None] * weight[:, None]
-    if p is not result:
-        np.copyto(result, p, casting="unsafe")
+    factor = (hard + soft * _total(weight, classes)) / s.reshape(shape)
+    m = m.reshape(shape)
+    for part, rows in _parts(source.shape):
+        p = _block(source[part]) - m[rows][:, None]
+        np.exp(p, out=p)
+        p *= factor[rows][:, None]
+        p.reshape(-1)[_positions(labels[rows], classes)] -= hard[rows]
+        if label_smoothing:
+            p -= soft[rows][:, None] if weight is None else soft[rows][:, None] * weight[:, None]
+        result[part] = p
     return dx
 
 
@@ -187,6 +191,11 @@ def _label_weights(labels: Any, valid: Any, weight: Any) -> Any:
     return weight.take(labels) if valid is None else weight.take(labels) * valid
 
 
+def _total(weight: Any, classes: int) -> Any:
+    """The sum of the class weights."""
+    return classes if weight is None else np.add.reduce(weight)
+
+
 def _divisor(weights: Any, shape: tuple[int, int], dtype: Any) -> Any:
     """The sum of the labels' weights."""
     if weights is None:
@@ -219,7 +228,3 @@ def _stored(value: Any, dtype: Any, shape: tuple[int, ...], out: Any) -> Any:
         return np.asarray(value, dtype=dtype).reshape(shape)
     np.copyto(out, np.reshape(value, shape), casting="unsafe")
     return out
-
-
-def _nth(out: Any, index: int) -> Any:
-    return None if out is None else out[index]
