@@ -4,17 +4,22 @@ The generator is Philox 4x64-10 (Salmon et al. 2011, "Parallel random numbers: a
 A draw is a function of
 
     key     = (seed, stream)
-    counter = (block of 4 x 64 bits within the draw, call number of the stream, 0, 0)
+    counter = (1 + block of 4 x 64 bits within the draw, call number of the stream, 0, 0)
 
-so no draw depends on how many numbers another one took. Uniform floats are ``(u32 >> 8) * 2^-24``, from the lower and
-then the upper half of each 64-bit word.
+so no draw depends on how many numbers another one took. (NumPy counts up before it makes a block, hence the 1.) Uniform
+float32 are ``(u32 >> 8) * 2^-24``, from the lower and then the upper half of each 64-bit word, and of these the upper 11
+or 8 bits for float16 or bfloat16, so that none becomes 1; uniform float64 are ``(u64 >> 11) * 2^-53``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from gpunn.backend.dtypes import FLOAT, as_dtype, dtype as DType, get_default_dtype, int64
+from gpunn.backend.spec import sizes
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -89,59 +94,121 @@ def set_rng_state(state: dict[str, Any]) -> None:
     default_generator.set_state(state)
 
 
-def rand(*size: Any, generator: Generator | None = None, **options: Any) -> Tensor:
-    """Uniform numbers in [0, 1): ``rand(2, 3)``. Options: ``dtype, device, requires_grad``."""
-    shape = _sizes(size)
-    draw = (generator or default_generator).numpy()
-    return _tensor(lambda d: draw.random(shape, dtype=d), options)
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform numbers in [0, 1): ``rand(2, 3)`` or ``rand((2, 3))``.
+
+    Raises:
+        RuntimeError: the type is not floating point.
+    """
+    d = _float("rand", dtype)
+    return _drawn(lambda rng: uniform(rng, sizes(size), d), generator, d, device, requires_grad)
 
 
-def randn(*size: Any, generator: Generator | None = None, **options: Any) -> Tensor:
-    """Normal numbers of mean 0 and variance 1."""
-    shape = _sizes(size)
-    draw = (generator or default_generator).numpy()
-    return _tensor(lambda d: draw.standard_normal(shape, dtype=d), options)
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Normal numbers of mean 0 and variance 1.
+
+    Raises:
+        RuntimeError: the type is not floating point.
+    """
+    d = _float("randn", dtype)
+    return _drawn(lambda rng: normal(rng, sizes(size), d), generator, d, device, requires_grad)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, **options: Any) -> Any:
-    """Integers from low up to high, without high: ``randint(high, size)`` or ``randint(low, high, size)``."""
+def randint(
+    low: int,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers from low up to high, without high: ``randint(high, size)`` or ``randint(low, high, size)``.
+
+    Raises:
+        RuntimeError: there is no such integer, or the type can't hold it.
+    """
     if size is None:
+        if high is None or isinstance(high, int):
+            raise TypeError("randint: takes (high, size) or (low, high, size), and the size is a tuple")
         low, high, size = 0, low, high
-    if low >= high:
-        raise RuntimeError(f"randint: there is no integer from {low} up to {high}, without {high}")
-    options.setdefault("dtype", "int64")
-    draw = (generator or default_generator).numpy()
-    return _tensor(lambda d: draw.integers(low, high, size=tuple(size), dtype=np.int64), options)
+    if not isinstance(high, int):
+        raise TypeError(f"randint: high is an integer, got {type(high).__name__}")
+    d = int64 if dtype is None else as_dtype(dtype)
+    return _drawn(lambda rng: integers(rng, tuple(size), low, high, d), generator, d, device, requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, **options: Any) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """The integers 0 to n - 1 in random order."""
-    options.setdefault("dtype", "int64")
-    draw = (generator or default_generator).numpy()
-    return _tensor(lambda d: draw.permutation(n), options)
+    if n < 0:
+        raise RuntimeError(f"randperm: there are no {n} integers")
+    d = int64 if dtype is None else as_dtype(dtype)
+    return _drawn(lambda rng: rng.permutation(n), generator, d, device, requires_grad)
 
 
-def rand_like(input: Tensor, **options: Any) -> Tensor:
+def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`rand` in the shape, type and device of input."""
-    return rand(*input.shape, **{"dtype": input.dtype, "device": input.device, **options})
+    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, **options: Any) -> Tensor:
+def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`randn` in the shape, type and device of input."""
-    return randn(*input.shape, **{"dtype": input.dtype, "device": input.device, **options})
+    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def _tensor(draw: Any, options: dict[str, Any]) -> Tensor:
-    """A tensor of drawn values, made on the host; half precision is drawn in float32."""
-    from gpunn.backend.dtypes import as_dtype, get_default_dtype
-    from gpunn.tensor import tensor
-
-    d = as_dtype(options.pop("dtype", None) or get_default_dtype())
-    values = draw(np.float64 if d.name == "float64" else np.float32)
-    return tensor(np.asarray(values), dtype=d, **options)
+_UNIFORM_BITS = {"float16": 11, "bfloat16": 8}
+"""The bits of a half-precision number below 1: rounding more of them could give 1."""
+Array = np.ndarray[Any, Any]
 
 
-def _sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    if len(args) == 1 and not isinstance(args[0], int):
-        return tuple(int(n) for n in args[0])
-    return tuple(int(n) for n in args)
+def uniform(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Array:
+    """Uniform numbers in [0, 1) that the type `d` holds exactly, as float64 or float32."""
+    if d.name == "float64":
+        return rng.random(size)
+    u = rng.random(size, np.float32)
+    bits = _UNIFORM_BITS.get(d.name)
+    return u if bits is None else np.floor(u * 2**bits) * np.float32(2**-bits)
+
+
+def normal(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Array:
+    """Normal numbers of mean 0 and variance 1, as float64 or, for smaller types, as float32."""
+    return np.asarray(rng.standard_normal(size, np.float64 if d.name == "float64" else np.float32))
+
+
+def integers(rng: np.random.Generator, size: tuple[int, ...], low: int, high: int, d: DType) -> Array:
+    """Integers from low up to high, without high.
+
+    Raises:
+        RuntimeError: there is no such integer, or the type `d` can't hold it.
+    """
+    if low >= high:
+        raise RuntimeError(f"random integers: from {low} up to {high}, without {high}, there is none")
+    if d.category != FLOAT:
+        first, last = (0, 1) if d.name == "bool" else (np.iinfo(d.numpy).min, np.iinfo(d.numpy).max)
+        if low < first or high - 1 > last:
+            raise RuntimeError(f"random integers: {d!r} does not hold all from {low} to {high - 1}")
+    return rng.integers(low, high, size=size, dtype=np.int64)
+
+
+def _drawn(
+    draw: Callable[[np.random.Generator], Any], generator: Generator | None, d: DType, device: Any, requires_grad: bool
+) -> Tensor:
+    """A tensor of drawn values, made on the host."""
+    from gpunn.ops import tensor
+
+    values = draw((generator or default_generator).numpy())
+    return tensor(np.asarray(values), dtype=d, device=device, requires_grad=requires_grad)
+
+
+def _float(name: str, d: Any) -> DType:
+    result = get_default_dtype() if d is None else as_dtype(d)
+    if not result.is_floating_point:
+        raise RuntimeError(f"{name}: the numbers are floats, so the type can't be {result!r}")
+    return result

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import prod
 from typing import Any
 
-import numpy as np
-
 from gpunn import ops
-from gpunn.autograd import engine, hooks, inplace
-from gpunn.autograd.mode import no_grad, state
+from gpunn.autograd import engine, hooks
+from gpunn.autograd.inplace import in_place
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
-from gpunn.backend.device import device as Device
-from gpunn.backend.device import get_default_device
-from gpunn.backend.dtypes import as_dtype, dtype as DType, get_default_dtype
-from gpunn.backend.dtypes import bool_, float16, bfloat16, float32, float64, int32, int64
-from gpunn.backend.spec import Spec
+from gpunn.backend.dtypes import bfloat16, bool_, float16, float32, float64, get_default_dtype, int32, int64
+from gpunn.interchange import Interchange
+from gpunn.ops import inplace
 from gpunn.ops.arithmetic import rdiv, rfloor_divide, rpow, rremainder, rsub
+from gpunn.ops.cast import parse_to as parse_to
+from gpunn.ops.construct import as_tensor as as_tensor, from_dlpack as from_dlpack, from_numpy as from_numpy
+from gpunn.ops.construct import tensor as tensor
 from gpunn.ops.matmul import rmatmul
+from gpunn.ops.promote import OPERANDS
 
 
-class Tensor(TensorBase):
+def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method for ``x + y``, which leaves operands that it does not know to the other side."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        return function(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    return method
+
+
+class Tensor(Interchange):
     """An n-dimensional array on a device, with the operations of PyTorch's tensors.
 
     Make one with `gpunn.tensor`, `gpunn.zeros`, `gpunn.from_numpy`, ...; ``Tensor(data)`` gives the default float type.
@@ -32,7 +40,13 @@ class Tensor(TensorBase):
     __array_priority__ = 1000  # so that `ndarray + tensor` asks the tensor
 
     def __new__(cls, data: Any = (), *, device: Any = None) -> Tensor:
-        """A copy of `data` in the default float type."""
+        """A copy of `data` in the default float type.
+
+        Raises:
+            TypeError: `data` is an integer, which PyTorch takes as a size.
+        """
+        if isinstance(data, int):
+            raise TypeError(f"Tensor({data}) is ambiguous; write gpunn.empty({data}) or gpunn.tensor({data})")
         source = tensor(data, dtype=get_default_dtype(), device=device)
         return wrap(source._data, source._spec, cls=cls)
 
@@ -105,7 +119,7 @@ class Tensor(TensorBase):
 
     def numel(self) -> int:
         """The number of elements."""
-        return prod(self._spec.shape)
+        return self._spec.numel()
 
     nelement = numel
 
@@ -175,64 +189,7 @@ class Tensor(TensorBase):
         if self._node is not None:
             hooks.retain(self)
 
-    # Out of here
-
-    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array; on the CPU it shares the memory.
-
-        Raises:
-            RuntimeError: the tensor requires grad (use ``.detach().numpy()``), or is on another device
-                (use ``.cpu().numpy()``); ``force=True`` does what is needed.
-        """
-        if not force:
-            if self._requires_grad:
-                raise RuntimeError("a tensor that requires grad has no NumPy array; use tensor.detach().numpy()")
-            if self.device.type != "cpu":
-                raise TypeError(f"the tensor is on {self.device}; use tensor.cpu().numpy()")
-        return self._host()
-
-    def _host(self) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array; an error while tracing, when there are none."""
-        if state.tracer is not None:
-            state.tracer.read(self)
-        array: np.ndarray[Any, Any] = self.device.backend.to_numpy(self._data)
-        return array
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
-
-    def item(self) -> Any:
-        """The one element as a Python number.
-
-        Raises:
-            RuntimeError: there is not exactly one.
-        """
-        if self.numel() != 1:
-            raise RuntimeError(f"item: takes a tensor of one element, this is {self._spec!r}; use tolist()")
-        return self._host().item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers."""
-        return self._host().tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.is_floating_point or self.numel() != 1:
-            raise TypeError(f"only a single integer can be an index, this is {self._spec!r}")
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            raise RuntimeError(f"the truth of {self._spec!r} is not one value; use .any() or .all()")
-        return bool(self.item())
+    # As a sequence
 
     def __len__(self) -> int:
         if not self.shape:
@@ -256,59 +213,11 @@ class Tensor(TensorBase):
         return describe(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.numel() == 1 else repr(self)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        if self._requires_grad:
-            raise BufferError("a tensor that requires grad is not exported; use tensor.detach()")
-        return self._data.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self._data.__dlpack_device__()
-
-    @property
-    def __cuda_array_interface__(self) -> Any:
-        if self.device.type != "cuda":
-            raise AttributeError("__cuda_array_interface__")
-        return self._data.__cuda_array_interface__
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self._node is not None:
-            raise RuntimeError("only leaves can be deep-copied; use detach() or clone()")
-        with no_grad():
-            source = ops.clone(self)
-        copy = wrap(source._data, source._spec, self._requires_grad, cls=type(self))
-        memo[id(self)] = copy
-        if self._grad is not None:
-            copy._grad = self._grad.detach().clone()
-        return copy
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return _rebuild, (type(self), self.detach().cpu().numpy(), str(self.device), self._requires_grad)
+        return object.__format__(self, spec) if self.shape else format(self.item(), spec)
 
     # Other types and devices
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
-        """Another type, another device, or both: ``to(gpunn.float64)``, ``to("cuda:1")``, ``to(other)``."""
-        dtype, device = parse_to(args, dtype, device)
-        result = self
-        if dtype is not None and (d := as_dtype(dtype)) is not self.dtype:
-            result = ops.cast(result, d)
-        if device is not None:
-            result = ops.transfer(result, Device(device))
-        return ops.clone(result) if copy and result is self else result
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """This in the type of another tensor."""
-        return self.to(other.dtype)
-
-    def cpu(self) -> Tensor:
-        """This on the CPU."""
-        return ops.transfer(self, Device("cpu"))
-
-    def cuda(self, device: Any = None) -> Tensor:
-        """This on the current or the given GPU."""
-        return self.to(device=Device("cuda", device) if isinstance(device, int) else Device(device or "cuda"))
+    to, type_as, cpu, cuda = ops.to, ops.type_as, ops.cpu, ops.cuda
 
     def float(self) -> Tensor:
         """This as float32."""
@@ -340,32 +249,30 @@ class Tensor(TensorBase):
 
     # Arithmetic
 
-    __add__ = __radd__ = add = ops.add
-    __sub__ = sub = ops.sub
-    __rsub__ = rsub
-    __mul__ = __rmul__ = mul = ops.mul
-    __truediv__ = div = ops.div
-    __rtruediv__ = rdiv
-    __floordiv__ = floor_divide = ops.floor_divide
-    __rfloordiv__ = rfloor_divide
-    __mod__ = remainder = ops.remainder
-    __rmod__ = rremainder
-    __pow__ = pow = ops.pow
-    __rpow__ = rpow
-    __matmul__ = matmul = ops.matmul
-    __rmatmul__ = rmatmul
-    __neg__ = neg = ops.neg
-    __abs__ = abs = ops.abs
-    __invert__ = bitwise_not = ops.bitwise_not
-    __and__ = __rand__ = bitwise_and = ops.bitwise_and
-    __or__ = __ror__ = bitwise_or = ops.bitwise_or
-    __xor__ = __rxor__ = bitwise_xor = ops.bitwise_xor
-    __eq__ = eq = ops.eq  # type: ignore[assignment]
-    __ne__ = ne = ops.ne  # type: ignore[assignment]
-    __lt__ = lt = ops.lt
-    __le__ = le = ops.le
-    __gt__ = gt = ops.gt
-    __ge__ = ge = ops.ge
+    __add__ = __radd__ = _operator(ops.add)
+    __sub__, __rsub__ = _operator(ops.sub), _operator(rsub)
+    __mul__ = __rmul__ = _operator(ops.mul)
+    __truediv__, __rtruediv__ = _operator(ops.div), _operator(rdiv)
+    __floordiv__, __rfloordiv__ = _operator(ops.floor_divide), _operator(rfloor_divide)
+    __mod__, __rmod__ = _operator(ops.remainder), _operator(rremainder)
+    __pow__, __rpow__ = _operator(ops.pow), _operator(rpow)
+    __matmul__, __rmatmul__ = _operator(ops.matmul), _operator(rmatmul)
+    __and__ = __rand__ = _operator(ops.bitwise_and)
+    __or__ = __ror__ = _operator(ops.bitwise_or)
+    __xor__ = __rxor__ = _operator(ops.bitwise_xor)
+    __eq__, __ne__ = _operator(ops.eq), _operator(ops.ne)
+    __lt__, __le__, __gt__, __ge__ = map(_operator, (ops.lt, ops.le, ops.gt, ops.ge))
+    __neg__, __abs__, __invert__ = ops.neg, ops.abs, ops.bitwise_not
+    add, sub, mul, div, neg, abs = ops.add, ops.sub, ops.mul, ops.div, ops.neg, ops.abs
+    floor_divide, remainder, fmod, pow, matmul = ops.floor_divide, ops.remainder, ops.fmod, ops.pow, ops.matmul
+    bitwise_and, bitwise_or, bitwise_xor, bitwise_not = (
+        ops.bitwise_and,
+        ops.bitwise_or,
+        ops.bitwise_xor,
+        ops.bitwise_not,
+    )
+    eq, ne, lt, le, gt, ge = ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge
+    isclose, allclose, equal = ops.isclose, ops.allclose, ops.equal
     logical_and, logical_or, logical_xor, logical_not = (
         ops.logical_and,
         ops.logical_or,
@@ -374,6 +281,8 @@ class Tensor(TensorBase):
     )
     square, sign, reciprocal, maximum, minimum = ops.square, ops.sign, ops.reciprocal, ops.maximum, ops.minimum
     floor, ceil, trunc, round, clamp, clip = ops.floor, ops.ceil, ops.trunc, ops.round, ops.clamp, ops.clamp
+    clamp_min, clamp_max, nan_to_num = ops.clamp_min, ops.clamp_max, ops.nan_to_num
+    lerp, addcmul, addcdiv = ops.lerp, ops.addcmul, ops.addcdiv
     exp, expm1, log, log1p, log2, log10 = ops.exp, ops.expm1, ops.log, ops.log1p, ops.log2, ops.log10
     sqrt, rsqrt, sin, cos, tan, tanh = ops.sqrt, ops.rsqrt, ops.sin, ops.cos, ops.tan, ops.tanh
     sigmoid, erf, relu = ops.sigmoid, ops.erf, ops.relu
@@ -383,7 +292,10 @@ class Tensor(TensorBase):
 
     mm, bmm, mv, dot, addmm, outer = ops.mm, ops.bmm, ops.mv, ops.dot, ops.addmm, ops.outer
     sum, mean, var, std, amax, amin = ops.sum, ops.mean, ops.var, ops.std, ops.amax, ops.amin
-    logsumexp = ops.logsumexp
+    logsumexp, prod, cumsum, norm = ops.logsumexp, ops.prod, ops.cumsum, ops.norm
+    all, any, count_nonzero = ops.all, ops.any, ops.count_nonzero
+    max, min, argmax, argmin = ops.max, ops.min, ops.argmax, ops.argmin
+    sort, argsort, topk = ops.sort, ops.argsort, ops.topk
 
     # Shapes
 
@@ -432,170 +344,20 @@ class Tensor(TensorBase):
 
     # In place
 
-    masked_fill_, index_add_ = inplace.in_place(ops.masked_fill), inplace.in_place(ops.index_add)
-    scatter_, scatter_add_ = inplace.in_place(ops.scatter), inplace.in_place(ops.scatter_add)
-    tril_, triu_ = inplace.in_place(ops.tril), inplace.in_place(ops.triu)
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return _inplace_operator(self, ops.add, other)
-
-    def __isub__(self, other: Any) -> Tensor:
-        return _inplace_operator(self, ops.sub, other)
-
-    def __imul__(self, other: Any) -> Tensor:
-        return _inplace_operator(self, ops.mul, other)
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return _inplace_operator(self, ops.div, other)
-
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """`add` in place."""
-        return inplace.update(self, ops.add, other, alpha=alpha)
-
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """`sub` in place."""
-        return inplace.update(self, ops.sub, other, alpha=alpha)
-
-    def mul_(self, other: Any) -> Tensor:
-        """`mul` in place."""
-        return inplace.update(self, ops.mul, other)
-
-    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-        """`div` in place."""
-        return inplace.update(self, ops.div, other, rounding_mode=rounding_mode)
-
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        """`clamp` in place."""
-        return inplace.update(self, ops.clamp, min, max)
-
-    def relu_(self) -> Tensor:
-        """`relu` in place."""
-        return inplace.update(self, ops.relu)
-
-    def copy_(self, src: Any, non_blocking: Any = False) -> Tensor:
-        """The elements of `src`, broadcast, converted and moved as needed."""
-        return inplace.update(self, lambda x, s: s.to(x.dtype).to(x.device).expand(x.shape), _as_tensor(src))
-
-    def fill_(self, value: Any) -> Tensor:
-        """One value everywhere."""
-        return inplace.update(self, lambda x: ops.full_like(x, value))
-
-    def zero_(self) -> Tensor:
-        """0 everywhere."""
-        return self.fill_(0)
+    __iadd__, __isub__, __imul__ = inplace.iadd, inplace.isub, inplace.imul
+    __itruediv__, __ipow__ = inplace.itruediv, inplace.ipow
+    copy_, fill_, zero_ = inplace.copy_, inplace.fill_, inplace.zero_
+    normal_, uniform_, random_, bernoulli_ = inplace.normal_, inplace.uniform_, inplace.random_, inplace.bernoulli_
+    add_, sub_, mul_, div_, pow_ = map(in_place, (ops.add, ops.sub, ops.mul, ops.div, ops.pow))
+    floor_divide_, remainder_, fmod_ = map(in_place, (ops.floor_divide, ops.remainder, ops.fmod))
+    neg_, abs_, reciprocal_, square_ = map(in_place, (ops.neg, ops.abs, ops.reciprocal, ops.square))
+    exp_, log_, sqrt_, rsqrt_ = map(in_place, (ops.exp, ops.log, ops.sqrt, ops.rsqrt))
+    sigmoid_, tanh_, relu_ = map(in_place, (ops.sigmoid, ops.tanh, ops.relu))
+    floor_, ceil_, trunc_, round_ = map(in_place, (ops.floor, ops.ceil, ops.trunc, ops.round))
+    clamp_, clip_, clamp_min_, clamp_max_ = map(in_place, (ops.clamp, ops.clamp, ops.clamp_min, ops.clamp_max))
+    masked_fill_, index_add_ = in_place(ops.masked_fill), in_place(ops.index_add)
+    scatter_, scatter_add_ = in_place(ops.scatter), in_place(ops.scatter_add)
+    tril_, triu_ = in_place(ops.tril), in_place(ops.triu)
 
 
 set_tensor_class(Tensor)
-
-
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A new tensor with a copy of `data`: numbers, nested lists, a NumPy array or a tensor.
-
-    Floats become the default type, integers int64; arrays and tensors keep theirs unless `dtype` says otherwise.
-
-    Raises:
-        ValueError: nested lists of different lengths.
-        TypeError: elements that are no numbers.
-    """
-    where = get_default_device() if device is None else Device(device)
-    if isinstance(data, TensorBase):
-        source = data.detach().to(device=where, dtype=dtype, copy=True)  # type: ignore[attr-defined]
-        source._base, source._version = None, [0]
-        return source.requires_grad_(requires_grad)
-    array = _to_array(data)
-    if dtype is not None:
-        d = as_dtype(dtype)
-    elif array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
-        d = get_default_dtype()
-    else:
-        d = as_dtype(array.dtype.newbyteorder("="))
-    array = np.array(array, dtype=d.numpy, order="C", copy=True)
-    return wrap(where.backend.from_numpy(array), Spec(array.shape, d, where)).requires_grad_(requires_grad)
-
-
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, without a copy where that is possible."""
-    if isinstance(data, TensorBase):
-        return data.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
-    if isinstance(data, np.ndarray):
-        return from_numpy(data).to(dtype=dtype, device=get_default_device() if device is None else device)
-    return tensor(data, dtype=dtype, device=device)
-
-
-def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """A tensor on the CPU that shares the memory of a NumPy array.
-
-    Raises:
-        TypeError: it is no NumPy array, or holds a type that gpunn does not have.
-    """
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy takes a NumPy array, got {type(array).__name__}; use gpunn.tensor")
-    return wrap(array, Spec(array.shape, as_dtype(array.dtype), Device("cpu")))
-
-
-def from_dlpack(source: Any) -> Tensor:
-    """A tensor that shares the memory of any array with ``__dlpack__`` on the CPU."""
-    return from_numpy(np.from_dlpack(source))
-
-
-def _to_array(data: Any) -> np.ndarray[Any, Any]:
-    if isinstance(data, (list, tuple)):
-        data = _without_tensors(data)
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ValueError(f"tensor: the nested lists have different lengths ({error})") from None
-    if array.dtype.kind in "OUSMm":
-        raise TypeError(f"tensor: can't make numbers of {type(data).__name__} with elements of type {array.dtype}")
-    if array.size == 0 and not hasattr(data, "dtype"):
-        array = array.astype(np.float64)
-    return array
-
-
-def _without_tensors(data: Any) -> Any:
-    if isinstance(data, TensorBase):
-        return data.tolist()  # type: ignore[attr-defined]
-    return [_without_tensors(d) for d in data] if isinstance(data, (list, tuple)) else data
-
-
-def _as_tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else as_tensor(x)
-
-
-def _inplace_operator(x: Tensor, function: Any, other: Any) -> Tensor:
-    """``x += y``: a new tensor under the old name where `x` is recorded, so that what others hold stays as it is."""
-    recorded = x._requires_grad or (isinstance(other, TensorBase) and other._requires_grad)
-    if state.grad_enabled and recorded and x._node is not None and x._base is None:
-        return function(x, other)
-    return inplace.update(x, function, other)
-
-
-def parse_to(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:
-    """The type and the device that the arguments of ``to`` name, each None where they name none."""
-    for a in args:
-        if isinstance(a, TensorBase):
-            dtype, device = a.dtype, a.device
-        elif isinstance(a, Device):
-            device = a
-        elif isinstance(a, str) and dtype is None and device is None and _is_dtype_name(a):
-            dtype = a
-        elif isinstance(a, str):
-            device = a
-        elif isinstance(a, bool):
-            pass  # PyTorch's non_blocking
-        else:
-            dtype = a
-    return dtype, device
-
-
-def _is_dtype_name(name: str) -> bool:
-    try:
-        as_dtype(name)
-    except TypeError:
-        return False
-    return True
-
-
-def _rebuild(cls: type[Tensor], array: Any, device: str, requires_grad: bool) -> Tensor:
-    source = as_tensor(array, device=device)
-    return wrap(source._data, source._spec, requires_grad, cls=cls)

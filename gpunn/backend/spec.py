@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from math import prod
+from operator import index
+from typing import Any
 
 from .device import device
 from .dtypes import dtype
@@ -52,3 +54,14 @@ class Spec:
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}{list(self.shape)}" + ("" if self.device.type == "cpu" else f" on {self.device}")
+
+
+def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """The sizes that ``f(2, 3)``, ``f((2, 3))`` and ``f()`` mean.
+
+    Raises:
+        TypeError: a size is no integer.
+    """
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    return tuple([index(n) for n in args])

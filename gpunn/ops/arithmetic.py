@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
-from gpunn.backend.dtypes import BOOL
+from gpunn.backend.dtypes import BOOL, FLOAT, INTEGER
 
 from .base import Operand
+from .creation import zeros_like
 from .elementwise import Elementwise
-from .promote import binary, binary_float, promote, result_type, unary_float
+from .promote import as_number, binary, binary_float, promote, result_type, unary_float
+from .view import clone
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -56,10 +59,13 @@ class Div(Elementwise):
 
 
 class FloorDivide(Elementwise):
-    """z = floor(x / y); constant almost everywhere."""
+    """z = floor(x / y);  dx = dy = 0."""
 
     primitive = "floor_divide"
-    differentiable = False
+
+    def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
+        zero = zeros_like(dz)
+        return zero, zero
 
 
 class Remainder(Elementwise):
@@ -70,6 +76,16 @@ class Remainder(Elementwise):
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         return dz, -dz * floor_divide(x, y) if needs[1] else None
+
+
+class Fmod(Elementwise):
+    """z = x - trunc(x / y) y, with the sign of x;  dx = dz,  dy = -dz trunc(x / y)."""
+
+    primitive = "fmod"
+    saved = (0, 1)
+
+    def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
+        return dz, -dz * trunc(x / y) if needs[1] else None
 
 
 class Pow(Elementwise):
@@ -91,7 +107,7 @@ class Pow(Elementwise):
             if isinstance(y, TensorBase):
                 dx = dz * where(eq(y, 0), 0.0, y * pow(x, y - 1))
             else:
-                dx = dz * (y * pow(x, y - 1)) if y != 0 else dz * 0
+                dx = dz * (y * pow(x, y - 1)) if y != 0 else zeros_like(dz)
         if needs[1]:
             if isinstance(x, TensorBase):
                 at_zero = logical_and(eq(x, 0), ge(y, 0))
@@ -138,7 +154,7 @@ class Sign(Elementwise):
     primitive = "sign"
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        return dy * 0
+        return zeros_like(dy)
 
 
 class Reciprocal(Elementwise):
@@ -186,7 +202,7 @@ class Round(Elementwise):
         return getattr(backend, self.mode)(x, out=out)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        return dy * 0
+        return zeros_like(dy)
 
 
 ADD, SUB, MUL, DIV, POW, NEG = Add(), Sub(), Mul(), Div(), Pow(), Neg()
@@ -225,8 +241,10 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":
-        exact = binary_float(DIV, input, other)
-        return trunc(exact).to(result_type(*promote("div", input, other)))
+        x, y = promote("div", input, other)
+        if result_type(x, y).is_floating_point:
+            return trunc(div(x, y))
+        return floor_divide(sub(x, fmod(x, y)), y)
     raise RuntimeError(f"div: rounding_mode is None, 'trunc' or 'floor', got {rounding_mode!r}")
 
 
@@ -237,6 +255,7 @@ def rdiv(input: Operand, other: Operand) -> Tensor:
 
 def floor_divide(input: Operand, other: Operand) -> Tensor:
     """floor(input / other)."""
+    _no_bool("floor_divide", input, other)
     return binary(FloorDivide(), input, other)
 
 
@@ -247,6 +266,7 @@ def rfloor_divide(input: Operand, other: Operand) -> Tensor:
 
 def remainder(input: Operand, other: Operand) -> Tensor:
     """input modulo other, with the sign of other, as Python's ``%``."""
+    _no_bool("remainder", input, other)
     return binary(Remainder(), input, other)
 
 
@@ -255,17 +275,26 @@ def rremainder(input: Operand, other: Operand) -> Tensor:
     return remainder(other, input)
 
 
+def fmod(input: Operand, other: Operand) -> Tensor:
+    """input modulo other, with the sign of input, as C's fmod."""
+    _no_bool("fmod", input, other)
+    return binary(Fmod(), input, other)
+
+
 def pow(input: Operand, exponent: Operand) -> Tensor:
     """input to the power of exponent.
 
     Raises:
         RuntimeError: an integer to a negative integer power.
     """
-    if isinstance(exponent, (int, float)) and not isinstance(exponent, bool) and isinstance(input, TensorBase):
-        if exponent == 2 and input._spec.dtype.category != BOOL:
+    exponent = as_number(exponent)
+    if type(exponent) in (int, float) and isinstance(input, TensorBase):
+        category = input._spec.dtype.category
+        if exponent == 2 and (category == FLOAT or (category == INTEGER and isinstance(exponent, int))):
             return apply(Square(), input)
-        if exponent < 0 and isinstance(exponent, int) and not input._spec.dtype.is_floating_point:
-            raise RuntimeError("pow: integers to negative integer powers are not integers; convert with .float() first")
+        if category != FLOAT and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("pow: Integers to negative integer powers are not allowed; convert with .float() first")
+    _no_bool("pow", input, exponent)
     return binary(POW, input, exponent)
 
 
@@ -287,12 +316,13 @@ def neg(input: Tensor) -> Tensor:
 
 def abs(input: Tensor) -> Tensor:
     """The absolute value."""
+    _no_bool("abs", input)
     return apply(Abs(), input)
 
 
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1."""
-    return apply(Sign(), input)
+    """-1, 0 or 1; 0 for NaN."""
+    return apply(Sign(), input) if input.dtype.category != BOOL else clone(input)
 
 
 def reciprocal(input: Tensor) -> Tensor:
@@ -325,18 +355,40 @@ def trunc(input: Tensor) -> Tensor:
     return _round("trunc", input)
 
 
-def round(input: Tensor) -> Tensor:
-    """The nearest integer, halves to the even one."""
-    return _round("rint", input)
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """The nearest number with so many decimals, halves to the even one; negative ones count before the point."""
+    if decimals == 0 or not input.dtype.is_floating_point:
+        return _round("rint", input)
+    scale = 10.0 ** builtins.abs(decimals)
+    return _round("rint", input * scale) / scale if decimals > 0 else _round("rint", input / scale) * scale
+
+
+def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
+    """input + weight (end - input); from the nearer end, so that weight 1 gives `end` exactly, as in PyTorch."""
+    difference = end - input
+    if not isinstance(weight, TensorBase):
+        return input + difference * weight if builtins.abs(weight) < 0.5 else end - difference * (1 - weight)
+    from .comparison import where
+
+    return where(abs(weight) < 0.5, input + weight * difference, end - difference * (1 - weight))  # type: ignore[arg-type]
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """input + value tensor1 tensor2."""
+    return input + (tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """input + value tensor1 / tensor2."""
+    return input + (tensor1 / tensor2 if value == 1 else tensor1 / tensor2 * value)
 
 
 def _round(mode: str, x: Any) -> Tensor:
-    return apply(Round(mode), x) if x.dtype.is_floating_point else x
+    return apply(Round(mode), x) if x.dtype.is_floating_point else clone(x)
 
 
 def _no_bool(name: str, *operands: Any) -> None:
-    def is_bool(x: Any) -> bool:
-        return x._spec.dtype.category == BOOL if isinstance(x, TensorBase) else isinstance(x, bool)
-
-    if all(map(is_bool, operands)):
-        raise RuntimeError(f"{name}: there is no difference of booleans; use logical_xor, ~ or .to(gpunn.int64)")
+    for x in operands:
+        if x._spec.dtype.category != BOOL if isinstance(x, TensorBase) else not isinstance(x, bool):
+            return
+    raise RuntimeError(f"{name}: not for booleans alone; use logical_xor or ~, or convert with .to(gpunn.int64)")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpunn.autograd.tape import apply
+from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.device import device as Device
-from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.dtypes import as_dtype, dtype as DType
 from gpunn.backend.spec import Spec
 
 from .base import Op
+from .view import clone
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -46,7 +47,8 @@ class Transfer(Op):
         return Spec(x.shape, x.dtype, self.target)
 
     def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
-        return self.target.backend.from_numpy(backend.to_numpy(x))
+        y = self.target.backend.from_numpy(backend.to_numpy(x))
+        return y if out is None else self.target.backend.copy(y, out=out)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         return apply(Transfer(x.device), dy)
@@ -60,3 +62,68 @@ def cast(input: Tensor, dtype: DType) -> Tensor:
 def transfer(input: Tensor, device: Device) -> Tensor:
     """`input` on another device; itself if it is there."""
     return input if input._spec.device is device else apply(Transfer(device), input)
+
+
+def to(
+    input: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
+    """Another type, another device, or both: ``to(gpunn.float64)``, ``to("cuda:1")``, ``to(other)``.
+
+    `input` itself where nothing is to change and no `copy` is asked for.
+
+    Raises:
+        TypeError: an argument is neither a type, a device nor a tensor.
+    """
+    dtype, device = parse_to(args, dtype, device)
+    result = input
+    if dtype is not None:
+        result = cast(result, as_dtype(dtype))
+    if device is not None:
+        result = transfer(result, Device(device))
+    return clone(result) if copy and result is input else result
+
+
+def parse_to(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:
+    """The type and the device that the arguments of ``to`` name, each None where they name none."""
+    for a in args:
+        if isinstance(a, TensorBase):
+            dtype, device = a.dtype, a.device
+        elif isinstance(a, Device):
+            device = a
+        elif isinstance(a, str) and dtype is None and device is None and _is_dtype_name(a):
+            dtype = a
+        elif isinstance(a, str):
+            device = a
+        elif isinstance(a, bool) or a is None:
+            pass  # PyTorch's non_blocking, and to(None, dtype)
+        else:
+            dtype = a
+    return dtype, device
+
+
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` in the type of another tensor."""
+    return cast(input, other.dtype)
+
+
+def cpu(input: Tensor) -> Tensor:
+    """`input` on the CPU."""
+    return transfer(input, Device("cpu"))
+
+
+def cuda(input: Tensor, device: Any = None) -> Tensor:
+    """`input` on the current or the given GPU."""
+    return transfer(input, Device("cuda", device) if isinstance(device, int) else Device(device or "cuda"))
+
+
+def _is_dtype_name(name: str) -> bool:
+    try:
+        as_dtype(name)
+    except TypeError:
+        return False
+    return True

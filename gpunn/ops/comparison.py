@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import ml_dtypes
 
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import BOOL
@@ -11,7 +14,8 @@ from gpunn.backend.spec import Spec
 
 from .base import Operand
 from .elementwise import Elementwise, Predicate
-from .promote import binary, promote
+from .promote import as_number, binary, promote
+from .view import clone
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -211,21 +215,85 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
 def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """input limited to [min, max]; the bounds are numbers or tensors.
 
+    Where min is larger than max the result is max. A tensor that bounds an element gets its gradient.
+
     Raises:
         RuntimeError: neither bound is given.
     """
-    from .arithmetic import maximum, minimum
-
     if min is None and max is None:
         raise RuntimeError("clamp: give min, max or both")
-    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
-        x = input if min is None else maximum(input, min)  # type: ignore[arg-type]
-        return x if max is None else minimum(x, max)  # type: ignore[arg-type]
-    if any(isinstance(b, float) for b in (min, max)) and not input.dtype.is_floating_point:
-        from .promote import to_float
+    low, high = (as_number(b) for b in (min, max))
+    if isinstance(low, TensorBase) or isinstance(high, TensorBase):
+        x = input if low is None else where(logical_or(lt(input, low), _is_nan(low)), low, input)
+        return x if high is None else where(logical_or(gt(x, high), _is_nan(high)), high, x)
+    given = [b for b in (low, high) if b is not None]
+    return apply(Clamp(low, high), promote("clamp", input, *given)[0])
 
-        input = to_float(input)
-    return apply(Clamp(min, max), input)
+
+def clamp_min(input: Tensor, min: Operand) -> Tensor:
+    """input, but not less than min."""
+    return clamp(input, min, None)
+
+
+def clamp_max(input: Tensor, max: Operand) -> Tensor:
+    """input, but not more than max."""
+    return clamp(input, None, max)
+
+
+def nan_to_num(
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """input with finite numbers for NaN (0) and the infinities (the largest and smallest that the type holds)."""
+    if not input.dtype.is_floating_point:
+        return clone(input)
+    info = ml_dtypes.finfo(input.dtype.numpy)
+    x = where(isnan(input), 0.0 if nan is None else nan, input)
+    x = where(eq(input, math.inf), float(info.max) if posinf is None else posinf, x)
+    return where(eq(input, -math.inf), float(info.min) if neginf is None else neginf, x)
+
+
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
+    """Whether |input - other| <= atol + rtol |other|, or both are the same infinity, or NaN with `equal_nan`.
+
+    Raises:
+        RuntimeError: the types differ.
+    """
+    _same_type("isclose", input, other)
+    close = eq(input, other)
+    if equal_nan:
+        close = close | (isnan(input) & isnan(other))
+    if not input.dtype.is_floating_point:
+        input, other = input.double(), other.double()
+    difference = (input - other).abs()
+    return close | (isfinite(difference) & (difference <= atol + rtol * other.abs()))
+
+
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close; see `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether shape and elements are the same.
+
+    Raises:
+        RuntimeError: the types differ.
+    """
+    _same_type("equal", input, other)
+    return input.shape == other.shape and bool(eq(input, other).all())
+
+
+def _is_nan(bound: Any) -> Any:
+    return isnan(bound) if isinstance(bound, TensorBase) else bound != bound
+
+
+def _same_type(name: str, input: Tensor, other: Tensor) -> None:
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{name}: the types differ: {input._spec!r} and {other._spec!r}; convert one with .to(dtype)")
 
 
 def _no_floats(symbol: str, *operands: Any) -> tuple[Any, ...]:

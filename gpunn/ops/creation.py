@@ -11,7 +11,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
 from gpunn.backend.dtypes import as_dtype, dtype as DType, get_default_dtype, int64, scalar_dtype
-from gpunn.backend.spec import Spec
+from gpunn.backend.spec import Spec, sizes
 
 from .base import Op, shape_error
 
@@ -81,17 +81,17 @@ def full(
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """0 everywhere: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return _make(Full(_sizes(size), _float(dtype), _device(device), 0), requires_grad)
+    return _make(Full(sizes(size), _float(dtype), _device(device), 0), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """1 everywhere."""
-    return _make(Full(_sizes(size), _float(dtype), _device(device), 1), requires_grad)
+    return _make(Full(sizes(size), _float(dtype), _device(device), 1), requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Elements that are not set."""
-    return _make(Empty(_sizes(size), _float(dtype), _device(device)), requires_grad)
+    return _make(Empty(sizes(size), _float(dtype), _device(device)), requires_grad)
 
 
 def full_like(
@@ -187,9 +187,3 @@ def _device(d: Any) -> Device:
 
 def _float(d: Any) -> DType:
     return get_default_dtype() if d is None else as_dtype(d)
-
-
-def _sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    if len(args) == 1 and not isinstance(args[0], int):
-        return tuple(int(n) for n in args[0])
-    return tuple(int(n) for n in args)

@@ -14,20 +14,26 @@ from .base import Op, Operand
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
-Scalar = (bool, int, float, np.generic)
+OPERANDS = (TensorBase, bool, int, float, np.generic, np.ndarray)
+"""What arithmetic takes beside a tensor."""
+_NUMBERS = frozenset((int, float))
 
 
 def binary(op: Op, x: Operand, y: Operand) -> Tensor:
     """Run an elementwise op of two operands, in the type that PyTorch would use."""
-    if isinstance(x, TensorBase) and isinstance(y, TensorBase) and x._spec.dtype is y._spec.dtype:
-        return apply(op, x, y)
+    if isinstance(x, TensorBase):
+        if isinstance(y, TensorBase):
+            if x._spec.dtype is y._spec.dtype:
+                return apply(op, x, y)
+        elif type(y) in _NUMBERS and x._spec.dtype.category == FLOAT:
+            return apply(op, x, y)
     return apply(op, *promote(op, x, y))
 
 
 def binary_float(op: Op, x: Operand, y: Operand) -> Tensor:
     """As `binary`, for ops whose result is a float also where both operands are integers."""
-    if isinstance(x, TensorBase) and isinstance(y, TensorBase) and x._spec.dtype is y._spec.dtype:
-        if x._spec.dtype.category == FLOAT:
+    if isinstance(x, TensorBase) and x._spec.dtype.category == FLOAT:
+        if y._spec.dtype is x._spec.dtype if isinstance(y, TensorBase) else type(y) in _NUMBERS:
             return apply(op, x, y)
     x, y = promote(op, x, y)
     return apply(op, to_float(x), to_float(y))
@@ -54,6 +60,10 @@ def promote(op: Op | str, *operands: Operand) -> list[Any]:
         TypeError: an operand is neither a tensor, an array nor a number.
     """
     checked = [_operand(op, x) for x in operands]
+    if not any(isinstance(x, TensorBase) for x in checked):
+        from .creation import full
+
+        checked[0] = full((), checked[0])
     common = result_type(*checked)
     return [
         x.to(common) if isinstance(x, TensorBase) and x._spec.dtype is not common else x  # type: ignore[attr-defined]
@@ -76,13 +86,18 @@ def result_type(*operands: Any) -> dtype:
     )
 
 
+def as_number(x: Any) -> Any:
+    """A NumPy scalar as the Python number it holds: NumPy would take its type for that of the whole result."""
+    return x.item() if isinstance(x, np.generic) else x
+
+
 def _operand(op: Op | str, x: Any) -> Any:
-    if isinstance(x, (TensorBase, bool, int, float)):
-        return x
     if isinstance(x, np.generic):
         return x.item()
+    if isinstance(x, (TensorBase, bool, int, float)):
+        return x
     if isinstance(x, np.ndarray):
-        from gpunn.tensor import from_numpy
+        from .construct import from_numpy
 
         return from_numpy(x)
     name = op if isinstance(op, str) else op.name

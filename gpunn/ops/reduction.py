@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod as _prod
+from operator import index
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from gpunn.autograd.tape import apply
-from gpunn.backend.dtypes import FLOAT, as_dtype, dtype as DType, int64
+from gpunn.backend.dtypes import FLOAT, as_dtype, bool_, dtype as DType, int64, uint8
 from gpunn.backend.spec import Spec
 
-from .base import Cost, Op, shape_error
+from .base import Composite, Cost, Op, shape_error
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -28,11 +29,11 @@ def normalise_dims(op: Op | str, dims: Dims, ndim: int) -> tuple[int, ...]:
     """
     if dims is None:
         return tuple(range(ndim))
-    wanted = (dims,) if isinstance(dims, int) else tuple(dims) or tuple(range(ndim))
-    result = sorted(normalise_dim(op, d, ndim) for d in wanted)
+    wanted = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+    result = sorted([normalise_dim(op, d, ndim) for d in wanted or range(ndim)])
     if len(set(result)) != len(result):
         raise shape_error(op, f"a dimension is given twice in {wanted}")
-    return tuple(result)
+    return tuple(result) if ndim else ()
 
 
 def normalise_dim(op: Op | str, dim: int, ndim: int) -> int:
@@ -41,11 +42,11 @@ def normalise_dim(op: Op | str, dim: int, ndim: int) -> int:
     Raises:
         IndexError: it is out of range.
     """
-    n = max(ndim, 1)
+    n = ndim or 1
     if not -n <= dim < n:
         name = op if isinstance(op, str) else op.name
         raise IndexError(f"{name}: dimension {dim} is out of range for {ndim} dimensions (expected {-n} to {n - 1})")
-    return dim % n
+    return index(dim) % n
 
 
 def reduced_shape(shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
@@ -94,8 +95,8 @@ class Mean(Reduction):
     primitive = "mean"
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        n = _prod(x.shape[d] for d in self.dims)
-        return (restore(dy, x, self.dims, self.keepdim) * (1 / max(n, 1))).expand(x.shape)
+        n = _count(x, self.dims)
+        return (restore(dy, x, self.dims, self.keepdim) / (n or 1)).expand(x.shape)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class _Extreme(Reduction, abstract=True):
     saves_output = True
 
     def shape(self, x: Spec) -> Spec:
-        if any(x.shape[d] == 0 for d in self.dims):
+        if 0 in [x.shape[d] for d in self.dims]:
             raise shape_error(self, f"an empty dimension has no extreme element, in {x!r} over dims {self.dims}")
         return super().shape(x)
 
@@ -146,13 +147,99 @@ class LogSumExp(Reduction):
         return restore(dy, x, self.dims, self.keepdim) * exp(x - restore(y, x, self.dims, self.keepdim))
 
 
+@dataclass(frozen=True)
+class Prod(Reduction, Composite):
+    """y = product of x over dims;  dx_i = dy times the product of all x_j but x_i."""
+
+    primitive = "product"
+    saved = (0,)
+
+    def formula(self, x: Any) -> Any:
+        """Halves are multiplied with one another: no division, so elements of 0 make no exception."""
+        from .join import cat
+        from .slicing import narrow
+
+        kept = tuple(d for d in range(x.ndim) if d not in self.dims)
+        n = _count(x, self.dims)
+        flat = x.permute(*kept, *self.dims).reshape(*(x.shape[d] for d in kept), n)
+        if n == 0:
+            return (flat.sum(-1) + 1).reshape(reduced_shape(x.shape, self.dims, self.keepdim))
+        while n > 1:
+            half = n // 2
+            pairs = narrow(flat, -1, 0, half) * narrow(flat, -1, half, half)
+            flat = cat([pairs, narrow(flat, -1, n - 1, 1)], -1) if n % 2 else pairs
+            n = half + n % 2
+        return flat.reshape(reduced_shape(x.shape, self.dims, self.keepdim))
+
+
+@dataclass(frozen=True)
+class _Quantifier(Reduction, abstract=True):
+    differentiable = False
+
+    def shape(self, x: Spec) -> Spec:
+        return super().shape(x).like(dtype=bool_)
+
+
+@dataclass(frozen=True)
+class AllTrue(_Quantifier):
+    """y = whether no x over dims is 0."""
+
+    primitive = "all"
+
+
+@dataclass(frozen=True)
+class AnyTrue(_Quantifier):
+    """y = whether an x over dims is not 0."""
+
+    primitive = "any"
+
+
+@dataclass(frozen=True)
+class CumSum(Op):
+    """y_i = sum of x_j for j <= i along dim, or for j >= i if reverse;  dx = the sums of dy the other way round."""
+
+    dim: int
+    reverse: bool = False
+
+    def shape(self, x: Spec) -> Spec:
+        return x
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return backend.cumsum(x, self.dim, self.reverse, out=out)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return apply(CumSum(self.dim, not self.reverse), dy)
+
+
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim` (all dimensions if None); integers and booleans are summed as int64."""
-    if dtype is not None:
-        input = input.to(as_dtype(dtype))
-    elif input.dtype.category != FLOAT:
-        input = input.to(int64)
-    return apply(Sum(normalise_dims("sum", dim, input.ndim), keepdim), input)
+    return apply(Sum(normalise_dims("sum", dim, input.ndim), keepdim), _summable(input, dtype))
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product over `dim` (all dimensions if None); integers and booleans are multiplied as int64."""
+    return apply(Prod(normalise_dims("prod", dim, input.ndim), keepdim), _summable(input, dtype))
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """The sums of the first elements along `dim`; integers and booleans are summed as int64."""
+    x, d = _summable(input, dtype), normalise_dim("cumsum", dim, input.ndim)
+    return apply(CumSum(d), x) if x.shape else apply(Sum(()), x)
+
+
+def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether every element over `dim` (all dimensions if None) is true, that is not 0."""
+    return _as_bool(input, apply(AllTrue(normalise_dims("all", dim, input.ndim), keepdim), input))
+
+
+def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether an element over `dim` (all dimensions if None) is true, that is not 0."""
+    return _as_bool(input, apply(AnyTrue(normalise_dims("any", dim, input.ndim), keepdim), input))
+
+
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """The number of elements over `dim` (all dimensions if None) that are not 0."""
+    return sum(input != 0, dim)
 
 
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -189,12 +276,16 @@ def var(
 ) -> Tensor:
     """The variance over `dim`: sum of (x - mean)^2 over n - correction (1 unless given, 0 if not `unbiased`).
 
-    The mean is taken first and the deviations are squared after, since E[x^2] - E[x]^2 cancels.
+    The mean is taken first and the deviations are squared after, since E[x^2] - E[x]^2 cancels. As in PyTorch,
+    ``var(x, False)`` is ``var(x, unbiased=False)``.
     """
     _require_float("var", input.dtype)
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if input.dtype.itemsize == 2:
+        return var(input.float(), dim, unbiased, keepdim, correction=correction).to(input.dtype)
     dims = normalise_dims("var", dim, input.ndim)
-    n = _prod(input.shape[d] for d in dims)
-    divisor = n - ((1 if unbiased else 0) if correction is None else correction)
+    divisor = _count(input, dims) - ((1 if unbiased else 0) if correction is None else correction)
     total = sum((input - mean(input, dims, keepdim=True)) ** 2, dims, keepdim)
     return total / max(divisor, 0.0)
 
@@ -202,10 +293,13 @@ def var(
 def std(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
-    """The square root of `var`."""
+    """The square root of `var`; where that is 0 the gradient is 0, the root's being infinite."""
+    from .comparison import eq, where
     from .math import sqrt
 
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    constant = eq(variance, 0)
+    return where(constant, variance, sqrt(where(constant, 1, variance)))
 
 
 def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -216,6 +310,22 @@ def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
     )
     result = apply(Sum(dims, True), input) if dims else input
     return result.reshape(shape) if result.shape != shape else result
+
+
+def _count(x: Any, dims: tuple[int, ...]) -> int:
+    """How many elements make one."""
+    return _prod([x.shape[d] for d in dims])
+
+
+def _summable(x: Tensor, dtype: Any) -> Tensor:
+    if dtype is not None:
+        return x.to(as_dtype(dtype))
+    return x if x.dtype.category == FLOAT else x.to(int64)
+
+
+def _as_bool(x: Tensor, y: Tensor) -> Tensor:
+    """PyTorch gives uint8 for uint8, from the time when that stood for bool."""
+    return y.to(x.dtype) if x.dtype is uint8 else y
 
 
 def _require_float(name: str, d: DType) -> None:

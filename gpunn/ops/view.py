@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.mode import state
 from gpunn.autograd.tape import apply
-from gpunn.backend.spec import Spec
+from gpunn.backend.spec import Spec, sizes
 
 from .base import Cost, Op, shape_error
 from .reduction import normalise_dim, sum_to
@@ -121,7 +122,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """The elements in another shape; one size may be -1, and is inferred. A view where the strides allow it."""
-    target = infer_shape("reshape", input.shape, _sizes(shape))
+    target = infer_shape("reshape", input.shape, sizes(shape))
     return input if target == input.shape else apply(Reshape(target), input)
 
 
@@ -131,18 +132,18 @@ def view(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     Raises:
         RuntimeError: the strides do not allow it; use reshape.
     """
-    target = infer_shape("view", input.shape, _sizes(shape))
-    result = apply(Reshape(target), input)
-    if not input.device.backend.is_view(input._data, result._data):
+    target = infer_shape("view", input.shape, sizes(shape))
+    result: Tensor = apply(Reshape(target), input)
+    if state.tracer is None and not input.device.backend.is_view(input._data, result._data):
         raise shape_error("view", f"{input._spec!r} is not contiguous in the way that {list(target)} needs; use reshape")
     return result
 
 
 def permute(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
     """The dimensions in another order."""
-    order = tuple(normalise_dim("permute", d, input.ndim) for d in _sizes(dims))
+    order = tuple(normalise_dim("permute", d, input.ndim) for d in sizes(dims))
     if sorted(order) != list(range(input.ndim)):
-        raise shape_error("permute", f"the order {_sizes(dims)} does not name each of {input.ndim} dimensions once")
+        raise shape_error("permute", f"the order {sizes(dims)} does not name each of {input.ndim} dimensions once")
     return apply(Permute(order), input)
 
 
@@ -156,11 +157,20 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return apply(Permute(tuple(order)), input)
 
 
-def movedim(input: Tensor, source: int, destination: int) -> Tensor:
-    """One dimension moved to another place, the others in their order."""
-    a, b = (normalise_dim("movedim", d, input.ndim) for d in (source, destination))
-    order = [d for d in range(input.ndim) if d != a]
-    order.insert(b, a)
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """One or several dimensions moved to other places, the others in their order.
+
+    Raises:
+        RuntimeError: not as many places as dimensions, or one is named twice.
+    """
+    origins, places = (
+        [normalise_dim("movedim", d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims)]
+        for dims in (source, destination)
+    )
+    if len(origins) != len(places) or len(set(origins)) != len(origins) or len(set(places)) != len(places):
+        raise shape_error("movedim", f"dimensions {source} can't be moved to {destination}")
+    rest = iter([d for d in range(input.ndim) if d not in origins])
+    order = [origins[places.index(i)] if i in places else next(rest) for i in range(input.ndim)]
     return permute(input, order)
 
 
@@ -171,11 +181,17 @@ def t(input: Tensor) -> Tensor:
     return transpose(input, 0, 1) if input.ndim == 2 else identity(input)
 
 
-def expand(input: Tensor, *sizes: int | Sequence[int]) -> Tensor:
-    """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
-    wanted = _sizes(sizes)
+def expand(input: Tensor, *size: int | Sequence[int]) -> Tensor:
+    """Dimensions of size 1 repeated without a copy; -1 keeps a size.
+
+    Raises:
+        RuntimeError: another size would change, or a size of a new dimension is negative.
+    """
+    wanted = sizes(size)
     extra = len(wanted) - input.ndim
-    target = tuple(input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted))
+    target = tuple([input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)])
+    if any([n < 0 for n in target]):
+        raise shape_error("expand", f"{list(wanted)} has a negative size for {input._spec!r}; -1 keeps a size that is there")
     return apply(Expand(target), input)
 
 
@@ -240,10 +256,3 @@ def infer_shape(name: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> t
     if prod(target) != prod(shape) or any(n < 0 for n in target):
         raise shape_error(name, f"{list(wanted)} does not fit the {prod(shape)} elements of shape {list(shape)}")
     return target
-
-
-def _sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike."""
-    if len(args) == 1 and not isinstance(args[0], int):
-        return tuple(int(n) for n in args[0])
-    return tuple(int(n) for n in args)

@@ -12,7 +12,7 @@ reshape, transpose, broadcast_to = np.reshape, np.transpose, np.broadcast_to
 
 def is_view(source: Any, result: Any) -> bool:
     """Whether `result` lies in the memory of `source`."""
-    return result is source or result.base is source or (result.base is not None and result.base is source.base)
+    return result.size == 0 or np.may_share_memory(source, result)
 
 
 def is_contiguous(x: Any) -> bool:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import Any
 
 import numpy as np
 
+from .half import _is_half, _narrow, _wide
+
 Axes = tuple[int, ...]
-
-
-def _wide(x: Any) -> Any:
-    """The type to add up in; None keeps the type of `x`."""
-    return np.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else None
 
 
 def sum(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:  # noqa: A001
     """The sum over the axes."""
-    if _wide(x) is None:
-        return np.add.reduce(x, axis=axes, keepdims=keepdims, out=out)
-    return _narrow(np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=np.float32), x.dtype, out)
+    if _is_half(x):
+        return _narrow(np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=np.float32), x.dtype, out)
+    return np.add.reduce(x, axis=axes, keepdims=keepdims, out=out)
 
 
 def mean(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The sum over the axes, divided by the number of elements; NaN for none."""
-    n = prod(x.shape[a] for a in axes)
-    total = np.asarray(np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=_wide(x)))
-    with np.errstate(invalid="ignore"):
-        total /= n if n else np.nan
-    return _narrow(total, x.dtype, out)
+    n = math.prod(x.shape[a] for a in axes)
+    if n == 0 or _is_half(x):
+        total = np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=np.float32 if _is_half(x) else None)
+        return _narrow(total / (n or np.nan), x.dtype, out)
+    total = np.add.reduce(x, axis=axes, keepdims=keepdims, out=out)
+    return np.divide(total, n, out=total if isinstance(total, np.ndarray) else None)
 
 
 def amax(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
@@ -43,17 +41,49 @@ def amin(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
 
 def logsumexp(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """m + ln sum e^(x - m), m = max x: the largest exponent is 0, so nothing overflows. -inf for no element."""
-    if prod(x.shape[a] for a in axes) == 0:
+    if _is_half(x):
+        return _narrow(logsumexp(_wide(x), axes, keepdims), x.dtype, out)
+    if math.prod(x.shape[a] for a in axes) == 0:
         shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes)
         return _narrow(np.full(shape, -np.inf, x.dtype), x.dtype, out)
     m = np.maximum.reduce(x, axis=axes, keepdims=True)
-    m = np.where(np.isfinite(m), m, 0).astype(x.dtype)
-    total = np.log(np.add.reduce(np.exp(x - m), axis=axes, keepdims=keepdims, dtype=_wide(x)))
-    return _narrow(total + m.reshape(total.shape), x.dtype, out)
+    m = np.where(np.isfinite(m), m, x.dtype.type(0))
+    total = np.log(np.add.reduce(np.exp(x - m), axis=axes, keepdims=keepdims))
+    return np.add(total, m.reshape(total.shape), out=out)
 
 
-def _narrow(y: Any, dtype: Any, out: Any) -> Any:
-    if out is None:
-        return np.asarray(y, dtype=dtype)
-    np.copyto(out, y, casting="same_kind")
-    return out
+def product(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
+    """The product over the axes."""
+    if _is_half(x):
+        return _narrow(np.multiply.reduce(_wide(x), axis=axes, keepdims=keepdims), x.dtype, out)
+    return np.multiply.reduce(x, axis=axes, keepdims=keepdims, out=out)
+
+
+def all(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:  # noqa: A001
+    """Whether no element over the axes is 0."""
+    return np.logical_and.reduce(x, axis=axes, keepdims=keepdims, out=out)
+
+
+def any(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:  # noqa: A001
+    """Whether an element over the axes is not 0."""
+    return np.logical_or.reduce(x, axis=axes, keepdims=keepdims, out=out)
+
+
+def vector_norm(x: Any, p: float, axes: Axes, keepdims: bool, out: Any = None) -> Any:
+    """(sum of |x|^p over the axes)^(1/p)."""
+    if _is_half(x):
+        return _narrow(vector_norm(_wide(x), p, axes, keepdims), x.dtype, out)
+    if p == 2:
+        return np.sqrt(np.add.reduce(np.square(x), axis=axes, keepdims=keepdims), out=out)
+    return np.power(np.add.reduce(np.power(np.abs(x), p), axis=axes, keepdims=keepdims), 1 / p, out=out)
+
+
+def cumsum(x: Any, axis: int, reverse: bool, out: Any = None) -> Any:
+    """The sums of the elements up to each, or from each on if `reverse`."""
+    if _is_half(x):
+        return _narrow(cumsum(_wide(x), axis, reverse), x.dtype, out)
+    if not reverse:
+        return np.add.accumulate(x, axis=axis, out=out)
+    y = np.empty(x.shape, x.dtype) if out is None else out
+    np.add.accumulate(np.flip(x, axis), axis=axis, out=np.flip(y, axis))
+    return y
