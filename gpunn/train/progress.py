@@ -108,17 +108,23 @@ class Bar(Progress):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichBar
+        from rich.table import Column
 
         self._console = Console(file=stream, stderr=stream is None)
         # Drawn by the loop itself, not by a thread of rich's, which would take the interpreter from the steps.
         self._bar: RichBar = RichBar(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[values]}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn(
+                "{task.fields[values]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
             console=self._console,
             auto_refresh=False,
             transient=True,
+            expand=True,
+            # What is printed meanwhile appears above the bar; but what goes to a file or a program stays apart.
+            redirect_stdout=sys.stdout.isatty(),
         )
         self._task: TaskID | None = None
 
@@ -132,10 +138,11 @@ class Bar(Progress):
 
     def show(self, values: Row, rate: float, left: float | None) -> None:
         """Redraw the bar."""
-        parts = [described(values), f"{rate:,.0f} samples/s"]
-        if left is not None:
-            parts.append(f"{duration(left)} left")
-        self._draw("  ".join(parts))
+        # What a narrow terminal has no room for comes last.
+        first = {"loss": values["loss"]} if "loss" in values else {}
+        parts = [described(first), f"{rate:,.0f} samples/s", f"{duration(left)} left" if left is not None else ""]
+        parts.append(described({name: value for name, value in values.items() if name not in first}))
+        self._draw("  ".join(part for part in parts if part))
 
     def validating(self) -> None:
         """Fill the bar."""

@@ -50,8 +50,8 @@ class Trainer:
     device:            where to train; the model moves there. If not given, where the model is
     callbacks:         see `gpunn.train.Callback`
     run_dir:           a path or a RunFolder, for configuration, metrics, checkpoints, curves and report
-    seed:              of the order of the data, of the part held out and, if given, of all else that is random from
-                       here on; if not given, that of `gpunn.manual_seed`
+    seed:              of the order of the data, the part held out, and all else that is random in `fit`; if not given,
+                       all that goes on from `gpunn.manual_seed`
     progress:          a bar or lines on standard error; False for none; or an object of one's own
 
     Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
@@ -96,9 +96,8 @@ class Trainer:
         callbacks = [*([] if scheduler is None else [scheduler]), *callbacks]
         self.callbacks = CallbackList([*callbacks, *keep_best])
         self._callback_names = [type(callback).__name__ for callback in callbacks]
-        if seed is not None:
-            gpunn.manual_seed(seed)
-        self.seed = gpunn.initial_seed()
+        self._seeded = seed is not None
+        self.seed = gpunn.initial_seed() if seed is None else seed
         self.progress = progress
         self.history = History()
         self.epoch = 0
@@ -137,10 +136,13 @@ class Trainer:
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
-        state = None
-        if resume:
-            state = load_checkpoint(self._checkpoint_to_resume(resume))
+        state = load_checkpoint(self._checkpoint_to_resume(resume)) if resume else None
+        if state is not None:
             self.seed = state["settings"]["seed"]
+        elif self._seeded:
+            gpunn.manual_seed(self.seed)
+        else:
+            self.seed = gpunn.initial_seed()
         loader, validation_loader = self._loaders(data, validation, batch_size, shuffle)
         self.history = History()
         self.epoch = self.batch = 0

@@ -1,0 +1,181 @@
+"""The files that a run leaves."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpunn
+from gpunn.io import FileFormatError
+from gpunn.train import LambdaCallback, RunFolder, TrainingError, fingerprint
+
+from .conftest import assert_same_bits, make_model, make_trainer, weights
+from .test_trainer import untimed
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(monkeypatch):
+    """Drawing takes longer than these runs do."""
+    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
+
+
+def test_what_a_run_leaves(task, tmp_path):
+    trainer = make_trainer(run_dir=tmp_path / "runs" / "one", seed=5, l2=0.01)
+    history = trainer.fit((task.x, task.y), 3, validation=0.2, batch_size=20)
+    folder = RunFolder(tmp_path / "runs" / "one")
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "checkpoints", "config.toml", "metrics.jsonl", "model.safetensors", "report.html",
+    ]  # fmt: skip
+    assert [path.name for path in folder.checkpoints()] == ["epoch_002.safetensors", "epoch_003.safetensors"]
+    assert folder.read_rows() == history.rows
+    config = folder.read_config()
+    assert (config["l2"], config["seed"], config["epochs"], config["batch_size"]) == (0.01, 5, 3, 20)
+    assert folder.read_fingerprint() == fingerprint("cpu")
+    assert folder.report_path.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_row_is_there_as_soon_as_its_epoch_is_over(task, tmp_path):
+    def look(trainer, epoch, logs):
+        assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == list(range(1, epoch + 1))
+
+    make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_end=look)]).fit((task.x, task.y), 3)
+
+
+def test_the_model_is_the_best_or_the_last(task, tmp_path):
+    for kind in ("best", "last"):
+        seen = []
+
+        def script(trainer, epoch, logs, seen=seen):
+            logs["val_accuracy"] = [0.5, 0.9, 0.7][epoch - 1]
+            seen.append(weights(trainer.model))
+
+        folder = RunFolder(tmp_path / kind, model=kind, monitor="val_accuracy")
+        trainer = make_trainer(run_dir=folder, callbacks=[LambdaCallback(on_epoch_end=script)])
+        trainer.fit((task.x, task.y), 3)
+        stored = {name: value.numpy() for name, value in gpunn.load(folder.model_path).items()}
+        assert_same_bits(stored, seen[1 if kind == "best" else 2])
+
+
+def test_the_configuration_of_a_command(task, tmp_path):
+    folder = RunFolder(tmp_path, config={"data": "digits", "lr": 0.1, "info": {"classes": ["a", "b"]}})
+    make_trainer(run_dir=folder).fit((task.x, task.y), 1)
+    assert folder.read_config() == {"data": "digits", "lr": 0.1, "info": {"classes": ["a", "b"]}}
+
+
+def test_checkpoints_are_ordered_by_epoch_and_batch(tmp_path):
+    folder = RunFolder(tmp_path, keep_checkpoints=3)
+    for epoch, batch in [(9, 0), (9, 120), (10, 0), (1000, 0)]:
+        folder.save_checkpoint({"epoch": epoch, "batch": batch})
+    (folder.checkpoints_path / "notes.safetensors").touch()
+    assert [path.stem for path in folder.checkpoints()] == ["epoch_009_batch_00120", "epoch_010", "epoch_1000"]
+    assert folder.latest_checkpoint().stem == "epoch_1000"
+
+
+def test_numbers_that_json_lacks(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_rows([{"epoch": 1, "r2": math.nan}])
+    folder.add_row({"epoch": 2, "r2": -math.inf})
+    lines = folder.metrics_path.read_text().splitlines()
+    assert [json.loads(line, parse_constant=pytest.fail) for line in lines] == [
+        {"epoch": 1, "r2": None},
+        {"epoch": 2, "r2": None},
+    ]
+
+
+def test_a_line_that_was_not_finished(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics_path.write_text('{"epoch": 1}\n{"epo')
+    assert folder.read_rows() == [{"epoch": 1}]
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(task, tmp_path):
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    folder = RunFolder(tmp_path, resume_hint="gpunn train --resume DIR")
+    with pytest.raises(FileExistsError, match=r"holds a run already; resume it \(gpunn train --resume DIR\)"):
+        make_trainer(run_dir=folder).fit((task.x, task.y), 1)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_failed_at_once_leaves_no_results(task, tmp_path):
+    def fail(trainer, batch):
+        raise ValueError("no")
+
+    trainer = make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_batch_end=fail)])
+    with pytest.raises(TrainingError):
+        trainer.fit((task.x, task.y), 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.toml"]
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)  # and the folder can be used again
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda path: RunFolder(path, model="first"), ValueError, "model is 'first'"),
+        (lambda path: RunFolder(path, keep_checkpoints=0), ValueError, "keep_checkpoints is 0"),
+        (lambda path: RunFolder(path).latest_checkpoint(), FileNotFoundError, "has no checkpoint to resume from"),
+        (lambda path: RunFolder(path).read_config(), FileNotFoundError, r"holds no run: there is no config\.toml"),
+        (lambda path: RunFolder(path).read_rows(), FileNotFoundError, "holds no finished epoch"),
+    ],
+)
+def test_errors(call, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        call(tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder(task, tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(NotADirectoryError, match="run is a file"):
+        make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 1)
+
+
+def test_a_config_that_is_no_toml(tmp_path):
+    (tmp_path / "config.toml").write_text("lr = = 1")
+    with pytest.raises(FileFormatError, match=r"config\.toml is no TOML file"):
+        RunFolder(tmp_path).read_config()
+
+
+KILLED = """
+import os, sys
+import numpy as np
+import gpunn
+from gpunn.train import LambdaCallback
+from tests.train.conftest import make_model, make_trainer
+
+x, y = np.load(sys.argv[1]), np.load(sys.argv[2])
+
+def die(trainer, batch):
+    if (trainer.epoch, batch) == (3, 2):
+        os._exit(9)
+
+make_trainer(make_model(0.3, True), run_dir=sys.argv[3], seed=1, callbacks=[LambdaCallback(on_batch_end=die)]).fit(
+    (x, y), 4, 0.2, 9
+)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_resumes_to_the_same_bits(task, tmp_path):
+    """In another process, without any chance to clean up."""
+    import numpy as np
+
+    np.save(tmp_path / "x.npy", task.x)
+    np.save(tmp_path / "y.npy", task.y)
+    root = Path(gpunn.__file__).parents[1]
+    command = [sys.executable, "-c", KILLED, tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / "run"]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    died = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+
+    def trainer(run_dir):
+        callback = LambdaCallback(on_batch_end=lambda trainer, batch: None)
+        return make_trainer(make_model(0.3, True), run_dir=run_dir, seed=1, callbacks=[callback])
+
+    resumed, straight = trainer(tmp_path / "run"), trainer(tmp_path / "other")
+    history = resumed.fit((task.x, task.y), 4, 0.2, 9, resume=True)
+    assert untimed(history) == untimed(straight.fit((task.x, task.y), 4, 0.2, 9))
+    assert_same_bits(weights(resumed.model), weights(straight.model))
