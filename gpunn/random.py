@@ -6,9 +6,9 @@ A draw is a function of
     key     = (seed, stream)
     counter = (1 + block of 4 x 64 bits within the draw, call number of the stream, 0, 0)
 
-so no draw depends on how many numbers another one took. (NumPy counts up before it makes a block, hence the 1.) Uniform
-float32 are ``(u32 >> 8) * 2^-24``, from the lower and then the upper half of each 64-bit word, and of these the upper 11
-or 8 bits for float16 or bfloat16, so that none becomes 1; uniform float64 are ``(u64 >> 11) * 2^-53``.
+so no draw depends on how many numbers another one took. (NumPy counts up before it makes a block, hence the 1.)
+Uniform float32 are ``(u32 >> 8) * 2^-24``, from the lower and then the upper half of each 64-bit word; float16 and
+bfloat16 keep the upper 11 and 8 of these 24 bits, so that none becomes 1; uniform float64 are ``(u64 >> 11) * 2^-53``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpunn.backend.dtypes import FLOAT, as_dtype, dtype as DType, get_default_dtype, int64
+from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import sizes
 
 if TYPE_CHECKING:
@@ -133,14 +134,11 @@ def randint(
     Raises:
         RuntimeError: there is no such integer, or the type can't hold it.
     """
-    if size is None:
-        if high is None or isinstance(high, int):
-            raise TypeError("randint: takes (high, size) or (low, high, size), and the size is a tuple")
-        low, high, size = 0, low, high
-    if not isinstance(high, int):
-        raise TypeError(f"randint: high is an integer, got {type(high).__name__}")
-    d = int64 if dtype is None else as_dtype(dtype)
-    return _drawn(lambda rng: integers(rng, tuple(size), low, high, d), generator, d, device, requires_grad)
+    first, last, shape = (0, low, high) if size is None else (low, high, size)
+    if not isinstance(last, int) or shape is None or isinstance(shape, int):
+        raise TypeError("randint: takes (high, size) or (low, high, size), and the size is a tuple")
+    d, n = int64 if dtype is None else as_dtype(dtype), tuple(shape)
+    return _drawn(lambda rng: integers(rng, n, first, last, d), generator, d, device, requires_grad)
 
 
 def randperm(

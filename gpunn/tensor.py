@@ -14,7 +14,9 @@ from gpunn.interchange import Interchange
 from gpunn.ops import inplace
 from gpunn.ops.arithmetic import rdiv, rfloor_divide, rpow, rremainder, rsub
 from gpunn.ops.cast import parse_to as parse_to
-from gpunn.ops.construct import as_tensor as as_tensor, from_dlpack as from_dlpack, from_numpy as from_numpy
+from gpunn.ops.construct import as_tensor as as_tensor
+from gpunn.ops.construct import from_dlpack as from_dlpack
+from gpunn.ops.construct import from_numpy as from_numpy
 from gpunn.ops.construct import tensor as tensor
 from gpunn.ops.matmul import rmatmul
 from gpunn.ops.promote import OPERANDS
@@ -128,7 +130,9 @@ class Tensor(Interchange):
         """Bytes per element."""
         return self.dtype.itemsize
 
-    element_size = itemsize.fget
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -286,6 +290,7 @@ class Tensor(Interchange):
     exp, expm1, log, log1p, log2, log10 = ops.exp, ops.expm1, ops.log, ops.log1p, ops.log2, ops.log10
     sqrt, rsqrt, sin, cos, tan, tanh = ops.sqrt, ops.rsqrt, ops.sin, ops.cos, ops.tan, ops.tanh
     sigmoid, erf, relu = ops.sigmoid, ops.erf, ops.relu
+    softmax, log_softmax = ops.softmax, ops.log_softmax
     isnan, isinf, isfinite = ops.isnan, ops.isinf, ops.isfinite
 
     # Products and reductions

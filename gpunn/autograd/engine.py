@@ -179,7 +179,8 @@ def _cotangents(roots: list[Any], given: Any) -> list[Any]:
         if g._spec.shape != spec.shape or g._spec.device is not spec.device:
             raise RuntimeError(f"the gradient of tensor {i} is {g._spec!r}, the tensor itself {spec!r}")
         # As another tensor on the same memory, so that it is never taken for a gradient that nobody else holds.
-        result.append(identity(g) if g._spec.dtype is spec.dtype else g.to(spec.dtype))  # type: ignore[attr-defined]
+        same: Any = g
+        result.append(identity(same) if g._spec.dtype is spec.dtype else same.to(spec.dtype))
     return result
 
 

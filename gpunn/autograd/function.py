@@ -207,7 +207,7 @@ class _FunctionOp:
                 f"{self.name}.backward returned an incorrect number of gradients: {len(gradients)} for "
                 f"{self.arguments} arguments; return one for each, None where there is none"
             )
-        results = []
+        results: list[Any] = []
         for i, (g, needed, x) in enumerate(zip(gradients, needs, inputs)):
             if g is None or not needed:
                 results.append(None)
@@ -219,5 +219,5 @@ class _FunctionOp:
                     f"{self.name}.backward returned a gradient {g._spec!r} for argument {i}, which is {x!r}"
                 )
             # The user may have kept g: another tensor on its memory is never taken for one that nobody else holds.
-            results.append(identity(g))
+            results.append(identity(g))  # type: ignore[arg-type]
         return tuple(results)

@@ -265,20 +265,21 @@ def apply(op: Op, *inputs: Any) -> Any:
             t._node = None
         return t
     results = []
-    node = Node(op, inputs, result) if record else None
+    recorded = Node(op, inputs, result) if record else None
     for i, (array, spec) in enumerate(zip(data, result)):
         if not spec.shape and state.tracer is None:
             array = here.backend.asarray(array)
         t = wrap(array, spec)
         if op.view:
             t._base, t._version = inputs[0] if inputs[0]._base is None else inputs[0]._base, inputs[0]._version
-        if node is not None and spec.dtype.is_floating_point:
-            t._node, t._index, t._requires_grad = node, i, True
+        if recorded is not None and spec.dtype.is_floating_point:
+            t._node, t._index, t._requires_grad = recorded, i, True
         results.append(t)
-    if node is not None and (keeps := op.saves_output):
-        node.outputs = tuple(
-            (t._data, t._version, t._version[0]) if keeps is True or i in keeps else None for i, t in enumerate(results)
-        )
+    if recorded is not None and (keeps := op.saves_output):
+        places = keeps if isinstance(keeps, tuple) else range(len(results))
+        recorded.outputs = [
+            (t._data, t._version, t._version[0]) if i in places else None for i, t in enumerate(results)
+        ]
     return tuple(results)
 
 

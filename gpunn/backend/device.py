@@ -33,7 +33,8 @@ class device:
     index: int | None
     backend: Any
 
-    def __new__(cls, type: str | device, index: int | None = None) -> device:  # noqa: A002 (PyTorch's name)
+    def __new__(cls, type: str | device, index: int | None = None) -> device:
+        """The one object for this device."""
         if isinstance(type, device):
             return type
         key = (type, index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -116,7 +116,7 @@ def scalar_dtype(value: Any) -> dtype:
     return int64 if isinstance(value, int) else _default
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest type that holds both, by PyTorch's table."""
     if a is b:

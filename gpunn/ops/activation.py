@@ -59,11 +59,11 @@ class Activation(Elementwise):
     parameter: float = 0.0
 
     @property
-    def saved(self) -> tuple[int, ...]:  # type: ignore[override]
+    def saved(self) -> tuple[int, ...]:
         return () if derivative_from_output(self.kind, self.parameter) else (0,)
 
     @property
-    def saves_output(self) -> bool:  # type: ignore[override]
+    def saves_output(self) -> bool:
         return derivative_from_output(self.kind, self.parameter)
 
     def forward(self, backend: Any, x: Any, out: Any = None) -> Any:

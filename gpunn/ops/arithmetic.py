@@ -103,13 +103,14 @@ class Pow(Elementwise):
         from .math import log
 
         dx = dy = None
+        x_is_number, y_is_number = (not isinstance(v, TensorBase) for v in (x, y))
         if needs[0]:
-            if isinstance(y, TensorBase):
-                dx = dz * where(eq(y, 0), 0.0, y * pow(x, y - 1))
-            else:
+            if y_is_number:
                 dx = dz * (y * pow(x, y - 1)) if y != 0 else zeros_like(dz)
+            else:
+                dx = dz * where(eq(y, 0), 0.0, y * pow(x, y - 1))
         if needs[1]:
-            if isinstance(x, TensorBase):
+            if not x_is_number:
                 at_zero = logical_and(eq(x, 0), ge(y, 0))
                 dy = dz * where(at_zero, 0.0, z * log(where(at_zero, 1.0, x)))
             else:
@@ -370,7 +371,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
         return input + difference * weight if builtins.abs(weight) < 0.5 else end - difference * (1 - weight)
     from .comparison import where
 
-    return where(abs(weight) < 0.5, input + weight * difference, end - difference * (1 - weight))  # type: ignore[arg-type]
+    return where(abs(weight) < 0.5, input + weight * difference, end - difference * (1 - weight))
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:

@@ -15,7 +15,7 @@ from gpunn.backend.spec import Spec
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
-Number = Union[bool, int, float]
+Number = bool | int | float
 Operand = Union["Tensor", Number]
 
 OPS: dict[str, type[Op]] = {}

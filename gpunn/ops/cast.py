@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.device import device as Device
-from gpunn.backend.dtypes import as_dtype, dtype as DType
+from gpunn.backend.dtypes import as_dtype
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
 from .base import Op
@@ -24,7 +25,7 @@ class Cast(Op):
     dtype: DType
 
     @property
-    def differentiable(self) -> bool:  # type: ignore[override]
+    def differentiable(self) -> bool:
         return self.dtype.is_floating_point
 
     def shape(self, x: Spec) -> Spec:

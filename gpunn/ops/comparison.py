@@ -102,11 +102,8 @@ class Clamp(Elementwise):
         return backend.clip(x, self.low, self.high, out=out)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        inside = None
-        for bound, relation in ((self.low, ge), (self.high, le)):
-            if bound is not None:
-                here = relation(x, bound)
-                inside = here if inside is None else logical_and(inside, here)
+        low, high = -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
+        inside = ge(x, low) if self.high is None else le(x, high) if self.low is None else ge(x, low) & le(x, high)
         return where(inside, dy, 0)
 
 
@@ -252,9 +249,7 @@ def nan_to_num(
     return where(eq(input, -math.inf), float(info.min) if neginf is None else neginf, x)
 
 
-def isclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Tensor:
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """Whether |input - other| <= atol + rtol |other|, or both are the same infinity, or NaN with `equal_nan`.
 
     Raises:
@@ -270,9 +265,7 @@ def isclose(
     return close | (isfinite(difference) & (difference <= atol + rtol * other.abs()))
 
 
-def allclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> bool:
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all elements are close; see `isclose`."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
@@ -288,12 +281,12 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 def _is_nan(bound: Any) -> Any:
-    return isnan(bound) if isinstance(bound, TensorBase) else bound != bound
+    return bound != bound  # only NaN differs from itself
 
 
 def _same_type(name: str, input: Tensor, other: Tensor) -> None:
     if input.dtype is not other.dtype:
-        raise RuntimeError(f"{name}: the types differ: {input._spec!r} and {other._spec!r}; convert one with .to(dtype)")
+        raise RuntimeError(f"{name}: the types differ: {input._spec!r} and {other._spec!r}; convert one with .to(...)")
 
 
 def _no_floats(symbol: str, *operands: Any) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested lists, a NumPy array or a tensor.
 
-    Python floats become the default type, Python integers int64; what has a type keeps it unless `dtype` says otherwise.
+    Python floats become the default type, Python integers int64; what has a type keeps it, unless `dtype` is given.
 
     Raises:
         ValueError: nested lists of different lengths.
@@ -44,7 +44,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where that is possible."""
     if isinstance(data, TensorBase):
-        return data.to(dtype=dtype, device=device)  # type: ignore[attr-defined,no-any-return]
+        return data.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
     if isinstance(data, np.ndarray):
         return from_numpy(data).to(dtype=dtype, device=get_default_device() if device is None else device)
     return tensor(data, dtype=dtype, device=device)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.tape import apply
 from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
-from gpunn.backend.dtypes import as_dtype, dtype as DType, get_default_dtype, int64, scalar_dtype
+from gpunn.backend.dtypes import as_dtype, get_default_dtype, int64, scalar_dtype
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
 from .base import Op, shape_error
@@ -169,9 +170,7 @@ def linspace(
     return transfer(from_numpy(values), _device(device)).requires_grad_(requires_grad)
 
 
-def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
     return _make(Eye((n, n if m is None else m), _float(dtype), _device(device)), requires_grad)
 

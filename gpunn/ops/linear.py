@@ -29,7 +29,11 @@ class LinearActivation(Op):
     activation: str = "none"
     parameter: float = 0.0
     saved = (0, 1)
-    saves_output = True
+
+    @property
+    def saves_output(self) -> bool | tuple[int, ...]:
+        """Y, or Z beside it, for f'."""
+        return (1,) if self.returns_z else self.activation != "none"
 
     @property
     def returns_z(self) -> bool:
@@ -63,7 +67,7 @@ class LinearActivation(Op):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
         if not self.returns_z:
-            dz = activation_backward(dy, y, self.activation, self.parameter)
+            dz: Any = activation_backward(dy, y, self.activation, self.parameter)
         else:
             dz = None if dy[0] is None else activation_backward(dy[0], y[1], self.activation, self.parameter)
             dz = dz if dy[1] is None else dy[1] if dz is None else dz + dy[1]

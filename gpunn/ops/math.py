@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from math import log as _log
-from math import pi, sqrt as _sqrt
+from math import pi
+from math import sqrt as _sqrt
 from typing import TYPE_CHECKING, Any
 
 from .elementwise import Elementwise

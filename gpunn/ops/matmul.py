@@ -37,9 +37,7 @@ class MatMul(Op):
             raise shape_error(self, f"the types differ: {x!r} and {y!r}; convert one with .to(dtype)")
         if x.dtype.category == BOOL:
             raise shape_error(self, "there is no product of boolean matrices; convert with .float()")
-        batch = (
-            x.shape[:-2] if x.shape[:-2] == y.shape[:-2] else broadcast_shapes(self, x.shape[:-2], y.shape[:-2])
-        )
+        batch = x.shape[:-2] if x.shape[:-2] == y.shape[:-2] else broadcast_shapes(self, x.shape[:-2], y.shape[:-2])
         return x.like((*batch, x.shape[-2], y.shape[-1]))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:

@@ -32,8 +32,11 @@ def binary(op: Op, x: Operand, y: Operand) -> Tensor:
 
 def binary_float(op: Op, x: Operand, y: Operand) -> Tensor:
     """As `binary`, for ops whose result is a float also where both operands are integers."""
-    if isinstance(x, TensorBase) and x._spec.dtype.category == FLOAT:
-        if y._spec.dtype is x._spec.dtype if isinstance(y, TensorBase) else type(y) in _NUMBERS:
+    if isinstance(x, TensorBase) and (d := x._spec.dtype).category == FLOAT:
+        if isinstance(y, TensorBase):
+            if y._spec.dtype is d:
+                return apply(op, x, y)
+        elif type(y) in _NUMBERS:
             return apply(op, x, y)
     x, y = promote(op, x, y)
     return apply(op, to_float(x), to_float(y))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod as _prod
 from operator import index
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
-from gpunn.backend.dtypes import FLOAT, as_dtype, bool_, dtype as DType, int64, uint8
+from gpunn.backend.dtypes import FLOAT, as_dtype, bool_, int64, uint8
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
 from .base import Composite, Cost, Op, shape_error
@@ -17,7 +18,7 @@ from .base import Composite, Cost, Op, shape_error
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
-Dims = Optional[Union[int, Sequence[int]]]
+Dims = int | Sequence[int] | None
 
 
 def normalise_dims(op: Op | str, dims: Dims, ndim: int) -> tuple[int, ...]:
@@ -281,7 +282,7 @@ def var(
     """
     _require_float("var", input.dtype)
     if isinstance(dim, bool):
-        dim, unbiased = None, dim
+        return var(input, None, dim, keepdim, correction=correction)
     if input.dtype.itemsize == 2:
         return var(input.float(), dim, unbiased, keepdim, correction=correction).to(input.dtype)
     dims = normalise_dims("var", dim, input.ndim)
@@ -305,9 +306,7 @@ def std(
 def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum over the dimensions along which a tensor of `shape` was broadcast: the gradient of broadcasting."""
     extra = input.ndim - len(shape)
-    dims = tuple(range(extra)) + tuple(
-        i + extra for i, n in enumerate(shape) if n == 1 and input.shape[i + extra] != 1
-    )
+    dims = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and input.shape[i + extra] != 1)
     result = apply(Sum(dims, True), input) if dims else input
     return result.reshape(shape) if result.shape != shape else result
 

@@ -41,9 +41,7 @@ class VectorNorm(Reduction):
         return dy * where(zero, 0, sign(x) * pow(abs(where(zero, 1, share)), self.p - 1))
 
 
-def vector_norm(
-    x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
+def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """(sum of |x|^ord)^(1/ord) over `dim` (all dimensions if None).
 
     For ord = inf and -inf the largest and the smallest |x|, for ord = 0 the number of elements that are not 0.

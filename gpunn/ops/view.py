@@ -135,7 +135,9 @@ def view(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     target = infer_shape("view", input.shape, sizes(shape))
     result: Tensor = apply(Reshape(target), input)
     if state.tracer is None and not input.device.backend.is_view(input._data, result._data):
-        raise shape_error("view", f"{input._spec!r} is not contiguous in the way that {list(target)} needs; use reshape")
+        raise shape_error(
+            "view", f"{input._spec!r} is not contiguous in the way that {list(target)} needs; use reshape"
+        )
     return result
 
 
@@ -190,8 +192,10 @@ def expand(input: Tensor, *size: int | Sequence[int]) -> Tensor:
     wanted = sizes(size)
     extra = len(wanted) - input.ndim
     target = tuple([input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)])
-    if any([n < 0 for n in target]):
-        raise shape_error("expand", f"{list(wanted)} has a negative size for {input._spec!r}; -1 keeps a size that is there")
+    if any(n < 0 for n in target):
+        raise shape_error(
+            "expand", f"{list(wanted)} has a negative size for {input._spec!r}; -1 keeps one that is there"
+        )
     return apply(Expand(target), input)
 
 

@@ -95,8 +95,8 @@ _BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 def where(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
     """x where the condition holds, else y; one of them may be a Python number. `out` may be `x`.
 
-    Large arrays are chosen from by their bits, y ^ ((x ^ y) & mask): np.where branches at each element, which takes 5 to
-    9 times as long where the condition is irregular.
+    Large arrays are chosen from by their bits, y ^ ((x ^ y) & mask): np.where branches at each element, which takes 5
+    to 9 times as long where the condition is irregular.
     """
     dtype = x.dtype if isinstance(x, _array) else y.dtype
     x, y = np.asarray(x, dtype), np.asarray(y, dtype)
@@ -197,8 +197,9 @@ def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
 
 
 def _zeros_beside(x: Any) -> Any:
-    """0 to compare `x` with: an array of zeros for its last dimensions, since NumPy's maximum and minimum are vectorised
-    for two arrays, but not for an array and a number, which takes 2 to 5 times as long."""
+    """0 to compare `x` with: an array of zeros for its last dimensions. NumPy's maximum and minimum are vectorised
+    for two arrays, but not for an array and a number, which takes 2 to 5 times as long.
+    """
     if x.size <= 1024 or not x.ndim or x.shape[-1] > 65536:
         return 0
     first = x.ndim - 1

@@ -13,7 +13,10 @@ from .reduction import sum as _sum
 
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:
-    """x y on the last two axes. Where the inner size is 1 NumPy's matmul passes BLAS by, at ten times the cost of dot."""
+    """x y on the last two axes.
+
+    Where the inner size is 1 NumPy's matmul passes BLAS by, at ten times the cost of dot.
+    """
     if _is_half(x):
         return _narrow(np.matmul(_wide(x), _wide(y)), x.dtype, out)
     if x.ndim == y.ndim == 2 and x.shape[1] == 1 and x.dtype.kind == "f":

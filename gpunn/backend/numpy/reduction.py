@@ -10,33 +10,38 @@ import numpy as np
 from .half import _is_half, _narrow, _wide
 
 Axes = tuple[int, ...]
+# NumPy declares reduce once for each value of keepdims, and not for a bool.
+_add: Any = np.add.reduce
+_multiply: Any = np.multiply.reduce
+_maximum: Any = np.maximum.reduce
+_minimum: Any = np.minimum.reduce
 
 
-def sum(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:  # noqa: A001
+def sum(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The sum over the axes."""
     if _is_half(x):
-        return _narrow(np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=np.float32), x.dtype, out)
-    return np.add.reduce(x, axis=axes, keepdims=keepdims, out=out)
+        return _narrow(_add(x, axis=axes, keepdims=keepdims, dtype=np.float32), x.dtype, out)
+    return _add(x, axis=axes, keepdims=keepdims, out=out)
 
 
 def mean(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The sum over the axes, divided by the number of elements; NaN for none."""
     n = math.prod(x.shape[a] for a in axes)
     if n == 0 or _is_half(x):
-        total = np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=np.float32 if _is_half(x) else None)
+        total = _add(x, axis=axes, keepdims=keepdims, dtype=np.float32 if _is_half(x) else None)
         return _narrow(total / (n or np.nan), x.dtype, out)
-    total = np.add.reduce(x, axis=axes, keepdims=keepdims, out=out)
+    total = _add(x, axis=axes, keepdims=keepdims, out=out)
     return np.divide(total, n, out=total if isinstance(total, np.ndarray) else None)
 
 
 def amax(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The largest element over the axes; NaN if there is one."""
-    return np.maximum.reduce(x, axis=axes, keepdims=keepdims, out=out)
+    return _maximum(x, axis=axes, keepdims=keepdims, out=out)
 
 
 def amin(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The smallest element over the axes; NaN if there is one."""
-    return np.minimum.reduce(x, axis=axes, keepdims=keepdims, out=out)
+    return _minimum(x, axis=axes, keepdims=keepdims, out=out)
 
 
 def logsumexp(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
@@ -46,25 +51,25 @@ def logsumexp(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     if math.prod(x.shape[a] for a in axes) == 0:
         shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes)
         return _narrow(np.full(shape, -np.inf, x.dtype), x.dtype, out)
-    m = np.maximum.reduce(x, axis=axes, keepdims=True)
+    m = _maximum(x, axis=axes, keepdims=True)
     m = np.where(np.isfinite(m), m, x.dtype.type(0))
-    total = np.log(np.add.reduce(np.exp(x - m), axis=axes, keepdims=keepdims))
+    total = np.log(_add(np.exp(x - m), axis=axes, keepdims=keepdims))
     return np.add(total, m.reshape(total.shape), out=out)
 
 
 def product(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The product over the axes."""
     if _is_half(x):
-        return _narrow(np.multiply.reduce(_wide(x), axis=axes, keepdims=keepdims), x.dtype, out)
-    return np.multiply.reduce(x, axis=axes, keepdims=keepdims, out=out)
+        return _narrow(_multiply(_wide(x), axis=axes, keepdims=keepdims), x.dtype, out)
+    return _multiply(x, axis=axes, keepdims=keepdims, out=out)
 
 
-def all(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:  # noqa: A001
+def all(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """Whether no element over the axes is 0."""
     return np.logical_and.reduce(x, axis=axes, keepdims=keepdims, out=out)
 
 
-def any(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:  # noqa: A001
+def any(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """Whether an element over the axes is not 0."""
     return np.logical_or.reduce(x, axis=axes, keepdims=keepdims, out=out)
 
@@ -74,8 +79,8 @@ def vector_norm(x: Any, p: float, axes: Axes, keepdims: bool, out: Any = None) -
     if _is_half(x):
         return _narrow(vector_norm(_wide(x), p, axes, keepdims), x.dtype, out)
     if p == 2:
-        return np.sqrt(np.add.reduce(np.square(x), axis=axes, keepdims=keepdims), out=out)
-    return np.power(np.add.reduce(np.power(np.abs(x), p), axis=axes, keepdims=keepdims), 1 / p, out=out)
+        return np.sqrt(_add(np.square(x), axis=axes, keepdims=keepdims), out=out)
+    return np.power(_add(np.power(np.abs(x), p), axis=axes, keepdims=keepdims), 1 / p, out=out)
 
 
 def cumsum(x: Any, axis: int, reverse: bool, out: Any = None) -> Any:
