@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OneHot(Op):
-    """y = 1 where the index along the new dimension `dim` is the label, else 0; all 0 for a label out of range."""
+    """y = 1 where the index along the new dimension `dim` is the label, else 0.
+
+    For a label out of range all is 0, or an error if `strict`.
+    """
 
     classes: int
     dim: int
     dtype: DType
+    strict: bool = False
     differentiable = False
 
     def shape(self, x: Spec) -> Spec:
         return x.like((*x.shape[: self.dim], self.classes, *x.shape[self.dim :]), self.dtype)
 
     def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
-        return backend.one_hot(x, self.classes, self.dim, self.dtype.numpy, out=out)
+        return backend.one_hot(x, self.classes, self.dim, self.dtype.numpy, self.strict, out=out)
 
 
 @dataclass(frozen=True)
@@ -140,17 +144,11 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     if tensor.dtype.category != INTEGER:
         raise shape_error("one_hot", f"takes integers, got {tensor._spec!r}; convert with .long()")
-    if tensor.numel():
-        low, high = int(tensor.amin().item()), int(tensor.amax().item())
-        if low < 0:
-            raise shape_error("one_hot", f"class values must be non-negative, got {low}")
-        if num_classes == -1:
-            num_classes = high + 1
-        elif high >= num_classes:
-            raise shape_error("one_hot", f"class values must be smaller than num_classes={num_classes}, got {high}")
+    if num_classes == -1 and tensor.numel():
+        num_classes = max(int(tensor.amax().item()) + 1, 1)
     if num_classes <= 0:
         raise shape_error("one_hot", f"the number of classes is unknown: num_classes={num_classes}, {tensor._spec!r}")
-    return apply(OneHot(num_classes, tensor.ndim, int64), tensor)
+    return apply(OneHot(num_classes, tensor.ndim, int64, strict=True), tensor)
 
 
 def _renormalise(indices: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:

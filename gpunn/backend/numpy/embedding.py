@@ -16,8 +16,7 @@ def embedding(indices: Any, weight: Any, out: Any = None) -> Any:
         IndexError: there is no such row.
     """
     rows = weight.shape[0]
-    if indices.size and not (indices.min() >= 0 and indices.max() < rows):
-        place = tuple(int(i) for i in np.argwhere((indices < 0) | (indices >= rows))[0])
+    if (place := _outside(indices, rows)) is not None:
         raise IndexError(
             f"embedding: index out of range in self: {indices[place]} at {list(place)} of the input, "
             f"but the weight has the rows 0 to {rows - 1}"
@@ -59,11 +58,25 @@ def embedding_backward(dy: Any, indices: Any, rows: int, skip: int, by_frequency
     return dw
 
 
-def one_hot(target: Any, classes: int, axis: int, dtype: Any, out: Any = None) -> Any:
-    """1 where the place along the new axis is the label, else 0; no 1 for a label below 0, or not below `classes`."""
+def one_hot(target: Any, classes: int, axis: int, dtype: Any, strict: bool, out: Any = None) -> Any:
+    """1 where the place along the new axis is the label, else 0; no 1 for a label below 0, or not below `classes`.
+
+    Raises:
+        RuntimeError: there is such a label, and `strict`.
+    """
+    if strict and (place := _outside(target, classes)) is not None:
+        rule = "non-negative" if target[place] < 0 else f"smaller than num_classes={classes}"
+        raise RuntimeError(f"one_hot: class values must be {rule}, got {target[place]} at {list(place)}")
     places = np.arange(classes).reshape(-1, *(1,) * (target.ndim - axis))
     y = np.equal(np.expand_dims(target, axis), places)
     if out is None:
         return y.astype(dtype)
     np.copyto(out, y, casting="unsafe")
     return out
+
+
+def _outside(indices: Any, count: int) -> tuple[int, ...] | None:
+    """Where the first index that is not 0 to count - 1 stands, None if there is none."""
+    if not indices.size or (indices.min() >= 0 and indices.max() < count):
+        return None
+    return tuple(int(i) for i in np.argwhere((indices < 0) | (indices >= count))[0])
