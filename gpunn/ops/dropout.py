@@ -49,7 +49,7 @@ class Dropout(Op):
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Each element set to 0 with probability p, the others over 1 - p, which keeps the mean; the input if not training.
 
-    The same seed (`gpunn.manual_seed`) and order of calls give the same zeros, on every device.
+    The same seed (`gpunn.manual_seed`) and order of calls give the same zeros.
 
     Args:
         input: floats of any shape.
