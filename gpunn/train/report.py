@@ -60,8 +60,11 @@ def write_report(
 def _tiles(history: History, settings: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> str:
     tiles = []
     for evaluation in evaluations:
-        scalars = {k: v for k, v in evaluation.results.items() if isinstance(v, (int, float))}
-        tiles += [(f"{evaluation.name} {name}", _number(name, value)) for name, value in scalars.items()]
+        tiles += [
+            (f"{evaluation.name} {name}", _number(name, value))
+            for name, value in evaluation.results.items()
+            if isinstance(value, (int, float)) and name not in ("penalty", "objective")  # they are the training's
+        ]
     last = history.last
     for name in ("loss", "objective", "val_loss", *(n for n in last if n.startswith("val_") and n != "val_loss")):
         if name in last:
@@ -110,14 +113,15 @@ def _evaluation(evaluation: Evaluation) -> Iterable[str]:
 
 
 def _matrix(confusion: Sequence[Sequence[int]], evaluation: Evaluation) -> str:
-    """Counts, each shaded by its part of its row."""
+    """Counts: the right ones shaded by their part of the row, the wrong ones beside the most frequent of them."""
+    worst = max((n for c, counts in enumerate(confusion) for d, n in enumerate(counts) if c != d), default=0)
     names = [escape(evaluation.class_name(c)) for c in range(len(confusion))]
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = []
     for c, counts in enumerate(confusion):
-        total = max(sum(counts), 1)
         cells = "".join(
-            f'<td class="{"right" if c == d else "wrong"}" style="--part:{100 * n / total:.1f}%">{n or ""}</td>'
+            f'<td class="{"right" if c == d else "wrong"}" '
+            f'style="--part:{100 * n / max(sum(counts) if c == d else worst, 1):.1f}%">{n or ""}</td>'
             for d, n in enumerate(counts)
         )
         rows.append(f'<tr><th scope="row">{names[c]}</th>{cells}</tr>')
