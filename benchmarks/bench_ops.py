@@ -25,8 +25,14 @@ def labels(n: int, classes: int) -> gpunn.Tensor:
 
 
 OPERATIONS = {
-    "linear_relu": (lambda x, w, b: F.linear_activation(x, w, b, "relu"), lambda: (normal(128, 784), normal(512, 784), normal(512))),
-    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, padding=1), lambda: (normal(32, 32, 14, 14), normal(64, 32, 3, 3), normal(64))),
+    "linear_relu": (
+        lambda x, w, b: F.linear_activation(x, w, b, "relu"),
+        lambda: (normal(128, 784), normal(512, 784), normal(512)),
+    ),
+    "conv2d": (
+        lambda x, w, b: F.conv2d(x, w, b, padding=1),
+        lambda: (normal(32, 32, 14, 14), normal(64, 32, 3, 3), normal(64)),
+    ),
     "unfold": (lambda x: F.unfold(x, 3, padding=1), lambda: (normal(32, 32, 14, 14),)),
     "max_pool2d": (lambda x: F.max_pool2d(x, 2), lambda: (normal(32, 32, 28, 28),)),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 2), lambda: (normal(32, 32, 28, 28),)),

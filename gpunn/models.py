@@ -96,7 +96,9 @@ def _image_shape(name: str, shape: tuple[int, ...], smallest: int) -> tuple[int,
     if len(shape) != 3:
         raise ModelError(f"{name} takes images (channels, height, width), the data is {shape}; mlp takes any shape")
     if min(shape[1:]) < smallest:
-        raise ModelError(f"{name} takes images of at least {smallest} x {smallest}, the data is {shape}; cnn or mlp fit")
+        raise ModelError(
+            f"{name} takes images of at least {smallest} x {smallest}, the data is {shape}; cnn or mlp fit"
+        )
     return shape[0], shape[1], shape[2]
 
 

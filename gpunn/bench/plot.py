@@ -48,8 +48,11 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
             fontsize=9,
         )
     top.set(xscale="log", yscale="log", ylabel="samples per second")
-    top.set_title(f"{workload.name}: {workload.title}, on {device}\n{machine['processor']}, {machine['cores']} cores",
-                  fontsize=11, loc="left")
+    top.set_title(
+        f"{workload.name}: {workload.title}, on {device}\n{machine['processor']}, {machine['cores']} cores",
+        fontsize=11,
+        loc="left",
+    )
     top.legend(frameon=False, fontsize=9)
     top.grid(which="both", alpha=0.2)
     if peers:

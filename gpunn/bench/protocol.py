@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +48,12 @@ class Worker:
 
     def __init__(self, name: str):
         self.name = name
+        self.errors = tempfile.TemporaryFile("w+")  # a pipe that nobody empties would stop a talkative process
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gpunn.bench.worker", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
             env=blas.child_environment(),
         )
@@ -65,29 +68,24 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line:
-            _, errors = self.process.communicate()
-            last = errors.strip().splitlines()[-1:] if errors else []
+            self.process.wait()
+            self.errors.seek(0)
+            last = self.errors.read().strip().splitlines()[-1:]
             return {"error": f"the process of {self.name} ended: {''.join(last)}"}
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def stop(self) -> None:
         """End the process."""
-        if self.process.poll() is None:
-            self.ask_to_stop()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-
-    def ask_to_stop(self) -> None:
-        """Send the last order, which has no answer."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write('{"order": "stop"}\n')
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
+        with self.process as process, self.errors:  # which closes the pipes and waits
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write('{"order": "stop"}\n')
+                process.stdin.close()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def compare(
@@ -163,7 +161,7 @@ def _row(
     if "error" in prepared:
         return {**row, "valid": False, "error": prepared["error"]}
     p10, median, p90 = (float(v) for v in np.percentile(times, (10, 50, 90)))
-    error = _largest_difference(prepared["losses"], reference)
+    error = _largest_difference(prepared["losses"], reference, WORKLOADS[workload].gate)
     return {
         **row,
         "valid": error is not None and error <= TOLERANCE,
@@ -181,11 +179,11 @@ def _row(
     }
 
 
-def _largest_difference(losses: list[float], reference: list[float] | None) -> float | None:
-    """The largest difference of two runs' losses, relative to the first of them; None where there is no reference."""
+def _largest_difference(losses: list[float], reference: list[float] | None, gate: int) -> float | None:
+    """The largest difference of two runs' first losses, relative to the very first; None without a reference."""
     if reference is None:
         return None
-    return float(np.max(np.abs(np.subtract(losses, reference))) / abs(reference[0]))
+    return float(np.max(np.abs(np.subtract(losses[:gate], reference[:gate]))) / abs(reference[0]))
 
 
 def recommend(rows: list[dict[str, Any]], share: float = 0.9) -> dict[str, Any] | None:

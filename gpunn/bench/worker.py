@@ -14,7 +14,7 @@ from typing import Any
 
 BATCHES = 4
 GATE = 20
-"""How many first losses are compared."""
+"""How many first losses are reported."""
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         options.run(options)
-    except KeyboardInterrupt:
-        print("\ngpunn: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\ngpunn {options.command}: {interrupt or 'interrupted'}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1
@@ -51,8 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(error: Exception) -> int:
     """2 where the call was wrong, 1 where the run failed."""
     from gpunn.datasets import DataError
+    from gpunn.io import FileFormatError
+    from gpunn.models import ModelError
 
-    return 2 if isinstance(error, (UsageError, DataError, FileNotFoundError, IsADirectoryError)) else 1
+    wrong_call = (UsageError, DataError, ModelError, FileFormatError)
+    wrong_path = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+    return 2 if isinstance(error, wrong_call + wrong_path) else 1
 
 
 def _message(error: Exception) -> str:

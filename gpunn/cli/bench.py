@@ -92,8 +92,12 @@ def batch_size(options: argparse.Namespace) -> None:
     effort = Effort(rounds=2, blocks=2, block_seconds=0.01, budget_seconds=1) if options.quick else Effort()
     console = Console(stderr=True)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn(),
-        console=console, disable=not console.is_terminal,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(f"{options.workload} on {device}", total=len(sizes) * len(names))
 
@@ -105,9 +109,10 @@ def batch_size(options: argparse.Namespace) -> None:
         rows = compare(
             options.workload, sizes, names, device=str(device), optimizer=options.optimizer, effort=effort, on_row=show
         )
-    result = {"machine": machine.describe(), "rows": rows, "recommended": recommend(rows)}
+    recommended = recommend(rows)
+    result = {"machine": machine.describe(), "rows": rows, "recommended": recommended}
     if not options.json:
-        _print_table(rows, result["recommended"])
+        _print_table(rows, recommended)
     if out is not None:
         _write(result, out, options.workload, str(device), console)
     if options.json:
@@ -145,9 +150,9 @@ def _print_table(rows: list[dict[str, Any]], recommended: dict[str, Any] | None)
         if "error" in r:
             console.print(f"{r['implementation']} at {r['batch_size']}: {r['error']}", markup=False)
         elif not r["valid"]:
-            console.print(
-                f"{r['implementation']} at {r['batch_size']} does not count: its losses differ by {r['loss_error']:.1e}"
-            )
+            error = r["loss_error"]
+            why = "there are no losses to compare with" if error is None else f"its losses differ by {error:.1e}"
+            console.print(f"{r['implementation']} at {r['batch_size']} does not count: {why}")
     if recommended:
         console.print(
             f"recommended mini-batch size: {recommended['batch_size']} ({recommended['rule']})", highlight=False

@@ -28,9 +28,11 @@ def add_command(
     return parser
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: argparse._ActionsContainer) -> None:
     """The option --device."""
-    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, ... (default: auto, the best there is)")
+    parser.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, ... (default: auto, the best there is)"
+    )
 
 
 def pick_device(name: str) -> gpunn.device:

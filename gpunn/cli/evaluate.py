@@ -13,7 +13,7 @@ from rich.table import Table
 from .common import add_command, add_device, pick_device
 
 EXAMPLE = """\
-  gpunn evaluate runs/digits-mlp-1                      on the test set of its data
+  gpunn evaluate runs/digits-cnn-1                      on the test set of its data
   gpunn evaluate runs/mnist-cnn-1 --data-root DIR --json
   gpunn evaluate runs/table-mlp-1 --data new.csv --part all"""
 
@@ -70,14 +70,17 @@ def load_part(trained: Any, data: str | None, root: str | None, part: str) -> tu
     if (source.classes is None) != (trained.classes is None) or (
         trained.classes is not None and source.classes is not None and len(source.classes) != len(trained.classes)
     ):
-        raise UsageError(f"{source.name} has {_kind(source.classes)}, {trained.path} was trained on {_kind(trained.classes)}")
+        raise UsageError(
+            f"{source.name} has {_kind(source.classes)}, {trained.path} was trained on {_kind(trained.classes)}"
+        )
     if part != "all" or source.x_test is not None:
         source = job.with_test_part(source, trained.options.seed)
-    x, y = source.x_train, source.y_train
-    if part == "test":
-        x, y = source.x_test, source.y_test
-    elif part == "all" and source.x_test is not None:
-        x, y = np.concatenate([x, source.x_test]), np.concatenate([y, source.y_test])
+    parts = {
+        "train": ((source.x_train,), (source.y_train,)),
+        "test": ((source.x_test,), (source.y_test,)),
+        "all": ((source.x_train, source.x_test), (source.y_train, source.y_test)),
+    }
+    x, y = (np.concatenate([a for a in arrays if a is not None]) for arrays in parts[part])
     return x, y.astype("float32" if source.classes is None else "int64"), source
 
 

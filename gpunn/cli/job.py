@@ -75,6 +75,11 @@ def with_test_part(data: Arrays, seed: int) -> Arrays:
     return replace(data, x_train=x[rest], y_train=y[rest], x_test=x[held], y_test=y[held])
 
 
+def default_model(input_shape: tuple[int, ...]) -> str:
+    """The small convolutional network for images, two hidden layers for all else."""
+    return "cnn" if len(input_shape) == 3 and min(input_shape[1:]) >= 4 else "mlp:128,128"
+
+
 class OneHotLoss:
     """A loss for numbers on classes: the targets are 1 for the class and 0 for the others."""
 
@@ -84,8 +89,10 @@ class OneHotLoss:
         self.loss, self.classes = loss, classes
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of outputs (n, classes) for class indices (n,)."""
         wanted = nn.functional.one_hot(target, self.classes).to(output.dtype)
-        return self.loss(output, wanted)  # type: ignore[no-any-return]
+        loss: Tensor = self.loss(output, wanted)
+        return loss
 
 
 def make_loss(options: argparse.Namespace, data: Arrays) -> Any:

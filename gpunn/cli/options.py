@@ -32,11 +32,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add all options of training."""
     what = parser.add_argument_group("what to train")
     what.add_argument(
-        "--data", default="digits", metavar="WHAT", help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv or a folder"
+        "--data",
+        default="digits",
+        metavar="WHAT",
+        help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv or a folder",
     )
-    what.add_argument("--data-root", metavar="DIR", help="the folder with the files of mnist and the like; else downloaded")
     what.add_argument(
-        "--model", default="mlp:128,128", metavar="M", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION"
+        "--data-root", metavar="DIR", help="the folder with the files of mnist and the like; else downloaded"
+    )
+    what.add_argument(
+        "--model",
+        metavar="M",
+        help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION (default: cnn for images, mlp:128,128 else)",
     )
     what.add_argument("--activation", default="relu", choices=list(ACTIVATIONS))
     what.add_argument("--loss", choices=LOSSES, help="default: cross_entropy for classes, mse for numbers")
@@ -51,11 +58,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="largest learning rate; default: " + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LR.items()),
     )
     how.add_argument("--momentum", type=_fraction, metavar="X", help="of sgd and rmsprop; default: 0.9 for sgd")
-    how.add_argument("--l2", type=_not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0")
+    how.add_argument(
+        "--l2", type=_not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
+    )
     how.add_argument("--schedule", choices=SCHEDULES, default="onecycle", help="of the learning rate")
     how.add_argument("--clip-norm", type=_positive, metavar="X", help="largest norm of the gradient")
-    how.add_argument("--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1")
-    how.add_argument("--patience", type=positive_int, metavar="N", help="stop after N epochs without a better validation loss")
+    how.add_argument(
+        "--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1"
+    )
+    how.add_argument(
+        "--patience", type=positive_int, metavar="N", help="stop after N epochs without a better validation loss"
+    )
     how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
     how.add_argument("--seed", type=int, default=0, metavar="N")
     add_device(how)
@@ -66,7 +79,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     call.add_argument("--json", action="store_true", help="the last line on standard output is one JSON object")
 
 
-def with_config(parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str]) -> argparse.Namespace:
+def with_config(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str]
+) -> argparse.Namespace:
     """The options again, with those from ``--config`` or the resumed run as defaults.
 
     Raises:
@@ -84,6 +99,13 @@ def with_config(parser: argparse.ArgumentParser, options: argparse.Namespace, ar
             raise UsageError(f"{path}: there is no option {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
         parser.set_defaults(**{key: _checked(known[key], value, path)})
     return parser.parse_args(argv)
+
+
+def default_options() -> dict[str, Any]:
+    """Every option of training with its default; TOML has no None, so a config.toml lacks those that were not set."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return vars(parser.parse_args([]))
 
 
 def configured(options: argparse.Namespace) -> dict[str, Any]:

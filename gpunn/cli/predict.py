@@ -16,7 +16,7 @@ from .common import add_command, add_device, pick_device
 from .errors import UsageError
 
 EXAMPLE = """\
-  gpunn predict runs/digits-mlp-1                       the test set of its data, to standard output
+  gpunn predict runs/digits-cnn-1                       the test set of its data, to standard output
   gpunn predict runs/table-mlp-1 --input new.csv --out predictions.csv
   gpunn predict runs/mnist-cnn-1 --input images.npy --json"""
 
@@ -47,12 +47,13 @@ def run(options: argparse.Namespace) -> None:
 
     trained = load_trained(options.run_folder, pick_device(options.device))
     x, name = _inputs(trained, options)
-    trainer = Trainer(
-        trained.model, "mse", job.make_optimizer(trained.options, trained.model), progress=False
-    )
+    trainer = Trainer(trained.model, "mse", job.make_optimizer(trained.options, trained.model), progress=False)
     outputs = trainer.predict(trained.prepare(x, name))
     if trained.classes is None:
-        header = ["sample", *(["prediction"] if outputs.shape[1] == 1 else [f"prediction_{i}" for i in range(outputs.shape[1])])]
+        header = [
+            "sample",
+            *(["prediction"] if outputs.shape[1] == 1 else [f"prediction_{i}" for i in range(outputs.shape[1])]),
+        ]
         rows = [[i, *row] for i, row in enumerate(outputs.tolist())]
     else:
         probabilities = softmax(outputs, 1).cpu().numpy()

@@ -33,7 +33,9 @@ def add_strategies(parts: Any) -> None:
     parser.add_argument("--model", default="mlp:128", help="mlp:SIZES, lenet, cnn, ... (default: mlp:128)")
     parser.add_argument("--seed", type=int, default=0)
     add_device(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the curves as JSON and the plot into this folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the curves as JSON and the plot into this folder"
+    )
     parser.add_argument("--json", action="store_true", help="the last line on standard output is one JSON object")
 
 
@@ -60,8 +62,11 @@ def strategies(options: argparse.Namespace) -> None:
     classes = len(data.classes)
     console = Console(stderr=True)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f} of {task.total:.0f} s"),
-        console=console, disable=not console.is_terminal,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.1f} of {task.total:.0f} s"),
+        console=console,
+        disable=not console.is_terminal,
     ) as progress:
         tasks = {s.title: progress.add_task(s.title, total=options.seconds) for s in STRATEGIES}
         runs = race(

@@ -21,9 +21,11 @@ EXAMPLE = """\
 def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument("--model", default="mlp:128,128", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
+    parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
     parser.add_argument("--activation", default="relu")
-    parser.add_argument("--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)")
+    parser.add_argument(
+        "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
+    )
     parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
     parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

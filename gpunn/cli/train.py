@@ -19,7 +19,7 @@ EXAMPLE = """\
   gpunn train --data mnist --model cnn --epochs 3
   gpunn train --data mnist --data-root DIR --model mlp:512,512 --epochs 5 --json
   gpunn train --data table.csv --model mlp:64 --loss mse --l2 1e-4
-  gpunn train --resume runs/digits-mlp-1 --epochs 40"""
+  gpunn train --resume runs/digits-cnn-1 --epochs 40"""
 
 
 def add(commands: Any, name: str, text: str) -> None:
@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
     device = pick_device(options.device)
     data = job.prepare_data(options)
     source = data.source
+    options.model = options.model or job.default_model(source.input_shape)
     classes = source.classes is not None
     gpunn.manual_seed(options.seed)
     model = build(options.model, source.input_shape, source.outputs, options.activation).to(device)
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
     steps = -(-len(train[0]) // batch_size)
     schedule = job.make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
-    folder = _run_folder(options, data, classes, validation is not None)
+    folder = _run_folder(options, data, validation is not None)
     parameters = sum(p.numel() for p in model.parameters())
     print(
         f"{source.name}: {len(train[0]):,} samples to train on, "
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
     history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
     model.load_state_dict(gpunn.load(folder.model_path))
     found = trainer.evaluate((data.x_test, data.y_test))
+    trainer.report((data.x_test, data.y_test), class_names=source.classes, images=source.x_test)
     result = _result(found, history, parameters, folder.path)
     (folder.path / "result.json").write_text(json.dumps(result) + "\n")
     if options.json:
@@ -101,16 +103,16 @@ def _split(data: Any, options: argparse.Namespace, stratified_split: Any) -> tup
     return (x[rest], y[rest]), (x[held], y[held])
 
 
-def _run_folder(options: argparse.Namespace, data: Any, classes: bool, validated: bool) -> Any:
+def _run_folder(options: argparse.Namespace, data: Any, validated: bool) -> Any:
     from gpunn.train import RunFolder
 
     path = options.resume or options.out or _next_free(f"{_word(options.data)}-{_word(options.model)}")
-    monitor = "accuracy" if classes else "loss"
+    # Where the learning rate runs down to 0 the last weights are the settled ones; elsewhere the best epoch's are kept.
+    settles = options.schedule in ("onecycle", "cosine") and not options.patience
     return RunFolder(
         path,
         config={**configured(options), "data_info": data.shape_info},
-        model="best" if validated else "last",
-        monitor=f"val_{monitor}" if validated else None,
+        model="best" if validated and not settles else "last",
         resume_hint=f"gpunn train --resume {path}",
     )
 
@@ -149,4 +151,3 @@ def _print(result: dict[str, Any], folder: Any) -> None:
     else:
         print(f"test loss {result['test_loss']:.4g}, R^2 {result['test_r2']:.4f}")
     print(f"report: {folder.report_path}")
-

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UsageError
+from .options import default_options
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Trained:
         from gpunn.datasets import standardise
 
         if x.shape[1:] != self.input_shape:
-            raise UsageError(f"{name}: one sample has shape {x.shape[1:]}, {self.path} was trained on {self.input_shape}")
+            raise UsageError(
+                f"{name}: one sample has shape {x.shape[1:]}, {self.path} was trained on {self.input_shape}"
+            )
         return standardise(x, self.mean, self.std)
 
 
@@ -68,4 +71,5 @@ def load_trained(path: Path, device: Any) -> Trained:
     model = build(config["model"], shape, info["outputs"], config["activation"])
     model.load_state_dict(gpunn.load(folder.model_path))
     moments = [np.reshape(info[name], info["moments_shape"]) for name in ("mean", "std")]
-    return Trained(path, model.to(device).eval(), Namespace(**config), shape, info.get("classes"), *moments)
+    options = Namespace(**{**default_options(), **config})
+    return Trained(path, model.to(device).eval(), options, shape, info.get("classes"), *moments)

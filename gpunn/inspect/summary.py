@@ -58,7 +58,8 @@ class Summary:
         table = Table(
             title=f"input {_shape_text(list(self.input_shape))}",
             caption=f"{self.parameters:,} parameters ({self.trainable:,} trainable), "
-            f"{_bytes_text(self.parameter_bytes)}" + (f" + buffers {_bytes_text(self.buffer_bytes)}" if self.buffer_bytes else ""),
+            f"{_bytes_text(self.parameter_bytes)}"
+            + (f" + buffers {_bytes_text(self.buffer_bytes)}" if self.buffer_bytes else ""),
         )
         table.add_column("place", no_wrap=True)
         table.add_column("layer", overflow="fold")

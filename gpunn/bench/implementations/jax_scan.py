@@ -99,6 +99,4 @@ def update(name: str, settings: Any, weights: Any, gradients: Any, moments: Any,
     m = [b1 * a + (1 - b1) * g for a, g in zip(moments[0], gradients)]
     v = [b2 * a + (1 - b2) * g * g for a, g in zip(moments[1], gradients)]
     scale = settings["lr"] / (1 - b1**t)
-    return [
-        w - scale * a / (jnp.sqrt(c / (1 - b2**t)) + settings["eps"]) for w, a, c in zip(weights, m, v)
-    ], [m, v]
+    return [w - scale * a / (jnp.sqrt(c / (1 - b2**t)) + settings["eps"]) for w, a, c in zip(weights, m, v)], [m, v]

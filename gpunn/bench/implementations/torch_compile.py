@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from gpunn.bench.implementations import torch_eager
 from gpunn.bench.workloads import Workload
 

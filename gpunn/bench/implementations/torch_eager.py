@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class Training:
 def build(layers: tuple[Layer, ...]) -> torch.nn.Sequential:
     """The network as a Sequential."""
     nn = torch.nn
-    make = {
+    make: dict[str, Callable[..., Any]] = {
         "linear": lambda i, o: nn.Linear(i, o),
         "conv": lambda i, o, k, p: nn.Conv2d(i, o, k, padding=p),
         "relu": lambda: nn.ReLU(),

@@ -1,0 +1,69 @@
+"""`evaluate`, `predict` and `summary`."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def run(gpunn_command):
+    """A small network, trained on the digits."""
+    result = gpunn_command("train", "--epochs", 3, "--model", "mlp:32", "--out", "run", "--json")
+    return result.json
+
+
+def test_evaluate_repeats_the_measurement(gpunn_command, run):
+    found = gpunn_command("evaluate", "run", "--json").json
+    assert found["accuracy"] == run["test_accuracy"]
+    assert found["loss"] == pytest.approx(run["test_loss"], rel=1e-6)
+    assert found["samples"] == 359
+
+
+def test_evaluate_shows_each_class(gpunn_command, run):
+    out = gpunn_command("evaluate", "run").out
+    assert "accuracy" in out
+    for digit in range(10):
+        assert f" {digit} " in out
+
+
+def test_predict_agrees_with_evaluate(gpunn_command, run):
+    from gpunn.datasets import digits
+
+    rows = list(csv.DictReader(io.StringIO(gpunn_command("predict", "run").out)))
+    classes = np.array([int(row["class"]) for row in rows])
+    assert np.mean(classes == digits().y_test) == pytest.approx(run["test_accuracy"])
+    assert all(0.1 <= float(row["probability"]) <= 1 for row in rows)
+
+
+def test_predict_from_an_array_into_a_file(gpunn_command, run, tmp_path):
+    from gpunn.datasets import digits
+
+    np.save(tmp_path / "images.npy", digits().x_test[:5])
+    result = gpunn_command("predict", "run", "--input", "images.npy", "--out", "p.csv")
+    assert result.code == 0, result.err
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 6
+
+
+def test_predict_refuses_another_shape(gpunn_command, run, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((5, 1, 9, 9)))
+    result = gpunn_command("predict", "run", "--input", "images.npy")
+    assert result.code == 2
+    assert "(1, 9, 9)" in result.err
+    assert "(1, 8, 8)" in result.err
+
+
+def test_summary_counts_parameters(gpunn_command):
+    found = gpunn_command("summary", "--model", "lenet", "--input", "1,28,28", "--json").json
+    # (k k c_in + 1) c_out for a convolution, (d_in + 1) d_out for a linear layer
+    counts = [(25 * 1 + 1) * 6, (25 * 6 + 1) * 16, 401 * 120, 121 * 84, 85 * 10]
+    assert [row["parameters"] for row in found["rows"] if row["parameters"]] == counts
+    assert found["parameters"] == sum(counts) == 61706
+    assert [row["output_shape"] for row in found["rows"]][:3] == [[1, 6, 28, 28], [1, 6, 28, 28], [1, 6, 14, 14]]
+
+
+def test_summary_is_a_table(gpunn_command):
+    out = gpunn_command("summary").out
+    assert "53,002 parameters" in out
+    assert "Conv2d(1, 32, kernel_size=(3, 3)" in out.replace("\n", " ")
