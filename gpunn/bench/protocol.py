@@ -48,7 +48,8 @@ class Worker:
 
     def __init__(self, name: str):
         self.name = name
-        self.errors = tempfile.TemporaryFile("w+")  # a pipe that nobody empties would stop a talkative process
+        # A file, since a pipe that nobody empties would stop a talkative process; `stop` closes it.
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gpunn.bench.worker", name],
             stdin=subprocess.PIPE,
