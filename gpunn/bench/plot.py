@@ -95,7 +95,8 @@ def strategies_plot(runs: list[dict[str, Any]], title: str, path: Path) -> None:
     colours = list(COLOURS.values())
     for run, colour in zip(runs, colours):
         for ax, x in zip(axes, ("seconds", "samples")):
-            ax.plot(run[x], run["loss"], "-", color=colour, label=run["title"], lw=1.8)
+            start = 1 if x == "samples" else 0  # no samples have no place on a logarithmic axis
+            ax.plot(run[x][start:], run["loss"][start:], "-", color=colour, label=run["title"], lw=1.8)
     axes[0].set(xlabel="seconds", ylabel="loss on held-out data", yscale="log")
     axes[1].set(xlabel="samples seen", xscale="log")
     axes[0].legend(frameon=False, fontsize=9)
