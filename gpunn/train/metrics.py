@@ -139,12 +139,12 @@ class PerClass(Metric):
         """Count one batch."""
         predicted, wanted = classes_of(output, target, self.threshold)
         classes = max(output.shape[1] if output.ndim > 1 and output.shape[1] > 1 else 2, len(self.confusion))
-        grow = classes - len(self.confusion)
+        if grow := classes - len(self.confusion):
+            self.confusion = np.pad(self.confusion, ((0, grow), (0, grow)))
         if wanted.size and wanted.max() >= classes:
             raise ValueError(f"per_class: there is the class {wanted.max()}, but outputs for {classes} classes only")
         flat = wanted.ravel().astype(np.int64) * classes + predicted.ravel()
-        counts = np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
-        self.confusion = np.pad(self.confusion, ((0, grow), (0, grow))) + counts
+        self.confusion = self.confusion + np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 
     def compute(self) -> dict[str, list[Any]]:
         """The matrix and the measures by class."""
