@@ -58,7 +58,7 @@ def corner(padding: Padding) -> Pair:
 def positions(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     """At how many places the kernel fits along each axis: floor((size + padding - d (kernel - 1) - 1) / stride) + 1.
 
-    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), relationship 15.
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), section 5.1.
     """
     return tuple(
         (n + before + after - d * (k - 1) - 1) // s + 1
