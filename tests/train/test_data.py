@@ -104,6 +104,8 @@ def test_a_part_is_held_out_by_class():
     assert [labels.count(c) for c in range(3)] == [2, 4, 14]
     samples = [part[i][0].item() for part in (train, held) for i in range(len(part))]
     assert sorted(samples) == list(range(100))
+    other = hold_out((np.arange(100.0)[:, None], y), 0.2, MODEL, seed=2)[1]
+    assert held.indices != other.indices
 
 
 def test_a_part_of_other_data_is_held_out_at_random():

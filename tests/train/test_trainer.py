@@ -133,8 +133,9 @@ def test_modes_are_put_back(task):
         metrics=[lambda output, target: seen.append(model.training) or 0.0],
     )
     trainer.fit((task.x, task.y), 1, validation=(task.x, task.y), batch_size=90)
-    assert seen == [True, False]
-    assert model.training
+    model.eval()
+    trainer.fit((task.x, task.y), 1, batch_size=90)
+    assert seen == [True, False, True]
 
 
 def test_evaluation_leaves_no_trace(task):
