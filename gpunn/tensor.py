@@ -289,7 +289,8 @@ class Tensor(Interchange):
     lerp, addcmul, addcdiv = ops.lerp, ops.addcmul, ops.addcdiv
     exp, expm1, log, log1p, log2, log10 = ops.exp, ops.expm1, ops.log, ops.log1p, ops.log2, ops.log10
     sqrt, rsqrt, sin, cos, tan, tanh = ops.sqrt, ops.rsqrt, ops.sin, ops.cos, ops.tan, ops.tanh
-    sigmoid, erf, relu = ops.sigmoid, ops.erf, ops.relu
+    asin, acos, atan, atan2, sinh, cosh = ops.asin, ops.acos, ops.atan, ops.atan2, ops.sinh, ops.cosh
+    sigmoid, erf, relu, exp2 = ops.sigmoid, ops.erf, ops.relu, ops.exp2
     softmax, log_softmax = ops.softmax, ops.log_softmax
     isnan, isinf, isfinite = ops.isnan, ops.isinf, ops.isfinite
 

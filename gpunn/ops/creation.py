@@ -15,6 +15,7 @@ from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
 from .base import Op, shape_error
+from .promote import as_number
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -50,7 +51,7 @@ class Empty(Creation):
     """y = whatever the memory holds."""
 
     def forward(self, backend: Any, out: Any = None) -> Any:
-        return backend.empty(self.size, self.dtype.numpy)
+        return backend.empty(self.size, self.dtype.numpy) if out is None else out
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ def full(
     size: Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`fill_value` everywhere, in the type of the value unless `dtype` is given."""
+    fill_value = as_number(fill_value)
     d = scalar_dtype(fill_value) if dtype is None else as_dtype(dtype)
-    return _make(Full((size,) if isinstance(size, int) else tuple(size), d, _device(device), fill_value), requires_grad)
+    return _make(Full(sizes((size,)), d, _device(device), fill_value), requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -142,15 +144,15 @@ def arange(
     Raises:
         RuntimeError: step is 0, or leads away from end.
     """
-    if end is None:
-        start, end = 0, start
+    start, end, step = (as_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
     if step == 0 or (end - start) * step < 0:
         raise RuntimeError(f"arange: from {start} to {end} in steps of {step} never arrives")
     if dtype is not None:
         d = as_dtype(dtype)
     else:
         d = get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else int64
-    count = math.ceil((end - start) / step)
+    exact = all(isinstance(v, int) for v in (start, end, step))
+    count = -((start - end) // step) if exact else math.ceil((end - start) / step)
     return _make(Arange((count,), d, _device(device), start, step), requires_grad)
 
 

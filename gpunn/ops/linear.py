@@ -97,7 +97,8 @@ class LinearBackward(Composite):
         return backend.linear_backward(dz, x, w, self.wanted, out=out)
 
     def formula(self, dz: Any, x: Any, w: Any) -> Any:
-        rows, flat = dz.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
+        n = prod(x.shape[:-1])
+        rows, flat = dz.reshape(n, w.shape[0]), x.reshape(n, w.shape[1])
         parts = (
             (rows @ w).reshape(x.shape) if self.wanted[0] else None,
             rows.t() @ flat if self.wanted[1] else None,

@@ -7,8 +7,9 @@ from math import pi
 from math import sqrt as _sqrt
 from typing import TYPE_CHECKING, Any
 
+from .base import Operand
 from .elementwise import Elementwise
-from .promote import unary_float
+from .promote import binary_float, unary_float
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -32,6 +33,16 @@ class Expm1(Elementwise):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         return dy * (y + 1)
+
+
+class Exp2(Elementwise):
+    """y = 2^x;  dx = dy y ln 2."""
+
+    primitive = "exp2"
+    saves_output = True
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy * (y * _log(2))
 
 
 class Log(Elementwise):
@@ -134,8 +145,69 @@ class Tanh(Elementwise):
         return dy * (1 - y * y)
 
 
+class Asin(Elementwise):
+    """y = arcsin x;  dx = dy / sqrt(1 - x^2)."""
+
+    primitive = "arcsin"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy * rsqrt(1 - x * x)
+
+
+class Acos(Elementwise):
+    """y = arccos x;  dx = -dy / sqrt(1 - x^2)."""
+
+    primitive = "arccos"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return -dy * rsqrt(1 - x * x)
+
+
+class Atan(Elementwise):
+    """y = arctan x;  dx = dy / (1 + x^2)."""
+
+    primitive = "arctan"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy / (x * x + 1)
+
+
+class Atan2(Elementwise):
+    """z = the angle of the point (y, x), in (-pi, pi];  dy = dz x / (x^2 + y^2),  dx = -dz y / (x^2 + y^2)."""
+
+    primitive = "arctan2"
+    saved = (0, 1)
+
+    def vjp(self, needs: Any, dz: Any, z: Any, y: Any, x: Any) -> Any:
+        part = dz / (x * x + y * y)
+        return part * x if needs[0] else None, -part * y if needs[1] else None
+
+
+class Sinh(Elementwise):
+    """y = (e^x - e^-x) / 2;  dx = dy cosh x."""
+
+    primitive = "sinh"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy * cosh(x)
+
+
+class Cosh(Elementwise):
+    """y = (e^x + e^-x) / 2;  dx = dy sinh x."""
+
+    primitive = "cosh"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy * sinh(x)
+
+
 class Sigmoid(Elementwise):
-    """y = 1 / (1 + e^-x), by the exponential of -|x| so that nothing overflows;  dx = dy y (1 - y)."""
+    """y = 1 / (1 + e^-x), 0 where e^-x overflows;  dx = dy y (1 - y)."""
 
     primitive = "sigmoid"
     saves_output = True
@@ -162,6 +234,11 @@ def exp(input: Tensor) -> Tensor:
 def expm1(input: Tensor) -> Tensor:
     """e^input - 1, exact also near 0."""
     return unary_float(Expm1(), input)
+
+
+def exp2(input: Tensor) -> Tensor:
+    """2 to the power of input."""
+    return unary_float(Exp2(), input)
 
 
 def log(input: Tensor) -> Tensor:
@@ -212,6 +289,36 @@ def tan(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return unary_float(Tanh(), input)
+
+
+def asin(input: Tensor) -> Tensor:
+    """The angle in [-pi/2, pi/2] whose sine is input; NaN beyond -1 and 1."""
+    return unary_float(Asin(), input)
+
+
+def acos(input: Tensor) -> Tensor:
+    """The angle in [0, pi] whose cosine is input; NaN beyond -1 and 1."""
+    return unary_float(Acos(), input)
+
+
+def atan(input: Tensor) -> Tensor:
+    """The angle in (-pi/2, pi/2) whose tangent is input."""
+    return unary_float(Atan(), input)
+
+
+def atan2(input: Operand, other: Operand) -> Tensor:
+    """The angle in (-pi, pi] of the point with the ordinate input and the abscissa other."""
+    return binary_float(Atan2(), input, other)
+
+
+def sinh(input: Tensor) -> Tensor:
+    """The hyperbolic sine."""
+    return unary_float(Sinh(), input)
+
+
+def cosh(input: Tensor) -> Tensor:
+    """The hyperbolic cosine."""
+    return unary_float(Cosh(), input)
 
 
 def sigmoid(input: Tensor) -> Tensor:

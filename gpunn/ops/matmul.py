@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gpunn.autograd.tape import apply
+from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import BOOL
 from gpunn.backend.spec import Spec
 
 from .base import Cost, Op, shape_error
+from .construct import as_tensor
 from .elementwise import broadcast_shapes
+from .promote import operand
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -56,6 +58,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     Raises:
         RuntimeError: a 0-d tensor, types that differ, or sizes that do not meet.
     """
+    input, other = (x if isinstance(x, TensorBase) else as_tensor(operand("matmul", x)) for x in (input, other))
     if not input.ndim or not other.ndim:
         raise shape_error("matmul", f"both need at least one dimension, got {input._spec!r} and {other._spec!r}")
     x = input.unsqueeze(0) if input.ndim == 1 else input

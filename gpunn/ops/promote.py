@@ -62,7 +62,7 @@ def promote(op: Op | str, *operands: Operand) -> list[Any]:
     Raises:
         TypeError: an operand is neither a tensor, an array nor a number.
     """
-    checked = [_operand(op, x) for x in operands]
+    checked = [operand(op, x) for x in operands]
     if not any(isinstance(x, TensorBase) for x in checked):
         from .creation import full
 
@@ -94,7 +94,12 @@ def as_number(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x
 
 
-def _operand(op: Op | str, x: Any) -> Any:
+def operand(op: Op | str, x: Any) -> Any:
+    """`x` as a tensor or a Python number.
+
+    Raises:
+        TypeError: it is neither, nor an array.
+    """
     if isinstance(x, np.generic):
         return x.item()
     if isinstance(x, (TensorBase, bool, int, float)):

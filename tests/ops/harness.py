@@ -33,7 +33,7 @@ class Case:
         gradient: whether the float inputs have a gradient to check.
         second_order: whether to check the second derivatives too.
         dtypes: the float types to run in, by name.
-        rtol: allowed relative difference in float32 (float64: 1e-10).
+        rtol: allowed relative difference in float32 (float64: 1e-10; half precision: at least 4 roundings).
         atol: allowed absolute difference in float32 (float64: 1e-12).
     """
 
@@ -51,22 +51,27 @@ class Case:
 
     def tolerance(self, dtype: str) -> dict[str, float]:
         """For np.testing.assert_allclose."""
-        return {"rtol": 1e-10, "atol": 1e-12} if dtype == "float64" else {"rtol": self.rtol, "atol": self.atol}
+        if dtype not in ("float16", "bfloat16", "float32"):
+            return {"rtol": 1e-10, "atol": 1e-12}
+        rounding = 4 * _ROUNDING.get(dtype, 0.0)
+        return {"rtol": max(self.rtol, rounding), "atol": max(self.atol, rounding)}
 
     def arrays(self, dtype: str) -> list[np.ndarray]:
         """The inputs, floats in the given type."""
-        return [np.asarray(a, dtype=dtype) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in self.inputs]
+        return [np.asarray(a, dtype=dtype) if is_float(np.asarray(a)) else np.asarray(a) for a in self.inputs]
+
+    def reference_arrays(self, dtype: str) -> list[np.ndarray]:
+        """As `arrays`, but what half precision holds is given to the reference in float64."""
+        return [a.astype(np.float64) if dtype in _ROUNDING and is_float(a) else a for a in self.arrays(dtype)]
 
     def tensors(self, dtype: str, device: str = "cpu", requires_grad: bool = False) -> list[gpunn.Tensor]:
         """The inputs as gpunn tensors."""
-        return [
-            gpunn.tensor(a, device=device, requires_grad=requires_grad and a.dtype.kind == "f")
-            for a in self.arrays(dtype)
-        ]
+        return [gpunn.tensor(a, device=device, requires_grad=requires_grad and is_float(a)) for a in self.arrays(dtype)]
 
 
 def add(name: str, function: Callable[..., Any], *inputs: Any, **options: Any) -> None:
-    """Register a case; see `Case` for the options."""
+    """Register a case; see `Case` for the options. Without floats among the inputs there is no gradient to check."""
+    options.setdefault("gradient", any(is_float(np.asarray(a)) for a in inputs))
     if any(case.name == name for case in CASES):
         raise ValueError(f"there are two cases named {name!r}")
     CASES.append(Case(name, function, [np.asarray(a) for a in inputs], **options))
@@ -90,6 +95,14 @@ def distinct(*shape: int, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng((seed, *shape)).permutation(n) * 0.1 - n * 0.05).reshape(shape)
 
 
+_ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+def is_float(array: np.ndarray) -> bool:
+    """Whether the elements are floats; bfloat16 is not of NumPy's kind "f"."""
+    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+
+
 def as_tuple(result: Any) -> tuple[Any, ...]:
     """One result or several, as a tuple."""
     return tuple(result) if isinstance(result, (tuple, list)) else (result,)
@@ -106,22 +119,36 @@ def strided(array: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def recorded_ops() -> Iterator[set[str]]:
-    """The names of all ops that run inside."""
+def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, backend: Any = None) -> Iterator[set[str]]:
+    """The names of all ops that run inside; `watch` sees each op with its arrays, its shapes and its results."""
     names: set[str] = set()
 
     class Recorder:
         def __call__(self, op: Any, arrays: Any, result: Any) -> Any:
             names.add(op.name)
             first = result if not isinstance(result, tuple) else result[0]
-            data = state.quietly(op.forward, first.device.backend, *arrays)
-            return np.asarray(data) if not isinstance(data, tuple) else tuple(map(np.asarray, data))
+            with np.errstate(all="ignore"):
+                data = op.forward(backend or first.device.backend, *arrays)
+                data = np.asarray(data) if not isinstance(data, tuple) else tuple(map(np.asarray, data))
+                if watch is not None:
+                    watch(op, arrays, result, data)
+            return data
 
         def read(self, tensor: Any) -> None:
             pass
+
+        def assign(self, target: Any, value: Any) -> None:
+            np.copyto(target._data, value._data)
 
     state.tracer = Recorder()
     try:
         yield names
     finally:
         state.tracer = None
+
+
+def run(case: Case, dtype: str) -> None:
+    """The case forward and, where it has a gradient, backward."""
+    results = as_tuple(case.function(*case.tensors(dtype, requires_grad=case.gradient)))
+    if case.gradient:
+        gpunn.autograd.backward([y.sum() for y in results if y.requires_grad])

@@ -1,0 +1,71 @@
+"""Cases of `gpunn.ops.linear`."""
+
+import numpy as np
+
+from gpunn import ops
+from gpunn.autograd.tape import apply
+from gpunn.ops.linear import LinearActivation
+
+from ..harness import add, normal
+from .activation import FORMULAS, KINDS
+from .math import EVERY, pointwise
+from .softmax import functional
+
+W, B = normal(3, 4, seed=1), normal(3, seed=2)
+
+
+def affine(x, w, b=None):
+    """By the definition: z_o = sum of w_oi x_i, plus b_o, for each row x."""
+    z = np.zeros((*x.shape[:-1], len(w)))
+    for place in np.ndindex(z.shape):
+        z[place] = sum(w[place[-1], i] * x[(*place[:-1], i)] for i in range(w.shape[1]))
+    return z if b is None else z + b
+
+
+for shape in ((5, 4), (4,), (1, 4), (0, 4), (2, 5, 4), (2, 1, 2, 4), (2, 0, 4)):
+    add(f"linear-{shape}", ops.linear, normal(*shape), W, B, reference=affine, torch=functional("linear"))
+    add(f"linear-{shape}-without-bias", ops.linear, normal(*shape), W, reference=affine, torch=functional("linear"))
+add("linear-half", ops.linear, normal(5, 4), W, B, reference=affine, torch=functional("linear"), dtypes=EVERY)
+add("linear-vector-weight", ops.linear, normal(5, 4), W[0], torch=functional("linear"))
+add("linear-no-inputs", ops.linear, np.zeros((5, 0)), np.zeros((3, 0)), B, reference=affine, torch=functional("linear"))
+add(
+    "linear-no-outputs",
+    ops.linear,
+    normal(5, 4),
+    np.zeros((0, 4)),
+    np.zeros(0),
+    reference=affine,
+    torch=functional("linear"),
+)
+add("linear-one", ops.linear, normal(1, 1), normal(1, 1), normal(1), reference=affine, torch=functional("linear"))
+
+# Away from the kink at 0 of some activations.
+X = np.array([[1.0, -2.0, 0.5, 0.3], [-1.0, 0.2, 0.7, -0.4], [0.1, 0.9, -1.2, 2.0]])
+for kind, parameter in KINDS:
+    function = pointwise(lambda z, kind=kind, p=parameter: FORMULAS[kind](z, p))
+    options = {"dtypes": EVERY, "second_order": kind not in ("relu", "leaky_relu")}
+    add(
+        f"linear_activation-{kind}-{parameter}",
+        lambda x, w, b, kind=kind, p=parameter: ops.linear_activation(x, w, b, kind, p),
+        X,
+        W,
+        B,
+        reference=lambda x, w, b, f=function: f(affine(x, w, b)),
+        **options,
+    )
+    add(
+        f"linear_activation-{kind}-{parameter}-batches-without-bias",
+        lambda x, w, kind=kind, p=parameter: ops.linear_activation(x, w, None, kind, p),
+        X.reshape(3, 1, 4),
+        W,
+        reference=lambda x, w, f=function: f(affine(x, w)),
+        **options,
+    )
+add(
+    "linear_activation-both-results",
+    lambda x, w, b: apply(LinearActivation("gelu"), x, w, b),
+    X,
+    W,
+    B,
+    reference=lambda x, w, b: (pointwise(lambda z: FORMULAS["gelu"](z, 0))(affine(x, w, b)), affine(x, w, b)),
+)
