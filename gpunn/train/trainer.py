@@ -97,7 +97,7 @@ class Trainer:
         self.callbacks = CallbackList([*callbacks, *keep_best])
         self._callback_names = [type(callback).__name__ for callback in callbacks]
         self._seeded = seed is not None
-        self.seed = gpunn.initial_seed() if seed is None else seed
+        self.seed = gpunn.initial_seed() if seed is None else int(seed) % 2**64
         self.progress = progress
         self.history = History()
         self.epoch = 0
@@ -149,11 +149,11 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
-        if state is not None:
-            self._resume(loop, state, progress)
-        elif folder is not None:
+        if folder is not None and (state is None or not folder.config_path.exists()):
             settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
             folder.begin(settings, fingerprint(self.device))
+        if state is not None:
+            self._resume(loop, state, progress)
         loop.run()
         if folder is not None:
             for line in write_results(folder, self, []):

@@ -242,6 +242,10 @@ def test_a_path_and_another_folder(task, tmp_path):
     history = other.fit(epochs=2, resume=path, **data_of(task))
     straight = trainer_for(None)
     assert untimed(history) == untimed(straight.fit(epochs=2, **data_of(task)))
+    third = trainer_for(tmp_path / "c")
+    assert untimed(third.fit(epochs=2, resume=path, **data_of(task))) == untimed(history)
+    assert third.run_folder.read_rows() == third.history.rows
+    assert third.run_folder.read_config()["epochs"] == 2
 
 
 def test_nothing_is_left_to_do(task, tmp_path):

@@ -93,6 +93,12 @@ def test_the_same_seed_gives_the_same_bits(task):
     assert runs[0][0] != runs[2][0]
 
 
+def test_a_negative_seed_counts_from_the_end(task):
+    assert make_trainer(seed=-1).seed == 2**64 - 1
+    rows = [make_trainer(seed=seed).fit((task.x, task.y), 1, validation=0.2) for seed in (-1, 2**64 - 1)]
+    assert untimed(rows[0]) == untimed(rows[1])
+
+
 def test_arrays_datasets_and_loaders_are_the_same_data(task):
     x, y = gpunn.tensor(task.x), gpunn.tensor(task.y)
     dataset = TensorDataset(x, y)
