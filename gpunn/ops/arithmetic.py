@@ -218,10 +218,11 @@ def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """input - alpha other.
 
     Raises:
-        RuntimeError: both are boolean; ``logical_xor`` is probably meant.
+        RuntimeError: one of them is boolean; ``~`` or ``logical_xor`` is probably meant.
     """
     other = other if alpha == 1 else mul(other, alpha)
-    _no_bool("sub", input, other)
+    if _is_bool(input) or _is_bool(other):
+        raise RuntimeError("sub: no booleans; use ~ or logical_xor, or convert with .to(gpunn.int64)")
     return binary(SUB, input, other)
 
 
@@ -388,8 +389,12 @@ def _round(mode: str, x: Any) -> Tensor:
     return apply(Round(mode), x) if x.dtype.is_floating_point else clone(x)
 
 
+def _is_bool(x: Any) -> bool:
+    return x._spec.dtype.category == BOOL if isinstance(x, TensorBase) else isinstance(x, bool)
+
+
 def _no_bool(name: str, *operands: Any) -> None:
     for x in operands:
-        if x._spec.dtype.category != BOOL if isinstance(x, TensorBase) else not isinstance(x, bool):
+        if not _is_bool(x):
             return
     raise RuntimeError(f"{name}: not for booleans alone; use logical_xor or ~, or convert with .to(gpunn.int64)")
