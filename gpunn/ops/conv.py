@@ -204,6 +204,8 @@ def check_convolution(
         raise shape_error(
             name, f"takes an input (N, {layout}) and a weight (O, C / groups, {kernel}), got {x!r} and {w!r}"
         )
+    if 0 in (w.shape[0], *w.shape[2:]):
+        raise shape_error(name, f"the weight {w!r} (O, C / groups, {kernel}) has no output channel or no element")
     channels = x.shape[1]
     if channels % groups or w.shape[0] % groups:
         raise shape_error(

@@ -54,7 +54,7 @@ def test_convolution_is_a_product_with_unfolded_patches(geometry):
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_fold_is_the_adjoint_of_unfold(geometry):
-    """<unfold(x), y> = <x, fold(y)>: if unfold is the matrix M on vec(x), fold is M^T (Wu 2017, "The convolution layer")."""
+    """<unfold(x), y> = <x, fold(y)>: where one is the matrix M, the other is M^T (Wu 2017, "The convolution layer")."""
     x = tensor(2, 3, 7, 6)
     columns = ops.unfold(x, (3, 2), **geometry)
     y = tensor(*columns.shape)
@@ -175,7 +175,7 @@ def test_max_pooling_of_an_example():
 
 
 def test_max_pooling_routes_the_gradient_to_the_largest():
-    """dQ/dx = S(x)^T dQ/dy with S(x) the 0-1 matrix that selects the largest of each window (Wu 2017, "The pooling layer")."""
+    """dQ/dx = S^T dQ/dy, with the 0-1 matrix S that selects each window's largest (Wu 2017, "The pooling layer")."""
     x = tensor(1, 1, 4, 6)
     y, where = ops.max_pool2d(x, 2, return_indices=True)
     select = np.zeros((6, 24))

@@ -49,12 +49,11 @@ def conv2d_forward(
         weight[..., -1] = b.reshape(groups, -1)
     for images, rows in blocks:
         columns = blocks.gather(x, images, rows)
-        z = np.matmul(weight, columns, out=blocks.pixels(columns.shape[2]))
+        z = np.matmul(weight, columns, out=blocks.pixels(images, rows))
         if kind != "none":
             activation(z, kind, parameter, out=z)
         y = out[images, :, rows].swapaxes(0, 1)
-        z = z.reshape(*y.shape[:3], blocks.pitch)
-        np.copyto(y, z[..., : positions[1]], casting="unsafe")
+        np.copyto(y, z.reshape(*y.shape[:3], blocks.pitch)[..., : positions[1]], casting="unsafe")
     return out
 
 
@@ -84,7 +83,7 @@ def conv2d_input_grad(
         total.fill(0)
     for images, rows in blocks:
         pixels = blocks.spread(dz, images, rows)
-        columns = np.matmul(weight, pixels, out=blocks.columns(pixels.shape[2]))
+        columns = np.matmul(weight, pixels, out=blocks.columns(images, rows))
         blocks.scatter(columns, total, images, rows)
     if total is not out:
         np.copyto(out, total, casting="unsafe")
@@ -120,10 +119,10 @@ def conv2d_weight_grad(
 
 def _pointwise(x: Any, w: Any, b: Any, groups: int, kind: str, parameter: float, out: Any) -> Any:
     """A 1 x 1 convolution: the pixels are the columns as they are, one product for each image."""
-    n, o = out.shape[:2]
-    weight = w.reshape(groups, o // groups, -1)
-    pixels = x.reshape(n, groups, weight.shape[2], -1)
-    result = out.reshape(n, groups, o // groups, -1)
+    n, o, *size = out.shape
+    weight = w.reshape(groups, o // groups, w.shape[1])
+    pixels = x.reshape(n, groups, w.shape[1], prod(size))
+    result = out.reshape(n, groups, o // groups, prod(size))
     for images in _ranges(n, BLOCK_BYTES // max(out[:1].nbytes, 1)):
         z = np.matmul(weight, pixels[images], out=result[images])
         if b is not None:
@@ -170,7 +169,6 @@ class _Blocks:
         self.stride, self.corner, self.dilation = stride, corner, dilation
         self.batch, self.groups, self.ones, self.dtype = n, groups, ones, wide(dtype)
         self.depth = cg * kernel[0] * kernel[1] + ones
-        self.channels = o
         oh, ow = positions
         _, width = reach(positions, kernel, stride, dilation)
         if stride == (1, 1):
@@ -186,9 +184,9 @@ class _Blocks:
         slack = (kernel[1] - 1) * dilation[1]
         flat = np.zeros(self.images * c * height * width + slack, self.dtype)
         self._padded = flat[: flat.size - slack].reshape(self.images, c, height, width)
-        largest = self.images * self.rows * self.pitch
-        self._columns = np.empty(groups * self.depth * largest, self.dtype)
-        self._pixels = np.empty(o * largest, self.dtype)
+        self._columns = np.empty((groups, self.depth, self.images, self.rows, self.pitch), self.dtype)
+        self._columns[:, self.depth - ones :] = 1
+        self._pixels = np.zeros((groups, o // groups, self.images, self.rows, self.pitch), self.dtype)
 
     def __iter__(self) -> Iterator[tuple[slice, slice]]:
         """The images, and the rows of positions, of each block."""
@@ -196,13 +194,13 @@ class _Blocks:
             for rows in _ranges(self.positions[0], self.rows):
                 yield images, rows
 
-    def columns(self, m: int) -> Any:
-        """Memory for `m` columns."""
-        return self._columns[: self.groups * self.depth * m].reshape(self.groups, self.depth, m)
+    def columns(self, images: slice, rows: slice) -> Any:
+        """Memory for the columns of a block."""
+        return _of_block(self._columns, images, rows)
 
-    def pixels(self, m: int) -> Any:
-        """Memory for `m` pixels."""
-        return self._pixels[: self.channels * m].reshape(self.groups, -1, m)
+    def pixels(self, images: slice, rows: slice) -> Any:
+        """Memory for the pixels of a block."""
+        return _of_block(self._pixels, images, rows)
 
     def gather(self, x: Any, images: slice, rows: slice) -> Any:
         """The columns of x."""
@@ -210,10 +208,8 @@ class _Blocks:
         if self.split:
             padded.fill(0)  # where one block has image, another has padding
         paste(padded, x[images], self.corner[0] - rows.start * self.stride[0], self.corner[1])
-        columns = self.columns(prod(windows.shape[4:]))
+        columns = self.columns(images, rows)
         np.copyto(columns[:, : self.depth - self.ones].reshape(windows.shape), windows)
-        if self.ones:
-            columns[:, -1] = 1
         return columns
 
     def scatter(self, columns: Any, x: Any, images: slice, rows: slice) -> None:
@@ -229,11 +225,9 @@ class _Blocks:
 
     def spread(self, dz: Any, images: slice, rows: slice) -> Any:
         """The pixels of dz."""
+        pixels = self.pixels(images, rows)
         block = dz[images, :, rows].swapaxes(0, 1)
-        pixels = self.pixels(prod(block.shape[1:3]) * self.pitch)
-        rows_of = pixels.reshape(*block.shape[:3], self.pitch)
-        rows_of[..., block.shape[3] :] = 0
-        np.copyto(rows_of[..., : block.shape[3]], block, casting="unsafe")
+        np.copyto(pixels.reshape(*block.shape[:3], self.pitch)[..., : block.shape[3]], block, casting="unsafe")
         return pixels
 
     def _windows(self, images: slice, rows: slice) -> tuple[Any, Any]:
@@ -249,6 +243,13 @@ class _Blocks:
             strides=(per_group * channel, channel, dh * row, dw * element, image, sh * row, sw * element),
         )
         return padded, windows
+
+
+def _of_block(memory: Any, images: slice, rows: slice) -> Any:
+    """The part of (groups, ., images, rows, pitch) that a block needs, as (groups, ., images x rows x pitch)."""
+    part = memory[:, :, : images.stop - images.start, : rows.stop - rows.start]
+    # No copy: only blocks of one image have fewer rows than there is memory for.
+    return part.reshape(*part.shape[:2], prod(part.shape[2:]))
 
 
 def _ranges(total: int, step: int) -> Iterator[slice]:

@@ -104,6 +104,8 @@ add_conv("padding-larger-than-the-kernel", normal(1, 1, 2, 2), normal(1, 1, 1, 2
 add_conv("whole-image", normal(2, 2, 3, 2), normal(2, 2, 3, 2, seed=1))
 add_conv("size-one", normal(1, 1, 1, 1), normal(1, 1, 1, 1, seed=1))
 add_conv("empty-batch", normal(0, 2, 4, 4), W)
+add_conv("empty-batch-pointwise", normal(0, 2, 8, 8), normal(3, 2, 1, 1, seed=1))
+add_conv("no-channel", normal(2, 0, 4, 3), normal(3, 0, 3, 2, seed=1), torch=None)
 add_conv("half", X, W, {"padding": 1}, dtypes=("float16", "bfloat16"), rtol=2e-2, atol=2e-2, gradient=False)
 
 add(
