@@ -34,7 +34,7 @@ def test_compare_times_gpunn():
     assert row["samples_per_second"] == pytest.approx(4 / (row["microseconds"] * 1e-6))
 
 
-@pytest.mark.parametrize("workload", ["W1", "W4", "cnn", "W5"])
+@pytest.mark.parametrize("workload", ["W1", "W4", "cnn"])
 def test_losses_agree_with_torch(torch, workload):
     rows = compare(workload, [8], ["gpunn", "torch"], effort=SHORT)
     assert [row["valid"] for row in rows] == [True, True], rows

@@ -23,11 +23,13 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 with_gradient = pytest.mark.parametrize("case", [c for c in CASES if c.gradient], ids=lambda case: case.name)
 
 
-@every_case
+def test_every_case_is_compared_with_something() -> None:
+    assert [case.name for case in CASES if case.reference is None and case.torch is None] == []
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.reference is not None], ids=lambda case: case.name)
 def test_forward_is_the_reference(case: Case) -> None:
-    if case.reference is None:
-        assert case.torch is not None, "a case needs a reference or a torch function"
-        pytest.skip("compared with PyTorch only")
+    assert case.reference is not None
     for dtype in case.dtypes:
         got = as_tuple(case.function(*case.tensors(dtype)))
         expected = as_tuple(case.reference(*case.reference_arrays(dtype)))
