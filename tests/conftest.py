@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from types import ModuleType
 
 # Before NumPy is imported, and inherited by the programs that tests start: the arrays are small, and more threads than
@@ -25,6 +26,16 @@ def rng() -> np.random.Generator:
 def torch() -> ModuleType:
     """PyTorch as the reference; a test that asks for it is skipped where it is not installed."""
     return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """The folder with the real MNIST: $GPUNN_TEST_MNIST, else ../shared/data/mnist beside the checkout."""
+    checkout = Path(__file__).parents[1]
+    folder = Path(os.environ.get("GPUNN_TEST_MNIST") or checkout.parent / "shared" / "data" / "mnist")
+    if not folder.is_dir():
+        pytest.skip(f"MNIST is not at {folder}; name its folder in GPUNN_TEST_MNIST")
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

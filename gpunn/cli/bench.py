@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -19,8 +18,9 @@ from gpunn.bench.optimizers import OPTIMIZERS
 from gpunn.bench.protocol import Effort, compare, recommend
 from gpunn.bench.workloads import WORKLOADS
 
-from .common import add_command, add_device, int_list, pick_device
+from .common import add_command, add_device, draw_possible, int_list, pick_device, prepare_folder
 from .errors import RunError, UsageError
+from .strategies import add_strategies
 
 EXAMPLE = """\
   gpunn bench batch-size --workload W1 --batch-sizes 1,8,32,128,512
@@ -40,7 +40,7 @@ def add(commands: Any, name: str, text: str) -> None:
     parser.set_defaults(run=lambda options: parser.print_help())
     parts = parser.add_subparsers(dest="part", metavar="WHAT")
     _add_batch_size(parts)
-    _add_strategies(parts)
+    add_strategies(parts)
 
 
 def _add_batch_size(parts: Any) -> None:
@@ -175,27 +175,3 @@ def _write(result: dict[str, Any], out: Path, workload: str, device: str, consol
 
         batch_size_plot(result["rows"], result["machine"], result["recommended"], out / f"{stem}.png")
         print(f"wrote {out / stem}.png", file=sys.stderr)
-
-
-def prepare_folder(out: Path | None) -> Path | None:
-    """Make the output folder before anything is measured, so that a bad one is known early."""
-    if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {out}: {error.strerror}") from None
-    return out
-
-
-def draw_possible() -> bool:
-    """Whether matplotlib is there; one line says so if it is not."""
-    if importlib.util.find_spec("matplotlib"):
-        return True
-    print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
-    return False
-
-
-def _add_strategies(parts: Any) -> None:
-    from .strategies import add_strategies
-
-    add_strategies(parts)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gpunn
@@ -65,3 +68,21 @@ def positive_int(text: str) -> int:
 def int_list(text: str) -> list[int]:
     """An argparse type: whole numbers above 0, separated by commas."""
     return [positive_int(part) for part in text.split(",")]
+
+
+def prepare_folder(out: Path | None) -> Path | None:
+    """Make the output folder before anything is measured, so that a bad one is known early."""
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}") from None
+    return out
+
+
+def draw_possible() -> bool:
+    """Whether matplotlib is there; one line says so if it is not."""
+    if importlib.util.find_spec("matplotlib"):
+        return True
+    print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
+    return False

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from .common import add_command, add_device, pick_device
+from .common import add_command, add_device, draw_possible, pick_device, prepare_folder
 from .errors import UsageError
 
 
@@ -45,8 +45,6 @@ def strategies(options: argparse.Namespace) -> None:
     from gpunn.bench.strategies import STRATEGIES, race
     from gpunn.datasets import load, standardise
     from gpunn.models import build
-
-    from .bench import draw_possible, prepare_folder
 
     if not options.seconds > 0:
         raise UsageError(f"--seconds is a number above 0, got {options.seconds}")
