@@ -155,7 +155,7 @@ def _cotangents(roots: list[Any], given: Any) -> list[Any]:
     """The cotangent of each root, checked, and ones where none is given."""
     from gpunn.ops import full, identity
 
-    gs = [None] * len(roots) if given is None else [given] if isinstance(given, TensorBase) else list(given)
+    gs = [None] * len(roots) if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     if len(gs) != len(roots):
         raise RuntimeError(f"{len(roots)} tensors to differentiate, but {len(gs)} gradients for them")
     result = []
