@@ -32,6 +32,12 @@ from gpunn.backend.dtypes import (
     uint8,
 )
 from gpunn.backend.dtypes import bool_ as bool
+from gpunn.backend.dtypes import float16 as half
+from gpunn.backend.dtypes import float32 as float
+from gpunn.backend.dtypes import float64 as double
+from gpunn.backend.dtypes import int16 as short
+from gpunn.backend.dtypes import int32 as int
+from gpunn.backend.dtypes import int64 as long
 from gpunn.io import load, save
 from gpunn.ops import (
     abs,
@@ -164,6 +170,7 @@ from gpunn.ops import (
     remainder,
     repeat_interleave,
     reshape,
+    result_type,
     roll,
     round,
     rsqrt,

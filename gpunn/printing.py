@@ -17,7 +17,7 @@ def describe(x: Tensor) -> str:
     notes = []
     if x.numel() == 0 and x.dim() != 1:
         notes.append(f"size={x.shape}")
-    if x.dtype not in (get_default_dtype(), int64, bool_) or x.numel() == 0:
+    if x.dtype not in ((get_default_dtype(), int64, bool_) if x.numel() else (get_default_dtype(),)):
         notes.append(f"dtype={x.dtype!r}")
     if x.device.type != "cpu":
         notes.append(f"device='{x.device}'")

@@ -46,8 +46,8 @@ class dtype:
     def __repr__(self) -> str:
         return f"gpunn.{self.name}"
 
-    def __reduce__(self) -> str:
-        return self.name
+    def __reduce__(self) -> Any:
+        return as_dtype, (self.name,)
 
 
 bool_ = dtype("bool", np.bool_, BOOL, signed=False)
@@ -63,7 +63,14 @@ float64 = dtype("float64", np.float64, FLOAT)
 
 DTYPES = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 _BY_NUMPY = {d.numpy: d for d in DTYPES}
-_BY_NAME = {d.name: d for d in DTYPES} | {"float": float32, "double": float64, "half": float16, "long": int64}
+_BY_NAME = {d.name: d for d in DTYPES} | {
+    "float": float32,
+    "double": float64,
+    "half": float16,
+    "short": int16,
+    "int": int32,
+    "long": int64,
+}
 
 _default = float32
 
@@ -95,7 +102,7 @@ def as_dtype(obj: Any) -> dtype:
     if isinstance(obj, dtype):
         return obj
     if obj is float:
-        return _default
+        return float64
     if obj is int:
         return int64
     if obj is bool:
@@ -103,6 +110,8 @@ def as_dtype(obj: Any) -> dtype:
     if isinstance(obj, str) and obj in _BY_NAME:
         return _BY_NAME[obj]
     try:
+        if obj is None:  # which NumPy takes for float64
+            raise TypeError
         return _BY_NUMPY[np.dtype(obj)]
     except (KeyError, TypeError):
         names = ", ".join(d.name for d in DTYPES)

@@ -9,7 +9,8 @@ import numpy as np
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
-from gpunn.backend.dtypes import as_dtype, get_default_dtype
+from gpunn.backend.dtypes import INTEGER, as_dtype, get_default_dtype
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Raises:
         ValueError: nested lists of different lengths.
         TypeError: elements that are no numbers, or of a type that gpunn does not have.
-        RuntimeError: `requires_grad` for a type that is not floating point.
+        RuntimeError: a Python number does not fit into the integer type, or `requires_grad` for a type that is not
+            floating point.
     """
     if isinstance(data, TensorBase):
         there: Any = data.detach().to(device=device, dtype=dtype, copy=True)  # type: ignore[attr-defined]
@@ -33,6 +35,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     array = _to_array(data)
     if dtype is not None:
         d = as_dtype(dtype)
+        if not d.is_floating_point and not _has_type(data):
+            array = _integers(array, d)
     elif array.dtype == np.float64 and not _has_type(data):
         d = get_default_dtype()
     else:
@@ -78,6 +82,17 @@ def _to_array(data: Any) -> np.ndarray[Any, Any]:
         raise TypeError(f"tensor: can't make numbers of {type(data).__name__} with elements of type {array.dtype}")
     if array.size == 0 and not hasattr(data, "dtype"):
         array = array.astype(np.float64)
+    return array
+
+
+def _integers(array: np.ndarray[Any, Any], d: DType) -> np.ndarray[Any, Any]:
+    """Python's numbers towards 0, after a check that the type `d` holds them."""
+    if d.category == INTEGER and array.size:
+        limits = np.iinfo(d.numpy)
+        with np.errstate(invalid="ignore"):
+            fits = (np.trunc(array) >= limits.min) & (np.trunc(array) <= limits.max)
+        if not fits.all():
+            raise RuntimeError(f"tensor: {array[~fits].flat[0]} can't be converted to {d!r} without overflow")
     return array
 
 

@@ -152,7 +152,7 @@ def arange(
     else:
         d = get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else int64
     exact = all(isinstance(v, int) for v in (start, end, step))
-    count = -((start - end) // step) if exact else math.ceil((end - start) / step)
+    count = int(-((start - end) // step)) if exact else math.ceil((end - start) / step)
     return _make(Arange((count,), d, _device(device), start, step), requires_grad)
 
 

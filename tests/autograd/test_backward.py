@@ -306,7 +306,7 @@ def test_mixed_devices_name_both() -> None:
 
     with pytest.raises(RuntimeError, match=r"Add needs its tensors on one device, .*cpu.*recorder"):
         gpunn.ones(2) + gpunn.ones(2, device="recorder")
-    with pytest.raises(RuntimeError, match="LinearActivation .*move one with"):
+    with pytest.raises(RuntimeError, match=r"LinearActivation .*move one with"):
         gpunn.ops.linear(gpunn.ones(2, 2), gpunn.ones(2, 2, device="recorder"))
 
 

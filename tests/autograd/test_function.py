@@ -198,7 +198,7 @@ def test_forward_returns_tensors(x) -> None:
         def forward(ctx, x):
             return 1.0
 
-    with pytest.raises(TypeError, match="Number.forward must return tensors, got float"):
+    with pytest.raises(TypeError, match=r"Number\.forward must return tensors, got float"):
         Number.apply(x)
 
 

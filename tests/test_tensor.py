@@ -1,0 +1,471 @@
+"""Tensors: making them, what they are, and their way to Python, NumPy and back."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn.backend.dtypes import DTYPES
+
+every_dtype = pytest.mark.parametrize("name", [d.name for d in DTYPES])
+
+
+# Making them
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        1.5,
+        3,
+        True,
+        [1, 2],
+        [1, 2.5],
+        [True, False],
+        [True, 2],
+        [[1.0, 2.0], [3.0, 4.0]],
+        ((1, 2), (3, 4)),
+        [],
+        [[], []],
+        np.float64(1.5),
+        np.float32(1.5),
+        np.int32(3),
+        np.arange(3, dtype=np.int16),
+        np.ones((2, 3)),
+        [np.float32(1), np.float32(2)],
+        [np.float64(1)],
+        [np.arange(2), np.arange(2)],
+        np.array(2.5),
+        np.arange(6).reshape(2, 3).T,
+        float("nan"),
+    ],
+    ids=repr,
+)
+def test_values_and_types_are_torch_s(data, torch) -> None:
+    ours = gpunn.tensor(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch finds lists of arrays slow
+        theirs = torch.tensor(data)
+    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    assert ours.shape == tuple(theirs.shape)
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_lists_of_tensors() -> None:
+    assert gpunn.tensor([gpunn.tensor(1.5), gpunn.tensor(2.5)]).tolist() == [1.5, 2.5]
+    assert gpunn.tensor([gpunn.tensor(1.0, dtype=gpunn.float64)]).dtype is gpunn.float64
+    x = gpunn.ones(2, requires_grad=True)
+    assert gpunn.tensor([x, x]).tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_new_tensor_shares_nothing() -> None:
+    array = np.ones(2, np.float32)
+    x = gpunn.tensor(array)
+    y = gpunn.tensor(x)
+    array[0] = 5
+    x[1] = 7
+    assert (x.tolist(), y.tolist()) == ([1, 7], [1, 1])
+    assert y._base is None
+    tracked = gpunn.ones(2, requires_grad=True)
+    assert gpunn.tensor(tracked * 2).is_leaf
+    assert not gpunn.tensor(tracked).requires_grad
+
+
+def test_as_tensor_and_from_numpy_share_memory() -> None:
+    array = np.zeros(3)
+    for x in (gpunn.from_numpy(array), gpunn.as_tensor(array)):
+        x += 1
+    assert array.tolist() == [2, 2, 2]
+    assert gpunn.as_tensor(x) is x
+    assert gpunn.as_tensor(array, dtype=gpunn.float32).dtype is gpunn.float32
+    assert gpunn.as_tensor([1, 2]).tolist() == [1, 2]
+    view = gpunn.from_numpy(np.arange(6).reshape(2, 3)[:, ::-1])
+    assert view.tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert view.stride() == (3, -1)
+
+
+def test_memory_maps_become_plain_arrays(tmp_path) -> None:
+    mapped = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(4,))
+    x = gpunn.from_numpy(mapped)
+    assert type(x.numpy()) is np.ndarray
+    x.fill_(2)
+    assert mapped.tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: gpunn.tensor([[1, 2], [3]]), ValueError, "different lengths"),
+        (lambda: gpunn.tensor("text"), TypeError, "can't make numbers of str"),
+        (lambda: gpunn.tensor(None), TypeError, "can't make numbers of NoneType"),
+        (lambda: gpunn.tensor([1, None]), TypeError, "can't make numbers of list"),
+        (lambda: gpunn.tensor([1j]), TypeError, "complex128.* is no type that gpunn has"),
+        (lambda: gpunn.tensor([2**70]), TypeError, "object"),
+        (lambda: gpunn.tensor([300], dtype=gpunn.uint8), RuntimeError, "300 can't be converted to gpunn.uint8 without"),
+        (lambda: gpunn.tensor(-1.5, dtype=gpunn.uint8), RuntimeError, "-1.5 can't be converted to gpunn.uint8"),
+        (lambda: gpunn.tensor([float("nan")], dtype=gpunn.int64), RuntimeError, "nan can't be converted"),
+        (lambda: gpunn.tensor([1], requires_grad=True), RuntimeError, "only floats can require gradients"),
+        (lambda: gpunn.from_numpy([1, 2]), TypeError, "takes a NumPy array, got list"),
+        (lambda: gpunn.from_numpy(np.zeros(2, ">f4")), TypeError, "is no type"),
+        (lambda: gpunn.Tensor(3), TypeError, r"write gpunn.empty\(3\) or gpunn.tensor\(3\)"),
+        (lambda: gpunn.zeros(-1), RuntimeError, "a size is negative"),
+        (lambda: gpunn.zeros(2.5), TypeError, "integer"),
+        (lambda: gpunn.full((2,), 300, dtype=gpunn.uint8), OverflowError, "300 out of bounds for uint8"),
+        (lambda: gpunn.arange(0, 3, 0), RuntimeError, "never arrives"),
+        (lambda: gpunn.arange(0, 3, -1), RuntimeError, "never arrives"),
+        (lambda: gpunn.linspace(0, 1, -1), RuntimeError, "number of elements"),
+    ],
+)
+def test_what_is_no_tensor_is_an_error(make, error, message) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_numbers_are_converted_as_in_torch(torch) -> None:
+    for data, name in (([1.7, -1.7], "int64"), ([255], "uint8"), ([0, 2], "bool"), ([0.5], "bool"), (3, "float16")):
+        ours, theirs = gpunn.tensor(data, dtype=getattr(gpunn, name)), torch.tensor(data, dtype=getattr(torch, name))
+        assert ours.tolist() == theirs.tolist()
+
+
+# What they are
+
+
+def test_attributes() -> None:
+    x = gpunn.zeros(2, 3, dtype=gpunn.float64)
+    assert (x.shape, x.size(), x.size(1), x.size(-1), x.ndim, x.dim()) == ((2, 3), (2, 3), 3, 3, 2, 2)
+    assert (x.numel(), x.nelement(), x.itemsize, x.element_size(), x.nbytes) == (6, 6, 8, 8, 48)
+    assert (x.stride(), x.t().stride(), x.stride(0)) == ((3, 1), (1, 3), 3)
+    assert (x.is_contiguous(), x.t().is_contiguous(), x.is_floating_point()) == (True, False, True)
+    assert x.device is gpunn.device("cpu")
+    assert x.data_ptr() == x.reshape(6).data_ptr() != x.clone().data_ptr()
+
+
+def test_requires_grad() -> None:
+    x = gpunn.zeros(2)
+    assert x.requires_grad_() is x
+    x.requires_grad = False
+    assert not x.requires_grad
+    x.requires_grad = True
+    y = x * 2
+    with pytest.raises(RuntimeError, match="leaves only"):
+        y.requires_grad = False
+    with pytest.raises(RuntimeError, match="only floats"):
+        gpunn.zeros(2, dtype=gpunn.int64).requires_grad_()
+    assert y.detach_() is y
+    assert y.is_leaf
+    assert not y.requires_grad
+
+
+def test_data() -> None:
+    x = gpunn.ones(2, requires_grad=True)
+    assert not x.data.requires_grad
+    x.data.mul_(3)  # under no record
+    assert x.tolist() == [3, 3]
+    x.data = gpunn.zeros(3)
+    assert x.shape == (3,)
+    assert x.requires_grad
+    with pytest.raises(TypeError, match="takes a tensor, got list"):
+        x.data = [1.0]
+    with pytest.raises(RuntimeError, match="only floats"):
+        x.data = gpunn.zeros(2, dtype=gpunn.int64)
+
+
+def test_detach_shares_memory_and_nothing_else() -> None:
+    x = gpunn.ones(2, requires_grad=True)
+    d = x.detach()
+    d[0] = 5.0
+    assert x.tolist() == [5, 1]
+    assert d.is_leaf
+    assert d.grad is None
+
+
+# As a sequence
+
+
+def test_sequence() -> None:
+    x = gpunn.tensor([[1, 2], [3, 4]])
+    assert len(x) == 2
+    assert [row.tolist() for row in x] == [[1, 2], [3, 4]]
+    _, b = x
+    assert b.tolist() == [3, 4]
+    assert 3 in x
+    assert 5 not in x
+    assert list(gpunn.zeros(0, 3)) == []
+    for wrong in (len, iter):
+        with pytest.raises(TypeError, match="0-d"):
+            wrong(gpunn.tensor(1))
+
+
+def test_tensors_are_hashed_by_identity() -> None:
+    x, y = gpunn.ones(2), gpunn.ones(2)
+    assert {x: 1, y: 2}[x] == 1
+    assert len({x, y, x}) == 2
+
+
+# To Python
+
+
+@every_dtype
+def test_item_and_tolist_are_python_numbers(name: str) -> None:
+    x = gpunn.tensor([[1, 0]], dtype=getattr(gpunn, name))
+    kind = bool if name == "bool" else float if "float" in name else int
+    assert x.tolist() == [[1, 0]]
+    assert all(type(v) is kind for v in x.tolist()[0])
+    assert type(x[0, 0].item()) is kind
+    assert type(x[0, 0].tolist()) is kind
+
+
+def test_conversion_of_one_element() -> None:
+    x = gpunn.tensor([[2.75]])
+    assert (float(x), int(x), bool(x), x.item()) == (2.75, 2, True, 2.75)
+    assert not gpunn.tensor(0.0)
+    assert [10, 20, 30][gpunn.tensor(1)] == 20
+    assert range(gpunn.tensor([3])) == range(3)
+    many = gpunn.ones(2)
+    for convert, error, message in (
+        (float, RuntimeError, "one element, this is float32"),
+        (int, RuntimeError, "one element"),
+        (bool, RuntimeError, r"not one value; use .any\(\) or .all\(\)"),
+        (gpunn.Tensor.item, RuntimeError, r"use tolist\(\)"),
+        (range, TypeError, "single element"),
+    ):
+        with pytest.raises(error, match=message):
+            convert(many)
+    with pytest.raises(TypeError, match="only integer tensors"):
+        [1][gpunn.tensor(0.0)]
+
+
+# To NumPy, and arithmetic with it
+
+
+def test_numpy_shares_memory() -> None:
+    x = gpunn.zeros(3)
+    x.numpy()[1] = 7
+    assert x.tolist() == [0, 7, 0]
+    assert np.asarray(x).base is x.numpy() or np.shares_memory(np.asarray(x), x.numpy())
+    with pytest.raises(RuntimeError, match=r"tensor.detach\(\).numpy\(\)"):
+        gpunn.ones(2, requires_grad=True).numpy()
+    assert gpunn.ones(2, requires_grad=True).numpy(force=True).tolist() == [1, 1]
+
+
+def test_array_protocol() -> None:
+    x = gpunn.tensor([1.5, 2.5])
+    assert np.asarray(x, dtype=np.float64).dtype == np.float64
+    assert np.array(x).tolist() == [1.5, 2.5]
+    copied = np.array(x, copy=True)
+    copied[0] = 9
+    assert x.tolist() == [1.5, 2.5]
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        with pytest.raises(ValueError, match="without a copy"):
+            np.asarray(x, dtype=np.float64, copy=False)
+    assert np.sin(x).tolist() == np.sin(np.array([1.5, 2.5], np.float32)).tolist()
+    assert np.concatenate([x, x]).tolist() == [1.5, 2.5, 1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        "__add__",
+        "__sub__",
+        "__mul__",
+        "__truediv__",
+        "__floordiv__",
+        "__mod__",
+        "__pow__",
+        "__eq__",
+        "__lt__",
+        "__ge__",
+    ],
+)
+def test_arrays_and_tensors_meet_in_tensors(operator: str) -> None:
+    import operator as operators
+
+    function = getattr(operators, operator)
+    a, b = np.array([[3.0, 5.0, 7.0]]), np.array([2.0, 5.0, 4.0])
+    expected = function(a, b)
+    for got in (function(gpunn.tensor(a), b), function(a, gpunn.tensor(b)), function(gpunn.tensor(a), gpunn.tensor(b))):
+        assert isinstance(got, gpunn.Tensor)
+        np.testing.assert_array_equal(got.numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "scalar", [np.float64(2), np.float32(2), np.int64(2), np.int8(2), np.float16(2), np.bool_(True)]
+)
+def test_numpy_scalars_are_numbers(scalar) -> None:
+    x = gpunn.ones(3)
+    number = scalar.item()
+    for ours, expected in (
+        (x + scalar, x + number),
+        (scalar + x, number + x),
+        (x / scalar, x / number),
+        (scalar * x, number * x),
+        (scalar / x, number / x),
+        (x.clamp(min=scalar), x.clamp(min=number)),
+        (gpunn.where(x > 0, scalar, x), gpunn.where(x > 0, number, x)),
+        (x > scalar, x > number),
+        (x**scalar, x**number),
+        (x.add(x, alpha=scalar), x.add(x, alpha=number)),
+        (gpunn.full((3,), scalar, dtype=gpunn.float32), gpunn.full((3,), number, dtype=gpunn.float32)),
+    ):
+        assert isinstance(ours, gpunn.Tensor)
+        assert ours.dtype is expected.dtype
+        assert ours._data.dtype == ours.dtype.numpy
+        assert ours.tolist() == expected.tolist()
+
+
+def test_gradients_flow_through_arithmetic_with_arrays() -> None:
+    x = gpunn.ones(3, requires_grad=True)
+    (np.arange(3, dtype=np.float32) * x).sum().backward()
+    assert x.grad.tolist() == [0, 1, 2]
+
+
+def test_unknown_operands_are_left_to_the_other_side() -> None:
+    class Other:
+        def __radd__(self, other):
+            return "mine"
+
+        __rmul__ = __rmatmul__ = __radd__
+
+        def __eq__(self, other):
+            return "equal"
+
+        __hash__ = None
+
+    x = gpunn.ones(2)
+    assert x + Other() == x * Other() == x @ Other() == "mine"
+    assert (x == Other()) == "equal"
+    assert (x == None) is False  # noqa: E711
+    assert (x != "text") is True
+    assert x not in [None, "text"]
+    for function in (lambda: x + "a", lambda: x - None, lambda: x < "a", lambda: x @ "a", lambda: {} | x):
+        with pytest.raises(TypeError, match=r"unsupported operand|not supported"):
+            function()
+    with pytest.raises(TypeError, match="Add takes tensors and numbers, got str"):
+        gpunn.add(x, "a")
+
+
+def test_numbers_alone_make_tensors() -> None:
+    assert gpunn.add(1, 2).tolist() == 3
+    assert gpunn.mul(2, 1.5).dtype is gpunn.float32
+    assert gpunn.eq(1, 1).item() is True
+
+
+# DLPack
+
+
+def test_dlpack_both_ways() -> None:
+    x = gpunn.tensor([[1.0, 2.0], [3.0, 4.0]]).t()
+    array = np.from_dlpack(x)
+    assert array.tolist() == [[1, 3], [2, 4]]
+    assert np.shares_memory(array, x.numpy())
+    back = gpunn.from_dlpack(array)
+    assert back.tolist() == array.tolist()
+    assert back.data_ptr() == x.data_ptr()
+    assert x.__dlpack_device__() == (1, 0)
+    with pytest.raises(BufferError, match=r"tensor.detach\(\)"):
+        np.from_dlpack(gpunn.ones(2, requires_grad=True))
+
+
+def test_dlpack_with_torch(torch) -> None:
+    theirs = torch.arange(6.0).reshape(2, 3)
+    ours = gpunn.from_dlpack(theirs)
+    assert ours.tolist() == theirs.tolist()
+    back = torch.from_dlpack(gpunn.tensor([1.0, 2.0]))
+    assert back.tolist() == [1, 2]
+
+
+# Copies
+
+
+@every_dtype
+def test_pickle(name: str) -> None:
+    x = gpunn.tensor([[1, 0, 1]], dtype=getattr(gpunn, name))
+    y = pickle.loads(pickle.dumps(x))
+    assert y.dtype is x.dtype
+    assert y.tolist() == x.tolist()
+
+
+def test_pickle_keeps_what_is_not_history() -> None:
+    x = gpunn.ones(2, 3, requires_grad=True)
+    buffer = io.BytesIO()
+    pickle.dump({"x": x, "y": (x * 2).t()}, buffer)
+    buffer.seek(0)
+    loaded = pickle.load(buffer)
+    assert loaded["x"].requires_grad
+    assert loaded["y"].tolist() == [[2, 2]] * 3
+    assert loaded["y"].is_leaf
+    assert loaded["x"].grad is None
+
+
+def test_deepcopy() -> None:
+    x = gpunn.ones(2, requires_grad=True)
+    (x * 3).sum().backward()
+    pair = copy.deepcopy([x, x])
+    assert pair[0] is pair[1]
+    assert pair[0] is not x
+    assert pair[0].requires_grad
+    assert pair[0].grad.tolist() == [3, 3]
+    with gpunn.no_grad():
+        pair[0].zero_()
+        pair[0].grad.zero_()
+    assert (x.tolist(), x.grad.tolist()) == ([1, 1], [3, 3])
+    with pytest.raises(RuntimeError, match="only leaves"):
+        copy.deepcopy(x * 2)
+    assert copy.deepcopy((x * 2).detach()).tolist() == [2, 2]
+
+
+# Other types and devices
+
+
+def test_to() -> None:
+    x = gpunn.ones(2)
+    assert x.to(gpunn.float32) is x
+    assert x.to("cpu") is x
+    assert x.to(gpunn.float64).dtype is gpunn.float64
+    assert x.to(dtype="int64").dtype is gpunn.int64
+    assert x.to("cpu", gpunn.float16).dtype is gpunn.float16
+    assert x.to(gpunn.device("cpu"), dtype=gpunn.int8).dtype is gpunn.int8
+    assert x.to(gpunn.zeros(1, dtype=gpunn.float64)).dtype is gpunn.float64
+    assert x.to(np.float64).dtype is gpunn.float64
+    assert x.to(gpunn.float64, True).dtype is gpunn.float64
+    assert x.to("cpu", non_blocking=True, copy=False) is x
+    assert x.type_as(gpunn.zeros(1, dtype=gpunn.int32)).dtype is gpunn.int32
+    copied = x.to(gpunn.float32, copy=True)
+    assert copied is not x
+    assert copied.data_ptr() != x.data_ptr()
+    with pytest.raises(TypeError, match="dtpye"):
+        x.to(dtpye=gpunn.float64)
+    with pytest.raises(TypeError, match="is no type"):
+        x.to(3)
+    with pytest.raises(ValueError, match="no device 'tpu'"):
+        x.to("tpu")
+
+
+def test_views_say_when_they_would_have_to_copy() -> None:
+    x = gpunn.zeros(2, 3)
+    assert x.view(3, 2).data_ptr() == x.data_ptr()
+    assert x.t().view(3, 2).shape == (3, 2)  # each dimension by itself is fine
+    with pytest.raises(RuntimeError, match=r"view: float32\[3, 2\] is not contiguous .*use reshape"):
+        x.t().view(6)
+    assert x.t().reshape(6).shape == (6,)
+    assert gpunn.zeros(0, 3).t().view(0).shape == (0,)
+    assert gpunn.from_numpy(np.frombuffer(b"\0" * 24, np.float32)).view(2, 3).shape == (2, 3)
+
+
+def test_tensors_make_no_cycles() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        x = gpunn.ones(3, requires_grad=True)
+        y = (x * 2).reshape(3, 1)[1:].expand(2, 4)
+        del x, y
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
