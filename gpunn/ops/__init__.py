@@ -36,11 +36,11 @@ from .base import OPS, Cost, Op
 from .batch_norm import batch_norm, instance_norm
 from .cast import cast, cpu, cuda, to, transfer, type_as
 from .comparison import (
+    allclose,
     bitwise_and,
     bitwise_not,
     bitwise_or,
     bitwise_xor,
-    allclose,
     clamp,
     clamp_max,
     clamp_min,
@@ -103,12 +103,35 @@ from .loss import (
     mse_loss,
     smooth_l1_loss,
 )
-from .math import cos, erf, exp, expm1, log, log1p, log2, log10, rsqrt, sigmoid, sin, sqrt, tan, tanh
+from .math import (
+    acos,
+    asin,
+    atan,
+    atan2,
+    cos,
+    cosh,
+    erf,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    log10,
+    rsqrt,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
 from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
 from .norm import group_norm, layer_norm, normalize, rms_norm
 from .order import argmax, argmin, argsort, max, min, sort, topk
 from .pad import pad
 from .pool import max_pool1d, max_pool2d
+from .promote import result_type
 from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
 from .reduction import all, amax, amin, any, count_nonzero, cumsum, logsumexp, mean, prod, std, sum, sum_to, var
 from .selection import index_add, index_select, masked_fill, masked_select, nonzero, take
