@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from .workloads import WORKLOADS
 
 TOLERANCE = 1e-4
 """Allowed relative difference of the first losses, in float32."""
+
+PAUSE = 0.1
+"""Seconds between two turns: the threads of the last one still look for work for some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def _one_batch_size(
         for i, worker in enumerate(workers):
             if "error" in prepared[i]:
                 continue
+            time.sleep(PAUSE)
             affordable = int(effort.budget_seconds / effort.rounds / prepared[i]["seconds"])
             answer = worker.ask("block", repeats=max(1, min(effort.blocks, affordable)))
             if "error" in answer:
