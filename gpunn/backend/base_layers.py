@@ -1,0 +1,386 @@
+"""The primitives of layers, losses and optimizers; `gpunn.backend.base` has the contract that they keep."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Array = Any
+"""Whatever the backend computes on."""
+Shape = tuple[int, ...]
+Axes = tuple[int, ...]
+Pair = tuple[int, int]
+Wanted = tuple[bool, bool, bool]
+"""Which of three gradients are computed; the others are not among the results."""
+
+
+class LayerPrimitives(Protocol):
+    """What networks need beyond arithmetic."""
+
+    # Elements by indices, and elements in other places ----------------------------------------------------------------
+
+    def index(self, x: Array, indices: tuple[Array, ...], axes: Axes, wrap: bool, out: Any = None) -> Array:
+        """x[..., i, ..., j, ...] for the indices i, j, ... of the given axes."""
+
+    def index_put(self, x: Array, v: Array, indices: tuple[Array, ...], axes: Axes, out: Any = None) -> Array:
+        """A copy of x with v at the indices, the last one where they repeat; `out` may be x."""
+
+    def index_sum(
+        self, v: Array, indices: tuple[Array, ...], axes: Axes, size: Shape, wrap: bool, out: Any = None
+    ) -> Array:
+        """Zeros of the given size, plus each element of v at its index, in the row-major order of v."""
+
+    def gather(self, x: Array, index: Array, axis: int, wrap: bool, out: Any = None) -> Array:
+        """y[i][j] = x[index[i][j]][j] for axis 0, and so on."""
+
+    def scatter(self, x: Array, v: Array, index: Array, axis: int, out: Any = None) -> Array:
+        """A copy of x with y[index[i][j]][j] = v[i][j] for axis 0, ..., the last one where indices repeat."""
+
+    def scatter_sum(self, v: Array, index: Array, axis: int, size: Shape, wrap: bool, out: Any = None) -> Array:
+        """Zeros of that size with y[index[i][j]][j] += v[i][j] for axis 0, ..., in the row-major order of v."""
+
+    def place(self, x: Array, key: tuple[Any, ...], size: Shape, value: float, out: Any = None) -> Array:
+        """An array of the given size with x at key and `value` elsewhere."""
+
+    def slice_scatter(self, x: Array, v: Array, key: tuple[Any, ...], out: Any = None) -> Array:
+        """A copy of x with v at key; `out` may be x."""
+
+    def tril(self, x: Array, k: int, out: Any = None) -> Array:
+        """The lower triangles of matrices up to diagonal k."""
+
+    def triu(self, x: Array, k: int, out: Any = None) -> Array:
+        """The upper triangles of matrices from diagonal k on."""
+
+    def diagonal_place(self, x: Array, offset: int, axis1: int, axis2: int, size: Shape, out: Any = None) -> Array:
+        """Zeros of the given size with x as that diagonal."""
+
+    def flip(self, x: Array, axes: Axes, out: Any = None) -> Array:
+        """The elements in reverse order along the axes, as a copy."""
+
+    def roll(self, x: Array, shifts: Shape, axes: Axes, out: Any = None) -> Array:
+        """The elements moved along the axes, round and round."""
+
+    def tile(self, x: Array, repeats: Shape, out: Any = None) -> Array:
+        """The array so many times along each axis."""
+
+    # Convolution, on images (n, c, h, w); `corner` is the padding above and to the left -------------------------------
+
+    def im2col(
+        self, x: Array, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> Array:
+        """The patches of x under the kernel at every position, as columns (n, c kh kw, positions)."""
+
+    def col2im(
+        self,
+        columns: Array,
+        size: Pair,
+        positions: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        out: Any = None,
+    ) -> Array:
+        """The sum of all patches, each at its place in an image of zeros: the adjoint of `im2col`."""
+
+    def conv2d_forward(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        positions: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        kind: str = "none",
+        parameter: float = 0.0,
+        out: Any = None,
+    ) -> Array:
+        """f(x * w + b) for x (n, c, h, w), w (o, c / groups, kh, kw), b (o,) or None -> (n, o, *positions)."""
+
+    def conv2d_input_grad(
+        self, dz: Array, w: Array, size: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, out: Any = None
+    ) -> Array:
+        """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw)."""
+
+    def conv2d_weight_grad(
+        self,
+        x: Array,
+        dz: Array,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        bias: bool,
+        out: Any = None,
+    ) -> Array:
+        """dw (o, c / groups, kh, kw); and db (o,), the sum of dz, if `bias`."""
+
+    # Pooling ----------------------------------------------------------------------------------------------------------
+
+    def max_pool2d(
+        self, x: Array, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> tuple[Array, Array]:
+        """The largest element of each window, and which element of the kernel it is: i kw + j."""
+
+    def max_pool2d_backward(
+        self,
+        dy: Array,
+        which: Array,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        out: Any = None,
+    ) -> Array:
+        """dx (n, c, *size): each dy is added to the element that its window chose, in order."""
+
+    def max_pool2d_gather(
+        self, x: Array, which: Array, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> Array:
+        """The element of each window that `which` names. The adjoint of `max_pool2d_backward`."""
+
+    def max_pool2d_indices(
+        self, which: Array, width: int, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> Array:
+        """Where in its image (h, width) each chosen element lies: row width + column, in int64."""
+
+    def avg_pool2d(
+        self,
+        x: Array,
+        positions: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        count_padding: bool,
+        divisor: int | None,
+        out: Any = None,
+    ) -> Array:
+        """The sum of each window over `divisor`, or over its number of elements."""
+
+    def avg_pool2d_backward(
+        self,
+        dy: Array,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        count_padding: bool,
+        divisor: int | None,
+        out: Any = None,
+    ) -> Array:
+        """dx (n, c, *size): each dy over its divisor, added to all elements of its window."""
+
+    def adaptive_avg_pool2d(self, x: Array, positions: Pair, out: Any = None) -> Array:
+        """The mean of each of `positions` windows that cover the image evenly."""
+
+    def adaptive_avg_pool2d_backward(self, dy: Array, size: Pair, out: Any = None) -> Array:
+        """dx (n, c, *size): the adjoint of `adaptive_avg_pool2d`."""
+
+    # Normalisation ----------------------------------------------------------------------------------------------------
+
+    def batch_norm_forward(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
+    ) -> tuple[Array, Array, Array]:
+        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), and each channel's mean and variance."""
+
+    def batch_norm_inference(
+        self, x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
+    ) -> Array:
+        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,)."""
+
+    def batch_norm_backward(
+        self,
+        dy: Array,
+        x: Array,
+        weight: Array | None,
+        mean: Array,
+        var: Array,
+        eps: float,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`."""
+
+    def row_norm_forward(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        split: tuple[int, int, int],
+        eps: float,
+        out: Any = None,
+    ) -> tuple[Array, Array, Array]:
+        """Each group of each row of x = (rows, groups, k, m), normalised and scaled; and means and variances."""
+
+    def row_norm_backward(
+        self,
+        dy: Array,
+        x: Array,
+        weight: Array | None,
+        mean: Array,
+        var: Array,
+        split: tuple[int, int, int],
+        affine_shape: Shape,
+        eps: float,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """The wanted ones of the gradients in x, weight and bias of `row_norm_forward`."""
+
+    # Softmax, losses, embedding and dropout ---------------------------------------------------------------------------
+
+    def softmax(self, x: Array, axis: int, out: Any = None) -> Array:
+        """e^(x - m) / sum of e^(x - m), m = max x: the largest exponent is 0, so nothing overflows."""
+
+    def softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
+        """y (dy - sum of dy y)."""
+
+    def log_softmax(self, x: Array, axis: int, out: Any = None) -> Array:
+        """(x - m) - ln sum of e^(x - m), m = max x: no overflow, and no logarithm of a rounded 0."""
+
+    def log_softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
+        """dy - e^y sum of dy."""
+
+    def softmax_cross_entropy(
+        self,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> tuple[Array, Array, Array]:
+        """The loss of logits x (n, classes, ...) for labels (n, ...), m = max x and s = sum of e^(x - m)."""
+
+    def softmax_cross_entropy_backward(
+        self,
+        dy: Array,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        m: Array,
+        s: Array,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> Array:
+        """The gradient in x; for a plain mean (S - I_y) dy / n, S = e^(x - m) / s."""
+
+    def nll_loss(
+        self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
+    ) -> Array:
+        """-x_y for each label y of logarithms x (n, classes, ...), weighted and reduced."""
+
+    def nll_loss_backward(
+        self,
+        dy: Array,
+        target: Array,
+        weight: Array | None,
+        classes: int,
+        reduction: str,
+        ignore_index: int,
+        out: Any = None,
+    ) -> Array:
+        """The gradient in x: at the labels -dy times weight, over the sum of the weights for a mean."""
+
+    def binary_cross_entropy(self, x: Array, target: Array, out: Any = None) -> Array:
+        """-(t ln x + (1 - t) ln(1 - x)), logarithms not below -100, for probabilities x."""
+
+    def binary_cross_entropy_with_logits(
+        self, x: Array, target: Array, pos_weight: Array | None, out: Any = None
+    ) -> Array:
+        """p t ln(1 + e^-x) + (1 - t) ln(1 + e^x), broadcast."""
+
+    def embedding(self, indices: Array, weight: Array, out: Any = None) -> Array:
+        """The row of weight (rows, d) for each index: (...) -> (..., d)."""
+
+    def embedding_backward(
+        self, dy: Array, indices: Array, rows: int, skip: int, by_frequency: bool, out: Any = None
+    ) -> Array:
+        """dy (..., d) added up in the rows of its indices; over the count of each index if `by_frequency`."""
+
+    def one_hot(self, target: Array, classes: int, axis: int, dtype: Any, strict: bool, out: Any = None) -> Array:
+        """1 where the place along the new axis is the label, else 0."""
+
+    def dropout(self, x: Array, p: float, seed: int, call: int, offset: int, out: Any = None) -> Array:
+        """x / (1 - p) where a uniform number is at least p, else 0."""
+
+    # Optimizers, on flat arrays; `out` may be the inputs that are updated ---------------------------------------------
+
+    def sgd_step(
+        self,
+        p: Array,
+        g: Array,
+        buf: Array | None,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        weight_decay: float,
+        nesterov: bool,
+        maximize: bool,
+        first: bool,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """(p, buf) after a step of `gpunn.optim.SGD`; `buf` is not read where `first`."""
+
+    def adagrad_step(
+        self,
+        p: Array,
+        g: Array,
+        total: Array,
+        step: float,
+        lr: float,
+        lr_decay: float,
+        eps: float,
+        weight_decay: float,
+        maximize: bool,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """(p, total) after step number `step`, counted from 1, of `gpunn.optim.Adagrad`."""
+
+    def rmsprop_step(
+        self,
+        p: Array,
+        g: Array,
+        v: Array,
+        average: Array | None,
+        buf: Array | None,
+        lr: float,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
+        momentum: float,
+        maximize: bool,
+        out: Any = None,
+    ) -> tuple[Array, Array, Array, Array]:
+        """(p, v, average, buf) after a step of `gpunn.optim.RMSprop`."""
+
+    def adam_step(
+        self,
+        p: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        v_max: Array | None,
+        step: float,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+        decoupled: bool,
+        maximize: bool,
+        out: Any = None,
+    ) -> tuple[Array, Array, Array, Array]:
+        """(p, m, v, v_max) after step number `step` of `gpunn.optim.Adam`, or `AdamW` if `decoupled`."""
+
+    def distance(self, a: Array, b: Array) -> int | None:
+        """How many elements after `a` does `b` start, both row-major pieces of one flat array; else None."""
+
+    def extend(self, a: Array, n: int) -> Array:
+        """The `n` elements of the flat array that `a` is a row-major piece of, from where `a` starts."""
