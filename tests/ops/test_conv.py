@@ -1,5 +1,7 @@
 """Convolution, unfold and fold: inputs that do not fit, blocks, what is computed and what is not."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,20 @@ def test_the_same_bits_every_time():
 
     for first, second in zip(run(), run()):
         np.testing.assert_array_equal(first, second)
+
+
+def test_threads_do_not_share_memory():
+    x = [gpunn.tensor(normal(16, 8, 14, 14, seed=s).astype("float32")) for s in range(2)]
+    w = gpunn.tensor(normal(16, 8, 3, 3).astype("float32"))
+    expected = [ops.conv2d(a, w).numpy() for a in x]
+
+    def run(which):
+        return [ops.conv2d(x[which], w).numpy() for _ in range(20)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for got, e in zip(pool.map(run, range(2)), expected):
+            for y in got:  # to rounding: the BLAS may share out its work in another way while it has two callers
+                np.testing.assert_allclose(y, e, rtol=1e-4, atol=1e-4)
 
 
 def test_results_are_contiguous():

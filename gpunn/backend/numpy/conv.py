@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -14,9 +15,10 @@ from .im2col import Pair, crop, paste, reach, wide
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]
 
 BLOCK_BYTES = 1 << 22
-"""What one block may take, so that its columns are still in the cache when the product reads them."""
-POINTWISE = 64
-"""From this many pixels on, a 1 x 1 convolution is faster without making columns."""
+"""What one block may take: little enough that the product finds its columns in a cache, and enough to be worth sharing
+out among threads."""
+POINTWISE = 16
+"""From this many pixels on, a 1 x 1 convolution does without columns: a copy less, but a product for each image."""
 
 
 def conv2d_forward(
@@ -139,6 +141,9 @@ def _result(value: Any, dtype: Any, out: Any) -> Any:
     return out
 
 
+_kept = threading.local()
+
+
 class _Blocks:
     """Some images at a time, or some rows of one: padded, as columns, and as pixels of the result.
 
@@ -146,9 +151,9 @@ class _Blocks:
     (c / groups) kh kw, and one more row, of ones, where a bias is wanted: the product adds it, or gives its gradient.
 
     With stride 1 the pitch is that of the padded image, so that one kernel element's row of columns is one run of
-    memory, the image shifted: it is copied four times as fast as row by row. The last elements of each row wrap around
-    into the next one. They belong to no position; pixels are 0 there, or are left out of the result. Where both sides
-    are padded, the zeros to the right of a row are those to the left of the next.
+    memory: the image, shifted, which is copied several times as fast as row by row. The last elements of each row wrap
+    around into the next one. They belong to no position; pixels are 0 there, or are left out of the result. Where both
+    sides are padded, the zeros to the right of a row are those to the left of the next.
     """
 
     def __init__(
@@ -182,11 +187,20 @@ class _Blocks:
         self.split = self.rows < oh
         height, _ = reach((self.rows, ow), kernel, stride, dilation)
         slack = (kernel[1] - 1) * dilation[1]
-        flat = np.zeros(self.images * c * height * width + slack, self.dtype)
-        self._padded = flat[: flat.size - slack].reshape(self.images, c, height, width)
-        self._columns = np.empty((groups, self.depth, self.images, self.rows, self.pitch), self.dtype)
+        shapes = (
+            (self.images, c, height, width),
+            (groups, self.depth, self.images, self.rows, self.pitch),
+            (groups, o // groups, self.images, self.rows, self.pitch),
+        )
+        sizes = [prod(shape) for shape in shapes]
+        memory = _workspace(sum(sizes) + slack, self.dtype)
+        pixels, self._shifted, columns = np.split(memory, (sizes[2], memory.size - sizes[1]))
+        pixels.fill(0)
+        self._shifted.fill(0)
+        self._padded = self._shifted[: sizes[0]].reshape(shapes[0])
+        self._columns = columns.reshape(shapes[1])
         self._columns[:, self.depth - ones :] = 1
-        self._pixels = np.zeros((groups, o // groups, self.images, self.rows, self.pitch), self.dtype)
+        self._pixels = pixels.reshape(shapes[2])
 
     def __iter__(self) -> Iterator[tuple[slice, slice]]:
         """The images, and the rows of positions, of each block."""
@@ -239,10 +253,21 @@ class _Blocks:
         windows: Any = np.ndarray(
             (self.groups, per_group, *self.kernel, n, rows.stop - rows.start, self.pitch),
             self.dtype,
-            padded.base,
+            self._shifted,
             strides=(per_group * channel, channel, dh * row, dw * element, image, sh * row, sw * element),
         )
         return padded, windows
+
+
+def _workspace(count: int, dtype: Any) -> Any:
+    """Memory for `count` elements, until the thread's next call: it is kept, since fresh pages take longer to come by."""
+    size = count * dtype.itemsize
+    memory = getattr(_kept, "memory", None)
+    if memory is None or memory.size < size:
+        memory = np.empty(size, np.uint8)
+        if size <= 4 * BLOCK_BYTES:
+            _kept.memory = memory
+    return memory[:size].view(dtype)
 
 
 def _of_block(memory: Any, images: slice, rows: slice) -> Any:
