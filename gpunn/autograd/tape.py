@@ -232,9 +232,13 @@ def apply(op: Op, *inputs: Any) -> Any:
         else:
             specs.append(x)
             arrays.append(x)
-    result = op.shape(*specs)
     if here is None:
-        here = op.device  # type: ignore[attr-defined]  # an op without tensors says where its result is made
+        if inputs:
+            raise TypeError(
+                f"{op.name} takes a tensor, got {type(inputs[0]).__name__}; make one with gpunn.tensor(...)"
+            )
+        here = op.device  # type: ignore[attr-defined]  # an op without inputs says where its result is made
+    result = op.shape(*specs)
     if state.tracer is None:
         data = state.quietly(op.forward, here.backend, *arrays)
     else:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
+from gpunn.backend.dtypes import BOOL, FLOAT
 from gpunn.backend.spec import Spec
 
-from .base import Composite
+from .base import Composite, shape_error
 from .elementwise import Elementwise
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Activation(Elementwise):
     @property
     def saves_output(self) -> bool:
         return derivative_from_output(self.kind, self.parameter)
+
+    def shape(self, x: Spec) -> Spec:
+        if x.dtype.category != FLOAT and (self.kind != "relu" or x.dtype.category == BOOL):
+            raise shape_error(self, f"{self.kind} takes floats, got {x!r}; convert with .float()")
+        return x
 
     def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
         return backend.activation(x, self.kind, self.parameter, out=out)

@@ -174,7 +174,9 @@ def bitwise_xor(input: Operand, other: Operand) -> Tensor:
 
 def bitwise_not(input: Tensor) -> Tensor:
     """~input for integers and booleans."""
-    return apply(Invert(), *_no_floats("~", input))
+    if input.dtype.is_floating_point:
+        raise TypeError("~ (operator.invert) is only implemented on integers and booleans")
+    return apply(Invert(), input)
 
 
 def isnan(input: Tensor) -> Tensor:
@@ -255,7 +257,8 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     Raises:
         RuntimeError: the types differ.
     """
-    _same_type("isclose", input, other)
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"isclose: {input._spec!r} did not match {other._spec!r}; convert one with .to(dtype)")
     close = eq(input, other)
     if equal_nan:
         close = close | (isnan(input) & isnan(other))
@@ -271,22 +274,12 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether shape and elements are the same.
-
-    Raises:
-        RuntimeError: the types differ.
-    """
-    _same_type("equal", input, other)
+    """Whether shape and elements are the same; types may differ."""
     return input.shape == other.shape and bool(eq(input, other).all())
 
 
 def _is_nan(bound: Any) -> Any:
     return bound != bound  # only NaN differs from itself
-
-
-def _same_type(name: str, input: Tensor, other: Tensor) -> None:
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"{name}: the types differ: {input._spec!r} and {other._spec!r}; convert one with .to(...)")
 
 
 def _no_floats(symbol: str, *operands: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
+from gpunn.backend.dtypes import FLOAT
 from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
@@ -51,6 +52,8 @@ class LinearActivation(Op):
             )
         if b is not None and b.shape != (w.shape[0],):
             raise shape_error(self, f"the bias must have shape [{w.shape[0]}] for the weight {w!r}, got {b!r}")
+        if w.dtype.category != FLOAT:
+            raise shape_error(self, f"takes floats, got the weight {w!r}; convert with .float()")
         if x.dtype is not w.dtype or (b is not None and b.dtype is not w.dtype):
             raise shape_error(
                 self, f"input, weight and bias must have one type, got {x!r}, {w!r}{'' if b is None else f', {b!r}'}"
