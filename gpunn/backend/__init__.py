@@ -1,0 +1,1 @@
+"""Where arrays live, and what computes on them: devices, element types, the primitives and who offers them."""

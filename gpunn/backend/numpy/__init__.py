@@ -1,4 +1,4 @@
-"""The NumPy backend: the readable reference of every primitive, and the CPU's fast path. One file per family, as in ops."""
+"""The NumPy backend: the readable reference of every primitive, and the fast path of the CPU; a file per family."""
 
 from .batch_norm import *
 from .conv import *
