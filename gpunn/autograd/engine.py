@@ -11,7 +11,7 @@ from gpunn.backend.spec import Spec
 
 from .hooks import call_hooks
 from .mode import enable_grad, no_grad, set_grad_enabled, state
-from .tape import Node, TensorBase, apply, wrap
+from .tape import Node, TensorBase, wrap
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -85,18 +85,16 @@ def grad(
 
 def _accumulate(leaf: Any, g: Any, create_graph: bool, kept: set[int]) -> None:
     """``leaf.grad += g``. A gradient that lives elsewhere too (a view, or one in `kept`) is copied to become a grad."""
-    from gpunn.ops import add, clone
-
     old = leaf._grad
     if old is None:
         if g._base is not None or id(g) in kept:
             with set_grad_enabled(create_graph):
-                g = clone(g)
+                g = g.clone()
         kept.add(id(g))
         leaf._grad = g
     elif create_graph or state.tracer is not None or old._requires_grad:
         with set_grad_enabled(create_graph):
-            leaf._grad = add(old, g)
+            leaf._grad = old + g
     else:
         state.quietly(old._spec.device.backend.add, old._data, g._data, out=old._data)
         old._version[0] += 1
@@ -199,13 +197,13 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
             slot = slots.get(node)
             if slot is None:
                 slot = slots[node] = [None] * len(node.specs)
-            slot[index] = g if slot[index] is None else _add(slot[index], g)
+            slot[index] = g if slot[index] is None else slot[index] + g
         elif useful is None or id(edge) in useful:
             entry = leaves.get(id(edge))
             if entry is None:
                 leaves[id(edge)] = [edge, g]
             else:
-                entry[1] = _add(entry[1], g)
+                entry[1] = entry[1] + g
 
     mode: Any = no_grad() if not create_graph else nullcontext() if state.grad_enabled else enable_grad()
     with mode:
@@ -264,12 +262,6 @@ def _gradients(node: Node, needs: tuple[bool, ...], dys: list[Any]) -> Any:
         if g._spec.dtype is not spec.dtype:
             g = g.to(spec.dtype)
         yield i, g
-
-
-def _add(a: Any, b: Any) -> Any:
-    from gpunn.ops import Add
-
-    return apply(Add(), a, b)
 
 
 def _reachable(roots: list[Any]) -> list[Node]:

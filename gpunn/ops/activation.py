@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
@@ -126,7 +127,7 @@ class ActivationBackward(Composite):
 
 def activation_backward(dy: Tensor, s: Tensor, kind: str, parameter: float) -> Tensor:
     """dy f'(s); see `ActivationBackward`."""
-    return dy if kind == "none" else apply(ActivationBackward(kind, parameter), dy, s)
+    return dy if kind == "none" else apply(_backward(kind, parameter), dy, s)
 
 
 def activate(input: Tensor, kind: str, parameter: float | None = None) -> Tensor:
@@ -177,3 +178,4 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 RELU = Activation("relu")
+_backward = cache(ActivationBackward)  # making a frozen object costs as much as a small product

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class LinearActivation(Op):
         else:
             dz = None if dy[0] is None else activation_backward(dy[0], y[1], self.activation, self.parameter)
             dz = dz if dy[1] is None else dy[1] if dz is None else dz + dy[1]
-        gradients = iter(apply(LinearBackward(needs), dz, x, w))
+        gradients = iter(apply(_backward(needs), dz, x, w))
         return tuple(next(gradients) if needed else None for needed in needs)
 
     def cost(self, x: Spec, w: Spec, b: Spec | None) -> Cost:
@@ -143,9 +144,10 @@ def linear_activation(
         activation: none, relu, leaky_relu, elu, sigmoid, tanh, softplus, gelu, gelu_tanh or silu.
         parameter: leaky_relu's slope, elu's alpha, softplus's beta; their PyTorch defaults if None.
     """
-    op = LinearActivation(activation, check_activation(activation, parameter, "linear_activation"))
+    op = _forward(activation, check_activation(activation, parameter, "linear_activation"))
     result = apply(op, input, weight, bias)
     return result[0] if op.returns_z else result
 
 
 PLAIN = LinearActivation()
+_forward, _backward = cache(LinearActivation), cache(LinearBackward)  # making a frozen object takes its time

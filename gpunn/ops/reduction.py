@@ -62,6 +62,15 @@ def restore(y: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     return y if keepdim else y.reshape(reduced_shape(x.shape, dims, True))
 
 
+def spread(dy: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """A gradient of the reduced shape, repeated in the shape of `x`."""
+    from .view import Expand
+
+    if not keepdim and len(dims) != x.ndim:  # else there are no dimensions left, and what has none fits anywhere
+        dy = dy.reshape(reduced_shape(x.shape, dims, True))
+    return apply(Expand(x.shape), dy)
+
+
 @dataclass(frozen=True)
 class Reduction(Op, abstract=True):
     """An op that reduces the dimensions `dims`."""
@@ -86,7 +95,7 @@ class Sum(Reduction):
     primitive = "sum"
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        return restore(dy, x, self.dims, self.keepdim).expand(x.shape)
+        return spread(dy, x, self.dims, self.keepdim)
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Mean(Reduction):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         n = _count(x, self.dims)
-        return (restore(dy, x, self.dims, self.keepdim) / (n or 1)).expand(x.shape)
+        return spread(dy / (n or 1), x, self.dims, self.keepdim)
 
 
 @dataclass(frozen=True)
