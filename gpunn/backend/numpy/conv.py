@@ -260,7 +260,7 @@ class _Blocks:
 
 
 def _workspace(count: int, dtype: Any) -> Any:
-    """Memory for `count` elements until the thread's next call; kept, since fresh pages take longer to come by."""
+    """Memory for `count` elements until the thread's next call: kept, since fresh pages take longer to come by."""
     size = count * dtype.itemsize
     memory = getattr(_kept, "memory", None)
     if memory is None or memory.size < size:
