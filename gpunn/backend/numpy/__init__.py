@@ -5,6 +5,7 @@ from .conv import *
 from .dropout import *
 from .elementwise import *
 from .embedding import *
+from .erf import *
 from .im2col import *
 from .indexing import *
 from .linear import *

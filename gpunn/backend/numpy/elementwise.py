@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .erf import erf
 from .half import _is_half, _narrow, _wide
 
 _array = np.ndarray
@@ -137,12 +138,6 @@ def sigmoid(x: Any, out: Any = None) -> Any:
     return np.reciprocal(y, out=y)
 
 
-def erf(x: Any, out: Any = None) -> Any:
-    """The error function; see `_erf64`."""
-    y = _erf64(np.asarray(x, dtype=np.float64))
-    return _narrow(y, x.dtype, out)
-
-
 def copy(x: Any, out: Any = None) -> Any:
     """The elements in new row-major memory, or in `out`."""
     if out is None:
@@ -244,46 +239,3 @@ def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_outpu
 def _own(y: Any) -> Any:
     """An array to go on in place with: ufuncs give scalars for 0-d arrays."""
     return y if isinstance(y, np.ndarray) else np.array(y)
-
-
-# Chebyshev-like rational approximations of W. J. Cody, "Rational Chebyshev approximations for the error function",
-# Mathematics of Computation 23 (1969), tables II and III; relative error below 6e-19 in exact arithmetic.
-_A = (3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03)
-_A4 = 1.85777706184603153e-1
-_B = (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03)
-_C = (
-    5.64188496988670089e-1,
-    8.88314979438837594e00,
-    6.61191906371416295e01,
-    2.98635138197400131e02,
-    8.81952221241769090e02,
-    1.71204761263407058e03,
-    2.05107837782607147e03,
-    1.23033935479799725e03,
-)
-_C8 = 2.15311535474403846e-8
-_D = (
-    1.57449261107098347e01,
-    1.17693950891312499e02,
-    5.37181101862009858e02,
-    1.62138957456669019e03,
-    3.29079923573345963e03,
-    4.36261909014324716e03,
-    3.43936767414372164e03,
-    1.23033935480374942e03,
-)
-
-
-def _erf64(x: Any) -> Any:
-    """Cody's erf in float64: x R(x^2) for |x| <= 0.5, else sign(x) (1 - e^(-x^2) S(|x|)), and 1 beyond 6."""
-    a = np.minimum(np.abs(x), 6.0)
-    z = np.minimum(a, 0.5) ** 2
-    num, den = _A4 * z, z
-    for p, q in zip(_A[:3], _B[:3]):
-        num, den = (num + p) * z, (den + q) * z
-    small = x * (num + _A[3]) / (den + _B[3])
-    num, den = _C8 * a, a
-    for p, q in zip(_C[:7], _D[:7]):
-        num, den = (num + p) * a, (den + q) * a
-    large = np.copysign(1 - np.exp(-a * a) * (num + _C[7]) / (den + _D[7]), x)
-    return np.where(np.abs(x) <= 0.5, small, large)

@@ -64,8 +64,10 @@ add("atan2-broadcast", gpunn.atan2, off_zero(3, 1), off_zero(4, seed=1), torch=b
 add("atan2-integers", gpunn.atan2, np.array([1, -1]), np.array([2, -2]), torch=by_name("atan2"))
 
 # Each of Cody's two formulas, the point where they meet, and far out.
-WIDE = np.array([0.0, 1e-30, 1e-8, 0.1, 0.499, 0.5, 0.501, 1.0, 2.0, 3.9, 4.1, 5.9, 6.0, 6.1, 30.0])
+WIDE = np.array([0.0, 1e-30, 1e-8, 0.1, 0.499, 0.5, 0.501, 1.0, 2.0, 3.9, 3.93, 5.9, 6.0, 6.1, 30.0])
 add("erf-wide", gpunn.erf, np.concatenate([-WIDE[::-1], WIDE]), reference=pointwise(math.erf), rtol=1e-6, atol=1e-44)
+add("erf-special", gpunn.erf, np.array([np.inf, -np.inf, np.nan]), reference=pointwise(math.erf), gradient=False)
+add("erf-large", gpunn.erf, np.linspace(-5, 5, 20_001), reference=pointwise(math.erf), rtol=5e-7, gradient=False)
 # The smallest results must be right in all their digits.
 add(
     "sigmoid-small",
