@@ -24,8 +24,8 @@ def erf(x: Any, out: Any = None) -> Any:
     return out
 
 
-# erf(x) = x P(x^2) / Q(x^2) for |x| <= 3.92, where float32 has 1. P and Q were fitted to erf(x)/x in float64 so that the
-# largest relative error is smallest (least squares, reweighted after C. L. Lawson, 1961); it is 2e-8, and with the
+# erf(x) = x P(x^2) / Q(x^2) for |x| <= 3.92, where float32 has 1. P and Q were fitted to erf(x)/x in float64 so that
+# the largest relative error is smallest (least squares, reweighted after C. L. Lawson, 1961); it is 2e-8, and with the
 # rounding of each operation 4e-7.
 _LAST = 3.92
 _P = (1.128379146e00, 1.904064485e-01, 5.274871862e-02, 3.765615916e-03, 2.848826789e-04, 2.050086945e-06)
@@ -45,9 +45,9 @@ def _erf32(x: Any) -> Any:
     return y
 
 
-# W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation 23 (1969), tables II
-# and III, from the constant term up: x A(x^2) / B(x^2) for |x| <= 0.5, and 1 - e^(-x^2) C(x) / D(x) above, which holds up
-# to 6, where float64 has 1. Their relative errors are below 6e-19.
+# W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation 23 (1969), tables
+# II and III, from the constant term up: x A(x^2) / B(x^2) for |x| <= 0.5, and 1 - e^(-x^2) C(x) / D(x) above, which
+# holds up to 6, where float64 has 1. Their relative errors are below 6e-19.
 _A = (
     3.20937758913846947e03,
     3.77485237685302021e02,
