@@ -1,5 +1,6 @@
 """The NumPy backend: the readable reference of every primitive, and the fast path of the CPU; a file per family."""
 
+from .activation import *
 from .batch_norm import *
 from .conv import *
 from .dropout import *

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .elementwise import activation
+from .activation import activation
 from .im2col import Pair, crop, paste, reach, wide
 
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .erf import erf
 from .half import _is_half, _narrow, _wide
 
 _array = np.ndarray
@@ -152,88 +150,6 @@ def cast(x: Any, dtype: Any, out: Any = None) -> Any:
         return x.astype(dtype)
     np.copyto(out, x, casting="unsafe")
     return out
-
-
-def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
-    """f(x); the formulas stand at `gpunn.ops.activation.Activation`. `out` may be `x`."""
-    if kind == "none":
-        return copy(x, out=out)
-    if kind == "relu":
-        return np.maximum(x, _zeros_beside(x), out=out)
-    if _is_half(x):
-        return _narrow(activation(_wide(x), kind, parameter), x.dtype, out)
-    if kind == "tanh":
-        return np.tanh(x, out=out)
-    if kind == "sigmoid":
-        return sigmoid(x, out=out)
-    if kind == "leaky_relu":
-        if 0 <= parameter <= 1:
-            return np.maximum(x, x * parameter, out=out)
-        return where(x > 0, x, x * parameter, out=out)
-    if kind == "elu":
-        tail = np.expm1(np.minimum(x, 0))
-        return np.add(np.maximum(x, 0), tail * parameter, out=out)
-    if kind == "softplus":
-        tail = np.log1p(np.exp(-np.abs(x * parameter))) / parameter
-        return np.add(np.maximum(x, 0) if parameter > 0 else np.minimum(x, 0), tail, out=out)
-    if kind == "silu":
-        return np.multiply(x, sigmoid(x), out=out)
-    if kind == "gelu":
-        return np.multiply(x, (erf(x * math.sqrt(0.5)) + 1) * 0.5, out=out)
-    assert kind == "gelu_tanh", kind
-    inner = _own(x * x)
-    inner *= 0.044715 * math.sqrt(2 / math.pi)
-    inner += math.sqrt(2 / math.pi)
-    inner *= x
-    np.tanh(inner, out=inner)
-    inner += 1
-    inner *= 0.5
-    return np.multiply(x, inner, out=out)
-
-
-def _zeros_beside(x: Any) -> Any:
-    """0 to compare `x` with: an array of zeros for its last dimensions. NumPy's maximum and minimum are vectorised
-    for two arrays, but not for an array and a number, which takes 2 to 5 times as long.
-    """
-    if x.size <= 1024 or not x.ndim or x.shape[-1] > 65536:
-        return 0
-    first = x.ndim - 1
-    while first and math.prod(x.shape[first - 1 :]) <= 16384:
-        first -= 1
-    return np.zeros(x.shape[first:], x.dtype)
-
-
-def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_output: bool, out: Any = None) -> Any:
-    """dy f'(s), where s is f's result if `from_output`, else its argument. `out` may be `dy`."""
-    if kind == "relu":
-        return np.multiply(dy, s > 0, out=out)
-    if _is_half(dy):
-        slope = activation_backward(_wide(dy), _wide(s), kind, parameter, from_output)
-        return _narrow(slope, dy.dtype, out)
-    if kind == "leaky_relu":
-        slopes = np.array([parameter, 1], dy.dtype)
-        return np.multiply(dy, slopes.take((s > 0).view(np.uint8)), out=out)
-    if kind == "elu":
-        slope = s + parameter if from_output else parameter * np.exp(np.minimum(s, 0))
-        return np.multiply(dy, where(s > 0, 1, np.asarray(slope)), out=out)
-    if kind == "sigmoid":
-        return np.multiply(dy, s * (1 - s), out=out)
-    if kind == "tanh":
-        slope = _own(s * s)
-        np.subtract(1, slope, out=slope)
-        return np.multiply(dy, slope, out=out)
-    if kind == "softplus":
-        return np.multiply(dy, sigmoid(s * parameter), out=out)
-    if kind == "silu":
-        p = sigmoid(s)
-        return np.multiply(dy, p * (1 + s * (1 - p)), out=out)
-    if kind == "gelu":
-        p = (erf(s * math.sqrt(0.5)) + 1) * 0.5
-        return np.multiply(dy, p + s * np.exp(s * s * -0.5) * (1 / math.sqrt(2 * math.pi)), out=out)
-    assert kind == "gelu_tanh", kind
-    c = math.sqrt(2 / math.pi)
-    th = np.tanh((s + s * s * s * 0.044715) * c)
-    return np.multiply(dy, (th + 1) * 0.5 + s * (1 - th * th) * (1 + s * s * (3 * 0.044715)) * (0.5 * c), out=out)
 
 
 def _own(y: Any) -> Any:

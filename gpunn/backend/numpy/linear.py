@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .elementwise import activation as _activation
+from .activation import activation as _activation
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
 

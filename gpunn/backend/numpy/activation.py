@@ -1,0 +1,199 @@
+"""Activations and their derivatives; the formulas stand at `gpunn.ops.activation.Activation`.
+
+Most are several passes over memory, so large arrays go through in blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .blocks import _BLOCK, _blocks
+from .elementwise import _own, copy, sigmoid, where
+from .erf import erf
+from .half import _is_half, _narrow, _wide
+
+
+def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
+    """f(x). `out` may be `x`."""
+    if kind == "none":
+        return copy(x, out=out)
+    if kind == "relu":
+        return np.maximum(x, _zeros_beside(x), out=out)
+    function = _FORWARD[kind]
+    return _in_blocks(lambda x, out: function(x, parameter, out), (x,), out)
+
+
+def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_output: bool, out: Any = None) -> Any:
+    """dy f'(s), where s is f's result if `from_output`, else its argument. `out` may be `dy`."""
+    if kind == "relu":
+        return np.multiply(dy, s > 0, out=out)
+    if kind == "elu" and not from_output:
+        return _in_blocks(lambda dy, s, out: _elu_slope_from_input(dy, s, parameter, out), (dy, s), out)
+    function = _BACKWARD[kind]
+    return _in_blocks(lambda dy, s, out: function(dy, s, parameter, out), (dy, s), out)
+
+
+def _in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], out: Any) -> Any:
+    """``function(*arrays, out)``, in blocks where that pays; half precision in float32."""
+    first = arrays[0]
+    half = _is_half(first)
+    if first.size <= _BLOCK or not all(a.flags.c_contiguous for a in arrays):
+        return _narrow(function(*map(_wide, arrays), None), first.dtype, out) if half else function(*arrays, out)
+    if out is None:
+        out = np.empty(first.shape, first.dtype)
+    flat, flat_out = [a.reshape(-1) for a in arrays], out.reshape(-1)
+    for block in _blocks(first.size, 1):
+        if half:
+            flat_out[block] = function(*(_wide(a[block]) for a in flat), None)
+        else:
+            function(*(a[block] for a in flat), flat_out[block])
+    return out
+
+
+def _zeros_beside(x: Any) -> Any:
+    """0 to compare `x` with: an array of zeros for its last dimensions.
+
+    NumPy's maximum and minimum are vectorised for two arrays, but not for an array and a number, which takes 2 to 5
+    times as long.
+    """
+    if x.size <= 1024 or not x.ndim or x.shape[-1] > 65536:
+        return 0
+    first = x.ndim - 1
+    while first and math.prod(x.shape[first - 1 :]) <= 16384:
+        first -= 1
+    return np.zeros(x.shape[first:], x.dtype)
+
+
+# Forward: function(x, parameter, out) --------------------------------------------------------------------------------
+
+
+def _leaky_relu(x: Any, a: float, out: Any) -> Any:
+    if 0 <= a <= 1:
+        return np.maximum(x, x * a, out=out)
+    return where(x > 0, x, np.asarray(x * a), out=out)
+
+
+def _elu(x: Any, a: float, out: Any) -> Any:
+    tail = _own(np.minimum(x, 0))
+    np.expm1(tail, out=tail)
+    tail *= a
+    return np.add(np.maximum(x, 0), tail, out=out)
+
+
+def _softplus(x: Any, b: float, out: Any) -> Any:
+    tail = _own(np.abs(x))  # ln(1 + e^-|bx|) / b, to which max(x, 0) is added: nothing overflows
+    tail *= -abs(b)
+    np.exp(tail, out=tail)
+    np.log1p(tail, out=tail)
+    tail /= b
+    return np.add(np.maximum(x, 0) if b > 0 else np.minimum(x, 0), tail, out=out)
+
+
+def _normal_distribution(x: Any) -> Any:
+    p = erf(np.asarray(x * math.sqrt(0.5)))
+    p += 1
+    p *= 0.5
+    return p
+
+
+def _gelu_tanh(x: Any, _: float, out: Any) -> Any:
+    y = _own(x * x)
+    y *= 0.044715 * _ROOT
+    y += _ROOT
+    y *= x
+    np.tanh(y, out=y)
+    y += 1
+    y *= 0.5
+    return np.multiply(x, y, out=out)
+
+
+_ROOT = math.sqrt(2 / math.pi)
+_FORWARD: dict[str, Callable[..., Any]] = {
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "sigmoid": lambda x, _, out: sigmoid(x, out=out),
+    "tanh": lambda x, _, out: np.tanh(x, out=out),
+    "softplus": _softplus,
+    "gelu": lambda x, _, out: np.multiply(x, _normal_distribution(x), out=out),
+    "gelu_tanh": _gelu_tanh,
+    "silu": lambda x, _, out: np.multiply(x, sigmoid(x), out=out),
+}
+
+
+# Backward: function(dy, s, parameter, out), with s the result where the derivative can be had from it -----------------
+
+
+def _leaky_relu_slope(dy: Any, s: Any, a: float, out: Any) -> Any:
+    slopes = np.array([a, 1], dy.dtype)
+    return np.multiply(dy, slopes.take((s > 0).view(np.uint8)), out=out)
+
+
+def _elu_slope(dy: Any, y: Any, a: float, out: Any) -> Any:
+    return np.multiply(dy, where(y > 0, 1, np.asarray(y + a)), out=out)
+
+
+def _elu_slope_from_input(dy: Any, x: Any, a: float, out: Any) -> Any:
+    return np.multiply(dy, where(x > 0, 1, np.asarray(np.exp(np.minimum(x, 0)) * a)), out=out)
+
+
+def _sigmoid_slope(dy: Any, y: Any, _: float, out: Any) -> Any:
+    slope = _own(1 - y)
+    slope *= y
+    return np.multiply(dy, slope, out=out)
+
+
+def _tanh_slope(dy: Any, y: Any, _: float, out: Any) -> Any:
+    slope = _own(y * y)
+    np.subtract(1, slope, out=slope)
+    return np.multiply(dy, slope, out=out)
+
+
+def _silu_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
+    p = sigmoid(x)
+    slope = _own(1 - p)
+    slope *= x
+    slope += 1
+    slope *= p
+    return np.multiply(dy, slope, out=out)
+
+
+def _gelu_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
+    density = _own(x * x)
+    density *= -0.5
+    np.exp(density, out=density)
+    density *= 1 / math.sqrt(2 * math.pi)
+    density *= x
+    density += _normal_distribution(x)
+    return np.multiply(dy, density, out=out)
+
+
+def _gelu_tanh_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
+    square = x * x
+    th = _own(square * (0.044715 * _ROOT))
+    th += _ROOT
+    th *= x
+    np.tanh(th, out=th)
+    inner = _own(square * (3 * 0.044715 * _ROOT))  # x times the derivative of the argument of tanh
+    inner += _ROOT
+    inner *= x
+    inner *= 1 - th * th
+    inner += th
+    inner += 1
+    inner *= 0.5
+    return np.multiply(dy, inner, out=out)
+
+
+_BACKWARD: dict[str, Callable[..., Any]] = {
+    "leaky_relu": _leaky_relu_slope,
+    "elu": _elu_slope,
+    "sigmoid": _sigmoid_slope,
+    "tanh": _tanh_slope,
+    "softplus": lambda dy, x, b, out: np.multiply(dy, sigmoid(np.asarray(x * b)), out=out),
+    "gelu": _gelu_slope,
+    "gelu_tanh": _gelu_tanh_slope,
+    "silu": _silu_slope,
+}
