@@ -1,9 +1,5 @@
 """gpunn: neural networks by backpropagation on NumPy and CuPy arrays, with CUDA kernels of its own."""
 
-from gpunn import blas
-
-blas.choose()  # before anything imports NumPy
-
 from typing import Any
 
 from gpunn import autograd

@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import blas
-
 from .workloads import WORKLOADS
 
 TOLERANCE = 1e-4
@@ -60,7 +58,6 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=blas.child_environment(),
         )
 
     def ask(self, order: str, **arguments: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 import gpunn
-from gpunn import blas
 
 VARIABLES = (
     "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "OMP_NUM_THREADS", "BLIS_NUM_THREADS",
@@ -26,7 +25,7 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
 
     Products of matrices take their order of summation from the BLAS, its kernels ("core") and its threads; elementwise
     functions take theirs from NumPy's build and the instruction sets that it found. What can't be found out is left
-    out: the kernels of OpenBLAS in use are known where threadpoolctl is installed, or where gpunn chose them.
+    out: the kernels of OpenBLAS in use are known where threadpoolctl is installed.
     """
     config: Any = np.show_config(mode="dicts")
     library = config["Build Dependencies"]["blas"]
@@ -40,7 +39,6 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
         "simd": " ".join(config["SIMD Extensions"].get("found", ())),
         "blas": library.get("name"),
         "blas_version": library.get("version"),
-        "blas_core": blas.chosen,
         "cores": _usable_cores(),
     }
     found |= _loaded_blas()
