@@ -42,8 +42,8 @@ class _Mode:
         return cls()(mode) if callable(mode) else object.__new__(cls)
 
     def again(self) -> _Mode:
-        """Another object for the same mode: a decorated function enters one of its own at each call."""
-        return type(self)()
+        """The object that a decorated function enters at a call."""
+        return self
 
     def enter(self) -> None:
         """Set the mode in this thread."""
@@ -112,10 +112,6 @@ class inference_mode(_Mode):
     def __init__(self, mode: bool = True):
         self.mode = mode
 
-    def again(self) -> inference_mode:
-        """Another object for the same mode."""
-        return inference_mode(self.mode)
-
     def enter(self) -> None:
         """Record no more, or again."""
         state.inference = self.mode
@@ -131,7 +127,7 @@ class set_grad_enabled(_Mode):
         self.enter()
 
     def again(self) -> set_grad_enabled:
-        """Another object for the same mode."""
+        """Another one, which goes back to what is set at the call."""
         return set_grad_enabled(self.mode)
 
     def enter(self) -> None:

@@ -176,9 +176,12 @@ class _Extremum(Elementwise, abstract=True):
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         from .comparison import eq, gt, lt
 
-        first, second = (gt, lt) if isinstance(self, Maximum) else (lt, gt)
-        half = dz * (eq(x, y).to(dz.dtype) * 0.5)
-        return dz * first(x, y) + half if needs[0] else None, dz * second(x, y) + half if needs[1] else None
+        def share(relation: Any) -> Any:
+            return dz * (most - relation(x, y).to(dz.dtype))  # 1, 1/2 or 0, and 1 beside NaN, as in PyTorch
+
+        less, more = (lt, gt) if isinstance(self, Maximum) else (gt, lt)
+        most = 1 - eq(x, y).to(dz.dtype) * 0.5
+        return share(less) if needs[0] else None, share(more) if needs[1] else None
 
 
 class Maximum(_Extremum):

@@ -51,6 +51,15 @@ def test_leaves_never_share_the_memory_of_their_gradients() -> None:
     assert y.grad.tolist() == [1, 1]
 
 
+def test_a_gradient_that_two_leaves_get_is_no_one_s_alone() -> None:
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    z = x + y
+    (z * z).sum().backward()  # 2 z, computed once
+    (x * 10).sum().backward()
+    assert x.grad.tolist() == [18, 22]
+    assert y.grad.tolist() == [8, 12]
+
+
 def test_the_given_gradient_is_never_kept() -> None:
     x = leaf(1.0, 2.0)
     v = gpunn.tensor([1.0, 1.0], dtype=gpunn.float64)

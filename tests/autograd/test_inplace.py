@@ -82,6 +82,21 @@ def test_what_nobody_saved_may_change() -> None:
     assert x.grad.tolist() == [3, 3]
 
 
+@pytest.mark.parametrize("activation", ["none", "gelu", "silu"])
+def test_a_layer_s_result_may_change_where_its_gradient_does_not_need_it(activation: str) -> None:
+    """As in PyTorch, an affine map needs its inputs alone, and some activations theirs."""
+    x, w = leaf(1.0, 2.0), gpunn.ones(3, 2, requires_grad=True)
+    y = gpunn.ops.linear_activation(x, w, activation=activation)
+    with gpunn.no_grad():
+        y.zero_()
+    y.sum().backward()
+    y = gpunn.ops.linear_activation(x, w, activation="sigmoid")
+    with gpunn.no_grad():
+        y.zero_()
+    with pytest.raises(RuntimeError, match=BY_INPLACE):
+        y.sum().backward()
+
+
 def test_replaced_data_is_a_change() -> None:
     x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
     y = (x * w).sum()

@@ -56,6 +56,16 @@ def test_decorators(decorator) -> None:
     assert depth.__doc__ == "Call itself."
 
 
+def test_a_decorated_function_goes_back_to_the_mode_of_its_call() -> None:
+    for decorator in (no_grad(), set_grad_enabled(False)):
+        set_grad_enabled(True)
+        work = decorator(is_grad_enabled)
+        with no_grad():
+            work()
+            assert not is_grad_enabled()
+        assert is_grad_enabled()
+
+
 def test_enable_grad_as_a_decorator() -> None:
     with no_grad():
         assert enable_grad()(is_grad_enabled)()

@@ -31,6 +31,7 @@ class Case:
             (a formula in plain NumPy, loops). May be left out where `torch` is given.
         torch: takes the same inputs as torch tensors; compared in values, types and gradients.
         gradient: whether the float inputs have a gradient to check.
+        kink: whether inputs lie where there is no derivative; the gradient is then compared with PyTorch's alone.
         second_order: whether to check the second derivatives too.
         dtypes: the float types to run in, by name.
         rtol: allowed relative difference in float32 (float64: 1e-10; half precision: at least 4 roundings).
@@ -43,6 +44,7 @@ class Case:
     reference: Callable[..., Any] | None = None
     torch: Callable[..., Any] | None = None
     gradient: bool = True
+    kink: bool = False
     second_order: bool = True
     dtypes: tuple[str, ...] = ("float32", "float64")
     rtol: float = 1e-5

@@ -47,7 +47,7 @@ for kind, parameter in KINDS:
             second_order=kind not in ("none", "relu", "leaky_relu"),
         )
 
-KINKS = np.array([0.0, -0.0, 1.0, -1.0, np.nan, 30.0, -30.0])
+KINKS = np.array([0.0, -0.0, 1.0, -1.0, 30.0, -30.0])
 for name, arguments in (
     ("relu", ()),
     ("leaky_relu", ()),
@@ -60,14 +60,15 @@ for name, arguments in (
     ("softplus", (2.0,)),
     ("softplus", (1.0, 1.5)),
 ):
-    for label, x in {"": X, "-kinks": KINKS}.items():
+    for label, x in {"": X, "-kinks": KINKS, "-nan": np.array([np.nan, 1.0])}.items():
         add(
             f"{name}{arguments}{label}",
             lambda x, n=name, rest=arguments: getattr(ops, n)(x, *rest),
             x,
             torch=functional(name, *arguments),
             dtypes=EVERY if not label else ("float32", "float64"),
-            gradient=not label,
+            kink=label == "-kinks",
+            gradient=label != "-nan",
             second_order=name not in ("relu", "leaky_relu"),
         )
 add(

@@ -57,7 +57,7 @@ for name in ("floor", "ceil", "trunc", "round"):
         getattr(gpunn, name),
         np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]),
         torch=by_name(name),
-        gradient=False,
+        kink=True,
     )
     add(f"{name}-integers", getattr(gpunn, name), np.array([1, -2]), torch=by_name(name))
 for decimals in (1, 2, -1):
@@ -139,7 +139,7 @@ add(
     np.array([0.0, 0.0, 0.0, -1.0, 2.0]),
     np.array([0.0, 1.0, 2.0, 2.0, 0.0]),
     torch=by_name("pow"),
-    gradient=False,
+    kink=True,
 )
 for mode in ("floor", "trunc"):
     rounded = {"floor": math.floor, "trunc": math.trunc}[mode]
@@ -163,9 +163,9 @@ add(
     np.array([1.0, 2.0, np.nan, 1.0]),
     np.array([1.0, 3.0, 1.0, np.nan]),
     torch=by_name("maximum"),
-    gradient=False,
+    kink=True,
 )
-add("sign-special", gpunn.sign, np.array([np.nan, 0.0, -0.0, np.inf, -np.inf]), torch=by_name("sign"), gradient=False)
+add("sign-special", gpunn.sign, np.array([np.nan, 0.0, -0.0, np.inf, -np.inf]), torch=by_name("sign"), kink=True)
 add("sign-booleans", gpunn.sign, np.array([True, False]), torch=by_name("sign"))
 add("square-booleans", gpunn.square, np.array([True, False]), torch=by_name("square"))
 add(

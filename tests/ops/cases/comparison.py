@@ -122,7 +122,7 @@ add(
     np.array([1.0, np.nan, 2.0, np.nan]),
     np.ones(4),
     torch=by_name("where"),
-    gradient=False,
+    kink=True,
 )
 
 X = off_zero(3, 4) * 2
@@ -169,7 +169,7 @@ add(
     torch=lambda x, a: x.clamp(a, x.new_tensor(1.0)),
 )
 add("clamp-types", lambda x, a: x.clamp(a), INTEGERS, normal(3), torch=lambda x, a: x.clamp(a))
-add("clamp-nan", lambda x: x.clamp(-1, 1), SPECIAL, torch=lambda x: x.clamp(-1, 1), gradient=False)
+add("clamp-nan", lambda x: x.clamp(-1, 1), SPECIAL, torch=lambda x: x.clamp(-1, 1), kink=True)
 add("clamp_min", lambda x: x.clamp_min(0.5), X, torch=lambda x: x.clamp_min(0.5))
 add("clamp_max", lambda x: x.clamp_max(0.5), X, torch=lambda x: x.clamp_max(0.5))
 add("nan_to_num", gpunn.nan_to_num, SPECIAL, torch=by_name("nan_to_num"), gradient=False, dtypes=EVERY)

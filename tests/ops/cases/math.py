@@ -90,6 +90,6 @@ add(
     "edges-of-the-domain",
     lambda x: (x.log(), x.sqrt(), x.rsqrt(), x.exp(), x.sigmoid(), x.tanh(), x.erf()),
     np.array([0.0, -1.0, np.inf, -np.inf, np.nan, 1e30]),
-    gradient=False,
+    kink=True,
     torch=lambda x: (x.log(), x.sqrt(), x.rsqrt(), x.exp(), x.sigmoid(), x.tanh(), x.erf()),
 )

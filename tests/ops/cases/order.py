@@ -48,12 +48,12 @@ for name, descending in (("max", True), ("min", False)):
             torch=lambda x, n=name, d=dim: getattr(x, f"arg{n}")(d),
         )
     for at, x in {"0d": X[0, 0, 0], "one": X[:1, :1, 0], "ties": TIES, "nan": SPECIAL, "integers": INTEGERS}.items():
-        gradient = at in ("0d", "one")
         add(
             f"{name}-{at}",
             lambda x, f=function: (f(x), *f(x, 0), *f(x, -1, True)),
             x,
-            gradient=gradient,
+            kink=at == "ties",
+            gradient=at not in ("nan", "integers"),
             torch=lambda x, n=name: (by_name(n)(x), *by_name(n)(x, 0), *by_name(n)(x, -1, True)),
         )
         add(
@@ -78,7 +78,7 @@ for name, descending in (("max", True), ("min", False)):
     )
     add(f"{name}-booleans", lambda x, f=function: f(x), np.array([True, False]), torch=by_name(name))
     add(f"{name}-of-two", function, distinct(3, 4), distinct(4, seed=1) + 0.03, torch=by_name(name))
-    add(f"{name}-shared", lambda x, f=function: f(x), TIES, torch=by_name(name), gradient=False)
+    add(f"{name}-shared", lambda x, f=function: f(x), TIES, torch=by_name(name), kink=True)
 
 for dim in (0, 1, -1):
     for descending in (False, True):

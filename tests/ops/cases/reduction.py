@@ -126,9 +126,9 @@ add(
     lambda x: x.amax(1),
     np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]),
     torch=lambda x: x.amax(1),
-    gradient=False,
+    kink=True,
 )
-add("amin-nan", lambda x: x.amin(1), np.array([[1.0, np.nan], [2.0, 1.0]]), torch=lambda x: x.amin(1), gradient=False)
+add("amin-nan", lambda x: x.amin(1), np.array([[1.0, np.nan], [2.0, 1.0]]), torch=lambda x: x.amin(1), kink=True)
 add(
     "logsumexp-large",
     lambda x: x.logsumexp(1),
@@ -141,7 +141,7 @@ add(
     lambda x: x.logsumexp(1),
     np.array([[np.inf, 0.0], [-np.inf, -np.inf], [np.nan, 0.0]]),
     torch=lambda x: x.logsumexp(1),
-    gradient=False,
+    kink=True,
 )
 add("logsumexp-integers", lambda x: x.logsumexp(1), INTEGERS, torch=lambda x: x.logsumexp(1))
 for correction in (0, 1, 2, 0.5):
@@ -162,7 +162,7 @@ add(
     lambda x: x.std(1),
     np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 4.0]]),
     torch=lambda x: x.std(1),
-    gradient=False,
+    kink=True,
 )
 add(
     "prod-zero",
@@ -229,7 +229,7 @@ for p in (0.5, 1, 2, 3, math.inf):
         lambda x, p=p: x.norm(p, 1),
         np.array([[0.0, 0.0], [0.0, 2.0], [-3.0, 3.0]]),
         torch=lambda x, p=p: x.norm(p, 1),
-        gradient=False,
+        kink=True,
     )
 add("norm-0d", lambda x: x.norm(), off_zero(), torch=lambda x: x.norm())
 add(
