@@ -209,3 +209,10 @@ add(
     torch=lambda x, y: by_name("isclose")(x, y, rtol=0.1, atol=1),
     gradient=False,
 )
+add(
+    "clamp-at-the-bounds",
+    lambda x: (x.clamp(-1, 1.5), x.clamp(min=-1), x.clamp(max=1.5)),
+    np.array([-1.0, 1.5, 0.0]),
+    torch=lambda x: (x.clamp(-1, 1.5), x.clamp(min=-1), x.clamp(max=1.5)),
+    kink=True,
+)
