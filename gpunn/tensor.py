@@ -152,6 +152,11 @@ class Tensor(Interchange):
         """Whether the elements are floats."""
         return self.dtype.is_floating_point
 
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the elements live on a GPU."""
+        return self.device.type == "cuda"
+
     def data_ptr(self) -> int:
         """The address of the first element."""
         return int(self.device.backend.address(self._data))
@@ -347,6 +352,18 @@ class Tensor(Interchange):
     def new_ones(self, *size: Any, **options: Any) -> Tensor:
         """Ones of the given shape, in this type and on this device."""
         return ops.ones(*size, **{"dtype": self.dtype, "device": self.device, **options})
+
+    def new_empty(self, *size: Any, **options: Any) -> Tensor:
+        """Elements that are not set, of the given shape, in this type and on this device."""
+        return ops.empty(*size, **{"dtype": self.dtype, "device": self.device, **options})
+
+    def new_full(self, size: Any, fill_value: Any, **options: Any) -> Tensor:
+        """One value in the given shape, in this type and on this device."""
+        return ops.full(size, fill_value, **{"dtype": self.dtype, "device": self.device, **options})
+
+    def new_tensor(self, data: Any, **options: Any) -> Tensor:
+        """A copy of `data` in this type and on this device."""
+        return ops.tensor(data, **{"dtype": self.dtype, "device": self.device, **options})
 
     # In place
 

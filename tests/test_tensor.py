@@ -147,6 +147,15 @@ def test_attributes() -> None:
     assert x.data_ptr() == x.reshape(6).data_ptr() != x.clone().data_ptr()
 
 
+def test_new_tensors_take_type_and_device_over() -> None:
+    x = gpunn.zeros(2, dtype=gpunn.float64)
+    made = x.new_zeros(3), x.new_ones((3,)), x.new_full((3,), 2), x.new_tensor([1, 2, 3]), x.new_empty(3)
+    assert all(y.dtype is gpunn.float64 and y.shape == (3,) for y in made)
+    assert [y.tolist() for y in made[:4]] == [[0, 0, 0], [1, 1, 1], [2, 2, 2], [1, 2, 3]]
+    assert x.new_zeros(1, dtype=gpunn.int64).dtype is gpunn.int64
+    assert not x.is_cuda
+
+
 def test_requires_grad() -> None:
     x = gpunn.zeros(2)
     assert x.requires_grad_() is x

@@ -12,9 +12,7 @@ from .arithmetic import (
     add,
     addcdiv,
     addcmul,
-    ceil,
     div,
-    floor,
     floor_divide,
     fmod,
     lerp,
@@ -25,11 +23,9 @@ from .arithmetic import (
     pow,
     reciprocal,
     remainder,
-    round,
     sign,
     square,
     sub,
-    trunc,
 )
 from .avg_pool import avg_pool1d, avg_pool2d
 from .base import OPS, Cost, Op
@@ -134,6 +130,7 @@ from .pool import max_pool1d, max_pool2d
 from .promote import result_type
 from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
 from .reduction import all, amax, amin, any, count_nonzero, cumsum, logsumexp, mean, prod, std, sum, sum_to, var
+from .rounding import ceil, floor, round, trunc
 from .selection import index_add, index_select, masked_fill, masked_select, nonzero, take
 from .slicing import chunk, narrow, select, split, tensor_split, unbind
 from .softmax import log_softmax, softmax, softmin

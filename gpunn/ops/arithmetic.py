@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -13,6 +12,7 @@ from .base import Operand
 from .creation import zeros_like
 from .elementwise import Elementwise
 from .promote import as_number, binary, binary_float, promote, result_type, unary_float
+from .rounding import trunc
 from .view import clone
 
 if TYPE_CHECKING:
@@ -196,19 +196,6 @@ class Minimum(_Extremum):
     primitive = "minimum"
 
 
-@dataclass(frozen=True)
-class Round(Elementwise):
-    """y = x rounded: ``"floor"``, ``"ceil"``, ``"trunc"``, or ``"rint"`` (to nearest, halves to even); dx = 0."""
-
-    mode: str
-
-    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
-        return getattr(backend, self.mode)(x, out=out)
-
-    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        return zeros_like(dy)
-
-
 ADD, SUB, MUL, DIV, POW, NEG = Add(), Sub(), Mul(), Div(), Pow(), Neg()
 
 
@@ -345,29 +332,6 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
     return binary(Minimum(), input, other)
 
 
-def floor(input: Tensor) -> Tensor:
-    """The largest integer that is not larger."""
-    return _round("floor", input)
-
-
-def ceil(input: Tensor) -> Tensor:
-    """The smallest integer that is not smaller."""
-    return _round("ceil", input)
-
-
-def trunc(input: Tensor) -> Tensor:
-    """The integer part."""
-    return _round("trunc", input)
-
-
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """The nearest number with so many decimals, halves to the even one; negative ones count before the point."""
-    if decimals == 0 or not input.dtype.is_floating_point:
-        return _round("rint", input)
-    scale = 10.0 ** builtins.abs(decimals)
-    return _round("rint", input * scale) / scale if decimals > 0 else _round("rint", input / scale) * scale
-
-
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """input + weight (end - input); from the nearer end, so that weight 1 gives `end` exactly, as in PyTorch."""
     difference = end - input
@@ -386,10 +350,6 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value tensor1 / tensor2."""
     return input + (tensor1 / tensor2 if value == 1 else tensor1 / tensor2 * value)
-
-
-def _round(mode: str, x: Any) -> Tensor:
-    return apply(Round(mode), x) if x.dtype.is_floating_point else clone(x)
 
 
 def _is_bool(x: Any) -> bool:
