@@ -182,6 +182,7 @@ class _FunctionOp:
     """Makes a Function look like an op to the engine."""
 
     saved = ()
+    saved_for = ()
     saves_output = False
 
     def __init__(self, cls: type[Function], ctx: FunctionCtx, arguments: int):

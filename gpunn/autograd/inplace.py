@@ -23,8 +23,9 @@ def assign(target: Any, value: Any) -> None:
     if state.tracer is not None:
         state.tracer.assign(target, value)
         return
-    count_write(target)
+    check_writable(target)
     target._spec.device.backend.copy(value._data, out=target._data)
+    count_write(target)
 
 
 def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -75,23 +76,27 @@ def in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def write(target: Any, primitive: Callable[..., Any], *args: Any) -> None:
     """Let a primitive that may write over its first input change the memory of `target`, unrecorded."""
-    count_write(target)
+    check_writable(target)
     primitive(target._data, *args, out=target._data)
+    count_write(target)
 
 
-def count_write(target: Any) -> None:
-    """Count a write to the memory of `target`, so that a gradient that needs what was there before can say so.
+def check_writable(target: Any) -> None:
+    """Refuse to write to what was made in `inference_mode` from outside.
 
     Raises:
-        RuntimeError: the memory was made in `inference_mode`, and this is outside.
+        RuntimeError: this is outside.
     """
-    version = target._version
-    if version[0] >= 0:
-        version[0] += 1
-    elif not state.inference:
+    if target._version[0] < 0 and not state.inference:
         raise RuntimeError(
             f"{target._spec!r} was made in inference_mode(), and is changed in place outside; clone() it"
         )
+
+
+def count_write(target: Any) -> None:
+    """Count a write to the memory of `target`, so that a gradient that needs what was there before can say so."""
+    if target._version[0] >= 0:
+        target._version[0] += 1
 
 
 def _fitting(x: Any, result: Any) -> Any:

@@ -122,30 +122,33 @@ class Node:
         self.order = next(_count)
         self.outputs: Any = None
         self.hooks: dict[int, dict[int, Any]] | None = None
-        needed = op.saved
         kept: list[Any] = []
-        saved: list[tuple[int, list[int], int]] = []
         edges: list[Any] = []
-        for i, x in enumerate(inputs):
+        some_constant = False
+        for x in inputs:
             if isinstance(x, TensorBase):
-                if i in needed:
-                    version = x._version
-                    if version[0] < 0:
-                        raise RuntimeError(
-                            f"{op.name} would save a tensor made in inference_mode() for its gradient; "
-                            "make it under no_grad(), or clone() it here"
-                        )
-                    kept.append(x)
-                    saved.append((i, version, version[0]))
-                else:
-                    kept.append(x._spec)
-                if not x._requires_grad:
-                    edges.append(None)
-                else:
+                kept.append(x._spec)
+                if x._requires_grad:
                     edges.append(x if x._node is None else (x._node, x._index))
+                    continue
             else:
                 kept.append(x)
-                edges.append(None)
+            edges.append(None)
+            some_constant = True
+        saved: list[tuple[int, list[int], int]] = []
+        only_for = op.saved_for if some_constant else ()
+        for i in op.saved:
+            x = inputs[i]
+            if not isinstance(x, TensorBase) or (only_for and not [j for j in only_for[i] if edges[j] is not None]):
+                continue
+            version = x._version
+            if version[0] < 0:
+                raise RuntimeError(
+                    f"{op.name} would save a tensor made in inference_mode() for its gradient; "
+                    "make it under no_grad(), or clone() it here"
+                )
+            kept[i] = x
+            saved.append((i, version, version[0]))
         self.inputs: list[Any] | None = kept
         self.saved = saved
         self.edges = edges
@@ -262,7 +265,7 @@ def apply(op: Op, *inputs: Any) -> Any:
         if record:
             t._requires_grad = True
             t._node = node = Node(op, inputs, result)
-            if op.saves_output:
+            if op.saves_output and (not op.output_for or any(node.edges[i] is not None for i in op.output_for)):
                 node.outputs = ((data, t._version, t._version[0]),)
         else:
             t._requires_grad = False

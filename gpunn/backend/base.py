@@ -254,5 +254,10 @@ class Backend(LayerPrimitives, Protocol):
     ) -> Array:
         """f(x w^T + b) for x (..., i), w (o, i), b (o,)."""
 
-    def linear_backward(self, dz: Array, x: Array, w: Array, wanted: Wanted, out: Any = None) -> tuple[Array, ...]:
-        """The wanted ones of dx = dz w, dw = dz^T x, db = sum of dz, for dz (..., o), x (..., i), w (o, i)."""
+    def linear_backward(
+        self, dz: Array, x: Array | None, w: Array | None, wanted: Wanted, out: Any = None
+    ) -> tuple[Array, ...]:
+        """The wanted ones of dx = dz w, dw = dz^T x, db = sum of dz, for dz (..., o), x (..., i), w (o, i).
+
+        x is not read for dx, nor w for dw, and may then be None.
+        """

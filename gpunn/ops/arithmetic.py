@@ -42,6 +42,7 @@ class Mul(Elementwise):
 
     primitive = "multiply"
     saved = (0, 1)
+    saved_for = ((1,), (0,))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         return dz * y if needs[0] else None, dz * x if needs[1] else None
@@ -52,6 +53,7 @@ class Div(Elementwise):
 
     primitive = "divide"
     saved = (0, 1)
+    saved_for = ((1,), (0, 1))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         dx = dz / y
@@ -73,6 +75,7 @@ class Remainder(Elementwise):
 
     primitive = "remainder"
     saved = (0, 1)
+    saved_for = ((1,), (1,))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         return dz, -dz * floor_divide(x, y) if needs[1] else None
@@ -83,6 +86,7 @@ class Fmod(Elementwise):
 
     primitive = "fmod"
     saved = (0, 1)
+    saved_for = ((1,), (1,))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         return dz, -dz * trunc(x / y) if needs[1] else None
@@ -97,6 +101,7 @@ class Pow(Elementwise):
     primitive = "power"
     saved = (0, 1)
     saves_output = True
+    output_for = (1,)
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         from .comparison import eq, ge, logical_and, where

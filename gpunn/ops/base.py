@@ -52,8 +52,13 @@ class Op:
     """The one backend primitive that computes this op, called as ``primitive(*arrays, out=out)``."""
     saved: ClassVar[tuple[int, ...]] = ()
     """Which inputs' elements the gradient needs."""
+    saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
+    """For each input the inputs whose gradients need it, where these are not all. It is saved only if one of them
+    requires a gradient: nothing of ``w * 3``, and of ``x @ w`` only x where w alone is trained."""
     saves_output: ClassVar[bool | tuple[int, ...]] = False
     """Whether the gradient needs the elements of the result; of several results, which."""
+    output_for: ClassVar[tuple[int, ...]] = ()
+    """The inputs whose gradients need the result, where these are not all."""
     view: ClassVar[bool] = False
     """Whether the result shares the memory of the first input."""
     differentiable: ClassVar[bool] = True

@@ -44,6 +44,7 @@ class Convolution(Op, abstract=True):
     dilation: Pair = (1, 1)
     groups: int = 1
     saved = (0, 1)
+    saved_for = ((1,), (0,))
 
     def forward_of(self, x: Any, w: Any, b: Any = None) -> Any:
         """X * W + b, for tensors."""
@@ -78,8 +79,8 @@ class Conv2d(Convolution):
     parameter: float = 0.0
 
     @property
-    def saves_output(self) -> bool:
-        return self.activation != "none"
+    def saves_output(self) -> bool | tuple[int, ...]:
+        return (1,) if self.returns_z else self.activation != "none"
 
     @property
     def returns_z(self) -> bool:

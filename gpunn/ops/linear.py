@@ -31,6 +31,7 @@ class LinearActivation(Op):
     activation: str = "none"
     parameter: float = 0.0
     saved = (0, 1)
+    saved_for = ((1,), (0,))
 
     @property
     def saves_output(self) -> bool | tuple[int, ...]:
@@ -75,7 +76,7 @@ class LinearActivation(Op):
         else:
             dz = None if dy[0] is None else activation_backward(dy[0], y[1], self.activation, self.parameter)
             dz = dz if dy[1] is None else dy[1] if dz is None else dz + dy[1]
-        gradients = iter(apply(_backward(needs), dz, x, w))
+        gradients = iter(apply(_backward(needs), dz, x if needs[1] else None, w if needs[0] else None))
         return tuple(next(gradients) if needed else None for needed in needs)
 
     def cost(self, x: Spec, w: Spec, b: Spec | None) -> Cost:
@@ -88,32 +89,42 @@ class LinearActivation(Op):
 class LinearBackward(Composite):
     """The gradients of Z = X W^T + b from dZ (..., o):  dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch.
 
-    `wanted` says which of (dX, dW, db) are computed; the others are not among the results.
+    `wanted` says which of (dX, dW, db) are computed; the others are not among the results. X is None where dW is not
+    wanted, W where dX is not.
     """
 
     wanted: tuple[bool, bool, bool]
     saved = (0, 1, 2)
 
-    def shape(self, dz: Spec, x: Spec, w: Spec) -> Any:
-        return tuple(s for s, needed in zip((x, w, dz.like((w.shape[0],))), self.wanted) if needed)
+    def shape(self, dz: Spec, x: Spec | None, w: Spec | None) -> Any:
+        results = []
+        if w is not None:
+            results.append(dz.like((*dz.shape[:-1], w.shape[1])))
+        if x is not None:
+            results.append(dz.like((dz.shape[-1], x.shape[-1])))
+        if self.wanted[2]:
+            results.append(dz.like(dz.shape[-1:]))
+        return tuple(results)
 
     def forward(self, backend: Any, dz: Any, x: Any, w: Any, out: Any = None) -> Any:
         return backend.linear_backward(dz, x, w, self.wanted, out=out)
 
     def formula(self, dz: Any, x: Any, w: Any) -> Any:
-        n = prod(x.shape[:-1])
-        rows, flat = dz.reshape(n, w.shape[0]), x.reshape(n, w.shape[1])
-        parts = (
-            (rows @ w).reshape(x.shape) if self.wanted[0] else None,
-            rows.t() @ flat if self.wanted[1] else None,
-            rows.sum(0) if self.wanted[2] else None,
-        )
-        return tuple(p for p, needed in zip(parts, self.wanted) if needed)
+        n = prod(dz.shape[:-1])
+        rows = dz.reshape(n, dz.shape[-1])
+        results = []
+        if w is not None:
+            results.append((rows @ w).reshape(*dz.shape[:-1], w.shape[1]))
+        if x is not None:
+            results.append(rows.t() @ x.reshape(n, x.shape[-1]))
+        if self.wanted[2]:
+            results.append(rows.sum(0))
+        return tuple(results)
 
-    def cost(self, dz: Spec, x: Spec, w: Spec) -> Cost:
-        products = self.wanted[0] + self.wanted[1]
-        results = sum(s.nbytes for s in self.shape(dz, x, w))
-        return Cost(2 * dz.numel() * w.shape[1] * products, dz.nbytes + x.nbytes + w.nbytes + results)
+    def cost(self, dz: Spec, x: Spec | None, w: Spec | None) -> Cost:
+        inner = [s.shape[-1] for s in (x, w) if s is not None]
+        moved = [s.nbytes for s in (dz, x, w, *self.shape(dz, x, w)) if s is not None]
+        return Cost(2 * dz.numel() * sum(inner), sum(moved))
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -25,6 +25,7 @@ class MatMul(Op):
 
     primitive = "matmul"
     saved = (0, 1)
+    saved_for = ((1,), (0,))
 
     def shape(self, x: Spec, y: Spec) -> Spec:
         if x.ndim < 2 or y.ndim < 2:

@@ -97,6 +97,53 @@ def test_a_layer_s_result_may_change_where_its_gradient_does_not_need_it(activat
         y.sum().backward()
 
 
+NOT_NEEDED = {
+    "w * 3": lambda w, x: w * 3,
+    "w / 3": lambda w, x: w / 3,
+    "w * x": lambda w, x: w * x,
+    "w / x": lambda w, x: w / x,
+    "w % x": lambda w, x: w % x,
+    "w.fmod(x)": lambda w, x: w.fmod(x),
+    "w + x": lambda w, x: w + x,
+    "x @ w": lambda w, x: x @ w,
+    "w @ x": lambda w, x: w @ x,
+    "linear(x, w)": lambda w, x: gpunn.ops.linear(x, w),
+    "linear(w, x)": lambda w, x: gpunn.ops.linear(w, x),
+    "conv1d(x, w)": lambda w, x: gpunn.ops.conv1d(x.reshape(1, 2, 2), w.reshape(2, 2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", NOT_NEEDED)
+def test_an_input_may_change_whose_gradient_alone_is_wanted(name: str) -> None:
+    """As in PyTorch: the gradient of w needs the elements of x, and only where x has one those of w."""
+    for tracked_x in (False, True):
+        w, x = gpunn.ones(2, 2, requires_grad=True), gpunn.full((2, 2), 2.0, requires_grad=tracked_x)
+        y = NOT_NEEDED[name](w, x).sum()
+        with gpunn.no_grad():
+            w.mul_(5)
+        if tracked_x and name not in ("w * 3", "w / 3", "w % x", "w.fmod(x)", "w + x"):
+            with pytest.raises(RuntimeError, match=BY_INPLACE):
+                y.backward()
+        elif not tracked_x:
+            y.backward()
+            assert w.grad is not None
+
+
+def test_the_gradient_of_a_power_needs_the_result_for_the_exponent_alone() -> None:
+    x = leaf(1.0, 2.0)
+    y = x**3
+    with gpunn.no_grad():
+        y.zero_()
+    y.sum().backward()
+    assert x.grad.tolist() == [3, 12]
+    p = leaf(1.0, 2.0)
+    y = x.detach() ** p
+    with gpunn.no_grad():
+        y.zero_()
+    with pytest.raises(RuntimeError, match=BY_INPLACE):
+        y.sum().backward()
+
+
 def test_replaced_data_is_a_change() -> None:
     x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
     y = (x * w).sum()
@@ -192,6 +239,15 @@ def test_plus_equals_changes_memory_where_nothing_is_tracked() -> None:
 def test_errors(change, message) -> None:
     with pytest.raises(RuntimeError, match=message):
         change()
+
+
+def test_expanded_memory_is_not_written_to() -> None:
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with gpunn.no_grad(), pytest.raises(RuntimeError, match=r"read-only, or expanded; clone\(\)"):
+        x.expand(3, 2).zero_()
+    y.backward()  # nothing was changed, and nothing counted
+    assert x.grad.tolist() == [2, 4]
 
 
 def test_types_are_kept() -> None:

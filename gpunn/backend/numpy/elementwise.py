@@ -140,6 +140,8 @@ def copy(x: Any, out: Any = None) -> Any:
     """The elements in new row-major memory, or in `out`."""
     if out is None:
         return np.array(x, order="C", copy=True)
+    if not out.flags.writeable:
+        raise RuntimeError("the memory can't be written to: it is read-only, or expanded; clone() the tensor before")
     np.copyto(out, x)
     return out
 

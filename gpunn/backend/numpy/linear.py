@@ -41,16 +41,22 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
 
 
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
-    """The wanted ones of dx = dz w, dw = dz^T x, db = sum of dz, for dz (..., o), x (..., i), w (o, i)."""
+    """The wanted ones of dx = dz w, dw = dz^T x, db = sum of dz, for dz (..., o), x (..., i), w (o, i).
+
+    x is not read for dx, nor w for dw, and may then be None.
+    """
+    if _is_half(dz):
+        parts = linear_backward(_wide(dz), _wide(x), _wide(w), wanted)
+        return tuple(_narrow(part, dz.dtype, o) for part, o in zip(parts, out or (None, None, None)))
     outs = iter(out if out is not None else (None, None, None))
-    dz, flat = _rows(dz), _rows(x)
+    rows = _rows(dz)
     results = []
     if wanted[0]:
-        results.append(_of_batch(dz, w, _rows(next(outs))).reshape(x.shape))
+        results.append(_of_batch(rows, w, _rows(next(outs))).reshape(*dz.shape[:-1], w.shape[1]))
     if wanted[1]:
-        results.append(matmul(dz.T, flat, out=next(outs)))
+        results.append(matmul(rows.T, _rows(x), out=next(outs)))
     if wanted[2]:
-        results.append(_sum(dz, (0,), False, out=next(outs)))
+        results.append(_sum(rows, (0,), False, out=next(outs)))
     return tuple(results)
 
 
