@@ -62,17 +62,25 @@ def with_test_part(data: Arrays, seed: int) -> Arrays:
     """The data itself if it has a test part, else with a fifth held out as one, by class."""
     if data.x_test is not None:
         return data
-    n = len(data.x_train)
-    if data.classes is not None:
-        rest, held = stratified_split(data.y_train, TEST_FRACTION, seed)
-    else:
-        held_out = round(n * TEST_FRACTION)
-        if not 0 < held_out < n:
-            raise DataError(f"{data.name}: {n} samples are too few to hold some out as a test set")
-        order = np.random.default_rng(seed).permutation(n)
-        rest, held = np.sort(order[held_out:]), np.sort(order[:held_out])
+    rest, held = hold_out(data, TEST_FRACTION, seed)
     x, y = data.x_train, data.y_train
     return replace(data, x_train=x[rest], y_train=y[rest], x_test=x[held], y_test=y[held])
+
+
+def hold_out(data: Arrays, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training samples that stay, and of those held out: by class where there are classes.
+
+    Raises:
+        DataError: there are too few samples.
+    """
+    if data.classes is not None:
+        return stratified_split(data.y_train, fraction, seed)
+    n = len(data.x_train)
+    count = round(n * fraction)
+    if not 0 < count < n:
+        raise DataError(f"{data.name}: {n} samples are too few to hold out {fraction:.0%} of them")
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def default_model(input_shape: tuple[int, ...]) -> str:

@@ -36,7 +36,6 @@ def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> a
 def run(options: argparse.Namespace) -> None:
     """Train, measure on the test set, and leave the run folder."""
     import gpunn
-    from gpunn.datasets import stratified_split
     from gpunn.models import build
     from gpunn.train import EarlyStopping, Trainer
 
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     model = build(options.model, source.input_shape, source.outputs, options.activation).to(device)
     loss = job.make_loss(options, source)
     optimizer = job.make_optimizer(options, model)
-    train, validation = _split(data, options, stratified_split)
+    train, validation = _split(data, options)
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
     steps = -(-len(train[0]) // batch_size)
     schedule = job.make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
@@ -82,24 +81,21 @@ def run(options: argparse.Namespace) -> None:
     found = trainer.evaluate((data.x_test, data.y_test))
     trainer.report((data.x_test, data.y_test), class_names=source.classes, images=source.x_test)
     result = _result(found, history, parameters, folder.path)
-    (folder.path / "result.json").write_text(json.dumps(result) + "\n")
+    gpunn.io.write_text(folder.path / "result.json", json.dumps(result) + "\n")
     if options.json:
         print(json.dumps(result))
     else:
         _print(result, folder)
 
 
-def _split(data: Any, options: argparse.Namespace, stratified_split: Any) -> tuple[Any, Any]:
+def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
     """What to train on, and what to validate with."""
+    from . import job
+
     x, y = data.x_train, data.y_train
     if not options.validation:
         return (x, y), None
-    if data.source.classes is not None:
-        rest, held = stratified_split(y, options.validation, options.seed + 1)
-    else:
-        order = np.random.default_rng(options.seed + 1).permutation(len(x))
-        count = max(1, round(len(x) * options.validation))
-        rest, held = np.sort(order[count:]), np.sort(order[:count])
+    rest, held = job.hold_out(data.source, options.validation, options.seed + 1)
     return (x[rest], y[rest]), (x[held], y[held])
 
 

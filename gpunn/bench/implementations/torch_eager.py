@@ -1,4 +1,4 @@
-"""PyTorch, eager: what most people would write."""
+"""PyTorch, eager, with its fused optimizers, which are its fastest."""
 
 from __future__ import annotations
 
