@@ -10,6 +10,8 @@ from typing import Any
 
 _BACKENDS: dict[str, Callable[[int | None], Any]] = {
     "cpu": lambda index: importlib.import_module("gpunn.backend.numpy"),
+    "cuda": lambda index: importlib.import_module("gpunn.backend.cuda").backend(index),
+    "sim": lambda index: importlib.import_module("gpunn.backend.sim").backend(),
 }
 _INTERNED: dict[tuple[str, int | None], device] = {}
 
@@ -49,7 +51,7 @@ class device:
             raise ValueError(f"there is no device {name!r} here; there are: {', '.join(sorted(_BACKENDS))}")
         if match[2]:
             index = int(match[2])
-        if name == "cpu":
+        if name in ("cpu", "sim"):
             index = None
         key = (name, index)
         self = _INTERNED.get(key)

@@ -1,0 +1,51 @@
+"""The host side of the CUDA kernels: every primitive over kernels, a file per family.
+
+`gpunn.backend.cuda` and `gpunn.backend.sim` share it: only the array module and who launches differ, so that the host
+code too is tested on machines without a GPU.
+"""
+
+from __future__ import annotations
+
+from .activation import Activation
+from .batch_norm import BatchNorm
+from .conv import Conv
+from .dropout import Dropout
+from .elementwise import Elementwise
+from .embedding import Embedding
+from .im2col import Im2col
+from .indexing import Indexing
+from .linear import Linear
+from .loss import Loss
+from .memory import Memory
+from .norm import Norm
+from .optimizer import Optimizer
+from .order import Order
+from .pool import Pool
+from .rearrange import Rearrange
+from .reduction import Reduction
+from .slicing import Slicing
+from .softmax import Softmax
+
+
+class KernelBackend(
+    Memory,
+    Rearrange,
+    Slicing,
+    Elementwise,
+    Activation,
+    Reduction,
+    Order,
+    Indexing,
+    Linear,
+    Im2col,
+    Conv,
+    Pool,
+    BatchNorm,
+    Norm,
+    Softmax,
+    Loss,
+    Embedding,
+    Dropout,
+    Optimizer,
+):
+    """All primitives of `gpunn.backend.base`, over an array module and a launcher that a subclass brings."""

@@ -1,0 +1,265 @@
+"""The one checked way to a kernel.
+
+CUDA reads whatever it is given: a float64 array as floats, a view as if it had no gaps, a Python float as half of a
+double. So every launch goes through here, where each argument is held against the signature in the kernel's own text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .dtypes import as_dtype
+from .kernel_texts import kernel_path, kernel_text
+from .signature import Parameter, Signature, signatures, type_choices
+
+C_TYPES = {
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long long",
+    "float16": "half_t",
+    "bfloat16": "bfloat16_t",
+    "float32": "float",
+    "float64": "double",
+}
+"""What a kernel text calls each of our types."""
+_NUMPY = {c: as_dtype(name).numpy for name, c in C_TYPES.items()} | {
+    "index_t": np.dtype(np.int64),
+    "unsigned": np.dtype(np.uint32),
+    "unsigned int": np.dtype(np.uint32),
+    "unsigned long long": np.dtype(np.uint64),
+    "unsigned short": np.dtype(np.uint16),
+}
+_MAX_GRID = (2**31 - 1, 65535, 65535)
+_MAX_BLOCK = (1024, 1024, 64)
+
+LAYOUT = np.dtype([("size", np.int64, 6), ("stride", np.int64, 6)])
+"""The struct Layout of `layout.cuh`; one is passed by value as an array of one element of this type."""
+_STRUCTS = {"Layout": LAYOUT}
+
+Convert = Callable[[Any], Any]
+
+
+class LaunchError(TypeError):
+    """A kernel was called with something else than its text takes."""
+
+
+class Launcher:
+    """Compiles kernels when they are first used, and launches them with checked arguments.
+
+    Args:
+        raw_module: makes a compiled module of a text: `cupy.RawModule`, or the simulator's.
+        array: the type of the arrays.
+        device_of: says on which device an array lies, where there are several.
+        device: the device that they have to lie on.
+    """
+
+    def __init__(
+        self,
+        raw_module: Callable[..., Any],
+        array: type,
+        device_of: Callable[[Any], Any] | None = None,
+        device: Any = None,
+    ) -> None:
+        self.raw_module = raw_module
+        self.array = array
+        self.device_of = device_of
+        self.device = device
+        self._modules: dict[Any, Any] = {}
+        self._kernels: dict[Any, _Kernel] = {}
+
+    def __call__(
+        self,
+        text: str,
+        name: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        shared_mem: int = 0,
+        **types: Any,
+    ) -> None:
+        """Launch kernel `name` of the file `text`.
+
+        Args:
+            text: the file, such as ``"linear.cu"``.
+            name: the kernel in it.
+            grid: blocks along x, y, z; fewer numbers stand for 1.
+            block: threads of a block along x, y, z.
+            args: arrays for pointers (None for null), Python or NumPy numbers, `LAYOUT` arrays.
+            shared_mem: bytes of dynamic shared memory.
+            types: the type of each name that the text leaves open, such as ``scalar_t=np.dtype("float32")``.
+
+        Raises:
+            LaunchError: an argument does not fit; the message names kernel, parameter, what came and what is expected.
+            ValueError: no such text or kernel, or sizes beyond what a device takes.
+        """
+        key = (text, name, *types.items())
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            kernel = self._kernels[key] = self._make(text, name, types)
+        kernel(grid, block, args, shared_mem)
+
+    def function(self, text: str, name: str, **types: Any) -> Any:
+        """The compiled function of a kernel, without checks; for its attributes."""
+        return self._make(text, name, types).function
+
+    def _make(self, text: str, name: str, types: dict[str, Any]) -> _Kernel:
+        source = kernel_text(text)
+        signature = signatures(source).get(name)
+        if signature is None:
+            raise ValueError(f"{text} has no kernel {name!r}; it has {', '.join(signatures(source))}")
+        named = {variable: as_dtype(d).name for variable, d in types.items()}
+        check_types(text, source, named)
+        key = (text, *sorted(named.items()))
+        module = self._modules.get(key)
+        if module is None:
+            module = self.raw_module(
+                code=f'#line 1 "{text}"\n{source}',
+                options=compile_options(named) + (f"-I{kernel_path(text).parent}",),
+            )
+            self._modules[key] = module
+        return _Kernel(text, signature, module.get_function(name), named, self)
+
+
+def compile_options(types: dict[str, str]) -> tuple[str, ...]:
+    """The compiler's options that settle the types that a text leaves open."""
+    return ("-std=c++17", *(f"-D{variable}={C_TYPES[name]}" for variable, name in sorted(types.items())))
+
+
+def check_types(text: str, source: str, types: dict[str, str]) -> None:
+    """Raise a ValueError unless `types` settles just what the text leaves open, with types that it is made for."""
+    choices = type_choices(source)
+    if set(choices) != set(types):
+        raise ValueError(f"{text} is compiled for {', '.join(choices) or 'no type'}, got {', '.join(types) or 'none'}")
+    for variable, name in types.items():
+        if name not in choices[variable]:
+            raise ValueError(f"{text} is compiled for {variable} = {', '.join(choices[variable])}, not {name}")
+
+
+class _Kernel:
+    """One compiled kernel, with a function for each parameter that checks and converts its argument."""
+
+    def __init__(self, text: str, signature: Signature, function: Any, types: dict[str, str], launcher: Launcher):
+        self.text, self.signature, self.function = text, signature, function
+        self.launcher = launcher
+        self.types = {variable: as_dtype(name).numpy for variable, name in types.items()}
+        scalar = types.get("scalar_t")
+        if scalar is not None:
+            half = scalar in ("float16", "bfloat16")
+            self.types["acc_t"] = np.dtype(np.float32) if half else as_dtype(scalar).numpy
+        self.bound = signature.bound or _MAX_BLOCK[0]
+        self.converters = [self._converter(p) for p in signature.parameters]
+
+    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int) -> None:
+        if len(args) != len(self.converters):
+            raise LaunchError(f"{self}: takes {len(self.converters)} arguments, got {len(args)}: {self.signature}")
+        if not self._fits(grid, block):
+            self._refuse_sizes(grid, block)
+        self.function(grid, block, tuple([c(a) for c, a in zip(self.converters, args)]), shared_mem=shared_mem)
+
+    def __str__(self) -> str:
+        return f"kernel {self.signature.name} ({self.text})"
+
+    def _fits(self, grid: Sequence[int], block: Sequence[int]) -> bool:
+        threads = 1
+        for n, most in zip(block, _MAX_BLOCK):
+            if not 1 <= n <= most:
+                return False
+            threads *= n
+        for n, most in zip(grid, _MAX_GRID):
+            if not 1 <= n <= most:
+                return False
+        return threads <= self.bound and len(grid) <= 3 and len(block) <= 3
+
+    def _refuse_sizes(self, grid: Sequence[int], block: Sequence[int]) -> None:
+        if math.prod(block) > self.bound:
+            raise ValueError(f"{self}: a block of {tuple(block)} threads; at most {self.bound} are allowed")
+        raise ValueError(
+            f"{self}: a grid of {tuple(grid)} blocks of {tuple(block)} threads; sizes are from 1 to {_MAX_GRID} blocks "
+            f"and {_MAX_BLOCK} threads"
+        )
+
+    def _converter(self, p: Parameter) -> Convert:
+        dtype = self.types.get(p.type) or _NUMPY.get(p.type)
+        if p.pointer:
+            if dtype is None:
+                raise LaunchError(f"{self}: the type of '{p}' is not known here")
+            return self._pointer(p, dtype)
+        if p.type in _STRUCTS:
+            return self._struct(p, _STRUCTS[p.type])
+        if dtype is None:
+            raise LaunchError(f"{self}: the type of '{p}' is not known here")
+        return self._integer(p, dtype) if dtype.kind in "iub" else self._float(p, dtype)
+
+    def _pointer(self, p: Parameter, dtype: Any) -> Convert:
+        array, device_of, device = self.launcher.array, self.launcher.device_of, self.launcher.device
+        numpy_arrays = issubclass(array, np.ndarray)
+
+        def convert(a: Any) -> Any:
+            if not isinstance(a, array):
+                if a is None and p.nullable:
+                    return None
+                raise self._error(p, f"an array of {dtype.name}{' or None' if p.nullable else ''}", _describe(a))
+            if a.dtype != dtype:
+                raise self._error(p, f"an array of {dtype.name}", f"one of {a.dtype.name}")
+            if not a.flags.c_contiguous:
+                what = f"a view with strides {a.strides} of shape {a.shape}"
+                raise self._error(p, "a row-major array without gaps", what + "; copy it first")
+            if device_of is not None and device_of(a) != device:
+                raise self._error(p, f"an array on device {device}", f"one on device {device_of(a)}")
+            if numpy_arrays and not p.const and not a.flags.writeable:
+                raise self._error(p, "an array to write to", "one that is read-only")
+            return a
+
+        return convert
+
+    def _struct(self, p: Parameter, dtype: Any) -> Convert:
+        def convert(a: Any) -> Any:
+            if not isinstance(a, np.ndarray) or a.dtype != dtype or a.size != 1:
+                raise self._error(p, f"a {p.type} as a NumPy array of one element", _describe(a))
+            return a
+
+        return convert
+
+    def _integer(self, p: Parameter, dtype: Any) -> Convert:
+        make = dtype.type
+        if dtype.kind == "b":
+            low, high = 0, 1
+        else:
+            low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+        def convert(a: Any) -> Any:
+            if not isinstance(a, (int, np.integer, np.bool_)):
+                raise self._error(p, f"an integer ({dtype.name})", _describe(a))
+            if not low <= a <= high:
+                more = "; sizes beyond 32 bits are not for this kernel" if dtype.itemsize == 4 and abs(a) > high else ""
+                raise self._error(p, f"an integer from {low} to {high} ({dtype.name})", f"{a}{more}")
+            return make(a)
+
+        return convert
+
+    def _float(self, p: Parameter, dtype: Any) -> Convert:
+        make = dtype.type
+
+        def convert(a: Any) -> Any:
+            if not isinstance(a, (int, float, np.integer, np.floating)) or isinstance(a, bool):
+                raise self._error(p, f"a number ({dtype.name})", _describe(a))
+            return make(a)
+
+        return convert
+
+    def _error(self, p: Parameter, expected: str, got: str) -> LaunchError:
+        position = self.signature.parameters.index(p) + 1
+        return LaunchError(f"{self}: argument {position}, '{p}', takes {expected}, got {got}")
+
+
+def _describe(a: Any) -> str:
+    if hasattr(a, "dtype") and hasattr(a, "shape"):
+        return f"a {type(a).__module__}.{type(a).__name__} of {a.dtype} and shape {tuple(a.shape)}"
+    return f"{a!r} ({type(a).__name__})"

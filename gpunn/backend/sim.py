@@ -1,0 +1,85 @@
+"""The device ``sim``: the CUDA kernels on the CPU, on NumPy arrays, through the simulator.
+
+It is a device like any other (``model.to("sim")``, ``GPUNN_DEVICE=sim``), there to test kernels and the host code around
+them where there is no GPU. Read from the environment when it is first used, and settable with `SimBackend.configure`:
+
+- ``GPUNN_SIM_MODE``: ``fast``, or ``check``, which finds races, accesses out of bounds and the like, 20 to 100 times slower.
+- ``GPUNN_SIM_ORDER``: in which order threads run: ``forward``, ``reverse`` or ``random``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .kernel import KernelBackend
+from .launch import Launcher
+from .simulator import RawModule, forbid_in_capture
+
+Array = Any
+MODES = ("fast", "check")
+ORDERS = ("forward", "reverse", "random")
+
+
+class SimBackend(KernelBackend):
+    """The primitives on NumPy arrays, by simulated kernels."""
+
+    name = "sim"
+    xp = np
+
+    def __init__(self, mode: str = "fast", order: str = "forward") -> None:
+        self.configure(mode, order)
+
+    def configure(self, mode: str | None = None, order: str | None = None) -> None:
+        """Choose how kernels run from now on; None leaves a choice as it is.
+
+        Args:
+            mode: "fast" or "check".
+            order: "forward", "reverse" or "random": the order in which threads and blocks run.
+
+        Raises:
+            ValueError: there is no such mode or order.
+        """
+        if mode is not None and mode not in MODES:
+            raise ValueError(f"the simulator's modes are {', '.join(MODES)}, not {mode!r}")
+        if order is not None and order not in ORDERS:
+            raise ValueError(f"the simulator's thread orders are {', '.join(ORDERS)}, not {order!r}")
+        self.mode = mode or self.mode
+        self.order = order or self.order
+        self.launcher = Launcher(self._module, np.ndarray)
+
+    def _module(self, code: str, options: tuple[str, ...]) -> Any:
+        return _Ordered(RawModule(code=code, options=options, mode=self.mode), self.order)
+
+    # What a stream that captures forbids ------------------------------------------------------------------------------
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        """An array whose elements are not set."""
+        forbid_in_capture("allocation")
+        return np.empty(shape, dtype)
+
+
+class _Ordered:
+    """A module whose functions run their threads in a given order."""
+
+    def __init__(self, module: Any, order: str) -> None:
+        self.module, self.order = module, order
+
+    def get_function(self, name: str) -> Any:
+        function = self.module.get_function(name)
+        function.order = self.order
+        return function
+
+
+@cache
+def backend() -> SimBackend:
+    """The one backend of the device ``sim``.
+
+    Raises:
+        ValueError: the environment asks for a mode or an order that there is not.
+    """
+    return SimBackend(os.environ.get("GPUNN_SIM_MODE") or "fast", os.environ.get("GPUNN_SIM_ORDER") or "forward")
