@@ -1,0 +1,97 @@
+"""Every primitive over kernels gives what NumPy's gives, and the same bits in every order of threads, and is clean in
+check mode. A test calls `compare` once for each shape worth trying: odd ones, one row, one column, none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.kernel.ladder import LADDERS, rung
+from gpunn.backend.sim import SimBackend
+
+MODES = (("fast", "forward"), ("fast", "reverse"), ("fast", "random"), ("check", "forward"))
+TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 2e-3, "bfloat16": 2e-2}
+
+
+@cache
+def simulator(mode: str, order: str) -> SimBackend:
+    """One backend for each way to run, so that a kernel is compiled once."""
+    return SimBackend(mode, order)
+
+
+def compare(
+    primitive: str,
+    *args: Any,
+    ladder: str | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    modes: tuple[tuple[str, str], ...] = MODES,
+    exact: bool = False,
+    **kwargs: Any,
+) -> None:
+    """Call a primitive of NumPy's backend and of the simulated ones, on each rung of `ladder`, and compare.
+
+    The arrays among the arguments are given to both. Results have to be of the same shapes and types, within the
+    tolerance (relative to the largest element) or the same bits if `exact`; the simulated ones also with ``out=`` and in
+    every mode of `modes` the same bits.
+    """
+    with np.errstate(all="ignore"):
+        expected = as_tuple(getattr(numpy_backend, primitive)(*args, **kwargs))
+    for name in LADDERS[ladder].rungs if ladder else (None,):
+        with ExitStack() as stack:
+            if ladder and name:
+                stack.enter_context(rung(ladder, name))
+            first: list[bytes] | None = None
+            for mode, order in modes:
+                call: Callable[..., Any] = getattr(simulator(mode, order), primitive)
+                before = [a.copy() for a in args if isinstance(a, np.ndarray)]
+                got = as_tuple(call(*args, **kwargs))
+                assert all(same(a, b) for a, b in zip([a for a in args if isinstance(a, np.ndarray)], before))
+                what = f"{primitive}, {name or 'only rung'}, {mode} {order}"
+                close(got, expected, rtol, atol, exact, what)
+                bits = [np.ascontiguousarray(g).tobytes() for g in got]
+                first = first or bits
+                assert bits == first, f"{what}: other bits than {modes[0]}"
+                given = tuple(np.frombuffer(bytearray(b"\xa5" * g.nbytes), g.dtype).reshape(g.shape) for g in got)
+                call(*args, **kwargs, out=given if len(given) > 1 or is_several(expected, args) else given[0])
+                assert [g.tobytes() for g in given] == first, f"{what}: other bits with out="
+
+
+def close(got: Any, expected: Any, rtol: float | None, atol: float | None, exact: bool, what: str) -> None:
+    """Assert shapes, types and values."""
+    assert len(got) == len(expected), what
+    for g, e in zip(got, expected):
+        e = np.asarray(e)
+        assert (g.shape, g.dtype) == (e.shape, e.dtype), f"{what}: {g.shape} {g.dtype}, not {e.shape} {e.dtype}"
+        if exact or e.dtype.name not in TOLERANCE:
+            np.testing.assert_array_equal(g, e, err_msg=what)
+            continue
+        tolerance = TOLERANCE[e.dtype.name]
+        scale = float(np.max(np.abs(e[np.isfinite(e)].astype(np.float64)), initial=0))
+        np.testing.assert_allclose(
+            g.astype(np.float64),
+            e.astype(np.float64),
+            rtol=tolerance if rtol is None else rtol,
+            atol=tolerance * scale if atol is None else atol,
+            err_msg=what,
+        )
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    """One result or several, as a tuple."""
+    return result if isinstance(result, tuple) else (np.asarray(result),)
+
+
+def is_several(expected: tuple[Any, ...], args: Any) -> bool:
+    """Whether the primitive's results come as a tuple even if there is one: gradients by a tuple `wanted`."""
+    return any(isinstance(a, tuple) and len(a) == 3 and all(isinstance(w, bool) for w in a) for a in args)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """The same bits."""
+    return a.tobytes() == b.tobytes()
