@@ -5,6 +5,7 @@ In an installed gpunn they lie inside the package, as ``gpunn/kernels``; in a ch
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -46,3 +47,14 @@ def kernel_path(name: str) -> Path:
 def kernel_text(name: str) -> str:
     """The source of one kernel text, as `kernel_path` finds it, its includes not expanded."""
     return kernel_path(name).read_text(encoding="utf-8")
+
+
+def included_headers(name: str) -> tuple[str, ...]:
+    """The headers that a kernel text includes, directly or through another header, sorted."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        included = set(re.findall(r'^\s*#\s*include\s+"(\w+\.cuh)"', kernel_text(left.pop()), re.MULTILINE))
+        left += included - found
+        found |= included
+    return tuple(sorted(found))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\(\s*(?P<bound>\w+)[^)]*\)\s*)?(?P<name>\w+)\s*\('
+    r'extern\s+"C"\s+__global__\s+void\s+'
+    r"(?:__launch_bounds__\s*\((?P<bound>[^,]+?)(?:,[^\n]*)?\)\s*)?(?P<name>\w+)\s*"
+    r"\((?P<parameters>(?://[^\n]*|[^)])*)\)"
 )
-_CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*(\d+)\s*;")
+_PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)\s*(\*?)\s*\b([A-Za-z_]\w*)\s*")
+_CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
 _FOR = re.compile(r"^//\s*compiled for (\w+) = ([\w ,]+?)\s*$", re.MULTILINE)
 
 
@@ -51,63 +54,57 @@ def signatures(text: str) -> dict[str, Signature]:
     """The signature of each kernel of a text, by name.
 
     Raises:
-        ValueError: a parameter can't be read, such as one without a name.
+        ValueError: a parameter or a launch bound can't be read.
     """
     constants = dict(_CONSTANT.findall(text))
     found = {}
     for match in _KERNEL.finditer(text):
         name, bound = match["name"], match["bound"]
-        parameters = _parameters(name, text, match.end())
-        found[name] = Signature(name, parameters, int(constants.get(bound, bound)) if bound else None)
+        parameters = _parameters(name, match["parameters"])
+        found[name] = Signature(name, parameters, _number(name, bound, constants) if bound else None)
     return found
 
 
 def type_choices(text: str) -> dict[str, tuple[str, ...]]:
-    """The types that a text is compiled for: its lines ``// compiled for scalar_t = float, double``, as a dictionary.
+    """The types that a text is compiled for: its lines ``// compiled for scalar_t = float32, float64``.
 
     With several lines every combination is meant.
     """
     return {name: tuple(choice.strip() for choice in choices.split(",")) for name, choices in _FOR.findall(text)}
 
 
-def _parameters(kernel: str, text: str, start: int) -> tuple[Parameter, ...]:
-    """The parameters from the opening bracket on. A comment belongs to the parameters before it on its line."""
-    pieces: list[tuple[str, bool]] = []
-    piece, at, on_line = "", start, 0
-    while True:
-        comment = _COMMENT.match(text, at)
-        if comment:
-            if re.search(r"\bnull\b", comment[0]):
-                if piece.strip():
-                    piece += " nullable"
-                pieces[on_line:] = [(p, True) for p, _ in pieces[on_line:]]
-            at = comment.end()
-            continue
-        character = text[at]
-        at += 1
-        if character in ",)":
-            if piece.strip():
-                pieces.append((piece, False))
-            piece = ""
-            if character == ")":
-                return tuple(_parameter(kernel, p, nullable) for p, nullable in pieces)
-        else:
-            if character == "\n":
-                on_line = len(pieces)
-            piece += character
+def type_combinations(text: str) -> list[dict[str, str]]:
+    """Every combination of the `type_choices` of a text; the one empty dictionary for a text that leaves none open."""
+    choices = type_choices(text)
+    return [dict(zip(choices, combination)) for combination in itertools.product(*choices.values())]
+
+
+def _parameters(kernel: str, between_brackets: str) -> tuple[Parameter, ...]:
+    """The parameters, line by line: a comment that says "null" belongs to all pointers on its line."""
+    found = []
+    for line in between_brackets.splitlines():
+        declarations, _, comment = line.partition("//")
+        nullable = re.search(r"\bnull\b", comment) is not None
+        found += [_parameter(kernel, d, nullable) for d in declarations.split(",") if d.strip()]
+    return tuple(found)
 
 
 def _parameter(kernel: str, declaration: str, nullable: bool) -> Parameter:
-    words = re.findall(r"\w+|\*|\S", declaration)
-    words = [w for w in words if w not in ("__restrict__",)]
-    if "nullable" in words:
-        words.remove("nullable")
-        nullable = True
-    const = "const" in words
-    words = [w for w in words if w != "const"]
-    name, kind = words[-1], words[:-1]
-    if not kind or not re.fullmatch(r"[A-Za-z_]\w*", name) or kind.count("*") > 1:
+    match = _PARAMETER.fullmatch(declaration.replace("__restrict__", " "))
+    if match is None:
         raise ValueError(f"kernel {kernel}: can't read its parameter {declaration.strip()!r}")
-    pointer = kind[-1] == "*"
-    type_name = " ".join(kind[:-1] if pointer else kind)
-    return Parameter(name, type_name, pointer, const and pointer, nullable and pointer)
+    const, words, star, name = match.groups()
+    pointer = bool(star)
+    return Parameter(
+        name, " ".join(words.split()), pointer, const=pointer and bool(const), nullable=pointer and nullable
+    )
+
+
+def _number(kernel: str, expression: str, constants: dict[str, str]) -> int:
+    """The value of a launch bound: numbers, constants of the text, and arithmetic with them."""
+    expanded = expression
+    while names := set(re.findall(r"[A-Za-z_]\w*", expanded)) & constants.keys():
+        expanded = re.sub(rf"\b({'|'.join(names)})\b", lambda m: f"({constants[m[0]]})", expanded)
+    if not re.fullmatch(r"[\d\s()+*/-]+", expanded):
+        raise ValueError(f"kernel {kernel}: can't read its launch bound {expression!r}")
+    return int(eval(expanded.replace("/", "//")))  # digits and operators, nothing else

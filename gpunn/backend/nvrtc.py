@@ -1,0 +1,307 @@
+"""Kernel texts through NVIDIA's own compiler on any machine: NVRTC needs neither a GPU nor a driver.
+
+So the real compiler's errors are known everywhere, and what `ptxas` says of each kernel: its registers, its shared
+memory, and whether it spills registers into memory, which costs more than anything that a kernel can win.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .cache import cache_folder
+from .kernel_texts import included_headers, kernel_names, kernel_path, kernel_text
+from .launch import check_types, compile_options
+from .signature import type_combinations
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+"""Those that gpunn is made for: Turing, Ampere (two), Ada, Hopper, Blackwell (two)."""
+INSTALL = "pip install nvidia-cuda-nvrtc-cu12 (or nvidia-cuda-nvrtc for CUDA 13)"
+KEPT_DAYS = 30
+"""Results that nobody asked for in this time are deleted."""
+
+
+class NvrtcMissing(RuntimeError):
+    """There is no NVRTC on this machine; the message says what to install."""
+
+
+class CompileError(RuntimeError):
+    """A text does not compile. The message has file, line and the compiler's words."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one kernel takes: registers a thread; bytes of stack, of spilled registers stored and loaded again (the
+    instructions' sizes, as `ptxas` counts them), and of static shared memory a block.
+    """
+
+    registers: int
+    stack: int
+    spill_stores: int
+    spill_loads: int
+    shared: int
+
+    @property
+    def spills(self) -> bool:
+        """Whether registers are kept in memory for want of room."""
+        return bool(self.spill_stores or self.spill_loads)
+
+
+class Job(NamedTuple):
+    """One compilation: a text, the type of each name that it leaves open, as (name, type), and an architecture."""
+
+    text: str
+    types: tuple[tuple[str, str], ...]
+    arch: str
+
+    def __str__(self) -> str:
+        return " ".join((self.text, *(f"{variable}={name}" for variable, name in self.types), self.arch))
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A text compiled for one choice of types and one architecture.
+
+    Attributes:
+        job: what was compiled.
+        cubin: the machine code.
+        log: the compiler's warnings and `ptxas`'s report.
+        kernels: what each kernel takes, by name.
+    """
+
+    job: Job
+    cubin: bytes
+    log: str
+    kernels: dict[str, Usage]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The compiler's warnings, a line each."""
+        return [line for line in _with_lines(self.log).splitlines() if ": warning" in line]
+
+
+def compile_text(name: str, types: dict[str, str], arch: str) -> Compiled:
+    """Compile a kernel text, with the options that `gpunn.backend.launch` uses.
+
+    Results are remembered in `gpunn.backend.cache.cache_folder` by all that they depend on, so that a text that did not
+    change costs nothing. Several threads may call this at once.
+
+    Args:
+        name: the file, such as ``"linear.cu"``.
+        types: the type of each name that the text leaves open, such as ``{"scalar_t": "float32"}``.
+        arch: the architecture, such as ``"sm_90"``.
+
+    Raises:
+        CompileError: the text does not compile, or this NVRTC does not know the architecture.
+        ValueError: there is no such text, or it is not made for these types.
+        NvrtcMissing: there is no NVRTC.
+    """
+    source = kernel_text(name)
+    check_types(name, source, types)
+    job = Job(name, tuple(sorted(types.items())), arch)
+    options = (*compile_options(types), f"-arch={arch}", "--ptxas-options=-v")
+    parts = (name, source, *map(kernel_text, included_headers(name)), *options, str(version()))
+    stored = cache_folder("nvrtc") / hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    found = _load(stored)
+    if found is None:
+        code = f'#line 1 "{name}"\n{source}'
+        try:
+            found = _library().compile(code, (*options, f"-I{kernel_path(name).parent}"))
+        except CompileError as error:
+            raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
+        _store(stored, *found)
+    log, cubin = found
+    return Compiled(job, cubin, log, read_usage(log))
+
+
+def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
+    """Every text (or those named) in every combination of types that it is made for, on every architecture."""
+    names = [n for n in kernel_names() if n.endswith(".cu")] if texts is None else texts
+    return [
+        Job(name, tuple(sorted(types.items())), arch)
+        for name in names
+        for types in type_combinations(kernel_text(name))
+        for arch in archs
+    ]
+
+
+def compile_all(
+    wanted: Sequence[Job], on_done: Callable[[Job], None] | None = None
+) -> dict[Job, Compiled | CompileError]:
+    """Compile all of these at once, on all cores; what does not compile comes as its error.
+
+    Args:
+        wanted: what to compile.
+        on_done: called after each one, in this thread.
+
+    Raises:
+        NvrtcMissing: there is no NVRTC.
+    """
+    results: dict[Job, Compiled | CompileError] = {}
+    _library()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        futures = {pool.submit(compile_text, job.text, dict(job.types), job.arch): job for job in wanted}
+        try:
+            for future in as_completed(futures):
+                error = future.exception()
+                if error is not None and not isinstance(error, CompileError):
+                    raise error
+                results[futures[future]] = error or future.result()
+                if on_done is not None:
+                    on_done(futures[future])
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return {job: results[job] for job in wanted}
+
+
+def read_usage(log: str) -> dict[str, Usage]:
+    """What each kernel takes, from what `ptxas -v` wrote. Functions that were not inlined count with their kernel."""
+    found = {}
+    for part in log.split("Compiling entry function '")[1:]:
+        stacks = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part)
+        stack, stores, loads = (sum(column) for column in zip(*(map(int, s) for s in stacks)))
+        registers = re.search(r"Used (\d+) registers", part)
+        shared = re.search(r"(\d+) bytes smem", part)
+        assert registers is not None, part
+        found[part.split("'")[0]] = Usage(int(registers[1]), stack, stores, loads, int(shared[1]) if shared else 0)
+    return dict(sorted(found.items()))
+
+
+def _with_lines(log: str) -> str:
+    """The compiler's "file(line):" as "file:line:"."""
+    return re.sub(r"^(\S+)\((\d+)\): ", r"\1:\2: ", log, flags=re.MULTILINE).strip()
+
+
+# The library --------------------------------------------------------------------------------------------------------
+
+
+def version() -> tuple[int, int]:
+    """NVRTC's version.
+
+    Raises:
+        NvrtcMissing: there is none.
+    """
+    return _library().version
+
+
+def path() -> str:
+    """The file that NVRTC was loaded from.
+
+    Raises:
+        NvrtcMissing: there is none.
+    """
+    return _library().path
+
+
+def known_architectures() -> tuple[str, ...]:
+    """The architectures that this NVRTC compiles for.
+
+    Raises:
+        NvrtcMissing: there is no NVRTC.
+    """
+    return _library().architectures
+
+
+@cache
+def _library() -> _Nvrtc:
+    for candidate in _candidates():
+        with suppress(OSError):
+            return _Nvrtc(candidate)
+    raise NvrtcMissing(f"NVRTC, the CUDA compiler, was not found; {INSTALL}")
+
+
+def _candidates() -> Iterator[str]:
+    """Where NVRTC may be: in NVIDIA's wheels, in a CUDA toolkit, wherever the system's loader looks."""
+    wheels = importlib.util.find_spec("nvidia")
+    folders = list(wheels.submodule_search_locations or ()) if wheels else []
+    toolkits = [os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
+    for library, wheel in (("libnvrtc.so.13", "cu13"), ("libnvrtc.so.12", "cuda_nvrtc")):
+        yield from (f"{folder}/{wheel}/lib/{library}" for folder in folders)
+        yield from (f"{toolkit}/lib64/{library}" for toolkit in toolkits if toolkit)
+        yield library
+
+
+class _Nvrtc:
+    """The library, through ctypes, which lets other threads run while it compiles."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.c: Any = ctypes.CDLL(path)
+        self.c.nvrtcGetErrorString.restype = ctypes.c_char_p
+        major, minor, count = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
+        self.version = (major.value, minor.value)
+        self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
+        numbers = (ctypes.c_int * count.value)()
+        self._call("nvrtcGetSupportedArchs", numbers)
+        self.architectures = tuple(f"sm_{n}" for n in numbers)
+
+    def compile(self, code: str, options: Sequence[str]) -> tuple[str, bytes]:
+        """The log and the cubin; CompileError with the log if there is none."""
+        program = ctypes.c_void_p()
+        self._call("nvrtcCreateProgram", ctypes.byref(program), code.encode(), b"kernel.cu", 0, None, None)
+        try:
+            array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+            failed = self.c.nvrtcCompileProgram(program, len(options), array)
+            log = self._bytes("ProgramLog", program).rstrip(b"\0").decode(errors="replace")
+            if failed:
+                raise CompileError(log or self.c.nvrtcGetErrorString(failed).decode())
+            return log, self._bytes("CUBIN", program)
+        finally:
+            self._call("nvrtcDestroyProgram", ctypes.byref(program))
+
+    def _bytes(self, what: str, program: Any) -> bytes:
+        size = ctypes.c_size_t()
+        self._call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
+        buffer = ctypes.create_string_buffer(size.value)
+        self._call(f"nvrtcGet{what}", program, buffer)
+        return buffer.raw
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        code = getattr(self.c, function)(*arguments)
+        if code:
+            raise RuntimeError(f"{function}: {self.c.nvrtcGetErrorString(code).decode()}")
+
+
+# What was compiled before: the log, a zero byte and the cubin, compressed -------------------------------------------
+
+
+def _load(stored: Path) -> tuple[str, bytes] | None:
+    try:
+        log, _, cubin = zlib.decompress(stored.read_bytes()).partition(b"\0")
+        os.utime(stored)  # it was asked for just now
+    except (OSError, zlib.error):
+        return None
+    return log.decode(), cubin
+
+
+def _store(stored: Path, log: str, cubin: bytes) -> None:
+    """Keep a result; where that is impossible, it is compiled again the next time."""
+    temporary = stored.with_name(f".{secrets.token_hex(8)}")
+    with suppress(OSError):
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(zlib.compress(log.encode() + b"\0" + cubin))
+        os.replace(temporary, stored)
+        _forget(stored.parent)
+
+
+@cache
+def _forget(folder: Path) -> None:
+    """Delete, once a process, what nobody asked for in a long time."""
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - entry.stat().st_mtime > KEPT_DAYS * 86400:
+                entry.unlink()
