@@ -12,7 +12,7 @@
 #define CALLED_FROM
 #endif
 
-// ---- Half precision, as 16 bits -------------------------------------------------------------------------------------
+// ---- Half precision, as 16 bits
 
 __device__ __forceinline__ float half_to_float(unsigned short bits) {
 #ifdef GPUNN_SIMULATOR
@@ -60,7 +60,7 @@ __device__ __forceinline__ unsigned float_to_tf32(float value) {
 #endif
 }
 
-// ---- Addresses ------------------------------------------------------------------------------------------------------
+// ---- Addresses
 
 #ifndef GPUNN_SIMULATOR
 // The address within shared memory that instructions on it take.
@@ -71,7 +71,7 @@ __device__ __forceinline__ unsigned shared_address(const void* pointer) {
 }
 #endif
 
-// ---- Copies from global to shared memory that run beside the computation (sm_80) --------------------------------------
+// ---- Copies from global to shared memory that run beside the computation (sm_80)
 
 // 16 bytes, past the L1 cache. Both addresses are multiples of 16. Where not `valid`, zeros arrive and nothing is read.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid CALLED_FROM) {
@@ -117,10 +117,10 @@ template <int N> __device__ __forceinline__ void cp_async_wait() {
 #endif
 }
 
-// ---- Tensor cores: all 32 lanes of a warp together --------------------------------------------------------------------
+// ---- Tensor cores: all 32 lanes of a warp together
 
-// Four 8x8 matrices of 16-bit elements. Lane l gives the address of row l % 8 of matrix l / 8, a multiple of 16; of each
-// matrix it gets row l / 4, columns 2 (l % 4) and the next.
+// Four 8x8 matrices of 16-bit elements. Lane l gives the address of row l % 8 of matrix l / 8, a multiple of 16; of
+// each matrix it gets row l / 4, columns 2 (l % 4) and the next.
 __device__ __forceinline__ void ldmatrix_x4(unsigned (&r)[4], const void* row CALLED_FROM) {
 #ifdef GPUNN_SIMULATOR
     simulator::load_matrices<false>(r, row, file, line);
@@ -144,8 +144,9 @@ __device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&r)[4], const void* 
 #endif
 }
 
-// D += A B for A (16 x 16) and B (16 x 8) of bfloat16, D (16 x 8) of float. With g = lane / 4 and t = lane % 4 a lane holds
-//   a[0..3]: A[g][2t..], A[g + 8][2t..], A[g][2t + 8..], A[g + 8][2t + 8..], two elements each, the first in the low half
+// D += A B for A (16 x 16) and B (16 x 8) of bfloat16, D (16 x 8) of float. With g = lane / 4, t = lane % 4 a lane holds
+//   a[0..3]: A[g][2t..], A[g + 8][2t..], A[g][2t + 8..], A[g + 8][2t + 8..], two elements each, the first in the low
+//            half
 //   b[0..1]: B[2t..][g], B[2t + 8..][g]
 //   d[0..3]: D[g][2t], D[g][2t + 1], D[g + 8][2t], D[g + 8][2t + 1]
 __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const unsigned (&a)[4],
@@ -193,7 +194,7 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const unsigned (
 #endif
 }
 
-// ---- All blocks of a grid -----------------------------------------------------------------------------------------------
+// ---- All blocks of a grid
 
 // Waits for all threads of all blocks; what they wrote before is seen by all after. All blocks must be on the device at
 // once: the host may launch no more than fit. `counter` is zero before its first use, and needs no reset after.

@@ -1,0 +1,185 @@
+"""Compiling C++ with the machine's compiler, and the cache of what was compiled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+
+from .errors import SimulatorError
+
+RUNTIME = Path(__file__).resolve().parent / "runtime"
+
+_COMMON = [
+    *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-march=native"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
+]
+# Without the C++ library <math.h> is the C library's, which is read in a fraction of the time.
+_KERNEL = [*_COMMON, "-fno-gnu-unique", "-nostdinc++", f"-I{RUNTIME}", "-w"]
+_UNDEFINED = [
+    "-fsanitize=bounds,object-size,alignment,null,signed-integer-overflow,shift,integer-divide-by-zero,"
+    "float-cast-overflow,bool",
+    "-fno-sanitize-recover=all",
+]
+
+KERNEL_FLAGS = {
+    "fast": [*_KERNEL, "-O2", "-g1"],
+    "check": [
+        *_KERNEL,
+        *("-O1", "-g", "-DSIMULATOR_CHECK", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"),
+        *_UNDEFINED,
+    ],
+}
+"""How each mode compiles a kernel text."""
+RUNTIME_FLAGS = {"fast": [*_COMMON, "-O2", "-g1"], "check": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_CHECK"]}
+"""How each mode compiles the scheduler."""
+
+_FAMILIES = {
+    "debian": "apt install g++",
+    "fedora": "dnf install gcc-c++",
+    "rhel": "dnf install gcc-c++",
+    "suse": "zypper install gcc-c++",
+    "arch": "pacman -S gcc",
+    "alpine": "apk add g++",
+}
+
+
+def command() -> list[str]:
+    """The compiler: what `CXX` names, else g++.
+
+    Raises:
+        SimulatorError: there is none; the message says what to install.
+    """
+    words = shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    program = shutil.which(words[0])
+    if program is None:
+        raise SimulatorError(
+            f"running CUDA kernels on the CPU needs a C++ compiler, and there is no {words[0]!r}: install one with "
+            f"{_install_hint()}, or name another in the environment variable CXX",
+            kind="compiler",
+        )
+    return [program, *words[1:]]
+
+
+def _install_hint() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    families = f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".split()
+    for family in families:
+        if family in _FAMILIES:
+            return f"`{_FAMILIES[family]}`"
+    return "`apt install g++` (Debian, Ubuntu) or `dnf install gcc-c++` (Fedora, RHEL)"
+
+
+@lru_cache(maxsize=8)
+def _version(program: str) -> str:
+    found = subprocess.run([program, "--version"], capture_output=True, text=True)
+    return found.stdout or found.stderr
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """What -march=native depends on."""
+    features = ""
+    try:
+        found = re.search(r"^(?:flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        features = found[0] if found else ""
+    except OSError:
+        pass
+    return f"{platform.machine()} {platform.processor()} {features}"
+
+
+@lru_cache(maxsize=1)
+def runtime_text() -> str:
+    """All sources of the runtime, for the key of what is compiled with them."""
+    return "\0".join(f"{path.name}\0{path.read_text()}" for path in sorted(RUNTIME.iterdir()) if path.is_file())
+
+
+def cache_folder() -> Path:
+    """Where compiled modules are kept: ``$GPUNN_CACHE/simulator``, else in the user's cache folder."""
+    chosen = os.environ.get("GPUNN_CACHE")
+    folder = (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("gpunn"))) / "simulator"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        if chosen:
+            raise SimulatorError(f"GPUNN_CACHE is {chosen!r}, where no folder can be made", kind="cache") from None
+    return _temporary_folder()
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder() -> Path:
+    """A folder for this process where the user has no cache folder."""
+    return Path(tempfile.mkdtemp(prefix="gpunn-simulator-"))
+
+
+def key(*parts: str) -> str:
+    """A name for what these parts, the compiler and the processor determine."""
+    compiler = command()
+    whole = "\0".join([*parts, *compiler, _version(compiler[0]), _processor(), runtime_text()])
+    return hashlib.sha256(whole.encode()).hexdigest()[:24]
+
+
+def once(path: Path, make: Callable[[Path], object]) -> Path:
+    """The file `path`; if it is not there, `make` writes it under a name that no one else uses, and it is moved."""
+    if not path.exists():
+        mine = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
+        try:
+            make(mine)
+            os.replace(mine, path)
+        finally:
+            mine.unlink(missing_ok=True)
+    return path
+
+
+def compile_to(output: Path, flags: Sequence[str], what: str) -> None:
+    """Run the compiler.
+
+    Raises:
+        SimulatorError: it found errors; the message has them, with their places in the text.
+    """
+    done = subprocess.run([*command(), *flags, "-o", str(output)], capture_output=True, text=True)
+    if done.returncode:
+        first = re.search(r"^([^\s:]+):(\d+):(?:\d+:)? (?:fatal )?error: ", done.stderr, re.MULTILINE)
+        raise SimulatorError(
+            f"{what} does not compile:\n{done.stderr[:6000]}",
+            kind="compile",
+            file=Path(first[1]).name if first else None,
+            line=int(first[2]) if first else None,
+        )
+
+
+def scheduler_objects(mode: str, ucontext: bool) -> list[Path]:
+    """The compiled scheduler (and checker) that every module of a mode is linked with."""
+    flags = [*RUNTIME_FLAGS[mode], *(["-DSIMULATOR_UCONTEXT"] if ucontext else [])]
+    names = ["scheduler"] + (["checker"] if mode == "check" else [])
+    return [_object(name, tuple(flags)) for name in names]
+
+
+def _object(name: str, flags: tuple[str, ...]) -> Path:
+    path = cache_folder() / f"{name}-{key(name, *flags)}.o"
+    source = str(RUNTIME / f"{name}.cpp")
+    return once(path, lambda out: compile_to(out, [*flags, "-c", source], f"the simulator's {name}"))
+
+
+def host_library() -> Path:
+    """The compiled part of the runtime that a process has once."""
+    flags = [*_COMMON, "-O2", "-shared", "-pthread"]
+    path = cache_folder() / f"host-{key('host', *flags)}.so"
+    source = str(RUNTIME / "host.cpp")
+    return once(path, lambda out: compile_to(out, [*flags, source], "the simulator's host library"))

@@ -1,0 +1,231 @@
+"""Launching a kernel: the simulator's counterpart of `cupy.RawKernel`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import native, stream
+from .errors import SimulatorError
+
+if TYPE_CHECKING:
+    from .module import RawModule
+
+ORDERS = {"forward": 0, "reverse": 1, "random": 2}
+DEFAULT_DYNAMIC_SHARED = 48 << 10
+MAX_SHARED = 227 << 10  # of a block on compute capability 9.0 and 10.0
+MANY_THREADS = 4096  # in a launch that may be worth the help of other workers
+
+
+class RawKernel:
+    """A kernel that is launched like a `cupy.RawKernel`: ``kernel(grid, block, args, shared_mem=0)``.
+
+    Attributes:
+        name: the kernel's name.
+        arguments: what each parameter takes.
+    """
+
+    def __init__(self, module: RawModule, name: str) -> None:
+        self.name, self.module = name, module
+        host = native.host()
+        self.arguments = module.signature(name)
+        self._parameters = (native.Parameter * max(len(self.arguments), 1))()
+        for argument, parameter in zip(self.arguments, self._parameters):
+            argument.describe(parameter)
+        self._order = "forward"
+        f = self._function = native.Function()
+        f.parameters = len(self.arguments)
+        f.parameter = self._parameters
+        f.static_shared = module.static_shared(name)
+        f.max_dynamic_shared = DEFAULT_DYNAMIC_SHARED
+        f.max_shared = MAX_SHARED
+        f.max_threads = module.bound(name)
+        f.seed = 1
+        f.workers = 1
+        f.run[0], f.kernel[0] = module.worker(0, name)
+        self._address = ctypes.addressof(f)
+        self._lock = module.lock
+        self._launch, self._launch_values = host.launch, host.launch_values
+        # The host library reads the arguments itself unless it can't, or the checker has to know the arrays.
+        self._direct = host.reads_objects and module.mode == "fast"
+        self._alone = module.workers == 1
+
+    def __call__(
+        self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0, **_: Any
+    ) -> None:
+        """Run the kernel, or record it where the current stream captures.
+
+        Args:
+            grid: blocks along x, y, z; those left out are 1.
+            block: threads of a block along x, y, z.
+            args: an array (or None) for each pointer, a number for each number, an array of bytes for a structure.
+            shared_mem: bytes of dynamic shared memory.
+
+        Raises:
+            SimulatorError: the arguments or sizes do not fit the kernel, or it has a bug that was caught.
+        """
+        if stream.capturing and stream.record(self, grid, block, args, shared_mem):
+            return
+        if type(args) is not tuple:
+            args = tuple(args)
+        gx, gy, gz = grid if len(grid) == 3 else _three("grid", grid)
+        bx, by, bz = block if len(block) == 3 else _three("block", block)
+        if not self._alone and gx * gy * gz * bx * by * bz >= MANY_THREADS:
+            self._load_workers()
+        with self._lock:
+            if self._direct:
+                try:
+                    answer = self._launch(self._address, id(args), gx, gy, gz, bx, by, bz, shared_mem)
+                except ctypes.ArgumentError:
+                    gx, gy, gz, bx, by, bz = (_integer(n) for n in (gx, gy, gz, bx, by, bz))
+                    answer = native.ARGUMENT
+            else:
+                gx, gy, gz, bx, by, bz = (_integer(n) for n in (gx, gy, gz, bx, by, bz))
+                answer = native.ARGUMENT
+            if answer >= native.ARGUMENT:
+                answer = self._launch_converted((gx, gy, gz, bx, by, bz), args, _integer(shared_mem))
+            if answer:
+                self._raise(answer, (gx, gy, gz), (bx, by, bz), args, shared_mem)
+
+    @property
+    def order(self) -> str:
+        """The order in which threads and blocks run: "forward", "reverse", or "random" from `seed`."""
+        return self._order
+
+    @order.setter
+    def order(self, order: str) -> None:
+        if order not in ORDERS:
+            raise SimulatorError(f"order is one of {', '.join(ORDERS)}, got {order!r}", kind="argument")
+        self._order = order
+        self._function.order = ORDERS[order]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the random order."""
+        return int(self._function.seed)
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._function.seed = seed
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        """The most bytes of dynamic shared memory that a launch may ask for; up to 227 KiB less the static."""
+        return int(self._function.max_dynamic_shared)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        most = MAX_SHARED - self.shared_size_bytes
+        if not 0 <= size <= most:
+            raise SimulatorError(
+                f"kernel {self.name}: at most {most} bytes of dynamic shared memory are possible, got {size}",
+                kind="sizes",
+            )
+        self._function.max_dynamic_shared = size
+
+    @property
+    def max_threads_per_block(self) -> int:
+        """The most threads that a block may have: the kernel's launch bound, else 1024."""
+        return int(self._function.max_threads)
+
+    @property
+    def shared_size_bytes(self) -> int:
+        """Bytes of static shared memory that the kernel declares."""
+        return int(self._function.static_shared)
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        """The attributes that CuPy has too, as far as a CPU has them."""
+        return {
+            "max_threads_per_block": self.max_threads_per_block,
+            "shared_size_bytes": self.shared_size_bytes,
+            "max_dynamic_shared_size_bytes": self.max_dynamic_shared_size_bytes,
+        }
+
+    def compile(self) -> None:
+        """Do nothing: a kernel that was got is compiled."""
+
+    def __repr__(self) -> str:
+        return f"<simulated kernel {self.name}>"
+
+    def _load_workers(self) -> None:
+        for index in range(1, self.module.workers):
+            self._function.run[index], self._function.kernel[index] = self.module.worker(index, self.name)
+        self._function.workers = self.module.workers
+        self._alone = True
+
+    def _launch_converted(self, sizes: Sequence[int], args: tuple[Any, ...], shared_mem: int) -> int:
+        if len(args) != len(self.arguments):
+            return native.COUNT
+        held, arrays = [], []
+        values = (ctypes.c_void_p * max(len(args), 1))()
+        for i, (argument, value) in enumerate(zip(self.arguments, args)):
+            values[i], keep, array = argument.convert(value)
+            held.append(keep)
+            if array is not None:
+                arrays.append((i, array))
+        return int(self._launch_values(self._address, values, *sizes, shared_mem, 0, None))
+
+    def _raise(
+        self,
+        answer: int,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        args: tuple[Any, ...],
+        shared_mem: int,
+    ) -> None:
+        if answer == native.COUNT:
+            names = ", ".join(a.name or f"argument {a.position + 1}" for a in self.arguments)
+            raise SimulatorError(
+                f"kernel {self.name} takes {len(self.arguments)} arguments ({names}), got {len(args)}", kind="argument"
+            )
+        if answer == native.SIZES:
+            raise SimulatorError(f"kernel {self.name}: {self._refused(grid, block, shared_mem)}", kind="sizes")
+        failure = self._function.failure
+        kind, file, line = failure.kind.decode(), failure.file.decode(errors="replace"), int(failure.line)
+        through = ""
+        if failure.pc:
+            places = self.module.place(failure.pc)
+            own = [p for p in places if p[0] != "ptx.cuh"] or places
+            if own:
+                file, line = own[0]
+                through = "".join(f", called at {f}:{n}" for f, n in own[1:4])
+        file = file.rpartition("/")[2]
+        place = f"{file}:{line}{through}: " if file else ""
+        message = failure.message.decode(errors="replace")
+        raise SimulatorError(f"{place}{kind} in kernel {self.name}: {message}", kind, file or None, line or None)
+
+    def _refused(self, grid: tuple[int, int, int], block: tuple[int, int, int], shared_mem: int) -> str:
+        threads = int(np.prod(block))
+        if min(grid) < 1 or grid[0] > 2**31 - 1 or max(grid[1:]) > 65535:
+            return f"a grid of {grid} blocks; a grid has from 1 to (2147483647, 65535, 65535)"
+        if min(block) < 1 or max(block) > 1024 or block[2] > 64 or threads > 1024:
+            return f"blocks of {block} threads; a block has from 1 to (1024, 1024, 64), and at most 1024 in all"
+        if threads > self.max_threads_per_block:
+            return f"blocks of {threads} threads, and its __launch_bounds__ allows {self.max_threads_per_block}"
+        if shared_mem > self.max_dynamic_shared_size_bytes:
+            return (
+                f"{shared_mem} bytes of dynamic shared memory, and {self.max_dynamic_shared_size_bytes} are allowed; "
+                f"max_dynamic_shared_size_bytes can be raised to {MAX_SHARED - self.shared_size_bytes}"
+            )
+        return (
+            f"{shared_mem} bytes of dynamic and {self.shared_size_bytes} of static shared memory, and a block has "
+            f"{MAX_SHARED}"
+        )
+
+
+def _three(what: str, sizes: Sequence[int]) -> tuple[int, int, int]:
+    if not 1 <= len(sizes) <= 3:
+        raise SimulatorError(f"a {what} has from one to three sizes, got {tuple(sizes)}", kind="sizes")
+    x, y, z = (*sizes, 1, 1)[:3]
+    return x, y, z
+
+
+def _integer(n: Any) -> int:
+    try:
+        return int(n.__index__())
+    except AttributeError:
+        raise SimulatorError(f"sizes are integers, got {n!r} ({type(n).__name__})", kind="sizes") from None

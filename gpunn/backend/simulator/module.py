@@ -1,0 +1,265 @@
+"""Compiled kernel texts: the simulator's counterpart of `cupy.RawModule`."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import compiler, native, source
+from .arguments import Argument
+from .errors import SimulatorError
+from .function import RawKernel
+
+MODES = ("fast", "check", "asan")
+_IGNORED = re.compile(
+    r"-{1,2}(std=|use_fast_math|fmad|arch|gpu-architecture|ftz|prec-|extra-device-vectorization|device-debug|"
+    r"generate-line-info|lineinfo|G$|default-device|maxrregcount|restrict|w$|dopt|split-compile|minimal|jitify)"
+)
+
+
+class RawModule:
+    """The kernels of a text, compiled for the CPU when the first is asked for.
+
+    Args:
+        code: the CUDA C++ text. Errors name it ``kernel.cu``, unless it begins with ``#line 1 "name.cu"``.
+        options: the compiler's. ``-I`` and ``-D`` count; those that say how NVRTC is to generate code for a GPU have no
+            meaning here and are ignored. ``--use_fast_math`` is one of them: the results are those without it.
+        name_expressions: the kernels that can be got, such as ``"axpy<float>"``; without it all that the text declares.
+        mode: ``"fast"`` runs kernels as fast as it can and notices what it sees in passing (barriers that do not meet,
+            accesses to no memory at all). ``"check"`` watches every access: races, bounds, undefined values of shared
+            memory and more, tens of times slower. ``"asan"`` is the address sanitizer's view, in a process of its own.
+        workers: threads of the operating system that run blocks; by default ``$GPUNN_SIMULATOR_WORKERS``, else one a
+            core. A launch starts them only when it takes longer than starting them does.
+    """
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        options: Sequence[str] = (),
+        name_expressions: Sequence[str] | None = None,
+        mode: str = "fast",
+        workers: int | None = None,
+    ) -> None:
+        if mode not in compiler.KERNEL_FLAGS:
+            raise SimulatorError(f"mode is one of {', '.join(compiler.KERNEL_FLAGS)}, got {mode!r}", kind="argument")
+        self.code = code
+        self.options = tuple(_taken(options))
+        self.mode = mode
+        # A grid barrier needs all blocks at once, and the checker sees one thread at a time: both on one worker.
+        alone = mode != "fast" or re.search(r"\bgrid_barrier\s*\(", code) is not None
+        self.workers = 1 if alone else min(workers or _default_workers(), native.MAX_WORKERS)
+        self.lock = threading.RLock()
+        self.kernels = source.kernels(code)
+        names = list(self.kernels) if name_expressions is None else list(name_expressions)
+        self.symbols = {name: f"{i}" for i, name in enumerate(names)}
+        self.path: Path | None = None
+        self._libraries: list[Any] = []
+        self._offset: list[int] = []
+        self._layout: dict[str, Any] = {}
+        self._others: dict[str, RawModule] = {}
+        self._explicit = name_expressions is not None
+
+    def get_function(self, name: str) -> RawKernel:
+        """A kernel that can be launched.
+
+        Args:
+            name: as in the text, or as in `name_expressions`.
+
+        Raises:
+            SimulatorError: the text does not compile, or has no such kernel.
+        """
+        if name not in self.symbols:
+            if self._explicit or not re.search(rf"\b{re.escape(name)}\b", self.code):
+                raise SimulatorError(
+                    f"there is no kernel {name!r}; there are: {', '.join(self.symbols) or 'none'}", kind="argument"
+                )
+            # A macro makes it: the compiler will know.
+            if name not in self._others:
+                self._others[name] = RawModule(
+                    code=self.code, options=self.options, name_expressions=[name], mode=self.mode, workers=self.workers
+                )
+            return self._others[name].get_function(name)
+        self.compile()
+        return RawKernel(self, name)
+
+    def compile(self) -> None:
+        """Compile the text and load it, unless that was done."""
+        with self.lock:
+            if self._libraries:
+                return
+            self.path = self._compiled()
+            self._layout = json.loads(self.path.with_suffix(".json").read_text())
+            self._load(self.path)
+
+    # -- what a kernel needs of its module
+
+    def signature(self, name: str) -> list[Argument]:
+        """The parameters of a kernel."""
+        out = ctypes.create_string_buffer(8192)
+        getattr(self._libraries[0], f"simulator_signature_{self.symbols[name]}")(out)
+        kernel = self.kernels.get(name.split("<")[0].strip())
+        words = out.value.decode().split()
+        names = kernel.parameters if kernel and len(kernel.parameters) == len(words) else [""] * len(words)
+        return [Argument(name, i, names[i], word) for i, word in enumerate(words)]
+
+    def bound(self, name: str) -> int:
+        """The most threads that a block of the kernel may have."""
+        found = getattr(self._libraries[0], f"simulator_bound_{self.symbols[name]}", None)
+        return min(int(found()), 1024) if found else 1024
+
+    def static_shared(self, name: str) -> int:
+        """Bytes of the __shared__ arrays that the kernel itself declares."""
+        prefix = f"_ZZ{len(name)}{name}"
+        return sum(size for _, size, symbol in self._layout["shared"] if symbol.startswith(prefix))
+
+    def worker(self, index: int, name: str) -> tuple[int, int]:
+        """The addresses of the scheduler and of the kernel in the copy of the module that worker `index` runs."""
+        with self.lock:
+            while len(self._libraries) <= index:
+                self._load(self._copy(len(self._libraries)))
+        library = self._libraries[index]
+        run = ctypes.cast(library.simulator_run, ctypes.c_void_p).value
+        kernel = ctypes.cast(getattr(library, f"simulator_kernel_{self.symbols[name]}"), ctypes.c_void_p).value
+        assert run and kernel
+        return run, kernel
+
+    def place(self, pc: int) -> list[tuple[str, int]]:
+        """The file and line of an instruction, and those of the calls that it was inlined through."""
+        for offset in self._offset:
+            lines = _addr2line(self.path, pc - offset)
+            if lines:
+                return lines
+        return []
+
+    # -- compiling and loading
+
+    def _compiled(self) -> Path:
+        flags = [*compiler.KERNEL_FLAGS[self.mode], *self.options]
+        folders = [Path(o[2:]) for o in self.options if o.startswith("-I")]
+        headers = [f"{path.name}\0{text}" for path, text in source.included(self.code, folders)]
+        ucontext = os.environ.get("GPUNN_SIMULATOR_FIBERS") == "ucontext"
+        exports = {symbol: name for name, symbol in self.symbols.items()}
+        text = source.translation_unit(self.code, exports, self._bounds())
+        name = f"{self.mode}-{compiler.key(text, *sorted(headers), *flags, str(ucontext))}"
+        path = compiler.cache_folder() / f"{name}.so"
+
+        def make(out: Path) -> None:
+            cpp, obj = out.with_suffix(".cpp"), out.with_suffix(".o")
+            try:
+                cpp.write_text(text, encoding="utf-8")
+                compiler.compile_to(obj, [*flags, "-c", str(cpp)], "the kernel text")
+                # Linked apart, because the sanitizers' libraries must not be: the checker takes their place.
+                objects = [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
+                compiler.compile_to(out, ["-shared", "-Wl,-Bsymbolic", str(obj), *objects], "the module")
+            finally:
+                cpp.unlink(missing_ok=True)
+                obj.unlink(missing_ok=True)
+
+        compiler.once(path, make)
+        compiler.once(path.with_suffix(".json"), lambda out: out.write_text(json.dumps(_layout(path))))
+        return path
+
+    def _bounds(self) -> dict[str, str]:
+        """The launch bounds that the compiler can evaluate outside the kernel."""
+        bounds = {}
+        for name, symbol in self.symbols.items():
+            kernel = self.kernels.get(name.split("<")[0].strip())
+            if kernel and kernel.bound and ("<" not in name or kernel.bound.isdigit()):
+                bounds[symbol] = kernel.bound
+        return bounds
+
+    def _copy(self, index: int) -> Path:
+        """The module in another file, which the loader takes for another module with its own variables."""
+        assert self.path is not None
+        path, original = self.path.with_name(f"{self.path.stem}.{index}.so"), self.path
+        return compiler.once(path, lambda out: shutil.copyfile(original, out))
+
+    def _load(self, path: Path) -> None:
+        try:
+            library: Any = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise SimulatorError(f"a compiled module could not be loaded and was removed: {error}") from error
+        address = ctypes.cast(library.simulator_run, ctypes.c_void_p).value
+        assert address
+        offset = address - self._layout["run"]
+        arrays = self._layout["shared"]
+        shared = (native.Shared * max(len(arrays), 1))(
+            *(native.Shared(offset + at, size, _variable(symbol).encode()[:95]) for at, size, symbol in arrays)
+        )
+        library.simulator_set_shared(len(arrays), shared)
+        self._libraries.append(library)
+        self._offset.append(offset)
+
+
+def _taken(options: Sequence[str]) -> list[str]:
+    """The options that mean something here. -I and -D may be followed by their value as an option of its own."""
+    taken, waiting = [], ""
+    for option in options:
+        if waiting:
+            taken.append(waiting + option)
+            waiting = ""
+        elif option in ("-I", "-D"):
+            waiting = option
+        elif option.startswith(("-I", "-D", "-U")):
+            taken.append(option)
+        elif option.startswith(("--include-path=", "--define-macro=")):
+            taken.append(("-I" if option[2] == "i" else "-D") + option.split("=", 1)[1])
+        elif not _IGNORED.match(option):
+            raise SimulatorError(f"the compiler's option {option!r} is not known to the simulator", kind="argument")
+    return taken
+
+
+def _default_workers() -> int:
+    chosen = os.environ.get("GPUNN_SIMULATOR_WORKERS")
+    if chosen:
+        if not chosen.isdigit() or int(chosen) < 1:
+            raise SimulatorError(f"GPUNN_SIMULATOR_WORKERS is a number of threads, got {chosen!r}", kind="argument")
+        return int(chosen)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _layout(path: Path) -> dict[str, Any]:
+    """Where in a compiled module the scheduler's entry and the __shared__ arrays are."""
+    found = subprocess.run(["nm", "-S", str(path)], capture_output=True, text=True)
+    if found.returncode:
+        raise SimulatorError(f"nm, which comes with the compiler, can't read a module: {found.stderr}", kind="compiler")
+    layout: dict[str, Any] = {"run": 0, "shared": []}
+    for line in found.stdout.splitlines():
+        words = line.split()
+        if words[-1] == "simulator_run":
+            layout["run"] = int(words[0], 16)
+        if len(words) == 4 and words[2] in "bBdDvVuU" and words[3].startswith("_ZZ"):
+            layout["shared"].append((int(words[0], 16), int(words[1], 16), words[3]))
+    layout["shared"].sort()
+    return layout
+
+
+def _variable(symbol: str) -> str:
+    """The name of a variable in a function, from its mangled name such as ``_ZZ4axpyE4tile``."""
+    rest = symbol[symbol.rfind("E") + 1 :]
+    for match in re.finditer(r"E(\d+)", symbol):
+        length, end = int(match[1]), match.end()
+        if re.fullmatch(r"(_\d+|__\d+_)?", symbol[end + length :]):
+            rest = symbol[end : end + length]
+    return rest
+
+
+def _addr2line(path: Path | None, address: int) -> list[tuple[str, int]]:
+    """The places of an instruction, innermost first, without those in the runtime's own headers."""
+    done = subprocess.run(["addr2line", "-i", "-e", str(path), hex(address)], capture_output=True, text=True)
+    places = []
+    for line in done.stdout.splitlines():
+        file, _, number = line.split(" (discriminator")[0].rpartition(":")
+        if number.isdigit() and int(number) and Path(file).resolve().parent != compiler.RUNTIME:
+            places.append((Path(file).name, int(number)))
+    return places

@@ -1,0 +1,35 @@
+// What the scheduler tells the checker. Without SIMULATOR_CHECK nothing is checked and all of this is empty.
+#pragma once
+#include "state.h"
+
+#pragma GCC visibility push(hidden)
+namespace simulator {
+namespace checker {
+
+#ifdef SIMULATOR_CHECK
+void begin_launch();
+void end_launch();
+void begin_block();
+void barrier_passed();                  // all threads of the block have met
+void warp_passed(int warp);             // the lanes of a warp have met
+void grid_passed();                     // all blocks have met
+void fence();                           // __threadfence
+void access(const void* pointer, size_t bytes, int kind, uint64_t pc);
+// A cp.async was issued: from now on its destination may change at any time.
+void copy_issued(void* destination, size_t bytes, const char* file, int line);
+void copy_landed(void* destination, const void* source, size_t bytes, size_t read, const char* file, int line);
+#else
+static inline void begin_launch() {}
+static inline void end_launch() {}
+static inline void begin_block() {}
+static inline void barrier_passed() {}
+static inline void warp_passed(int) {}
+static inline void grid_passed() {}
+static inline void fence() {}
+static inline void copy_issued(void*, size_t, const char*, int) {}
+static inline void copy_landed(void*, const void*, size_t, size_t, const char*, int) {}
+#endif
+
+}  // namespace checker
+}  // namespace simulator
+#pragma GCC visibility pop

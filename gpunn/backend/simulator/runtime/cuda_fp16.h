@@ -1,0 +1,1 @@
+// The types are part of cuda.h.

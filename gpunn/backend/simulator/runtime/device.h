@@ -1,0 +1,46 @@
+// What the kernels' side of the runtime (cuda.h and the headers it includes) calls in the scheduler and the checker.
+#pragma once
+#include <stddef.h>
+
+#define SIMULATOR_INLINE static inline __attribute__((always_inline))
+#if defined(SIMULATOR_CHECK)
+// The runtime's own code is not to be checked as if it were the kernel's.
+#define SIMULATOR_QUIET __attribute__((noinline, no_sanitize("thread", "undefined")))
+#else
+#define SIMULATOR_QUIET
+#endif
+// Barriers and operations of a warp are told apart by the place that they are called from.
+#define SIMULATOR_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+#pragma GCC visibility push(hidden)
+namespace simulator {
+
+// What a thread gives to an operation of its warp, and where it finds the result.
+typedef char Slot[64];
+// Computes the results of the `lanes` that take part; called once, when the last of them has come.
+typedef void (*Combine)(Slot* slots, unsigned lanes, const char* file, int line);
+
+extern "C" {
+extern Slot simulator_slots[];       // of the threads of the block
+extern const int simulator_thread;   // the running one
+extern char* const simulator_dynamic_shared;
+
+[[noreturn]] void simulator_fail(const char* kind, const char* file, int line, const char* format, ...)
+    __attribute__((format(printf, 4, 5)));
+// The barrier of a block. kind: 0 plain, 1 count, 2 or, 3 and. It returns the combination of all values.
+int simulator_barrier(int kind, int value, const char* what, const char* file, int line);
+void simulator_warp(unsigned mask, Combine combine, const char* what, const char* file, int line);
+void simulator_grid_barrier(const char* file, int line);
+void simulator_copy_async(void* shared, const void* global, unsigned bytes, bool valid, const char* file, int line);
+void simulator_commit_async();
+void simulator_wait_async(int pending);
+void simulator_fence();
+// Tells the checker of an access. kind: 0 read, 1 write, 2 atomic.
+void simulator_access(const void* pointer, size_t bytes, int kind);
+void simulator_printed();
+}
+
+SIMULATOR_INLINE int lane() { return simulator_thread & 31; }
+
+}  // namespace simulator
+#pragma GCC visibility pop

@@ -1,0 +1,59 @@
+// The state of the block that runs, shared by the scheduler and the checker.
+#pragma once
+#include "device.h"
+#include "fibers.h"
+#include "interface.h"
+
+#pragma GCC visibility push(hidden)
+namespace simulator {
+
+struct Dim3 {
+    unsigned x, y, z;
+};
+
+enum Status { NEW, RUNNING, READY, AT_BARRIER, AT_WARP, AT_GRID, DONE };
+
+struct Thread {
+    Context context;
+    char* stack;  // its lowest address
+    Dim3 index;
+    Status status;
+    // Where and in what it waits
+    const char* what;
+    const char* file;
+    int line;
+    unsigned mask;
+    Combine combine;
+    // Copies by cp.async: how many are under way, and the groups committed so far
+    int copies, groups;
+};
+
+struct Warp {
+    unsigned waiting, exited;  // lanes
+};
+
+// A __shared__ array, or the dynamic shared memory.
+struct Shared {
+    char* data;
+    size_t bytes;
+    char name[96];
+};
+
+constexpr int MAX_WARPS = MAX_THREADS / 32, MAX_SHARED = 512;
+
+extern Launch* launch;  // the one that runs, else null
+extern Thread threads[MAX_THREADS];
+extern Warp warps[MAX_WARPS];
+extern int thread_count;
+extern int current;  // the running thread
+extern bool in_kernel;
+extern uint64_t block_number;
+extern Shared shared[MAX_SHARED];
+extern int shared_count;
+
+}  // namespace simulator
+
+extern "C" {
+extern simulator::Dim3 threadIdx, blockIdx, blockDim, gridDim;
+}
+#pragma GCC visibility pop
