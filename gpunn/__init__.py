@@ -228,15 +228,16 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("datasets", "io", "nn", "optim", "train", "utils")
+_SUBPACKAGES = ("datasets", "io", "nn", "optim", "plan", "train", "utils")
+_FROM_SUBPACKAGES = {"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load subpackages, and Trainer from one, when they are first asked for: ``import gpunn`` stays quick."""
+    """Load subpackages, and classes from them, when they are first asked for: ``import gpunn`` stays quick."""
     import importlib
 
-    if name == "Trainer":
-        return importlib.import_module("gpunn.train").Trainer
+    if name in _FROM_SUBPACKAGES:
+        return getattr(importlib.import_module(f"gpunn.{_FROM_SUBPACKAGES[name]}"), name)
     if name in _SUBPACKAGES:
         return importlib.import_module(f"gpunn.{name}")
     raise AttributeError(f"module 'gpunn' has no attribute {name!r}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunn.autograd.mode import state
 from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import sizes
@@ -49,7 +50,7 @@ class Generator:
         """The number of the next draw from a stream, counted from 0."""
         call = self._calls.get(stream, 0)
         self._calls[stream] = call + 1
-        return call
+        return call if state.tracer is None else state.tracer.next_call(self, stream, call)
 
     def get_state(self) -> dict[str, Any]:
         """Seed and call numbers, for `set_state`."""

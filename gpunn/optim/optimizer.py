@@ -99,6 +99,8 @@ class Optimizer:
         Returns:
             What the closure returned, else None.
         """
+        if mode.tracer is not None:
+            return mode.tracer.step(self, closure)
         for before in list(self._pre_hooks.values()):
             before(self, (closure,), {})
         loss = None
@@ -134,9 +136,12 @@ class Optimizer:
                 segment.update_ends()
 
     def _active(self, group: dict[str, Any]) -> list[Segment]:
-        """The segments of the parameters that have a gradient; parameters come into an arena here."""
+        """The segments of the parameters that have a gradient."""
+        return self.place([p for p in group["params"] if p._grad is not None])
+
+    def place(self, params: list[Tensor]) -> list[Segment]:
+        """The segments of parameters, which come into an arena here, if they are in none."""
         known = self._segments
-        params = [p for p in group["params"] if p._grad is not None]
         moved = [p for p in params if (s := known.get(id(p))) is None or s.data is not p._data]
         if moved:
             known.update((id(s.param), s) for s in pack(moved))

@@ -1,0 +1,143 @@
+"""A training step as a list of what it does, in the order in which it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gpunn.backend.spec import Spec
+
+
+class Value:
+    """A tensor of the step: its shape, type and device; no elements.
+
+    Attributes:
+        spec: shape, type and device.
+        node: the operation that makes it; None for what was there before the step.
+        place: which argument of the step it is; None for anything else.
+        state: the array that was there before the step (a parameter, a running mean, a constant), else None.
+        name: of a parameter or a buffer, as in the model; else empty.
+    """
+
+    __slots__ = ("name", "node", "place", "spec", "state")
+
+    def __init__(
+        self, spec: Spec, node: Node | None = None, place: int | None = None, state: Any = None, name: str = ""
+    ):
+        self.spec = spec
+        self.node = node
+        self.place = place
+        self.state = state
+        self.name = name
+
+    def __repr__(self) -> str:
+        what = self.name or (f"argument {self.place}" if self.place is not None else "constant")
+        return f"<{self.spec!r} {'of ' + self.node.name if self.node is not None else what}>"
+
+
+class Node:
+    """One thing that the step does.
+
+    Attributes:
+        inputs: for each input a `Value`, a Python number or None.
+        outputs: the values that it makes.
+        single: whether it makes one value, rather than a tuple of values.
+        layer: the path of the module whose forward it belongs to, such as "features.0"; its gradient has the same one.
+    """
+
+    __slots__ = ("inputs", "layer", "outputs", "single")
+
+    def __init__(self, inputs: tuple[Any, ...], specs: tuple[Spec, ...], single: bool = True, layer: str = ""):
+        self.inputs = inputs
+        self.outputs = tuple(Value(spec, self) for spec in specs)
+        self.single = single
+        self.layer = layer
+
+    @property
+    def name(self) -> str:
+        """What it is, for pictures and errors."""
+        return type(self).__name__
+
+    def reads(self) -> Iterator[Value]:
+        """The values among the inputs."""
+        return (x for x in self.inputs if isinstance(x, Value))
+
+
+class Compute(Node):
+    """An op."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, op: Any, inputs: tuple[Any, ...], specs: tuple[Spec, ...], single: bool, layer: str = ""):
+        super().__init__(inputs, specs, single, layer)
+        self.op = op
+
+    @property
+    def name(self) -> str:
+        """The op's name."""
+        return str(self.op.name)
+
+
+class Assign(Node):
+    """A write: the memory of `target`, which every view of it shows, becomes `value`; inputs (target, value)."""
+
+    __slots__ = ()
+
+    def __init__(self, target: Value, value: Value):
+        super().__init__((target, value), ())
+
+
+class Update(Node):
+    """An optimizer's step: its parameters change by their gradients, which are the inputs.
+
+    Attributes:
+        optimizer: the optimizer.
+        params: the parameter of each gradient.
+    """
+
+    __slots__ = ("optimizer", "params")
+
+    def __init__(self, optimizer: Any, params: list[Any], gradients: tuple[Value, ...]):
+        super().__init__(gradients, ())
+        self.optimizer = optimizer
+        self.params = params
+
+
+class Graph:
+    """A step.
+
+    Attributes:
+        arguments: what the step is called with.
+        nodes: what it does, in order.
+        results: what it returns.
+        calls: the numbers that are drawn anew at each step: dropout's calls, in the order of their drawing.
+    """
+
+    def __init__(self, arguments: list[Value]):
+        self.arguments = arguments
+        self.nodes: list[Node] = []
+        self.results: list[Value] = []
+        self.calls: list[Any] = []
+
+    def signature(self) -> list[Any]:
+        """All that makes two traces of one step the same: operations, what they are applied to, and constants."""
+        number: dict[int, Any] = {}
+        for a in self.arguments:
+            number[id(a)] = ("argument", a.place)
+
+        def named(x: Any) -> Any:
+            if not isinstance(x, Value):
+                return type(x).__name__, x
+            if id(x) not in number:  # what was there before: the same object, or made anew with the same elements
+                bits = x.spec.device.backend.to_numpy(x.state).tobytes() if not x.name else x.name
+                number[id(x)] = ("state", bits)
+            return number[id(x)]
+
+        lines: list[Any] = []
+        for i, node in enumerate(self.nodes):
+            what: Any = (node.op.name, vars(node.op)) if isinstance(node, Compute) else node.name
+            lines.append((what, tuple(named(x) for x in node.inputs)))
+            for k, y in enumerate(node.outputs):
+                number[id(y)] = ("result", i, k)
+        lines.append(("results", tuple(named(x) for x in self.results)))
+        return lines

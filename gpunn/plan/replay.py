@@ -1,0 +1,210 @@
+"""Replaying a graph: a flat list of calls of the backend's primitives, each with the arrays that it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpunn.autograd.tape import wrap
+
+from .graph import Assign, Compute, Graph, Node, Update, Value
+from .liveness import Liveness, first_write
+from .memory import lay_out
+
+
+class Program:
+    """A graph with memory: ``program(arrays)`` does what the step does, on these arguments.
+
+    All values lie in one arena, which is made once. Calls are bound to their arrays when the program is made; what is
+    another thing at each step (the arguments, views of them, the numbers of random draws) is put in its places before.
+
+    Args:
+        graph: the step.
+        arrays: the arguments of the first call.
+
+    Attributes:
+        arena_bytes: the size of the arena.
+        position: how many calls of the last step were made; less than all of them where one failed.
+        first_write: the first call that changes a parameter or another state.
+    """
+
+    def __init__(self, graph: Graph, arrays: Sequence[Any]):
+        self.graph = graph
+        self.backend = graph.arguments[0].spec.device.backend
+        # Views of the arguments, so that each is an object of its own, by which it is found among a call's arguments.
+        self._arrays: dict[int, Any] = {id(v): a[...] for v, a in zip(graph.arguments, arrays)}
+        self._calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
+        self._updates: list[Any] = []
+        self._variable: dict[int, Any] = {id(v): v for v in graph.arguments}
+        """The values that are other arrays at each step."""
+        self._views: list[Compute] = []
+        self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
+        views = self._real_views(graph)
+        self.liveness = Liveness(graph, lambda node: id(node) in views)
+        self.arena_bytes = lay_out(self.liveness.storages)
+        self._arena = self.backend.empty((self.arena_bytes,), _BYTE)
+        write = first_write(graph)
+        self.first_write = 0
+        for i, node in enumerate(graph.nodes):
+            if i == write:
+                self.first_write = len(self._calls)
+            if id(node) in views:
+                self._bind_view(node)
+            else:
+                self._bind(node)
+        if write == len(graph.nodes):
+            self.first_write = len(self._calls)
+        self._places = self._find_places()
+        self.position = 0
+        self.several = False
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        """One step; the results are copies, which nothing changes later."""
+        self._put(arrays)
+        done = 0
+        try:
+            with np.errstate(all="ignore"):  # infinities and NaN are results like any other, as in eager work
+                for function, args, kwargs in self._calls:
+                    function(*args, **kwargs)
+                    done += 1
+        finally:
+            self.position = done
+        copy = self.backend.copy
+        return [copy(self._array(v)) for v in self.graph.results]
+
+    def _put(self, arrays: Sequence[Any]) -> None:
+        """Put the arguments, what is a view of them, and new numbers of random draws where they are used."""
+        current: dict[int, Any] = {id(v): a for v, a in zip(self.graph.arguments, arrays)}
+        for node in self._views:
+            current[id(node.outputs[0])] = node.op.forward(self.backend, *(current.get(id(x), x) for x in node.inputs))
+        self._arrays.update(current)
+        for key, places in self._places.items():
+            array = current[key]
+            for args, at in places:
+                args[at] = array
+        for call, spots in self._draws:
+            number = call.generator.next_call(call.stream)
+            for args, at in spots:
+                args[at] = number
+
+    # Making the list of calls -----------------------------------------------------------------------------------------
+
+    def _real_views(self, graph: Graph) -> set[int]:
+        """The nodes of view ops that give a view of their input, and no copy; by their ids.
+
+        Found by applying them to arrays of the right strides, all on the same little memory, which nobody reads.
+        """
+        from .strides import follow
+
+        return follow(graph)
+
+    def _array(self, value: Value) -> Any:
+        """The array of a value."""
+        found = self._arrays.get(id(value))
+        if found is not None:
+            return found
+        if value.state is not None:
+            return value.state
+        storage, number = self.liveness.place[id(value)]
+        start = storage.offset + storage.places[number]
+        spec = value.spec
+        flat = self._arena[start : start + spec.nbytes].view(spec.dtype.numpy)
+        array = self._arrays[id(value)] = self.backend.reshape(flat, spec.shape)
+        return array
+
+    def _bind_view(self, node: Any) -> None:
+        """A view is made once; one of an argument at each step."""
+        for y in node.outputs:
+            if id(node.inputs[0]) in self._variable:
+                self._variable[id(y)] = y
+                self._views.append(node)
+        arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
+        result = node.op.forward(self.backend, *arrays)
+        for y, array in zip(node.outputs, (result,) if node.single else result):
+            self._arrays[id(y)] = array
+
+    def _bind(self, node: Node) -> None:
+        if isinstance(node, Assign):
+            target, value = node.inputs
+            self._calls.append((self.backend.copy, [self._array(value)], {"out": self._array(target)}))
+        elif isinstance(node, Update):
+            gradients = [self._array(g) for g in node.inputs]
+            self._calls.append((_update, [node.optimizer, node.params, gradients], {}))
+        else:
+            assert isinstance(node, Compute)
+            self._bind_op(node)
+
+    def _bind_op(self, node: Compute) -> None:
+        """The primitives that an op calls, written down by a backend that does not compute.
+
+        An op that makes arrays of its own between two primitives is called as a whole.
+        """
+        arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
+        outs = tuple(self._array(y) for y in node.outputs)
+        out = outs[0] if node.single else outs
+        if node.op.view:  # the strides of the input make it a copy
+            self._calls.append((_copy_of_view, [self.backend, node.op, outs[0], *arrays], {}))
+            return
+        recorder = _Recorder(self.backend)
+        try:
+            node.op.forward(recorder, *arrays, out=out)
+            self._calls += recorder.calls
+        except _NotRecorded:
+            self._calls.append((node.op.forward, [self.backend, *arrays], {"out": out}))
+
+    def _find_places(self) -> dict[int, list[tuple[list[Any], int]]]:
+        """Where in the arguments of calls the variable values, and the numbers of random draws, stand."""
+        which = {id(self._array(v)): key for key, v in self._variable.items()}
+        places: dict[int, list[tuple[list[Any], int]]] = {}
+        draws: dict[int, list[tuple[list[Any], int]]] = {id(c): [] for c in self.graph.calls}
+        for _, args, _ in self._calls:
+            for at, a in enumerate(args):
+                if id(a) in which:
+                    places.setdefault(which[id(a)], []).append((args, at))
+                elif id(a) in draws:
+                    draws[id(a)].append((args, at))
+        self._draws = [(c, draws[id(c)]) for c in self.graph.calls]
+        return places
+
+
+class _NotRecorded(Exception):
+    """The op computes something without a place to put it."""
+
+
+class _Recorder:
+    """In the place of a backend: writes down what an op calls."""
+
+    def __init__(self, backend: Any):
+        self._backend = backend
+        self.calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        primitive = getattr(self._backend, name)
+
+        def record(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+            if out is None or any(isinstance(a, (list, tuple)) and any(hasattr(e, "shape") for e in a) for a in args):
+                raise _NotRecorded
+            self.calls.append((primitive, list(args), {**kwargs, "out": out}))
+            return out
+
+        return record
+
+
+def _copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
+    backend.copy(op.forward(backend, *arrays), out=out)
+
+
+def _update(optimizer: Any, params: list[Any], gradients: list[Any]) -> None:
+    """The optimizer's step with these gradients; no ``grad`` stays."""
+    for p, g in zip(params, gradients):
+        p._grad = wrap(g, p._spec)
+    try:
+        optimizer.step()
+    finally:
+        for p in params:
+            p._grad = None
+
+
+_BYTE = "uint8"

@@ -1,0 +1,229 @@
+"""TrainStep and EvalStep: a step that is traced once for each shape of its batch, and replayed from then on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gpunn.autograd.mode import no_grad
+from gpunn.autograd.mode import state as mode
+from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.nn import Module
+from gpunn.nn.attributes import last_change
+from gpunn.random import default_generator
+
+from .graph import Update
+from .replay import Program
+from .trace import TraceError, trace
+
+PLANS = 16
+"""How many plans a step keeps, one for each shape of a batch; the one that was used longest ago goes first."""
+
+
+class StepFailed(RuntimeError):
+    """A step failed after it had begun to change parameters, so what they are now is neither before nor after it."""
+
+
+class _Step:
+    """What `TrainStep` and `EvalStep` share: finding the plan for a batch, or making it."""
+
+    def __init__(self, model: Module, optimizer: Any = None):
+        self.model = model
+        self.optimizer = optimizer
+        self._plans: OrderedDict[Any, Program] = OrderedDict()
+        self._seen = -1
+        self._watched: tuple[Any, ...] = ()
+        self._failed = ""
+
+    def _body(self, *batch: Any) -> Any:
+        """The step, op by op."""
+        raise NotImplementedError
+
+    @property
+    def plan(self) -> Program:
+        """The plan of the last call.
+
+        Raises:
+            RuntimeError: there was no call yet.
+        """
+        if not self._plans:
+            raise RuntimeError("there is no plan yet: call the step with a batch first")
+        return next(reversed(self._plans.values()))
+
+    def __call__(self, *batch: Any) -> Any:
+        """Do the step.
+
+        Args:
+            batch: the inputs of the model and then the target, tensors on the model's device.
+
+        Returns:
+            What the loss function returns, as copies: the loss, or a tuple that begins with it.
+
+        Raises:
+            TypeError: one of the batch is no tensor.
+            TraceError: the step reads elements of tensors in Python, or does something else each time it is run.
+            StepFailed: an earlier step failed halfway.
+        """
+        for i, x in enumerate(batch):
+            if not isinstance(x, TensorBase):
+                raise TypeError(
+                    f"{type(self).__name__}: argument {i + 1} is {type(x).__name__}; expected tensors. What is no "
+                    "tensor belongs into the model or the loss function"
+                )
+        if self._failed:
+            raise StepFailed(self._failed)
+        if self._hooked():
+            return self._body(*batch)
+        key = tuple([x._spec for x in batch])
+        program = None if self._changed() else self._plans.get(key)
+        if program is None:
+            program = self._make(key, batch)
+        self._plans.move_to_end(key)
+        try:
+            results = program([x._data for x in batch])
+        except BaseException as error:
+            if program.position > program.first_write:
+                self._failed = (
+                    f"a step failed after it had begun to change parameters ({type(error).__name__}: {error}); load "
+                    "them and the optimizer's state from a checkpoint, and make a new step"
+                )
+            raise
+        tensors = tuple([wrap(a, v.spec) for a, v in zip(results, program.graph.results)])
+        return tensors if program.several else tensors[0]
+
+    # What the plans rest on -------------------------------------------------------------------------------------------
+
+    def _changed(self) -> bool:
+        """Whether something that a plan rests on is another thing than before; then all plans go."""
+        now = self._rests_on()
+        if last_change() == self._seen and now == self._watched:
+            return False
+        self._plans.clear()
+        self._seen, self._watched = last_change(), now
+        return True
+
+    def _rests_on(self) -> tuple[Any, ...]:
+        """The arrays of parameters and buffers, which parameters are trained, the modes, and the seed."""
+        rests = [default_generator.initial_seed(), mode.grad_enabled]
+        for t in self._tensors():
+            rests += (id(t._data), t._requires_grad)
+        return tuple(rests)
+
+    def _tensors(self) -> Iterator[Any]:
+        yield from self.model.parameters()
+        yield from self.model.buffers()
+        if self.optimizer is not None:
+            for group in self.optimizer.param_groups:
+                yield from group["params"]
+
+    def _hooked(self) -> bool:
+        """Whether a hook wants to see what happens, so that the step is done op by op."""
+        for module in self.model.modules():
+            if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+                return True
+        return any(p._hooks for p in self.model.parameters())
+
+    # Making a plan ----------------------------------------------------------------------------------------------------
+
+    def _make(self, key: Any, batch: tuple[Any, ...]) -> Program:
+        """Trace twice, and refuse a step that is another one each time."""
+        graph, _ = self._trace(batch)
+        first = graph.signature()
+        for node in graph.nodes:
+            if isinstance(node, Update):
+                params, optimizer = node.params, node.optimizer
+                del graph, node  # which hold the parameters' memory, so that they could not move
+                optimizer.place(params)
+                break
+        graph, result = self._trace(batch)
+        second = graph.signature()
+        if first != second:
+            raise TraceError(_difference(first, second))
+        program = Program(graph, [x._data for x in batch])
+        program.several = isinstance(result, tuple)
+        self._seen, self._watched = last_change(), self._rests_on()
+        self._plans[key] = program
+        while len(self._plans) > PLANS:
+            self._plans.popitem(last=False)
+        return program
+
+    def _trace(self, batch: tuple[Any, ...]) -> Any:
+        names = {id(t._data): name for name, t in (*self.model.named_parameters(), *self.model.named_buffers())}
+        gradients = [(p, p._grad) for p in self._tensors()]
+        try:
+            return trace(self._body, batch, names)
+        finally:
+            for p, g in gradients:
+                p._grad = g
+
+
+class TrainStep(_Step):
+    """A training step: forward, loss, backward and update, traced once for each shape of the batch and replayed.
+
+    ::
+
+        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), gpunn.optim.SGD(model.parameters(), lr=0.1))
+        for x, y in loader:
+            loss = step(x, y)
+
+    The first call of each shape runs the step twice on tensors without elements, which finds out what it does; then
+    all its memory is laid out in one arena, and each call does just what is written down. It does what ::
+
+        optimizer.zero_grad()
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        optimizer.step()
+
+    does, to the same bits on the CPU. What Python decides on the way (an ``if``, a loop) is decided when it is traced;
+    changes of the model, of modes and of the optimizer's parameters are seen, and lead to a new plan. The optimizer's
+    options, such as the learning rate, are read at each step. Models with hooks run op by op.
+
+    Args:
+        model: called with all but the last of the batch.
+        loss_fn: called with the model's result and the last of the batch; returns the loss, one number, or a tuple
+            (loss, aux, ...) of it and of tensors to look at, such as predictions for metrics.
+        optimizer: of the model's parameters.
+    """
+
+    def __init__(self, model: Module, loss_fn: Callable[..., Any], optimizer: Any):
+        super().__init__(model, optimizer)
+        self.loss_fn = loss_fn
+
+    def _body(self, *batch: Any) -> Any:
+        self.optimizer.zero_grad()
+        result = self.loss_fn(self.model(*batch[:-1]), batch[-1])
+        loss = result[0] if isinstance(result, tuple) else result
+        loss.backward()
+        self.optimizer.step()
+        return tuple([t.detach() for t in result]) if isinstance(result, tuple) else loss.detach()
+
+
+class EvalStep(_Step):
+    """A model without gradients, traced once for each shape of its input and replayed: ``EvalStep(model)(x)``.
+
+    The model is used in the mode it is in; call ``model.eval()`` before.
+
+    Args:
+        model: called with the batch.
+    """
+
+    def _body(self, *batch: Any) -> Any:
+        with no_grad():
+            result = self.model(*batch)
+        return tuple(result) if isinstance(result, list) else result
+
+
+def _difference(first: list[Any], second: list[Any]) -> str:
+    """What two traces of one step do not agree on."""
+    where = next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
+    a, b = (_named(t[where][0]) if where < len(t) else "nothing more" for t in (first, second))
+    return (
+        f"the step does another thing each time it is run: operation {where + 1} is {a} in one trace and {b}, or applied "
+        "to something else, in the next. Python's or NumPy's random numbers and counters have no place in a step; draw "
+        "outside and pass it in, or use dropout"
+    )
+
+
+def _named(what: Any) -> str:
+    return what if isinstance(what, str) else str(what[0])

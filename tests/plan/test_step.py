@@ -1,0 +1,260 @@
+"""A planned step does what the eager one does, to the same bits, and sees what changes between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn import EvalStep, TrainStep, nn, optim
+from gpunn.plan import StepFailed, TraceError
+
+from .networks import NETWORKS, OPTIMIZERS
+
+BATCH = 4
+
+
+def eager(model: nn.Module, loss_fn: Any, optimizer: optim.Optimizer) -> Callable[..., Any]:
+    """The same step as `TrainStep`, written out."""
+
+    def step(x: gpunn.Tensor, y: gpunn.Tensor) -> Any:
+        optimizer.zero_grad()
+        result = loss_fn(model(x), y)
+        loss = result[0] if isinstance(result, tuple) else result
+        loss.backward()
+        optimizer.step()
+        return result
+
+    return step
+
+
+def train(make_step: Any, network: str, optimizer: str, steps: int = 8, dtype: str = "float32") -> list[Any]:
+    """Everything that the steps gave and changed, as NumPy arrays."""
+    build, shape, loss_fn = NETWORKS[network]
+    gpunn.manual_seed(0)
+    model = build().to(getattr(gpunn, dtype))
+    opt = OPTIMIZERS[optimizer](model.parameters())
+    step = make_step(model, loss_fn, opt)
+    rng = np.random.default_rng(1)
+    seen = []
+    for _ in range(steps):
+        x = gpunn.tensor(rng.standard_normal((BATCH, *shape)).astype(dtype))
+        result = step(x, gpunn.tensor(rng.integers(0, 10, BATCH)))
+        seen += [t.detach().numpy() for t in (result if isinstance(result, tuple) else (result,))]
+    states = [v for p in model.parameters() for v in opt.state[p].values() if v is not None]
+    return seen + [t.detach().numpy().copy() for t in (*model.parameters(), *model.buffers(), *states)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_planned_and_eager_are_equal_to_the_bit(network: str, optimizer: str) -> None:
+    for a, b in zip(train(TrainStep, network, optimizer), train(eager, network, optimizer), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def linear_step(loss_fn: Any = None) -> tuple[Any, nn.Module, optim.Optimizer]:
+    gpunn.manual_seed(0)
+    model = nn.Linear(3, 2)
+    opt = optim.SGD(model.parameters(), 0.1)
+    return TrainStep(model, loss_fn or nn.MSELoss(), opt), model, opt
+
+
+def batch(n: int = 4, seed: int = 0) -> tuple[gpunn.Tensor, gpunn.Tensor]:
+    rng = np.random.default_rng(seed)
+    return gpunn.tensor(rng.standard_normal((n, 3)), dtype=gpunn.float32), gpunn.ones(n, 2)
+
+
+def expected_step(model: nn.Linear, x: gpunn.Tensor, y: gpunn.Tensor, lr: float) -> np.ndarray:
+    """W after a step of gradient descent on the mean square error, by hand: dW = 2 / (n o) (X W^T + b - Y)^T X."""
+    w, b = model.weight.detach().numpy().astype(np.float64), model.bias.detach().numpy().astype(np.float64)
+    residual = x.numpy() @ w.T + b - y.numpy()
+    return w - lr * 2 / residual.size * residual.T @ x.numpy()
+
+
+def test_a_step_by_hand() -> None:
+    step, model, _ = linear_step()
+    x, y = batch()
+    expected = expected_step(model, x, y, 0.1)
+    loss = step(x, y)
+    assert loss.shape == ()
+    np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_the_learning_rate_is_read_at_each_step() -> None:
+    step, model, opt = linear_step()
+    x, y = batch()
+    step(x, y)
+    opt.param_groups[0]["lr"] = 0.7
+    expected = expected_step(model, x, y, 0.7)
+    step(x, y)
+    np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_another_shape_makes_another_plan() -> None:
+    step, model, _ = linear_step()
+    for n in (4, 3, 4, 3):
+        x, y = batch(n)
+        expected = expected_step(model, x, y, 0.1)
+        step(x, y)
+        np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+    assert len(step._plans) == 2
+
+
+def test_results_are_copies() -> None:
+    step, _, _ = linear_step(lambda output, y: ((output - y).square().mean(), output))
+    x, y = batch()
+    loss, output = step(x, y)
+    before = loss.item(), output.numpy().copy()
+    step(*batch(seed=1))
+    assert loss.item() == before[0]
+    np.testing.assert_array_equal(output.numpy(), before[1])
+
+
+def test_no_gradient_stays() -> None:
+    step, model, _ = linear_step()
+    step(*batch())
+    assert model.weight.grad is None
+
+
+def test_a_frozen_parameter_stays_as_it_is() -> None:
+    step, model, _ = linear_step()
+    step(*batch())
+    before = model.weight.detach().numpy().copy()
+    bias = model.bias.detach().numpy().copy()
+    model.weight.requires_grad_(False)
+    step(*batch())
+    np.testing.assert_array_equal(model.weight.detach().numpy(), before)
+    assert (model.bias.detach().numpy() != bias).any()
+
+
+def test_evaluation_mode_is_seen() -> None:
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2))
+    step = EvalStep(model)
+    x, _ = batch()
+    model.train()
+    gpunn.manual_seed(3)
+    dropped = step(x)
+    model.eval()
+    np.testing.assert_array_equal(step(x).numpy(), model(x).detach().numpy())
+    assert (dropped.numpy() != step(x).numpy()).any()
+
+
+def test_loaded_weights_are_used() -> None:
+    step, model, _ = linear_step()
+    x, y = batch()
+    step(x, y)
+    model.load_state_dict({"weight": gpunn.ones(2, 3), "bias": gpunn.zeros(2)})
+    expected = expected_step(model, x, y, 0.1)
+    step(x, y)
+    np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_replaced_memory_is_seen() -> None:
+    step, model, _ = linear_step()
+    x, y = batch()
+    step(x, y)
+    model.weight.data = gpunn.zeros(2, 3)
+    expected = expected_step(model, x, y, 0.1)
+    step(x, y)
+    np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_a_changed_model_is_seen() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    step = EvalStep(model)
+    x, _ = batch()
+    step(x)
+    model[1] = nn.Tanh()
+    np.testing.assert_array_equal(step(x).numpy(), model(x).detach().numpy())
+
+
+def test_hooks_see_real_tensors() -> None:
+    step, model, _ = linear_step()
+    x, y = batch()
+    step(x, y)
+    seen = []
+    handle = model.register_forward_hook(lambda module, args, output: seen.append(output.detach().numpy().copy()))
+    step(x, y)
+    handle.remove()
+    step(x, y)
+    assert len(seen) == 1
+
+
+def test_a_new_seed_gives_other_zeros() -> None:
+    model = nn.Dropout(0.5)
+    step, x = EvalStep(model), gpunn.ones(100)
+    gpunn.manual_seed(1)
+    first = [step(x).numpy(), step(x).numpy()]
+    gpunn.manual_seed(1)
+    again = [step(x).numpy(), model(x).numpy()]
+    gpunn.manual_seed(2)
+    other = step(x).numpy()
+    np.testing.assert_array_equal(first, again)
+    assert (first[0] != first[1]).any()
+    assert (first[0] != other).any()
+
+
+def test_reading_elements_is_an_error_that_shows_the_line() -> None:
+    def loss_fn(output: gpunn.Tensor, target: gpunn.Tensor) -> gpunn.Tensor:
+        if output.sum() > 0:
+            return output.mean()
+        return target.mean()
+
+    step, _, _ = linear_step(loss_fn)
+    with pytest.raises(TraceError, match=r"test_step\.py:\d+: \"if output.sum\(\) > 0:\".*gpunn.where"):
+        step(*batch())
+
+
+def test_what_changes_from_trace_to_trace_is_an_error() -> None:
+    count = iter(range(10))
+    step, _, _ = linear_step(lambda output, target: (output * next(count)).mean())
+    with pytest.raises(TraceError, match=r"another thing each time.*Mul"):
+        step(*batch())
+
+
+def test_random_constants_are_an_error() -> None:
+    rng = np.random.default_rng(0)
+    step, _, _ = linear_step(lambda output, y: (output * gpunn.tensor(rng.random(2), dtype=gpunn.float32)).mean())
+    with pytest.raises(TraceError, match="another thing each time"):
+        step(*batch())
+
+
+def test_an_argument_that_is_no_tensor() -> None:
+    step, _, _ = linear_step()
+    with pytest.raises(TypeError, match="argument 2 is float; expected tensors"):
+        step(batch()[0], 3.0)
+
+
+def test_a_wrong_shape_is_the_eager_error() -> None:
+    step, _, _ = linear_step()
+    step(*batch())
+    with pytest.raises(RuntimeError, match="does not fit the weight"):
+        step(gpunn.ones(4, 5), gpunn.ones(4, 2))
+
+
+def test_a_bad_label_changes_nothing() -> None:
+    gpunn.manual_seed(0)
+    model = nn.Linear(3, 2)
+    step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1))
+    x, _ = batch()
+    step(x, gpunn.tensor([0, 1, 0, 1]))
+    before = model.weight.detach().numpy().copy()
+    with pytest.raises(IndexError, match="7"):
+        step(x, gpunn.tensor([0, 1, 7, 1]))
+    np.testing.assert_array_equal(model.weight.detach().numpy(), before)
+    step(x, gpunn.tensor([0, 1, 0, 1]))
+
+
+def test_a_step_that_fails_after_its_first_write_goes_no_further() -> None:
+    gpunn.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
+    step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1))
+    x, good = batch()[0], gpunn.tensor([0, 1, 0, 1])
+    step(x, good)
+    with pytest.raises(IndexError):
+        step(x, gpunn.tensor([0, 1, 7, 1]))  # the running statistics have moved by now
+    with pytest.raises(StepFailed, match="load them and the optimizer's state"):
+        step(x, good)
