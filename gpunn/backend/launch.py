@@ -121,7 +121,7 @@ class Launcher:
         if module is None:
             module = self.raw_module(
                 code=f'#line 1 "{text}"\n{source}',
-                options=compile_options(named) + (f"-I{kernel_path(text).parent}",),
+                options=(*compile_options(named), f"-I{kernel_path(text).parent}"),
             )
             self._modules[key] = module
         return _Kernel(text, signature, module.get_function(name), named, self)
@@ -159,42 +159,27 @@ class _Kernel:
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int) -> None:
         if len(args) != len(self.converters):
             raise LaunchError(f"{self}: takes {len(self.converters)} arguments, got {len(args)}: {self.signature}")
-        if not self._fits(grid, block):
-            self._refuse_sizes(grid, block)
-        self.function(grid, block, tuple([c(a) for c, a in zip(self.converters, args)]), shared_mem=shared_mem)
+        if not (_fits(grid, _MAX_GRID) and _fits(block, _MAX_BLOCK)):
+            raise ValueError(
+                f"{self}: a grid of {tuple(grid)} blocks of {tuple(block)} threads; "
+                f"sizes are from 1 to {_MAX_GRID} blocks and {_MAX_BLOCK} threads"
+            )
+        if math.prod(block) > self.bound:
+            raise ValueError(f"{self}: a block of {tuple(block)} threads; at most {self.bound} are allowed")
+        checked = tuple([convert(a) for convert, a in zip(self.converters, args)])
+        self.function(tuple(grid), tuple(block), checked, shared_mem=shared_mem)
 
     def __str__(self) -> str:
         return f"kernel {self.signature.name} ({self.text})"
 
-    def _fits(self, grid: Sequence[int], block: Sequence[int]) -> bool:
-        threads = 1
-        for n, most in zip(block, _MAX_BLOCK):
-            if not 1 <= n <= most:
-                return False
-            threads *= n
-        for n, most in zip(grid, _MAX_GRID):
-            if not 1 <= n <= most:
-                return False
-        return threads <= self.bound and len(grid) <= 3 and len(block) <= 3
-
-    def _refuse_sizes(self, grid: Sequence[int], block: Sequence[int]) -> None:
-        if math.prod(block) > self.bound:
-            raise ValueError(f"{self}: a block of {tuple(block)} threads; at most {self.bound} are allowed")
-        raise ValueError(
-            f"{self}: a grid of {tuple(grid)} blocks of {tuple(block)} threads; sizes are from 1 to {_MAX_GRID} blocks "
-            f"and {_MAX_BLOCK} threads"
-        )
-
     def _converter(self, p: Parameter) -> Convert:
-        dtype = self.types.get(p.type) or _NUMPY.get(p.type)
-        if p.pointer:
-            if dtype is None:
-                raise LaunchError(f"{self}: the type of '{p}' is not known here")
-            return self._pointer(p, dtype)
-        if p.type in _STRUCTS:
+        if p.type in _STRUCTS and not p.pointer:
             return self._struct(p, _STRUCTS[p.type])
+        dtype = self.types.get(p.type) or _NUMPY.get(p.type)
         if dtype is None:
             raise LaunchError(f"{self}: the type of '{p}' is not known here")
+        if p.pointer:
+            return self._pointer(p, dtype)
         return self._integer(p, dtype) if dtype.kind in "iub" else self._float(p, dtype)
 
     def _pointer(self, p: Parameter, dtype: Any) -> Convert:
@@ -229,10 +214,7 @@ class _Kernel:
 
     def _integer(self, p: Parameter, dtype: Any) -> Convert:
         make = dtype.type
-        if dtype.kind == "b":
-            low, high = 0, 1
-        else:
-            low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
         def convert(a: Any) -> Any:
             if not isinstance(a, (int, np.integer, np.bool_)):
@@ -257,6 +239,13 @@ class _Kernel:
     def _error(self, p: Parameter, expected: str, got: str) -> LaunchError:
         position = self.signature.parameters.index(p) + 1
         return LaunchError(f"{self}: argument {position}, '{p}', takes {expected}, got {got}")
+
+
+def _fits(sizes: Sequence[int], most: Sequence[int]) -> bool:
+    for n, m in zip(sizes, most):
+        if not 1 <= n <= m:
+            return False
+    return len(sizes) <= 3
 
 
 def _describe(a: Any) -> str:

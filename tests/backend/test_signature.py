@@ -1,0 +1,82 @@
+"""What a kernel is called with is read from its text."""
+
+import pytest
+
+from gpunn.backend.signature import Parameter, signatures, type_choices, type_combinations
+
+TEXT = """
+// Sums, in a text of every kind of parameter. It is no kernel: extern "C" __global__ in a sentence.
+// compiled for scalar_t = float32, float64
+// compiled for index_type = int32,int64
+#include "layout.cuh"
+
+constexpr int TILE = 8;
+constexpr int THREADS = TILE * (TILE / 2);
+
+__device__ float helper(float x, int n) { return x * n; }
+
+extern "C" __global__ void __launch_bounds__(THREADS * 2, 3) sums(
+    const scalar_t* __restrict__ x,
+    const float* __restrict__ bias,  // null: no bias (one of out_features)
+    int *counts,
+    float* __restrict__ y, const Layout layout,  // neither of them may be missing
+    unsigned long long n, long  long rows, index_t k,  // sizes, in elements
+    acc_t scale) {
+    if (n) helper(scale, 3);
+}
+
+extern "C" __global__ void __launch_bounds__(32) one(float* __restrict__ a, int* b) {}
+extern "C" __global__ void nothing() {}
+"""
+
+
+def test_parameters() -> None:
+    assert signatures(TEXT)["sums"].parameters == (
+        Parameter("x", "scalar_t", pointer=True, const=True),
+        Parameter("bias", "float", pointer=True, const=True, nullable=True),
+        Parameter("counts", "int", pointer=True),
+        Parameter("y", "float", pointer=True),
+        Parameter("layout", "Layout"),
+        Parameter("n", "unsigned long long"),
+        Parameter("rows", "long long"),
+        Parameter("k", "index_t"),
+        Parameter("scale", "acc_t"),
+    )
+
+
+def test_kernels_and_their_bounds() -> None:
+    assert {name: s.bound for name, s in signatures(TEXT).items()} == {"sums": 64, "one": 32, "nothing": None}
+    assert signatures(TEXT)["nothing"].parameters == ()
+    assert str(signatures(TEXT)["one"]) == "one(float* a, int* b)"
+
+
+def test_null_holds_for_the_pointers_of_its_line_alone() -> None:
+    text = """extern "C" __global__ void f(
+    const float* a, const float* b, int n,  // null: not there
+    const float* nullable, int c,
+    const float* last  // null: zeros
+) {}"""
+    assert [p.name for p in signatures(text)["f"].parameters if p.nullable] == ["a", "b", "last"]
+
+
+def test_choices_of_types_and_their_combinations() -> None:
+    assert type_choices(TEXT) == {"scalar_t": ("float32", "float64"), "index_type": ("int32", "int64")}
+    assert type_combinations(TEXT) == [
+        {"scalar_t": s, "index_type": i} for s in ("float32", "float64") for i in ("int32", "int64")
+    ]
+    assert type_combinations("// compiled for nothing in particular") == [{}]
+
+
+@pytest.mark.parametrize(
+    "parameter", ["float", "float*", "float* __restrict__", "float** x", "float& x", "float x[3]", "int x /* n */"]
+)
+def test_a_parameter_that_cannot_be_read_is_named(parameter: str) -> None:
+    with pytest.raises(ValueError, match=r"kernel f: can't read its parameter") as error:
+        signatures(f'extern "C" __global__ void f(int n, {parameter}) {{}}')
+    assert repr(parameter) in str(error.value)
+
+
+@pytest.mark.parametrize("bound", ["THREADS", "sizeof(float)", "f(3)"])
+def test_a_bound_that_cannot_be_read_is_named(bound: str) -> None:
+    with pytest.raises(ValueError, match=r"kernel f: can't read its launch bound"):
+        signatures(f'extern "C" __global__ void __launch_bounds__({bound}) f(int n) {{}}')
