@@ -62,6 +62,24 @@ class SimBackend(KernelBackend):
         forbid_in_capture("allocation")
         return np.empty(shape, dtype)
 
+    def from_numpy(self, x: Any) -> Array:
+        """A NumPy array as an array of this backend: a copy, as on a GPU."""
+        forbid_in_capture("a copy from the host")
+        return np.array(x, order="C")
+
+    def to_numpy(self, x: Array) -> Any:
+        """An array of this backend as a NumPy array, when all work on it is done: a copy, as on a GPU."""
+        forbid_in_capture("a copy to the host")
+        return np.array(x, order="C")
+
+    def synchronize(self) -> None:
+        """Wait until all work is done; here it always is."""
+        forbid_in_capture("synchronisation")
+
+    def address(self, x: Array) -> int:
+        """The address of the first element."""
+        return int(x.__array_interface__["data"][0])
+
 
 class _Ordered:
     """A module whose functions run their threads in a given order."""

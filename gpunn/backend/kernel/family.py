@@ -59,6 +59,20 @@ class Family:
         """`x` itself if it is row-major without gaps, else a copy that is."""
         return x if x.flags.c_contiguous else self.copy(x)
 
+    def span(self, x: Array) -> tuple[Array, int]:
+        """The memory that x lies in, as an array that a kernel takes, and where in it x's first element is.
+
+        With `element_strides` and a `Layout` a kernel so reads, or writes, a view as it is.
+        """
+        if x.flags.c_contiguous:
+            return x, 0
+        # Turned around where its steps are negative, x starts at its lowest address.
+        turned = x[tuple([slice(None, None, -1 if s < 0 else 1) for s in x.strides])]
+        before = [(n - 1) * abs(s) for n, s in zip(x.shape, element_strides(x))]
+        offset = sum(b for b, s in zip(before, x.strides) if s < 0)
+        flat = self.xp.lib.stride_tricks.as_strided(turned, (sum(before) + 1,), (x.dtype.itemsize,))
+        return flat, offset
+
     def copy(self, x: Array, out: Array | None = None) -> Array:
         """The elements in new row-major memory; `gpunn.backend.kernel.memory` has it."""
         raise NotImplementedError
