@@ -1,0 +1,69 @@
+// What the members of a team gather from the elements of a row, and how two such findings become one. Needs acc_t.
+#pragma once
+#include "scalar.cuh"
+
+__device__ __forceinline__ acc_t from_lane(acc_t value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
+
+// Below all that the sum of e^(x - m) may start from: finite, so that m - m is 0.
+constexpr acc_t LOWEST = sizeof(acc_t) == 8 ? -1.7976931348623157e308 : -3.4028234663852886e38;
+
+// One sum
+struct Sum {
+    acc_t value;
+
+    __device__ __forceinline__ Sum of_lane(int lane) const { return {from_lane(value, lane)}; }
+    __device__ __forceinline__ void merge(const Sum& other) { value += other.value; }
+};
+
+// Two sums
+struct Sums {
+    acc_t first, second;
+
+    __device__ __forceinline__ Sums of_lane(int lane) const {
+        return {from_lane(first, lane), from_lane(second, lane)};
+    }
+    __device__ __forceinline__ void merge(const Sums& other) {
+        first += other.first;
+        second += other.second;
+    }
+};
+
+// m = max x and s = sum of e^(x - m) in one pass: where m grows, s shrinks (Milakov and Gimelshein 2018, algorithm 3).
+// Start with {LOWEST, 0}.
+struct Exponentials {
+    acc_t m, s;
+
+    __device__ __forceinline__ void add(acc_t x) { merge({x, acc_t(1)}); }
+    __device__ __forceinline__ Exponentials of_lane(int lane) const { return {from_lane(m, lane), from_lane(s, lane)}; }
+    // The smaller of the two m is what shrinks: one exponential, and none of them overflows.
+    __device__ __forceinline__ void merge(const Exponentials& other) {
+        const acc_t step = other.m - m;
+        const acc_t shrink = exp(-fabs(step));
+        s = step > 0 ? fma(s, shrink, other.s) : fma(other.s, shrink, s);
+        m = fmax(m, other.m);
+    }
+};
+
+// Number, mean and sum of squared deviations from it, in one pass and without the cancellation of E[x^2] - E[x]^2
+// (Welford 1962; Chan, Golub, LeVeque 1983, equation 2.1). Start with {0, 0, 0}. Means are most precise where they are
+// small: give the elements less one of them.
+struct Moments {
+    acc_t count, mean, squares;
+
+    __device__ __forceinline__ void add(acc_t x) {
+        count += 1;
+        const acc_t step = x - mean;
+        mean += step / count;
+        squares = fma(step, x - mean, squares);
+    }
+    __device__ __forceinline__ Moments of_lane(int lane) const {
+        return {from_lane(count, lane), from_lane(mean, lane), from_lane(squares, lane)};
+    }
+    __device__ __forceinline__ void merge(const Moments& other) {
+        if (other.count == 0) return;
+        count += other.count;
+        const acc_t share = other.count / count, step = other.mean - mean;
+        squares += fma(step * step * (count - other.count), share, other.squares);
+        mean = fma(step, share, mean);
+    }
+};
