@@ -28,7 +28,6 @@ from .softmax import Softmax
 
 
 class KernelBackend(
-    Memory,
     Rearrange,
     Slicing,
     Elementwise,
@@ -47,5 +46,6 @@ class KernelBackend(
     Embedding,
     Dropout,
     Optimizer,
+    Memory,
 ):
     """All primitives of `gpunn.backend.base`, over an array module and a launcher that a subclass brings."""

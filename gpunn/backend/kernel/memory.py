@@ -141,7 +141,7 @@ class Memory(Family):
         args = (x, x_start, layout(sizes, x_steps), y, y_start, layout(sizes, y_steps), count)
         self.launch_elements("copy.cu", "copy_strided", count, args, element_t=x.dtype)
 
-    # What the array module knows ----------------------------------------------------------------------------------------
+    # What the array module knows --------------------------------------------------------------------------------------
 
     def is_view(self, source: Array, result: Array) -> bool:
         """Whether `result` lies in the memory of `source`."""
@@ -155,7 +155,7 @@ class Memory(Family):
         """The steps in memory along each axis, in elements."""
         return element_strides(x)
 
-    # Views --------------------------------------------------------------------------------------------------------------
+    # Views ------------------------------------------------------------------------------------------------------------
 
     def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
         """The elements, in their order, in another shape; a view of x wherever its strides allow it."""
