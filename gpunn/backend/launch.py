@@ -29,19 +29,21 @@ C_TYPES = {
     "float64": "double",
 }
 """What a kernel text calls each of our types."""
-_NUMPY = {c: as_dtype(name).numpy for name, c in C_TYPES.items()} | {
+NUMPY_TYPES = {c: as_dtype(name).numpy for name, c in C_TYPES.items()} | {
     "index_t": np.dtype(np.int64),
     "unsigned": np.dtype(np.uint32),
     "unsigned int": np.dtype(np.uint32),
     "unsigned long long": np.dtype(np.uint64),
     "unsigned short": np.dtype(np.uint16),
 }
+"""The NumPy type of each type that a parameter may be or point to."""
 _MAX_GRID = (2**31 - 1, 65535, 65535)
 _MAX_BLOCK = (1024, 1024, 64)
 
 LAYOUT = np.dtype([("size", np.int64, 6), ("stride", np.int64, 6)])
 """The struct Layout of `layout.cuh`; one is passed by value as an array of one element of this type."""
-_STRUCTS = {"Layout": LAYOUT}
+STRUCTS = {"Layout": LAYOUT}
+"""What may be passed by value beside numbers."""
 
 Convert = Callable[[Any], Any]
 
@@ -173,9 +175,9 @@ class _Kernel:
         return f"kernel {self.signature.name} ({self.text})"
 
     def _converter(self, p: Parameter) -> Convert:
-        if p.type in _STRUCTS and not p.pointer:
-            return self._struct(p, _STRUCTS[p.type])
-        dtype = self.types.get(p.type) or _NUMPY.get(p.type)
+        if p.type in STRUCTS and not p.pointer:
+            return self._struct(p, STRUCTS[p.type])
+        dtype = self.types.get(p.type) or NUMPY_TYPES.get(p.type)
         if dtype is None:
             raise LaunchError(f"{self}: the type of '{p}' is not known here")
         if p.pointer:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,7 +84,7 @@ class Compiled:
 
     job: Job
     cubin: bytes
-    log: str
+    log: str = field(compare=False)
     kernels: dict[str, Usage]
 
     @property
@@ -119,7 +119,7 @@ def compile_text(name: str, types: dict[str, str], arch: str) -> Compiled:
     if found is None:
         code = f'#line 1 "{name}"\n{source}'
         try:
-            found = _library().compile(code, (*options, f"-I{kernel_path(name).parent}"))
+            found = _library().compile(name, code, (*options, f"-I{kernel_path(name).parent}"))
         except CompileError as error:
             raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
         _store(stored, *found)
@@ -249,10 +249,10 @@ class _Nvrtc:
         self._call("nvrtcGetSupportedArchs", numbers)
         self.architectures = tuple(f"sm_{n}" for n in numbers)
 
-    def compile(self, code: str, options: Sequence[str]) -> tuple[str, bytes]:
+    def compile(self, name: str, code: str, options: Sequence[str]) -> tuple[str, bytes]:
         """The log and the cubin; CompileError with the log if there is none."""
         program = ctypes.c_void_p()
-        self._call("nvrtcCreateProgram", ctypes.byref(program), code.encode(), b"kernel.cu", 0, None, None)
+        self._call("nvrtcCreateProgram", ctypes.byref(program), code.encode(), name.encode(), 0, None, None)
         try:
             array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
             failed = self.c.nvrtcCompileProgram(program, len(options), array)

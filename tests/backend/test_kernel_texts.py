@@ -1,12 +1,16 @@
 """The kernel texts are found in a checkout and in an installed package, and keep the rules that they are written by."""
 
+import ast
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 
 from gpunn.backend import kernel_texts
-from gpunn.backend.kernel_texts import kernel_names, kernel_path, kernel_text
+from gpunn.backend.kernel_texts import included_headers, kernel_names, kernel_path, kernel_text
+from gpunn.backend.launch import C_TYPES, NUMPY_TYPES, STRUCTS
+from gpunn.backend.signature import signatures, type_choices
 
 
 def make_package(folder: Path, *, inside: bool, beside: bool, checkout: bool) -> Path:
@@ -51,7 +55,16 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(name: str) -> None:
     assert repr(name) in str(error.value)
 
 
+def test_headers_are_found_through_headers() -> None:
+    assert "common.cuh" in included_headers("linear.cu")
+    assert {"scalar.cuh", "ptx.cuh"} <= set(included_headers("softmax.cu"))
+    assert included_headers("common.cuh") == ()
+
+
 # Each of the rules of kernels/README.md that can be read off the text.
+
+NAMES = kernel_names()
+TEXTS = [name for name in NAMES if name.endswith(".cu")]
 
 
 def code(name: str) -> str:
@@ -59,21 +72,88 @@ def code(name: str) -> str:
     return re.sub(r"//[^\n]*|/\*.*?\*/", "", kernel_text(name), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("name", kernel_names())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_begins_with_what_it_computes(name: str) -> None:
+    comment = re.match(r"(//.*\n)+", kernel_text(name))
+    assert comment is not None
+    assert len(comment[0].split()) > 8
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_text_includes_only_the_projects_headers(name: str) -> None:
     includes = re.findall(r"#\s*include\s*(.*)", code(name))
     assert all(re.fullmatch(r'"\w+\.cuh"', included) for included in includes), includes
-    assert {included.strip('"') for included in includes} <= set(kernel_names())
+    assert {included.strip('"') for included in includes} <= set(NAMES)
+    assert ("#pragma once" in code(name)) == name.endswith(".cuh")
 
 
-@pytest.mark.parametrize("name", kernel_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_kernels_have_c_names_and_headers_have_none(name: str) -> None:
     kernels = code(name).count("__global__")
     assert code(name).count('extern "C" __global__ void') == kernels
     assert (kernels > 0) == name.endswith(".cu")
 
 
-@pytest.mark.parametrize("name", kernel_names())
-def test_no_atomics_and_one_barrier_a_line(name: str) -> None:
-    assert "atomic" not in code(name)
+@pytest.mark.parametrize("name", NAMES)
+def test_one_barrier_a_line(name: str) -> None:
     assert all(line.count("__syncthreads") <= 1 for line in code(name).splitlines())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ptx.cuh"])
+def test_atomics_and_inline_ptx_stand_in_one_header(name: str) -> None:
+    assert not re.search(r"atomic|\basm\b", code(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_state_outside_the_arguments_and_no_library(name: str) -> None:
+    assert not re.search(r"\b(wmma|cooperative_groups)\b", code(name))
+    variables = re.findall(r"^[ \t]*((?:__device__|__managed__)[^(;={]*)[;={]", code(name), re.MULTILINE)
+    assert [v for v in variables if "const" not in v] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_types_that_a_text_is_compiled_for(name: str) -> None:
+    choices = type_choices(kernel_text(name))
+    assert kernel_text(name).count("// compiled for ") == len(choices) * name.endswith(".cu")
+    for variable, types in choices.items():
+        assert set(types) <= set(C_TYPES)
+        assert len(set(types)) == len(types)
+        assert re.search(rf"\b({variable}{'|acc_t' if variable == 'scalar_t' else ''})\b", code(name))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_host_can_read_every_kernels_signature(name: str) -> None:
+    found = signatures(kernel_text(name))
+    assert len(found) == code(name).count("__global__")
+    known = {*NUMPY_TYPES, *STRUCTS, *type_choices(kernel_text(name)), "acc_t"}
+    for signature in found.values():
+        assert {p.type for p in signature.parameters} <= known
+
+
+# No kernel is dead -------------------------------------------------------------------------------------------------
+
+HOST = Path(kernel_texts.__file__).parent / "kernel"
+
+
+def strings(tree: ast.AST) -> set[str]:
+    """The strings of a Python file, and what its f-strings make with the other strings in the place of a value."""
+    constants = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    words = [w for w in constants if re.fullmatch(r"\w+", w)] + [str(n) for n in range(10)]
+    made = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            options = [[p.value] if isinstance(p, ast.Constant) else words for p in node.values]
+            if sum(len(o) > 1 for o in options) <= 2:
+                made |= {"".join(parts) for parts in itertools.product(*options)}
+    return constants | made
+
+
+@pytest.fixture(scope="module")
+def named_by_the_host() -> set[str]:
+    return {s for path in HOST.glob("*.py") for s in strings(ast.parse(path.read_text(encoding="utf-8")))}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_host_names_every_kernel(name: str, named_by_the_host: set[str]) -> None:
+    assert name in named_by_the_host
+    assert set(signatures(kernel_text(name))) <= named_by_the_host

@@ -1,0 +1,161 @@
+"""NVRTC compiles kernel texts where there is no GPU, and remembers what it made."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpunn.backend import nvrtc
+from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage
+
+LOG = """t.cu(3): warning #177-D: variable "a" was declared but never referenced
+ptxas info    : 20 bytes gmem, 40 bytes cmem[4]
+ptxas info    : Compiling entry function 'g' for 'sm_90'
+ptxas info    : Function properties for g
+ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 32 registers, used 1 barriers, 1024 bytes smem
+ptxas info    : Compile time = 10.879 ms
+ptxas info    : Compiling entry function 'f' for 'sm_90'
+ptxas info    : Function properties for f
+ptxas         .     712 bytes stack frame, 1564 bytes spill stores, 1600 bytes spill loads
+ptxas info    : Function properties for $helper
+ptxas         .     8 bytes stack frame, 4 bytes spill stores, 4 bytes spill loads
+ptxas info    : Used 40 registers, used 0 barriers, 720 bytes cumulative stack size
+"""
+
+
+def test_the_report_of_ptxas() -> None:
+    assert read_usage(LOG) == {"f": Usage(40, 720, 1568, 1604, 0), "g": Usage(32, 0, 0, 0, 1024)}
+    assert [u.spills for u in read_usage(LOG).values()] == [True, False]
+    assert read_usage("") == {}
+
+
+def test_jobs_are_every_combination() -> None:
+    assert jobs(["sm_75", "sm_90"], ["linear.cu"])[0].text == "linear.cu"
+    assert len(set(jobs(["sm_75"]))) == len(jobs(["sm_75"]))
+    assert {job.text for job in jobs(["sm_75"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
+    assert str(Job("t.cu", (("scalar_t", "float32"),), "sm_90")) == "t.cu scalar_t=float32 sm_90"
+
+
+def test_without_nvrtc_the_error_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setattr(nvrtc, "_candidates", lambda: iter(["libnvrtc.so.0"]))
+    nvrtc._library.cache_clear()
+    try:
+        with pytest.raises(nvrtc.NvrtcMissing, match="pip install nvidia-cuda-nvrtc-cu12"):
+            nvrtc.version()
+        with pytest.raises(nvrtc.NvrtcMissing):
+            compile_all(jobs(["sm_90"], ["linear.cu"]))
+    finally:
+        nvrtc._library.cache_clear()
+
+
+@pytest.fixture
+def texts(monkeypatch, tmp_path):
+    """Texts of one's own, in the folder that is returned, and an empty cache."""
+    try:
+        nvrtc.version()
+    except nvrtc.NvrtcMissing as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setenv("GPUNN_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    monkeypatch.setattr("gpunn.backend.kernel_texts._folder", lambda package: folder)
+    return folder
+
+
+KERNEL = """// Adds one.
+// compiled for scalar_t = float32, float64
+#include "one.cuh"
+
+extern "C" __global__ void add(scalar_t* __restrict__ x) {
+    __shared__ scalar_t s[64];
+    s[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    x[threadIdx.x] = s[63 - threadIdx.x] + ONE;
+}
+"""
+
+
+def test_a_text_and_what_it_takes(texts) -> None:
+    (texts / "t.cu").write_text(KERNEL)
+    (texts / "one.cuh").write_text("#pragma once\nconstexpr int ONE = 1;\n")
+    for name, size in (("float32", 4), ("float64", 8)):
+        made = compile_text("t.cu", {"scalar_t": name}, "sm_80")
+        assert made.cubin[:4] == b"\x7fELF"
+        assert made.kernels["add"].shared == 64 * size
+        assert made.kernels["add"].registers > 0
+        assert not made.kernels["add"].spills
+        assert made.warnings == []
+    with pytest.raises(ValueError, match="compiled for scalar_t = float32, float64, not int32"):
+        compile_text("t.cu", {"scalar_t": "int32"}, "sm_80")
+
+
+def test_errors_have_file_and_line(texts) -> None:
+    (texts / "t.cu").write_text(KERNEL.replace("+ ONE", "+ TWO"))
+    (texts / "one.cuh").write_text("#pragma once\nconstexpr int ONE = one;\n")
+    with pytest.raises(CompileError) as error:
+        compile_text("t.cu", {"scalar_t": "float64"}, "sm_75")
+    message = str(error.value)
+    assert message.startswith("t.cu scalar_t=float64 sm_75 does not compile:\n")
+    assert 't.cu:9: error: identifier "TWO" is undefined' in message
+    assert f'{texts}/one.cuh:2: error: identifier "one" is undefined' in message
+    with pytest.raises(CompileError, match="sm_1"):
+        compile_text("t.cu", {"scalar_t": "float64"}, "sm_1")
+
+
+def test_warnings(texts) -> None:
+    (texts / "t.cu").write_text('extern "C" __global__ void f(int* x) { int unused = 3; x[0] = 1; }\n')
+    (warning,) = compile_text("t.cu", {}, "sm_90").warnings
+    assert warning.startswith("t.cu:1: warning")
+    assert '"unused"' in warning
+
+
+def test_only_what_changed_is_compiled_again(texts, monkeypatch) -> None:
+    (texts / "t.cu").write_text(KERNEL)
+    (texts / "one.cuh").write_text('#pragma once\n#include "two.cuh"\n')
+    (texts / "two.cuh").write_text("#pragma once\nconstexpr int ONE = 1;\n")
+    (texts / "unused.cuh").write_text("#pragma once\n")
+    compiled = []
+    original = nvrtc._Nvrtc.compile
+    monkeypatch.setattr(nvrtc._Nvrtc, "compile", lambda self, *a: compiled.append(a) or original(self, *a))
+
+    def count(scalar_t: str = "float32", arch: str = "sm_90") -> int:
+        before = len(compiled)
+        compile_text("t.cu", {"scalar_t": scalar_t}, arch)
+        return len(compiled) - before
+
+    first = compile_text("t.cu", {"scalar_t": "float32"}, "sm_90")
+    assert compile_text("t.cu", {"scalar_t": "float32"}, "sm_90") == first
+    assert len(compiled) == 1
+    assert (count("float64"), count(arch="sm_80"), count(), count(arch="sm_80")) == (1, 1, 0, 0)
+    (texts / "unused.cuh").write_text("#pragma once\n// another\n")
+    assert count() == 0
+    (texts / "two.cuh").write_text("#pragma once\nconstexpr int ONE = 2;\n")
+    assert (count(), count()) == (1, 0)
+
+
+def test_a_cache_that_is_damaged_or_impossible_does_no_harm(texts, monkeypatch, tmp_path) -> None:
+    (texts / "t.cu").write_text(KERNEL)
+    (texts / "one.cuh").write_text("#pragma once\nconstexpr int ONE = 1;\n")
+    made = compile_text("t.cu", {"scalar_t": "float32"}, "sm_90")
+    (stored,) = (tmp_path / "cache" / "nvrtc").iterdir()
+    stored.write_bytes(stored.read_bytes()[:100])
+    assert compile_text("t.cu", {"scalar_t": "float32"}, "sm_90") == made
+    monkeypatch.setenv("GPUNN_CACHE", str(texts / "t.cu"))
+    assert compile_text("t.cu", {"scalar_t": "float32"}, "sm_90") == made
+
+
+def test_many_at_once_give_the_same_as_one_by_one(texts, monkeypatch, tmp_path) -> None:
+    (texts / "t.cu").write_text(KERNEL)
+    (texts / "bad.cu").write_text('extern "C" __global__ void f(int* x) { y = 1; }\n')
+    (texts / "one.cuh").write_text("#pragma once\nconstexpr int ONE = 1;\n")
+    wanted = jobs(["sm_75", "sm_80", "sm_90"])
+    done = []
+    results = compile_all(wanted, done.append)
+    assert list(results) == wanted
+    assert sorted(map(str, done)) == sorted(map(str, wanted))
+    monkeypatch.setenv("GPUNN_CACHE", str(tmp_path / "other"))
+    for job, made in results.items():
+        if job.text == "bad.cu":
+            assert isinstance(made, CompileError)
+        else:
+            assert compile_text(job.text, dict(job.types), job.arch) == made
