@@ -119,12 +119,7 @@ class Optimizer:
         runs: list[Run] = []
         for segment in self._active(group):
             gradient = self._gradient(segment)
-            state = self.state[segment.param]
-            first = False
-            for name in names:
-                first = first or state.get(name) is None
-                segment.moment(name, state, self._initial(group, name))
-            key = (_advance(state) if self._counts else 0, first)
+            key = self._begin(segment, group, names)
             if not runs or not runs[-1].takes(segment, gradient, key):
                 runs.append(Run(segment, gradient, key))
         for run in runs:
@@ -134,6 +129,15 @@ class Optimizer:
             mode.quietly(self._update, run.segments[0].arena.backend, group, p, g, moments, *run.key)
             for segment in run.segments:
                 segment.update_ends()
+
+    def _begin(self, segment: Segment, group: dict[str, Any], names: tuple[str, ...]) -> tuple[float, bool]:
+        """Count a step of a parameter and see to its moments: the number of the step, and whether there were none."""
+        state = self.state[segment.param]
+        first = False
+        for name in names:
+            first = first or state.get(name) is None
+            segment.moment(name, state, self._initial(group, name))
+        return (_advance(state) if self._counts else 0, first)
 
     def _active(self, group: dict[str, Any]) -> list[Segment]:
         """The segments of the parameters that have a gradient."""

@@ -1,4 +1,4 @@
-"""Replaying a graph: a flat list of calls of the backend's primitives, each with the arrays that it reads and writes."""
+"""Replaying a graph: a flat list of calls of the backend's primitives, with the arrays that each reads and writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.autograd.tape import wrap
+from gpunn.optim.bound import BoundStep
 
 from .graph import Assign, Compute, Graph, Node, Update, Value
 from .liveness import Liveness, first_write
@@ -36,7 +36,6 @@ class Program:
         # Views of the arguments, so that each is an object of its own, by which it is found among a call's arguments.
         self._arrays: dict[int, Any] = {id(v): a[...] for v, a in zip(graph.arguments, arrays)}
         self._calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
-        self._updates: list[Any] = []
         self._variable: dict[int, Any] = {id(v): v for v in graph.arguments}
         """The values that are other arrays at each step."""
         self._views: list[Compute] = []
@@ -131,7 +130,7 @@ class Program:
             self._calls.append((self.backend.copy, [self._array(value)], {"out": self._array(target)}))
         elif isinstance(node, Update):
             gradients = [self._array(g) for g in node.inputs]
-            self._calls.append((_update, [node.optimizer, node.params, gradients], {}))
+            self._calls.append((BoundStep(node.optimizer, node.params, gradients), [], {}))
         else:
             assert isinstance(node, Compute)
             self._bind_op(node)
@@ -194,17 +193,6 @@ class _Recorder:
 
 def _copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
     backend.copy(op.forward(backend, *arrays), out=out)
-
-
-def _update(optimizer: Any, params: list[Any], gradients: list[Any]) -> None:
-    """The optimizer's step with these gradients; no ``grad`` stays."""
-    for p, g in zip(params, gradients):
-        p._grad = wrap(g, p._spec)
-    try:
-        optimizer.step()
-    finally:
-        for p in params:
-            p._grad = None
 
 
 _BYTE = "uint8"

@@ -122,6 +122,8 @@ class _Step:
         for module in self.model.modules():
             if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
                 return True
+        if self.optimizer is not None and (self.optimizer._pre_hooks or self.optimizer._post_hooks):
+            return True
         return any(p._hooks for p in self.model.parameters())
 
     # Making a plan ----------------------------------------------------------------------------------------------------
@@ -219,8 +221,8 @@ def _difference(first: list[Any], second: list[Any]) -> str:
     where = next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
     a, b = (_named(t[where][0]) if where < len(t) else "nothing more" for t in (first, second))
     return (
-        f"the step does another thing each time it is run: operation {where + 1} is {a} in one trace and {b}, or applied "
-        "to something else, in the next. Python's or NumPy's random numbers and counters have no place in a step; draw "
+        f"the step does another thing each time it is run: operation {where + 1} is {a} in one trace and {b}, or "
+        "applied to something else, in the next. Python's or NumPy's random numbers and counters have no place in a step; draw "
         "outside and pass it in, or use dropout"
     )
 

@@ -87,7 +87,8 @@ class Tracer:
         )
 
     def _of(self, tensor: Any) -> Value:
-        return self._value(tensor._data, tensor._spec)  # type: ignore[no-any-return]
+        found: Value = self._value(tensor._data, tensor._spec)
+        return found
 
     def _value(self, array: Any, like: Spec) -> Any:
         """A value as it is; an array that was there before as a value; numbers and None as they are."""
