@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -25,6 +26,9 @@ class Memory(Family):
     How arrays come from the host and go there, where they lie, and how to wait for the device differ between the array
     modules: a subclass brings `from_numpy`, `to_numpy`, `address` and `synchronize`.
     """
+
+    from_numpy: Callable[[Any], Array]
+    address: Callable[[Array], int]
 
     def asarray(self, x: Any) -> Array:
         """`x` itself, or a scalar as an array without dimensions."""
@@ -130,12 +134,12 @@ class Memory(Family):
             n, (xs, ys) = collapse([sizes[a] for a in outer], [x_steps[a] for a in outer], [y_steps[a] for a in outer])
             rows, columns = sizes[neighbours], sizes[last]
             grid = (ceil_div(rows, 32) * ceil_div(columns, 32) * prod(n),)
-            args = (
+            tiles = (
                 *(x, x_start, layout(n, xs), x_steps[last]),
                 *(y, y_start, layout(n, ys), y_steps[neighbours]),
                 *(rows, columns),
             )
-            self.launch("copy.cu", "copy_tiled", grid, (32, 8), args, element_t=x.dtype)
+            self.launch("copy.cu", "copy_tiled", grid, (32, 8), tiles, element_t=x.dtype)
             return
         count = prod(sizes)
         args = (x, x_start, layout(sizes, x_steps), y, y_start, layout(sizes, y_steps), count)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from .family import bits
-from .memory import Array, Memory
+from .family import Array, bits
+from .memory import Memory
 
 Axes = tuple[int, ...]
 

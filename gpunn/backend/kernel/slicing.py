@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .memory import Array, Memory
+from .family import Array
+from .memory import Memory
 
 
 class Slicing(Memory):
@@ -25,7 +26,7 @@ class Slicing(Memory):
 
     def slice_scatter(self, x: Array, v: Array, key: tuple[Any, ...], out: Array | None = None) -> Array:
         """A copy of x with v, an array or a number, at key; `out` may be x."""
-        y = x if out is x else self.copy(x, out)
+        y: Array = x if out is x else self.copy(x, out)
         if not isinstance(v, self.xp.ndarray):
             v = self.full((), v, x.dtype)
         self.copy(v, y[_entries(key)])
