@@ -116,10 +116,14 @@ class Segment:
         return flat
 
     def update_begins(self) -> None:
-        """Count the write, and bring the elements to `flat`, where they are neither in the arena nor in one piece."""
+        """Count the write, and `gather`."""
         count_write(self.param)
         for view, _ in self._moments.values():
             view._version[0] += 1
+        self.gather()
+
+    def gather(self) -> None:
+        """Bring the elements to `flat`, where they are neither in the arena nor in one piece."""
         if self._copied is not None:
             self.arena.backend.copy(self.data, out=self._copied)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arena import Run, Segment
+from .optimizer import advance
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class BoundStep:
     """``step()`` of an optimizer, with all that can be known before found out once.
 
-    It does what `Optimizer.step` does, where each parameter's ``grad`` is its gradient here; the parameters' ``grad`` is
+    It does what `Optimizer.step` does, where each parameter's ``grad`` is its gradient here; what stands in ``grad`` is
     not looked at. Options are read at each step, and so is a state that was loaded.
 
     Args:
@@ -29,44 +30,71 @@ class BoundStep:
         self.optimizer = optimizer
         given = {id(p): g for p, g in zip(params, gradients)}
         self.groups: list[_Group] = []
-        for group in optimizer.param_groups:
-            segments = optimizer.place([p for p in group["params"] if id(p) in given])
-            self.groups.append(_Group(group, segments, [given[id(s.param)] for s in segments]))
+        for options in optimizer.param_groups:
+            segments = optimizer.place([p for p in options["params"] if id(p) in given])
+            if segments:
+                gradients = [given[id(s.param)] for s in segments]
+                self.groups.append(_Group(optimizer, options, segments, gradients))
 
     def __call__(self) -> None:
         """Update all parameters."""
-        optimizer = self.optimizer
         for group in self.groups:
-            options = group.options
-            names = optimizer._moment_names(options)
-            keys = [optimizer._begin(segment, options, names) for segment in group.segments]
-            for run, p, g, moments in group.walks(keys, names):
-                for segment in run.segments:
-                    segment.update_begins()
-                optimizer._update(run.segments[0].arena.backend, options, p, g, moments, *run.key)
-                for segment in run.segments:
-                    segment.update_ends()
-        optimizer._stepped = True
+            group.step()
+        self.optimizer._stepped = True
 
 
 class _Group:
     """A group of parameters, and the walks over memory that update them."""
 
-    def __init__(self, options: dict[str, Any], segments: list[Segment], gradients: list[Any]):
-        self.options, self.segments, self.gradients = options, segments, gradients
-        self._names: Any = None
+    def __init__(self, optimizer: Optimizer, options: dict[str, Any], segments: list[Segment], gradients: list[Any]):
+        self.optimizer, self.options, self.segments, self.gradients = optimizer, options, segments, gradients
+        self._names: tuple[str, ...] | None = None
+        self._states: list[dict[str, Any]] = []
+        self._moments: list[tuple[dict[str, Any], str, Any]] = []
+        self._versions: list[list[int]] = []
         self._walks: list[tuple[Run, Any, Any, list[Any]]] = []
 
-    def walks(self, keys: list[Any], names: tuple[str, ...]) -> list[tuple[Run, Any, Any, list[Any]]]:
-        """The walks, each with its arrays: those of the last step, if all parameters have had as many steps."""
-        if self._names == names and all(key == keys[0] for key in keys):
-            for run, *_ in self._walks:
-                run.key = keys[0]
-            return self._walks
+    def step(self) -> None:
+        """Update the parameters of this group."""
+        optimizer, options = self.optimizer, self.options
+        names = optimizer._moment_names(options)
+        if self._has_changed(names):
+            self._find_walks([optimizer._begin(segment, options, names) for segment in self.segments], names)
+        elif optimizer._counts:
+            steps = [advance(state) for state in self._states]
+            if steps.count(steps[0]) == len(steps):
+                for run, *_ in self._walks:
+                    run.key = steps[0], False
+            else:
+                self._find_walks([(step, False) for step in steps], names)
+        for version in self._versions:
+            version[0] += 1
+        for run, p, g, moments in self._walks:
+            for segment in run.segments:
+                if not segment.inside:
+                    segment.gather()
+            optimizer._update(run.segments[0].arena.backend, options, p, g, moments, *run.key)
+            for segment in run.segments:
+                if not segment.inside:
+                    segment.update_ends()
+
+    def _has_changed(self, names: tuple[str, ...]) -> bool:
+        """Whether this is the first step, or another state was loaded since the last."""
+        if names != self._names or (
+            self._states and self.optimizer.state[self.segments[0].param] is not self._states[0]
+        ):
+            return True
+        return any(state.get(name) is not view for state, name, view in self._moments)
+
+    def _find_walks(self, keys: list[tuple[float, bool]], names: tuple[str, ...]) -> None:
         runs: list[Run] = []
         for segment, gradient, key in zip(self.segments, self.gradients, keys):
             if not runs or not runs[-1].takes(segment, gradient, key):
                 runs.append(Run(segment, gradient, key))
         self._walks = [(run, *run.arrays(names)) for run in runs]
-        self._names = names if all(key == keys[0] for key in keys) else None
-        return self._walks
+        self._states = [self.optimizer.state[s.param] for s in self.segments]
+        self._moments = [(state, name, state[name]) for state in self._states for name in names]
+        written = [s.param for s in self.segments] + [view for _, _, view in self._moments]
+        self._versions = [t._version for t in written]
+        # Parameters whose first step this is are walked by themselves; all together from the next one on.
+        self._names = names if all(key == keys[0] and not key[1] for key in keys) else None

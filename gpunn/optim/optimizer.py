@@ -137,7 +137,7 @@ class Optimizer:
         for name in names:
             first = first or state.get(name) is None
             segment.moment(name, state, self._initial(group, name))
-        return (_advance(state) if self._counts else 0, first)
+        return (advance(state) if self._counts else 0, first)
 
     def _active(self, group: dict[str, Any]) -> list[Segment]:
         """The segments of the parameters that have a gradient."""
@@ -313,7 +313,7 @@ def _own(p: Tensor, name: str, value: Any) -> Any:
     return tensor(value, device="cpu") if name == "step" else tensor(value, dtype=p.dtype, device=p.device)
 
 
-def _advance(state: dict[str, Any]) -> float:
+def advance(state: dict[str, Any]) -> float:
     """Count a step, and return its number. The count is a tensor, as in PyTorch, and lives on the CPU."""
     count = state.get("step")
     if not isinstance(count, TensorBase) or count.device.type != "cpu":

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from gpunn.autograd.mode import no_grad
-from gpunn.autograd.mode import state as mode
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
-from gpunn.nn.attributes import last_change
-from gpunn.random import default_generator
 
 from .graph import Update
 from .replay import Program
 from .trace import TraceError, trace
+from .watch import Watch
 
 PLANS = 16
 """How many plans a step keeps, one for each shape of a batch; the one that was used longest ago goes first."""
@@ -32,8 +30,7 @@ class _Step:
         self.model = model
         self.optimizer = optimizer
         self._plans: OrderedDict[Any, Program] = OrderedDict()
-        self._seen = -1
-        self._watched: tuple[Any, ...] = ()
+        self._watch = Watch(model, optimizer)
         self._failed = ""
 
     def _body(self, *batch: Any) -> Any:
@@ -73,10 +70,13 @@ class _Step:
                 )
         if self._failed:
             raise StepFailed(self._failed)
-        if self._hooked():
+        if self._watch.changed():
+            self._plans.clear()
+            self._watch.look()
+        if self._watch.hooked:
             return self._body(*batch)
-        key = tuple([x._spec for x in batch])
-        program = None if self._changed() else self._plans.get(key)
+        key = tuple([(x.shape, x.dtype, x.device) for x in batch])
+        program = self._plans.get(key)
         if program is None:
             program = self._make(key, batch)
         self._plans.move_to_end(key)
@@ -91,40 +91,6 @@ class _Step:
             raise
         tensors = tuple([wrap(a, v.spec) for a, v in zip(results, program.graph.results)])
         return tensors if program.several else tensors[0]
-
-    # What the plans rest on -------------------------------------------------------------------------------------------
-
-    def _changed(self) -> bool:
-        """Whether something that a plan rests on is another thing than before; then all plans go."""
-        now = self._rests_on()
-        if last_change() == self._seen and now == self._watched:
-            return False
-        self._plans.clear()
-        self._seen, self._watched = last_change(), now
-        return True
-
-    def _rests_on(self) -> tuple[Any, ...]:
-        """The arrays of parameters and buffers, which parameters are trained, the modes, and the seed."""
-        rests = [default_generator.initial_seed(), mode.grad_enabled]
-        for t in self._tensors():
-            rests += (id(t._data), t._requires_grad)
-        return tuple(rests)
-
-    def _tensors(self) -> Iterator[Any]:
-        yield from self.model.parameters()
-        yield from self.model.buffers()
-        if self.optimizer is not None:
-            for group in self.optimizer.param_groups:
-                yield from group["params"]
-
-    def _hooked(self) -> bool:
-        """Whether a hook wants to see what happens, so that the step is done op by op."""
-        for module in self.model.modules():
-            if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
-                return True
-        if self.optimizer is not None and (self.optimizer._pre_hooks or self.optimizer._post_hooks):
-            return True
-        return any(p._hooks for p in self.model.parameters())
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 
@@ -144,7 +110,7 @@ class _Step:
             raise TraceError(_difference(first, second))
         program = Program(graph, [x._data for x in batch])
         program.several = isinstance(result, tuple)
-        self._seen, self._watched = last_change(), self._rests_on()
+        self._watch.look()
         self._plans[key] = program
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
@@ -152,7 +118,7 @@ class _Step:
 
     def _trace(self, batch: tuple[Any, ...]) -> Any:
         names = {id(t._data): name for name, t in (*self.model.named_parameters(), *self.model.named_buffers())}
-        gradients = [(p, p._grad) for p in self._tensors()]
+        gradients = [(p, p._grad) for p in self._watch.tensors()]
         try:
             return trace(self._body, batch, names)
         finally:
@@ -222,8 +188,8 @@ def _difference(first: list[Any], second: list[Any]) -> str:
     a, b = (_named(t[where][0]) if where < len(t) else "nothing more" for t in (first, second))
     return (
         f"the step does another thing each time it is run: operation {where + 1} is {a} in one trace and {b}, or "
-        "applied to something else, in the next. Python's or NumPy's random numbers and counters have no place in a step; draw "
-        "outside and pass it in, or use dropout"
+        "applied to something else, in the next. Python's or NumPy's random numbers and counters have no place in a "
+        "step; draw outside and pass it in, or use dropout"
     )
 
 

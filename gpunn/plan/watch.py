@@ -1,0 +1,66 @@
+"""What a plan rests on, and whether it is still so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpunn.autograd.mode import state
+from gpunn.nn import Module
+from gpunn.nn.attributes import last_change
+from gpunn.random import default_generator
+
+
+class Watch:
+    """The model's tree with its attributes, modes and hooks, where its tensors lie and which are trained, and the seed.
+
+    Args:
+        model: the model; its attributes count their changes themselves, see `gpunn.nn.attributes`.
+        optimizer: whose groups are watched too, or None.
+
+    Attributes:
+        hooked: whether a hook wants to see what happens.
+    """
+
+    def __init__(self, model: Module, optimizer: Any = None):
+        self.model = model
+        self.optimizer = optimizer
+        self.hooked = False
+        self._clock = -1
+        self._tensors: list[Any] = []
+        self._seen: list[tuple[Any, int, bool]] = []
+        self._rest: tuple[Any, ...] = ()
+
+    def tensors(self) -> list[Any]:
+        """Parameters and buffers of the model, and the optimizer's parameters, each once."""
+        found = [*self.model.parameters(), *self.model.buffers()]
+        for group in self.optimizer.param_groups if self.optimizer is not None else ():
+            found += group["params"]
+        return list({id(t): t for t in found}.values())
+
+    def changed(self) -> bool:
+        """Whether something is not as it was at the last `look`."""
+        if last_change() != self._clock or self._others() != self._rest:
+            return True
+        # Programs hold the arrays that they use, so that no other array can get the id of one of them.
+        return any(id(t._data) != place or t._requires_grad is not grad or t._hooks for t, place, grad in self._seen)
+
+    def look(self) -> None:
+        """Take things as they are now."""
+        self._clock = last_change()
+        self._rest = self._others()
+        tensors = self.tensors()
+        self._seen = [(t, id(t._data), t._requires_grad) for t in tensors]
+        optimizer = self.optimizer
+        self.hooked = (
+            any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in self.model.modules())
+            or any(t._hooks for t in tensors)
+            or bool(optimizer is not None and (optimizer._pre_hooks or optimizer._post_hooks))
+        )
+
+    def _others(self) -> tuple[Any, ...]:
+        optimizer = self.optimizer
+        if optimizer is None:
+            return default_generator.initial_seed(), state.grad_enabled
+        groups = [len(group["params"]) for group in optimizer.param_groups]
+        hooks = len(optimizer._pre_hooks), len(optimizer._post_hooks)
+        return default_generator.initial_seed(), state.grad_enabled, groups, hooks
