@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib.util
 import os
 import re
 import secrets
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import cuda_library
 from .cache import cache_folder
 from .kernel_texts import included_headers, kernel_names, kernel_path, kernel_text
 from .launch import check_types, compile_options
@@ -217,29 +217,17 @@ def known_architectures() -> tuple[str, ...]:
 
 @cache
 def _library() -> _Nvrtc:
-    for candidate in _candidates():
-        with suppress(OSError):
-            return _Nvrtc(candidate)
-    raise NvrtcMissing(f"NVRTC, the CUDA compiler, was not found; {INSTALL}")
-
-
-def _candidates() -> Iterator[str]:
-    """Where NVRTC may be: in NVIDIA's wheels, in a CUDA toolkit, wherever the system's loader looks."""
-    wheels = importlib.util.find_spec("nvidia")
-    folders = list(wheels.submodule_search_locations or ()) if wheels else []
-    toolkits = [os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
-    for library, wheel in (("libnvrtc.so.13", "cu13"), ("libnvrtc.so.12", "cuda_nvrtc")):
-        yield from (f"{folder}/{wheel}/lib/{library}" for folder in folders)
-        yield from (f"{toolkit}/lib64/{library}" for toolkit in toolkits if toolkit)
-        yield library
+    found = cuda_library.load("nvrtc")
+    if found is None:
+        raise NvrtcMissing(f"NVRTC, the CUDA compiler, was not found; {INSTALL}")
+    return _Nvrtc(found)
 
 
 class _Nvrtc:
     """The library, through ctypes, which lets other threads run while it compiles."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.c: Any = ctypes.CDLL(path)
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.c, self.path = library, library._name
         self.c.nvrtcGetErrorString.restype = ctypes.c_char_p
         major, minor, count = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpunn.backend import nvrtc
+from gpunn.backend import cuda_library, nvrtc
 from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage
 
 LOG = """t.cu(3): warning #177-D: variable "a" was declared but never referenced
@@ -37,7 +37,7 @@ def test_jobs_are_every_combination() -> None:
 
 
 def test_without_nvrtc_the_error_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(nvrtc, "_candidates", lambda: iter(["libnvrtc.so.0"]))
+    monkeypatch.setattr(cuda_library, "candidates", lambda name: iter(["libnvrtc.so.0"]))
     nvrtc._library.cache_clear()
     try:
         with pytest.raises(nvrtc.NvrtcMissing, match="pip install nvidia-cuda-nvrtc-cu12"):
