@@ -66,8 +66,11 @@ class Argument:
         self.element_bytes = int(self.code[1:]) if self.code[0] == "V" and self.kind == ARRAY else 0
 
     def __str__(self) -> str:
-        name = f" '{self.name}'" if self.name else ""
-        return f"kernel {self.kernel}: argument {self.position + 1}{name}"
+        return f"kernel {self.kernel}: {self.label()}"
+
+    def label(self) -> str:
+        """The argument's position, counted from 1, and the parameter's name."""
+        return f"argument {self.position + 1}" + (f" '{self.name}'" if self.name else "")
 
     def expected(self) -> str:
         """What the parameter takes, in words."""

@@ -34,10 +34,17 @@ _UNDEFINED = [
 ]
 
 KERNEL_FLAGS = {
-    "fast": [*_KERNEL, "-O2", "-g1"],
+    "fast": [*_KERNEL, "-O2", "-g1", "-gdwarf-4"],
     "check": [
         *_KERNEL,
-        *("-O1", "-g", "-DSIMULATOR_CHECK", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"),
+        *(
+            "-O1",
+            "-g1",
+            "-gdwarf-4",
+            "-DSIMULATOR_CHECK",
+            "-fsanitize=thread",
+            "--param=tsan-instrument-func-entry-exit=0",
+        ),
         *_UNDEFINED,
     ],
 }

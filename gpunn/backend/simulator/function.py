@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import native, stream
+from .arena import Arena
 from .errors import SimulatorError
 
 if TYPE_CHECKING:
@@ -166,8 +167,21 @@ class RawKernel:
             values[i], keep, array = argument.convert(value)
             held.append(keep)
             if array is not None:
-                arrays.append((i, array))
-        return int(self._launch_values(self._address, values, *sizes, shared_mem, 0, None))
+                arrays.append((argument, keep, array))
+        if self.module.mode != "check":
+            return int(self._launch_values(self._address, values, *sizes, shared_mem, 0, None))
+        arena = Arena(
+            [array for _, _, array in arrays],
+            [argument.label() for argument, _, _ in arrays],
+            [argument.is_const for argument, _, _ in arrays],
+            [argument.element_bytes or array.itemsize for argument, _, array in arrays],
+        )
+        for (_, pointer, array), address in zip(arrays, arena.addresses):
+            if array.nbytes:
+                pointer.value = address
+        answer = int(self._launch_values(self._address, values, *sizes, shared_mem, arena.count, arena.buffers))
+        arena.copy_back()
+        return answer
 
     def _raise(
         self,
@@ -186,16 +200,17 @@ class RawKernel:
             raise SimulatorError(f"kernel {self.name}: {self._refused(grid, block, shared_mem)}", kind="sizes")
         failure = self._function.failure
         kind, file, line = failure.kind.decode(), failure.file.decode(errors="replace"), int(failure.line)
+        message = failure.message.decode(errors="replace")
         through = ""
         if failure.pc:
             places = self.module.place(failure.pc)
-            own = [p for p in places if p[0] != "ptx.cuh"] or places
-            if own:
-                file, line = own[0]
-                through = "".join(f", called at {f}:{n}" for f, n in own[1:4])
+            if places:
+                file, line = places[0]
+                through = "".join(f", called at {f}:{n}" for f, n in places[1:4])
+        if failure.other_pc:
+            message += "".join(f"; the other access is at {f}:{n}" for f, n in self.module.place(failure.other_pc)[:1])
         file = file.rpartition("/")[2]
         place = f"{file}:{line}{through}: " if file else ""
-        message = failure.message.decode(errors="replace")
         raise SimulatorError(f"{place}{kind} in kernel {self.name}: {message}", kind, file or None, line or None)
 
     def _refused(self, grid: tuple[int, int, int], block: tuple[int, int, int], shared_mem: int) -> str:

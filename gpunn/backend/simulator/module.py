@@ -255,11 +255,15 @@ def _variable(symbol: str) -> str:
 
 
 def _addr2line(path: Path | None, address: int) -> list[tuple[str, int]]:
-    """The places of an instruction, innermost first, without those in the runtime's own headers."""
+    """The places of an instruction, innermost first, without those in the runtime's own headers.
+
+    What happens in a wrapper of inline PTX happened where the wrapper was called.
+    """
     done = subprocess.run(["addr2line", "-i", "-e", str(path), hex(address)], capture_output=True, text=True)
     places = []
     for line in done.stdout.splitlines():
         file, _, number = line.split(" (discriminator")[0].rpartition(":")
-        if number.isdigit() and int(number) and Path(file).resolve().parent != compiler.RUNTIME:
+        known = number.isdigit() and int(number) and Path(file).name != "simulator-exports"
+        if known and Path(file).resolve().parent != compiler.RUNTIME:
             places.append((Path(file).name, int(number)))
-    return places
+    return [place for place in places if place[0] != "ptx.cuh"] or places

@@ -23,6 +23,7 @@ class Failure(ctypes.Structure):
         ("set", ctypes.c_int32),
         ("line", ctypes.c_int32),
         ("pc", ctypes.c_uint64),
+        ("other_pc", ctypes.c_uint64),
         ("kind", ctypes.c_char * 40),
         ("file", ctypes.c_char * 256),
         ("message", ctypes.c_char * 1600),

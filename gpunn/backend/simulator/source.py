@@ -84,7 +84,7 @@ def translation_unit(code: str, exports: dict[str, str], bounds: dict[str, str])
         exports: the kernels that can be launched, as expressions such as ``"axpy<float>"``, by the name of the symbol.
         bounds: the launch bounds as expressions, by the name of the symbol.
     """
-    lines = ['#include "cuda.h"', '#line 1 "kernel.cu"', rewrite_dynamic_shared(code), '#line 1 "exports"']
+    lines = ['#include "cuda.h"', '#line 1 "kernel.cu"', rewrite_dynamic_shared(code), '#line 1 "simulator-exports"']
     lines += [f"SIMULATOR_EXPORT({symbol}, {expression})" for symbol, expression in exports.items()]
     lines += [f"SIMULATOR_BOUND({symbol}, ({bound}))" for symbol, bound in bounds.items()]
     return "\n".join(lines) + "\n"

@@ -10,10 +10,13 @@ namespace checker {
 void begin_launch();
 void end_launch();
 void begin_block();
+void block_ends();
+uint64_t other_pc();                    // of the earlier of two accesses in conflict, if that is the failure
 void barrier_passed();                  // all threads of the block have met
 void warp_passed(int warp);             // the lanes of a warp have met
 void grid_passed();                     // all blocks have met
 void fence();                           // __threadfence
+void turn_begins();                     // another thread runs
 void access(const void* pointer, size_t bytes, int kind, uint64_t pc);
 // A cp.async was issued: from now on its destination may change at any time.
 void copy_issued(void* destination, size_t bytes, const char* file, int line);
@@ -22,10 +25,13 @@ void copy_landed(void* destination, const void* source, size_t bytes, size_t rea
 static inline void begin_launch() {}
 static inline void end_launch() {}
 static inline void begin_block() {}
+static inline void block_ends() {}
+static inline uint64_t other_pc() { return 0; }
 static inline void barrier_passed() {}
 static inline void warp_passed(int) {}
 static inline void grid_passed() {}
 static inline void fence() {}
+static inline void turn_begins() {}
 static inline void copy_issued(void*, size_t, const char*, int) {}
 static inline void copy_landed(void*, const void*, size_t, size_t, const char*, int) {}
 #endif

@@ -26,9 +26,8 @@
 extern "C" {
 #pragma GCC visibility push(hidden)
 // A thread's indices never change while it lives, so the compiler may take them for constants; the scheduler, which it
-// does not see, sets them.
-extern const uint3 threadIdx, blockIdx;
-extern const dim3 blockDim, gridDim;
+// does not see, sets them. (A dim3 has a constructor, and with one it would not.)
+extern const uint3 threadIdx, blockIdx, blockDim, gridDim;
 #pragma GCC visibility pop
 }
 static constexpr int warpSize = 32;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "interface.h"
+#include "state.h"
 
 #if !defined(__x86_64__) && !defined(SIMULATOR_UCONTEXT)
 #define SIMULATOR_UCONTEXT
@@ -15,13 +15,7 @@
 #include <ucontext.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SIMULATOR_ASAN 1
-#endif
-
 namespace simulator {
-
-typedef void* Context;
 
 #ifdef SIMULATOR_UCONTEXT
 

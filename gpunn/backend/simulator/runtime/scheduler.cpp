@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "checker.h"
+#include "fibers.h"
 #include "state.h"
 
 extern "C" {
@@ -80,8 +81,10 @@ void give_stack(char* low) { free_stacks[free_count++] = low; }
 
 inline void make_current(int thread) {
     threads[thread].status = RUNNING;
+    in_kernel = true;
     current = simulator_thread_storage = thread;
     threadIdx = threads[thread].index;
+    checker::turn_begins();
 }
 
 inline void make_ready(int thread) {
@@ -148,6 +151,7 @@ void record(const char* kind, const char* file, int line, uint64_t pc, const cha
     if (__atomic_exchange_n(&f.set, 1, __ATOMIC_SEQ_CST)) return;
     f.line = line;
     f.pc = pc;
+    f.other_pc = checker::other_pc();
     snprintf(f.kind, sizeof f.kind, "%s", kind);
     snprintf(f.file, sizeof f.file, "%s", file ? file : "");
     int n = vsnprintf(f.message, sizeof f.message, format, values);
@@ -247,7 +251,7 @@ void try_warp(int warp, unsigned mask) {
                            base_name(other.file), other.line);
     }
     if (first.combine) first.combine(simulator_slots + base, lanes, first.file, first.line);
-    checker::warp_passed(warp);
+    if (!first.combine) checker::warp_passed(warp);  // only __syncwarp orders memory
     w.waiting &= ~lanes;
     for (unsigned rest = lanes; rest; rest &= rest - 1) make_ready(base + __builtin_ctz(rest));
 }
@@ -259,7 +263,7 @@ void thread_exits() {
         simulator_fail("missing cp.async wait", me.file, me.line, "the thread returned with %d copies under way",
                        me.copies);
     me.status = DONE;
-    --live;
+    if (--live == 0) checker::block_ends();
     Warp& w = warps[warp];
     w.exited |= 1u << (current & 31);
     for (unsigned rest = w.waiting; rest; rest &= rest - 1) {
@@ -271,7 +275,6 @@ void thread_exits() {
 
 void fiber_main() {
     for (;;) {
-        in_kernel = true;
         worker->kernel(launch->values);
         in_kernel = false;
         thread_exits();
@@ -473,6 +476,7 @@ void begin_launch() {
 // The operating system stopped the kernel at `pc`.
 void fault(int signal, char* address, uint64_t pc) {
     if (!launch || !in_kernel) return;
+    in_kernel = false;
     const char* stack = threads[current].stack;
     if (signal == SIGFPE) simulator_fail_at("division by zero", pc, "an integer was divided by zero");
     if (signal != SIGSEGV && signal != SIGBUS)

@@ -1,11 +1,12 @@
 // The state of the block that runs, shared by the scheduler and the checker.
 #pragma once
 #include "device.h"
-#include "fibers.h"
 #include "interface.h"
 
 #pragma GCC visibility push(hidden)
 namespace simulator {
+
+typedef void* Context;  // a suspended stack, see fibers.h
 
 struct Dim3 {
     unsigned x, y, z;

@@ -1,0 +1,83 @@
+"""Copies of the arrays of a launch, far apart from one another, for the checker.
+
+Arrays that NumPy happens to put side by side would hide an access past the end of one. So each gets a copy with room
+around it; those that share memory share a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import native
+
+_ROOM = 1 << 16  # bytes on either side
+
+
+class Arena:
+    """The copies of some arrays.
+
+    Args:
+        arrays: the arrays.
+        names: what messages call each.
+        const: whether the kernel declares that it writes nothing to it.
+        element_bytes: the size of an element, as the kernel has it.
+    """
+
+    def __init__(
+        self, arrays: Sequence[np.ndarray], names: Sequence[str], const: Sequence[bool], element_bytes: Sequence[int]
+    ) -> None:
+        self.addresses = [0] * len(arrays)
+        self._originals: list[tuple[np.ndarray, np.ndarray]] = []
+        groups = _overlapping(arrays)
+        self.buffers = (native.Buffer * max(len(groups), 1))()
+        self.count = len(groups)
+        for buffer, group in zip(self.buffers, groups):
+            begin = min(_begin(arrays[i]) for i in group)
+            size = max(_begin(arrays[i]) + arrays[i].nbytes for i in group) - begin
+            memory = np.empty(size + 2 * _ROOM + 256, np.uint8)
+            # The same alignment within 256 bytes as the original, so that what is aligned by chance is so here.
+            start = _ROOM + (begin - _ROOM - memory.ctypes.data) % 256
+            for i in group:
+                at = start + _begin(arrays[i]) - begin
+                copy = memory[at : at + arrays[i].nbytes]
+                copy[:] = _bytes(arrays[i])
+                self.addresses[i] = copy.ctypes.data
+                if not const[i]:
+                    self._originals.append((arrays[i], copy))
+            buffer.data = memory.ctypes.data + start
+            buffer.bytes = size
+            buffer.element_bytes = min(element_bytes[i] for i in group)
+            buffer.is_const = all(const[i] for i in group)
+            buffer.name = " and ".join(names[i] for i in group).encode()[:95]
+            self._originals.append((memory[:0], memory))  # keeps the memory
+
+    def copy_back(self) -> None:
+        """Write to the arrays what the kernel wrote to their copies."""
+        for array, copy in self._originals:
+            if array.nbytes and array.nbytes == copy.nbytes:
+                _bytes(array)[:] = copy
+
+
+def _begin(array: np.ndarray) -> int:
+    return int(array.ctypes.data)
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _overlapping(arrays: Sequence[np.ndarray]) -> list[list[int]]:
+    """The arrays' positions, grouped by the memory that they share; empty ones are left out."""
+    order = sorted((i for i, a in enumerate(arrays) if a.nbytes), key=lambda i: _begin(arrays[i]))
+    groups: list[list[int]] = []
+    end = 0
+    for i in order:
+        begin = _begin(arrays[i])
+        if groups and begin < end:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+        end = max(end, begin + arrays[i].nbytes)
+    return groups

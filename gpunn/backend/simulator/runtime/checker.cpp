@@ -1,0 +1,452 @@
+// Watches every access that a kernel makes to memory, for the mode "check".
+//
+// The kernels are compiled with -fsanitize=thread and parts of -fsanitize=undefined, but linked with neither library: the
+// functions that the compiler then calls are here. Each byte range that a kernel may use (its arrays, its shared memory)
+// has shadow cells that remember who wrote and read last, and when.
+//
+// Time is counted in epochs. A new one begins with every block and after every barrier, so two accesses of one block are
+// in order if their epochs differ. Within an epoch only lanes of one warp can be in order, through __syncwarp, which
+// counts the warp's own time. Blocks run one after the other, so an earlier epoch is that of another block if it lies
+// before this block's first. All blocks meet in a grid barrier, and what lies before it is in order with all after.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "checker.h"
+
+extern "C" {
+__attribute__((visibility("hidden"))) [[noreturn]] void simulator_fail_at(const char* kind, uint64_t pc,
+                                                                          const char* format, ...);
+// The module's image: what lies before its dynamic section is read only.
+extern char __ehdr_start __attribute__((visibility("hidden")));
+extern char _DYNAMIC[] __attribute__((visibility("hidden")));
+}
+
+namespace simulator {
+namespace checker {
+namespace {
+
+enum Kind { READ, WRITE, ATOMIC, VOLATILE_READ };
+const char* const NAMES[] = {"read", "write", "atomic operation", "read"};
+
+struct Cell {
+    uint32_t write_epoch, read_epoch;
+    uint32_t write_warp_time, read_warp_time;
+    uint32_t write_pc, read_pc;  // as offsets in the module
+    uint32_t foreign_phase;      // in which another block has read it
+    uint16_t writer, reader;
+    uint8_t readers;  // 0: `reader` alone; 1: several lanes of its warp; 2: several warps
+    uint8_t atomic;   // the last write was
+    uint8_t copying;  // a cp.async to it is under way
+};
+
+struct Region {
+    char* begin;
+    size_t bytes;
+    size_t granule;  // bytes of a cell
+    Cell* cells;
+    bool is_shared, is_const;
+    const char* name;
+};
+
+std::vector<Region> regions;
+size_t last_region;
+
+uint32_t epoch = 1;
+uint32_t block_first;    // epoch of the running block
+uint32_t segment_first;  // since it began, or came back from a grid barrier
+uint32_t phase_first;    // since the launch began, or all blocks met
+uint32_t phase = 1;
+uint32_t warp_time[MAX_WARPS];
+uint64_t accesses;  // since the running thread got its turn
+int accessing_thread;
+
+constexpr uint64_t MAX_ACCESSES = 100000000;
+
+// What other blocks have handed over by a fence and an atomic operation: the epochs in which they wrote it.
+struct Span {
+    uint32_t first, last;
+};
+std::map<const void*, std::vector<Span>> released;
+std::vector<Span> acquired;
+bool fenced;
+
+uint64_t conflicting_pc;
+
+// A value that was read before the block wrote it. Whether that is a race shows when someone writes it before the next
+// barrier.
+struct {
+    bool set;
+    int thread;
+    uint64_t pc;
+    const char* file;
+    int line;
+    const Region* region;
+    size_t offset;
+} unwritten;
+
+// Where the access is: an instruction, or a place that is known.
+struct Place {
+    uint64_t pc;
+    const char* file;
+    int line;
+};
+
+[[noreturn]] void fail(const Place& place, const char* kind, const char* format, ...) {
+    char text[1200];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    if (place.file) simulator_fail(kind, place.file, place.line, "%s", text);
+    simulator_fail_at(kind, place.pc, "%s", text);
+}
+
+void describe_thread(int thread, char* out, size_t size) {
+    const Dim3& i = threads[thread].index;
+    snprintf(out, size, "thread (%u, %u, %u)", i.x, i.y, i.z);
+}
+
+// ---- Regions
+
+Region make_region(char* begin, size_t bytes, size_t granule, bool is_shared, bool is_const, const char* name) {
+    while (granule > 1 && ((size_t)begin % granule || bytes % granule)) granule /= 2;
+    return {begin, bytes, granule, (Cell*)calloc(bytes / granule + 1, sizeof(Cell)), is_shared, is_const, name};
+}
+
+// Cells become as fine as the accesses to them.
+void refine(Region& r, size_t granule) {
+    const size_t cells = r.bytes / r.granule, parts = r.granule / granule;
+    Cell* fine = (Cell*)calloc(cells * parts + 1, sizeof(Cell));
+    for (size_t i = 0; i < cells; ++i)
+        for (size_t k = 0; k < parts; ++k) fine[i * parts + k] = r.cells[i];
+    free(r.cells);
+    r.cells = fine;
+    r.granule = granule;
+}
+
+Region* find(const char* p) {
+    if (last_region < regions.size()) {
+        Region& r = regions[last_region];
+        if ((size_t)(p - r.begin) < r.bytes) return &r;
+    }
+    for (size_t i = 0; i < regions.size(); ++i)
+        if ((size_t)(p - regions[i].begin) < regions[i].bytes) {
+            last_region = i;
+            return &regions[i];
+        }
+    return nullptr;
+}
+
+[[noreturn]] void out_of_bounds(const char* p, size_t bytes, int kind, const Place& place) {
+    const Region* nearest = nullptr;
+    size_t best = 1 << 20;
+    for (const Region& r : regions) {
+        const char* end = r.begin + r.bytes;
+        const size_t distance = p < r.begin ? (size_t)(r.begin - p) : p < end ? 0 : (size_t)(p - end);
+        if (distance < best) {
+            best = distance;
+            nearest = &r;
+        }
+    }
+    if ((size_t)p < 65536)
+        fail(place, "null pointer", "%zu-byte %s at address %p: a null pointer was used", bytes, NAMES[kind], (void*)p);
+    if (!nearest)
+        fail(place, "out of bounds", "%zu-byte %s far from every array and all shared memory", bytes, NAMES[kind]);
+    if (p < nearest->begin)
+        fail(place, "out of bounds", "%zu-byte %s that begins %zu bytes before %s (%zu bytes)", bytes, NAMES[kind], best,
+             nearest->name, nearest->bytes);
+    fail(place, "out of bounds", "%zu-byte %s at byte %zu of %s, which has %zu bytes", bytes, NAMES[kind],
+         (size_t)(p - nearest->begin), nearest->name, nearest->bytes);
+}
+
+// ---- Races
+
+bool was_acquired(uint32_t when) {
+    for (const Span& s : acquired)
+        if (when >= s.first && when <= s.last) return true;
+    return false;
+}
+
+// Whether an access of this epoch by `thread` at its warp's time is in no order with one by the running thread.
+bool unordered(uint32_t when, uint32_t its_warp_time, int thread) {
+    const int warp = accessing_thread >> 5;
+    return when == epoch && !((thread >> 5) == warp && its_warp_time < warp_time[warp]);
+}
+
+uint32_t offset_of(const Place& place) { return place.file ? 0 : (uint32_t)(place.pc - (uint64_t)&__ehdr_start); }
+
+void remember(uint32_t offset) { conflicting_pc = offset ? offset + (uint64_t)&__ehdr_start : 0; }
+
+// The other access may have been a write or a read.
+[[noreturn]] void race(const Region& r, size_t offset, int kind, const Cell& c, bool written, const Place& place) {
+    char mine[64], its[64];
+    describe_thread(accessing_thread, mine, sizeof mine);
+    describe_thread(written ? c.writer : c.reader, its, sizeof its);
+    remember(written ? c.write_pc : c.read_pc);
+    fail(place, "race", "%s of byte %zu of %s by %s, which %s%s has %s, with no barrier between", NAMES[kind], offset,
+         r.name, mine, !written && c.readers ? "several threads have read, and " : "", its, written ? "written" : "read");
+}
+
+[[noreturn]] void race_between_blocks(const Region& r, size_t offset, int kind, const Cell& c, bool written,
+                                      const Place& place) {
+    remember(written ? c.write_pc : c.read_pc);
+    fail(place, "race between blocks", "%s of byte %zu of %s, which another block has %s", NAMES[kind], offset, r.name,
+         written ? "written" : "read");
+}
+
+void report_unwritten() {
+    if (!unwritten.set) return;
+    unwritten.set = false;
+    threadIdx = threads[unwritten.thread].index;
+    conflicting_pc = 0;
+    fail({unwritten.pc, unwritten.file, unwritten.line}, "uninitialised shared memory",
+         "byte %zu of %s was read, which the block has not written", unwritten.offset, unwritten.region->name);
+}
+
+void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& place) {
+    const int me = accessing_thread, warp = me >> 5;
+    const bool mine = c.write_epoch >= segment_first;  // written by this block since it has the processor
+    const bool writes = kind == WRITE || kind == ATOMIC;
+    if (c.copying && c.write_epoch >= block_first)
+        fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind], offset,
+             r.name);
+    if (r.is_shared && kind != WRITE && c.write_epoch < block_first) {
+        if (!unwritten.set) unwritten = {true, me, place.pc, place.file, place.line, &r, offset};
+    }
+    const bool both_atomic = c.atomic && (kind == ATOMIC || kind == VOLATILE_READ);
+    if (!r.is_shared && !mine && c.write_epoch >= phase_first && !both_atomic && !was_acquired(c.write_epoch))
+        race_between_blocks(r, offset, kind, c, true, place);
+    if (mine && c.writer != me && !both_atomic && unordered(c.write_epoch, c.write_warp_time, c.writer))
+        race(r, offset, kind, c, true, place);
+    if (!writes) {
+        if (c.read_epoch == epoch && c.reader != me) {
+            if ((c.reader >> 5) != warp) c.readers = 2;
+            else if (c.read_warp_time < warp_time[warp] && c.readers < 2) c.readers = 0;
+            else if (c.readers < 2) c.readers = 1;
+        } else if (c.read_epoch != epoch) {
+            if (c.read_epoch >= phase_first && c.read_epoch < segment_first) c.foreign_phase = phase;
+            c.readers = 0;
+        }
+        c.read_epoch = epoch;
+        c.read_pc = offset_of(place);
+        c.reader = (uint16_t)me;
+        c.read_warp_time = warp_time[warp];
+        return;
+    }
+    if (!r.is_shared) {
+        const bool foreign = c.read_epoch >= phase_first && c.read_epoch < segment_first;
+        if ((foreign && !was_acquired(c.read_epoch)) || (c.foreign_phase == phase && acquired.empty()))
+            race_between_blocks(r, offset, kind, c, false, place);
+    }
+    if (c.read_epoch == epoch) {
+        const bool same_warp = (c.reader >> 5) == warp, before = c.read_warp_time < warp_time[warp];
+        if (c.readers == 2 || !same_warp || (!before && (c.readers == 1 || c.reader != me)))
+            race(r, offset, kind, c, false, place);
+    }
+    c.write_epoch = epoch;
+    c.write_pc = offset_of(place);
+    c.writer = (uint16_t)me;
+    c.write_warp_time = warp_time[warp];
+    c.atomic = kind == ATOMIC;
+}
+
+// The region of an access that is in bounds; null where there is nothing to check.
+Region* locate(const char* p, size_t bytes, int kind, const Place& place) {
+    if ((size_t)(p - threads[current].stack) < STACK_BYTES) return nullptr;
+    Region* r = find(p);
+    if (!r) {
+        if ((size_t)(p - simulator_slots[0]) < sizeof(Slot) * MAX_THREADS) return nullptr;
+        if (kind == READ && p >= &__ehdr_start && p < _DYNAMIC) return nullptr;  // a constant
+        out_of_bounds(p, bytes, kind, place);
+    }
+    const size_t offset = (size_t)(p - r->begin);
+    if (bytes > r->bytes - offset) out_of_bounds(p, bytes, kind, place);
+    if (r->is_const && kind != READ && kind != VOLATILE_READ)
+        fail(place, "write to const", "%s of byte %zu of %s, which the kernel declares const", NAMES[kind], offset, r->name);
+    if (offset % r->granule || bytes % r->granule) {
+        size_t granule = r->granule;
+        while (offset % granule || bytes % granule) granule /= 2;
+        refine(*r, granule);
+    }
+    return r;
+}
+
+void check(const void* pointer, size_t bytes, int kind, const Place& place) {
+    if (!launch || !in_kernel) return;
+    const char* p = (const char*)pointer;
+    Region* r = locate(p, bytes, kind, place);
+    if (!r) return;
+    if (++accesses > MAX_ACCESSES)
+        fail(place, "endless loop", "a thread made %llu accesses to memory without waiting for others",
+             (unsigned long long)MAX_ACCESSES);
+    const size_t offset = (size_t)(p - r->begin), first = offset / r->granule, count = bytes / r->granule;
+    accessing_thread = current;
+    for (size_t i = 0; i < count; ++i) check_cell(r->cells[first + i], *r, offset + i * r->granule, kind, place);
+    if (kind == ATOMIC && !r->is_shared) {
+        std::vector<Span>& spans = released[p];
+        acquired.insert(acquired.end(), spans.begin(), spans.end());
+        if (fenced) spans.push_back({block_first, epoch});
+    }
+}
+
+}  // namespace
+
+void access(const void* pointer, size_t bytes, int kind, uint64_t pc) { check(pointer, bytes, kind, {pc, nullptr, 0}); }
+
+void turn_begins() { accesses = 0; }
+
+void copy_issued(void* destination, size_t bytes, const char* file, int line) {
+    const Place place = {0, file, line};
+    check(destination, bytes, WRITE, place);
+    Region* r = find((const char*)destination);
+    if (!r) return;
+    const size_t first = (size_t)((char*)destination - r->begin) / r->granule;
+    for (size_t i = 0; i < bytes / r->granule; ++i) r->cells[first + i].copying = 1;
+}
+
+void copy_landed(void* destination, const void* source, size_t bytes, size_t read, const char* file, int line) {
+    const Place place = {0, file, line};
+    if (read) check(source, read, READ, place);
+    Region* r = find((const char*)destination);
+    if (r) {
+        const size_t first = (size_t)((char*)destination - r->begin) / r->granule;
+        for (size_t i = 0; i < bytes / r->granule; ++i) r->cells[first + i].copying = 0;
+    }
+    check(destination, bytes, WRITE, place);
+}
+
+void begin_launch() {
+    phase_first = ++epoch;
+    ++phase;
+    conflicting_pc = 0;
+    regions.clear();
+    released.clear();
+    for (int i = 0; i < shared_count; ++i)
+        regions.push_back(make_region(shared[i].data, shared[i].bytes, 4, true, false, shared[i].name));
+    if (launch->dynamic_shared)
+        regions.push_back(make_region(simulator_dynamic_shared, launch->dynamic_shared, 4, true, false,
+                                      "the dynamic shared memory"));
+    for (int i = 0; i < launch->buffers; ++i) {
+        const Buffer& b = launch->buffer[i];
+        regions.push_back(make_region(b.data, b.bytes, (size_t)b.element_bytes, false, b.is_const, b.name));
+    }
+}
+
+void end_launch() {
+    for (Region& r : regions) free(r.cells);
+    regions.clear();
+}
+
+void begin_block() {
+    block_first = segment_first = ++epoch;
+    acquired.clear();
+    fenced = false;
+    unwritten.set = false;
+}
+
+void block_ends() { report_unwritten(); }
+uint64_t other_pc() { return conflicting_pc; }
+
+void barrier_passed() {
+    report_unwritten();
+    ++epoch;
+}
+void warp_passed(int warp) { ++warp_time[warp]; }
+void fence() { fenced = true; }
+
+}  // namespace checker
+}  // namespace simulator
+
+// ---- What the compiler calls
+
+using simulator::checker::access;
+
+#define HIDDEN extern "C" __attribute__((visibility("hidden")))
+#define PC ((uint64_t)__builtin_return_address(0) - 1)
+
+HIDDEN void simulator_access(const void* pointer, size_t bytes, int kind) { access(pointer, bytes, kind, PC); }
+HIDDEN void simulator_access_at(const void* pointer, size_t bytes, int kind, const char* file, int line) {
+    simulator::checker::check(pointer, bytes, kind, {0, file, line});
+}
+
+#define ACCESSES(n)                                                            \
+    HIDDEN void __tsan_read##n(void* p) { access(p, n, 0, PC); }               \
+    HIDDEN void __tsan_write##n(void* p) { access(p, n, 1, PC); }              \
+    HIDDEN void __tsan_unaligned_read##n(void* p) { access(p, n, 0, PC); }     \
+    HIDDEN void __tsan_unaligned_write##n(void* p) { access(p, n, 1, PC); }    \
+    HIDDEN void __tsan_volatile_read##n(void* p) { access(p, n, 3, PC); }      \
+    HIDDEN void __tsan_volatile_write##n(void* p) { access(p, n, 1, PC); }
+ACCESSES(1)
+ACCESSES(2)
+ACCESSES(4)
+ACCESSES(8)
+ACCESSES(16)
+HIDDEN void __tsan_read_range(void* p, size_t bytes) { access(p, bytes, 0, PC); }
+HIDDEN void __tsan_write_range(void* p, size_t bytes) { access(p, bytes, 1, PC); }
+HIDDEN void __tsan_init() {}
+HIDDEN void __tsan_func_entry(void*) {}
+HIDDEN void __tsan_func_exit(void*) {}
+
+// Undefined behaviour. The compiler's data begins with the place; see libsanitizer/ubsan/ubsan_handlers.h in GCC.
+namespace {
+
+struct Source {
+    const char* file;
+    uint32_t line, column;
+};
+struct TypeMismatch {
+    Source source;
+    const void* type;
+    unsigned char log_alignment, kind;
+};
+
+[[noreturn]] void undefined(const char* kind, const Source* source, const char* text) {
+    simulator::simulator_fail(kind, source->file, (int)source->line, "%s", text);
+}
+
+[[noreturn]] void type_mismatch(const TypeMismatch* data, size_t pointer) {
+    const size_t alignment = (size_t)1 << data->log_alignment;
+    const char *file = data->source.file;
+    const int line = (int)data->source.line;
+    if (!pointer) simulator::simulator_fail("null pointer", file, line, "a null pointer was used");
+    if (pointer % alignment)
+        simulator::simulator_fail("misaligned access", file, line, "the address %p is not a multiple of %zu",
+                                  (void*)pointer, alignment);
+    simulator::simulator_fail("out of bounds", file, line, "access past the end of a variable");
+}
+
+[[noreturn]] void index_out_of_bounds(const Source* source, size_t index) {
+    simulator::simulator_fail("out of bounds", source->file, (int)source->line,
+                              "index %lld is outside the array's declared size", (long long)(int)index);
+}
+
+}  // namespace
+
+HIDDEN void __ubsan_handle_type_mismatch_v1(TypeMismatch* data, size_t p) { type_mismatch(data, p); }
+HIDDEN void __ubsan_handle_type_mismatch_v1_abort(TypeMismatch* data, size_t p) { type_mismatch(data, p); }
+HIDDEN void __ubsan_handle_out_of_bounds(Source* source, size_t i) { index_out_of_bounds(source, i); }
+HIDDEN void __ubsan_handle_out_of_bounds_abort(Source* source, size_t i) { index_out_of_bounds(source, i); }
+
+#define UNDEFINED(name, kind, text)                                                          \
+    HIDDEN void __ubsan_handle_##name(Source* source) { undefined(kind, source, text); }     \
+    HIDDEN void __ubsan_handle_##name##_abort(Source* source) { undefined(kind, source, text); }
+UNDEFINED(add_overflow, "integer overflow", "the sum of two integers does not fit their type")
+UNDEFINED(sub_overflow, "integer overflow", "the difference of two integers does not fit their type")
+UNDEFINED(mul_overflow, "integer overflow", "the product of two integers does not fit their type")
+UNDEFINED(negate_overflow, "integer overflow", "the negative of an integer does not fit its type")
+UNDEFINED(divrem_overflow, "division by zero", "an integer was divided by zero, or the quotient does not fit its type")
+UNDEFINED(shift_out_of_bounds, "shift out of range", "shift by a negative number of bits, or by all and more")
+UNDEFINED(float_cast_overflow, "conversion overflow", "a floating-point number does not fit the integer type")
+UNDEFINED(load_invalid_value, "invalid value", "a bool that is neither 0 nor 1 was read")
+UNDEFINED(builtin_unreachable, "invalid value", "a place that cannot be reached was reached")
+UNDEFINED(missing_return, "invalid value", "a function ended without returning its value")
+UNDEFINED(pointer_overflow, "out of bounds", "the address of an element overflows")
+UNDEFINED(vla_bound_not_positive, "out of bounds", "an array of a size that is not positive")
+UNDEFINED(nonnull_arg, "null pointer", "null where a function takes no null")
+UNDEFINED(invalid_builtin, "invalid value", "an invalid argument of a built-in function")
