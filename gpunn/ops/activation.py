@@ -59,6 +59,7 @@ class Activation(Elementwise):
 
     kind: str
     parameter: float = 0.0
+    overwrites = (0,)
 
     @property
     def saved(self) -> tuple[int, ...]:
@@ -87,6 +88,7 @@ class ActivationBackward(Composite):
     kind: str
     parameter: float
     saved = (0, 1)
+    overwrites = (0,)
 
     def shape(self, dy: Spec, s: Spec) -> Spec:
         return dy

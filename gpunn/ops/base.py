@@ -59,6 +59,8 @@ class Op:
     """Whether the gradient needs the elements of the result; of several results, which."""
     output_for: ClassVar[tuple[int, ...]] = ()
     """The inputs whose gradients need the result, where these are not all."""
+    overwrites: ClassVar[tuple[int, ...]] = ()
+    """The inputs of the result's shape and type in whose memory a primitive may write the result: `out` may be them."""
     view: ClassVar[bool] = False
     """Whether the result shares the memory of the first input."""
     differentiable: ClassVar[bool] = True

@@ -211,6 +211,7 @@ class Sigmoid(Elementwise):
 
     primitive = "sigmoid"
     saves_output = True
+    overwrites = (0,)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         return dy * (y * (1 - y))

@@ -2,57 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .graph import Assign, Compute, Graph, Update, Value
 from .memory import Storage
+
+CONSTANT_BYTES = 4096
+"""Up to so many bytes, what depends on nothing is computed once and kept."""
 
 
 class Liveness:
     """The memory that a graph needs.
 
-    Views own none: what reads a view reads the value that it shows. Gradients that one optimizer step takes lie one
-    behind the other, as their parameters do, so that one walk updates them all.
+    Views own none: what reads a view reads the value that it shows. A result may take over the memory of an input that
+    nobody reads later, where the op allows that. Gradients that one optimizer step takes lie one behind the other, as
+    their parameters do, so that one walk updates them all.
+
+    Args:
+        graph: the step.
+        views: the ids of the nodes whose results show the memory of their first input.
+        in_place: whether results may take over memory.
 
     Attributes:
-        owner: for each view, by the id of the value, the value whose memory it shows.
+        owner: for each value that owns no memory, by its id, the value whose memory it shows or takes over.
         storages: one for each value that owns memory, or for gradients that lie together.
         place: for each value that owns memory, by its id, the storage and its number there.
+        constants: the ids of nodes that are computed once.
+        taken_over: how many results took over memory.
     """
 
-    def __init__(self, graph: Graph, is_view: Any):
-        """`is_view(node)` says whether a view op really gives a view: strides may force it to copy."""
+    def __init__(self, graph: Graph, views: set[int], in_place: bool = True):
         self.owner: dict[int, Value] = {}
         self.storages: list[Storage] = []
         self.place: dict[int, tuple[Storage, int]] = {}
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        made: list[Value] = []
-        for i, node in enumerate(graph.nodes):
-            for x in node.reads():
-                last[id(self.owned(x))] = i
-            if isinstance(node, Compute) and node.op.view and is_view(node):
-                for y in node.outputs:
-                    self.owner[id(y)] = self.owned(node.inputs[0])
-                continue
-            for y in node.outputs:
-                first[id(y)] = last[id(y)] = i
-                made.append(y)
-        for y in graph.results:
-            last[id(self.owned(y))] = len(graph.nodes)
+        self.taken_over = 0
+        written = {id(n.inputs[0]) for n in graph.nodes if isinstance(n, Assign)}
+        self.constants = {id(n) for n in graph.nodes if id(n) not in views and _is_constant(n, written)}
+        self._first: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        made = self._find_lives(graph, views)
         together = [self._together(node) for node in graph.nodes if isinstance(node, Update)]
+        fixed = {id(v) for group in together for v in group} | {id(self.owned(v)) for v in graph.results}
+        if in_place:
+            self._take_over(graph, fixed)
         grouped = {id(v) for group in together for v in group}
-        for group in (*together, *([v] for v in made if id(v) not in grouped)):
-            if not group:
-                continue
-            sizes = [v.spec.nbytes for v in group]
-            storage = Storage(sizes, min(first[id(v)] for v in group), max(last[id(v)] for v in group))
-            self.storages.append(storage)
-            self.place.update((id(v), (storage, k)) for k, v in enumerate(group))
+        for group in (*together, *([v] for v in made if id(v) not in grouped and id(v) not in self.owner)):
+            if group:
+                first, last = min(self._first[id(v)] for v in group), max(self._last[id(v)] for v in group)
+                storage = Storage([v.spec.nbytes for v in group], first, last)
+                self.storages.append(storage)
+                self.place.update((id(v), (storage, k)) for k, v in enumerate(group))
 
     def owned(self, value: Value) -> Value:
-        """The value whose memory this one shows; itself, if it is no view."""
-        return self.owner.get(id(value), value)
+        """The value whose memory this one lies in; itself, if it owns some."""
+        while id(value) in self.owner:
+            value = self.owner[id(value)]
+        return value
+
+    def _find_lives(self, graph: Graph, views: set[int]) -> list[Value]:
+        """From where to where each value lives; returns those that own memory."""
+        made: list[Value] = []
+        end = len(graph.nodes)
+        for i, node in enumerate(graph.nodes):
+            for x in node.reads():
+                self._last[id(self.owned(x))] = i
+            for y in node.outputs:
+                if id(node) in views:
+                    self.owner[id(y)] = self.owned(node.inputs[0])
+                    continue
+                constant = id(node) in self.constants
+                self._first[id(y)] = 0 if constant else i
+                self._last[id(y)] = end if constant else i
+                made.append(y)
+        for y in graph.results:
+            self._last[id(self.owned(y))] = end
+        for node in graph.nodes:
+            if id(node) in self.constants:
+                self._last.update((id(y), end) for y in node.outputs)
+        return made
 
     def _together(self, node: Update) -> list[Value]:
         """The gradients of an optimizer's step that own their memory, in order, each once."""
@@ -62,6 +87,29 @@ class Liveness:
                 group[id(g)] = g
         return list(group.values())
 
+    def _take_over(self, graph: Graph, fixed: set[int]) -> None:
+        """Let results lie where an input of theirs does, which nobody reads later."""
+        for i, node in enumerate(graph.nodes):
+            if not isinstance(node, Compute) or not node.single or id(node) in self.constants:
+                continue
+            y = node.outputs[0]
+            if id(y) in self.owner or id(y) in fixed:
+                continue
+            for at in node.op.overwrites:
+                x = node.inputs[at]
+                if not isinstance(x, Value) or x.spec != y.spec:
+                    continue
+                owner = self.owned(x)
+                if owner.spec != x.spec:
+                    continue
+                alone = [self.owned(z) for z in node.reads()].count(owner) == 1
+                if owner.node is None or id(owner) in fixed or self._last[id(owner)] != i or not alone:
+                    continue
+                self.owner[id(y)] = owner
+                self._last[id(owner)] = self._last[id(y)]
+                self.taken_over += 1
+                break
+
 
 def first_write(graph: Graph) -> int:
     """The first node that writes to what was there before the step; the number of nodes if none does."""
@@ -69,3 +117,14 @@ def first_write(graph: Graph) -> int:
         if isinstance(node, Update) or (isinstance(node, Assign) and node.inputs[0].state is not None):
             return i
     return len(graph.nodes)
+
+
+def _is_constant(node: object, written: set[int]) -> bool:
+    """Whether a node computes the same small thing at every step."""
+    return (
+        isinstance(node, Compute)
+        and node.op.name != "Empty"
+        and all(type(x) in (bool, int, float, type(None)) for x in node.inputs)
+        and sum(y.spec.nbytes for y in node.outputs) <= CONSTANT_BYTES
+        and not any(id(y) in written for y in node.outputs)
+    )

@@ -9,9 +9,11 @@ import numpy as np
 
 from gpunn.optim.bound import BoundStep
 
+from .fuse import Note
 from .graph import Assign, Compute, Graph, Node, Update, Value
 from .liveness import Liveness, first_write
 from .memory import lay_out
+from .strides import follow
 
 
 class Program:
@@ -23,6 +25,7 @@ class Program:
     Args:
         graph: the step.
         arrays: the arguments of the first call.
+        notes: what was fused in the graph, and what not.
 
     Attributes:
         arena_bytes: the size of the arena.
@@ -30,8 +33,9 @@ class Program:
         first_write: the first call that changes a parameter or another state.
     """
 
-    def __init__(self, graph: Graph, arrays: Sequence[Any]):
+    def __init__(self, graph: Graph, arrays: Sequence[Any], notes: Sequence[Note] = ()):
         self.graph = graph
+        self.notes = tuple(notes)
         self.backend = graph.arguments[0].spec.device.backend
         # Views of the arguments, so that each is an object of its own, by which it is found among a call's arguments.
         self._arrays: dict[int, Any] = {id(v): a[...] for v, a in zip(graph.arguments, arrays)}
@@ -40,8 +44,8 @@ class Program:
         """The values that are other arrays at each step."""
         self._views: list[Compute] = []
         self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
-        views = self._real_views(graph)
-        self.liveness = Liveness(graph, lambda node: id(node) in views)
+        views = follow(graph)
+        self.liveness = Liveness(graph, views)
         self.arena_bytes = lay_out(self.liveness.storages)
         self._arena = self.backend.empty((self.arena_bytes,), _BYTE)
         write = first_write(graph)
@@ -88,16 +92,11 @@ class Program:
             for args, at in spots:
                 args[at] = number
 
+    def explain_fusion(self) -> str:
+        """What was fused, and what was not and why, a line each."""
+        return "\n".join(map(str, self.notes)) or "nothing to fuse"
+
     # Making the list of calls -----------------------------------------------------------------------------------------
-
-    def _real_views(self, graph: Graph) -> set[int]:
-        """The nodes of view ops that give a view of their input, and no copy; by their ids.
-
-        Found by applying them to arrays of the right strides, all on the same little memory, which nobody reads.
-        """
-        from .strides import follow
-
-        return follow(graph)
 
     def _array(self, value: Value) -> Any:
         """The array of a value."""
@@ -106,7 +105,8 @@ class Program:
             return found
         if value.state is not None:
             return value.state
-        storage, number = self.liveness.place[id(value)]
+        owner = self.liveness.owned(value)
+        storage, number = self.liveness.place[id(owner)]
         start = storage.offset + storage.places[number]
         spec = value.spec
         flat = self._arena[start : start + spec.nbytes].view(spec.dtype.numpy)
@@ -143,6 +143,9 @@ class Program:
         arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
         outs = tuple(self._array(y) for y in node.outputs)
         out = outs[0] if node.single else outs
+        if id(node) in self.liveness.constants:
+            node.op.forward(self.backend, *arrays, out=out)
+            return
         if node.op.view:  # the strides of the input make it a copy
             self._calls.append((_copy_of_view, [self.backend, node.op, outs[0], *arrays], {}))
             return

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
 
+from .fuse import RULES, apply_rules, check_rules
 from .graph import Update
 from .replay import Program
+from .simplify import without_dead_code, without_repetitions
 from .trace import TraceError, trace
 from .watch import Watch
 
@@ -26,9 +28,11 @@ class StepFailed(RuntimeError):
 class _Step:
     """What `TrainStep` and `EvalStep` share: finding the plan for a batch, or making it."""
 
-    def __init__(self, model: Module, optimizer: Any = None):
+    def __init__(self, model: Module, optimizer: Any = None, fuse: bool | Iterable[str] = True):
         self.model = model
         self.optimizer = optimizer
+        self.rules = tuple(RULES) if fuse is True else () if fuse is False else tuple(fuse)
+        check_rules(self.rules)
         self._plans: OrderedDict[Any, Program] = OrderedDict()
         self._watch = Watch(model, optimizer)
         self._failed = ""
@@ -108,7 +112,10 @@ class _Step:
         second = graph.signature()
         if first != second:
             raise TraceError(_difference(first, second))
-        program = Program(graph, [x._data for x in batch])
+        without_dead_code(graph)
+        without_repetitions(graph)
+        notes = apply_rules(graph, self.rules)
+        program = Program(graph, [x._data for x in batch], notes)
         program.several = isinstance(result, tuple)
         self._watch.look()
         self._plans[key] = program
@@ -152,10 +159,14 @@ class TrainStep(_Step):
         loss_fn: called with the model's result and the last of the batch; returns the loss, one number, or a tuple
             (loss, aux, ...) of it and of tensors to look at, such as predictions for metrics.
         optimizer: of the model's parameters.
+        fuse: whether ops are fused, or the names of the rules to apply, see `gpunn.plan.fuse`. Without fusion the bits
+            are those of eager work; with it results may differ by rounding.
     """
 
-    def __init__(self, model: Module, loss_fn: Callable[..., Any], optimizer: Any):
-        super().__init__(model, optimizer)
+    def __init__(
+        self, model: Module, loss_fn: Callable[..., Any], optimizer: Any, *, fuse: bool | Iterable[str] = True
+    ):
+        super().__init__(model, optimizer, fuse)
         self.loss_fn = loss_fn
 
     def _body(self, *batch: Any) -> Any:
@@ -174,7 +185,11 @@ class EvalStep(_Step):
 
     Args:
         model: called with the batch.
+        fuse: as for `TrainStep`.
     """
+
+    def __init__(self, model: Module, *, fuse: bool | Iterable[str] = True):
+        super().__init__(model, None, fuse)
 
     def _body(self, *batch: Any) -> Any:
         with no_grad():

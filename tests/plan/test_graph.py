@@ -1,0 +1,156 @@
+"""What is done to a graph before it gets memory: simplification, fusion, and who lives when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import gpunn
+from gpunn import nn, ops
+from gpunn.plan.fuse import RULES, apply_rules, check_rules
+from gpunn.plan.graph import Compute, Graph
+from gpunn.plan.liveness import Liveness
+from gpunn.plan.memory import ALIGNMENT, Storage, lay_out
+from gpunn.plan.simplify import without_dead_code, without_repetitions
+from gpunn.plan.strides import follow
+from gpunn.plan.trace import trace
+
+
+def graph_of(body: Callable[..., Any], *arguments: gpunn.Tensor) -> Graph:
+    return trace(body, arguments, {})[0]
+
+
+def names(graph: Graph) -> list[str]:
+    return [node.name for node in graph.nodes]
+
+
+X = gpunn.ones(4, 3)
+
+
+def test_a_trace_computes_nothing_and_leaves_no_trace() -> None:
+    gpunn.manual_seed(5)
+    graph = graph_of(lambda x: nn.functional.dropout(x * 2).sum(), X)
+    assert names(graph) == ["Mul", "Dropout", "Sum"]
+    assert [repr(v.spec) for v in graph.results] == ["float32[]"]
+    assert gpunn.get_rng_state()["calls"] == {}
+
+
+def test_what_nobody_reads_goes() -> None:
+    def body(x: gpunn.Tensor) -> gpunn.Tensor:
+        (x * 3).exp()
+        return x + 1
+
+    graph = graph_of(body, X)
+    assert without_dead_code(graph) == 2
+    assert names(graph) == ["Add"]
+
+
+def test_a_write_is_never_dead() -> None:
+    state = gpunn.zeros(4, 3)
+    graph = graph_of(lambda x: (state.copy_(x), x + 1)[1], X)
+    before = len(graph.nodes)
+    assert without_dead_code(graph) == 0
+    assert len(graph.nodes) == before
+
+
+def test_what_is_computed_twice_is_computed_once() -> None:
+    graph = graph_of(lambda x: x.exp() + x.exp() * 1.0 + x.log(), X)
+    assert without_repetitions(graph) == 1
+    assert names(graph).count("Exp") == 1
+
+
+def test_numbers_of_another_type_are_not_the_same() -> None:
+    graph = graph_of(lambda x: x.to(gpunn.int64) * 2 + (x.to(gpunn.int64) * 3), X)
+    assert without_repetitions(graph) == 1  # the cast alone
+
+
+def test_two_draws_are_not_the_same() -> None:
+    graph = graph_of(lambda x: nn.functional.dropout(x) + nn.functional.dropout(x), X)
+    assert without_repetitions(graph) == 0
+
+
+def test_memory_that_is_written_to_is_read_each_time() -> None:
+    state = gpunn.zeros(4, 3)
+
+    def body(x: gpunn.Tensor) -> gpunn.Tensor:
+        first = state.exp()
+        state.copy_(x)
+        return first + state.exp()
+
+    graph = graph_of(body, X)
+    without_repetitions(graph)
+    assert names(graph).count("Exp") == 2
+
+
+W, B = gpunn.ones(5, 3, requires_grad=True), gpunn.zeros(5, requires_grad=True)
+
+
+def test_an_affine_map_and_its_activation_become_one() -> None:
+    graph = graph_of(lambda x: ops.linear(x, W, B).relu().sum(), X)
+    notes = apply_rules(graph, RULES)
+    assert names(graph) == ["LinearActivation", "Sum"]
+    node = graph.nodes[0]
+    assert isinstance(node, Compute)
+    assert node.op.activation == "relu"
+    assert [str(n) for n in notes] == ["affine_activation: LinearActivation float32[4, 5] + relu"]
+
+
+def test_a_convolution_too() -> None:
+    w = gpunn.ones(2, 1, 3, 3)
+    graph = graph_of(lambda x: nn.functional.conv2d(x, w).tanh(), gpunn.ones(1, 1, 5, 5))
+    apply_rules(graph, RULES)
+    assert names(graph) == ["Conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (lambda x: nn.functional.gelu(ops.linear(x, W, B)), "the derivative of gelu needs what goes into it"),
+        (lambda x: (z := ops.linear(x, W, B)).relu() + z, "Add needs what goes into relu"),
+        (lambda x: ((z := ops.linear(x, W, B)).relu(), z), "the result of the step needs what goes into relu"),
+    ],
+)
+def test_what_is_not_fused_has_its_reason(body: Any, reason: str) -> None:
+    graph = graph_of(body, X)
+    before = names(graph)
+    (note,) = apply_rules(graph, RULES)
+    assert note.reason == reason
+    assert names(graph) == before
+
+
+def test_an_unknown_rule() -> None:
+    with pytest.raises(ValueError, match="no fusion rule 'magic'; there are: affine_activation"):
+        check_rules(["magic"])
+
+
+def test_storages_that_live_at_the_same_time_do_not_overlap() -> None:
+    lives = [(100, 0, 3), (4096, 1, 2), (64, 2, 5), (4096, 3, 6), (1000, 4, 6), (1, 0, 6)]
+    storages = [Storage([size], first, last) for size, first, last in lives]
+    total = lay_out(storages)
+    for i, a in enumerate(storages):
+        assert a.offset % ALIGNMENT == 0
+        assert a.offset + a.size <= total
+        for b in storages[:i]:
+            apart = a.last < b.first or b.last < a.first
+            assert apart or a.offset + a.size <= b.offset or b.offset + b.size <= a.offset
+    assert total == 4096 + 1024 + 64 + 64  # what lives at node 4; the second 4096 lies where the first did
+
+
+def test_a_result_takes_over_what_nobody_reads_later() -> None:
+    graph = graph_of(lambda x: ops.sigmoid(ops.sigmoid(x * 2)) + 1, X)
+    life = Liveness(graph, follow(graph))
+    assert life.taken_over == 2
+    assert len(life.storages) == 2
+
+
+def test_what_is_read_later_is_not_taken_over() -> None:
+    graph = graph_of(lambda x: (y := x * 2) + ops.sigmoid(y), X)
+    assert Liveness(graph, follow(graph)).taken_over == 0
+
+
+def test_a_reshape_of_a_transposed_tensor_is_no_view() -> None:
+    graph = graph_of(lambda x: x.reshape(12).exp() + x.t().reshape(12), X)
+    views = [node.name for node in graph.nodes if id(node) in follow(graph)]
+    assert views == ["Reshape", "Permute"]
