@@ -73,8 +73,18 @@ class Family:
         flat = self.xp.lib.stride_tricks.as_strided(turned, (sum(before) + 1,), (x.dtype.itemsize,))
         return flat, offset
 
+    def converted(self, x: Array | None, dtype: Any) -> Array | None:
+        """`x` itself if it is of this type and row-major without gaps, else a copy that is. None stays None."""
+        if x is None or x.dtype == dtype:
+            return None if x is None else self.contiguous(x)
+        return self.cast(x, dtype)
+
     def copy(self, x: Array, out: Array | None = None) -> Array:
         """The elements in new row-major memory; `gpunn.backend.kernel.memory` has it."""
+        raise NotImplementedError
+
+    def cast(self, x: Array, dtype: Any, out: Array | None = None) -> Array:
+        """The elements in another type; `gpunn.backend.kernel.memory` has it."""
         raise NotImplementedError
 
 
