@@ -28,6 +28,7 @@ class Memory(Family):
     """
 
     from_numpy: Callable[[Any], Array]
+    to_numpy: Callable[[Array], Any]
     address: Callable[[Array], int]
 
     def asarray(self, x: Any) -> Array:

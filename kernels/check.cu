@@ -1,0 +1,27 @@
+// Where the first index stands that is not low <= i < high, nor `ignored`: found[b] is that place in the part of block b,
+// and `count` where there is none. The host reads the few numbers in `found` and takes the smallest.
+//
+// Block b looks at every gridDim.x-th piece of 256 indices. No atomics: each block has a number of its own, and within it
+// the smallest place is found by halves.
+//
+// compiled for integer_t = uint8, int8, int16, int32, int64
+#include "common.cuh"
+
+constexpr int THREADS = 256;
+
+extern "C" __global__ void __launch_bounds__(THREADS) first_outside(
+    const integer_t* __restrict__ index, long long* __restrict__ found,
+    long long count, long long low, long long high, int may_ignore, long long ignored) {
+    __shared__ index_t first[THREADS];
+    index_t mine = count;
+    for (index_t i = first_index(); i < count && mine == count; i += index_stride()) {
+        const long long value = index[i];
+        if ((value < low || value >= high) && !(may_ignore && value == ignored)) mine = i;
+    }
+    first[threadIdx.x] = mine;
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) first[threadIdx.x] = min(first[threadIdx.x], first[threadIdx.x + half]);
+    }
+    if (threadIdx.x == 0) found[blockIdx.x] = first[0];
+}
