@@ -1,12 +1,14 @@
-// Activation functions and their derivatives, picked by a switch at run time.
+// Activation functions and their derivatives, picked by a switch at run time. Needs acc_t, float or double.
 //
 // All threads of a launch take the same branch, so the switch costs a few instructions, where one instantiation for each
 // function would cost compile time in every kernel that ends in an activation.
 //
 // `parameter` is the negative slope of the leaky ReLU, the alpha of the ELU and the beta of the softplus; the others
-// ignore it. The definitions, and what happens at the kinks and to NaN, are PyTorch's.
+// ignore it. What happens at the kinks and to NaN is the same as in gpunn/backend/numpy/activation.py.
 #pragma once
+#include "scalar.cuh"
 
+// gpunn/backend/kernel/activation.py has the same numbers.
 enum ActivationKind {
     ACTIVATION_NONE = 0,
     ACTIVATION_RELU = 1,
@@ -20,59 +22,87 @@ enum ActivationKind {
     ACTIVATION_SOFTPLUS = 9,
 };
 
-constexpr float SQRT_HALF = 0.707106781186547524f;          // sqrt(1/2)
-constexpr float SQRT_2_OVER_PI = 0.797884560802865356f;     // sqrt(2/pi)
-constexpr float ONE_OVER_SQRT_2PI = 0.398942280401432678f;  // 1/sqrt(2 pi)
-constexpr float GELU_CUBIC = 0.044715f;                     // Hendrycks and Gimpel 2016, section 2
-constexpr float SOFTPLUS_THRESHOLD = 20.0f;                 // above it softplus(z) is z to float32 precision
+constexpr acc_t SQRT_HALF = 0.707106781186547524;          // sqrt(1/2)
+constexpr acc_t SQRT_2_OVER_PI = 0.797884560802865356;     // sqrt(2/pi)
+constexpr acc_t ONE_OVER_SQRT_2PI = 0.398942280401432678;  // 1/sqrt(2 pi)
+constexpr acc_t GELU_CUBIC = 0.044715;                     // Hendrycks and Gimpel 2016, section 2
 
-// 1 / (1 + exp(-z)). exp overflows to infinity for z < -88, and the quotient is then 0, as it should be.
-__device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
+// 1 / (1 + e^-z). Where e^-z overflows to infinity the quotient is 0, as it should be.
+__device__ __forceinline__ acc_t sigmoid(acc_t z) { return 1 / (1 + exp(-z)); }
 
-__device__ __forceinline__ float gelu_tanh_inner(float z) { return tanhf(SQRT_2_OVER_PI * (z + GELU_CUBIC * z * z * z)); }
+// The normal distribution
+__device__ __forceinline__ acc_t normal_distribution(acc_t z) { return acc_t(0.5) * (1 + erf(SQRT_HALF * z)); }
+
+__device__ __forceinline__ acc_t gelu_tanh_inner(acc_t z) {
+    return tanh(SQRT_2_OVER_PI * z * (1 + GELU_CUBIC * z * z));
+}
+
+// ln(1 + e^(b z)) / b as max(z, 0) + ln(1 + e^-|b z|) / b (min for a negative b): nothing overflows.
+__device__ __forceinline__ acc_t softplus(acc_t z, acc_t b) {
+    const acc_t tail = log1p(exp(-fabs(b * z))) / b;
+    return ((b > 0) == (z < 0) ? acc_t(0) : z) + tail;
+}
 
 // f(z)
-__device__ __forceinline__ float activation(float z, int kind, float parameter) {
+__device__ __forceinline__ acc_t activation(acc_t z, int kind, acc_t parameter) {
     switch (kind) {
-        case ACTIVATION_RELU: return z < 0.0f ? 0.0f : z;  // written so that NaN stays NaN
-        case ACTIVATION_LEAKY_RELU: return z > 0.0f ? z : parameter * z;
-        case ACTIVATION_ELU: return z > 0.0f ? z : parameter * expm1f(z);
-        case ACTIVATION_GELU: return 0.5f * z * (1.0f + erff(SQRT_HALF * z));
-        case ACTIVATION_GELU_TANH: return 0.5f * z * (1.0f + gelu_tanh_inner(z));
+        case ACTIVATION_RELU: return z < 0 ? acc_t(0) : z;  // written so that NaN stays NaN
+        case ACTIVATION_LEAKY_RELU: return z > 0 ? z : parameter * z;
+        case ACTIVATION_ELU: return z > 0 ? z : parameter * expm1(z);
+        case ACTIVATION_GELU: return z * normal_distribution(z);
+        case ACTIVATION_GELU_TANH: return acc_t(0.5) * z * (1 + gelu_tanh_inner(z));
         case ACTIVATION_SILU: return z * sigmoid(z);
         case ACTIVATION_SIGMOID: return sigmoid(z);
-        case ACTIVATION_TANH: return tanhf(z);
-        case ACTIVATION_SOFTPLUS: return parameter * z > SOFTPLUS_THRESHOLD ? z : log1pf(expf(parameter * z)) / parameter;
+        case ACTIVATION_TANH: return tanh(z);
+        case ACTIVATION_SOFTPLUS: return softplus(z, parameter);
         default: return z;
     }
 }
 
 // f'(z)
-__device__ __forceinline__ float activation_derivative(float z, int kind, float parameter) {
+__device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t parameter) {
     switch (kind) {
-        case ACTIVATION_RELU: return z <= 0.0f ? 0.0f : 1.0f;
-        case ACTIVATION_LEAKY_RELU: return z > 0.0f ? 1.0f : parameter;
-        case ACTIVATION_ELU: return z <= 0.0f ? parameter * expf(z) : 1.0f;
-        case ACTIVATION_GELU:  // Phi(z) + z phi(z), with the normal distribution's Phi and density phi
-            return 0.5f * (1.0f + erff(SQRT_HALF * z)) + z * ONE_OVER_SQRT_2PI * expf(-0.5f * z * z);
+        case ACTIVATION_RELU: return z > 0 ? 1 : 0;
+        case ACTIVATION_LEAKY_RELU: return z > 0 ? acc_t(1) : parameter;
+        case ACTIVATION_ELU: return z > 0 ? acc_t(1) : parameter * exp(z);
+        case ACTIVATION_GELU:  // P(z) + z p(z), p the density of the normal distribution P
+            return normal_distribution(z) + z * ONE_OVER_SQRT_2PI * exp(acc_t(-0.5) * z * z);
         case ACTIVATION_GELU_TANH: {
-            float t = gelu_tanh_inner(z);
-            float slope = SQRT_2_OVER_PI * (1.0f + 3.0f * GELU_CUBIC * z * z);
-            return 0.5f * (1.0f + t) + 0.5f * z * (1.0f - t * t) * slope;
+            const acc_t t = gelu_tanh_inner(z);
+            const acc_t slope = SQRT_2_OVER_PI * (1 + 3 * GELU_CUBIC * z * z);
+            return acc_t(0.5) * (1 + t + z * (1 - t * t) * slope);
         }
         case ACTIVATION_SILU: {
-            float s = sigmoid(z);
-            return s * (1.0f + z * (1.0f - s));
+            const acc_t s = sigmoid(z);
+            return s * (1 + z * (1 - s));
         }
         case ACTIVATION_SIGMOID: {
-            float s = sigmoid(z);
-            return s * (1.0f - s);
+            const acc_t s = sigmoid(z);
+            return s * (1 - s);
         }
         case ACTIVATION_TANH: {
-            float t = tanhf(z);
-            return 1.0f - t * t;
+            const acc_t t = tanh(z);
+            return 1 - t * t;
         }
-        case ACTIVATION_SOFTPLUS: return parameter * z > SOFTPLUS_THRESHOLD ? 1.0f : sigmoid(parameter * z);
-        default: return 1.0f;
+        case ACTIVATION_SOFTPLUS: return sigmoid(parameter * z);
+        default: return 1;
     }
+}
+
+// f'(z) from y = f(z), for those where that is possible
+__device__ __forceinline__ acc_t activation_derivative_from_output(acc_t y, int kind, acc_t parameter) {
+    switch (kind) {
+        case ACTIVATION_RELU: return y > 0 ? 1 : 0;
+        case ACTIVATION_LEAKY_RELU: return y > 0 ? acc_t(1) : parameter;
+        case ACTIVATION_ELU: return y > 0 ? acc_t(1) : y + parameter;
+        case ACTIVATION_SIGMOID: return y * (1 - y);
+        case ACTIVATION_TANH: return 1 - y * y;
+        default: return 1;
+    }
+}
+
+// f'(z), where s is f(z) if `from_output`, else z
+__device__ __forceinline__ acc_t activation_derivative(acc_t s, int kind, acc_t parameter, bool from_output) {
+    return from_output ? activation_derivative_from_output(s, kind, parameter)
+                       : activation_derivative(s, kind, parameter);
 }
