@@ -26,7 +26,13 @@ _COMMON = [
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
 ]
 # Without the C++ library <math.h> is the C library's, which is read in a fraction of the time.
-_KERNEL = [*_COMMON, "-fno-gnu-unique", "-nostdinc++", f"-I{RUNTIME}", "-w"]
+_KERNEL = [
+    *_COMMON,
+    *("-nostdinc++", f"-I{RUNTIME}", "-w"),
+    # Variables of templates are each module copy's own, and every function and variable has a section of its own, which
+    # tells which function uses which.
+    *("-fno-gnu-unique", "-ffunction-sections", "-fdata-sections"),
+]
 _UNDEFINED = [
     "-fsanitize=bounds,object-size,alignment,null,signed-integer-overflow,shift,integer-divide-by-zero,"
     "float-cast-overflow,bool",
@@ -34,7 +40,7 @@ _UNDEFINED = [
 ]
 
 KERNEL_FLAGS = {
-    "fast": [*_KERNEL, "-O2", "-g1", "-gdwarf-4"],
+    "fast": [*_KERNEL, "-O3", "-g1", "-gdwarf-4"],
     "check": [
         *_KERNEL,
         *(
@@ -112,7 +118,9 @@ def _processor() -> str:
 @lru_cache(maxsize=1)
 def runtime_text() -> str:
     """All sources of the runtime, for the key of what is compiled with them."""
-    return "\0".join(f"{path.name}\0{path.read_text()}" for path in sorted(RUNTIME.iterdir()) if path.is_file())
+    return "\0".join(
+        f"{path.name}\0{path.read_text()}" for path in sorted(RUNTIME.iterdir()) if path.suffix in (".h", ".cpp")
+    )
 
 
 def cache_folder() -> Path:
@@ -142,9 +150,12 @@ def key(*parts: str) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:24]
 
 
-def once(path: Path, make: Callable[[Path], object]) -> Path:
-    """The file `path`; if it is not there, `make` writes it under a name that no one else uses, and it is moved."""
-    if not path.exists():
+def once(path: Path, make: Callable[[Path], object], again: bool = False) -> Path:
+    """The file `path`. Unless it is there, `make` writes it, under a name that no one else uses, and it is moved.
+
+    With `again` it is made in any case.
+    """
+    if again or not path.exists():
         mine = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
         try:
             make(mine)

@@ -40,7 +40,11 @@ class RawKernel:
         f = self._function = native.Function()
         f.parameters = len(self.arguments)
         f.parameter = self._parameters
-        f.static_shared = module.static_shared(name)
+        shared = module.shared_arrays(name)
+        self._shared = (ctypes.c_int32 * max(len(shared), 1))(*shared)
+        f.shared_arrays = self._shared
+        f.shared_count = len(shared)
+        f.static_shared = module.shared_bytes(shared)
         f.max_dynamic_shared = DEFAULT_DYNAMIC_SHARED
         f.max_shared = MAX_SHARED
         f.max_threads = module.bound(name)

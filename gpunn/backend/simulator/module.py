@@ -15,6 +15,7 @@ from typing import Any
 
 from . import compiler, native, source
 from .arguments import Argument
+from .elf import Elf
 from .errors import SimulatorError
 from .function import RawKernel
 
@@ -54,9 +55,7 @@ class RawModule:
         self.code = code
         self.options = tuple(_taken(options))
         self.mode = mode
-        # A grid barrier needs all blocks at once, and the checker sees one thread at a time: both on one worker.
-        alone = mode != "fast" or re.search(r"\bgrid_barrier\s*\(", code) is not None
-        self.workers = 1 if alone else min(workers or _default_workers(), native.MAX_WORKERS)
+        self.workers = min(workers or _default_workers(), native.MAX_WORKERS)
         self.lock = threading.RLock()
         self.kernels = source.kernels(code)
         names = list(self.kernels) if name_expressions is None else list(name_expressions)
@@ -98,6 +97,9 @@ class RawModule:
                 return
             self.path = self._compiled()
             self._layout = json.loads(self.path.with_suffix(".json").read_text())
+            # A grid barrier needs all blocks at once, and the checker sees one thread at a time: both on one worker.
+            if self._layout["grid_barrier"] or self.mode != "fast":
+                self.workers = 1
             self._load(self.path)
 
     # -- what a kernel needs of its module
@@ -116,10 +118,14 @@ class RawModule:
         found = getattr(self._libraries[0], f"simulator_bound_{self.symbols[name]}", None)
         return min(int(found()), 1024) if found else 1024
 
-    def static_shared(self, name: str) -> int:
-        """Bytes of the __shared__ arrays that the kernel itself declares."""
-        prefix = f"_ZZ{len(name)}{name}"
-        return sum(size for _, size, symbol in self._layout["shared"] if symbol.startswith(prefix))
+    def shared_arrays(self, name: str) -> list[int]:
+        """The __shared__ arrays that a kernel uses, as positions among those of the module."""
+        used: list[int] = self._layout["used"][self.symbols[name]]
+        return used
+
+    def shared_bytes(self, arrays: list[int]) -> int:
+        """The size of some of the module's __shared__ arrays."""
+        return sum(self._layout["shared"][i][1] for i in arrays)
 
     def worker(self, index: int, name: str) -> tuple[int, int]:
         """The addresses of the scheduler and of the kernel in the copy of the module that worker `index` runs."""
@@ -160,13 +166,13 @@ class RawModule:
                 # Linked apart, because the sanitizers' libraries must not be: the checker takes their place.
                 objects = [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
                 compiler.compile_to(out, ["-shared", "-Wl,-Bsymbolic", str(obj), *objects], "the module")
+                layout = json.dumps(_layout(Elf(obj), Elf(out), list(exports)))
+                compiler.once(path.with_suffix(".json"), lambda out: out.write_text(layout), again=True)
             finally:
                 cpp.unlink(missing_ok=True)
                 obj.unlink(missing_ok=True)
 
-        compiler.once(path, make)
-        compiler.once(path.with_suffix(".json"), lambda out: out.write_text(json.dumps(_layout(path))))
-        return path
+        return compiler.once(path, make, again=not path.with_suffix(".json").exists())
 
     def _bounds(self) -> dict[str, str]:
         """The launch bounds that the compiler can evaluate outside the kernel."""
@@ -228,20 +234,21 @@ def _default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _layout(path: Path) -> dict[str, Any]:
-    """Where in a compiled module the scheduler's entry and the __shared__ arrays are."""
-    found = subprocess.run(["nm", "-S", str(path)], capture_output=True, text=True)
-    if found.returncode:
-        raise SimulatorError(f"nm, which comes with the compiler, can't read a module: {found.stderr}", kind="compiler")
-    layout: dict[str, Any] = {"run": 0, "shared": []}
-    for line in found.stdout.splitlines():
-        words = line.split()
-        if words[-1] == "simulator_run":
-            layout["run"] = int(words[0], 16)
-        if len(words) == 4 and words[2] in "bBdDvVuU" and words[3].startswith("_ZZ"):
-            layout["shared"].append((int(words[0], 16), int(words[1], 16), words[3]))
-    layout["shared"].sort()
-    return layout
+def _layout(compiled: Elf, module: Elf, kernels: Sequence[str]) -> dict[str, Any]:
+    """What the loader has to know of a module.
+
+    Returns:
+        Addresses, not yet relocated, of the scheduler's entry (``run``) and of the __shared__ arrays (``shared``: address,
+        size, symbol); which of them each kernel uses (``used``); whether a kernel uses a grid barrier.
+    """
+    shared = sorted((s.value, s.size, s.name) for s in module.variables_of_functions())
+    sections: dict[str, int] = {s.name: s.section for s in compiled.variables_of_functions()}
+    used = {}
+    for kernel in kernels:
+        reachable = compiled.reachable(f"simulator_kernel_{kernel}")
+        used[kernel] = [i for i, (_, _, name) in enumerate(shared) if sections.get(name) in reachable]
+    run = next(s.value for s in module.symbols if s.name == "simulator_run" and s.section)
+    return {"run": run, "shared": shared, "used": used, "grid_barrier": compiled.refers_to("simulator_grid_barrier")}
 
 
 def _variable(symbol: str) -> str:

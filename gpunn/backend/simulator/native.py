@@ -70,6 +70,8 @@ class Function(ctypes.Structure):
         ("workers", ctypes.c_int32),
         ("parameters", ctypes.c_int32),
         ("parameter", ctypes.POINTER(Parameter)),
+        ("shared_arrays", ctypes.POINTER(ctypes.c_int32)),
+        ("shared_count", ctypes.c_int64),
         ("static_shared", ctypes.c_uint64),
         ("max_dynamic_shared", ctypes.c_uint64),
         ("max_shared", ctypes.c_uint64),

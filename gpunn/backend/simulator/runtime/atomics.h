@@ -23,16 +23,16 @@ template <class T, class F> SIMULATOR_QUIET inline T update(T* pointer, F f) {
 
 }  // namespace simulator
 
-#define SIMULATOR_ATOMIC(name, expression)                                                \
-    template <class T> inline T name(T* pointer, typename simulator::Same<T>::type v) {   \
-        return simulator::update(pointer, [=](T old) -> T { return expression; });        \
+#define SIMULATOR_ATOMIC(name, expression)                                              \
+    template <class T> inline T name(T* pointer, typename simulator::Same<T>::type v) { \
+        return simulator::update(pointer, [=](T old) -> T { return expression; });      \
     }
 SIMULATOR_ATOMIC(atomicAdd, old + v)
 SIMULATOR_ATOMIC(atomicSub, old - v)
 SIMULATOR_ATOMIC(atomicExch, ((void)old, v))
 SIMULATOR_ATOMIC(atomicMin, v < old ? v : old)
 SIMULATOR_ATOMIC(atomicMax, old < v ? v : old)
-SIMULATOR_ATOMIC(atomicAnd, old & v)
+SIMULATOR_ATOMIC(atomicAnd, old& v)
 SIMULATOR_ATOMIC(atomicOr, old | v)
 SIMULATOR_ATOMIC(atomicXor, old ^ v)
 SIMULATOR_ATOMIC(atomicInc, old >= v ? 0 : old + 1)

@@ -2,9 +2,7 @@
 #pragma once
 #include "device.h"
 
-SIMULATOR_INLINE void __syncthreads(SIMULATOR_SITE) {
-    simulator::simulator_barrier(0, 0, "__syncthreads", file, line);
-}
+SIMULATOR_INLINE void __syncthreads(SIMULATOR_SITE) { simulator::simulator_barrier(0, 0, "__syncthreads", file, line); }
 SIMULATOR_INLINE int __syncthreads_count(int predicate, SIMULATOR_SITE) {
     return simulator::simulator_barrier(1, predicate, "__syncthreads_count", file, line);
 }

@@ -1,13 +1,14 @@
 // Watches every access that a kernel makes to memory, for the mode "check".
 //
-// The kernels are compiled with -fsanitize=thread and parts of -fsanitize=undefined, but linked with neither library: the
-// functions that the compiler then calls are here. Each byte range that a kernel may use (its arrays, its shared memory)
-// has shadow cells that remember who wrote and read last, and when.
+// The kernels are compiled with -fsanitize=thread and parts of -fsanitize=undefined, but linked with neither library:
+// the functions that the compiler then calls are here. Each byte range that a kernel may use (its arrays, its shared
+// memory) has shadow cells that remember who wrote and read last, and when.
 //
-// Time is counted in epochs. A new one begins with every block and after every barrier, so two accesses of one block are
-// in order if their epochs differ. Within an epoch only lanes of one warp can be in order, through __syncwarp, which
-// counts the warp's own time. Blocks run one after the other, so an earlier epoch is that of another block if it lies
-// before this block's first. All blocks meet in a grid barrier, and what lies before it is in order with all after.
+// Time is counted in epochs. A new one begins with every block and after every barrier, so two accesses of one block
+// are in order if their epochs differ. Within an epoch only lanes of one warp can be in order, through __syncwarp,
+// which counts the warp's own time. Blocks run one after the other, so an earlier epoch is that of another block if it
+// lies before this block's first. All blocks meet in a grid barrier, and what lies before it is in order with all
+// after.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,8 +160,8 @@ Region* find(const char* p) {
     if (!nearest)
         fail(place, "out of bounds", "%zu-byte %s far from every array and all shared memory", bytes, NAMES[kind]);
     if (p < nearest->begin)
-        fail(place, "out of bounds", "%zu-byte %s that begins %zu bytes before %s (%zu bytes)", bytes, NAMES[kind], best,
-             nearest->name, nearest->bytes);
+        fail(place, "out of bounds", "%zu-byte %s that begins %zu bytes before %s (%zu bytes)", bytes, NAMES[kind],
+             best, nearest->name, nearest->bytes);
     fail(place, "out of bounds", "%zu-byte %s at byte %zu of %s, which has %zu bytes", bytes, NAMES[kind],
          (size_t)(p - nearest->begin), nearest->name, nearest->bytes);
 }
@@ -190,7 +191,8 @@ void remember(uint32_t offset) { conflicting_pc = offset ? offset + (uint64_t)&_
     describe_thread(written ? c.writer : c.reader, its, sizeof its);
     remember(written ? c.write_pc : c.read_pc);
     fail(place, "race", "%s of byte %zu of %s by %s, which %s%s has %s, with no barrier between", NAMES[kind], offset,
-         r.name, mine, !written && c.readers ? "several threads have read, and " : "", its, written ? "written" : "read");
+         r.name, mine, !written && c.readers ? "several threads have read, and " : "", its,
+         written ? "written" : "read");
 }
 
 [[noreturn]] void race_between_blocks(const Region& r, size_t offset, int kind, const Cell& c, bool written,
@@ -214,8 +216,8 @@ void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& 
     const bool mine = c.write_epoch >= segment_first;  // written by this block since it has the processor
     const bool writes = kind == WRITE || kind == ATOMIC;
     if (c.copying && c.write_epoch >= block_first)
-        fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind], offset,
-             r.name);
+        fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind],
+             offset, r.name);
     if (r.is_shared && kind != WRITE && c.write_epoch < block_first) {
         if (!unwritten.set) unwritten = {true, me, place.pc, place.file, place.line, &r, offset};
     }
@@ -268,7 +270,8 @@ Region* locate(const char* p, size_t bytes, int kind, const Place& place) {
     const size_t offset = (size_t)(p - r->begin);
     if (bytes > r->bytes - offset) out_of_bounds(p, bytes, kind, place);
     if (r->is_const && kind != READ && kind != VOLATILE_READ)
-        fail(place, "write to const", "%s of byte %zu of %s, which the kernel declares const", NAMES[kind], offset, r->name);
+        fail(place, "write to const", "%s of byte %zu of %s, which the kernel declares const", NAMES[kind], offset,
+             r->name);
     if (offset % r->granule || bytes % r->granule) {
         size_t granule = r->granule;
         while (offset % granule || bytes % granule) granule /= 2;
@@ -327,11 +330,13 @@ void begin_launch() {
     conflicting_pc = 0;
     regions.clear();
     released.clear();
-    for (int i = 0; i < shared_count; ++i)
-        regions.push_back(make_region(shared[i].data, shared[i].bytes, 4, true, false, shared[i].name));
+    for (int i = 0; i < launch->function->shared_count; ++i) {
+        const Shared& s = shared[launch->function->shared_array[i]];
+        regions.push_back(make_region(s.data, s.bytes, 4, true, false, s.name));
+    }
     if (launch->dynamic_shared)
-        regions.push_back(make_region(simulator_dynamic_shared, launch->dynamic_shared, 4, true, false,
-                                      "the dynamic shared memory"));
+        regions.push_back(
+            make_region(simulator_dynamic_shared, launch->dynamic_shared, 4, true, false, "the dynamic shared memory"));
     for (int i = 0; i < launch->buffers; ++i) {
         const Buffer& b = launch->buffer[i];
         regions.push_back(make_region(b.data, b.bytes, (size_t)b.element_bytes, false, b.is_const, b.name));
@@ -348,6 +353,46 @@ void begin_block() {
     acquired.clear();
     fenced = false;
     unwritten.set = false;
+}
+
+// A block that waits in a grid barrier leaves its shared memory, and so its cells, to others.
+struct Saved {
+    uint32_t block_first;
+    std::vector<std::vector<Cell>> cells;
+    std::vector<size_t> granules;
+};
+
+void* save_block() {
+    Saved* saved = new Saved{block_first, {}, {}};
+    for (const Region& r : regions)
+        if (r.is_shared) {
+            saved->cells.emplace_back(r.cells, r.cells + r.bytes / r.granule);
+            saved->granules.push_back(r.granule);
+        }
+    return saved;
+}
+
+void restore_block(void* state) {
+    Saved* saved = (Saved*)state;
+    block_first = saved->block_first;
+    segment_first = ++epoch;
+    size_t i = 0;
+    for (Region& r : regions)
+        if (r.is_shared) {
+            for (size_t k = 0, parts = saved->granules[i] / r.granule; k < saved->cells[i].size(); ++k)
+                for (size_t j = 0; j < parts; ++j) r.cells[k * parts + j] = saved->cells[i][k];
+            ++i;
+        }
+    acquired.clear();
+    fenced = false;
+    unwritten.set = false;
+    delete saved;
+}
+
+void grid_passed() {
+    phase_first = ++epoch;
+    ++phase;
+    released.clear();
 }
 
 void block_ends() { report_unwritten(); }
@@ -375,12 +420,12 @@ HIDDEN void simulator_access_at(const void* pointer, size_t bytes, int kind, con
     simulator::checker::check(pointer, bytes, kind, {0, file, line});
 }
 
-#define ACCESSES(n)                                                            \
-    HIDDEN void __tsan_read##n(void* p) { access(p, n, 0, PC); }               \
-    HIDDEN void __tsan_write##n(void* p) { access(p, n, 1, PC); }              \
-    HIDDEN void __tsan_unaligned_read##n(void* p) { access(p, n, 0, PC); }     \
-    HIDDEN void __tsan_unaligned_write##n(void* p) { access(p, n, 1, PC); }    \
-    HIDDEN void __tsan_volatile_read##n(void* p) { access(p, n, 3, PC); }      \
+#define ACCESSES(n)                                                         \
+    HIDDEN void __tsan_read##n(void* p) { access(p, n, 0, PC); }            \
+    HIDDEN void __tsan_write##n(void* p) { access(p, n, 1, PC); }           \
+    HIDDEN void __tsan_unaligned_read##n(void* p) { access(p, n, 0, PC); }  \
+    HIDDEN void __tsan_unaligned_write##n(void* p) { access(p, n, 1, PC); } \
+    HIDDEN void __tsan_volatile_read##n(void* p) { access(p, n, 3, PC); }   \
     HIDDEN void __tsan_volatile_write##n(void* p) { access(p, n, 1, PC); }
 ACCESSES(1)
 ACCESSES(2)
@@ -412,7 +457,7 @@ struct TypeMismatch {
 
 [[noreturn]] void type_mismatch(const TypeMismatch* data, size_t pointer) {
     const size_t alignment = (size_t)1 << data->log_alignment;
-    const char *file = data->source.file;
+    const char* file = data->source.file;
     const int line = (int)data->source.line;
     if (!pointer) simulator::simulator_fail("null pointer", file, line, "a null pointer was used");
     if (pointer % alignment)
@@ -433,8 +478,8 @@ HIDDEN void __ubsan_handle_type_mismatch_v1_abort(TypeMismatch* data, size_t p) 
 HIDDEN void __ubsan_handle_out_of_bounds(Source* source, size_t i) { index_out_of_bounds(source, i); }
 HIDDEN void __ubsan_handle_out_of_bounds_abort(Source* source, size_t i) { index_out_of_bounds(source, i); }
 
-#define UNDEFINED(name, kind, text)                                                          \
-    HIDDEN void __ubsan_handle_##name(Source* source) { undefined(kind, source, text); }     \
+#define UNDEFINED(name, kind, text)                                                      \
+    HIDDEN void __ubsan_handle_##name(Source* source) { undefined(kind, source, text); } \
     HIDDEN void __ubsan_handle_##name##_abort(Source* source) { undefined(kind, source, text); }
 UNDEFINED(add_overflow, "integer overflow", "the sum of two integers does not fit their type")
 UNDEFINED(sub_overflow, "integer overflow", "the difference of two integers does not fit their type")

@@ -11,12 +11,14 @@ void begin_launch();
 void end_launch();
 void begin_block();
 void block_ends();
-uint64_t other_pc();                    // of the earlier of two accesses in conflict, if that is the failure
-void barrier_passed();                  // all threads of the block have met
-void warp_passed(int warp);             // the lanes of a warp have met
-void grid_passed();                     // all blocks have met
-void fence();                           // __threadfence
-void turn_begins();                     // another thread runs
+uint64_t other_pc();         // of the earlier of two accesses in conflict, if that is the failure
+void barrier_passed();       // all threads of the block have met
+void warp_passed(int warp);  // the lanes of a warp have met
+void grid_passed();          // all blocks have met
+void* save_block();          // it waits for other blocks
+void restore_block(void* saved);
+void fence();        // __threadfence
+void turn_begins();  // another thread runs
 void access(const void* pointer, size_t bytes, int kind, uint64_t pc);
 // A cp.async was issued: from now on its destination may change at any time.
 void copy_issued(void* destination, size_t bytes, const char* file, int line);
@@ -30,6 +32,8 @@ static inline uint64_t other_pc() { return 0; }
 static inline void barrier_passed() {}
 static inline void warp_passed(int) {}
 static inline void grid_passed() {}
+static inline void* save_block() { return nullptr; }
+static inline void restore_block(void*) {}
 static inline void fence() {}
 static inline void turn_begins() {}
 static inline void copy_issued(void*, size_t, const char*, int) {}

@@ -21,8 +21,8 @@ typedef char Slot[64];
 typedef void (*Combine)(Slot* slots, unsigned lanes, const char* file, int line);
 
 extern "C" {
-extern Slot simulator_slots[];       // of the threads of the block
-extern const int simulator_thread;   // the running one
+extern Slot simulator_slots[];      // of the threads of the block
+extern const int simulator_thread;  // the running one
 extern char* const simulator_dynamic_shared;
 
 [[noreturn]] void simulator_fail(const char* kind, const char* file, int line, const char* format, ...)

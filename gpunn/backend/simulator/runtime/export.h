@@ -100,12 +100,12 @@ template <class... A> Kernel<A...> kernel_of(void (*)(A...));
 
 }  // namespace simulator
 
-#define SIMULATOR_EXPORT(id, ...)                                                                        \
-    extern "C" __attribute__((visibility("default"), used)) void simulator_kernel_##id(void** values) {  \
-        decltype(simulator::kernel_of(&__VA_ARGS__))::template run<&__VA_ARGS__>(values);                \
-    }                                                                                                    \
-    extern "C" __attribute__((visibility("default"), used)) void simulator_signature_##id(char* out) {   \
-        decltype(simulator::kernel_of(&__VA_ARGS__))::signature(out);                                    \
+#define SIMULATOR_EXPORT(id, ...)                                                                       \
+    extern "C" __attribute__((visibility("default"), used)) void simulator_kernel_##id(void** values) { \
+        decltype(simulator::kernel_of(&__VA_ARGS__))::template run<&__VA_ARGS__>(values);               \
+    }                                                                                                   \
+    extern "C" __attribute__((visibility("default"), used)) void simulator_signature_##id(char* out) {  \
+        decltype(simulator::kernel_of(&__VA_ARGS__))::signature(out);                                   \
     }
 #define SIMULATOR_BOUND(id, bound) \
     extern "C" __attribute__((visibility("default"), used)) int simulator_bound_##id() { return (int)bound; }

@@ -68,8 +68,8 @@ static inline void switch_context(Context* from, Context to) { simulator_switch(
 static inline Context new_context(char* low, void (*entry)(), int number) {
     // Tops at the same offset in their pages would meet in a few sets of the cache.
     void** top = (void**)(low + STACK_BYTES - (number % 12) * 256);
-    *--top = nullptr;         // where entry would return to
-    *--top = (void*)entry;    // where the switch returns to
+    *--top = nullptr;       // where entry would return to
+    *--top = (void*)entry;  // where the switch returns to
     for (int i = 0; i < 6; ++i) *--top = nullptr;
     return top;
 }

@@ -75,9 +75,7 @@ SIMULATOR_INLINE __half2 __floats2half2_rn(float a, float b) { return {__float2h
 SIMULATOR_INLINE float __bfloat162float(__nv_bfloat16 h) { return __uint_as_float((unsigned)h.x << 16); }
 SIMULATOR_INLINE __nv_bfloat16 __float2bfloat16(float f) { return {simulator::float_to_bfloat16(f)}; }
 SIMULATOR_INLINE __nv_bfloat16 __float2bfloat16_rn(float f) { return {simulator::float_to_bfloat16(f)}; }
-SIMULATOR_INLINE float2 __bfloat1622float2(__nv_bfloat162 h) {
-    return {__bfloat162float(h.x), __bfloat162float(h.y)};
-}
+SIMULATOR_INLINE float2 __bfloat1622float2(__nv_bfloat162 h) { return {__bfloat162float(h.x), __bfloat162float(h.y)}; }
 SIMULATOR_INLINE __nv_bfloat162 __floats2bfloat162_rn(float a, float b) {
     return {__float2bfloat16(a), __float2bfloat16(b)};
 }

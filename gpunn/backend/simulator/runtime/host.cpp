@@ -52,8 +52,8 @@ void give_stacks(Stacks* s) {
 char* stack(Stacks* s, int number) {
     const size_t chunk = (size_t)number / CHUNK, i = (size_t)number % CHUNK;
     while (s->chunks.size() <= chunk) {
-        void* memory = mmap(nullptr, STRIDE * CHUNK, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* memory =
+            mmap(nullptr, STRIDE * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) abort();
         s->chunks.push_back((char*)memory);
     }
@@ -84,7 +84,8 @@ void handle(int signal, siginfo_t* info, void* context) {
 #elif defined(__aarch64__)
         pc = (uint64_t)((ucontext_t*)context)->uc_mcontext.pc;
 #endif
-        running->fault(signal, (char*)info->si_addr, pc);  // leaves for the scheduler, if it was the kernel
+        // Leaves for the scheduler, if it was the kernel. The processor gives no address where it can't be one.
+        running->fault(signal, (char*)info->si_addr, info->si_code == SI_KERNEL, pc);
     }
     // It was not: the fault happens again under the handler that was there before.
     for (int i = 0; i < 4; ++i)

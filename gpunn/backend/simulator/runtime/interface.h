@@ -58,15 +58,16 @@ struct Worker {
     Stacks* stacks;
     char* (*stack)(Stacks*, int);  // the lowest address of stack number i
     void (*start_helpers)(Launch*);
-    void (*fault)(int signal, char* address, uint64_t pc);  // returns if the kernel was not running
+    // The operating system stopped the thread; returns if it was not in the kernel.
+    void (*fault)(int signal, char* address, bool no_address, uint64_t pc);
     int32_t index;
 };
 
 // A parameter of a kernel, as far as a launch needs it.
 struct Parameter {
-    int32_t kind;       // 0 array, 1 number, 2 structure by value
-    int32_t bytes;      // of a number or structure
-    int32_t is_const;   // nothing is written to the array
+    int32_t kind;      // 0 array, 1 number, 2 structure by value
+    int32_t bytes;     // of a number or structure
+    int32_t is_const;  // nothing is written to the array
     int32_t pad;
     const void* type;   // Python: the NumPy type of a number
     const void* dtype;  // Python: the dtype of an array or structure; null if any
@@ -79,6 +80,8 @@ struct Function {
     int32_t workers;
     int32_t parameters;
     Parameter* parameter;
+    const int32_t* shared_array;  // the module's __shared__ arrays that it uses
+    int64_t shared_count;
     uint64_t static_shared, max_dynamic_shared, max_shared;
     uint64_t seed;
     int32_t order;

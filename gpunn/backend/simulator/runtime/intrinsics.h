@@ -6,11 +6,11 @@
 #include "device.h"
 
 // ---- Bits
-#define SIMULATOR_BITS(name, From, To)       \
-    SIMULATOR_INLINE To name(From value) {   \
-        To bits;                             \
-        memcpy(&bits, &value, sizeof bits);  \
-        return bits;                         \
+#define SIMULATOR_BITS(name, From, To)      \
+    SIMULATOR_INLINE To name(From value) {  \
+        To bits;                            \
+        memcpy(&bits, &value, sizeof bits); \
+        return bits;                        \
     }
 SIMULATOR_BITS(__float_as_int, float, int)
 SIMULATOR_BITS(__float_as_uint, float, unsigned)
@@ -76,8 +76,8 @@ SIMULATOR_INLINE int __dp4a(int a, int b, int c) {
     for (int i = 0; i < 4; ++i) c += (int)(signed char)(a >> (8 * i)) * (signed char)(b >> (8 * i));
     return c;
 }
-#define SIMULATOR_MIN_MAX(T)                                            \
-    SIMULATOR_INLINE T min(T a, T b) { return b < a ? b : a; }          \
+#define SIMULATOR_MIN_MAX(T)                                   \
+    SIMULATOR_INLINE T min(T a, T b) { return b < a ? b : a; } \
     SIMULATOR_INLINE T max(T a, T b) { return a < b ? b : a; }
 SIMULATOR_MIN_MAX(int)
 SIMULATOR_MIN_MAX(unsigned)
@@ -90,8 +90,8 @@ SIMULATOR_INLINE unsigned min(int a, unsigned b) { return min((unsigned)a, b); }
 SIMULATOR_INLINE unsigned min(unsigned a, int b) { return min(a, (unsigned)b); }
 SIMULATOR_INLINE unsigned max(int a, unsigned b) { return max((unsigned)a, b); }
 SIMULATOR_INLINE unsigned max(unsigned a, int b) { return max(a, (unsigned)b); }
-#define SIMULATOR_MIN_MAX(A, B)                                                  \
-    SIMULATOR_INLINE long long min(A a, B b) { return b < a ? b : a; }           \
+#define SIMULATOR_MIN_MAX(A, B)                                        \
+    SIMULATOR_INLINE long long min(A a, B b) { return b < a ? b : a; } \
     SIMULATOR_INLINE long long max(A a, B b) { return a < b ? b : a; }
 SIMULATOR_MIN_MAX(long long, int)
 SIMULATOR_MIN_MAX(int, long long)
@@ -116,24 +116,28 @@ SIMULATOR_INLINE long long abs(long long a) { return llabs(a); }
 // CUDA overloads the functions of <math.h> for float; so they are here, in the global namespace.
 #define SIMULATOR_OVERLOAD(name) \
     SIMULATOR_INLINE float name(float a) { return name##f(a); }
-SIMULATOR_OVERLOAD(exp) SIMULATOR_OVERLOAD(exp2) SIMULATOR_OVERLOAD(expm1)
-SIMULATOR_OVERLOAD(log) SIMULATOR_OVERLOAD(log2) SIMULATOR_OVERLOAD(log10) SIMULATOR_OVERLOAD(log1p)
-SIMULATOR_OVERLOAD(sqrt) SIMULATOR_OVERLOAD(cbrt)
-SIMULATOR_OVERLOAD(sin) SIMULATOR_OVERLOAD(cos) SIMULATOR_OVERLOAD(tan)
-SIMULATOR_OVERLOAD(asin) SIMULATOR_OVERLOAD(acos) SIMULATOR_OVERLOAD(atan)
-SIMULATOR_OVERLOAD(sinh) SIMULATOR_OVERLOAD(cosh) SIMULATOR_OVERLOAD(tanh)
-SIMULATOR_OVERLOAD(asinh) SIMULATOR_OVERLOAD(acosh) SIMULATOR_OVERLOAD(atanh)
-SIMULATOR_OVERLOAD(erf) SIMULATOR_OVERLOAD(erfc) SIMULATOR_OVERLOAD(tgamma) SIMULATOR_OVERLOAD(lgamma)
-SIMULATOR_OVERLOAD(floor) SIMULATOR_OVERLOAD(ceil) SIMULATOR_OVERLOAD(trunc)
-SIMULATOR_OVERLOAD(round) SIMULATOR_OVERLOAD(rint) SIMULATOR_OVERLOAD(nearbyint) SIMULATOR_OVERLOAD(fabs)
+SIMULATOR_OVERLOAD(exp)
+SIMULATOR_OVERLOAD(exp2)
+SIMULATOR_OVERLOAD(expm1) SIMULATOR_OVERLOAD(log) SIMULATOR_OVERLOAD(log2) SIMULATOR_OVERLOAD(log10)
+    SIMULATOR_OVERLOAD(log1p) SIMULATOR_OVERLOAD(sqrt) SIMULATOR_OVERLOAD(cbrt) SIMULATOR_OVERLOAD(sin)
+        SIMULATOR_OVERLOAD(cos) SIMULATOR_OVERLOAD(tan) SIMULATOR_OVERLOAD(asin) SIMULATOR_OVERLOAD(acos)
+            SIMULATOR_OVERLOAD(atan) SIMULATOR_OVERLOAD(sinh) SIMULATOR_OVERLOAD(cosh) SIMULATOR_OVERLOAD(tanh)
+                SIMULATOR_OVERLOAD(asinh) SIMULATOR_OVERLOAD(acosh) SIMULATOR_OVERLOAD(atanh) SIMULATOR_OVERLOAD(erf)
+                    SIMULATOR_OVERLOAD(erfc) SIMULATOR_OVERLOAD(tgamma) SIMULATOR_OVERLOAD(lgamma)
+                        SIMULATOR_OVERLOAD(floor) SIMULATOR_OVERLOAD(ceil) SIMULATOR_OVERLOAD(trunc)
+                            SIMULATOR_OVERLOAD(round) SIMULATOR_OVERLOAD(rint) SIMULATOR_OVERLOAD(nearbyint)
+                                SIMULATOR_OVERLOAD(fabs)
 #undef SIMULATOR_OVERLOAD
 #define SIMULATOR_OVERLOAD(name) \
     SIMULATOR_INLINE float name(float a, float b) { return name##f(a, b); }
-SIMULATOR_OVERLOAD(pow) SIMULATOR_OVERLOAD(fmod) SIMULATOR_OVERLOAD(atan2) SIMULATOR_OVERLOAD(hypot)
-SIMULATOR_OVERLOAD(fmin) SIMULATOR_OVERLOAD(fmax) SIMULATOR_OVERLOAD(copysign) SIMULATOR_OVERLOAD(fdim)
-SIMULATOR_OVERLOAD(remainder) SIMULATOR_OVERLOAD(nextafter)
+                                    SIMULATOR_OVERLOAD(pow) SIMULATOR_OVERLOAD(fmod) SIMULATOR_OVERLOAD(atan2)
+                                        SIMULATOR_OVERLOAD(hypot) SIMULATOR_OVERLOAD(fmin) SIMULATOR_OVERLOAD(fmax)
+                                            SIMULATOR_OVERLOAD(copysign) SIMULATOR_OVERLOAD(fdim)
+                                                SIMULATOR_OVERLOAD(remainder) SIMULATOR_OVERLOAD(nextafter)
 #undef SIMULATOR_OVERLOAD
-SIMULATOR_INLINE float pow(float a, int b) { return powf(a, (float)b); }
+                                                    SIMULATOR_INLINE float pow(float a, int b) {
+    return powf(a, (float)b);
+}
 SIMULATOR_INLINE double pow(double a, int b) { return pow(a, (double)b); }
 SIMULATOR_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 SIMULATOR_INLINE float abs(float a) { return fabsf(a); }
@@ -150,10 +154,19 @@ SIMULATOR_INLINE double sinpi(double a) { return sin(a * 3.14159265358979323846)
 SIMULATOR_INLINE double cospi(double a) { return cos(a * 3.14159265358979323846); }
 SIMULATOR_INLINE float sinpif(float a) { return (float)sinpi((double)a); }
 SIMULATOR_INLINE float cospif(float a) { return (float)cospi((double)a); }
-SIMULATOR_INLINE void sincospif(float a, float* s, float* c) { *s = sinpif(a); *c = cospif(a); }
+SIMULATOR_INLINE void sincospif(float a, float* s, float* c) {
+    *s = sinpif(a);
+    *c = cospif(a);
+}
 #ifndef __USE_GNU
-SIMULATOR_INLINE void sincosf(float a, float* s, float* c) { *s = sinf(a); *c = cosf(a); }
-SIMULATOR_INLINE void sincos(double a, double* s, double* c) { *s = sin(a); *c = cos(a); }
+SIMULATOR_INLINE void sincosf(float a, float* s, float* c) {
+    *s = sinf(a);
+    *c = cosf(a);
+}
+SIMULATOR_INLINE void sincos(double a, double* s, double* c) {
+    *s = sin(a);
+    *c = cos(a);
+}
 #endif
 
 #undef isnan
@@ -186,18 +199,18 @@ SIMULATOR_INLINE float __saturatef(float a) { return !(a > 0.0f) ? 0.0f : a > 1.
 SIMULATOR_INLINE float __frsqrt_rn(float a) { return 1.0f / sqrtf(a); }
 
 // Operations rounded to nearest that the compiler must not fuse with others: it can't see through an empty asm.
-#define SIMULATOR_UNFUSED(T, name, expression)   \
-    SIMULATOR_INLINE T name(T a, T b) {          \
-        T result = expression;                   \
-        asm("" : "+m"(result));                  \
-        return result;                           \
+#define SIMULATOR_UNFUSED(T, name, expression) \
+    SIMULATOR_INLINE T name(T a, T b) {        \
+        T result = expression;                 \
+        asm("" : "+m"(result));                \
+        return result;                         \
     }
 SIMULATOR_UNFUSED(float, __fadd_rn, a + b)
 SIMULATOR_UNFUSED(float, __fsub_rn, a - b)
-SIMULATOR_UNFUSED(float, __fmul_rn, a * b)
+SIMULATOR_UNFUSED(float, __fmul_rn, a* b)
 SIMULATOR_UNFUSED(double, __dadd_rn, a + b)
 SIMULATOR_UNFUSED(double, __dsub_rn, a - b)
-SIMULATOR_UNFUSED(double, __dmul_rn, a * b)
+SIMULATOR_UNFUSED(double, __dmul_rn, a* b)
 #undef SIMULATOR_UNFUSED
 SIMULATOR_INLINE float __fdiv_rn(float a, float b) { return a / b; }
 SIMULATOR_INLINE double __ddiv_rn(double a, double b) { return a / b; }
@@ -218,11 +231,11 @@ template <class To, class From> SIMULATOR_INLINE To saturate(From a) {
     return (To)a;
 }
 }  // namespace simulator
-#define SIMULATOR_CONVERT(prefix, From, suffix)                                                                    \
-    SIMULATOR_INLINE int __##prefix##2int_rn(From a) { return simulator::saturate<int>(rint##suffix(a)); }         \
-    SIMULATOR_INLINE int __##prefix##2int_rz(From a) { return simulator::saturate<int>(trunc##suffix(a)); }        \
-    SIMULATOR_INLINE int __##prefix##2int_rd(From a) { return simulator::saturate<int>(floor##suffix(a)); }        \
-    SIMULATOR_INLINE int __##prefix##2int_ru(From a) { return simulator::saturate<int>(ceil##suffix(a)); }         \
+#define SIMULATOR_CONVERT(prefix, From, suffix)                                                                        \
+    SIMULATOR_INLINE int __##prefix##2int_rn(From a) { return simulator::saturate<int>(rint##suffix(a)); }             \
+    SIMULATOR_INLINE int __##prefix##2int_rz(From a) { return simulator::saturate<int>(trunc##suffix(a)); }            \
+    SIMULATOR_INLINE int __##prefix##2int_rd(From a) { return simulator::saturate<int>(floor##suffix(a)); }            \
+    SIMULATOR_INLINE int __##prefix##2int_ru(From a) { return simulator::saturate<int>(ceil##suffix(a)); }             \
     SIMULATOR_INLINE unsigned __##prefix##2uint_rn(From a) { return simulator::saturate<unsigned>(rint##suffix(a)); }  \
     SIMULATOR_INLINE unsigned __##prefix##2uint_rz(From a) { return simulator::saturate<unsigned>(trunc##suffix(a)); } \
     SIMULATOR_INLINE long long __##prefix##2ll_rn(From a) { return simulator::saturate<long long>(rint##suffix(a)); }  \
@@ -242,13 +255,14 @@ SIMULATOR_INLINE float __double2float_rn(double a) { return (float)a; }
 // ---- Loads and stores with a hint to the cache
 #define SIMULATOR_LOAD(name) \
     template <class T> SIMULATOR_INLINE T name(const T* p) { return *p; }
-SIMULATOR_LOAD(__ldg) SIMULATOR_LOAD(__ldca) SIMULATOR_LOAD(__ldcg) SIMULATOR_LOAD(__ldcs) SIMULATOR_LOAD(__ldlu)
-SIMULATOR_LOAD(__ldcv)
+SIMULATOR_LOAD(__ldg)
+SIMULATOR_LOAD(__ldca)
+SIMULATOR_LOAD(__ldcg) SIMULATOR_LOAD(__ldcs) SIMULATOR_LOAD(__ldlu) SIMULATOR_LOAD(__ldcv)
 #undef SIMULATOR_LOAD
-namespace simulator {
-template <class T> struct Stored {
-    typedef T type;
-};
+    namespace simulator {
+    template <class T> struct Stored {
+        typedef T type;
+    };
 }  // namespace simulator
 #define SIMULATOR_STORE(name) \
     template <class T> SIMULATOR_INLINE void name(T* p, typename simulator::Stored<T>::type value) { *p = value; }

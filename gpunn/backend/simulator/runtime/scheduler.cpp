@@ -7,7 +7,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "checker.h"
 #include "fibers.h"
@@ -53,6 +58,8 @@ size_t dynamic_capacity;
 int ready[MAX_THREADS], ready_head, ready_count;
 
 // The barrier that some threads wait at.
+constexpr int GRID = 4;
+bool block_parked;  // all threads of the block wait in a grid barrier
 struct {
     int waiting, kind, combined, result, line;
     const char *file, *what;
@@ -68,14 +75,16 @@ uint64_t random_number() {
 
 // ---- Stacks
 
-char* free_stacks[MAX_THREADS + 1];
-int free_count, stack_count;
+std::vector<char*> free_stacks;
+int stack_count;
 
 char* take_stack() {
-    if (free_count) return free_stacks[--free_count];
-    return worker->stack(worker->stacks, stack_count++);
+    if (free_stacks.empty()) return worker->stack(worker->stacks, stack_count++);
+    char* low = free_stacks.back();
+    free_stacks.pop_back();
+    return low;
 }
-void give_stack(char* low) { free_stacks[free_count++] = low; }
+void give_stack(char* low) { free_stacks.push_back(low); }
 
 // ---- Whose turn it is
 
@@ -313,7 +322,15 @@ extern "C" int simulator_barrier(int kind, int value, const char* what, const ch
     me.file = file;
     me.line = line;
     ++barrier.waiting;
-    if (barrier.waiting == live) release_barrier();
+    if (barrier.waiting == live) {
+        if (kind == GRID) {
+            block_parked = true;
+            in_kernel = false;
+            switch_context(&me.context, scheduler);
+            return 0;
+        }
+        release_barrier();
+    }
     run_another(false);
     return barrier.result;
 }
@@ -335,8 +352,9 @@ extern "C" void simulator_warp(unsigned mask, Combine combine, const char* what,
     run_another(false);
 }
 
+// The last thread of a block to come leaves for the scheduler, which goes on when all blocks have come.
 extern "C" void simulator_grid_barrier(const char* file, int line) {
-    simulator_barrier(0, 0, "grid_barrier", file, line);
+    simulator_barrier(GRID, 0, "grid_barrier", file, line);
 }
 
 extern "C" void simulator_fence() {
@@ -402,20 +420,27 @@ extern "C" void simulator_wait_async(int pending) {
 
 namespace {
 
+void set_block(uint64_t number) {
+    block_number = number;
+    blockIdx = {(unsigned)(number % gridDim.x), (unsigned)(number / gridDim.x % gridDim.y),
+                (unsigned)(number / ((uint64_t)gridDim.x * gridDim.y))};
+}
+
 void choose_block(uint64_t number) {
     const uint64_t blocks = launch->blocks;
     if (launch->order == 1) number = blocks - 1 - number;
     // A prime: its multiples modulo a smaller number of blocks are a permutation.
     if (launch->order == 2 && blocks < 2654435761u)
         number = (number * 2654435761u % blocks + launch->seed % blocks) % blocks;
-    block_number = number;
-    blockIdx = {(unsigned)(number % gridDim.x), (unsigned)(number / gridDim.x % gridDim.y),
-                (unsigned)(number / ((uint64_t)gridDim.x * gridDim.y))};
+    set_block(number);
 }
 
 void begin_block() {
     // Shared memory is undefined when a block starts: all bits set, which is NaN for floats.
-    for (int i = 0; i < shared_count; ++i) memset(shared[i].data, 0xff, shared[i].bytes);
+    for (int i = 0; i < launch->function->shared_count; ++i) {
+        const Shared& s = shared[launch->function->shared_array[i]];
+        memset(s.data, 0xff, s.bytes);
+    }
     if (launch->dynamic_shared) memset(simulator_dynamic_storage, 0xff, launch->dynamic_shared);
     if (launch->order == 2)
         for (int i = thread_count - 1; i > 0; --i) {
@@ -446,6 +471,99 @@ void run_block() {
     switch_context(&scheduler, new_context(threads[first].stack, fiber_main, fiber_number++));
 }
 
+// ---- Blocks that wait for one another in a grid barrier
+
+// A block that waits. Shared memory is the same for all blocks, so its contents are kept here.
+struct Parked {
+    std::vector<Thread> threads;
+    std::vector<Warp> warps;
+    std::vector<char> memory;
+    uint64_t number;
+    int live;
+    const char* file;
+    int line;
+    void* checked;
+};
+
+template <class F> void for_shared_memory(F f) {
+    for (int i = 0; i < launch->function->shared_count; ++i) {
+        const Shared& s = shared[launch->function->shared_array[i]];
+        f(s.data, s.bytes);
+    }
+    if (launch->dynamic_shared) f(simulator_dynamic_storage, launch->dynamic_shared);
+}
+
+Parked park() {
+    block_parked = false;
+    Parked p;
+    p.threads.assign(threads, threads + thread_count);
+    p.warps.assign(warps, warps + (thread_count + 31) / 32);
+    for_shared_memory([&](char* data, size_t bytes) { p.memory.insert(p.memory.end(), data, data + bytes); });
+    p.number = block_number;
+    p.live = live;
+    p.file = barrier.file;
+    p.line = barrier.line;
+    p.checked = checker::save_block();
+    return p;
+}
+
+// Lets a block that waited go on, until it ends or waits again.
+void resume(const Parked& p) {
+    std::copy(p.threads.begin(), p.threads.end(), threads);
+    std::copy(p.warps.begin(), p.warps.end(), warps);
+    const char* from = p.memory.data();
+    for_shared_memory([&](char* data, size_t bytes) {
+        memcpy(data, from, bytes);
+        from += bytes;
+    });
+    set_block(p.number);
+    live = p.live;
+    started = thread_count;
+    barrier.waiting = 0;
+    ready_head = ready_count = 0;
+    checker::restore_block(p.checked);
+    for (int t = 0; t < thread_count; ++t)
+        if (threads[t].status == AT_BARRIER) make_ready(t);
+    const int first = take_ready();
+    make_current(first);
+    switch_context(&scheduler, threads[first].context);
+}
+
+void record_failure(const char* kind, const char* file, int line, const char* format, ...) {
+    va_list values;
+    va_start(values, format);
+    record(kind, file, line, 0, format, values);
+    va_end(values);
+}
+
+// Runs the blocks that wait until all have ended.
+void run_parked(std::vector<Parked> waiting) {
+    while (!waiting.empty() && !launch->failure->set) {
+        const Parked& first = waiting[0];
+        if (waiting.size() != launch->blocks) {
+            record_failure("deadlock", first.file, first.line,
+                           "%zu of %llu blocks wait in grid_barrier, the others have returned", waiting.size(),
+                           (unsigned long long)launch->blocks);
+            return;
+        }
+        for (const Parked& p : waiting)
+            if (p.line != first.line) {
+                record_failure("divergent barrier", p.file, p.line,
+                               "some blocks wait in grid_barrier at %.60s:%d, others at %.60s:%d",
+                               base_name(first.file), first.line, base_name(p.file), p.line);
+                return;
+            }
+        checker::grid_passed();
+        std::vector<Parked> again;
+        for (const Parked& p : waiting) {
+            resume(p);
+            if (launch->failure->set) return;
+            if (block_parked) again.push_back(park());
+        }
+        waiting.swap(again);
+    }
+}
+
 uint64_t nanoseconds() {
     timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -465,7 +583,8 @@ void begin_launch() {
     }
     for (int t = 0; t < thread_count; ++t) launch_order[t] = launch->order == 1 ? thread_count - 1 - t : t;
     random_state = launch->seed * 2654435769u + 88172645463325252ull + (uint64_t)worker->index;
-    free_count = stack_count = 0;
+    free_stacks.clear();
+    stack_count = 0;
     if (launch->dynamic_shared > dynamic_capacity) {
         free(dynamic_capacity ? simulator_dynamic_storage : nullptr);
         dynamic_capacity = (launch->dynamic_shared + 4095) & ~(uint64_t)4095;
@@ -474,7 +593,7 @@ void begin_launch() {
 }
 
 // The operating system stopped the kernel at `pc`.
-void fault(int signal, char* address, uint64_t pc) {
+void fault(int signal, char* address, bool no_address, uint64_t pc) {
     if (!launch || !in_kernel) return;
     in_kernel = false;
     const char* stack = threads[current].stack;
@@ -484,6 +603,7 @@ void fault(int signal, char* address, uint64_t pc) {
     if (address >= stack - STACK_GUARD && address < stack + 64)
         simulator_fail_at("stack overflow", pc, "the thread's local variables and calls take more than %zu KiB",
                           STACK_BYTES >> 10);
+    if (!address && no_address) simulator_fail_at("wild access", pc, "access to an address that no memory can have");
     if ((uint64_t)address < 65536)
         simulator_fail_at("null pointer", pc, "access to address %p: a null pointer was used", (void*)address);
     simulator_fail_at("wild access", pc, "access to address %p, where no memory is", (void*)address);
@@ -504,6 +624,8 @@ extern "C" __attribute__((visibility("default"))) void simulator_run(Worker* w) 
     w->fault = fault;
     begin_launch();
     checker::begin_launch();
+    std::vector<Parked> parked;
+    block_parked = false;
     bool helped = w->index != 0 || launch->workers == 1;
     const uint64_t start = helped ? 0 : nanoseconds();
     for (;;) {
@@ -511,11 +633,13 @@ extern "C" __attribute__((visibility("default"))) void simulator_run(Worker* w) 
         if (next >= launch->blocks || __atomic_load_n(&launch->failure->set, __ATOMIC_RELAXED)) break;
         choose_block(next);
         run_block();
+        if (block_parked) parked.push_back(park());
         if (!helped && nanoseconds() - start > HELP_AFTER) {
             helped = true;
             if (next + 1 < launch->blocks) w->start_helpers(launch);
         }
     }
+    run_parked(std::move(parked));
     checker::end_launch();
     if (printed) {
         printed = false;

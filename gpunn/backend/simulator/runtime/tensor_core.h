@@ -89,9 +89,8 @@ SIMULATOR_QUIET void multiply_of_warp(Slot* slots, unsigned lanes, const char* f
     }
 }
 
-template <Format FORMAT>
-SIMULATOR_INLINE void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const char* file,
-                               int line) {
+template <Format FORMAT> SIMULATOR_INLINE void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
+                                                        const char* file, int line) {
     Fragments& mine = my_slot<Fragments>();
     memcpy(mine.d, d, sizeof d);
     memcpy(mine.a, a, sizeof a);

@@ -2,14 +2,14 @@
 #pragma once
 #include "device.h"
 
-#define SIMULATOR_VECTORS(T, name, bytes)                                                            \
-    struct name##1 { T x; };                                                                         \
-    struct alignas((bytes) * 2) name##2 { T x, y; };                                                 \
-    struct name##3 { T x, y, z; };                                                                   \
-    struct alignas((bytes) * 4 > 16 ? 16 : (bytes) * 4) name##4 { T x, y, z, w; };                   \
-    SIMULATOR_INLINE name##1 make_##name##1(T x) { return {x}; }                                     \
-    SIMULATOR_INLINE name##2 make_##name##2(T x, T y) { return {x, y}; }                             \
-    SIMULATOR_INLINE name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                     \
+#define SIMULATOR_VECTORS(T, name, bytes)                                          \
+    struct name##1 { T x; };                                                       \
+    struct alignas((bytes) * 2) name##2 { T x, y; };                               \
+    struct name##3 { T x, y, z; };                                                 \
+    struct alignas((bytes) * 4 > 16 ? 16 : (bytes) * 4) name##4 { T x, y, z, w; }; \
+    SIMULATOR_INLINE name##1 make_##name##1(T x) { return {x}; }                   \
+    SIMULATOR_INLINE name##2 make_##name##2(T x, T y) { return {x, y}; }           \
+    SIMULATOR_INLINE name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }   \
     SIMULATOR_INLINE name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
 SIMULATOR_VECTORS(char, char, 1)
 SIMULATOR_VECTORS(unsigned char, uchar, 1)

@@ -47,8 +47,7 @@ SIMULATOR_QUIET static inline void vote(Slot* slots, unsigned lanes, const char*
     }
 }
 
-template <class Operation, class T>
-SIMULATOR_QUIET void reduce(Slot* slots, unsigned lanes, const char*, int) {
+template <class Operation, class T> SIMULATOR_QUIET void reduce(Slot* slots, unsigned lanes, const char*, int) {
     T result = *(T*)slots[__builtin_ctz(lanes)];
     for (unsigned rest = lanes & (lanes - 1); rest; rest &= rest - 1)
         result = Operation::apply(result, *(T*)slots[__builtin_ctz(rest)]);
@@ -117,17 +116,17 @@ template <class T> SIMULATOR_INLINE unsigned __match_any_sync(unsigned mask, T v
     return simulator::my_slot<unsigned>();
 }
 
-#define SIMULATOR_REDUCTION(name, T, expression)                                                                     \
-    namespace simulator {                                                                                            \
-    struct Operation##name##T {                                                                                      \
-        static T apply(T a, T b) { return expression; }                                                              \
-    };                                                                                                               \
-    }                                                                                                                \
-    SIMULATOR_INLINE T __reduce_##name##_sync(unsigned mask, T value, SIMULATOR_SITE) {                              \
-        simulator::my_slot<T>() = value;                                                                             \
-        simulator::simulator_warp(mask, simulator::reduce<simulator::Operation##name##T, T>,                         \
-                                  "__reduce_" #name "_sync", file, line);                                            \
-        return simulator::my_slot<T>();                                                                              \
+#define SIMULATOR_REDUCTION(name, T, expression)                                             \
+    namespace simulator {                                                                    \
+    struct Operation##name##T {                                                              \
+        static T apply(T a, T b) { return expression; }                                      \
+    };                                                                                       \
+    }                                                                                        \
+    SIMULATOR_INLINE T __reduce_##name##_sync(unsigned mask, T value, SIMULATOR_SITE) {      \
+        simulator::my_slot<T>() = value;                                                     \
+        simulator::simulator_warp(mask, simulator::reduce<simulator::Operation##name##T, T>, \
+                                  "__reduce_" #name "_sync", file, line);                    \
+        return simulator::my_slot<T>();                                                      \
     }
 SIMULATOR_REDUCTION(add, int, (int)((unsigned)a + (unsigned)b))
 SIMULATOR_REDUCTION(add, unsigned, a + b)
@@ -135,7 +134,7 @@ SIMULATOR_REDUCTION(min, int, a < b ? a : b)
 SIMULATOR_REDUCTION(min, unsigned, a < b ? a : b)
 SIMULATOR_REDUCTION(max, int, a < b ? b : a)
 SIMULATOR_REDUCTION(max, unsigned, a < b ? b : a)
-SIMULATOR_REDUCTION(and, unsigned, a & b)
+SIMULATOR_REDUCTION(and, unsigned, a& b)
 SIMULATOR_REDUCTION(or, unsigned, a | b)
 SIMULATOR_REDUCTION(xor, unsigned, a ^ b)
 #undef SIMULATOR_REDUCTION
