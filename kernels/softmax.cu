@@ -46,13 +46,13 @@ __device__ __forceinline__ void softmax_backward(
     Sum sum = {0};
     for (int i = Team::rank(); i < end; i += Team::size()) {
         const acc_t g = dy[start + i * inner];
-        sum.value += logarithm ? g : g * acc_t(y[start + i * inner]);
+        sum.value = logarithm ? sum.value + g : fma(g, acc_t(y[start + i * inner]), sum.value);
     }
     sum = Team::reduce(sum);
     for (int i = Team::rank(); i < end; i += Team::size()) {
         const index_t at = start + i * inner;
         const acc_t g = dy[at], v = y[at];
-        dx[at] = logarithm ? g - exp(v) * sum.value : v * (g - sum.value);
+        dx[at] = logarithm ? fma(-exp(v), sum.value, g) : v * (g - sum.value);
     }
 }
 

@@ -1,9 +1,119 @@
-"""Batch normalisation."""
+"""Normalisation of channels over the batch. Statistics, and what is computed from them, are float32 for half types."""
 
 from __future__ import annotations
 
-from .family import Family
+import math
+from typing import Any
+
+from .family import Array, Family, accumulator, ceil_div, prod
+from .ladder import Ladder
+from .team import THREADS, channel_team, grid_and_block, shares
+
+BATCH_NORM = Ladder("batch_norm", ("fused", "split"))
+"""A channel by one team in one launch, or by several in three."""
 
 
 class BatchNorm(Family):
     """Batch normalisation."""
+
+    full: Any  # from another family
+
+    def batch_norm_forward(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
+    ) -> tuple[Array, Array, Array]:
+        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), with the mean and variance of each channel.
+
+        Returns the result, the means, and the variances (the mean square of the deviations).
+        """
+        work, size = accumulator(x.dtype), _sizes(x)
+        y, mean, var = out or (None, None, None)
+        y = self.result(y, x.shape, x.dtype)
+        mean, var = (self.result(a, x.shape[1:2], work) for a in (mean, var))
+        if not y.size:
+            if not prod(size[::2]):  # of no element
+                mean, var = (self.full(a.shape, math.nan, work, out=a) for a in (mean, var))
+            return y, mean, var
+        x = self.contiguous(x)
+        weight, bias = (self.converted(a, work) for a in (weight, bias))
+        how = _Launch(self, "batch_norm", size, x.dtype)
+        if how.shares == 1:
+            how("fused", 1, x, weight, bias, y, mean, var, *size, eps)
+        else:
+            parts = self.empty((3, how.shares, size[1]), work)
+            how("share", how.shares, x, parts, *size)
+            how.join(parts, x, mean, var, how.shares, *size)
+            how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps)
+        return y, mean, var
+
+    def batch_norm_inference(
+        self, x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
+    ) -> Array:
+        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,)."""
+        y, size = self.result(out, x.shape, x.dtype), _sizes(x)
+        if y.size:
+            parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
+            how = _Launch(self, "batch_norm", size, x.dtype)
+            how("apply", how.shares, self.contiguous(x), *parameters, y, *size, eps)
+        return y
+
+    def batch_norm_backward(
+        self,
+        dy: Array,
+        x: Array,
+        weight: Array | None,
+        mean: Array,
+        var: Array,
+        eps: float,
+        wanted: tuple[bool, bool, bool],
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
+
+        With a = weight rstd, dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
+        """
+        work, size = mean.dtype, _sizes(x)
+        outs = iter(out or (None, None, None))
+        dx = self.result(next(outs), x.shape, x.dtype) if wanted[0] else None
+        dw, db = (self.result(next(outs), mean.shape, work) if w else None for w in wanted[1:])
+        results = tuple([a for a in (dx, dw, db) if a is not None])
+        if not size[1]:
+            return results
+        dy, x, mean, var = map(self.contiguous, (dy, x, mean, var))
+        weight = self.converted(weight, work)
+        how = _Launch(self, "batch_norm_backward", size, x.dtype)
+        if how.shares == 1:
+            how("fused", 1, dy, x, weight, mean, var, dx, dw, db, *size, eps)
+        else:
+            parts, sums = (self.empty(shape, work) for shape in ((2, how.shares, size[1]), (2, size[1])))
+            how("share", how.shares, dy, x, mean, parts, *size)
+            how.join(parts, var, sums, dw, db, how.shares, size[1], eps)
+            if dx is not None:
+                how("apply", how.shares, dy, x, weight, mean, var, sums, dx, *size, eps)
+        return results
+
+
+class _Launch:
+    """Launches the kernels of `batch_norm.cu` for x of some sizes (n, c, m)."""
+
+    def __init__(self, family: Family, name: str, size: tuple[int, int, int], dtype: Any) -> None:
+        self.family, self.name, self.channels, self.dtype = family, name, size[1], dtype
+        self.team = channel_team(size[2])
+        wanted = shares(self.team, *size)
+        rung = BATCH_NORM.pick("fused" if wanted == 1 else "split")
+        self.shares = 1 if rung == "fused" else max(2, wanted)
+
+    def __call__(self, kernel: str, blocks: int, *args: Any) -> None:
+        """A team on each of so many shares of each channel."""
+        grid, block = grid_and_block(self.team, self.channels)
+        name = f"{self.name}_{kernel}_{self.team}"
+        self.family.launch("batch_norm.cu", name, (*grid, blocks), block, args, scalar_t=self.dtype)
+
+    def join(self, *args: Any) -> None:
+        """A thread on each channel."""
+        grid = (ceil_div(self.channels, THREADS),)
+        self.family.launch("batch_norm.cu", f"{self.name}_join", grid, (THREADS,), args, scalar_t=self.dtype)
+
+
+def _sizes(x: Array) -> tuple[int, int, int]:
+    """(n, c, ...) as (n, c, m)."""
+    return x.shape[0], x.shape[1], prod(x.shape[2:])

@@ -1,9 +1,241 @@
-"""Losses."""
+"""Losses on class labels, and binary cross entropy.
+
+Labels are checked in the forward pass, with the errors of the CPU; in the backward pass they are those of the forward.
+"""
 
 from __future__ import annotations
 
-from .family import Family
+from typing import Any
+
+import numpy as np
+
+from gpunn.backend.numpy import loss as on_the_cpu
+
+from .family import MAX_RANK, Array, Family, accumulator, ceil_div, collapse, element_strides, layout, prod
+from .ladder import Ladder
+from .team import THREADS, grid_and_block, team_for
+
+CROSS_ENTROPY = Ladder("cross_entropy", ("naive", "warp", "block"))
+"""The threads that share a row of classes: 1, 32 or 256."""
+
+_REDUCTIONS = {"none": 0, "sum": 1, "mean": 2}
+_ONE_BLOCK = 1024
+"""Threads of the most rows that one block makes and adds up in one launch."""
+_ADDED_IN_EACH_BLOCK = 1 << 12
+"""Up to so many labels each block of a backward pass adds up their weights by itself, which saves a launch."""
+_ADDED_BY_ONE_BLOCK = 1 << 16
+"""Up to so many losses one block adds up; more go through sums of parts."""
+_MOST_PARTS = 1024
 
 
 class Loss(Family):
     """Losses."""
+
+    check_indices: Any  # from another family
+    to_numpy: Any
+
+    def softmax_cross_entropy(
+        self,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> tuple[Array, Array, Array]:
+        """The loss of logits x (n, classes, ...) for labels (n, ...), m = max x and s = sum of e^(x - m).
+
+        Raises:
+            IndexError: a label is no class.
+        """
+        rows, classes, inner = _folded(x)
+        labels = self._labels(target, classes, ignore_index, "cross_entropy")
+        loss, m, s = out or (None, None, None)
+        m, s = (self.result(a, target.shape, accumulator(x.dtype)) for a in (m, s))
+        team = _team(classes, inner)
+        smoothing = 1 - label_smoothing, label_smoothing / classes
+
+        def launch(grid: Any, block: Any, *outputs: Any) -> None:
+            args = (self.contiguous(x), labels, self.converted(weight, x.dtype), *outputs, m, s, rows, classes, inner)
+            args += (_REDUCTIONS[reduction], ignore_index, *smoothing)
+            self.launch("loss.cu", f"cross_entropy_forward_{team}", grid, block, args, scalar_t=x.dtype)
+
+        return self._reduced(launch, team, rows, reduction, target.shape, x.dtype, loss), m, s
+
+    def softmax_cross_entropy_backward(
+        self,
+        dy: Array,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        m: Array,
+        s: Array,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> Array:
+        """The gradient of `softmax_cross_entropy` in x; (S - I_y) dy / n for a plain mean, S = e^(x - m) / s."""
+        rows, classes, inner = _folded(x)
+        dx = self.result(out, x.shape, x.dtype)
+        if rows:
+            labels, weight = self._as_labels(target), self.converted(weight, x.dtype)
+            parts, part_count = self._label_weights(labels, weight, classes, reduction, ignore_index, x.dtype)
+            team = _team(classes, inner)
+            args: tuple[Any, ...] = (*map(self.contiguous, (dy, x)), labels, weight)
+            args += (*map(self.contiguous, (m, s)), parts, dx)
+            args += (part_count, rows, classes, inner, _REDUCTIONS[reduction], ignore_index)
+            args += (1 - label_smoothing, label_smoothing / classes)
+            grid, block = grid_and_block(team, rows)
+            self.launch("loss.cu", f"cross_entropy_backward_{team}", grid, block, args, scalar_t=x.dtype)
+        return dx
+
+    def nll_loss(
+        self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
+    ) -> Array:
+        """-x_y for each label y of logarithms x (n, classes, ...), weighted and reduced.
+
+        Raises:
+            IndexError: a label is no class.
+        """
+        rows, classes, inner = _folded(x)
+        labels = self._labels(target, classes, ignore_index, "nll_loss")
+
+        def launch(grid: Any, block: Any, *outputs: Any) -> None:
+            args = (self.contiguous(x), labels, self.converted(weight, x.dtype), *outputs, rows, classes, inner)
+            args += (_REDUCTIONS[reduction], ignore_index)
+            self.launch("loss.cu", "nll_forward", grid, block, args, scalar_t=x.dtype)
+
+        return self._reduced(launch, "naive", rows, reduction, target.shape, x.dtype, out)
+
+    def nll_loss_backward(
+        self,
+        dy: Array,
+        target: Array,
+        weight: Array | None,
+        classes: int,
+        reduction: str,
+        ignore_index: int,
+        out: Any = None,
+    ) -> Array:
+        """The gradient of `nll_loss` in x: at the labels -dy times weight, over the sum of the weights for a mean."""
+        axis = min(target.ndim, 1)
+        dx = self.result(out, (*target.shape[:axis], classes, *target.shape[axis:]), dy.dtype)
+        rows, classes, inner = _folded(dx)
+        if rows:
+            labels, weight = self._as_labels(target), self.converted(weight, dy.dtype)
+            parts, part_count = self._label_weights(labels, weight, classes, reduction, ignore_index, dy.dtype)
+            team = "naive" if inner > 1 else "warp"
+            sizes = part_count, rows, classes, inner
+            args = (self.contiguous(dy), labels, weight, parts, dx, *sizes, _REDUCTIONS[reduction], ignore_index)
+            grid, block = grid_and_block(team, rows)
+            self.launch("loss.cu", f"nll_backward_{team}", grid, block, args, scalar_t=dy.dtype)
+        return dx
+
+    def binary_cross_entropy(self, x: Array, target: Array, out: Any = None) -> Array:
+        """-(t ln x + (1 - t) ln(1 - x)), logarithms not below -100, for probabilities x.
+
+        Raises:
+            RuntimeError: an x is not in [0, 1].
+        """
+        loss = self.result(out, x.shape, x.dtype)
+        if x.size:
+            x, target = self.contiguous(x), self.contiguous(target)
+            blocks = min(ceil_div(x.size, 8 * THREADS), _MOST_PARTS)
+            places = self.empty((blocks,), np.int64)
+            check = (x, places, x.size, ceil_div(x.size, blocks))
+            self.launch("binary_cross_entropy.cu", "first_improbable", (blocks,), (THREADS,), check, scalar_t=x.dtype)
+            if self.check_indices(places, -1, 0) is not None:
+                on_the_cpu.binary_cross_entropy(self.to_numpy(x), self.to_numpy(target))
+            args = (x, target, loss, x.size)
+            self.launch_elements("binary_cross_entropy.cu", "binary_cross_entropy", x.size, args, scalar_t=x.dtype)
+        return loss
+
+    def binary_cross_entropy_with_logits(
+        self, x: Array, target: Array, pos_weight: Array | None, out: Any = None
+    ) -> Array:
+        """p t ln(1 + e^-x) + (1 - t) ln(1 + e^x), broadcast."""
+        given = [self.contiguous(a) for a in (x, target, pos_weight) if a is not None]
+        shape = np.broadcast_shapes(*(a.shape for a in given))
+        loss = self.result(out, shape, x.dtype)
+        sizes, strides = collapse(shape, *(element_strides(self.xp.broadcast_to(a, shape)) for a in given))
+        if len(sizes) > MAX_RANK:  # when nothing is broadcast any more, all axes become one
+            given = [self.copy(self.xp.broadcast_to(a, shape)) for a in given]
+            sizes, strides = collapse(shape, *map(element_strides, given))
+        layouts = [layout(sizes, s) for s in strides]
+        if pos_weight is None:
+            given, layouts = [*given, None], [*layouts, layouts[0]]
+        args = (*given, loss, *layouts, loss.size)
+        self.launch_elements(
+            "binary_cross_entropy.cu", "binary_cross_entropy_with_logits", loss.size, args, scalar_t=x.dtype
+        )
+        return loss
+
+    # Labels and sums --------------------------------------------------------------------------------------------------
+
+    def _labels(self, target: Array, classes: int, ignore_index: int, name: str) -> Array:
+        """The labels for the kernels, when they are known to be classes."""
+        if self.check_indices(target, 0, classes, ignore_index) is not None:
+            on_the_cpu._labels(self.to_numpy(target), classes, ignore_index, (target.size, 1), name)
+        return self._as_labels(target)
+
+    def _as_labels(self, target: Array) -> Array:
+        return self.converted(target, np.int64)
+
+    def _reduced(
+        self, launch: Any, team: str, rows: int, reduction: str, shape: tuple[int, ...], dtype: Any, out: Any
+    ) -> Array:
+        """The loss of each row, or the sum or mean over them. `launch` takes grid, block, and where to write what."""
+        result = self.result(out, shape if reduction == "none" else (), dtype)
+        if reduction == "none":
+            if rows:
+                launch(*grid_and_block(team, rows), result, None, None)
+            return result
+        parts = self.empty((2, rows), accumulator(dtype))
+        one_block = _one_block(team, rows)
+        if one_block:
+            launch((1,), one_block, None, parts, result)
+            return result
+        if rows:
+            launch(*grid_and_block(team, rows), None, parts, None)
+        if rows > _ADDED_BY_ONE_BLOCK:
+            blocks = min(ceil_div(rows, 8 * THREADS), _MOST_PARTS)
+            sums = self.empty((2, blocks), parts.dtype)
+            self.launch("loss.cu", "loss_partial", (blocks,), (THREADS,), (parts, sums, rows), scalar_t=dtype)
+            parts, rows = sums, blocks
+        args = (parts, result, rows, _REDUCTIONS[reduction])
+        self.launch("loss.cu", "loss_total", (1,), (_ONE_BLOCK,), args, scalar_t=dtype)
+        return result
+
+    def _label_weights(
+        self, labels: Array, weight: Array | None, classes: int, reduction: str, ignore_index: int, dtype: Any
+    ) -> tuple[Array | None, int]:
+        """Sums of the labels' weights, which a mean is over, and their number; None where each block makes them."""
+        if reduction != "mean" or labels.size <= _ADDED_IN_EACH_BLOCK:
+            return None, 0
+        blocks = min(ceil_div(labels.size, 8 * THREADS), _MOST_PARTS)
+        sums = self.empty((blocks,), accumulator(dtype))
+        args = (labels, weight, sums, labels.size, classes, ignore_index)
+        self.launch("loss.cu", "label_weights", (blocks,), (THREADS,), args, scalar_t=dtype)
+        return sums, blocks
+
+
+def _folded(x: Array) -> tuple[int, int, int]:
+    """Rows, classes, and the distance of the elements of a row, for logits (n, classes, ...) or (classes,)."""
+    axis = min(x.ndim - 1, 1)
+    classes, inner = x.shape[axis], prod(x.shape[axis + 1 :])
+    return prod(x.shape[:axis]) * inner, classes, inner
+
+
+def _team(classes: int, inner: int) -> str:
+    return CROSS_ENTROPY.pick("naive" if inner > 1 else team_for(classes))
+
+
+def _one_block(team: str, rows: int) -> tuple[int, ...] | None:
+    """The block that holds the teams of all rows, if it is no larger than a block may be."""
+    if team == "naive" and 0 < rows <= _ONE_BLOCK:
+        return (ceil_div(rows, 32) * 32,)
+    if team == "warp" and 0 < rows <= _ONE_BLOCK // 32:
+        return (32, rows)
+    return (THREADS,) if team == "block" and rows == 1 else None

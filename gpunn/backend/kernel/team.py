@@ -24,3 +24,25 @@ def grid_and_block(team: str, rows: int) -> tuple[tuple[int], tuple[int, ...]]:
 def team_for(length: int) -> str:
     """The team for rows of this length that lie in memory one after another. The bounds are not measured yet."""
     return "naive" if length <= SHORT else "warp" if length <= LONG else "block"
+
+
+# Teams that share the channels of (n, c, m), as `kernels/channels.cuh` has it
+
+_MEMBERS = {"columns": THREADS // 32, "block": THREADS}
+_NEIGHBOURS = 16
+"""From so many elements on that a channel has side by side, a block goes over it."""
+_ENOUGH = 16
+"""Elements for each member of a team, below which a channel isn't shared any more."""
+_BUSY = 1024
+"""Blocks that keep a GPU busy. None of these bounds is measured yet."""
+
+
+def channel_team(m: int) -> str:
+    """The team for a channel of x (n, c, m)."""
+    return "block" if m >= _NEIGHBOURS else "columns"
+
+
+def shares(team: str, n: int, c: int, m: int) -> int:
+    """Into how many shares each channel is cut: 1 unless there are few channels with many elements."""
+    blocks = ceil_div(max(c, 1), _ROWS[team])
+    return max(1, min(_BUSY // blocks, n * m // (_MEMBERS[team] * _ENOUGH)))

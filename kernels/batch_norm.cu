@@ -1,0 +1,276 @@
+// Normalisation of each channel of x (n, c, m) over n and m, and its gradients (Ioffe and Szegedy 2015, section 3).
+//
+//   y = (x - mean) a + bias                a = weight / sqrt(var + eps), var the mean square of the deviations
+//   dx = a (dy - mean of dy - (x - mean) / (var + eps) mean of dy (x - mean))
+//   dweight = sum of dy (x - mean) / sqrt(var + eps),  dbias = sum of dy
+//
+// A channel belongs to a team (team.cuh), by the shape: where m is large a block, whose threads read neighbours in m;
+// where it is small (1 after a linear layer) 8 threads of each of 32 neighbouring channels. The ladder:
+//
+//   fused  one team a channel and one launch, which reads a channel twice, the second time from a cache if it is small.
+//   split  several teams a channel, each for a share of it, where there are too few channels to keep a GPU busy: what
+//          each has found is put together by one thread a channel, in their order, and a third launch does the rest.
+//
+// mean and var come from one pass (Moments in accumulate.cuh), over x less its channel's first element.
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16
+#include "accumulate.cuh"
+#include "channels.cuh"
+
+// All kernels have these sizes, and see them as one struct.
+struct Sizes {
+    index_t n, c, m;
+};
+
+template <class Team> __device__ __forceinline__ ChannelWalk<Team> walk_over(const Sizes& size) {
+    const index_t count = Team::row() < size.c ? size.n * size.m : 0;
+    return ChannelWalk<Team>(Team::row(), share_begin(count), share_end(count), size.c, size.m);
+}
+
+__device__ __forceinline__ acc_t rstd_of(acc_t var, acc_t eps) { return 1 / sqrt(var + eps); }
+
+__device__ __forceinline__ acc_t times(const acc_t* weight, index_t channel, acc_t value) {
+    return weight == nullptr ? value : value * weight[channel];
+}
+
+// ---- Forward --------------------------------------------------------------------------------------------------------
+
+template <class Team>
+__device__ __forceinline__ Moments share_moments(const scalar_t* __restrict__ x, const Sizes& size) {
+    Moments moments = {0, 0, 0};
+    const acc_t pivot = Team::row() < size.c ? acc_t(x[Team::row() * size.m]) : acc_t(0);
+    for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) moments.add(acc_t(x[walk.at]) - pivot);
+    return Team::reduce(moments);
+}
+
+__device__ __forceinline__ void finish(
+    const Moments& moments, const scalar_t* x, const Sizes& size, index_t channel, acc_t& mean, acc_t& var) {
+    mean = acc_t(x[channel * size.m]) + moments.mean;
+    var = moments.squares / moments.count;
+}
+
+template <class Team>
+__device__ __forceinline__ void normalise(
+    const scalar_t* __restrict__ x, acc_t mean, acc_t scale, const acc_t* bias, scalar_t* __restrict__ y,
+    const Sizes& size) {
+    const acc_t shift = bias == nullptr ? acc_t(0) : bias[Team::row()];
+    for (auto walk = walk_over<Team>(size); walk.left(); walk.next())
+        y[walk.at] = fma(acc_t(x[walk.at]) - mean, scale, shift);
+}
+
+template <class Team>
+__device__ __forceinline__ void fused(
+    const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* bias, scalar_t* __restrict__ y, acc_t* mean,
+    acc_t* var, const Sizes& size, acc_t eps) {
+    const Moments moments = share_moments<Team>(x, size);
+    const index_t channel = Team::row();
+    if (channel >= size.c) return;
+    acc_t mu, v;
+    finish(moments, x, size, channel, mu, v);
+    if (Team::rank() == 0) {
+        mean[channel] = mu;
+        var[channel] = v;
+    }
+    normalise<Team>(x, mu, times(weight, channel, rstd_of(v, eps)), bias, y, size);
+}
+
+// What a share has found, in parts (3, shares, c)
+template <class Team>
+__device__ __forceinline__ void share(const scalar_t* __restrict__ x, acc_t* __restrict__ parts, const Sizes& size) {
+    const Moments moments = share_moments<Team>(x, size);
+    if (Team::row() >= size.c || Team::rank() != 0) return;
+    const index_t at = blockIdx.y * size.c + Team::row(), step = gridDim.y * size.c;
+    parts[at] = moments.count;
+    parts[at + step] = moments.mean;
+    parts[at + 2 * step] = moments.squares;
+}
+
+template <class Team>
+__device__ __forceinline__ void apply(
+    const scalar_t* __restrict__ x, const acc_t* mean, const acc_t* var, const acc_t* weight, const acc_t* bias,
+    scalar_t* __restrict__ y, const Sizes& size, acc_t eps) {
+    const index_t channel = Team::row();
+    if (channel >= size.c) return;
+    normalise<Team>(x, mean[channel], times(weight, channel, rstd_of(var[channel], eps)), bias, y, size);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_block(
+    const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ bias,    // null: 0
+    scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
+    long long n, long long c, long long m, acc_t eps) {
+    fused<Block>(x, weight, bias, y, mean, var, {n, c, m}, eps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
+    const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ bias,    // null: 0
+    scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
+    long long n, long long c, long long m, acc_t eps) {
+    fused<Columns>(x, weight, bias, y, mean, var, {n, c, m}, eps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_block(
+    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, long long n, long long c, long long m) {
+    share<Block>(x, parts, {n, c, m});
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_columns(
+    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, long long n, long long c, long long m) {
+    share<Columns>(x, parts, {n, c, m});
+}
+
+// One thread a channel puts parts (3, shares, c) together.
+extern "C" __global__ void batch_norm_join(
+    const acc_t* __restrict__ parts, const scalar_t* __restrict__ x, acc_t* __restrict__ mean, acc_t* __restrict__ var,
+    int shares, long long n, long long c, long long m) {
+    const index_t channel = first_index(), step = shares * c;
+    if (channel >= c) return;
+    Moments moments = {0, 0, 0};
+    for (index_t at = channel; at < step; at += c) moments.merge({parts[at], parts[at + step], parts[at + 2 * step]});
+    finish(moments, x, {n, c, m}, channel, mean[channel], var[channel]);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(
+    const scalar_t* __restrict__ x, const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ bias,    // null: 0
+    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps) {
+    apply<Block>(x, mean, var, weight, bias, y, {n, c, m}, eps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_columns(
+    const scalar_t* __restrict__ x, const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ bias,    // null: 0
+    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps) {
+    apply<Columns>(x, mean, var, weight, bias, y, {n, c, m}, eps);
+}
+
+// ---- Backward -------------------------------------------------------------------------------------------------------
+
+// The sums of dy and of dy (x - mean) over the block's share of a channel
+template <class Team>
+__device__ __forceinline__ Sums share_sums(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* mean, const Sizes& size) {
+    Sums sums = {0, 0};
+    const acc_t mu = Team::row() < size.c ? mean[Team::row()] : acc_t(0);
+    for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) {
+        const acc_t g = dy[walk.at];
+        sums.first += g;
+        sums.second = fma(g, acc_t(x[walk.at]) - mu, sums.second);
+    }
+    return Team::reduce(sums);
+}
+
+__device__ __forceinline__ void store_gradients(
+    const Sums& sums, acc_t rstd, index_t channel, acc_t* dweight, acc_t* dbias) {
+    if (dweight != nullptr) dweight[channel] = sums.second * rstd;
+    if (dbias != nullptr) dbias[channel] = sums.first;
+}
+
+template <class Team>
+__device__ __forceinline__ void input_gradient(
+    const Sums& sums, const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, acc_t mean, acc_t rstd,
+    const acc_t* weight, scalar_t* __restrict__ dx, const Sizes& size) {
+    const acc_t count = acc_t(size.n * size.m), scale = times(weight, Team::row(), rstd);
+    const acc_t slope = rstd * rstd * sums.second / count, mean_dy = sums.first / count;
+    for (auto walk = walk_over<Team>(size); walk.left(); walk.next())
+        dx[walk.at] = fma(mean - acc_t(x[walk.at]), slope, acc_t(dy[walk.at]) - mean_dy) * scale;
+}
+
+template <class Team>
+__device__ __forceinline__ void backward_fused(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* mean,
+    const acc_t* var, scalar_t* __restrict__ dx, acc_t* dweight, acc_t* dbias, const Sizes& size, acc_t eps) {
+    const Sums sums = share_sums<Team>(dy, x, mean, size);
+    const index_t channel = Team::row();
+    if (channel >= size.c) return;
+    const acc_t rstd = rstd_of(var[channel], eps);
+    if (Team::rank() == 0) store_gradients(sums, rstd, channel, dweight, dbias);
+    if (dx != nullptr) input_gradient<Team>(sums, dy, x, mean[channel], rstd, weight, dx, size);
+}
+
+template <class Team>
+__device__ __forceinline__ void backward_share(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* mean, acc_t* __restrict__ parts,
+    const Sizes& size) {
+    const Sums sums = share_sums<Team>(dy, x, mean, size);
+    if (Team::row() >= size.c || Team::rank() != 0) return;
+    const index_t at = blockIdx.y * size.c + Team::row(), step = gridDim.y * size.c;
+    parts[at] = sums.first;
+    parts[at + step] = sums.second;
+}
+
+template <class Team>
+__device__ __forceinline__ void backward_apply(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* mean,
+    const acc_t* var, const acc_t* sums, scalar_t* __restrict__ dx, const Sizes& size, acc_t eps) {
+    const index_t channel = Team::row();
+    if (channel >= size.c) return;
+    const Sums both = {sums[channel], sums[size.c + channel]};
+    input_gradient<Team>(both, dy, x, mean[channel], rstd_of(var[channel], eps), weight, dx, size);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_fused_block(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
+    scalar_t* __restrict__ dx, acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
+    long long n, long long c, long long m, acc_t eps) {
+    backward_fused<Block>(dy, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_fused_columns(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
+    scalar_t* __restrict__ dx, acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
+    long long n, long long c, long long m, acc_t eps) {
+    backward_fused<Columns>(dy, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
+}
+
+// What a share has found, in parts (2, shares, c)
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_block(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* __restrict__ mean,
+    acc_t* __restrict__ parts, long long n, long long c, long long m) {
+    backward_share<Block>(dy, x, mean, parts, {n, c, m});
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_columns(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* __restrict__ mean,
+    acc_t* __restrict__ parts, long long n, long long c, long long m) {
+    backward_share<Columns>(dy, x, mean, parts, {n, c, m});
+}
+
+// One thread a channel puts parts (2, shares, c) together to sums (2, c).
+extern "C" __global__ void batch_norm_backward_join(
+    const acc_t* __restrict__ parts, const acc_t* __restrict__ var, acc_t* __restrict__ sums,
+    acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
+    int shares, long long c, acc_t eps) {
+    const index_t channel = first_index(), step = shares * c;
+    if (channel >= c) return;
+    Sums both = {0, 0};
+    for (index_t at = channel; at < step; at += c) both.merge({parts[at], parts[at + step]});
+    store_gradients(both, rstd_of(var[channel], eps), channel, dweight, dbias);
+    sums[channel] = both.first;
+    sums[c + channel] = both.second;
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_apply_block(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var, const acc_t* __restrict__ sums,
+    scalar_t* __restrict__ dx, long long n, long long c, long long m, acc_t eps) {
+    backward_apply<Block>(dy, x, weight, mean, var, sums, dx, {n, c, m}, eps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_apply_columns(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var, const acc_t* __restrict__ sums,
+    scalar_t* __restrict__ dx, long long n, long long c, long long m, acc_t eps) {
+    backward_apply<Columns>(dy, x, weight, mean, var, sums, dx, {n, c, m}, eps);
+}

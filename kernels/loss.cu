@@ -1,0 +1,301 @@
+// Losses on class labels: cross entropy of logits, and negative log likelihood.
+//
+//   x (outer, classes, inner) and a label y for each of the rows = outer * inner;  m = max x,  s = sum of e^(x_c - m)
+//
+//   l = sum of q_c w_c (ln s - (x_c - m))         q = (1 - e) I_y + e / classes, e the label smoothing, w class weights
+//   dx_c = g (S_c sum of q_k w_k - q_c w_c)       S_c = e^(x_c - m) / s;  (S - I_y) g for w = 1 and e = 0
+//   l = -w_y x_y,  dx_c = -g w_y I_yc             negative log likelihood
+//
+// (Goodfellow et al. 2016, 6.2.2.) S is never rounded before its logarithm is taken. g is the gradient of the row's
+// loss: for a mean it is divided by the sum of the labels' weights w_y. A label that is `ignore_index` has loss, weight
+// and gradient 0; so has a label that is no class, which the host makes an error of, but which is never an index here.
+//
+// A row belongs to a team (team.cuh), each a rung of the ladder: naive, one thread, for few classes or inner > 1; warp;
+// block. Forward x is read once (with label smoothing twice), backward once.
+//
+// The sum over the rows is made in an order that depends on shapes only: each row writes its loss and the weight of its
+// label into `parts`, and a block adds them up. If there is only one block it does so in the same launch, else
+// `loss_total` does, and before it `loss_partial` where there are many rows.
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16
+#include "accumulate.cuh"
+#include "team.cuh"
+
+enum Reduction { NONE = 0, SUM = 1, MEAN = 2 };
+
+struct Labels {
+    const long long* target;
+    const scalar_t* class_weight;
+    index_t rows;
+    int classes;
+    index_t inner;
+    long long ignore_index;
+
+    // The class that the label of a row names, or -1
+    __device__ __forceinline__ int of(index_t row) const {
+        const long long label = target[row];
+        return label < 0 || label >= classes || label == ignore_index ? -1 : (int)label;
+    }
+    __device__ __forceinline__ acc_t weight(int label) const {
+        return label < 0 ? acc_t(0) : class_weight == nullptr ? acc_t(1) : acc_t(class_weight[label]);
+    }
+    // Where the elements of a row begin; they are `inner` apart.
+    __device__ __forceinline__ index_t start(index_t row) const {
+        return row / inner * inner * classes + row % inner;
+    }
+};
+
+// What becomes of the loss of a row: a result, or with its weight a part (2, rows) of the sums
+__device__ __forceinline__ void store_loss(
+    acc_t loss, acc_t weight, index_t row, index_t rows, scalar_t* each, acc_t* parts) {
+    if (each != nullptr) {
+        each[row] = loss;
+    } else {
+        parts[row] = loss;
+        parts[rows + row] = weight;
+    }
+}
+
+// The sums of parts (2, count) from `begin` on, by all threads of a block
+__device__ __forceinline__ Sums add_up(const acc_t* parts, index_t count, index_t begin, index_t step) {
+    Sums sums = {0, 0};
+    for (index_t i = begin; i < count; i += step) sums.merge({parts[i], parts[count + i]});
+    return Block::reduce(sums);
+}
+
+__device__ __forceinline__ void store_total(const acc_t* parts, index_t count, int reduction, scalar_t* result) {
+    const Sums sums = add_up(parts, count, Block::rank(), Block::size());
+    if (Block::rank() == 0) *result = reduction == MEAN ? sums.first / sums.second : sums.first;
+}
+
+// The sum of the weights of all labels, by all threads of a block; or of `parts`, which `label_weights` made of them
+__device__ __forceinline__ acc_t total_weight(const Labels& labels, const acc_t* parts, int count) {
+    Sum sum = {0};
+    if (parts != nullptr) {
+        for (int i = Block::rank(); i < count; i += Block::size()) sum.value += parts[i];
+    } else {
+        for (index_t row = Block::rank(); row < labels.rows; row += Block::size())
+            sum.value += labels.weight(labels.of(row));
+    }
+    return Block::reduce(sum).value;
+}
+
+template <class Team>
+__device__ __forceinline__ void cross_entropy(
+    const scalar_t* __restrict__ x, const Labels& labels, scalar_t* each, acc_t* parts, scalar_t* result,
+    acc_t* __restrict__ m, acc_t* __restrict__ s, int reduction, acc_t sharp, acc_t smooth) {
+    const index_t row = Team::row(), start = labels.start(row), inner = labels.inner;
+    const bool exists = row < labels.rows;
+    const int end = exists ? labels.classes : 0;
+    Exponentials e = {LOWEST, 0};
+    for (int c = Team::rank(); c < end; c += Team::size()) e.add(x[start + c * inner]);
+    e = Team::reduce(e);
+    e.s += e.m - e.m;      // NaN for an infinite x, as inf - inf is
+    Sums spread = {0, 0};  // of w (x - m) and of w, over all classes
+    if (smooth != 0) {
+        for (int c = Team::rank(); c < end; c += Team::size()) {
+            spread.first = fma(labels.weight(c), acc_t(x[start + c * inner]) - e.m, spread.first);
+            spread.second += labels.weight(c);
+        }
+        spread = Team::reduce(spread);
+    }
+    if (exists && Team::rank() == 0) {
+        const int label = labels.of(row);
+        const acc_t log_s = log(e.s);
+        acc_t loss = 0;
+        if (label >= 0) {
+            loss = (log_s - (acc_t(x[start + label * inner]) - e.m)) * labels.weight(label) * sharp;
+            loss = fma(smooth, fma(spread.second, log_s, -spread.first), loss);
+        }
+        store_loss(loss, labels.weight(label), row, labels.rows, each, parts);
+        m[row] = e.m;
+        s[row] = e.s;
+    }
+    if (result != nullptr) {
+        __syncthreads();
+        store_total(parts, labels.rows, reduction, result);
+    }
+}
+
+// The gradient in the unweighted loss of a row
+__device__ __forceinline__ acc_t row_gradient(
+    const scalar_t* dy, index_t row, int label, int reduction, acc_t divisor) {
+    return label < 0 ? acc_t(0) : acc_t(dy[reduction == NONE ? row : 0]) / divisor;
+}
+
+template <class Team>
+__device__ __forceinline__ void cross_entropy_backward(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const Labels& labels, const acc_t* __restrict__ m,
+    const acc_t* __restrict__ s, const acc_t* __restrict__ parts, int part_count, scalar_t* __restrict__ dx,
+    int reduction, acc_t sharp, acc_t smooth) {
+    const acc_t divisor = reduction == MEAN ? total_weight(labels, parts, part_count) : acc_t(1);
+    const index_t row = Team::row(), start = labels.start(row), inner = labels.inner;
+    const int end = row < labels.rows ? labels.classes : 0;
+    Sum all_classes = {0};
+    if (smooth != 0) {
+        for (int c = Team::rank(); c < end; c += Team::size()) all_classes.value += labels.weight(c);
+        all_classes = Team::reduce(all_classes);
+    }
+    if (end == 0) return;
+    const int label = labels.of(row);
+    const acc_t g = row_gradient(dy, row, label, reduction, divisor);
+    const acc_t hard = g * labels.weight(label) * sharp, soft = g * smooth;
+    const acc_t largest = m[row], factor = fma(soft, all_classes.value, hard) / s[row];
+    for (int c = Team::rank(); c < end; c += Team::size()) {
+        const acc_t e = exp(acc_t(x[start + c * inner]) - largest);
+        const acc_t v = fma(e, factor, c == label ? -hard : acc_t(0));
+        dx[start + c * inner] = smooth != 0 ? fma(-soft, labels.weight(c), v) : v;
+    }
+}
+
+template <class Team>
+__device__ __forceinline__ void nll_backward(
+    const scalar_t* __restrict__ dy, const Labels& labels, const acc_t* __restrict__ parts, int part_count,
+    scalar_t* __restrict__ dx, int reduction) {
+    const acc_t divisor = reduction == MEAN ? total_weight(labels, parts, part_count) : acc_t(1);
+    const index_t row = Team::row(), start = labels.start(row);
+    if (row >= labels.rows) return;
+    const int label = labels.of(row);
+    const acc_t value = -row_gradient(dy, row, label, reduction, divisor) * labels.weight(label);
+    for (int c = Team::rank(); c < labels.classes; c += Team::size())
+        dx[start + c * labels.inner] = c == label ? value : acc_t(0);
+}
+
+// sharp = 1 - e, smooth = e / classes
+extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_naive(
+    const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    scalar_t* __restrict__ each,          // null: the sum or mean is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted
+    scalar_t* __restrict__ result,        // null: this is not all in one block
+    acc_t* __restrict__ m, acc_t* __restrict__ s,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    cross_entropy<Alone>(x, labels, each, parts, result, m, s, reduction, sharp, smooth);
+}
+
+extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_warp(
+    const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    scalar_t* __restrict__ each,          // null: the sum or mean is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted
+    scalar_t* __restrict__ result,        // null: this is not all in one block
+    acc_t* __restrict__ m, acc_t* __restrict__ s,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    cross_entropy<Warp>(x, labels, each, parts, result, m, s, reduction, sharp, smooth);
+}
+
+extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_block(
+    const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    scalar_t* __restrict__ each,          // null: the sum or mean is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted
+    scalar_t* __restrict__ result,        // null: this is not all in one block
+    acc_t* __restrict__ m, acc_t* __restrict__ s,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    cross_entropy<Block>(x, labels, each, parts, result, m, s, reduction, sharp, smooth);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) cross_entropy_backward_naive(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    const acc_t* __restrict__ m, const acc_t* __restrict__ s,
+    const acc_t* __restrict__ parts,  // null: each block adds up the weights of the labels, for a mean
+    scalar_t* __restrict__ dx, int part_count,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    cross_entropy_backward<Alone>(dy, x, labels, m, s, parts, part_count, dx, reduction, sharp, smooth);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) cross_entropy_backward_warp(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    const acc_t* __restrict__ m, const acc_t* __restrict__ s,
+    const acc_t* __restrict__ parts,  // null: each block adds up the weights of the labels, for a mean
+    scalar_t* __restrict__ dx, int part_count,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    cross_entropy_backward<Warp>(dy, x, labels, m, s, parts, part_count, dx, reduction, sharp, smooth);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) cross_entropy_backward_block(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    const acc_t* __restrict__ m, const acc_t* __restrict__ s,
+    const acc_t* __restrict__ parts,  // null: each block adds up the weights of the labels, for a mean
+    scalar_t* __restrict__ dx, int part_count,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    cross_entropy_backward<Block>(dy, x, labels, m, s, parts, part_count, dx, reduction, sharp, smooth);
+}
+
+extern "C" __global__ void __launch_bounds__(1024) nll_forward(
+    const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    scalar_t* __restrict__ each,          // null: the sum or mean is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted
+    scalar_t* __restrict__ result,        // null: this is not all in one block
+    long long rows, int classes, long long inner, int reduction, long long ignore_index) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    const index_t row = first_index();
+    if (row < rows) {
+        const int label = labels.of(row);
+        const acc_t w = labels.weight(label);
+        store_loss(label < 0 ? acc_t(0) : -acc_t(x[labels.start(row) + label * inner]) * w, w, row, rows, each, parts);
+    }
+    if (result != nullptr) {
+        __syncthreads();
+        store_total(parts, rows, reduction, result);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) nll_backward_naive(
+    const scalar_t* __restrict__ dy, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    const acc_t* __restrict__ parts,      // null: each block adds up the weights of the labels, for a mean
+    scalar_t* __restrict__ dx, int part_count,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    nll_backward<Alone>(dy, labels, parts, part_count, dx, reduction);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) nll_backward_warp(
+    const scalar_t* __restrict__ dy, const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    const acc_t* __restrict__ parts,      // null: each block adds up the weights of the labels, for a mean
+    scalar_t* __restrict__ dx, int part_count,
+    long long rows, int classes, long long inner, int reduction, long long ignore_index) {
+    const Labels labels = {target, weight, rows, classes, inner, ignore_index};
+    nll_backward<Warp>(dy, labels, parts, part_count, dx, reduction);
+}
+
+// parts (2, count), the losses and the weights of rows -> sums (2, blocks)
+extern "C" __global__ void __launch_bounds__(256) loss_partial(
+    const acc_t* __restrict__ parts, acc_t* __restrict__ sums, long long count) {
+    const Sums sum = add_up(parts, count, first_index(), index_stride());
+    if (Block::rank() == 0) {
+        sums[blockIdx.x] = sum.first;
+        sums[gridDim.x + blockIdx.x] = sum.second;
+    }
+}
+
+// One block: the sum or the mean of parts (2, count)
+extern "C" __global__ void __launch_bounds__(1024) loss_total(
+    const acc_t* __restrict__ parts, scalar_t* __restrict__ result, long long count, int reduction) {
+    store_total(parts, count, reduction, result);
+}
+
+// The weights of the labels -> sums (blocks)
+extern "C" __global__ void __launch_bounds__(256) label_weights(
+    const long long* __restrict__ target,
+    const scalar_t* __restrict__ weight,  // null: all 1
+    acc_t* __restrict__ sums,
+    long long rows, int classes, long long ignore_index) {
+    const Labels labels = {target, weight, rows, classes, 1, ignore_index};
+    Sum sum = {0};
+    for (index_t row = first_index(); row < rows; row += index_stride()) sum.value += labels.weight(labels.of(row));
+    sum = Block::reduce(sum);
+    if (Block::rank() == 0) sums[blockIdx.x] = sum.value;
+}

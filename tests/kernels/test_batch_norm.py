@@ -1,0 +1,106 @@
+"""Normalisation of channels over the batch, by kernels."""
+
+import itertools
+
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.kernel.ladder import rung
+
+from .harness import compare, simulator
+
+RNG = np.random.default_rng(0)
+ALL = (True, True, True)
+SHAPES = [(4, 3), (2, 3, 4), (2, 5, 3, 7), (1, 2, 3), (3, 1), (1, 40), (70, 33), (2, 3, 600)]
+
+
+def normal(*shape, dtype="float32", mean=0.0):
+    return (RNG.standard_normal(shape) + mean).astype(dtype)
+
+
+def both(x, weight, bias, **options):
+    """Forward, and backward from NumPy's statistics."""
+    compare("batch_norm_forward", x, weight, bias, 1e-5, ladder="batch_norm", **options)
+    mean, var = numpy_backend.batch_norm_forward(x, weight, bias, 1e-5)[1:]
+    dy = normal(*x.shape, dtype=x.dtype)
+    compare("batch_norm_backward", dy, x, weight, mean, var, 1e-5, ALL, ladder="batch_norm", **options)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes(shape):
+    both(normal(*shape, mean=1), normal(shape[1]), normal(shape[1]), rtol=1e-5, atol=1e-5)
+    both(normal(*shape, mean=1), None, None, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 3, 2), (2, 0, 2), (2, 3, 0)])
+def test_inference(shape):
+    c = shape[1]
+    statistics = normal(c), np.abs(normal(c)) + 1
+    compare("batch_norm_inference", normal(*shape), *statistics, normal(c), normal(c), 1e-5)
+    compare("batch_norm_inference", normal(*shape), *statistics, None, None, 0.0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
+def test_types(dtype):
+    for weight_type in {np.dtype(dtype), np.dtype("float64" if dtype == "float64" else "float32")}:
+        both(normal(6, 5, 3, dtype=dtype), normal(5, dtype=weight_type), normal(5, dtype=weight_type))
+    x, mean, var = normal(6, 5, dtype=dtype), normal(5, dtype=dtype), np.abs(normal(5, dtype=dtype))
+    compare("batch_norm_inference", x, mean, var, None, None, 1e-2)
+
+
+@pytest.mark.parametrize("wanted", [w for w in itertools.product((True, False), repeat=3) if any(w)])
+def test_what_is_wanted(wanted):
+    x, dy, mean, var = normal(5, 3, 4), normal(5, 3, 4), normal(3), np.abs(normal(3)) + 1
+    compare("batch_norm_backward", dy, x, normal(3), mean, var, 1e-5, wanted, ladder="batch_norm")
+
+
+def test_strided_inputs():
+    x, weight = normal(3, 4, 10).transpose(2, 1, 0)[::2], normal(8)[::-2]
+    both(x, weight, weight, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 3), (2, 3, 0)])
+def test_empty(shape):
+    c = shape[1]
+    compare("batch_norm_forward", normal(*shape), normal(c), normal(c), 1e-5, ladder="batch_norm")
+    backend = simulator("fast", "forward")
+    dx, dw, db = backend.batch_norm_backward(
+        normal(*shape), normal(*shape), None, normal(c), np.ones(c, np.float32), 1e-5, ALL
+    )
+    assert dx.shape == shape
+    np.testing.assert_array_equal([dw, db], np.zeros((2, c)))
+
+
+@pytest.mark.parametrize("shape", [(700, 3), (5, 2, 9000), (1, 1, 20_000), (3000, 40, 2)])
+def test_large_ones_against_formulas(shape):
+    x, dy, weight = normal(*shape, dtype="float64") * 3 + 50, normal(*shape, dtype="float64"), normal(shape[1])
+    axes = (0, *range(2, len(shape)))
+    spread = (-1, *(1,) * (len(shape) - 2))
+    mean, var = x.mean(axes), x.var(axes)
+    xhat = (x - mean.reshape(spread)) / np.sqrt(var.reshape(spread) + 1e-5)
+    g = dy * weight.reshape(spread)
+    dx = (g - g.mean(axes, keepdims=True) - xhat * (g * xhat).mean(axes, keepdims=True)) / np.sqrt(
+        var.reshape(spread) + 1e-5
+    )
+    backend = simulator("fast", "forward")
+    for got, expected in zip(
+        backend.batch_norm_forward(x, weight.astype("d"), None, 1e-5), (xhat * weight.reshape(spread), mean, var)
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-11)
+    for got, expected in zip(
+        backend.batch_norm_backward(dy, x, weight.astype("d"), mean, var, 1e-5, ALL),
+        (dx, (dy * xhat).sum(axes), dy.sum(axes)),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["fused", "split"])
+def test_a_large_mean_does_not_cancel(name):
+    x = normal(500, 2, 40) + np.array([1e4, -3e3], np.float32).reshape(2, 1)
+    with rung("batch_norm", name):
+        _, mean, var = simulator("fast", "forward").batch_norm_forward(x, None, None, 1e-5)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean((0, 2)), rtol=1e-7)
+    np.testing.assert_allclose(var, exact.var((0, 2)), rtol=1e-5)
