@@ -71,6 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
     how.add_argument("--seed", type=int, default=0, metavar="N")
+    how.add_argument("--eager", action="store_true", help="train op by op, and not through a plan of the step")
     add_device(how)
     call = parser.add_argument_group("the call")
     call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")

@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> None:
         callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
         run_dir=folder,
         seed=options.seed,
+        eager=options.eager,
     )
     history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
     model.load_state_dict(gpunn.load(folder.model_path))

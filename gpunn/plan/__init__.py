@@ -1,4 +1,7 @@
 """Training steps as graphs: traced once, laid out in memory, and replayed."""
 
-from .step import EvalStep, StepFailed, TrainStep
-from .trace import TraceError
+from .step import EvalStep as EvalStep
+from .step import Step as Step
+from .step import StepFailed as StepFailed
+from .step import TrainStep as TrainStep
+from .trace import TraceError as TraceError

@@ -31,6 +31,8 @@ class Program:
         arena_bytes: the size of the arena.
         position: how many calls of the last step were made; less than all of them where one failed.
         first_write: the first call that changes a parameter or another state.
+        several: whether the step returns a tuple.
+        kept: the parameters whose gradients are the last of the results.
     """
 
     def __init__(self, graph: Graph, arrays: Sequence[Any], notes: Sequence[Note] = ()):
@@ -62,6 +64,7 @@ class Program:
         self._places = self._find_places()
         self.position = 0
         self.several = False
+        self.kept: list[Any] = []
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """One step; the results are copies, which nothing changes later."""

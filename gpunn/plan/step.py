@@ -25,21 +25,35 @@ class StepFailed(RuntimeError):
     """A step failed after it had begun to change parameters, so what they are now is neither before nor after it."""
 
 
-class _Step:
-    """What `TrainStep` and `EvalStep` share: finding the plan for a batch, or making it."""
+class Step:
+    """What `TrainStep` and `EvalStep` share: finding the plan for a batch, or making it.
 
-    def __init__(self, model: Module, optimizer: Any = None, fuse: bool | Iterable[str] = True):
+    A subclass gives `body`.
+
+    Args:
+        model: the model whose changes are watched.
+        optimizer: whose changes are watched too.
+        fuse: as for `TrainStep`.
+        keep_grads: as for `TrainStep`.
+    """
+
+    def __init__(
+        self, model: Module, optimizer: Any = None, fuse: bool | Iterable[str] = True, keep_grads: bool = False
+    ):
         self.model = model
         self.optimizer = optimizer
+        self.keep_grads = keep_grads
         self.rules = tuple(RULES) if fuse is True else () if fuse is False else tuple(fuse)
         check_rules(self.rules)
         self._plans: OrderedDict[Any, Program] = OrderedDict()
         self._watch = Watch(model, optimizer)
         self._failed = ""
+        self.note: Callable[[str], None] | None = None
+        """Called with a line where steps are not done as one would expect."""
 
-    def _body(self, *batch: Any) -> Any:
-        """The step, op by op."""
-        raise NotImplementedError
+    def body(self, *batch: Any) -> Any:
+        """The step, op by op: what is traced. Returns a tensor or a tuple of tensors."""
+        raise NotImplementedError(f"{type(self).__name__} has no body()")
 
     @property
     def plan(self) -> Program:
@@ -76,9 +90,12 @@ class _Step:
             raise StepFailed(self._failed)
         if self._watch.changed():
             self._plans.clear()
+            before = self._watch.hooked
             self._watch.look()
+            if self._watch.hooked != before and self._watch.hooked and self.note is not None:
+                self.note(f"{self._watch.hooked} has a hook, so steps are done op by op, and not through a plan")
         if self._watch.hooked:
-            return self._body(*batch)
+            return self.body(*batch)
         key = tuple([(x.shape, x.dtype, x.device) for x in batch])
         program = self._plans.get(key)
         if program is None:
@@ -93,14 +110,16 @@ class _Step:
                     "them and the optimizer's state from a checkpoint, and make a new step"
                 )
             raise
-        tensors = tuple([wrap(a, v.spec) for a, v in zip(results, program.graph.results)])
-        return tensors if program.several else tensors[0]
+        tensors = [wrap(a, v.spec) for a, v in zip(results, program.graph.results)]
+        for p in reversed(program.kept):
+            p._grad = tensors.pop()
+        return tuple(tensors) if program.several else tensors[0]
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 
     def _make(self, key: Any, batch: tuple[Any, ...]) -> Program:
         """Trace twice, and refuse a step that is another one each time."""
-        graph, _ = self._trace(batch)
+        graph = self._trace(batch)[0]
         first = graph.signature()
         for node in graph.nodes:
             if isinstance(node, Update):
@@ -108,7 +127,7 @@ class _Step:
                 del graph, node  # which hold the parameters' memory, so that they could not move
                 optimizer.place(params)
                 break
-        graph, result = self._trace(batch)
+        graph, result, kept = self._trace(batch)
         second = graph.signature()
         if first != second:
             raise TraceError(_difference(first, second))
@@ -117,6 +136,7 @@ class _Step:
         notes = apply_rules(graph, self.rules)
         program = Program(graph, [x._data for x in batch], notes)
         program.several = isinstance(result, tuple)
+        program.kept = kept
         self._watch.look()
         self._plans[key] = program
         while len(self._plans) > PLANS:
@@ -127,13 +147,16 @@ class _Step:
         names = {id(t._data): name for name, t in (*self.model.named_parameters(), *self.model.named_buffers())}
         gradients = [(p, p._grad) for p in self._watch.tensors()]
         try:
-            return trace(self._body, batch, names)
+            graph, result = trace(self.body, batch, names)
+            kept = [p for p, _ in gradients if p._grad is not None] if self.keep_grads else []
+            graph.results += [p._grad._data for p in kept]
+            return graph, result, kept
         finally:
             for p, g in gradients:
                 p._grad = g
 
 
-class TrainStep(_Step):
+class TrainStep(Step):
     """A training step: forward, loss, backward and update, traced once for each shape of the batch and replayed.
 
     ::
@@ -161,15 +184,23 @@ class TrainStep(_Step):
         optimizer: of the model's parameters.
         fuse: whether ops are fused, or the names of the rules to apply, see `gpunn.plan.fuse`. Without fusion the bits
             are those of eager work; with it results may differ by rounding.
+        keep_grads: whether each parameter's ``grad`` is its gradient after a step; else no gradient is kept.
     """
 
     def __init__(
-        self, model: Module, loss_fn: Callable[..., Any], optimizer: Any, *, fuse: bool | Iterable[str] = True
+        self,
+        model: Module,
+        loss_fn: Callable[..., Any],
+        optimizer: Any,
+        *,
+        fuse: bool | Iterable[str] = True,
+        keep_grads: bool = False,
     ):
-        super().__init__(model, optimizer, fuse)
+        super().__init__(model, optimizer, fuse, keep_grads)
         self.loss_fn = loss_fn
 
-    def _body(self, *batch: Any) -> Any:
+    def body(self, *batch: Any) -> Any:
+        """Forward, loss, backward and update."""
         self.optimizer.zero_grad()
         result = self.loss_fn(self.model(*batch[:-1]), batch[-1])
         loss = result[0] if isinstance(result, tuple) else result
@@ -178,7 +209,7 @@ class TrainStep(_Step):
         return tuple([t.detach() for t in result]) if isinstance(result, tuple) else loss.detach()
 
 
-class EvalStep(_Step):
+class EvalStep(Step):
     """A model without gradients, traced once for each shape of its input and replayed: ``EvalStep(model)(x)``.
 
     The model is used in the mode it is in; call ``model.eval()`` before.
@@ -191,7 +222,8 @@ class EvalStep(_Step):
     def __init__(self, model: Module, *, fuse: bool | Iterable[str] = True):
         super().__init__(model, None, fuse)
 
-    def _body(self, *batch: Any) -> Any:
+    def body(self, *batch: Any) -> Any:
+        """The model's forward."""
         with no_grad():
             result = self.model(*batch)
         return tuple(result) if isinstance(result, list) else result

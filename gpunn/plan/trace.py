@@ -82,8 +82,8 @@ class Tracer:
             return
         raise TraceError(
             f"the step reads the elements of a tensor ({tensor._spec!r}) in Python, {_user_line()}; a traced step has "
-            "none. Compute with tensors (gpunn.where in the place of if), return the tensor from loss_fn and read it "
-            "outside, or train without a plan"
+            "none. Compute with tensors (gpunn.where in the place of if), return the tensor and read it outside, or "
+            "train without a plan (Trainer(..., eager=True), gpunn train --eager)"
         )
 
     def _of(self, tensor: Any) -> Value:

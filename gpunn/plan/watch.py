@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from gpunn.autograd.mode import state
@@ -18,13 +19,13 @@ class Watch:
         optimizer: whose groups are watched too, or None.
 
     Attributes:
-        hooked: whether a hook wants to see what happens.
+        hooked: what has a hook that wants to see what happens, in words; empty if nothing has.
     """
 
     def __init__(self, model: Module, optimizer: Any = None):
         self.model = model
         self.optimizer = optimizer
-        self.hooked = False
+        self.hooked = ""
         self._clock = -1
         self._tensors: list[Any] = []
         self._seen: list[tuple[Any, int, bool]] = []
@@ -48,14 +49,17 @@ class Watch:
         """Take things as they are now."""
         self._clock = last_change()
         self._rest = self._others()
-        tensors = self.tensors()
-        self._seen = [(t, id(t._data), t._requires_grad) for t in tensors]
-        optimizer = self.optimizer
-        self.hooked = (
-            any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in self.model.modules())
-            or any(t._hooks for t in tensors)
-            or bool(optimizer is not None and (optimizer._pre_hooks or optimizer._post_hooks))
-        )
+        self._seen = [(t, id(t._data), t._requires_grad) for t in self.tensors()]
+        self.hooked = next(self._hooks(), "")
+
+    def _hooks(self) -> Iterator[str]:
+        """What has hooks."""
+        for name, m in self.model.named_modules():
+            if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks:
+                yield f"the layer {name}" if name else "the model"
+        yield from (f"a tensor {t._spec!r}" for t in self.tensors() if t._hooks)
+        if self.optimizer is not None and (self.optimizer._pre_hooks or self.optimizer._post_hooks):
+            yield "the optimizer"
 
     def _others(self) -> tuple[Any, ...]:
         optimizer = self.optimizer

@@ -8,12 +8,12 @@ from gpunn.train.history import History
 from gpunn.train.metrics import R2, Accuracy, Average, MeanAbsoluteError, MeanSquaredError, Metric, PerClass, TopK
 from gpunn.train.progress import Bar, Lines, Progress
 from gpunn.train.run_folder import RunFolder
-from gpunn.train.step import Batch, EagerStep
+from gpunn.train.step import Batch, EagerStep, PlannedStep
 from gpunn.train.trainer import Trainer
 
 __all__ = [
     "Trainer", "History", "RunFolder", "TrainingError", "TrainingInterrupted", "load_checkpoint", "fingerprint",
     "Callback", "EarlyStopping", "BestModel", "ScheduleCallback", "LambdaCallback",
     "Metric", "Accuracy", "TopK", "PerClass", "MeanSquaredError", "MeanAbsoluteError", "R2", "Average",
-    "Progress", "Bar", "Lines", "EagerStep", "Batch",
+    "Progress", "Bar", "Lines", "EagerStep", "PlannedStep", "Batch",
 ]  # fmt: skip

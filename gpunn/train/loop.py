@@ -48,6 +48,7 @@ class FitLoop:
         self.progress = progress
         self.folder = run
         self.step = trainer.make_step()
+        self.step.note = progress.note
         self.meter = Meter(trainer.metrics)
         self.completed = 0
         self.trained = False

@@ -24,7 +24,7 @@ from gpunn.train.objective import Objective
 from gpunn.train.progress import Progress, make_progress
 from gpunn.train.results import Evaluation, write_results
 from gpunn.train.run_folder import RunFolder
-from gpunn.train.step import Batch, EagerStep
+from gpunn.train.step import Batch, EagerStep, PlannedStep
 from gpunn.utils.data import DataLoader
 
 EVALUATION_BATCH_SIZE = 256
@@ -53,6 +53,8 @@ class Trainer:
     seed:              of the order of the data, the part held out, and all else that is random in `fit`; if not given,
                        all that goes on from `gpunn.manual_seed`
     progress:          a bar or lines on standard error; False for none; or an object of one's own
+    eager:             train op by op, and not through a plan (see `gpunn.TrainStep`): for models that do another thing
+                       from step to step, and to look at what happens inside one
 
     Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
     """
@@ -73,6 +75,7 @@ class Trainer:
         run_dir: str | Path | RunFolder | None = None,
         seed: int | None = None,
         progress: bool | Progress = True,
+        eager: bool = False,
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
@@ -99,6 +102,7 @@ class Trainer:
         self._seeded = seed is not None
         self.seed = gpunn.initial_seed() if seed is None else int(seed) % 2**64
         self.progress = progress
+        self.eager = eager
         self.history = History()
         self.epoch = 0
         """The epoch that is trained, counted from 1."""
@@ -222,9 +226,10 @@ class Trainer:
         """End the training after this epoch; for callbacks."""
         self.stopped, self.stop_reason = True, reason
 
-    def make_step(self) -> EagerStep:
+    def make_step(self) -> EagerStep | PlannedStep:
         """The training step: called with a list of batches, it updates the model."""
-        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+        step = EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+        return step if self.eager else PlannedStep(step)
 
     @property
     def learning_rate(self) -> float:

@@ -278,3 +278,14 @@ def test_a_step_that_fails_after_its_first_write_goes_no_further() -> None:
         step(x, gpunn.tensor([0, 1, 7, 1]))  # the running statistics have moved by now
     with pytest.raises(StepFailed, match="load them and the optimizer's state"):
         step(x, good)
+
+
+def test_gradients_can_be_kept() -> None:
+    gpunn.manual_seed(0)
+    model = nn.Linear(3, 2)
+    opt = optim.SGD(model.parameters(), 0.1)
+    step, x, y = TrainStep(model, nn.MSELoss(), opt, keep_grads=True), *batch()
+    step(x, y)
+    before = model.weight.detach().numpy().copy()
+    step(x, y)
+    np.testing.assert_allclose(model.weight.detach().numpy(), before - 0.1 * model.weight.grad.numpy(), rtol=1e-6)

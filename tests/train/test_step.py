@@ -5,7 +5,7 @@ import pytest
 
 import gpunn
 from gpunn import nn, optim
-from gpunn.train import Batch, EagerStep
+from gpunn.train import Batch, EagerStep, PlannedStep
 from gpunn.train.objective import Objective
 
 
@@ -130,3 +130,71 @@ def test_twenty_steps_as_in_torch(torch, rng):
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
         optimizer.step()
         assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
+
+
+# Through a plan -------------------------------------------------------------------------------------------------------
+
+
+def both(loss, clip_norm=None, l2=0.0, lr=0.3):
+    """An eager step and a planned one of equal models."""
+    steps = []
+    for planned in (False, True):
+        gpunn.manual_seed(5)
+        model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(0.2), nn.Linear(5, 4)).double()
+        objective = Objective(loss(), model, l2)
+        step = EagerStep(model, objective, optim.SGD(model.parameters(), lr, momentum=0.9), clip_norm)
+        steps.append((PlannedStep(step) if planned else step, objective, model))
+    return steps
+
+
+@pytest.mark.parametrize("sizes", [[11], [4, 4, 3]], ids=str)
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.5}, {"l2": 0.3, "clip_norm": 0.5}], ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_planned_step_is_the_eager_one(name, options, sizes, rng):
+    data = [(rng.normal(size=(11, 6)), rng.integers(0, 4, size=11)) for _ in range(3)]
+    results = []
+    for step, objective, model in both(LOSSES[name], **options):
+        gpunn.manual_seed(1)
+        found = [t.numpy() for x, y in data for pair in step(in_batches(objective, x, y, sizes)) for t in pair]
+        results.append(found + [p.detach().numpy() for p in model.parameters()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_batch_without_targets_that_count(rng):
+    x, y = rng.normal(size=(3, 6)), np.full(3, 2)
+    for step, objective, model in both(LOSSES["ignore_index"]):
+        before = [p.detach().numpy().copy() for p in model.parameters()]
+        step(in_batches(objective, x, y, [3]))
+        for p, b in zip(model.parameters(), before):
+            np.testing.assert_array_equal(p.detach().numpy(), b)
+
+
+def test_a_model_whose_output_is_no_tensor_is_trained_op_by_op():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 1)
+
+        def forward(self, x):
+            y = self.layer(x)
+            return {"value": y}
+
+    gpunn.manual_seed(0)
+    model = Pair()
+    objective = Objective(lambda output, target: (output["value"] - target).square().mean(), model)
+    step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.1)))
+    x, y = gpunn.ones(4, 2), gpunn.ones(4, 1)
+    losses = [step([Batch((x,), y, 4.0)])[0][0].item() for _ in range(3)]
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_a_hook_is_told(capsys):
+    gpunn.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 1))
+    step = PlannedStep(EagerStep(model, Objective("mse", model), optim.SGD(model.parameters(), 0.1)))
+    step.note = print
+    model[0].register_forward_hook(lambda *_: None)
+    for _ in range(2):
+        step([Batch((gpunn.ones(4, 2),), gpunn.ones(4, 1), 4.0)])
+    assert capsys.readouterr().out == "the layer 0 has a hook, so steps are done op by op, and not through a plan\n"
