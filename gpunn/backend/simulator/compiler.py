@@ -79,13 +79,14 @@ def command() -> list[str]:
     if program is None:
         raise SimulatorError(
             f"running CUDA kernels on the CPU needs a C++ compiler, and there is no {words[0]!r}: install one with "
-            f"{_install_hint()}, or name another in the environment variable CXX",
+            f"{install_hint()}, or name another in the environment variable CXX",
             kind="compiler",
         )
     return [program, *words[1:]]
 
 
-def _install_hint() -> str:
+def install_hint() -> str:
+    """The command that installs a compiler on this system, in backticks."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:
