@@ -111,9 +111,10 @@ class Node:
         outputs: for each result (array, version, count) where the op saves it; never the tensor, which holds the node.
         hooks: for each result that has some, the functions to call with its gradient.
         order: counts up; a node comes after all that it depends on.
+        layer: while tracing, the path of the module that it belongs to.
     """
 
-    __slots__ = ("edges", "hooks", "inputs", "op", "order", "outputs", "saved", "single", "specs")
+    __slots__ = ("edges", "hooks", "inputs", "layer", "op", "order", "outputs", "saved", "single", "specs")
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
         self.op = op
@@ -265,6 +266,8 @@ def apply(op: Op, *inputs: Any) -> Any:
         if record:
             t._requires_grad = True
             t._node = node = Node(op, inputs, result)
+            if state.tracer is not None:
+                node.layer = state.tracer.layer
             if op.saves_output and (not op.output_for or any(node.edges[i] is not None for i in op.output_for)):
                 node.outputs = ((data, t._version, t._version[0]),)
         else:
@@ -273,6 +276,8 @@ def apply(op: Op, *inputs: Any) -> Any:
         return t
     results = []
     recorded = Node(op, inputs, result) if record else None
+    if recorded is not None and state.tracer is not None:
+        recorded.layer = state.tracer.layer
     for i, (array, spec) in enumerate(zip(data, result)):
         if not spec.shape and state.tracer is None:
             array = here.backend.asarray(array)

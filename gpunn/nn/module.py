@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from gpunn.autograd.mode import no_grad
+from gpunn.autograd.mode import no_grad, state
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype, bfloat16, float16, float32, float64
 from gpunn.ops.cast import parse_to
@@ -62,6 +62,8 @@ class Module(Attributes):
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tracer = state.tracer
+        outside = None if tracer is None else tracer.enter(self)
         try:
             if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks:
                 return call_with_hooks(self, args, kwargs)
@@ -69,6 +71,9 @@ class Module(Attributes):
         except NAMED as error:
             name_layer(error, self, args)
             raise
+        finally:
+            if tracer is not None:
+                tracer.layer = outside
 
     # Going through it
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
 
-from .fuse import RULES, apply_rules, check_rules
-from .graph import Update
+from .fuse import RULES, Note, apply_rules, check_rules
+from .graph import Graph, Update
+from .liveness import Liveness
+from .memory import lay_out
 from .replay import Program
+from .report import MemoryReport, report
 from .simplify import without_dead_code, without_repetitions
+from .strides import follow
 from .trace import TraceError, trace
 from .watch import Watch
 
@@ -115,6 +119,17 @@ class Step:
             p._grad = tensors.pop()
         return tuple(tensors) if program.several else tensors[0]
 
+    def forecast(self, *batch: Any) -> MemoryReport:
+        """What a step on such a batch needs in memory; nothing is allocated.
+
+        Args:
+            batch: tensors, or `gpunn.Spec`s of tensors that there are not yet.
+        """
+        graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
+        self._simplify(graph)
+        life = Liveness(graph, follow(graph))
+        return report(graph, life, lay_out(life.storages), self.model, self.optimizer)
+
     # Making a plan ----------------------------------------------------------------------------------------------------
 
     def _make(self, key: Any, batch: tuple[Any, ...]) -> Program:
@@ -131,9 +146,7 @@ class Step:
         second = graph.signature()
         if first != second:
             raise TraceError(_difference(first, second))
-        without_dead_code(graph)
-        without_repetitions(graph)
-        notes = apply_rules(graph, self.rules)
+        notes = self._simplify(graph)
         program = Program(graph, [x._data for x in batch], notes)
         program.several = isinstance(result, tuple)
         program.kept = kept
@@ -143,11 +156,17 @@ class Step:
             self._plans.popitem(last=False)
         return program
 
-    def _trace(self, batch: tuple[Any, ...]) -> Any:
+    def _simplify(self, graph: Graph) -> list[Note]:
+        without_dead_code(graph)
+        without_repetitions(graph)
+        return apply_rules(graph, self.rules)
+
+    def _trace(self, batch: Sequence[Any]) -> Any:
         names = {id(t._data): name for name, t in (*self.model.named_parameters(), *self.model.named_buffers())}
+        layers = {id(m): name for name, m in self.model.named_modules()}
         gradients = [(p, p._grad) for p in self._watch.tensors()]
         try:
-            graph, result = trace(self.body, batch, names)
+            graph, result = trace(self.body, batch, names, layers)
             kept = [p for p, _ in gradients if p._grad is not None] if self.keep_grads else []
             graph.results += [p._grad._data for p in kept]
             return graph, result, kept

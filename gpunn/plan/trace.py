@@ -34,19 +34,31 @@ class Tracer:
     Args:
         graph: where everything is written down.
         names: for each array of a parameter or a buffer, by its id, the name in the model.
+        layers: for each module, by its id, its path in the model.
+
+    Attributes:
+        layer: the path of the module whose forward, or the gradient of it, is being run.
     """
 
-    def __init__(self, graph: Graph, names: dict[int, str]):
+    def __init__(self, graph: Graph, names: dict[int, str], layers: dict[int, str]):
         self.graph = graph
         self.names = names
+        self.layers = layers
+        self.layer = ""
         self.states: dict[int, Value] = {}
+
+    def enter(self, module: Any) -> str:
+        """A module's forward begins; the path of the one around it."""
+        outside = self.layer
+        self.layer = self.layers.get(id(module), outside)
+        return outside
 
     def __call__(self, op: Any, arrays: Sequence[Any], result: Any) -> Any:
         """Write an op down; its results are values."""
         single = isinstance(result, Spec)
         specs = (result,) if single else tuple(result)
         inputs = tuple([self._value(a, specs[0]) for a in arrays])
-        node = Compute(op, inputs, specs, single)
+        node = Compute(op, inputs, specs, single, self.layer)
         self.graph.nodes.append(node)
         return node.outputs[0] if single else node.outputs
 
@@ -102,7 +114,12 @@ class Tracer:
         return found
 
 
-def trace(body: Callable[..., Any], arguments: Sequence[Any], names: dict[int, str]) -> tuple[Graph, Any]:
+def trace(
+    body: Callable[..., Any],
+    arguments: Sequence[Any],
+    names: dict[int, str] | None = None,
+    layers: dict[int, str] | None = None,
+) -> tuple[Graph, Any]:
     """Run `body` on tensors without elements, like `arguments`; the graph, and what it returned.
 
     Nothing that the body does to the state of the generator stays.
@@ -110,7 +127,7 @@ def trace(body: Callable[..., Any], arguments: Sequence[Any], names: dict[int, s
     values = [Value(a._spec, place=i) for i, a in enumerate(arguments)]
     graph = Graph(values)
     before = gpunn.get_rng_state()
-    outer, state.tracer = state.tracer, Tracer(graph, names)
+    outer, state.tracer = state.tracer, Tracer(graph, names or {}, layers or {})
     try:
         result = body(*(wrap(v, v.spec) for v in values))
         tensors = result if isinstance(result, tuple) else (result,)

@@ -19,7 +19,7 @@ from gpunn.plan.trace import trace
 
 
 def graph_of(body: Callable[..., Any], *arguments: gpunn.Tensor) -> Graph:
-    return trace(body, arguments, {})[0]
+    return trace(body, arguments)[0]
 
 
 def names(graph: Graph) -> list[str]:

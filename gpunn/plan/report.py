@@ -1,0 +1,138 @@
+"""What a step needs in memory, by layer, known before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .graph import Graph, Update
+from .liveness import Liveness
+from .memory import Storage, aligned
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """The bytes of one layer: its parameters, their gradients, and all else that its forward and backward hold."""
+
+    name: str
+    parameters: int
+    gradients: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it; activations of different layers may share memory."""
+        return self.parameters + self.gradients + self.activations
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """What a step needs in memory, in bytes.
+
+    Attributes:
+        parameters: those that are trained, and those that are not.
+        buffers: other state of the model, such as running means.
+        optimizer: the moments.
+        batch: the inputs and the target.
+        arena: gradients and activations, which share memory where they do not live at the same time.
+        gradients: the part of the arena that gradients have for themselves.
+        activations: the rest of it.
+        workspace: what primitives compute in.
+        peak_layer: where most of the arena is in use: the path of the layer and the op.
+        largest: the largest values of the arena at that time: (bytes, shape and type, layer).
+        layers: the layers, in order.
+    """
+
+    parameters: int
+    buffers: int
+    optimizer: int
+    batch: int
+    arena: int
+    gradients: int
+    workspace: int
+    peak_layer: str
+    largest: tuple[tuple[int, str, str], ...]
+    layers: tuple[LayerMemory, ...]
+
+    @property
+    def activations(self) -> int:
+        """The arena without the gradients."""
+        return self.arena - self.gradients
+
+    @property
+    def total(self) -> int:
+        """All of it: the peak of the whole training, since a replayed step allocates nothing."""
+        return self.parameters + self.buffers + self.optimizer + self.batch + self.arena + self.workspace
+
+
+def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any) -> MemoryReport:
+    """The memory that a graph with its lives and an arena of that size needs."""
+    trained = {id(p) for node in graph.nodes if isinstance(node, Update) for p in node.params}
+    moments = 0
+    for group in optimizer.param_groups if optimizer is not None else ():
+        each = len(optimizer._moment_names(group))
+        moments += each * sum(aligned(p.nbytes) for p in group["params"] if id(p) in trained)
+    gradients = sum(s.size for s in _gradient_storages(graph, life))
+    where, largest = _peak(graph, life)
+    return MemoryReport(
+        parameters=sum(aligned(p.nbytes) if id(p) in trained else p.nbytes for p in model.parameters()),
+        buffers=sum(b.nbytes for b in model.buffers()),
+        optimizer=moments,
+        batch=sum(v.spec.nbytes for v in graph.arguments),
+        arena=arena,
+        gradients=gradients,
+        workspace=0,
+        peak_layer=where,
+        largest=largest,
+        layers=tuple(_layers(graph, life, model)),
+    )
+
+
+def _gradient_storages(graph: Graph, life: Liveness) -> list[Storage]:
+    """The storages that hold gradients alone."""
+    found: dict[int, Storage] = {}
+    for node in graph.nodes:
+        if isinstance(node, Update):
+            for g in node.reads():
+                place = life.place.get(id(life.owned(g)))
+                if place is not None:
+                    found[id(place[0])] = place[0]
+    return list(found.values())
+
+
+def _peak(graph: Graph, life: Liveness) -> tuple[str, tuple[tuple[int, str, str], ...]]:
+    """At which node most memory is in use, and the largest values there."""
+    if not graph.nodes:
+        return "", ()
+    in_use = [sum(s.size for s in life.storages if s.first <= i <= s.last) for i in range(len(graph.nodes))]
+    at = max(range(len(in_use)), key=in_use.__getitem__)
+    alive = []
+    for node in graph.nodes:
+        for y in node.outputs:
+            place = life.place.get(id(y))
+            if place is not None and place[0].first <= at <= place[0].last:
+                alive.append((y.spec.nbytes, repr(y.spec), node.layer or node.name))
+    return _place_name(graph, at), tuple(sorted(alive, reverse=True)[:5])
+
+
+def _place_name(graph: Graph, at: int) -> str:
+    node = graph.nodes[at]
+    return f"{node.layer}: {node.name}" if node.layer else node.name
+
+
+def _layers(graph: Graph, life: Liveness, model: Any) -> Sequence[LayerMemory]:
+    """By layer, in the order of the model; what belongs to none, such as the loss, comes last under its own name."""
+    own: dict[str, list[int]] = {
+        name: [0, 0, 0] for name, m in model.named_modules() if m._parameters or not m._modules
+    }
+    for name, p in model.named_parameters():
+        own.setdefault(name.rpartition(".")[0], [0, 0, 0])[0] += p.nbytes
+    held = {id(s) for s in _gradient_storages(graph, life)}
+    for node in graph.nodes:
+        for y in node.outputs:
+            place = life.place.get(id(y))
+            if place is not None:
+                bytes_of = own.setdefault(node.layer if node.layer in own else "loss", [0, 0, 0])
+                bytes_of[1 if id(place[0]) in held else 2] += y.spec.nbytes
+    return [LayerMemory(name, *sizes) for name, sizes in own.items() if any(sizes)]
