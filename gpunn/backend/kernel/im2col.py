@@ -2,8 +2,50 @@
 
 from __future__ import annotations
 
-from .family import Family
+from typing import Any
+
+from .family import Array, Family, bits, prod
+from .ladder import Ladder
+from .windows import Pair, geometry
+
+IM2COL = Ladder("im2col", ("naive", "patches"))
+COL2IM = Ladder("col2im", ("naive", "windows"))
 
 
 class Im2col(Family):
     """The patches of images as columns, and the adjoint."""
+
+    def im2col(
+        self, x: Array, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> Array:
+        """The patches of x (n, c, h, w) under the kernel at every position, as columns (n, c kh kw, positions).
+
+        Element (n, (c, i, j), (r, q)) is x[n, c, r stride - corner + i dilation, q stride - corner + j dilation], and 0
+        outside the image. `corner` is the padding above and to the left.
+        """
+        n, c = x.shape[:2]
+        columns = self.result(out, (n, c * prod(kernel), prod(positions)), x.dtype)
+        where = geometry(x.shape[2:], positions, kernel, stride, corner, dilation)
+        args = (bits(self.contiguous(x)), bits(columns), n * c, *where)
+        rung = IM2COL.pick()
+        threads = columns.size if rung == "naive" else n * c * prod(positions)
+        self.launch_elements("im2col.cu", f"im2col_{rung}", threads, args, element_t=args[0].dtype)
+        return columns
+
+    def col2im(
+        self,
+        columns: Array,
+        size: Pair,
+        positions: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        out: Any = None,
+    ) -> Array:
+        """The sum of all patches, each at its place in an image (n, c, *size) of zeros: the adjoint of `im2col`."""
+        n, c = columns.shape[0], columns.shape[1] // prod(kernel)
+        image = self.result(out, (n, c, *size), columns.dtype)
+        args = (self.contiguous(columns), image, n * c, *geometry(size, positions, kernel, stride, corner, dilation))
+        self.launch_elements("col2im.cu", f"col2im_{COL2IM.pick()}", image.size, args, scalar_t=columns.dtype)
+        return image

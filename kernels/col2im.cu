@@ -1,0 +1,68 @@
+// col2im (fold), the adjoint of im2col.cu: the sum of all patches, each at its place in an image of zeros.
+//
+//   image[n, c, h, w] = sum of columns[n, (c, i, j), (r, q)] over all i, j, r, q with
+//                       r stride - corner + i dilation = h and q stride - corner + j dilation = w
+//
+// Each thread gathers the sum of one pixel. So no two threads write to one place, no atomics are needed, and the sum goes
+// in a fixed order: over i, then j. Memory bounds both kernels: every element of the columns is read once.
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
+#include "scalar.cuh"
+#include "windows.cuh"
+
+// First rung: naive. It tries each element of the kernel, and skips those that no patch has here: with a stride of s all
+// but one of s s.
+extern "C" __global__ void col2im_naive(
+    const scalar_t* __restrict__ columns,
+    scalar_t* __restrict__ image,
+    long long planes,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
+    const index_t count = planes * height * width;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const int column = i % width, row = i / width % height;
+        const index_t plane = i / width / height;
+        acc_t sum = 0;
+        for (int kernel_row = 0; kernel_row < kernel_h; ++kernel_row) {
+            const int top = row + corner_h - kernel_row * dilation_h;
+            if (top < 0 || top % stride_h != 0 || top / stride_h >= out_h) continue;
+            for (int kernel_column = 0; kernel_column < kernel_w; ++kernel_column) {
+                const int left = column + corner_w - kernel_column * dilation_w;
+                if (left < 0 || left % stride_w != 0 || left / stride_w >= out_w) continue;
+                const index_t line = (plane * kernel_h + kernel_row) * kernel_w + kernel_column;
+                sum += columns[(line * out_h + top / stride_h) * out_w + left / stride_w];
+            }
+        }
+        image[i] = sum;
+    }
+}
+
+// Second rung: windows. It goes over the windows that the pixel lies in, so that nothing is tried in vain (but for
+// dilated kernels), and there is one division for each end of the two loops.
+extern "C" __global__ void col2im_windows(
+    const scalar_t* __restrict__ columns,
+    scalar_t* __restrict__ image,
+    long long planes,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const index_t count = planes * height * width;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const Place place(i, height, width);
+        const int top = down.first_window(place.row), left = across.first_window(place.column);
+        const int right = across.last_window(place.column);
+        acc_t sum = 0;
+        for (int r = down.last_window(place.row); r >= top; --r) {
+            const int kernel_row = down.element_of(r, place.row);
+            if (kernel_row < 0) continue;
+            for (int q = right; q >= left; --q) {
+                const int kernel_column = across.element_of(q, place.column);
+                if (kernel_column < 0) continue;
+                const index_t line = (place.plane * kernel_h + kernel_row) * kernel_w + kernel_column;
+                sum += columns[(line * out_h + r) * out_w + q];
+            }
+        }
+        image[i] = sum;
+    }
+}
