@@ -114,6 +114,7 @@ class Node:
         layer: while tracing, the path of the module that it belongs to.
     """
 
+    layer: str
     __slots__ = ("edges", "hooks", "inputs", "layer", "op", "order", "outputs", "saved", "single", "specs")
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):

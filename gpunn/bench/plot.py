@@ -8,7 +8,13 @@ from typing import Any
 from .implementations import IMPLEMENTATIONS
 from .workloads import WORKLOADS
 
-COLOURS = {"gpunn": "#0072B2", "torch": "#D55E00", "torch-compile": "#CC79A7", "jax": "#009E73"}
+COLOURS = {
+    "gpunn": "#0072B2",
+    "gpunn-eager": "#56B4E9",
+    "torch": "#D55E00",
+    "torch-compile": "#CC79A7",
+    "jax": "#009E73",
+}
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
 

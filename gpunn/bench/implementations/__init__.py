@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from gpunn.bench.workloads import Workload
 
 IMPLEMENTATIONS = {
-    "gpunn": ("gpunn.bench.implementations.gpunn_eager", "gpunn", "gpunn, eager"),
+    "gpunn": ("gpunn.bench.implementations.gpunn_plan", "gpunn", "gpunn, planned"),
+    "gpunn-eager": ("gpunn.bench.implementations.gpunn_eager", "gpunn", "gpunn, eager"),
     "torch": ("gpunn.bench.implementations.torch_eager", "torch", "PyTorch, eager"),
     "torch-compile": ("gpunn.bench.implementations.torch_compile", "torch", "PyTorch, torch.compile"),
     "jax": ("gpunn.bench.implementations.jax_scan", "jax", "JAX, jit + scan"),
