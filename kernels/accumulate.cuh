@@ -4,6 +4,10 @@
 
 __device__ __forceinline__ acc_t from_lane(acc_t value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 
+// a b, rounded, also where something is added to it: an fma would make g - g other than 0 for g = a b.
+__device__ __forceinline__ float product(float a, float b) { return __fmul_rn(a, b); }
+__device__ __forceinline__ double product(double a, double b) { return __dmul_rn(a, b); }
+
 // Below all that the sum of e^(x - m) may start from: finite, so that m - m is 0.
 constexpr acc_t LOWEST = sizeof(acc_t) == 8 ? -1.7976931348623157e308 : -3.4028234663852886e38;
 

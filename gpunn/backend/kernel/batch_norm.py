@@ -1,4 +1,4 @@
-"""Normalisation of channels over the batch. Statistics, and what is computed from them, are float32 for half types."""
+"""Normalisation of channels over the batch. For half types statistics and computation are in float32."""
 
 from __future__ import annotations
 
