@@ -101,15 +101,19 @@ class Launcher:
             LaunchError: an argument does not fit; the message names kernel, parameter, what came and what is expected.
             ValueError: no such text or kernel, or sizes beyond what a device takes.
         """
-        key = (text, name, *types.items())
-        kernel = self._kernels.get(key)
-        if kernel is None:
-            kernel = self._kernels[key] = self._make(text, name, types)
+        kernel = self._kernels.get((text, name, *types.items())) or self._make(text, name, types)
         kernel(grid, block, args, shared_mem)
 
     def function(self, text: str, name: str, **types: Any) -> Any:
-        """The compiled function of a kernel, without checks; for its attributes."""
-        return self._make(text, name, types).function
+        """The compiled function that launches of this kernel call, without checks; for its attributes."""
+        return (self._kernels.get((text, name, *types.items())) or self._make(text, name, types)).function
+
+    def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
+        """The compiled module of a text, for one choice of types; called once for each."""
+        return self.raw_module(
+            code=f'#line 1 "{text}"\n{source}',
+            options=(*compile_options(types), f"-I{kernel_path(text).parent}"),
+        )
 
     def _make(self, text: str, name: str, types: dict[str, Any]) -> _Kernel:
         source = kernel_text(text)
@@ -121,12 +125,10 @@ class Launcher:
         key = (text, *sorted(named.items()))
         module = self._modules.get(key)
         if module is None:
-            module = self.raw_module(
-                code=f'#line 1 "{text}"\n{source}',
-                options=(*compile_options(named), f"-I{kernel_path(text).parent}"),
-            )
-            self._modules[key] = module
-        return _Kernel(text, signature, module.get_function(name), named, self)
+            module = self._modules[key] = self.compile(text, source, named)
+        kernel = _Kernel(text, signature, module.get_function(name), named, self)
+        self._kernels[(text, name, *types.items())] = kernel
+        return kernel
 
 
 def compile_options(types: dict[str, str]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ class Compiled:
 
     Attributes:
         job: what was compiled.
-        cubin: the machine code.
+        cubin: the machine code, or for a virtual architecture PTX.
         log: the compiler's warnings and `ptxas`'s report.
         kernels: what each kernel takes, by name.
     """
@@ -93,7 +93,7 @@ class Compiled:
         return [line for line in _with_lines(self.log).splitlines() if ": warning" in line]
 
 
-def compile_text(name: str, types: dict[str, str], arch: str) -> Compiled:
+def compile_text(name: str, types: dict[str, str], arch: str, major: int | None = None) -> Compiled:
     """Compile a kernel text, with the options that `gpunn.backend.launch` uses.
 
     Results are remembered in `gpunn.backend.cache.cache_folder` by all that they depend on, so that a text that did not
@@ -102,7 +102,8 @@ def compile_text(name: str, types: dict[str, str], arch: str) -> Compiled:
     Args:
         name: the file, such as ``"linear.cu"``.
         types: the type of each name that the text leaves open, such as ``{"scalar_t": "float32"}``.
-        arch: the architecture, such as ``"sm_90"``.
+        arch: the architecture, such as ``"sm_90"``, or a virtual one, ``"compute_90"``, whose PTX the driver compiles.
+        major: of CUDA, whose NVRTC is to compile; by default the newest one.
 
     Raises:
         CompileError: the text does not compile, or this NVRTC does not know the architecture.
@@ -113,13 +114,13 @@ def compile_text(name: str, types: dict[str, str], arch: str) -> Compiled:
     check_types(name, source, types)
     job = Job(name, tuple(sorted(types.items())), arch)
     options = (*compile_options(types), f"-arch={arch}", "--ptxas-options=-v")
-    parts = (name, source, *map(kernel_text, included_headers(name)), *options, str(version()))
+    parts = (name, source, *map(kernel_text, included_headers(name)), *options, str(version(major)))
     stored = cache_folder("nvrtc") / hashlib.sha256("\0".join(parts).encode()).hexdigest()
     found = _load(stored)
     if found is None:
         code = f'#line 1 "{name}"\n{source}'
         try:
-            found = _library().compile(name, code, (*options, f"-I{kernel_path(name).parent}"))
+            found = _library(major).compile(name, code, (*options, f"-I{kernel_path(name).parent}"))
         except CompileError as error:
             raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
         _store(stored, *found)
@@ -151,7 +152,7 @@ def compile_all(
         NvrtcMissing: there is no NVRTC.
     """
     results: dict[Job, Compiled | CompileError] = {}
-    _library()
+    _library(None)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         futures = {pool.submit(compile_text, job.text, dict(job.types), job.arch): job for job in wanted}
         try:
@@ -188,13 +189,13 @@ def _with_lines(log: str) -> str:
 # The library --------------------------------------------------------------------------------------------------------
 
 
-def version() -> tuple[int, int]:
+def version(major: int | None = None) -> tuple[int, int]:
     """NVRTC's version.
 
     Raises:
         NvrtcMissing: there is none.
     """
-    return _library().version
+    return _library(major).version
 
 
 def path() -> str:
@@ -203,23 +204,45 @@ def path() -> str:
     Raises:
         NvrtcMissing: there is none.
     """
-    return _library().path
+    return _library(None).path
 
 
-def known_architectures() -> tuple[str, ...]:
+def known_architectures(major: int | None = None) -> tuple[str, ...]:
     """The architectures that this NVRTC compiles for.
 
     Raises:
         NvrtcMissing: there is no NVRTC.
     """
-    return _library().architectures
+    return _library(major).architectures
+
+
+def architecture(capability: int, major: int | None = None) -> str:
+    """What to compile for on a device: its own architecture, or PTX where it is newer than this NVRTC.
+
+    Args:
+        capability: the device's compute capability, such as 90 for 9.0.
+        major: see `compile_text`.
+
+    Raises:
+        NvrtcMissing: there is no NVRTC.
+        CompileError: the device is older than all that this NVRTC compiles for.
+    """
+    known = sorted(int(arch.removeprefix("sm_")) for arch in known_architectures(major))
+    if capability in known:
+        return f"sm_{capability}"
+    older = [arch for arch in known if arch < capability]
+    if not older:
+        own, first = (f"{c // 10}.{c % 10}" for c in (capability, known[0]))
+        raise CompileError(f"the device has compute capability {own}; this NVRTC compiles for {first} and newer")
+    return f"compute_{older[-1]}"
 
 
 @cache
-def _library() -> _Nvrtc:
-    found = cuda_library.load("nvrtc")
+def _library(major: int | None) -> _Nvrtc:
+    found = cuda_library.load("nvrtc", cuda_library.MAJORS if major is None else (major,))
     if found is None:
-        raise NvrtcMissing(f"NVRTC, the CUDA compiler, was not found; {INSTALL}")
+        which = "" if major is None else f" of CUDA {major}"
+        raise NvrtcMissing(f"NVRTC{which}, the CUDA compiler, was not found; {INSTALL}")
     return _Nvrtc(found)
 
 
@@ -238,7 +261,7 @@ class _Nvrtc:
         self.architectures = tuple(f"sm_{n}" for n in numbers)
 
     def compile(self, name: str, code: str, options: Sequence[str]) -> tuple[str, bytes]:
-        """The log and the cubin; CompileError with the log if there is none."""
+        """The log and the cubin (or PTX); CompileError with the log if there is none."""
         program = ctypes.c_void_p()
         self._call("nvrtcCreateProgram", ctypes.byref(program), code.encode(), name.encode(), 0, None, None)
         try:
@@ -247,7 +270,8 @@ class _Nvrtc:
             log = self._bytes("ProgramLog", program).rstrip(b"\0").decode(errors="replace")
             if failed:
                 raise CompileError(log or self.c.nvrtcGetErrorString(failed).decode())
-            return log, self._bytes("CUBIN", program)
+            virtual = any(option.startswith("-arch=compute_") for option in options)
+            return log, self._bytes("PTX" if virtual else "CUBIN", program)
         finally:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))
 

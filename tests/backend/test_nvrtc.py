@@ -37,11 +37,13 @@ def test_jobs_are_every_combination() -> None:
 
 
 def test_without_nvrtc_the_error_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(cuda_library, "candidates", lambda name: iter(["libnvrtc.so.0"]))
+    monkeypatch.setattr(cuda_library, "candidates", lambda name, majors: iter(["libnvrtc.so.0"]))
     nvrtc._library.cache_clear()
     try:
         with pytest.raises(nvrtc.NvrtcMissing, match="pip install nvidia-cuda-nvrtc-cu12"):
             nvrtc.version()
+        with pytest.raises(nvrtc.NvrtcMissing, match="NVRTC of CUDA 12, the CUDA compiler, was not found"):
+            nvrtc.version(12)
         with pytest.raises(nvrtc.NvrtcMissing):
             compile_all(jobs(["sm_90"], ["linear.cu"]))
     finally:
@@ -100,6 +102,29 @@ def test_errors_have_file_and_line(texts) -> None:
     assert f'{texts}/one.cuh:2: error: identifier "one" is undefined' in message
     with pytest.raises(CompileError, match="sm_1"):
         compile_text("t.cu", {"scalar_t": "float64"}, "sm_1")
+
+
+def test_the_architecture_for_a_device(texts, monkeypatch) -> None:
+    monkeypatch.setattr(nvrtc, "known_architectures", lambda major: ("sm_90", "sm_75", "sm_120"))
+    assert [nvrtc.architecture(c) for c in (75, 90, 120)] == ["sm_75", "sm_90", "sm_120"]
+    assert [nvrtc.architecture(c) for c in (80, 103, 131)] == ["compute_75", "compute_90", "compute_120"]
+    with pytest.raises(CompileError, match=r"the device has compute capability 7.0; .* compiles for 7.5 and newer"):
+        nvrtc.architecture(70)
+
+
+def test_for_a_virtual_architecture_there_is_ptx(texts) -> None:
+    (texts / "t.cu").write_text(KERNEL)
+    (texts / "one.cuh").write_text("#pragma once\nconstexpr int ONE = 1;\n")
+    made = compile_text("t.cu", {"scalar_t": "float32"}, "compute_90", nvrtc.version()[0])
+    assert b".target sm_90" in made.cubin
+    assert made.kernels == {}
+
+
+def test_float32_keeps_numbers_below_the_normal_ones(texts) -> None:
+    (texts / "t.cu").write_text('extern "C" __global__ void f(float* x) { x[0] = x[1] * x[2] + 1.0f / x[3]; }\n')
+    ptx = compile_text("t.cu", {}, "compute_90").cubin
+    assert b"rcp.rn.f32" in ptx
+    assert b".ftz" not in ptx
 
 
 def test_warnings(texts) -> None:
