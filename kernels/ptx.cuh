@@ -144,7 +144,8 @@ __device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&r)[4], const void* 
 #endif
 }
 
-// D += A B for A (16 x 16) and B (16 x 8) of bfloat16, D (16 x 8) of float. With g = lane / 4, t = lane % 4 a lane holds
+// D += A B for A (16 x 16) and B (16 x 8) of bfloat16, D (16 x 8) of float. With g = lane / 4 and t = lane % 4 a lane
+// holds
 //   a[0..3]: A[g][2t..], A[g + 8][2t..], A[g][2t + 8..], A[g + 8][2t + 8..], two elements each, the first in the low
 //            half
 //   b[0..1]: B[2t..][g], B[2t + 8..][g]

@@ -6,5 +6,9 @@ It is called as CuPy is: ``RawModule(code=...).get_function(name)(grid, block, a
 from .errors import SimulatorError
 from .function import RawKernel
 from .module import RawModule
+from .stream import Event, Graph, Stream, forbid_in_capture, get_current_stream
 
-__all__ = ["RawKernel", "RawModule", "SimulatorError"]
+__all__ = [
+    *("RawKernel", "RawModule", "SimulatorError"),
+    *("Event", "Graph", "Stream", "forbid_in_capture", "get_current_stream"),
+]

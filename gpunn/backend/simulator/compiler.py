@@ -58,6 +58,9 @@ KERNEL_FLAGS = {
 RUNTIME_FLAGS = {"fast": [*_COMMON, "-O2", "-g1"], "check": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_CHECK"]}
 """How each mode compiles the scheduler."""
 
+_making: dict[Path, threading.Lock] = {}
+_making_lock = threading.Lock()
+
 _FAMILIES = {
     "debian": "apt install g++",
     "fedora": "dnf install gcc-c++",
@@ -156,7 +159,13 @@ def once(path: Path, make: Callable[[Path], object], again: bool = False) -> Pat
 
     With `again` it is made in any case.
     """
-    if again or not path.exists():
+    if path.exists() and not again:
+        return path
+    with _making_lock:
+        lock = _making.setdefault(path, threading.Lock())
+    with lock:  # other threads wait; other processes may make the same at the same time
+        if path.exists() and not again:
+            return path
         mine = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
         try:
             make(mine)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from . import native, stream
 from .arena import Arena
@@ -150,6 +149,22 @@ class RawKernel:
             "max_dynamic_shared_size_bytes": self.max_dynamic_shared_size_bytes,
         }
 
+    def check(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int) -> None:
+        """Check a launch without running it.
+
+        Raises:
+            SimulatorError: the arguments or sizes do not fit the kernel.
+        """
+        gx, gy, gz = (_integer(n) for n in _three("grid", grid))
+        bx, by, bz = (_integer(n) for n in _three("block", block))
+        if len(args) != len(self.arguments):
+            self._raise(native.COUNT, (gx, gy, gz), (bx, by, bz), tuple(args), shared_mem)
+        for argument, value in zip(self.arguments, args):
+            argument.convert(value)
+        refused = self._refused((gx, gy, gz), (bx, by, bz), _integer(shared_mem))
+        if refused:
+            raise SimulatorError(f"kernel {self.name}: {refused}", kind="sizes")
+
     def compile(self) -> None:
         """Do nothing: a kernel that was got is compiled."""
 
@@ -203,37 +218,43 @@ class RawKernel:
         if answer == native.SIZES:
             raise SimulatorError(f"kernel {self.name}: {self._refused(grid, block, shared_mem)}", kind="sizes")
         failure = self._function.failure
-        kind, file, line = failure.kind.decode(), failure.file.decode(errors="replace"), int(failure.line)
-        message = failure.message.decode(errors="replace")
-        through = ""
-        if failure.pc:
-            places = self.module.place(failure.pc)
-            if places:
-                file, line = places[0]
-                through = "".join(f", called at {f}:{n}" for f, n in places[1:4])
-        if failure.other_pc:
-            message += "".join(f"; the other access is at {f}:{n}" for f, n in self.module.place(failure.other_pc)[:1])
-        file = file.rpartition("/")[2]
-        place = f"{file}:{line}{through}: " if file else ""
-        raise SimulatorError(f"{place}{kind} in kernel {self.name}: {message}", kind, file or None, line or None)
+        kind, message = failure.kind.decode(), failure.message.decode(errors="replace")
+        places = self._places(failure.file, failure.line, failure.pc)
+        others = self._places(failure.other_file, failure.other_line, failure.other_pc)
+        if others:
+            message += "; the other access is at {}:{}".format(*others[0])
+        if not places:
+            raise SimulatorError(f"{kind} in kernel {self.name}: {message}", kind)
+        (file, line), *through = places
+        called = "".join(f", called at {f}:{n}" for f, n in through[:3])
+        raise SimulatorError(f"{file}:{line}{called}: {kind} in kernel {self.name}: {message}", kind, file, line)
+
+    def _places(self, file: bytes, line: int, pc: int) -> list[tuple[str, int]]:
+        """Where something happened, innermost first: at a place that is known, or at an instruction."""
+        if file:
+            return [(file.decode(errors="replace").rpartition("/")[2], line)]
+        return self.module.place(pc) if pc else []
 
     def _refused(self, grid: tuple[int, int, int], block: tuple[int, int, int], shared_mem: int) -> str:
-        threads = int(np.prod(block))
+        """What is wrong with the sizes of a launch; empty if nothing is."""
+        threads = math.prod(block)
         if min(grid) < 1 or grid[0] > 2**31 - 1 or max(grid[1:]) > 65535:
             return f"a grid of {grid} blocks; a grid has from 1 to (2147483647, 65535, 65535)"
         if min(block) < 1 or max(block) > 1024 or block[2] > 64 or threads > 1024:
             return f"blocks of {block} threads; a block has from 1 to (1024, 1024, 64), and at most 1024 in all"
         if threads > self.max_threads_per_block:
             return f"blocks of {threads} threads, and its __launch_bounds__ allows {self.max_threads_per_block}"
-        if shared_mem > self.max_dynamic_shared_size_bytes:
+        if not 0 <= shared_mem <= self.max_dynamic_shared_size_bytes:
             return (
                 f"{shared_mem} bytes of dynamic shared memory, and {self.max_dynamic_shared_size_bytes} are allowed; "
                 f"max_dynamic_shared_size_bytes can be raised to {MAX_SHARED - self.shared_size_bytes}"
             )
-        return (
-            f"{shared_mem} bytes of dynamic and {self.shared_size_bytes} of static shared memory, and a block has "
-            f"{MAX_SHARED}"
-        )
+        if shared_mem + self.shared_size_bytes > MAX_SHARED:
+            return (
+                f"{shared_mem} bytes of dynamic and {self.shared_size_bytes} of static shared memory, and a block has "
+                f"{MAX_SHARED}"
+            )
+        return ""
 
 
 def _three(what: str, sizes: Sequence[int]) -> tuple[int, int, int]:

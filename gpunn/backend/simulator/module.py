@@ -159,18 +159,24 @@ class RawModule:
         path = compiler.cache_folder() / f"{name}.so"
 
         def make(out: Path) -> None:
-            cpp, obj = out.with_suffix(".cpp"), out.with_suffix(".o")
+            cpp, obj, script = out.with_suffix(".cpp"), out.with_suffix(".o"), out.with_suffix(".ld")
             try:
                 cpp.write_text(text, encoding="utf-8")
                 compiler.compile_to(obj, [*flags, "-c", str(cpp)], "the kernel text")
                 # Linked apart, because the sanitizers' libraries must not be: the checker takes their place.
-                objects = [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
-                compiler.compile_to(out, ["-shared", "-Wl,-Bsymbolic", str(obj), *objects], "the module")
-                layout = json.dumps(_layout(Elf(obj), Elf(out), list(exports)))
+                compiled = Elf(obj)
+                link = ["-shared", "-Wl,-Bsymbolic", str(obj)]
+                link += [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
+                if self.mode == "check":
+                    script.write_text(_apart(compiled))
+                    link.append(f"-Wl,-T,{script}")
+                compiler.compile_to(out, link, "the module")
+                layout = json.dumps(_layout(compiled, Elf(out), list(exports)))
                 compiler.once(path.with_suffix(".json"), lambda out: out.write_text(layout), again=True)
             finally:
                 cpp.unlink(missing_ok=True)
                 obj.unlink(missing_ok=True)
+                script.unlink(missing_ok=True)
 
         return compiler.once(path, make, again=not path.with_suffix(".json").exists())
 
@@ -234,12 +240,21 @@ def _default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _apart(compiled: Elf) -> str:
+    """A script for the linker that puts room between the __shared__ arrays, so that none ends where another begins."""
+    room = ". = ALIGN(4096); . += 65536;"
+    names = sorted({compiled.sections[s.section].name for s in compiled.variables_of_functions()})
+    places = " ".join(f"*({name}) {room}" for name in names)
+    begin = "PROVIDE_HIDDEN(simulator_shared_begin = .);"
+    return f"SECTIONS {{ .simulator_shared (NOLOAD) : {{ {begin} {room} {places} }} }} INSERT AFTER .bss;\n"
+
+
 def _layout(compiled: Elf, module: Elf, kernels: Sequence[str]) -> dict[str, Any]:
     """What the loader has to know of a module.
 
     Returns:
-        Addresses, not yet relocated, of the scheduler's entry (``run``) and of the __shared__ arrays (``shared``: address,
-        size, symbol); which of them each kernel uses (``used``); whether a kernel uses a grid barrier.
+        ``run`` and ``shared``: the addresses before relocation of the scheduler's entry and of the __shared__ arrays
+        (address, size, symbol); ``used``: which of these each kernel uses; ``grid_barrier``: whether a kernel has one.
     """
     shared = sorted((s.value, s.size, s.name) for s in module.variables_of_functions())
     sections: dict[str, int] = {s.name: s.section for s in compiled.variables_of_functions()}

@@ -22,10 +22,13 @@ class Failure(ctypes.Structure):
     _fields_ = [
         ("set", ctypes.c_int32),
         ("line", ctypes.c_int32),
+        ("other_line", ctypes.c_int32),
+        ("pad", ctypes.c_int32),
         ("pc", ctypes.c_uint64),
         ("other_pc", ctypes.c_uint64),
         ("kind", ctypes.c_char * 40),
         ("file", ctypes.c_char * 256),
+        ("other_file", ctypes.c_char * 256),
         ("message", ctypes.c_char * 1600),
     ]
 

@@ -8,9 +8,11 @@ template <class T> struct Same {
     typedef T type;
 };
 
-template <class T, class F> SIMULATOR_QUIET inline T update(T* pointer, F f) {
+template <class T, class F> SIMULATOR_QUIET inline T update(T* pointer, const char* file, int line, F f) {
 #ifdef SIMULATOR_CHECK
-    simulator_access(pointer, sizeof(T), 2);
+    simulator_access_at(pointer, sizeof(T), 2, file, line);
+#else
+    (void)file, (void)line;
 #endif
     T before;
     __atomic_load(pointer, &before, __ATOMIC_RELAXED);
@@ -23,9 +25,9 @@ template <class T, class F> SIMULATOR_QUIET inline T update(T* pointer, F f) {
 
 }  // namespace simulator
 
-#define SIMULATOR_ATOMIC(name, expression)                                              \
-    template <class T> inline T name(T* pointer, typename simulator::Same<T>::type v) { \
-        return simulator::update(pointer, [=](T old) -> T { return expression; });      \
+#define SIMULATOR_ATOMIC(name, expression)                                                              \
+    template <class T> inline T name(T* pointer, typename simulator::Same<T>::type v, SIMULATOR_SITE) { \
+        return simulator::update(pointer, file, line, [=](T old) -> T { return expression; });          \
     }
 SIMULATOR_ATOMIC(atomicAdd, old + v)
 SIMULATOR_ATOMIC(atomicSub, old - v)
@@ -38,7 +40,7 @@ SIMULATOR_ATOMIC(atomicXor, old ^ v)
 SIMULATOR_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
 SIMULATOR_ATOMIC(atomicDec, old == 0 || old > v ? v : old - 1)
 #undef SIMULATOR_ATOMIC
-template <class T>
-inline T atomicCAS(T* pointer, typename simulator::Same<T>::type compare, typename simulator::Same<T>::type value) {
-    return simulator::update(pointer, [=](T old) -> T { return old == compare ? value : old; });
+template <class T> inline T atomicCAS(T* pointer, typename simulator::Same<T>::type compare,
+                                      typename simulator::Same<T>::type value, SIMULATOR_SITE) {
+    return simulator::update(pointer, file, line, [=](T old) -> T { return old == compare ? value : old; });
 }

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "checker.h"
@@ -23,27 +24,39 @@
 extern "C" {
 __attribute__((visibility("hidden"))) [[noreturn]] void simulator_fail_at(const char* kind, uint64_t pc,
                                                                           const char* format, ...);
-// The module's image: what lies before its dynamic section is read only.
+// The module's image, up to the section with shared memory, which is the last.
 extern char __ehdr_start __attribute__((visibility("hidden")));
-extern char _DYNAMIC[] __attribute__((visibility("hidden")));
+extern char simulator_shared_begin[] __attribute__((visibility("hidden")));
 }
 
 namespace simulator {
 namespace checker {
 namespace {
 
-enum Kind { READ, WRITE, ATOMIC, VOLATILE_READ };
-const char* const NAMES[] = {"read", "write", "atomic operation", "read"};
+enum Kind { READ, WRITE, ATOMIC };
+const char* const NAMES[] = {"read", "write", "atomic operation"};
+
+// Where an access is: an instruction, or a place that is known.
+struct Place {
+    uint64_t pc;
+    const char* file;
+    int line;
+};
+
+// The last accesses of one kind to a cell.
+struct Access {
+    uint32_t epoch;
+    uint32_t warp_time;
+    uint32_t place;          // see remember()
+    uint32_t foreign_phase;  // in which another block has made one
+    uint16_t thread;
+    uint16_t threads;  // ONE: `thread` alone in this epoch; SEVERAL lanes of its warp; SEVERAL_WARPS
+};
+enum { ONE, SEVERAL, SEVERAL_WARPS };
 
 struct Cell {
-    uint32_t write_epoch, read_epoch;
-    uint32_t write_warp_time, read_warp_time;
-    uint32_t write_pc, read_pc;  // as offsets in the module
-    uint32_t foreign_phase;      // in which another block has read it
-    uint16_t writer, reader;
-    uint8_t readers;  // 0: `reader` alone; 1: several lanes of its warp; 2: several warps
-    uint8_t atomic;   // the last write was
-    uint8_t copying;  // a cp.async to it is under way
+    Access write, read, atomic;
+    bool copying;  // a cp.async to it is under way
 };
 
 struct Region {
@@ -67,7 +80,7 @@ uint32_t warp_time[MAX_WARPS];
 uint64_t accesses;  // since the running thread got its turn
 int accessing_thread;
 
-constexpr uint64_t MAX_ACCESSES = 100000000;
+constexpr uint64_t MAX_ACCESSES = 20000000;
 
 // What other blocks have handed over by a fence and an atomic operation: the epochs in which they wrote it.
 struct Span {
@@ -77,26 +90,18 @@ std::map<const void*, std::vector<Span>> released;
 std::vector<Span> acquired;
 bool fenced;
 
-uint64_t conflicting_pc;
+// The earlier of two accesses in conflict.
+Place conflicting;
 
 // A value that was read before the block wrote it. Whether that is a race shows when someone writes it before the next
 // barrier.
 struct {
     bool set;
     int thread;
-    uint64_t pc;
-    const char* file;
-    int line;
+    Place place;
     const Region* region;
     size_t offset;
 } unwritten;
-
-// Where the access is: an instruction, or a place that is known.
-struct Place {
-    uint64_t pc;
-    const char* file;
-    int line;
-};
 
 [[noreturn]] void fail(const Place& place, const char* kind, const char* format, ...) {
     char text[1200];
@@ -168,94 +173,96 @@ Region* find(const char* p) {
 
 // ---- Races
 
+// Places in 32 bits: an instruction's offset in the module, or a number in this list with the top bit set.
+std::vector<Place> known_places;
+std::map<std::pair<const char*, int>, uint32_t> numbers_of_places;
+constexpr uint32_t KNOWN = 0x80000000u;
+
+uint32_t remembered(const Place& place) {
+    if (!place.file) return (uint32_t)(place.pc - (uint64_t)&__ehdr_start);
+    const auto added = numbers_of_places.insert({{place.file, place.line}, KNOWN | (uint32_t)known_places.size()});
+    if (added.second) known_places.push_back(place);
+    return added.first->second;
+}
+
+Place recalled(uint32_t place) {
+    if (place & KNOWN) return known_places[place & ~KNOWN];
+    return {place + (uint64_t)&__ehdr_start, nullptr, 0};
+}
+
 bool was_acquired(uint32_t when) {
     for (const Span& s : acquired)
         if (when >= s.first && when <= s.last) return true;
     return false;
 }
 
-// Whether an access of this epoch by `thread` at its warp's time is in no order with one by the running thread.
-bool unordered(uint32_t when, uint32_t its_warp_time, int thread) {
+// Whether an access that the running thread makes now is in no order with earlier ones by threads of its block.
+bool conflicts_within_block(const Access& a) {
+    if (a.epoch != epoch) return false;
     const int warp = accessing_thread >> 5;
-    return when == epoch && !((thread >> 5) == warp && its_warp_time < warp_time[warp]);
+    if (a.threads == SEVERAL_WARPS || (a.thread >> 5) != warp) return true;
+    if (a.warp_time < warp_time[warp]) return false;
+    return a.threads == SEVERAL || a.thread != accessing_thread;
 }
 
-uint32_t offset_of(const Place& place) { return place.file ? 0 : (uint32_t)(place.pc - (uint64_t)&__ehdr_start); }
+bool conflicts_between_blocks(const Access& a) {
+    if (a.epoch >= phase_first && a.epoch < segment_first && !was_acquired(a.epoch)) return true;
+    return a.foreign_phase == phase && acquired.empty();
+}
 
-void remember(uint32_t offset) { conflicting_pc = offset ? offset + (uint64_t)&__ehdr_start : 0; }
-
-// The other access may have been a write or a read.
-[[noreturn]] void race(const Region& r, size_t offset, int kind, const Cell& c, bool written, const Place& place) {
+[[noreturn]] void race(const Region& r, size_t offset, int kind, const Access& other, const char* did, bool of_blocks,
+                       const Place& place) {
+    conflicting = recalled(other.place);
+    if (of_blocks)
+        fail(place, "race between blocks", "%s of byte %zu of %s, which another block has %s", NAMES[kind], offset,
+             r.name, did);
     char mine[64], its[64];
     describe_thread(accessing_thread, mine, sizeof mine);
-    describe_thread(written ? c.writer : c.reader, its, sizeof its);
-    remember(written ? c.write_pc : c.read_pc);
+    describe_thread(other.thread, its, sizeof its);
     fail(place, "race", "%s of byte %zu of %s by %s, which %s%s has %s, with no barrier between", NAMES[kind], offset,
-         r.name, mine, !written && c.readers ? "several threads have read, and " : "", its,
-         written ? "written" : "read");
+         r.name, mine, other.threads == ONE ? "" : "several threads, among them ", its, did);
 }
 
-[[noreturn]] void race_between_blocks(const Region& r, size_t offset, int kind, const Cell& c, bool written,
-                                      const Place& place) {
-    remember(written ? c.write_pc : c.read_pc);
-    fail(place, "race between blocks", "%s of byte %zu of %s, which another block has %s", NAMES[kind], offset, r.name,
-         written ? "written" : "read");
+void check_conflict(const Access& other, const char* did, const Region& r, size_t offset, int kind,
+                    const Place& place) {
+    if (!r.is_shared && conflicts_between_blocks(other)) race(r, offset, kind, other, did, true, place);
+    if (conflicts_within_block(other)) race(r, offset, kind, other, did, false, place);
+}
+
+void note(Access& a, const Place& place) {
+    const int me = accessing_thread, warp = me >> 5;
+    if (a.epoch == epoch) {
+        if ((a.thread >> 5) != warp) a.threads = SEVERAL_WARPS;
+        else if (a.threads != SEVERAL_WARPS && a.warp_time < warp_time[warp]) a.threads = ONE;
+        else if (a.threads == ONE && a.thread != me) a.threads = SEVERAL;
+    } else {
+        if (a.epoch >= phase_first && a.epoch < segment_first) a.foreign_phase = phase;
+        a.threads = ONE;
+    }
+    a.epoch = epoch;
+    a.thread = (uint16_t)me;
+    a.warp_time = warp_time[warp];
+    a.place = remembered(place);
 }
 
 void report_unwritten() {
     if (!unwritten.set) return;
     unwritten.set = false;
     threadIdx = threads[unwritten.thread].index;
-    conflicting_pc = 0;
-    fail({unwritten.pc, unwritten.file, unwritten.line}, "uninitialised shared memory",
-         "byte %zu of %s was read, which the block has not written", unwritten.offset, unwritten.region->name);
+    fail(unwritten.place, "uninitialised shared memory", "byte %zu of %s was read, which the block has not written",
+         unwritten.offset, unwritten.region->name);
 }
 
 void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& place) {
-    const int me = accessing_thread, warp = me >> 5;
-    const bool mine = c.write_epoch >= segment_first;  // written by this block since it has the processor
-    const bool writes = kind == WRITE || kind == ATOMIC;
-    if (c.copying && c.write_epoch >= block_first)
+    if (c.copying && c.write.epoch >= block_first)
         fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind],
              offset, r.name);
-    if (r.is_shared && kind != WRITE && c.write_epoch < block_first) {
-        if (!unwritten.set) unwritten = {true, me, place.pc, place.file, place.line, &r, offset};
-    }
-    const bool both_atomic = c.atomic && (kind == ATOMIC || kind == VOLATILE_READ);
-    if (!r.is_shared && !mine && c.write_epoch >= phase_first && !both_atomic && !was_acquired(c.write_epoch))
-        race_between_blocks(r, offset, kind, c, true, place);
-    if (mine && c.writer != me && !both_atomic && unordered(c.write_epoch, c.write_warp_time, c.writer))
-        race(r, offset, kind, c, true, place);
-    if (!writes) {
-        if (c.read_epoch == epoch && c.reader != me) {
-            if ((c.reader >> 5) != warp) c.readers = 2;
-            else if (c.read_warp_time < warp_time[warp] && c.readers < 2) c.readers = 0;
-            else if (c.readers < 2) c.readers = 1;
-        } else if (c.read_epoch != epoch) {
-            if (c.read_epoch >= phase_first && c.read_epoch < segment_first) c.foreign_phase = phase;
-            c.readers = 0;
-        }
-        c.read_epoch = epoch;
-        c.read_pc = offset_of(place);
-        c.reader = (uint16_t)me;
-        c.read_warp_time = warp_time[warp];
-        return;
-    }
-    if (!r.is_shared) {
-        const bool foreign = c.read_epoch >= phase_first && c.read_epoch < segment_first;
-        if ((foreign && !was_acquired(c.read_epoch)) || (c.foreign_phase == phase && acquired.empty()))
-            race_between_blocks(r, offset, kind, c, false, place);
-    }
-    if (c.read_epoch == epoch) {
-        const bool same_warp = (c.reader >> 5) == warp, before = c.read_warp_time < warp_time[warp];
-        if (c.readers == 2 || !same_warp || (!before && (c.readers == 1 || c.reader != me)))
-            race(r, offset, kind, c, false, place);
-    }
-    c.write_epoch = epoch;
-    c.write_pc = offset_of(place);
-    c.writer = (uint16_t)me;
-    c.write_warp_time = warp_time[warp];
-    c.atomic = kind == ATOMIC;
+    if (r.is_shared && kind != WRITE && c.write.epoch < block_first && !unwritten.set)
+        unwritten = {true, accessing_thread, place, &r, offset};
+    check_conflict(c.write, "written", r, offset, kind, place);
+    if (kind != READ) check_conflict(c.read, "read", r, offset, kind, place);
+    if (kind != ATOMIC) check_conflict(c.atomic, "changed atomically", r, offset, kind, place);
+    note(kind == WRITE ? c.write : kind == ATOMIC ? c.atomic : c.read, place);
 }
 
 // The region of an access that is in bounds; null where there is nothing to check.
@@ -264,12 +271,12 @@ Region* locate(const char* p, size_t bytes, int kind, const Place& place) {
     Region* r = find(p);
     if (!r) {
         if ((size_t)(p - simulator_slots[0]) < sizeof(Slot) * MAX_THREADS) return nullptr;
-        if (kind == READ && p >= &__ehdr_start && p < _DYNAMIC) return nullptr;  // a constant
+        if (kind == READ && p >= &__ehdr_start && p < simulator_shared_begin) return nullptr;  // a constant
         out_of_bounds(p, bytes, kind, place);
     }
     const size_t offset = (size_t)(p - r->begin);
     if (bytes > r->bytes - offset) out_of_bounds(p, bytes, kind, place);
-    if (r->is_const && kind != READ && kind != VOLATILE_READ)
+    if (r->is_const && kind != READ)
         fail(place, "write to const", "%s of byte %zu of %s, which the kernel declares const", NAMES[kind], offset,
              r->name);
     if (offset % r->granule || bytes % r->granule) {
@@ -327,7 +334,7 @@ void copy_landed(void* destination, const void* source, size_t bytes, size_t rea
 void begin_launch() {
     phase_first = ++epoch;
     ++phase;
-    conflicting_pc = 0;
+    conflicting = {};
     regions.clear();
     released.clear();
     for (int i = 0; i < launch->function->shared_count; ++i) {
@@ -396,7 +403,12 @@ void grid_passed() {
 }
 
 void block_ends() { report_unwritten(); }
-uint64_t other_pc() { return conflicting_pc; }
+
+void tell_other(Failure& failure) {
+    failure.other_pc = conflicting.file ? 0 : conflicting.pc;
+    failure.other_line = conflicting.line;
+    snprintf(failure.other_file, sizeof failure.other_file, "%s", conflicting.file ? conflicting.file : "");
+}
 
 void barrier_passed() {
     report_unwritten();
@@ -420,13 +432,11 @@ HIDDEN void simulator_access_at(const void* pointer, size_t bytes, int kind, con
     simulator::checker::check(pointer, bytes, kind, {0, file, line});
 }
 
-#define ACCESSES(n)                                                         \
-    HIDDEN void __tsan_read##n(void* p) { access(p, n, 0, PC); }            \
-    HIDDEN void __tsan_write##n(void* p) { access(p, n, 1, PC); }           \
-    HIDDEN void __tsan_unaligned_read##n(void* p) { access(p, n, 0, PC); }  \
-    HIDDEN void __tsan_unaligned_write##n(void* p) { access(p, n, 1, PC); } \
-    HIDDEN void __tsan_volatile_read##n(void* p) { access(p, n, 3, PC); }   \
-    HIDDEN void __tsan_volatile_write##n(void* p) { access(p, n, 1, PC); }
+#define ACCESSES(n)                                                        \
+    HIDDEN void __tsan_read##n(void* p) { access(p, n, 0, PC); }           \
+    HIDDEN void __tsan_write##n(void* p) { access(p, n, 1, PC); }          \
+    HIDDEN void __tsan_unaligned_read##n(void* p) { access(p, n, 0, PC); } \
+    HIDDEN void __tsan_unaligned_write##n(void* p) { access(p, n, 1, PC); }
 ACCESSES(1)
 ACCESSES(2)
 ACCESSES(4)

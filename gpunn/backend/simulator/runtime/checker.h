@@ -11,11 +11,11 @@ void begin_launch();
 void end_launch();
 void begin_block();
 void block_ends();
-uint64_t other_pc();         // of the earlier of two accesses in conflict, if that is the failure
-void barrier_passed();       // all threads of the block have met
-void warp_passed(int warp);  // the lanes of a warp have met
-void grid_passed();          // all blocks have met
-void* save_block();          // it waits for other blocks
+void tell_other(Failure& failure);  // the earlier of two accesses in conflict, if that is the failure
+void barrier_passed();              // all threads of the block have met
+void warp_passed(int warp);         // the lanes of a warp have met
+void grid_passed();                 // all blocks have met
+void* save_block();                 // it waits for other blocks
 void restore_block(void* saved);
 void fence();        // __threadfence
 void turn_begins();  // another thread runs
@@ -28,7 +28,7 @@ static inline void begin_launch() {}
 static inline void end_launch() {}
 static inline void begin_block() {}
 static inline void block_ends() {}
-static inline uint64_t other_pc() { return 0; }
+static inline void tell_other(Failure&) {}
 static inline void barrier_passed() {}
 static inline void warp_passed(int) {}
 static inline void grid_passed() {}

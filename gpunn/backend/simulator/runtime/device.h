@@ -35,7 +35,7 @@ void simulator_copy_async(void* shared, const void* global, unsigned bytes, bool
 void simulator_commit_async();
 void simulator_wait_async(int pending);
 void simulator_fence();
-// Tells the checker of an access. kind: 0 read, 1 write, 2 atomic, 3 volatile read.
+// Tells the checker of an access. kind: 0 read, 1 write, 2 atomic.
 void simulator_access(const void* pointer, size_t bytes, int kind);
 void simulator_access_at(const void* pointer, size_t bytes, int kind, const char* file, int line);
 void simulator_printed();

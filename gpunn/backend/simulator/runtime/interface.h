@@ -11,14 +11,16 @@ constexpr int MAX_WORKERS = 64;
 constexpr size_t STACK_BYTES = 256 << 10;  // of one CUDA thread; only what is touched takes memory
 constexpr size_t STACK_GUARD = 4096;       // below it, so that an overflow is noticed
 
-// The first bug of a launch. `pc` is the instruction that did it where file and line are not known otherwise;
-// `other_pc` the earlier access that it is in conflict with, if there is one.
+// The first bug of a launch. `pc` is the instruction that did it where file and line are not known otherwise. `other`
+// is the earlier access that it is in conflict with, if there is one.
 struct Failure {
     int32_t set;
-    int32_t line;
+    int32_t line, other_line;
+    int32_t pad;
     uint64_t pc, other_pc;
     char kind[40];
     char file[256];
+    char other_file[256];
     char message[1600];
 };
 

@@ -118,24 +118,26 @@ SIMULATOR_INLINE long long abs(long long a) { return llabs(a); }
     SIMULATOR_INLINE float name(float a) { return name##f(a); }
 SIMULATOR_OVERLOAD(exp)
 SIMULATOR_OVERLOAD(exp2)
-SIMULATOR_OVERLOAD(expm1) SIMULATOR_OVERLOAD(log) SIMULATOR_OVERLOAD(log2) SIMULATOR_OVERLOAD(log10)
-    SIMULATOR_OVERLOAD(log1p) SIMULATOR_OVERLOAD(sqrt) SIMULATOR_OVERLOAD(cbrt) SIMULATOR_OVERLOAD(sin)
-        SIMULATOR_OVERLOAD(cos) SIMULATOR_OVERLOAD(tan) SIMULATOR_OVERLOAD(asin) SIMULATOR_OVERLOAD(acos)
-            SIMULATOR_OVERLOAD(atan) SIMULATOR_OVERLOAD(sinh) SIMULATOR_OVERLOAD(cosh) SIMULATOR_OVERLOAD(tanh)
-                SIMULATOR_OVERLOAD(asinh) SIMULATOR_OVERLOAD(acosh) SIMULATOR_OVERLOAD(atanh) SIMULATOR_OVERLOAD(erf)
-                    SIMULATOR_OVERLOAD(erfc) SIMULATOR_OVERLOAD(tgamma) SIMULATOR_OVERLOAD(lgamma)
-                        SIMULATOR_OVERLOAD(floor) SIMULATOR_OVERLOAD(ceil) SIMULATOR_OVERLOAD(trunc)
-                            SIMULATOR_OVERLOAD(round) SIMULATOR_OVERLOAD(rint) SIMULATOR_OVERLOAD(nearbyint)
-                                SIMULATOR_OVERLOAD(fabs)
+SIMULATOR_OVERLOAD(expm1)
+SIMULATOR_OVERLOAD(log)
+SIMULATOR_OVERLOAD(log2)
+SIMULATOR_OVERLOAD(log10)
+SIMULATOR_OVERLOAD(log1p) SIMULATOR_OVERLOAD(sqrt) SIMULATOR_OVERLOAD(cbrt) SIMULATOR_OVERLOAD(sin)
+    SIMULATOR_OVERLOAD(cos) SIMULATOR_OVERLOAD(tan) SIMULATOR_OVERLOAD(asin) SIMULATOR_OVERLOAD(acos)
+        SIMULATOR_OVERLOAD(atan) SIMULATOR_OVERLOAD(sinh) SIMULATOR_OVERLOAD(cosh) SIMULATOR_OVERLOAD(tanh)
+            SIMULATOR_OVERLOAD(asinh) SIMULATOR_OVERLOAD(acosh) SIMULATOR_OVERLOAD(atanh) SIMULATOR_OVERLOAD(erf)
+                SIMULATOR_OVERLOAD(erfc) SIMULATOR_OVERLOAD(tgamma) SIMULATOR_OVERLOAD(lgamma) SIMULATOR_OVERLOAD(floor)
+                    SIMULATOR_OVERLOAD(ceil) SIMULATOR_OVERLOAD(trunc) SIMULATOR_OVERLOAD(round)
+                        SIMULATOR_OVERLOAD(rint) SIMULATOR_OVERLOAD(nearbyint) SIMULATOR_OVERLOAD(fabs)
 #undef SIMULATOR_OVERLOAD
 #define SIMULATOR_OVERLOAD(name) \
     SIMULATOR_INLINE float name(float a, float b) { return name##f(a, b); }
-                                    SIMULATOR_OVERLOAD(pow) SIMULATOR_OVERLOAD(fmod) SIMULATOR_OVERLOAD(atan2)
-                                        SIMULATOR_OVERLOAD(hypot) SIMULATOR_OVERLOAD(fmin) SIMULATOR_OVERLOAD(fmax)
-                                            SIMULATOR_OVERLOAD(copysign) SIMULATOR_OVERLOAD(fdim)
-                                                SIMULATOR_OVERLOAD(remainder) SIMULATOR_OVERLOAD(nextafter)
+                            SIMULATOR_OVERLOAD(pow) SIMULATOR_OVERLOAD(fmod) SIMULATOR_OVERLOAD(atan2)
+                                SIMULATOR_OVERLOAD(hypot) SIMULATOR_OVERLOAD(fmin) SIMULATOR_OVERLOAD(fmax)
+                                    SIMULATOR_OVERLOAD(copysign) SIMULATOR_OVERLOAD(fdim) SIMULATOR_OVERLOAD(remainder)
+                                        SIMULATOR_OVERLOAD(nextafter)
 #undef SIMULATOR_OVERLOAD
-                                                    SIMULATOR_INLINE float pow(float a, int b) {
+                                            SIMULATOR_INLINE float pow(float a, int b) {
     return powf(a, (float)b);
 }
 SIMULATOR_INLINE double pow(double a, int b) { return pow(a, (double)b); }
@@ -257,12 +259,15 @@ SIMULATOR_INLINE float __double2float_rn(double a) { return (float)a; }
     template <class T> SIMULATOR_INLINE T name(const T* p) { return *p; }
 SIMULATOR_LOAD(__ldg)
 SIMULATOR_LOAD(__ldca)
-SIMULATOR_LOAD(__ldcg) SIMULATOR_LOAD(__ldcs) SIMULATOR_LOAD(__ldlu) SIMULATOR_LOAD(__ldcv)
+SIMULATOR_LOAD(__ldcg)
+SIMULATOR_LOAD(__ldcs)
+SIMULATOR_LOAD(__ldlu)
+SIMULATOR_LOAD(__ldcv)
 #undef SIMULATOR_LOAD
-    namespace simulator {
-    template <class T> struct Stored {
-        typedef T type;
-    };
+namespace simulator {
+template <class T> struct Stored {
+    typedef T type;
+};
 }  // namespace simulator
 #define SIMULATOR_STORE(name) \
     template <class T> SIMULATOR_INLINE void name(T* p, typename simulator::Stored<T>::type value) { *p = value; }

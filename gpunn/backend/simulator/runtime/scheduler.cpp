@@ -160,7 +160,9 @@ void record(const char* kind, const char* file, int line, uint64_t pc, const cha
     if (__atomic_exchange_n(&f.set, 1, __ATOMIC_SEQ_CST)) return;
     f.line = line;
     f.pc = pc;
-    f.other_pc = checker::other_pc();
+    f.other_pc = f.other_line = 0;
+    f.other_file[0] = 0;
+    checker::tell_other(f);
     snprintf(f.kind, sizeof f.kind, "%s", kind);
     snprintf(f.file, sizeof f.file, "%s", file ? file : "");
     int n = vsnprintf(f.message, sizeof f.message, format, values);
