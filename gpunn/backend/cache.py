@@ -12,7 +12,7 @@ def cache_folder(name: str) -> Path:
     It need not exist, and may be deleted at any time.
     """
     if chosen := os.environ.get("GPUNN_CACHE"):
-        return Path(chosen) / name
+        return Path(chosen).expanduser() / name
     from platformdirs import user_cache_path
 
     return user_cache_path("gpunn") / name

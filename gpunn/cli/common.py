@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 import gpunn
 from gpunn.backend.device import device_types
@@ -86,3 +89,24 @@ def draw_possible() -> bool:
         return True
     print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
     return False
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", file: Any = None) -> None:
+    """A table on a terminal, and elsewhere plain lines with aligned columns. Numbers stand to the right."""
+    console = Console(file=file)
+    right = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(columns))]
+    if console.is_terminal:
+        table = Table(title=title)
+        for name, numbers in zip(columns, right):
+            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(str, row))
+        console.print(table)
+        return
+    lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    if title:
+        print(title, file=file)
+    for line in lines:
+        cells = (c.rjust(w) if numbers else c.ljust(w) for c, w, numbers in zip(line, widths, right))
+        print("  ".join(cells).rstrip(), file=file)

@@ -1,0 +1,113 @@
+"""``gpunn doctor``: what gpunn stands on here, what each kernel takes of a GPU, and what each op is made of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from .common import add_command, print_table
+from .errors import RunError, UsageError
+
+EXAMPLE = """\
+  gpunn doctor                               Python, NumPy, CuPy, driver, compilers, caches
+  gpunn doctor --kernels                     registers, spills and shared memory of every kernel on sm_90
+  gpunn doctor --kernels --arch all          every kernel for every architecture; needs no GPU
+  gpunn doctor --ops                         what each op asks of a backend, and which kernels that is"""
+_COLOURS = {"ok": "green", "absent": "yellow", "wrong": "red"}
+
+
+def add(commands: Any, name: str, text: str) -> None:
+    """Add the command."""
+    parser = add_command(commands, name, text, run, EXAMPLE)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--kernels", action="store_true", help="compile every CUDA kernel, and list what it takes")
+    what.add_argument("--ops", action="store_true", help="list the primitives and the kernels of every op")
+    parser.add_argument(
+        "--arch", metavar="A,...", help="with --kernels: architectures such as sm_75,sm_90, or all (default: sm_90)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what was asked for; a `RunError` where something is wrong that has to be right."""
+    if options.arch and not options.kernels:
+        raise UsageError("--arch says for which GPUs --kernels compiles; give both")
+    if options.kernels:
+        _kernels(options)
+    elif options.ops:
+        _ops(options)
+    else:
+        _environment(options)
+
+
+def _environment(options: argparse.Namespace) -> None:
+    from gpunn.inspect.doctor import doctor
+
+    found = doctor()
+    if options.json:
+        print(json.dumps(found.to_dict()))
+    elif Console().is_terminal:
+        table = Table(show_header=False)
+        for f in found.findings:
+            colour = _COLOURS[f.state]
+            remedy = f"\n[bold]{escape(f.remedy)}[/]" if f.remedy else ""
+            table.add_row(f"[{colour}]{f.state}[/]", f.what, escape(f.found) + remedy)
+        Console().print(table)
+    else:
+        for f in found.findings:
+            print(f"{f.state:<8}{f.what:<16}{f.found}" + (f"  ->  {f.remedy}" if f.remedy else ""))
+    if not found.works:
+        raise RunError("gpunn can't work here: see above")
+
+
+def _kernels(options: argparse.Namespace) -> None:
+    from gpunn.backend.nvrtc import ARCHITECTURES, NvrtcMissing
+    from gpunn.inspect.kernels import kernel_report
+
+    archs = list(ARCHITECTURES) if options.arch == "all" else (options.arch or "sm_90").split(",")
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("compiling", total=None)
+        try:
+            report = kernel_report(
+                archs, lambda total: progress.update(task, total=total), lambda: progress.advance(task)
+            )
+        except ValueError as error:
+            raise UsageError(f"--arch: {error}") from None
+        except NvrtcMissing as missing:
+            raise RunError(str(missing)) from None
+    title = f"by NVRTC {report.nvrtc}, {len(report.results)} compilations"
+    if options.json:
+        print(json.dumps({"nvrtc": report.nvrtc, "kernels": report.rows, "errors": report.errors}))
+    elif len(archs) > 1:
+        columns, rows = report.arch_table()
+        print_table(["text", *columns], rows, f"most registers of a kernel, {title}")
+    else:
+        columns = ["text", "kernel", "types", "registers", "stack", "spills", "shared"]
+        print_table(columns, report.kernel_table(), f"{archs[0]}, {title}; memory in bytes")
+    for problem in (*report.errors, *report.spills):
+        print(problem, file=sys.stderr)
+    if report.errors or report.spills:
+        raise RunError(f"{len(report.errors)} errors, {len(report.spills)} kernels that spill registers")
+
+
+def _ops(options: argparse.Namespace) -> None:
+    from gpunn.inspect.primitives import primitive_uses
+
+    uses = primitive_uses()
+    if options.json:
+        print(json.dumps([u.to_dict() for u in uses]))
+    else:
+        print_table(
+            ["op", "primitive", "on a GPU", "kernel texts"],
+            [[u.op, u.primitive, u.path, ", ".join(u.texts)] for u in uses],
+        )

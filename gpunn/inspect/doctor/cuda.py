@@ -1,0 +1,123 @@
+"""What there is of CUDA, and what keeps gpunn from a GPU that is there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpunn.backend.nvrtc import INSTALL
+
+from .finding import ABSENT, WRONG, Finding
+from .nvidia import Driver, driver, libraries
+
+OLDEST = (7, 5)
+"""The lowest compute capability that the kernels are compiled for: Turing."""
+_LIBRARIES = {"nvrtc": "NVRTC", "cublas": "cuBLAS", "cudart": "CUDA runtime"}
+
+
+def findings() -> Iterator[Finding]:
+    """Driver, devices, CuPy, libraries."""
+    found = driver()
+    yield from driver_findings(found, gpu_is_there())
+    yield cupy_finding(installed_cupy(), found)
+    yield from library_findings(libraries(), cupy_is_there=bool(installed_cupy()), extra=_extra(found))
+
+
+def driver_findings(found: Driver | None, hardware: bool) -> Iterator[Finding]:
+    """The driver and its devices.
+
+    Args:
+        found: the driver, or None.
+        hardware: whether the machine has an NVIDIA GPU.
+    """
+    what = "NVIDIA driver"
+    if found is None and hardware:
+        yield Finding(what, "not found, but there is a GPU", WRONG, "install it from https://www.nvidia.com/drivers")
+    elif found is None:
+        yield Finding(what, "not found, and no NVIDIA GPU", ABSENT)
+    elif found.error:
+        yield Finding(what, f"{_version(found)}: {found.error}", WRONG, "nvidia-smi")
+    else:
+        yield Finding(what, _version(found))
+        for i, gpu in enumerate(found.gpus):
+            major, minor = gpu.capability
+            free = "" if gpu.free is None else f", {gpu.free / 2**30:.1f} GiB free"
+            text = f"{gpu.name}, compute capability {major}.{minor}, {gpu.total / 2**30:.1f} GiB{free}"
+            if gpu.capability < OLDEST:
+                yield Finding(f"GPU {i}", f"{text}; the kernels need 7.5 (Turing) or newer", WRONG)
+            else:
+                yield Finding(f"GPU {i}", text)
+
+
+def cupy_finding(installed: list[tuple[str, str]], found: Driver | None) -> Finding:
+    """CuPy: one wheel, of a version that gpunn is made for, for a CUDA that the driver runs.
+
+    Args:
+        installed: name and version of every CuPy that is installed.
+        found: the driver, or None.
+    """
+    install = f"pip install 'gpunn[{_extra(found)}]'"
+    if not installed:
+        return Finding("CuPy", "not installed; the device cuda needs it", ABSENT, install)
+    text = ", ".join(f"{name} {version}" for name, version in installed)
+    replace = f"pip uninstall -y {' '.join(name for name, _ in installed)} && {install}"
+    if len(installed) > 1:
+        return Finding("CuPy", f"{text}: they overwrite one another", WRONG, replace)
+    name, version = installed[0]
+    if int(version.split(".")[0]) < 14:
+        return Finding("CuPy", f"{text}; gpunn needs 14", WRONG, replace)
+    wheel = re.fullmatch(r"cupy-cuda(\d+)x", name)
+    if wheel and found is not None and found.cuda[0] < int(wheel[1]):
+        text += f"; it needs a driver for CUDA {wheel[1]}, and this one runs up to {found.cuda[0]}.{found.cuda[1]}"
+        return Finding("CuPy", text, WRONG, replace)
+    try:
+        importlib.import_module("cupy")
+    except Exception as error:  # CuPy's own words, whatever they are
+        return Finding("CuPy", f"{text} can't be imported: {error}", WRONG, replace)
+    return Finding("CuPy", text)
+
+
+def library_findings(
+    found: dict[str, tuple[str, str] | None], cupy_is_there: bool, extra: str = "cuda12"
+) -> Iterator[Finding]:
+    """NVRTC, cuBLAS and the runtime: CuPy needs them, and NVRTC alone can check the kernels on any machine."""
+    for name, library in found.items():
+        what = _LIBRARIES[name]
+        if library is not None:
+            yield Finding(what, f"{library[0]} ({library[1]})")
+        elif cupy_is_there:
+            yield Finding(what, "not found; CuPy needs it", WRONG, f"pip install 'gpunn[{extra}]'")
+        elif name == "nvrtc":
+            yield Finding(what, "not found; gpunn doctor --kernels needs it", ABSENT, INSTALL)
+        else:
+            yield Finding(what, "not found; CuPy needs it", ABSENT, f"pip install 'gpunn[{extra}]'")
+
+
+def installed_cupy() -> list[tuple[str, str]]:
+    """Name and version of every CuPy in this environment: there are several names for it."""
+    names = {(d.metadata["Name"] or "", d.version) for d in importlib.metadata.distributions()}
+    return sorted((name, version) for name, version in names if re.fullmatch(r"cupy(-cuda\w+|-rocm\S+)?", name))
+
+
+def gpu_is_there() -> bool:
+    """Whether the machine has an NVIDIA GPU, driver or not: by PCI's list, where the maker is 0x10de."""
+    for device in Path("/sys/bus/pci/devices").glob("*"):
+        try:
+            maker, kind = ((device / part).read_text().strip() for part in ("vendor", "class"))
+        except OSError:
+            continue
+        if maker == "0x10de" and kind.startswith("0x03"):  # a display controller, which computing GPUs are too
+            return True
+    return False
+
+
+def _extra(found: Driver | None) -> str:
+    """gpunn's extra that fits the driver."""
+    return "cuda13" if found is not None and found.cuda >= (13, 0) else "cuda12"
+
+
+def _version(found: Driver) -> str:
+    return f"{found.release or 'version not known'}, runs CUDA up to {found.cuda[0]}.{found.cuda[1]}"
