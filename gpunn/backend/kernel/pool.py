@@ -1,9 +1,149 @@
-"""Pooling: the maximum and the mean of windows."""
+"""Pooling: one number for each window of each channel."""
 
 from __future__ import annotations
 
-from .family import Family
+from typing import Any
+
+import numpy as np
+
+from .family import Array, Family, ceil_div, prod
+from .ladder import Ladder
+from .team import SHORT, grid_and_block
+from .windows import Pair, geometry
+
+ADAPTIVE = Ladder("adaptive_avg_pool", ("naive", "warp"))
+"""The threads that share a window: 1 or 32."""
+
+Numbers = tuple[Array | None, Array | None]
+"""Which element each window chose, in bytes or in ints; the other one of the two is None."""
 
 
 class Pool(Family):
     """Pooling: the maximum and the mean of windows."""
+
+    def max_pool2d(
+        self, x: Array, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> tuple[Array, Array]:
+        """The largest element of each window, and which element of the kernel it is: i kw + j.
+
+        x (n, c, h, w) -> (n, c, *positions) twice, the second in uint8, or int32 for kernels of more than 256 elements.
+        Of equal elements the first is taken, of NaNs the last, as in PyTorch. Padding is never taken.
+        """
+        n, c = x.shape[:2]
+        y_out, which_out = out or (None, None)
+        y = self.result(y_out, (n, c, *positions), x.dtype)
+        which = self.result(which_out, y.shape, np.uint8 if prod(kernel) <= 256 else np.int32)
+        lowest = int(np.iinfo(x.dtype).min) if x.dtype.kind in "iu" else -float("inf")
+        where = geometry(x.shape[2:], positions, kernel, stride, corner, dilation)
+        args = (self.contiguous(x), y, *_numbers(which), n * c, lowest, *where)
+        self.launch_elements("max_pool.cu", "max_pool", y.size, args, scalar_t=x.dtype)
+        return y, which
+
+    def max_pool2d_backward(
+        self,
+        dy: Array,
+        which: Array,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        out: Any = None,
+    ) -> Array:
+        """dx (n, c, *size): each dy is added to the element that its window chose, in order.
+
+        The adjoint of `max_pool2d_gather`.
+        """
+        n, c = dy.shape[:2]
+        dx = self.result(out, (n, c, *size), dy.dtype)
+        where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
+        args = (self.contiguous(dy), *self._chosen(which), dx, n * c, *where)
+        self.launch_elements("max_pool.cu", "max_pool_backward", dx.size, args, scalar_t=dy.dtype)
+        return dx
+
+    def max_pool2d_gather(
+        self, x: Array, which: Array, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> Array:
+        """The element of each window that `which` names. The adjoint of `max_pool2d_backward`."""
+        y = self.result(out, which.shape, x.dtype)
+        where = geometry(x.shape[2:], which.shape[2:], kernel, stride, corner, dilation)
+        args = (self.contiguous(x), *self._chosen(which), y, prod(which.shape[:2]), *where)
+        self.launch_elements("max_pool.cu", "max_pool_gather", y.size, args, scalar_t=x.dtype)
+        return y
+
+    def max_pool2d_indices(
+        self, which: Array, width: int, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
+    ) -> Array:
+        """Where in its image (h, width) each chosen element lies: row width + column, in int64."""
+        y = self.result(out, which.shape, np.int64)
+        positions = which.shape[2:]
+        # The height is not known, and bounds nothing: it reaches as far as the windows do.
+        height = (positions[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
+        where = geometry((height, width), positions, kernel, stride, corner, dilation)
+        args = (*self._chosen(which), y, prod(which.shape[:2]), *where)
+        self.launch_elements("max_pool.cu", "max_pool_indices", y.size, args, scalar_t=np.float32)
+        return y
+
+    def avg_pool2d(
+        self,
+        x: Array,
+        positions: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        count_padding: bool,
+        divisor: int | None,
+        out: Any = None,
+    ) -> Array:
+        """The sum of each window over `divisor`, or over its number of elements."""
+        n, c = x.shape[:2]
+        y = self.result(out, (n, c, *positions), x.dtype)
+        where = geometry(x.shape[2:], positions, kernel, stride, corner)
+        args = (self.contiguous(x), y, n * c, count_padding, divisor or 0, *where)
+        self.launch_elements("avg_pool.cu", "avg_pool", y.size, args, scalar_t=x.dtype)
+        return y
+
+    def avg_pool2d_backward(
+        self,
+        dy: Array,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        count_padding: bool,
+        divisor: int | None,
+        out: Any = None,
+    ) -> Array:
+        """dx (n, c, *size): each dy over its divisor, added to all elements of its window."""
+        n, c = dy.shape[:2]
+        dx = self.result(out, (n, c, *size), dy.dtype)
+        where = geometry(size, dy.shape[2:], kernel, stride, corner)
+        args = (self.contiguous(dy), dx, n * c, count_padding, divisor or 0, *where)
+        self.launch_elements("avg_pool.cu", "avg_pool_backward", dx.size, args, scalar_t=dy.dtype)
+        return dx
+
+    def adaptive_avg_pool2d(self, x: Array, positions: Pair, out: Any = None) -> Array:
+        """The mean of each of `positions` windows that cover the image evenly."""
+        planes, size = prod(x.shape[:2]), x.shape[2:]
+        y = self.result(out, (*x.shape[:2], *positions), x.dtype)
+        if y.size:
+            longest = prod([ceil_div(s, p) + 1 for s, p in zip(size, positions)])
+            team = ADAPTIVE.pick("naive" if longest <= SHORT else "warp")
+            grid, block = grid_and_block(team, y.size)
+            args = (self.contiguous(x), y, planes, *size, *positions)
+            self.launch("avg_pool.cu", f"adaptive_avg_pool_{team}", grid, block, args, scalar_t=x.dtype)
+        return y
+
+    def adaptive_avg_pool2d_backward(self, dy: Array, size: Pair, out: Any = None) -> Array:
+        """dx (n, c, *size): the adjoint of `adaptive_avg_pool2d`."""
+        dx = self.result(out, (*dy.shape[:2], *size), dy.dtype)
+        args = (self.contiguous(dy), dx, prod(dy.shape[:2]), *size, *dy.shape[2:])
+        self.launch_elements("avg_pool.cu", "adaptive_avg_pool_backward", dx.size, args, scalar_t=dy.dtype)
+        return dx
+
+    def _chosen(self, which: Array) -> Numbers:
+        return _numbers(self.contiguous(which))
+
+
+def _numbers(which: Array) -> Numbers:
+    return (which, None) if which.dtype == np.uint8 else (None, which)
