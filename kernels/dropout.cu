@@ -6,8 +6,8 @@
 //
 // The ladder:
 //   naive   a thread an element, which makes 8 random words and uses 1: 10 rounds of 2 products of 64 bits an element.
-//   octets  a thread for the 8 elements of a block of random bits: an eighth of the arithmetic. Whole octets that lie on
-//           16 bytes move as vectors, where the host has checked that (`vector`).
+//   octets  a thread for the 8 elements of a block of random bits: an eighth of the arithmetic. Whole octets on
+//           multiples of 16 bytes move as vectors, where the host has checked that (`vector`).
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "common.cuh"

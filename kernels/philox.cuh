@@ -1,5 +1,5 @@
-// Random bits from counters: Philox 4x64-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2,
-// 3"), the same as numpy.random.Philox. A block of 4 x 64 bits is a function of its counter and its key: there is no
+// Random bits from counters: Philox 4x64-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1,
+// 2, 3"), the same as numpy.random.Philox. A block of 4 x 64 bits is a function of its counter and its key: there is no
 // state, so any thread makes any block.
 #pragma once
 
