@@ -13,6 +13,7 @@ _KERNEL = re.compile(
 )
 _PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)\s*(\*?)\s*\b([A-Za-z_]\w*)\s*")
 _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
+_ENUMERATION = r"enum {}\s*\{{(.*?)\}}"
 _FOR = re.compile(r"^//\s*compiled for (\w+) = ([\w ,]+?)\s*$", re.MULTILINE)
 
 
@@ -77,6 +78,22 @@ def type_combinations(text: str) -> list[dict[str, str]]:
     """Every combination of the `type_choices` of a text; the one empty dictionary for a text that leaves none open."""
     choices = type_choices(text)
     return [dict(zip(choices, combination)) for combination in itertools.product(*choices.values())]
+
+
+def enumeration(text: str, name: str) -> dict[str, int]:
+    """The names and numbers of an enumeration of a text: ``enum Unary { SQUARE, NEGATIVE, ... };``.
+
+    Raises:
+        ValueError: the text has no such enumeration.
+    """
+    found = re.search(_ENUMERATION.format(name), re.sub(r"//.*", "", text), re.DOTALL)
+    if found is None:
+        raise ValueError(f"the text has no enumeration {name!r}")
+    numbers: dict[str, int] = {}
+    for entry in filter(None, map(str.strip, found[1].split(","))):
+        word, _, number = entry.partition("=")
+        numbers[word.strip()] = int(number) if number else max(numbers.values(), default=-1) + 1
+    return numbers
 
 
 def _parameters(kernel: str, between_brackets: str) -> tuple[Parameter, ...]:

@@ -99,8 +99,13 @@ def is_half(dtype: Any) -> bool:
 
 
 def bits(x: Array) -> Array:
-    """The elements as unsigned bits of their size, for kernels that only move them."""
+    """The elements as integers of their size, for kernels that only move them."""
     return x.view(_BITS[x.dtype.itemsize])
+
+
+def bits_type(dtype: Any) -> Any:
+    """The type of `bits` of an array of this type."""
+    return np.dtype(_BITS[np.dtype(dtype).itemsize])
 
 
 _BITS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
