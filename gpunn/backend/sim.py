@@ -30,6 +30,8 @@ class SimBackend(KernelBackend):
 
     name = "sim"
     xp = np
+    mode: str
+    order: str
 
     def __init__(self, mode: str = "fast", order: str = "forward") -> None:
         self.configure(mode, order)

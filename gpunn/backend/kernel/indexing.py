@@ -136,7 +136,16 @@ class Indexing(Sorting):
             v, step = self.full((1,), v, part.dtype), 0
         v, y = bits(v), self.contiguous(part)
         if found.rung(INDEX_PUT) == "naive":
-            args = (v, step, found.index, bits(y), *_numbers(found), int(found.each), int(found.wrap), y.size)
+            args: tuple[Any, ...] = (
+                v,
+                step,
+                found.index,
+                bits(y),
+                *_numbers(found),
+                int(found.each),
+                int(found.wrap),
+                y.size,
+            )
             self.launch_elements("index.cu", "put_naive", y.size, args, element_t=v.dtype)
         else:
             key, position = self.sorted_indices(found)
@@ -159,7 +168,15 @@ class Indexing(Sorting):
         sums = y if whole else self.empty(part.shape, y.dtype)
         v = self.contiguous(v)
         if found.rung(INDEX_SUM) == "naive":
-            args = (v, found.index, sums, *_numbers(found), int(found.each), int(found.wrap), sums.size)
+            args: tuple[Any, ...] = (
+                v,
+                found.index,
+                sums,
+                *_numbers(found),
+                int(found.each),
+                int(found.wrap),
+                sums.size,
+            )
             self.launch_elements("index_sum.cu", "sum_naive", sums.size, args, scalar_t=v.dtype)
         else:
             self.full(sums.shape, 0, y.dtype, sums)
