@@ -15,6 +15,8 @@ from gpunn.backend.kernel.ladder import LADDERS, rung
 from gpunn.backend.sim import SimBackend
 
 MODES = (("fast", "forward"), ("fast", "reverse"), ("fast", "random"), ("check", "forward"))
+FAST = MODES[:2]
+"""For a kernel that is checked in another type already: the checker takes long to compile."""
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 2e-3, "bfloat16": 2e-2}
 
 
@@ -37,8 +39,8 @@ def compare(
     """Call a primitive of NumPy's backend and of the simulated ones, on each rung of `ladder`, and compare.
 
     The arrays among the arguments are given to both. Results have to be of the same shapes and types, within the
-    tolerance (relative to the largest element) or the same bits if `exact`; the simulated ones also with ``out=`` and in
-    every mode of `modes` the same bits.
+    tolerance (relative to the largest element) or the same bits if `exact`; the simulated ones also with ``out=`` and
+    in every mode of `modes` the same bits.
     """
     with np.errstate(all="ignore"):
         expected = as_tuple(getattr(numpy_backend, primitive)(*args, **kwargs))
