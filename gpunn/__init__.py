@@ -228,7 +228,7 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("datasets", "io", "nn", "optim", "plan", "train", "utils")
+_SUBPACKAGES = ("cuda", "datasets", "io", "nn", "optim", "plan", "train", "utils")
 _FROM_SUBPACKAGES = {"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"}
 
 

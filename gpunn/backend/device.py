@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +17,23 @@ _BACKENDS: dict[str, Callable[[int | None], Any]] = {
 _INTERNED: dict[tuple[str, int | None], device] = {}
 
 
+class DeviceError(RuntimeError):
+    """There is no such CUDA device, or none can be used; the message says why."""
+
+
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """A device has too little memory left; the message says how much was asked for, and where the rest is."""
+
+
 class device:
     """Where a tensor's elements live: ``gpunn.device("cpu")``, ``gpunn.device("cuda", 1)``, ``gpunn.device("cuda:1")``.
 
-    There is one object per device, so devices are compared with ``is`` or ``==``.
+    There is one object per device, so devices are compared with ``is`` or ``==``. ``"cuda"`` is CUDA's current device,
+    ``"cuda:0"`` unless `gpunn.cuda.set_device` or CuPy chose another.
 
     Attributes:
         type: the backend's name, such as ``"cpu"``.
-        index: which of several devices, or None.
+        index: which of several devices; None where there is only one.
         backend: the object whose functions compute there (see ``gpunn.backend.base``); loaded when first asked for.
 
     Raises:
@@ -53,6 +63,8 @@ class device:
             index = int(match[2])
         if name in ("cpu", "sim"):
             index = None
+        elif name == "cuda" and index is None:
+            index = _current_cuda()
         key = (name, index)
         self = _INTERNED.get(key)
         if self is None:
@@ -76,6 +88,15 @@ class device:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return device, (str(self),)
+
+
+def _current_cuda() -> int:
+    """CUDA's current device, which CuPy knows; before CuPy is loaded nobody can have chosen another than the first."""
+    cupy: Any = sys.modules.get("cupy")
+    try:
+        return int(cupy.cuda.runtime.getDevice())
+    except (AttributeError, RuntimeError):  # CuPy is not loaded, or has no driver
+        return 0
 
 
 def register_backend(name: str, loader: Callable[[int | None], Any]) -> None:

@@ -65,7 +65,7 @@ class Launcher:
     def __init__(
         self,
         raw_module: Callable[..., Any],
-        array: type,
+        array: type[Any],
         device_of: Callable[[Any], Any] | None = None,
         device: Any = None,
     ) -> None:
@@ -223,8 +223,12 @@ class _Kernel:
         def convert(a: Any) -> Any:
             if not isinstance(a, (int, np.integer, np.bool_)):
                 raise self._error(p, f"an integer ({dtype.name})", _describe(a))
-            if not low <= a <= high:
-                more = "; sizes beyond 32 bits are not for this kernel" if dtype.itemsize == 4 and abs(a) > high else ""
+            if not low <= int(a) <= high:
+                more = (
+                    "; sizes beyond 32 bits are not for this kernel"
+                    if dtype.itemsize == 4 and abs(int(a)) > high
+                    else ""
+                )
                 raise self._error(p, f"an integer from {low} to {high} ({dtype.name})", f"{a}{more}")
             return make(a)
 

@@ -1,0 +1,358 @@
+"""The device ``cuda``: the CUDA kernels on CuPy arrays, launched on CuPy's current stream.
+
+Arrays come from CuPy's memory pool, and are CuPy arrays, so that what a user computes with CuPy and what gpunn computes
+follow one another on one stream without a copy. Only public interfaces of CuPy are used.
+
+The kernels are compiled by `gpunn.backend.nvrtc`, not by CuPy: CuPy adds ``-ftz=true``, with which float32 numbers
+below 1.2e-38 become 0, and its cache does not notice when a header changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, cached_property, wraps
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import nvrtc
+from .device import DeviceError, OutOfMemoryError
+from .kernel import KernelBackend
+from .launch import Launcher
+
+INSTALL = "pip install 'gpunn[cuda12]', or 'gpunn[cuda13]' for a driver of CUDA 13 (nvidia-smi says which)"
+
+try:
+    import cupy
+except ImportError as error:
+    _said = str(error.__cause__ or error).strip().splitlines()[-1]
+    _why = "is not installed" if error.name == "cupy" else f"can't be imported ({_said})"
+    raise ImportError(f"the device cuda needs CuPy, which {_why}; {INSTALL}", name="cupy") from error
+
+Array = Any
+PIECE = 32 << 20
+"""Bytes that are copied from the host at a time."""
+MOST_WAITING = 8
+"""Pieces that may wait for the device before the host does."""
+_HERE: AbstractContextManager[Any] = nullcontext()
+
+
+def why_unusable() -> str:
+    """Why no CUDA device can be used, in one line; empty if one can."""
+    runtime = cupy.cuda.runtime
+    try:
+        if runtime.getDeviceCount():
+            return ""
+        return "the driver has no device"
+    except RuntimeError as error:
+        driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+        if not driver:
+            return "there is no NVIDIA driver"
+        if driver // 1000 < needed // 1000:
+            return f"the NVIDIA driver is for CUDA {_version(driver)}, and this CuPy is for CUDA {_version(needed)}"
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return f"{error}" + ("" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})")
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+class CudaBackend(KernelBackend):
+    """The primitives on the CuPy arrays of one device.
+
+    Attributes:
+        ordinal: which device, counted from 0.
+        peak: the most bytes of CuPy's pool that were in use just after gpunn took some.
+    """
+
+    name = "cuda"
+    xp = cupy
+
+    def __init__(self, index: int) -> None:
+        if why := why_unusable():
+            raise DeviceError(f"the device cuda:{index} can't be used: {why}")
+        count = cupy.cuda.runtime.getDeviceCount()
+        if index >= count:
+            there = "the only one is cuda:0" if count == 1 else f"there are {count}, cuda:0 to cuda:{count - 1}"
+            raise DeviceError(f"there is no device cuda:{index}; {there}")
+        self.ordinal = index
+        self.several = count > 1
+        self.device = cupy.cuda.Device(index)
+        self.peak = 0
+        self.launcher = CupyLauncher(self)
+        self._pool = cupy.get_default_memory_pool()
+        self._staging = _Staging()
+
+    def here(self) -> AbstractContextManager[Any]:
+        """A context in which this is CUDA's current device; it costs next to nothing where it already is."""
+        if self.several and cupy.cuda.runtime.getDevice() != self.ordinal:
+            there: AbstractContextManager[Any] = self.device
+            return there
+        return _HERE
+
+    # Memory -----------------------------------------------------------------------------------------------------------
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        """An array whose elements are not set.
+
+        Raises:
+            OutOfMemoryError: there is not so much memory.
+        """
+        if not self.several:
+            return self._empty(shape, dtype)
+        with self.here():
+            return self._empty(shape, dtype)
+
+    def _empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        try:
+            array = cupy.empty(shape, dtype)
+        except MemoryError as error:
+            raise OutOfMemoryError(self._out_of_memory(shape, dtype)) from error
+        used = self._pool.used_bytes()
+        if used > self.peak:
+            self.peak = used
+        return array
+
+    def from_numpy(self, x: Any) -> Array:
+        """A NumPy array as an array of this device; the copy is made while the host goes on."""
+        y = self.empty(x.shape, x.dtype)
+        if y.size:
+            with self.here():
+                self._staging.copy(x, y)
+        return y
+
+    def to_numpy(self, x: Array) -> Any:
+        """An array of this device as a NumPy array, when all work on it is done."""
+        x = self.contiguous(x)
+        y = np.empty(x.shape, x.dtype)
+        if y.size:
+            with self.here():
+                x.get(out=y)
+        return y
+
+    def synchronize(self) -> None:
+        """Wait until all work on this device is done, on all of its streams."""
+        self.device.synchronize()
+
+    def address(self, x: Array) -> int:
+        """The address of the first element."""
+        return int(x.data.ptr)
+
+    def memory(self) -> Memory:
+        """The device's memory now."""
+        with self.here():
+            pool = self._pool
+            return Memory(pool.used_bytes(), pool.total_bytes(), pool.get_limit(), *self.device.mem_info)
+
+    def empty_cache(self) -> None:
+        """Give back to the device what CuPy's pool keeps for later."""
+        with self.here():
+            self._pool.free_all_blocks()
+
+    def limit_memory(self, fraction: float) -> None:
+        """Let CuPy's pool take at most this part of the device's memory."""
+        with self.here():
+            self._pool.set_limit(fraction=fraction)
+
+    def _out_of_memory(self, shape: Sequence[int], dtype: Any) -> str:
+        m = self.memory()
+        asked = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        limit = f", which may take {_text(m.limit)}" if m.limit else ""
+        return (
+            f"cuda:{self.ordinal} is out of memory: {_text(asked)} were asked for, for an array {tuple(shape)} of "
+            f"{np.dtype(dtype).name}; arrays take {_text(m.used)}, CuPy's pool keeps {_text(m.reserved - m.used)} more"
+            f"{limit}, and {_text(m.free)} of {_text(m.total)} are free. Take smaller batches, let go of results that "
+            "hold a graph (loss.item(), not loss), evaluate under no_grad(); nvidia-smi shows what else runs there"
+        )
+
+
+class Memory(NamedTuple):
+    """Bytes of one device: used by arrays, reserved by CuPy's pool, its limit (0: none); free and in all."""
+
+    used: int
+    reserved: int
+    limit: int
+    free: int
+    total: int
+
+
+def _text(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.2f} GiB"
+
+
+# What goes through CuPy itself makes its arrays on the current device, and has to find the right one there.
+def _on_its_device(primitive: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(primitive)
+    def on_its_device(self: CudaBackend, *args: Any, **kwargs: Any) -> Any:
+        with self.here():
+            return primitive(self, *args, **kwargs)
+
+    return on_its_device
+
+
+for _name, _primitive in inspect.getmembers(KernelBackend, inspect.isfunction):
+    if getattr(_primitive, "generic", False):
+        setattr(CudaBackend, _name, _on_its_device(_primitive))
+
+
+@cache
+def backend(index: int) -> CudaBackend:
+    """The one backend of a device.
+
+    Raises:
+        DeviceError: there is no such device, or no driver.
+    """
+    return CudaBackend(index)
+
+
+# Kernels --------------------------------------------------------------------------------------------------------------
+
+
+class CupyLauncher(Launcher):
+    """Compiles kernels for one device, and launches them through CuPy."""
+
+    def __init__(self, backend: CudaBackend) -> None:
+        of_device = (lambda a: a.data.device_id) if backend.several else None
+        super().__init__(cupy.RawModule, cupy.ndarray, of_device, backend.ordinal)
+        self.backend = backend
+
+    @cached_property
+    def target(self) -> tuple[str, int]:
+        """The architecture to compile for, and the version of CUDA whose compiler does: that of CuPy."""
+        major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+        return nvrtc.architecture(int(self.backend.device.compute_capability), major), major
+
+    def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
+        """The compiled module of a text, for one choice of types."""
+        compiled = nvrtc.compile_text(text, types, *self.target)
+        module = cupy.RawModule(path=str(_file(compiled.cubin)))
+        return _OnItsDevice(module, self.backend) if self.backend.several else module
+
+
+class _OnItsDevice:
+    """A module whose functions are loaded and launched on the device that they are compiled for."""
+
+    def __init__(self, module: Any, backend: CudaBackend) -> None:
+        self.module, self.backend = module, backend
+
+    def get_function(self, name: str) -> Any:
+        with self.backend.here():
+            return _Function(self.module.get_function(name), self.backend)
+
+
+class _Function:
+    def __init__(self, function: Any, backend: CudaBackend) -> None:
+        self.function, self.backend = function, backend
+
+    def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
+        with self.backend.here():
+            self.function(grid, block, args, shared_mem=shared_mem)
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        with self.backend.here():
+            found: dict[str, int] = self.function.attributes
+            return found
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        with self.backend.here():
+            return int(self.function.max_dynamic_shared_size_bytes)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        with self.backend.here():
+            self.function.max_dynamic_shared_size_bytes = size
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Where this process keeps its compiled modules, since CuPy takes them as files."""
+    return tempfile.TemporaryDirectory(prefix="gpunn-")
+
+
+def _file(cubin: bytes) -> Path:
+    """A file with this content. CuPy remembers modules by their path, so other content has another name."""
+    path = Path(_folder().name, hashlib.sha256(cubin).hexdigest())
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
+        with open(descriptor, "wb") as file:
+            file.write(cubin)
+        os.replace(name, path)
+    return path
+
+
+# Copies ---------------------------------------------------------------------------------------------------------------
+
+
+class _Staging:
+    """Copies from the host, through page-locked memory.
+
+    From such memory the device reads by itself while the host goes on, and the host's array may change at once. The
+    memory is CuPy's, and goes back to its pool when the device has read it, in pieces, so that a large array does not
+    lock as much memory as it has itself.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Any, Any]] = deque()
+        self.lock = Lock()
+
+    def copy(self, x: Any, y: Array) -> None:
+        """Copy a NumPy array to a row-major array on the current device, on its current stream."""
+        source = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+        target = y.reshape(-1).view(np.uint8)
+        for start in range(0, source.size, PIECE):
+            part, place = source[start : start + PIECE], target[start : start + PIECE]
+            try:
+                buffer = cupy.cuda.alloc_pinned_memory(part.size)
+            except cupy.cuda.runtime.CUDARuntimeError:  # the system locks no more memory
+                place.set(part)
+                cupy.cuda.get_current_stream().synchronize()
+                continue
+            staged = np.frombuffer(buffer, np.uint8, part.size)
+            staged[...] = part
+            place.set(staged)
+            read = cupy.cuda.Event(disable_timing=True)
+            read.record()
+            self._keep(read, buffer)
+
+    def _keep(self, read: Any, buffer: Any) -> None:
+        """Keep the memory until the event happens; let go of what was read, and wait if there is too much."""
+        with self.lock:
+            self.waiting.append((read, buffer))
+            while self.waiting and (self.waiting[0][0].done or len(self.waiting) > MOST_WAITING):
+                first, _ = self.waiting.popleft()
+                first.synchronize()
+
+
+# Other libraries' arrays ----------------------------------------------------------------------------------------------
+
+
+def adopt(x: Any) -> Array:
+    """The memory of any library's array on a CUDA device as a CuPy array, to be used on CuPy's current stream.
+
+    Args:
+        x: a CuPy array, itself returned, or an array with ``__dlpack__`` or ``__cuda_array_interface__``.
+    """
+    if isinstance(x, cupy.ndarray):
+        return x
+    if hasattr(x, "__dlpack__"):
+        return cupy.from_dlpack(x)
+    pointer = x.__cuda_array_interface__["data"][0]
+    runtime = cupy.cuda.runtime
+    # On another device than the array's CuPy would make a copy.
+    with cupy.cuda.Device(runtime.pointerGetAttributes(pointer).device if pointer else runtime.getDevice()):
+        return cupy.asarray(x)
