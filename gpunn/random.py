@@ -48,6 +48,9 @@ class Generator:
 
     def next_call(self, stream: int = VALUES) -> int:
         """The number of the next draw from a stream, counted from 0."""
+        return self._next_call(stream) if state.part is None else state.part.next_call(self, stream)
+
+    def _next_call(self, stream: int) -> int:
         call = self._calls.get(stream, 0)
         self._calls[stream] = call + 1
         return call if state.tracer is None else state.tracer.next_call(self, stream, call)
@@ -64,6 +67,52 @@ class Generator:
     def numpy(self, stream: int = VALUES) -> np.random.Generator:
         """NumPy's generator for the next draw from a stream."""
         return philox(self._seed, stream, self.next_call(stream))
+
+
+class Parts:
+    """A batch that is computed in parts, one after the other, which draw the numbers that the whole would.
+
+    ::
+
+        parts = Parts()
+        with parts.from_sample(0):
+            ...
+        with parts.from_sample(32):
+            ...
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[int] = []
+
+    def from_sample(self, first: int) -> Part:
+        """A context in which the part that begins with that sample is computed."""
+        return Part(self._calls, first)
+
+
+class Part:
+    """One part of a batch; see `Parts`.
+
+    Attributes:
+        first: the place of its first sample in the whole batch.
+    """
+
+    def __init__(self, calls: list[int], first: int):
+        self.first = first
+        self._calls = calls
+        self._used = 0
+
+    def next_call(self, generator: Generator, stream: int) -> int:
+        """The number that the first part drew at this place, or a new one."""
+        if self._used == len(self._calls):
+            self._calls.append(generator._next_call(stream))
+        self._used += 1
+        return self._calls[self._used - 1]
+
+    def __enter__(self) -> None:
+        state.part = self
+
+    def __exit__(self, *_: object) -> None:
+        state.part = None
 
 
 def philox(seed: int, stream: int, call: int, block: int = 0) -> np.random.Generator:

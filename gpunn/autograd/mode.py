@@ -19,6 +19,8 @@ class _State(threading.local):
     inference = False
     tracer: Any = None
     """While a step is traced: called as ``tracer(op, operands, spec)`` in the place of computing."""
+    part: Any = None
+    """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
 
     def __init__(self) -> None:
         # Infinities and NaN are results like any other, as in PyTorch: NumPy's warnings are off within an op, and only

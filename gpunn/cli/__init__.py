@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "measure a trained network on data",
     "predict": "apply a trained network to data",
     "summary": "list a network's layers, output shapes and parameters",
+    "memory": "forecast what a training step needs in memory, by layer",
     "doctor": "check what gpunn stands on here, and say what mends it; look into the kernels",
     "bench": "measure speed: batch sizes against throughput, and training strategies",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,6 +56,17 @@ def pick_device(name: str) -> gpunn.device:
     except (ValueError, ImportError) as error:
         raise UsageError(f"--device {name}: {error} (registered: {', '.join(device_types())})") from None
     return device
+
+
+def input_shape(text: str) -> tuple[int, ...]:
+    """The shape of one sample, from numbers separated by commas.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise UsageError(f"--input is a shape such as 1,28,28 or 784, got {text!r}")
+    return tuple(int(n) for n in text.split(","))
 
 
 def positive_int(text: str) -> int:

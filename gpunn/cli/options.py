@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
     how.add_argument("--seed", type=int, default=0, metavar="N")
+    how.add_argument(
+        "--memory-limit",
+        type=_bytes,
+        metavar="SIZE",
+        help="what a step may need, such as 500MB; larger batches are cut (default: what is free)",
+    )
     how.add_argument("--eager", action="store_true", help="train op by op, and not through a plan of the step")
     add_device(how)
     call = parser.add_argument_group("the call")
@@ -160,3 +167,10 @@ def _not_negative(text: str) -> float:
 
 def _fraction(text: str) -> float:
     return _number(text, "a number from 0 up to 1, without 1", lambda v: 0 <= v < 1)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|TB)?", str(text))
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"expected a size such as 500MB or 1.5GB, got {text!r}")
+    return int(float(match[1]) * 1000 ** ("B", "kB", "MB", "GB", "TB").index(match[2] or "B"))

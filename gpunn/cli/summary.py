@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from typing import Any
 
 from rich.console import Console
 
-from .common import add_command, positive_int
-from .errors import UsageError
+from .common import add_command, input_shape, positive_int
 
 EXAMPLE = """\
   gpunn summary                                       the network that gpunn train trains
@@ -36,9 +34,7 @@ def run(options: argparse.Namespace) -> None:
     from gpunn.inspect import summary
     from gpunn.models import build
 
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", options.input):
-        raise UsageError(f"--input is a shape such as 1,28,28 or 784, got {options.input!r}")
-    shape = tuple(int(n) for n in options.input.split(","))
+    shape = input_shape(options.input)
     model = build(options.model, shape, options.classes, options.activation)
     result = summary(model, (options.batch_size, *shape))
     if options.json:

@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
         run_dir=folder,
         seed=options.seed,
         eager=options.eager,
+        memory_limit=options.memory_limit,
     )
     history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
     model.load_state_dict(gpunn.load(folder.model_path))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd import inplace
+from gpunn.autograd.mode import state
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 from gpunn.random import DROPOUT, default_generator
@@ -117,7 +119,8 @@ def _run(
 
 
 def _elements(x: Tensor, p: float) -> Tensor:
-    op = Dropout(float(p), default_generator.initial_seed())
+    offset = 0 if state.part is None else state.part.first * prod(x.shape[1:])
+    op = Dropout(float(p), default_generator.initial_seed(), offset)
     return apply(op, x, default_generator.next_call(DROPOUT))
 
 

@@ -1,5 +1,6 @@
 """Training: Trainer, and what it is made of."""
 
+from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, EarlyStopping, LambdaCallback, ScheduleCallback
 from gpunn.train.checkpoint import load_checkpoint
 from gpunn.train.errors import TrainingError, TrainingInterrupted
@@ -8,7 +9,7 @@ from gpunn.train.history import History
 from gpunn.train.metrics import R2, Accuracy, Average, MeanAbsoluteError, MeanSquaredError, Metric, PerClass, TopK
 from gpunn.train.progress import Bar, Lines, Progress
 from gpunn.train.run_folder import RunFolder
-from gpunn.train.step import Batch, EagerStep, PlannedStep
+from gpunn.train.step import EagerStep, PlannedStep
 from gpunn.train.trainer import Trainer
 
 __all__ = [

@@ -13,8 +13,8 @@ from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.dtypes import get_default_dtype, int64
 from gpunn.datasets import DataError, stratified_split
 from gpunn.tensor import Tensor, as_tensor
+from gpunn.train.batch import Batch
 from gpunn.train.objective import Objective
-from gpunn.train.step import Batch
 from gpunn.utils.data import DataLoader, Subset, TensorDataset, random_split
 
 DEFAULT_BATCH_SIZE = 32

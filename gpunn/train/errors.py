@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from gpunn.train.step import Batch
+    from gpunn.train.batch import Batch
     from gpunn.train.trainer import Trainer
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from gpunn import io, no_grad
 from gpunn.tensor import Tensor
 from gpunn.train import checkpoint, data
+from gpunn.train.batch import Batch
 from gpunn.train.errors import TrainingError, TrainingInterrupted, advice
 from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
 from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
 from gpunn.train.run_folder import RunFolder
-from gpunn.train.step import Batch
 from gpunn.utils.data import DataLoader
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from gpunn.train.report import write_report
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
+    from gpunn.train.batch import Batch
     from gpunn.train.run_folder import RunFolder
-    from gpunn.train.step import Batch
     from gpunn.train.trainer import Trainer
 
 SHOWN = 24

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import gpunn
 from gpunn import full, nn
-from gpunn.plan import Step
+from gpunn.plan import MemoryReport, Step
+from gpunn.random import Parts
 from gpunn.tensor import Tensor
+from gpunn.train.batch import Batch
+from gpunn.train.cut import cut, free_memory, parts_that_fit
 from gpunn.train.objective import Objective
-
-
-@dataclass
-class Batch:
-    """A batch on the model's device.
-
-    inputs: what the model is called with, each (n, ...)
-    target: what is wanted, (n, ...)
-    share:  by what the batch counts among others, see `Objective.share`
-    """
-
-    inputs: tuple[Tensor, ...]
-    target: Tensor
-    share: float
-
-    @property
-    def samples(self) -> int:
-        """How many samples there are."""
-        return self.target.shape[0] if self.target.shape else 1
 
 
 class EagerStep:
@@ -59,14 +44,20 @@ class EagerStep:
             full((), batch.share / total if total else 0.0, dtype=first.dtype, device=first.device) for batch in batches
         ]
 
-    def run(self, batches: Sequence[Batch], weights: Sequence[Tensor | None]) -> list[tuple[Tensor, Any]]:
-        """The step, with the weights of the batches."""
+    def run(
+        self,
+        batches: Sequence[Batch],
+        weights: Sequence[Tensor | None],
+        contexts: Sequence[AbstractContextManager[None]] | None = None,
+    ) -> list[tuple[Tensor, Any]]:
+        """The step, with the weights of the batches, each in its context if it has one."""
         objective = self.objective
         results = []
         self.optimizer.zero_grad()
-        for batch, weight in zip(batches, weights):
-            output = self.model(*batch.inputs)
-            loss = objective.loss(output, batch.target)
+        for batch, weight, context in zip(batches, weights, contexts or [nullcontext()] * len(batches)):
+            with context:
+                output = self.model(*batch.inputs)
+                loss = objective.loss(output, batch.target)
             if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
                 loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
             results.append((loss.detach(), output.detach() if isinstance(output, Tensor) else output))
@@ -84,29 +75,39 @@ class EagerStep:
 class PlannedStep(Step):
     """The same step through a plan: traced once for each shape of the batches, and replayed; see `gpunn.TrainStep`.
 
-    Steps that a plan can't express are done op by op: those where no target of a batch counts, and models whose output
-    is no tensor.
+    A batch for which a step would not fit into memory is cut into micro-batches, where the model treats samples one by
+    one; losses, gradients and outputs are those of the whole batch, within rounding. Steps that a plan can't express
+    are done op by op: those where no target of a batch counts, and models whose output is no tensor.
+
+    memory_limit: the bytes that a step may need, parameters and optimizer included; all that is free if not given
     """
 
-    def __init__(self, eager: EagerStep):
+    def __init__(self, eager: EagerStep, memory_limit: int | None = None):
         super().__init__(eager.model, eager.optimizer)
         self.eager = eager
+        self.memory_limit = memory_limit
         self._batches: Sequence[Batch] = ()
+        self._cut = False
+        self._parts: dict[Any, int] = {}
         self._expressible = True
 
     def __call__(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Any]]:
-        """Take one step; `batches` holds at least one."""
-        weights = self.eager.weights(batches)
-        if not self._expressible or not all(batch.share for batch in batches):
-            return self.eager.run(batches, weights)
-        self._batches = batches
-        flat = [t for batch, w in zip(batches, weights) for t in (*batch.inputs, batch.target, w) if t is not None]
+        """Take one step; `batches` holds at least one.
+
+        Raises TrainingError where a batch fits neither as a whole nor in parts; the message says what would.
+        """
+        parts = self._parts_of(batches[0]) if len(batches) == 1 and self._expressible else 1
+        self._cut = parts > 1
+        self._batches = cut(batches[0], parts, self.eager.objective) if self._cut else batches
+        weights = self.eager.weights(self._batches)
+        if not self._expressible or not all(batch.share for batch in self._batches):
+            return self._together(self.eager.run(self._batches, weights, self._contexts()), weights)
         try:
-            found = super().__call__(*flat)
+            found = super().__call__(*_flat(self._batches, weights))
         except _NoTensor:
             self._expressible = False
-            return self.eager.run(batches, weights)
-        return list(zip(found[::2], found[1::2]))
+            return self.eager.run(batches, self.eager.weights(batches))
+        return self._together(list(zip(found[::2], found[1::2])), weights)
 
     def body(self, *flat: Any) -> Any:
         """The step on all the tensors of all batches, one after the other, each with its weight if it has one."""
@@ -115,13 +116,64 @@ class PlannedStep(Step):
         for batch in self._batches:
             inputs = tuple(next(tensors) for _ in batch.inputs)
             batches.append(Batch(inputs, next(tensors), 1.0))
-            weights.append(
-                next(tensors) if len(self._batches) > 1 and self.eager.objective.reduction != "sum" else None
-            )
-        flat_results = tuple(t for result in self.eager.run(batches, weights) for t in result)
-        if not all(isinstance(t, Tensor) for t in flat_results):
+            weighted = len(self._batches) > 1 and self.eager.objective.reduction != "sum"
+            weights.append(next(tensors) if weighted else None)
+        results = tuple(t for result in self.eager.run(batches, weights, self._contexts()) for t in result)
+        if not all(isinstance(t, Tensor) for t in results):
             raise _NoTensor
-        return flat_results
+        return results
+
+    def memory(self, batches: Sequence[Batch]) -> MemoryReport:
+        """What a step on such batches needs; it looks at their shapes alone."""
+        self._batches, self._cut = batches, len(batches) > 1
+        return self.forecast(*_flat(batches, self.eager.weights(batches)))
+
+    def _parts_of(self, batch: Batch) -> int:
+        """Into how many micro-batches a batch is cut; found out once for each shape."""
+        key = tuple([(t.shape, t.dtype) for t in (*batch.inputs, batch.target)])
+        parts = self._parts.get(key)
+        if parts is None:
+            limit = self._limit(batch)
+            try:
+                parts = 1 if limit is None else parts_that_fit(batch, self.model, self.memory, limit)
+            except _NoTensor:
+                parts = 1
+            self._parts[key] = parts
+            if parts > 1 and self.note is not None:
+                self.note(f"a batch of {batch.samples} does not fit into memory: it is cut into {parts} micro-batches")
+        return parts
+
+    def _limit(self, batch: Batch) -> int | None:
+        if self.memory_limit is not None:
+            return self.memory_limit
+        free = free_memory(batch.target.device)
+        there = sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
+        return None if free is None else free + there
+
+    def _contexts(self) -> list[AbstractContextManager[None]] | None:
+        """Micro-batches draw the random numbers of the whole batch."""
+        if not self._cut:
+            return None
+        parts, starts = Parts(), [0]
+        for batch in self._batches:
+            starts.append(starts[-1] + batch.samples)
+        return [parts.from_sample(start) for start in starts[:-1]]
+
+    def _together(
+        self, results: list[tuple[Tensor, Any]], weights: Sequence[Tensor | None]
+    ) -> list[tuple[Tensor, Any]]:
+        """Of micro-batches, the loss and the output of the whole batch."""
+        if not self._cut:
+            return results
+        if not any(batch.share for batch in self._batches):
+            return [(results[0][0], gpunn.cat([output for _, output in results]))]
+        parts = zip(results, weights, self._batches)
+        losses = [loss if w is None else loss * w.to(loss.dtype) for (loss, _), w, batch in parts if batch.share]
+        return [(gpunn.stack(losses).sum(), gpunn.cat([output for _, output in results]))]
+
+
+def _flat(batches: Sequence[Batch], weights: Sequence[Tensor | None]) -> list[Tensor]:
+    return [t for batch, w in zip(batches, weights) for t in (*batch.inputs, batch.target, w) if t is not None]
 
 
 class _NoTensor(Exception):

@@ -11,6 +11,7 @@ from gpunn import nn
 from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
 from gpunn.tensor import Tensor
+from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, ScheduleCallback
 from gpunn.train.checkpoint import load_checkpoint, restore
 from gpunn.train.data import as_input, as_loader, batches, hold_out
@@ -24,7 +25,7 @@ from gpunn.train.objective import Objective
 from gpunn.train.progress import Progress, make_progress
 from gpunn.train.results import Evaluation, write_results
 from gpunn.train.run_folder import RunFolder
-from gpunn.train.step import Batch, EagerStep, PlannedStep
+from gpunn.train.step import EagerStep, PlannedStep
 from gpunn.utils.data import DataLoader
 
 EVALUATION_BATCH_SIZE = 256
@@ -55,6 +56,8 @@ class Trainer:
     progress:          a bar or lines on standard error; False for none; or an object of one's own
     eager:             train op by op, and not through a plan (see `gpunn.TrainStep`): for models that do another thing
                        from step to step, and to look at what happens inside one
+    memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
+                       treats samples one by one. All that is free if not given. Eager steps have no limit
 
     Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
     """
@@ -76,6 +79,7 @@ class Trainer:
         seed: int | None = None,
         progress: bool | Progress = True,
         eager: bool = False,
+        memory_limit: int | None = None,
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
@@ -103,6 +107,7 @@ class Trainer:
         self.seed = gpunn.initial_seed() if seed is None else int(seed) % 2**64
         self.progress = progress
         self.eager = eager
+        self.memory_limit = memory_limit
         self.history = History()
         self.epoch = 0
         """The epoch that is trained, counted from 1."""
@@ -229,7 +234,7 @@ class Trainer:
     def make_step(self) -> EagerStep | PlannedStep:
         """The training step: called with a list of batches, it updates the model."""
         step = EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
-        return step if self.eager else PlannedStep(step)
+        return step if self.eager else PlannedStep(step, self.memory_limit)
 
     @property
     def learning_rate(self) -> float:

@@ -1,0 +1,54 @@
+"""``gpunn memory``, and training within a limit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpunn.cli import main
+
+
+def test_the_forecast_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["memory", "--model", "mlp:16", "--input", "8", "--batch-size", "4", "--optimizer", "adam", "--json"]
+    assert main(call) == 0
+    found = json.loads(capsys.readouterr().out)
+    # W (16, 8), b (16), W (10, 16), b (10) in float32; each begins at a multiple of 64 bytes.
+    parameters = 512 + 64 + 640 + 64
+    assert found["parameters"] == found["gradients"] == parameters
+    assert found["optimizer"] == 2 * parameters
+    assert found["batch"] == 4 * 8 * 4 + 4 * 8
+    assert [(layer["name"], layer["parameters"]) for layer in found["layers"] if layer["parameters"]] == [
+        ("1", 576),
+        ("3", 680),
+    ]
+    total = sum(found[k] for k in ("parameters", "buffers", "optimizer", "batch", "arena", "workspace"))
+    assert found["total"] == found["by_batch_size"]["4"] == total
+    assert list(found["by_batch_size"]) == ["1", "4", "16", "64"]
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["memory", "--model", "lenet", "--input", "1,28,28"]) == 0
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("activations", "in all", "by batch size: 16: ", "most is in use in"))
+
+
+def test_a_wrong_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["memory", "--input", "eight"]) == 2
+    assert "--input is a shape such as 1,28,28 or 784, got 'eight'" in capsys.readouterr().err
+
+
+def test_training_within_a_limit(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    call = ["train", "--epochs", "1", "--batch-size", "512", "--model", "mlp:64", "--out", out, "--json"]
+    assert main([*call, "--memory-limit", "300kB"]) == 0
+    captured = capsys.readouterr()
+    assert "does not fit into memory: it is cut into" in captured.err
+    assert json.loads(captured.out.splitlines()[-1])["epochs"] == 1
+
+
+def test_a_limit_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--memory-limit", "much"])
+    assert stopped.value.code == 2
+    assert "expected a size such as 500MB or 1.5GB, got 'much'" in capsys.readouterr().err
