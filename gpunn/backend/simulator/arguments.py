@@ -64,6 +64,7 @@ class Argument:
             raise SimulatorError(f"{self}: parameters of this type are not supported", kind="argument")
         # Half precision and vectors may be classes of the kernel's own, of which only the size is known.
         self.element_bytes = int(self.code[1:]) if self.code[0] == "V" and self.kind == ARRAY else 0
+        self._learned: np.dtype[Any] | None = None
 
     def __str__(self) -> str:
         return f"kernel {self.kernel}: {self.label()}"
@@ -97,6 +98,18 @@ class Argument:
             parameter.bytes = self.dtype.itemsize
         if self.kind == ARRAY and self.dtype is not None:
             parameter.dtype = id(self.dtype)
+
+    def learn(self, value: Any, parameter: Parameter) -> None:
+        """Let the host library take values of this one's dtype as they are from now on.
+
+        It is for parameters that fix only a size: structures, and arrays of classes of the kernel's own.
+        """
+        if self.kind == NUMBER or self.dtype is not None or not isinstance(value, np.ndarray):
+            return
+        whole = self.bytes if self.kind == STRUCTURE else self.element_bytes or 1
+        if value.dtype.itemsize == whole or (self.kind == ARRAY and value.dtype.itemsize % whole == 0):
+            self._learned = value.dtype  # while it lives, no other object has its address
+            parameter.dtype = id(value.dtype)
 
     def convert(self, value: Any) -> tuple[int, Any, np.ndarray | None]:
         """The address of the argument's value, what keeps it alive, and the array, if it is one.

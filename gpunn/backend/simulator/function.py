@@ -51,7 +51,6 @@ class RawKernel:
         f.workers = 1
         f.run[0], f.kernel[0] = module.worker(0, name)
         self._address = ctypes.addressof(f)
-        self._lock = module.lock
         self._launch, self._launch_values = host.launch, host.launch_values
         # The host library reads the arguments itself unless it can't, or the checker has to know the arrays.
         self._direct = host.reads_objects and module.mode == "fast"
@@ -79,7 +78,7 @@ class RawKernel:
         bx, by, bz = block if len(block) == 3 else _three("block", block)
         if not self._alone and gx * gy * gz * bx * by * bz >= MANY_THREADS:
             self._load_workers()
-        with self._lock:
+        with self.module.lock:
             if self._direct:
                 try:
                     answer = self._launch(self._address, id(args), gx, gy, gz, bx, by, bz, shared_mem)
@@ -185,6 +184,7 @@ class RawKernel:
         for i, (argument, value) in enumerate(zip(self.arguments, args)):
             values[i], keep, array = argument.convert(value)
             held.append(keep)
+            argument.learn(value, self._parameters[i])
             if array is not None:
                 arrays.append((argument, keep, array))
         if self.module.mode != "check":

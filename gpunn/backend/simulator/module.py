@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class RawModule:
         self.workers = min(workers or _default_workers(), native.MAX_WORKERS)
         self.lock = threading.RLock()
         self.kernels = source.kernels(code)
-        names = list(self.kernels) if name_expressions is None else list(name_expressions)
+        names = name_expressions or [k.name for k in self.kernels.values() if not k.is_template]
         self.symbols = {name: f"{i}" for i, name in enumerate(names)}
         self.path: Path | None = None
         self._libraries: list[Any] = []
@@ -66,6 +67,7 @@ class RawModule:
         self._layout: dict[str, Any] = {}
         self._others: dict[str, RawModule] = {}
         self._explicit = name_expressions is not None
+        _modules.add(self)
 
     def get_function(self, name: str) -> RawKernel:
         """A kernel that can be launched.
@@ -211,6 +213,18 @@ class RawModule:
         library.simulator_set_shared(len(arrays), shared)
         self._libraries.append(library)
         self._offset.append(offset)
+
+
+_modules: weakref.WeakSet[RawModule] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Free what other threads held when the process was forked: the child has not got these threads."""
+    for module in _modules:
+        module.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _taken(options: Sequence[str]) -> list[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _BOUNDS = r"__launch_bounds__\s*\((?P<{}>(?:[^()]|\([^()]*\))*)\)"
 _KERNEL = re.compile(
-    rf"(?:{_BOUNDS.format('before')}\s*)?__global__\s+(?:static\s+|inline\s+)*(?:{_BOUNDS.format('between')}\s*)?"
+    rf"(?P<template>\btemplate\s*<[^;{{}}]*>\s*)?(?:{_BOUNDS.format('before')}\s*)?(?:extern\s+\"C\"\s+)?"
+    rf"__global__\s+(?:static\s+|inline\s+)*(?:{_BOUNDS.format('between')}\s*)?"
     rf"void\s+(?:{_BOUNDS.format('after')}\s*)?(?P<name>\w+)\s*\("
 )
 _DYNAMIC_SHARED = re.compile(
@@ -27,6 +28,7 @@ class KernelText:
     name: str
     parameters: tuple[str, ...]
     bound: str | None
+    is_template: bool
 
 
 def kernels(code: str) -> dict[str, KernelText]:
@@ -36,7 +38,9 @@ def kernels(code: str) -> dict[str, KernelText]:
     for match in _KERNEL.finditer(plain):
         bounds = match["before"] or match["between"] or match["after"]
         bound = _split(bounds)[0].strip() if bounds else None
-        found[match["name"]] = KernelText(match["name"], _parameters(plain, match.end()), bound)
+        found[match["name"]] = KernelText(
+            match["name"], _parameters(plain, match.end()), bound, match["template"] is not None
+        )
     return found
 
 

@@ -9,14 +9,14 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpunn.backend.simulator import RawModule, SimulatorError
 
-KERNELS = Path(__file__).parents[3] / "kernels"
+from .texts import KERNELS
+
 F, I = np.float32, np.int32
 
 

@@ -122,22 +122,24 @@ SIMULATOR_OVERLOAD(expm1)
 SIMULATOR_OVERLOAD(log)
 SIMULATOR_OVERLOAD(log2)
 SIMULATOR_OVERLOAD(log10)
-SIMULATOR_OVERLOAD(log1p) SIMULATOR_OVERLOAD(sqrt) SIMULATOR_OVERLOAD(cbrt) SIMULATOR_OVERLOAD(sin)
-    SIMULATOR_OVERLOAD(cos) SIMULATOR_OVERLOAD(tan) SIMULATOR_OVERLOAD(asin) SIMULATOR_OVERLOAD(acos)
-        SIMULATOR_OVERLOAD(atan) SIMULATOR_OVERLOAD(sinh) SIMULATOR_OVERLOAD(cosh) SIMULATOR_OVERLOAD(tanh)
-            SIMULATOR_OVERLOAD(asinh) SIMULATOR_OVERLOAD(acosh) SIMULATOR_OVERLOAD(atanh) SIMULATOR_OVERLOAD(erf)
-                SIMULATOR_OVERLOAD(erfc) SIMULATOR_OVERLOAD(tgamma) SIMULATOR_OVERLOAD(lgamma) SIMULATOR_OVERLOAD(floor)
-                    SIMULATOR_OVERLOAD(ceil) SIMULATOR_OVERLOAD(trunc) SIMULATOR_OVERLOAD(round)
-                        SIMULATOR_OVERLOAD(rint) SIMULATOR_OVERLOAD(nearbyint) SIMULATOR_OVERLOAD(fabs)
+SIMULATOR_OVERLOAD(log1p)
+SIMULATOR_OVERLOAD(sqrt)
+SIMULATOR_OVERLOAD(cbrt)
+SIMULATOR_OVERLOAD(sin) SIMULATOR_OVERLOAD(cos) SIMULATOR_OVERLOAD(tan) SIMULATOR_OVERLOAD(asin)
+    SIMULATOR_OVERLOAD(acos) SIMULATOR_OVERLOAD(atan) SIMULATOR_OVERLOAD(sinh) SIMULATOR_OVERLOAD(cosh)
+        SIMULATOR_OVERLOAD(tanh) SIMULATOR_OVERLOAD(asinh) SIMULATOR_OVERLOAD(acosh) SIMULATOR_OVERLOAD(atanh)
+            SIMULATOR_OVERLOAD(erf) SIMULATOR_OVERLOAD(erfc) SIMULATOR_OVERLOAD(tgamma) SIMULATOR_OVERLOAD(lgamma)
+                SIMULATOR_OVERLOAD(floor) SIMULATOR_OVERLOAD(ceil) SIMULATOR_OVERLOAD(trunc) SIMULATOR_OVERLOAD(round)
+                    SIMULATOR_OVERLOAD(rint) SIMULATOR_OVERLOAD(nearbyint) SIMULATOR_OVERLOAD(fabs)
 #undef SIMULATOR_OVERLOAD
 #define SIMULATOR_OVERLOAD(name) \
     SIMULATOR_INLINE float name(float a, float b) { return name##f(a, b); }
-                            SIMULATOR_OVERLOAD(pow) SIMULATOR_OVERLOAD(fmod) SIMULATOR_OVERLOAD(atan2)
-                                SIMULATOR_OVERLOAD(hypot) SIMULATOR_OVERLOAD(fmin) SIMULATOR_OVERLOAD(fmax)
-                                    SIMULATOR_OVERLOAD(copysign) SIMULATOR_OVERLOAD(fdim) SIMULATOR_OVERLOAD(remainder)
-                                        SIMULATOR_OVERLOAD(nextafter)
+                        SIMULATOR_OVERLOAD(pow) SIMULATOR_OVERLOAD(fmod) SIMULATOR_OVERLOAD(atan2)
+                            SIMULATOR_OVERLOAD(hypot) SIMULATOR_OVERLOAD(fmin) SIMULATOR_OVERLOAD(fmax)
+                                SIMULATOR_OVERLOAD(copysign) SIMULATOR_OVERLOAD(fdim) SIMULATOR_OVERLOAD(remainder)
+                                    SIMULATOR_OVERLOAD(nextafter)
 #undef SIMULATOR_OVERLOAD
-                                            SIMULATOR_INLINE float pow(float a, int b) {
+                                        SIMULATOR_INLINE float pow(float a, int b) {
     return powf(a, (float)b);
 }
 SIMULATOR_INLINE double pow(double a, int b) { return pow(a, (double)b); }
