@@ -1,5 +1,5 @@
 // Where the first index stands that is not low <= i < high, nor `ignored`: found[b] is that place in the part of block b,
-// and `count` where there is none. The host reads the few numbers in `found` and takes the smallest.
+// and -1 where there is none. The host reads the few numbers in `found` and takes the smallest place.
 //
 // Block b looks at every gridDim.x-th piece of 256 indices. No atomics: each block has a number of its own, and within it
 // the smallest place is found by halves.
@@ -23,5 +23,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) first_outside(
         __syncthreads();
         if (threadIdx.x < half) first[threadIdx.x] = min(first[threadIdx.x], first[threadIdx.x + half]);
     }
-    if (threadIdx.x == 0) found[blockIdx.x] = first[0];
+    if (threadIdx.x == 0) found[blockIdx.x] = first[0] < count ? first[0] : -1;
 }

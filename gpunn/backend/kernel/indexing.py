@@ -55,6 +55,10 @@ class Indexing(Sorting):
     negative index counts from the end. What does not lie in the array is an IndexError, and nothing is written then.
     """
 
+    unread_checks: list[Array] | None = None
+    """None: the host waits for the answer of each check of indices. A list: it goes on, as a captured step has to, and
+    the answers are put here; in each a number that is not negative says that an index was bad."""
+
     def index(self, x: Array, indices: tuple[Array, ...], axes: Axes, wrap: bool, out: Array | None = None) -> Array:
         """x[..., i, ..., j, ...] for the indices i, j, ... of the given axes."""
         found, shape = self._indices(indices, axes, x.shape, wrap)
@@ -252,8 +256,11 @@ class Indexing(Sorting):
         found = self.empty((blocks,), np.int64)
         args = (index, found, index.size, low, high, int(ignore is not None), ignore or 0)
         self.launch("check.cu", "first_outside", (blocks,), (256,), args, integer_t=index.dtype)
-        first = int(self.to_numpy(found).min())
-        return first if first < index.size else None
+        if self.unread_checks is not None:
+            self.unread_checks.append(found)
+            return None
+        places = [int(place) for place in self.to_numpy(found) if place >= 0]
+        return min(places, default=None)
 
 
 def _numbers(found: Indices) -> tuple[int, int, int]:
