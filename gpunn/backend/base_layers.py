@@ -307,6 +307,11 @@ class LayerPrimitives(Protocol):
     def one_hot(self, target: Array, classes: int, axis: int, dtype: Any, strict: bool, out: Any = None) -> Array:
         """1 where the place along the new axis is the label, else 0."""
 
+    def gather_images(
+        self, images: Array, index: Array, scale: Array, shift: Array, dtype: Any, out: Any = None
+    ) -> Array:
+        """images[index] scale + shift in another type, for bytes (n, c, ...), with scale and shift (c,), or (1,)."""
+
     def dropout(self, x: Array, p: float, seed: int, call: int, offset: int, out: Any = None) -> Array:
         """x / (1 - p) where a uniform number is at least p, else 0."""
 

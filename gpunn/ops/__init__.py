@@ -85,6 +85,7 @@ from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
 from .embedding import embedding, one_hot
 from .gather import gather, scatter, scatter_add, take_along_dim
+from .images import gather_images
 from .indexing import getitem, setitem
 from .join import cat, concat, concatenate, hstack, stack, vstack
 from .linear import linear, linear_activation

@@ -13,6 +13,7 @@ from .dropout import Dropout
 from .elementwise import Elementwise
 from .embedding import Embedding
 from .im2col import Im2col
+from .images import Images
 from .indexing import Indexing
 from .linear import Linear
 from .loss import Loss
@@ -35,6 +36,7 @@ class KernelBackend(
     Reduction,
     Order,
     Embedding,
+    Images,
     Indexing,
     Linear,
     Im2col,

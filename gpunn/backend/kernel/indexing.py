@@ -207,7 +207,7 @@ class Indexing(Sorting):
     def _indices(self, indices: tuple[Array, ...], axes: Axes, size: Shape, wrap: bool) -> tuple[Indices, Shape]:
         """The indices as one along the joined axes, checked, and the shape of what they pick of an array of `size`."""
         for i, axis in zip(indices, axes):
-            self._refuse_bad(i, axis, size[axis], wrap)
+            self.refuse_bad(i, axis, size[axis], wrap)
         first = axes[0] if _are_neighbours(axes) else 0
         others = [n for axis, n in enumerate(size) if axis not in axes]
         before, after = others[:first], others[first:]
@@ -228,11 +228,12 @@ class Indexing(Sorting):
 
     def _index_of_each(self, index: Array, axis: int, size: Shape, wrap: bool) -> Indices:
         """An index for each element along one axis, checked."""
-        self._refuse_bad(index, axis, size[axis], wrap)
+        self.refuse_bad(index, axis, size[axis], wrap)
         outer, inner = prod(index.shape[:axis]), prod(index.shape[axis + 1 :])
         return Indices(self.contiguous(index), outer, size[axis], index.shape[axis], inner, True, wrap)
 
-    def _refuse_bad(self, index: Array, axis: int, n: int, wrap: bool) -> None:
+    def refuse_bad(self, index: Array, axis: int, n: int, wrap: bool) -> None:
+        """Raise the IndexError of the CPU for an index that is not one of n."""
         wrong = self.check_indices(index, -n if wrap else 0, n)
         if wrong is not None:
             raise IndexError(f"index {wrong} is out of bounds for dimension {axis} with size {n}")

@@ -8,6 +8,7 @@ from .elementwise import *
 from .embedding import *
 from .erf import *
 from .im2col import *
+from .images import *
 from .indexing import *
 from .linear import *
 from .loss import *
