@@ -99,6 +99,16 @@ class Argument:
         if self.kind == ARRAY and self.dtype is not None:
             parameter.dtype = id(self.dtype)
 
+    def simplify(self, value: Any) -> Any:
+        """The value as the host library takes it, where that is quickly done: a number of the parameter's own type.
+
+        Raises:
+            SimulatorError: it is a number that does not fit the parameter.
+        """
+        if self.kind != NUMBER or isinstance(value, np.generic):
+            return value
+        return self._number(value)[()]
+
     def learn(self, value: Any, parameter: Parameter) -> None:
         """Let the host library take values of this one's dtype as they are from now on.
 

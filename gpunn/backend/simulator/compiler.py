@@ -53,9 +53,14 @@ KERNEL_FLAGS = {
         ),
         *_UNDEFINED,
     ],
+    "asan": [*_KERNEL, "-O1", "-g1", "-gdwarf-4", "-fno-omit-frame-pointer", "-fsanitize=address"],
 }
 """How each mode compiles a kernel text."""
-RUNTIME_FLAGS = {"fast": [*_COMMON, "-O2", "-g1"], "check": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_CHECK"]}
+RUNTIME_FLAGS = {
+    "fast": [*_COMMON, "-O2", "-g1"],
+    "check": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_CHECK"],
+    "asan": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_ASAN"],
+}
 """How each mode compiles the scheduler."""
 
 _making: dict[Path, threading.Lock] = {}

@@ -15,3 +15,7 @@ class SimulatorError(RuntimeError):
     def __init__(self, message: str, kind: str = "", file: str | None = None, line: int | None = None) -> None:
         super().__init__(message)
         self.kind, self.file, self.line = kind, file, line
+
+    def __reduce__(self) -> tuple[type[SimulatorError], tuple[str, str, str | None, int | None]]:
+        """Its parts, for a copy in another process."""
+        return SimulatorError, (str(self), self.kind, self.file, self.line)

@@ -79,19 +79,34 @@ class RawKernel:
         if not self._alone and gx * gy * gz * bx * by * bz >= MANY_THREADS:
             self._load_workers()
         with self.module.lock:
+            answer = native.ARGUMENT
             if self._direct:
                 try:
                     answer = self._launch(self._address, id(args), gx, gy, gz, bx, by, bz, shared_mem)
+                    if answer >= native.ARGUMENT:
+                        # A Python number, often; with its array the launch is as good as any.
+                        args = tuple([a.simplify(value) for a, value in zip(self.arguments, args)])
+                        answer = self._launch(self._address, id(args), gx, gy, gz, bx, by, bz, shared_mem)
                 except ctypes.ArgumentError:
-                    gx, gy, gz, bx, by, bz = (_integer(n) for n in (gx, gy, gz, bx, by, bz))
                     answer = native.ARGUMENT
-            else:
-                gx, gy, gz, bx, by, bz = (_integer(n) for n in (gx, gy, gz, bx, by, bz))
-                answer = native.ARGUMENT
-            if answer >= native.ARGUMENT:
-                answer = self._launch_converted((gx, gy, gz, bx, by, bz), args, _integer(shared_mem))
             if answer:
-                self._raise(answer, (gx, gy, gz), (bx, by, bz), args, shared_mem)
+                self._finish(answer, (gx, gy, gz), (bx, by, bz), args, shared_mem)
+
+    def _finish(
+        self,
+        answer: int,
+        grid: tuple[Any, Any, Any],
+        block: tuple[Any, Any, Any],
+        args: tuple[Any, ...],
+        shared_mem: Any,
+    ) -> None:
+        """Launch with sizes and arguments that take a closer look, or raise what is wrong."""
+        gx, gy, gz, bx, by, bz = (_integer(n) for n in (*grid, *block))
+        shared_mem = _integer(shared_mem)
+        if answer >= native.ARGUMENT:
+            answer = self._launch_converted((gx, gy, gz, bx, by, bz), args, shared_mem)
+        if answer:
+            self._raise(answer, (gx, gy, gz), (bx, by, bz), args, shared_mem)
 
     @property
     def order(self) -> str:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import compiler, native, source
 from .arguments import Argument
@@ -20,7 +20,9 @@ from .elf import Elf
 from .errors import SimulatorError
 from .function import RawKernel
 
-MODES = ("fast", "check", "asan")
+if TYPE_CHECKING:
+    from .sanitized import Child
+
 _IGNORED = re.compile(
     r"-{1,2}(std=|use_fast_math|fmad|arch|gpu-architecture|ftz|prec-|extra-device-vectorization|device-debug|"
     r"generate-line-info|lineinfo|G$|default-device|maxrregcount|restrict|w$|dopt|split-compile|minimal|jitify)"
@@ -66,6 +68,8 @@ class RawModule:
         self._offset: list[int] = []
         self._layout: dict[str, Any] = {}
         self._others: dict[str, RawModule] = {}
+        self.sanitized = False  # this process has the address sanitizer
+        self._child: Child | None = None
         self._explicit = name_expressions is not None
         _modules.add(self)
 
@@ -89,8 +93,20 @@ class RawModule:
                     code=self.code, options=self.options, name_expressions=[name], mode=self.mode, workers=self.workers
                 )
             return self._others[name].get_function(name)
+        if self.mode == "asan" and not self.sanitized:
+            return self._sanitized_kernel(name)
         self.compile()
         return RawKernel(self, name)
+
+    def _sanitized_kernel(self, name: str) -> RawKernel:
+        from .sanitized import Child, SanitizedKernel
+
+        with self.lock:
+            if self._child is None:
+                self._child = Child(self.code, self.options, list(self.symbols))
+                twin = RawModule(code=self.code, options=self.options, name_expressions=list(self.symbols), workers=1)
+                self._others["twin"] = twin
+        return SanitizedKernel(self._others["twin"], name, self._child)
 
     def compile(self) -> None:
         """Compile the text and load it, unless that was done."""
@@ -169,6 +185,8 @@ class RawModule:
                 compiled = Elf(obj)
                 link = ["-shared", "-Wl,-Bsymbolic", str(obj)]
                 link += [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
+                if self.mode == "asan":
+                    link.append("-fsanitize=address")
                 if self.mode == "check":
                     script.write_text(_apart(compiled))
                     link.append(f"-Wl,-T,{script}")

@@ -86,6 +86,30 @@ char* take_stack() {
 }
 void give_stack(char* low) { free_stacks.push_back(low); }
 
+#ifdef SIMULATOR_ASAN
+// The address sanitizer has to be told which stack is in use.
+extern "C" void __sanitizer_start_switch_fiber(void** save, const void* bottom, size_t size);
+extern "C" void __sanitizer_finish_switch_fiber(void* save, const void** bottom, size_t* size);
+const void* scheduler_bottom;
+size_t scheduler_size;
+
+// Switches to the stack of a thread, or with null to the scheduler's.
+void change_stack(Context* from, Context to, char* low) {
+    void* save = nullptr;
+    __sanitizer_start_switch_fiber(&save, low ? low : scheduler_bottom, low ? STACK_BYTES : scheduler_size);
+    switch_context(from, to);
+    __sanitizer_finish_switch_fiber(save, nullptr, nullptr);
+}
+// Called first on a stack that is new.
+void stack_is_new(bool from_scheduler) {
+    __sanitizer_finish_switch_fiber(nullptr, from_scheduler ? &scheduler_bottom : nullptr,
+                                    from_scheduler ? &scheduler_size : nullptr);
+}
+#else
+inline void change_stack(Context* from, Context to, char*) { switch_context(from, to); }
+inline void stack_is_new(bool) {}
+#endif
+
 // ---- Whose turn it is
 
 inline void make_current(int thread) {
@@ -132,15 +156,16 @@ void run_another(bool done) {
         }
         if (done) give_stack(me.stack);
         make_current(thread);
-        switch_context(&me.context, threads[thread].context);
+        change_stack(&me.context, threads[thread].context, threads[thread].stack);
     } else if (started < thread_count) {
         const int thread = launch_order[started++];
         threads[thread].stack = take_stack();
         make_current(thread);
-        switch_context(&me.context, new_context(threads[thread].stack, fiber_main, fiber_number++));
+        change_stack(&me.context, new_context(threads[thread].stack, fiber_main, fiber_number++),
+                     threads[thread].stack);
     } else if (live == 0) {
         give_stack(me.stack);
-        switch_context(&me.context, scheduler);
+        change_stack(&me.context, scheduler, nullptr);
     } else {
         report_deadlock();
     }
@@ -151,7 +176,7 @@ void run_another(bool done) {
 [[noreturn]] void abandon() {
     Context nowhere;
     in_kernel = false;
-    switch_context(&nowhere, scheduler);
+    change_stack(&nowhere, scheduler, nullptr);
     __builtin_unreachable();
 }
 
@@ -285,6 +310,7 @@ void thread_exits() {
 }
 
 void fiber_main() {
+    stack_is_new(fiber_number == 1);
     for (;;) {
         worker->kernel(launch->values);
         in_kernel = false;
@@ -328,7 +354,7 @@ extern "C" int simulator_barrier(int kind, int value, const char* what, const ch
         if (kind == GRID) {
             block_parked = true;
             in_kernel = false;
-            switch_context(&me.context, scheduler);
+            change_stack(&me.context, scheduler, nullptr);
             return 0;
         }
         release_barrier();
@@ -470,7 +496,7 @@ void run_block() {
     const int first = launch_order[0];
     threads[first].stack = take_stack();
     make_current(first);
-    switch_context(&scheduler, new_context(threads[first].stack, fiber_main, fiber_number++));
+    change_stack(&scheduler, new_context(threads[first].stack, fiber_main, fiber_number++), threads[first].stack);
 }
 
 // ---- Blocks that wait for one another in a grid barrier
@@ -528,7 +554,7 @@ void resume(const Parked& p) {
         if (threads[t].status == AT_BARRIER) make_ready(t);
     const int first = take_ready();
     make_current(first);
-    switch_context(&scheduler, threads[first].context);
+    change_stack(&scheduler, threads[first].context, threads[first].stack);
 }
 
 void record_failure(const char* kind, const char* file, int line, const char* format, ...) {
@@ -587,10 +613,17 @@ void begin_launch() {
     random_state = launch->seed * 2654435769u + 88172645463325252ull + (uint64_t)worker->index;
     free_stacks.clear();
     stack_count = 0;
-    if (launch->dynamic_shared > dynamic_capacity) {
+#ifdef SIMULATOR_ASAN
+    const bool fits = launch->dynamic_shared == dynamic_capacity;  // so that the sanitizer knows the end
+#else
+    const bool fits = launch->dynamic_shared <= dynamic_capacity;
+#endif
+    if (!fits) {
         free(dynamic_capacity ? simulator_dynamic_storage : nullptr);
-        dynamic_capacity = (launch->dynamic_shared + 4095) & ~(uint64_t)4095;
-        simulator_dynamic_storage = (char*)aligned_alloc(4096, dynamic_capacity);
+        void* memory = nullptr;
+        dynamic_capacity = launch->dynamic_shared;
+        if (dynamic_capacity && posix_memalign(&memory, 4096, dynamic_capacity)) abort();
+        simulator_dynamic_storage = (char*)memory;
     }
 }
 
