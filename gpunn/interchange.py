@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,27 @@ class Interchange(TensorBase):
             if self.device.type != "cpu":
                 raise TypeError(f"can't convert a tensor on {self.device} to numpy; use tensor.cpu().numpy()")
         return self._host()
+
+    def cupy(self) -> Any:
+        """The elements as a CuPy array that shares the memory, on any device of type ``"cuda"``.
+
+        A write to one of them is seen in both, and not by the check of `backward` for saved tensors.
+
+        Raises:
+            RuntimeError: the tensor requires grad; use ``.detach().cupy()``.
+            TypeError: it is not on a CUDA device; use ``.cuda().cupy()``.
+        """
+        if self.device.type != "cuda":
+            raise TypeError(f"can't convert a tensor on {self.device} to CuPy; use tensor.cuda().cupy()")
+        return self._array("cupy()", RuntimeError)
+
+    def _array(self, what: str, error: type[Exception]) -> Any:
+        """The backend's array, for somebody who may write to it; an error while tracing, when there is none."""
+        if self._requires_grad:
+            raise error(f"{what} of a tensor that requires grad; use tensor.detach()")
+        if state.tracer is not None:
+            state.tracer.read(self)
+        return self._data
 
     def _host(self) -> np.ndarray[Any, Any]:
         """The elements as a NumPy array; an error while tracing, when there are none."""
@@ -82,9 +104,9 @@ class Interchange(TensorBase):
         return bool(self.item())
 
     def __dlpack__(self, **options: Any) -> Any:
-        if self._requires_grad:
-            raise BufferError("a tensor that requires grad is not exported; use tensor.detach()")
-        return self._data.__dlpack__(**options)
+        array = self._array("DLPack", BufferError)
+        with self._as_current():
+            return array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
@@ -93,7 +115,17 @@ class Interchange(TensorBase):
     def __cuda_array_interface__(self) -> Any:
         if self.device.type != "cuda":
             raise AttributeError("__cuda_array_interface__")
-        return self._data.__cuda_array_interface__
+        array = self._array("__cuda_array_interface__", RuntimeError)
+        with self._as_current():
+            return array.__cuda_array_interface__
+
+    def _as_current(self) -> Any:
+        """A context in which a CUDA device is the current one, whose stream CuPy tells the others."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        from gpunn.cuda import device
+
+        return device(self.device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:

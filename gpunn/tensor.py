@@ -17,6 +17,7 @@ from gpunn.ops.cast import parse_to as parse_to
 from gpunn.ops.construct import as_tensor as as_tensor
 from gpunn.ops.construct import from_dlpack as from_dlpack
 from gpunn.ops.construct import from_numpy as from_numpy
+from gpunn.ops.construct import on_gpu
 from gpunn.ops.construct import tensor as tensor
 from gpunn.ops.matmul import rmatmul
 from gpunn.ops.promote import OPERANDS
@@ -26,7 +27,7 @@ def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
     """A method for ``x + y``, which leaves operands that it does not know to the other side."""
 
     def method(self: Tensor, other: Any) -> Any:
-        return function(self, other) if isinstance(other, OPERANDS) else NotImplemented
+        return function(self, other) if isinstance(other, OPERANDS) or on_gpu(other) else NotImplemented
 
     return method
 
@@ -39,7 +40,7 @@ class Tensor(Interchange):
     """
 
     __slots__ = ()
-    __array_priority__ = 1000  # so that `ndarray + tensor` asks the tensor
+    __array_priority__ = 1000  # so that `ndarray + tensor` asks the tensor, for NumPy's and CuPy's arrays
 
     def __new__(cls, data: Any = (), *, device: Any = None) -> Tensor:
         """A copy of `data` in the default float type.

@@ -251,7 +251,7 @@ def apply(op: Op, *inputs: Any) -> Any:
     record = tracked and state.grad_enabled and op.differentiable
     if isinstance(result, Spec):
         if not result.shape and state.tracer is None:
-            data = here.backend.asarray(data)  # NumPy gives scalars for 0-d results
+            data = result.device.backend.asarray(data)  # NumPy gives scalars for 0-d results
         t: Any = _allocate(_tensor_class)
         t._data = data
         t._spec = result
@@ -281,7 +281,7 @@ def apply(op: Op, *inputs: Any) -> Any:
         recorded.layer = state.tracer.layer
     for i, (array, spec) in enumerate(zip(data, result)):
         if not spec.shape and state.tracer is None:
-            array = here.backend.asarray(array)
+            array = spec.device.backend.asarray(array)
         t = wrap(array, spec)
         if op.view:
             t._base, t._version = inputs[0] if inputs[0]._base is None else inputs[0]._base, inputs[0]._version
@@ -298,7 +298,7 @@ def apply(op: Op, *inputs: Any) -> Any:
 
 def mixed_devices(op: Any, inputs: tuple[Any, ...]) -> RuntimeError:
     """The error for tensors on different devices in one op."""
-    found = [f"{x._spec!r} on {x._spec.device}" for x in inputs if isinstance(x, TensorBase)]
+    found = [f"{x._spec.dtype.name}{list(x.shape)} on {x.device}" for x in inputs if isinstance(x, TensorBase)]
     return RuntimeError(
         f"{op.name} needs its tensors on one device, got {' and '.join(found)}; move one with .to(device)"
     )

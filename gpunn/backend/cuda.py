@@ -9,9 +9,11 @@ below 1.2e-38 become 0, and its cache does not notice when a header changes.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import inspect
 import os
+import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -279,16 +281,18 @@ class _Function:
 
 
 @cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def _folder() -> Path:
     """Where this process keeps its compiled modules, since CuPy takes them as files."""
-    return tempfile.TemporaryDirectory(prefix="gpunn-")
+    folder = Path(tempfile.mkdtemp(prefix="gpunn-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _file(cubin: bytes) -> Path:
     """A file with this content. CuPy remembers modules by their path, so other content has another name."""
-    path = Path(_folder().name, hashlib.sha256(cubin).hexdigest())
+    path = _folder() / hashlib.sha256(cubin).hexdigest()
     if not path.exists():
-        descriptor, name = tempfile.mkstemp(dir=path.parent)
+        descriptor, name = tempfile.mkstemp(dir=_folder())
         with open(descriptor, "wb") as file:
             file.write(cubin)
         os.replace(name, path)
@@ -350,9 +354,9 @@ def adopt(x: Any) -> Array:
     if isinstance(x, cupy.ndarray):
         return x
     if hasattr(x, "__dlpack__"):
-        return cupy.from_dlpack(x)
+        return cupy.from_dlpack(x).view()  # as a view it says that the memory is not its own
     pointer = x.__cuda_array_interface__["data"][0]
     runtime = cupy.cuda.runtime
     # On another device than the array's CuPy would make a copy.
     with cupy.cuda.Device(runtime.pointerGetAttributes(pointer).device if pointer else runtime.getDevice()):
-        return cupy.asarray(x)
+        return cupy.asarray(x).view()

@@ -17,17 +17,29 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A new tensor with a copy of `data`: numbers, nested lists, a NumPy array or a tensor.
+DLPACK_CUDA = (2, 13)
+"""What DLPack calls the memory of a CUDA device, and memory that the device shares with the host."""
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, copy: bool = True
+) -> Tensor:
+    """A new tensor with a copy of `data`: numbers, nested lists, a NumPy or CuPy array, a tensor.
 
     Python floats become the default type, Python integers int64; what has a type keeps it, unless `dtype` is given.
+    What is on a device stays there, unless `device` is given. With ``copy=False`` the tensor shares the memory of an
+    array; a write to one of them is then seen in both, and not by the check of `backward` for saved tensors.
 
     Raises:
-        ValueError: nested lists of different lengths.
+        ValueError: nested lists of different lengths; or with ``copy=False`` a copy is needed.
         TypeError: elements that are no numbers, or of a type that gpunn does not have.
         RuntimeError: a Python number does not fit into the integer type, or `requires_grad` for a type that is not
             floating point.
     """
+    if not copy:
+        return _without_copy(data, dtype, device).requires_grad_(requires_grad)
+    if on_gpu(data):
+        data = from_gpu(data)
     if isinstance(data, TensorBase):
         there: Any = data.detach().to(device=device, dtype=dtype, copy=True)  # type: ignore[attr-defined]
         return wrap(there._data, there._spec).requires_grad_(requires_grad)
@@ -46,11 +58,13 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, without a copy where that is possible."""
-    if isinstance(data, TensorBase):
-        return data.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
+    """`data` as a tensor, without a copy where that is possible: NumPy and CuPy arrays share their memory with it."""
     if isinstance(data, np.ndarray):
         return from_numpy(data).to(dtype=dtype, device=get_default_device() if device is None else device)
+    if on_gpu(data):
+        data = from_gpu(data)
+    if isinstance(data, TensorBase):
+        return data.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -67,8 +81,39 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """A tensor that shares the memory of any array with ``__dlpack__`` on the CPU."""
-    return from_numpy(np.from_dlpack(source))
+    """A tensor that shares the memory of any library's array with ``__dlpack__``, on the CPU or a CUDA device.
+
+    On a CUDA device the tensor can be used on CuPy's current stream: that waits for the array's own one.
+    """
+    return from_gpu(source) if on_gpu(source) else from_numpy(np.from_dlpack(source))
+
+
+def on_gpu(data: Any) -> bool:
+    """Whether this is another library's array on a CUDA device."""
+    if isinstance(data, (TensorBase, np.ndarray, np.generic, int, float, list, tuple)):
+        return False
+    if hasattr(data, "__dlpack_device__"):
+        return data.__dlpack_device__()[0] in DLPACK_CUDA
+    return hasattr(data, "__cuda_array_interface__")
+
+
+def from_gpu(array: Any) -> Tensor:
+    """A tensor that shares the memory of an array for which `on_gpu` is true, on its device."""
+    from gpunn.backend.cuda import adopt
+
+    mine = adopt(array)
+    return wrap(mine, Spec(mine.shape, as_dtype(mine.dtype), Device("cuda", mine.device.id)))
+
+
+def _without_copy(data: Any, dtype: Any, device: Any) -> Any:
+    """`data` as a tensor that shares its memory."""
+    if not isinstance(data, (np.ndarray, TensorBase)) and not on_gpu(data):
+        raise ValueError(f"tensor: copy=False takes an array or a tensor, got {type(data).__name__}")
+    given: Any = from_numpy(data) if isinstance(data, np.ndarray) else from_gpu(data) if on_gpu(data) else data.detach()
+    result = given.to(dtype=dtype, device=device)
+    if result is not given:
+        raise ValueError(f"tensor: {given._spec!r} can't be made {result._spec!r} without a copy")
+    return result
 
 
 def _to_array(data: Any) -> np.ndarray[Any, Any]:

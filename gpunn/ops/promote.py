@@ -98,7 +98,7 @@ def operand(op: Op | str, x: Any) -> Any:
     """`x` as a tensor or a Python number.
 
     Raises:
-        TypeError: it is neither, nor an array.
+        TypeError: it is neither, nor a NumPy or CuPy array.
     """
     if isinstance(x, np.generic):
         return x.item()
@@ -108,5 +108,9 @@ def operand(op: Op | str, x: Any) -> Any:
         from .construct import from_numpy
 
         return from_numpy(x)
+    from .construct import from_gpu, on_gpu
+
+    if on_gpu(x):
+        return from_gpu(x)
     name = op if isinstance(op, str) else op.name
     raise TypeError(f"{name} takes tensors and numbers, got {type(x).__name__}; make a tensor with gpunn.tensor(...)")

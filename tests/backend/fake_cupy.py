@@ -1,0 +1,529 @@
+"""A CuPy without a GPU: the public names that gpunn uses, on arrays in the host's memory, with the simulator's kernels.
+
+It is strict where CuPy is, and where CuPy lets something pass that is wrong or slow. Device arrays are no NumPy arrays,
+have no arithmetic, and are never read in passing; a reshape that would copy, an array used on another device than its
+own, and a NumPy array in the place of a pointer are errors. Work on a stream is done late, when somebody waits for it,
+so that memory which changes too early, or is read too early, gives wrong results here too.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+import gpunn.backend
+from gpunn.backend import nvrtc, simulator
+from gpunn.backend.device import _BACKENDS, register_backend
+from gpunn.backend.kernel_texts import kernel_path, kernel_text
+from gpunn.backend.launch import compile_options
+
+__version__ = "14.0.0"
+TOTAL = 1 << 30
+"""Bytes of memory of each device."""
+
+
+class _Machine:
+    """What there is, and what the tests count."""
+
+    def __init__(self, devices: int, driver: int) -> None:
+        self.devices, self.driver = devices, driver
+        self.local = threading.local()
+        self.pools = [_DevicePool() for _ in range(devices)]
+        self.streams: list[weakref.ref[Stream]] = []
+        self.switches = 0
+        self.pinned: dict[int, list[np.ndarray]] = {}
+        self.no_pinned_memory = False
+
+    @property
+    def current(self) -> int:
+        return getattr(self.local, "current", 0)
+
+
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.status = 2
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+# Devices --------------------------------------------------------------------------------------------------------------
+
+
+def _device_count() -> int:
+    if not machine.driver:
+        raise CUDARuntimeError(
+            "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+        )
+    if not machine.devices:
+        raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+    return machine.devices
+
+
+def _get_device() -> int:
+    _device_count()
+    return machine.current
+
+
+def _set_device(index: int) -> None:
+    assert index < _device_count()
+    machine.switches += 1
+    machine.local.current = index
+
+
+def _properties(index: int) -> dict[str, Any]:
+    numbers = {
+        "totalGlobalMem": TOTAL,
+        "multiProcessorCount": 4,
+        "l2CacheSize": 1 << 20,
+        "warpSize": 32,
+        "maxThreadsPerMultiProcessor": 2048,
+        "regsPerMultiprocessor": 65536,
+        "sharedMemPerBlock": 48 << 10,
+        "sharedMemPerBlockOptin": 227 << 10,
+        "sharedMemPerMultiprocessor": 228 << 10,
+    }
+    return {"name": b"Simulated GPU", "major": 9, "minor": 0, **numbers}
+
+
+class Device:
+    def __init__(self, device: Any = None) -> None:
+        self.id = _get_device() if device is None else int(device)
+        self.compute_capability = "90"
+
+    def __enter__(self) -> Device:
+        machine.local.stack = [*getattr(machine.local, "stack", []), _get_device()]
+        _set_device(self.id)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        *machine.local.stack, before = machine.local.stack
+        _set_device(before)
+
+    def __int__(self) -> int:
+        return self.id
+
+    def use(self) -> Device:
+        _set_device(self.id)
+        return self
+
+    def synchronize(self) -> None:
+        for reference in machine.streams:
+            stream = reference()
+            if stream is not None and stream.device_id in (self.id, -1):
+                stream.synchronize()
+
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        return TOTAL - machine.pools[self.id].reserved, TOTAL
+
+
+# Streams --------------------------------------------------------------------------------------------------------------
+
+
+class Stream:
+    """Work that is done in order, and not before somebody waits for it."""
+
+    null: ClassVar[Stream]
+
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
+    ) -> None:
+        self.work: list[Callable[[], None]] = []
+        self.ptr = 0 if null else id(self)
+        self.device_id = -1 if null else _get_device()
+        machine.streams.append(weakref.ref(self))
+
+    def __enter__(self) -> Stream:
+        assert self.device_id in (-1, machine.current), "the stream is of another device"
+        machine.local.streams = [*getattr(machine.local, "streams", []), (machine.current, self)]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        machine.local.streams = machine.local.streams[:-1]
+
+    @property
+    def done(self) -> bool:
+        return not self.work
+
+    def synchronize(self) -> None:
+        while self.work:
+            self.work.pop(0)()
+
+    def record(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        self.work.append(event.synchronize)
+
+
+def get_current_stream(device_id: int = -1) -> Stream:
+    device = _get_device() if device_id == -1 else device_id
+    mine = [stream for index, stream in getattr(machine.local, "streams", []) if index == device]
+    return mine[-1] if mine else Stream.null
+
+
+class Event:
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        self.done, self.stream = True, Stream.null
+        self.device_id = _get_device()
+
+    def record(self, stream: Stream | None = None) -> None:
+        assert self.device_id == _get_device(), "the event is of another device"
+        self.done, self.stream = False, stream or get_current_stream()
+        self.stream.work.append(lambda: setattr(self, "done", True))
+
+    def synchronize(self) -> None:
+        while not self.done:
+            self.stream.work.pop(0)()
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    assert start.done and end.done
+    return 1.5
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+class _DevicePool:
+    def __init__(self) -> None:
+        self.used = self.reserved = self.limit = 0
+
+
+class _Memory:
+    """Memory of a device, given back to the pool when the last array in it goes."""
+
+    def __init__(self, size: int) -> None:
+        pool = machine.pools[_get_device()]
+        size = -(-size // 512) * 512
+        if pool.used + size > (pool.limit or TOTAL):
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {pool.used:,} bytes).")
+        pool.used += size
+        pool.reserved = max(pool.reserved, pool.used)
+        self.device_id = machine.current
+        self.bytes = np.full(size, 0xA5, np.uint8)
+        weakref.finalize(self, _give_back, pool, size)
+
+
+def _give_back(pool: _DevicePool, size: int) -> None:
+    pool.used -= size
+
+
+class _MemoryPool:
+    def used_bytes(self) -> int:
+        return machine.pools[_get_device()].used
+
+    def total_bytes(self) -> int:
+        return machine.pools[_get_device()].reserved
+
+    def free_all_blocks(self) -> None:
+        pool = machine.pools[_get_device()]
+        pool.reserved = pool.used
+
+    def get_limit(self) -> int:
+        return machine.pools[_get_device()].limit
+
+    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
+        machine.pools[_get_device()].limit = size or int((fraction or 0) * TOTAL)
+
+
+def get_default_memory_pool() -> _MemoryPool:
+    return _MemoryPool()
+
+
+def alloc_pinned_memory(size: int) -> Any:
+    """Memory that is used again as soon as it is let go of, and scribbled over before."""
+    if machine.no_pinned_memory:
+        raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+    size = max(512, 1 << (size - 1).bit_length())
+    free = machine.pinned.setdefault(size, [])
+    block = free.pop() if free else np.empty(size, np.uint8)
+    block[...] = 0xEE
+    pointer = block.view(_PinnedMemoryPointer)
+    weakref.finalize(pointer, free.append, block)
+    return pointer
+
+
+class _PinnedMemoryPointer(np.ndarray):
+    """Something with a buffer that can be watched."""
+
+
+# Arrays ---------------------------------------------------------------------------------------------------------------
+
+
+class ndarray:
+    """An array of a device: what CuPy's has, as far as gpunn may use it."""
+
+    __hash__ = None  # type: ignore[assignment]
+    __array_priority__ = 100
+
+    def __init__(self, shape: Any, dtype: Any = float) -> None:
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.dtype, self.base = np.dtype(dtype), None
+        self.memory = _Memory(int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize)
+        size = int(np.prod(shape, dtype=np.int64))
+        self.host = self.memory.bytes[: size * self.dtype.itemsize].view(self.dtype).reshape(shape)
+
+    def _view(self, host: np.ndarray) -> ndarray:
+        view = object.__new__(ndarray)
+        view.host, view.dtype, view.memory = host, host.dtype, self.memory
+        view.base = self if self.base is None else self.base
+        return view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.host.strides
+
+    @property
+    def ndim(self) -> int:
+        return self.host.ndim
+
+    @property
+    def size(self) -> int:
+        return self.host.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.host.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self.host.itemsize
+
+    @property
+    def flags(self) -> Any:
+        flags = self.host.flags
+        return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous)
+
+    @property
+    def data(self) -> Any:
+        address = self.host.__array_interface__["data"][0] if self.size else 0
+        return SimpleNamespace(ptr=address, device_id=self.memory.device_id, mem=self.memory)
+
+    @property
+    def device(self) -> Device:
+        return Device(self.memory.device_id)
+
+    def __len__(self) -> int:
+        return len(self.host)
+
+    def __getitem__(self, key: Any) -> ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        assert all(k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer)) for k in key), "no view"
+        return self._view(self.host[key if any(k is Ellipsis for k in key) else (*key, ...)])
+
+    def view(self, dtype: Any = None) -> ndarray:
+        return self._view(self.host.view() if dtype is None else self.host.view(dtype))
+
+    def reshape(self, *shape: Any) -> ndarray:
+        host = self.host.reshape(*shape)
+        assert not host.size or np.shares_memory(host, self.host), "this reshape copies"
+        return self._view(host)
+
+    def transpose(self, *axes: Any) -> ndarray:
+        return self._view(self.host.transpose(*axes))
+
+    @property
+    def T(self) -> ndarray:
+        return self.transpose()
+
+    def set(self, array: np.ndarray, stream: Stream | None = None) -> None:
+        assert (array.dtype, array.shape) == (self.dtype, self.shape)
+        assert self.flags.c_contiguous
+        source = np.ascontiguousarray(array)
+        (stream or get_current_stream()).work.append(lambda: np.copyto(self.host, source.reshape(self.shape)))
+
+    def get(self, stream: Stream | None = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
+        assert self.flags.c_contiguous, "CuPy would copy this with a kernel of its own"
+        (stream or get_current_stream()).synchronize()
+        if out is None:
+            return self.host.copy()
+        assert (out.dtype, out.shape) == (self.dtype, self.shape)
+        out[...] = self.host
+        return out
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "descr": self.dtype.descr,
+            "data": (self.data.ptr, False),
+            "strides": None if self.flags.c_contiguous else self.strides,
+            "stream": get_current_stream().ptr or 1,
+            "version": 3,
+        }
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        assert self.memory.device_id == _get_device(), "its stream is that of another device"
+        return Capsule(self, get_current_stream(), stream)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.memory.device_id
+
+
+class Capsule:
+    """What DLPack gives: the array, the stream that its work is on, and the stream that the consumer asked for."""
+
+    def __init__(self, array: ndarray, stream: Stream, consumer: Any) -> None:
+        self.array, self.stream, self.consumer = array, stream, consumer
+
+
+def empty(shape: Any, dtype: Any = float) -> ndarray:
+    return ndarray(shape, dtype)
+
+
+def from_dlpack(array: Any) -> ndarray:
+    _, index = array.__dlpack_device__()
+    with Device(index):
+        capsule = array.__dlpack__(stream=get_current_stream().ptr or 1, max_version=(1, 0))
+    return _without_base(capsule.array._view(capsule.array.host))
+
+
+def asarray(array: Any) -> ndarray:
+    if isinstance(array, ndarray):
+        return array
+    found = array.__cuda_array_interface__
+    return _without_base(found["owner"]._view(found["owner"].host))
+
+
+def broadcast_to(array: ndarray, shape: Any) -> ndarray:
+    strides = np.broadcast_to(array.host, shape).strides
+    return array._view(np.lib.stride_tricks.as_strided(array.host, shape, strides))
+
+
+def may_share_memory(a: ndarray, b: ndarray) -> bool:
+    return a.memory is b.memory and np.may_share_memory(a.host, b.host)
+
+
+def as_strided(array: ndarray, shape: Any, strides: Any) -> ndarray:
+    return _without_base(array._view(np.lib.stride_tricks.as_strided(array.host, shape, strides)))
+
+
+def _without_base(array: ndarray) -> ndarray:
+    array.base = None
+    return array
+
+
+# Kernels --------------------------------------------------------------------------------------------------------------
+
+
+def compile_text(name: str, types: dict[str, str], arch: str, major: int) -> Any:
+    """In the place of NVRTC: a module's file holds the text."""
+    assert (arch, major) == ("sm_90", 12)
+    options = (*compile_options(types), f"-I{kernel_path(name).parent}")
+    return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{name}"\n{kernel_text(name)}', options)))
+
+
+class RawModule:
+    def __init__(self, *, path: str) -> None:
+        code, options = pickle.loads(Path(path).read_bytes())
+        self.module = simulator.RawModule(code=code, options=options)
+        self.loaded_on: set[int] = set()
+
+    def get_function(self, name: str) -> Any:
+        self.loaded_on.add(_get_device())
+        return _Kernel(self, self.module.get_function(name))
+
+
+class _Kernel:
+    def __init__(self, module: RawModule, function: Any) -> None:
+        self.module, self.function = module, function
+
+    def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
+        assert _get_device() in self.module.loaded_on, "the module is of another device"
+        converted = tuple(map(_argument, args))
+        run = lambda: self.function(grid, block, converted, shared_mem=shared_mem)  # noqa: E731
+        get_current_stream().work.append(run)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.function, name)
+
+
+def _argument(a: Any) -> Any:
+    if isinstance(a, ndarray):
+        assert a.memory.device_id == machine.current, "the array is of another device"
+        return a.host
+    if isinstance(a, np.ndarray):
+        if a.size != 1:
+            raise TypeError("Only numpy.ndarrays of size one can be passed by value")
+        return a.copy()
+    assert a is None or isinstance(a, np.generic), f"{a!r} has no type of its own"
+    return a
+
+
+# The module -----------------------------------------------------------------------------------------------------------
+
+runtime = SimpleNamespace(
+    CUDARuntimeError=CUDARuntimeError,
+    getDeviceCount=_device_count,
+    getDevice=_get_device,
+    getDeviceProperties=_properties,
+    driverGetVersion=lambda: machine.driver,
+    runtimeGetVersion=lambda: 12080,
+    pointerGetAttributes=lambda pointer: SimpleNamespace(device=machine.devices - 1),
+)
+cuda = SimpleNamespace(
+    runtime=runtime,
+    Device=Device,
+    Stream=Stream,
+    Event=Event,
+    get_current_stream=get_current_stream,
+    get_elapsed_time=get_elapsed_time,
+    alloc_pinned_memory=alloc_pinned_memory,
+)
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=as_strided))
+machine = _Machine(1, 12080)
+
+
+@contextmanager
+def installed(devices: int = 1, driver: int = 12080) -> Iterator[_Machine]:
+    """Inside, this is CuPy, on a machine with so many devices."""
+    global machine
+    loader = _BACKENDS["cuda"]
+    before = {name: sys.modules.pop(name, None) for name in ("cupy", "gpunn.backend.cuda")}
+    original = nvrtc.compile_text, nvrtc.architecture, nvrtc.version
+    machine = _Machine(devices, driver)
+    Stream.null = object.__new__(Stream)
+    Stream.null.__dict__.update(work=[], ptr=0, device_id=-1)
+    machine.streams.append(weakref.ref(Stream.null))
+    sys.modules["cupy"] = sys.modules[__name__]
+    nvrtc.compile_text = compile_text  # type: ignore[assignment]
+    nvrtc.architecture = lambda capability, major: f"sm_{capability}"  # type: ignore[assignment,misc]
+    nvrtc.version = lambda major=None: (12, 8)
+    register_backend("cuda", loader)  # forgets the devices and their backends
+    try:
+        yield machine
+    finally:
+        for name, module in before.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
+        gpunn.backend.__dict__.pop("cuda", None)
+        if before["gpunn.backend.cuda"] is not None:
+            gpunn.backend.cuda = before["gpunn.backend.cuda"]  # type: ignore[attr-defined]
+        nvrtc.compile_text, nvrtc.architecture, nvrtc.version = original
+        register_backend("cuda", loader)
