@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,19 @@ _KIND = {d.numpy: kind for kind, d in enumerate(DTYPES)}
 """What `cast.cu` calls each type."""
 _TILED_FROM = 8
 """Elements along both axes from which on a transposed copy goes through tiles; below, too many threads would idle."""
+
+
+class _Walk(NamedTuple):
+    """How to walk over an array: its memory, where in it the first element is, and the steps along each axis."""
+
+    memory: Array
+    start: int
+    steps: tuple[int, ...]
+
+    def at(self, place: tuple[int, ...]) -> _Walk:
+        """The walk over what lies at a place along the first axes."""
+        start = self.start + sum(i * step for i, step in zip(place, self.steps))
+        return _Walk(self.memory, start, self.steps[len(place) :])
 
 
 class Memory(Family):
@@ -67,7 +80,7 @@ class Memory(Family):
         if out is None:
             y = self.empty(x.shape, x.dtype)
         else:
-            if any(s == 0 and n > 1 for s, n in zip(out.strides, out.shape)):
+            if out.size and any(s == 0 and n > 1 for s, n in zip(out.strides, out.shape)):
                 raise RuntimeError(
                     "the memory can't be written to: it is read-only, or expanded; clone() the tensor before"
                 )
@@ -103,48 +116,34 @@ class Memory(Family):
         order = sorted(range(y.ndim), key=lambda axis: -abs(y.strides[axis]))
         x, y = x.transpose(order), y.transpose(order)
         sizes, (x_steps, y_steps) = collapse(y.shape, element_strides(x), element_strides(y))
-        source, target = self.span(x), self.span(y)
+        source, target = _Walk(*self.span(x), x_steps), _Walk(*self.span(y), y_steps)
         # What has more axes than a Layout goes piece by piece along the first ones.
         outer = max(0, len(sizes) - MAX_RANK)
         for place in product(*map(range, sizes[:outer])):
-            x_start = sum(i * s for i, s in zip(place, x_steps))
-            y_start = sum(i * s for i, s in zip(place, y_steps))
-            self._move_piece(
-                (source[0], source[1] + x_start, x_steps[outer:]),
-                (target[0], target[1] + y_start, y_steps[outer:]),
-                sizes[outer:],
-            )
+            self._move_piece(source.at(place), target.at(place), sizes[outer:])
 
-    def _move_piece(
-        self,
-        source: tuple[Array, int, tuple[int, ...]],
-        target: tuple[Array, int, tuple[int, ...]],
-        sizes: tuple[int, ...],
-    ) -> None:
-        """Copy between two arrays of `sizes`, each as its memory, the place of its first element, and its steps."""
-        (x, x_start, x_steps), (y, y_start, y_steps) = source, target
+    def _move_piece(self, x: _Walk, y: _Walk, sizes: tuple[int, ...]) -> None:
         last = len(sizes) - 1
-        neighbours = x_steps.index(1) if 1 in x_steps else last
-        if (
-            COPY.pick() == "tiled"
-            and neighbours < last
-            and y_steps[last] == 1
-            and min(sizes[neighbours], sizes[last]) >= _TILED_FROM
-        ):
-            outer = [axis for axis in range(last) if axis != neighbours]
-            n, (xs, ys) = collapse([sizes[a] for a in outer], [x_steps[a] for a in outer], [y_steps[a] for a in outer])
-            rows, columns = sizes[neighbours], sizes[last]
-            grid = (ceil_div(rows, 32) * ceil_div(columns, 32) * prod(n),)
-            tiles = (
-                *(x, x_start, layout(n, xs), x_steps[last]),
-                *(y, y_start, layout(n, ys), y_steps[neighbours]),
-                *(rows, columns),
-            )
-            self.launch("copy.cu", "copy_tiled", grid, (32, 8), tiles, element_t=x.dtype)
+        rows = x.steps.index(1) if 1 in x.steps else last
+        transposed = rows < last and y.steps[last] == 1 and min(sizes[rows], sizes[last]) >= _TILED_FROM
+        if transposed and COPY.pick() == "tiled":
+            self._move_tiles(x, y, sizes, rows)
             return
         count = prod(sizes)
-        args = (x, x_start, layout(sizes, x_steps), y, y_start, layout(sizes, y_steps), count)
-        self.launch_elements("copy.cu", "copy_strided", count, args, element_t=x.dtype)
+        args = (x.memory, x.start, layout(sizes, x.steps), y.memory, y.start, layout(sizes, y.steps), count)
+        self.launch_elements("copy.cu", "copy_strided", count, args, element_t=x.memory.dtype)
+
+    def _move_tiles(self, x: _Walk, y: _Walk, sizes: tuple[int, ...], rows: int) -> None:
+        """Copy where neighbours along the last axis are neighbours in y, but those along `rows` are in x."""
+        outer = [axis for axis in range(len(sizes) - 1) if axis != rows]
+        shape, (x_outer, y_outer) = collapse(*([a[axis] for axis in outer] for a in (sizes, x.steps, y.steps)))
+        grid = ceil_div(sizes[rows], 32) * ceil_div(sizes[-1], 32) * prod(shape)
+        args = (
+            *(x.memory, x.start, layout(shape, x_outer), x.steps[-1]),
+            *(y.memory, y.start, layout(shape, y_outer), y.steps[rows]),
+            *(sizes[rows], sizes[-1]),
+        )
+        self.launch("copy.cu", "copy_tiled", (grid,), (32, 8), args, element_t=x.memory.dtype)
 
     # What the array module knows --------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class Rearrange(Memory):
     def flip(self, x: Array, axes: Axes, out: Array | None = None) -> Array:
         """The elements in reverse order along the axes, as a copy."""
         y = self.result(out, x.shape, x.dtype)
-        self.move(x[tuple([slice(None, None, -1 if axis in axes else 1) for axis in range(x.ndim)])], y)
+        self.move(x[(*(slice(None, None, -1 if axis in axes else 1) for axis in range(x.ndim)), ...)], y)
         return y
 
     def roll(self, x: Array, shifts: tuple[int, ...], axes: Axes, out: Array | None = None) -> Array:
@@ -66,7 +66,7 @@ class Rearrange(Memory):
                 swapped = [(slice(0, n - shift), slice(shift, n)), (slice(n - shift, n), slice(0, shift))]
                 parts.append(swapped[: 2 if shift else 1])
             for block in product(*parts):
-                self.move(x[tuple([source for source, _ in block])], y[tuple([target for _, target in block])])
+                self.move(x[(*(source for source, _ in block), ...)], y[(*(target for _, target in block), ...)])
         return y
 
     def tile(self, x: Array, repeats: tuple[int, ...], out: Array | None = None) -> Array:
@@ -76,6 +76,6 @@ class Rearrange(Memory):
         y = self.result(out, tuple([r * n for r, n in zip(repeats, sizes)]), x.dtype)
         # Each axis of y is two: which repetition, and where in it.
         apart = [m for r, n in zip(repeats, sizes) for m in (r, n)]
-        x = x[tuple([entry for n in sizes[len(sizes) - x.ndim :] for entry in (None, slice(None))])]
+        x = x[(*(entry for _ in x.shape for entry in (None, slice(None))), ...)]
         self.move(self.broadcast_to(x, tuple(apart)), y.reshape(apart))
         return y
