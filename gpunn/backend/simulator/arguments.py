@@ -65,6 +65,7 @@ class Argument:
         # Half precision and vectors may be classes of the kernel's own, of which only the size is known.
         self.element_bytes = int(self.code[1:]) if self.code[0] == "V" and self.kind == ARRAY else 0
         self._learned: np.dtype[Any] | None = None
+        self._low, self._high = _range(self.dtype) if self.kind == NUMBER and self.dtype is not None else (0, -1)
 
     def __str__(self) -> str:
         return f"kernel {self.kernel}: {self.label()}"
@@ -105,6 +106,8 @@ class Argument:
         Raises:
             SimulatorError: it is a number that does not fit the parameter.
         """
+        if type(value) is int and self._low <= value <= self._high and self.dtype is not None:
+            return self.dtype.type(value)
         if self.kind != NUMBER or isinstance(value, np.generic):
             return value
         return self._number(value)[()]
@@ -175,15 +178,21 @@ class Argument:
             # CuPy passes a Python int as 8 bytes, of which a smaller integer parameter reads the lower ones.
             if dtype.kind not in "iub":
                 raise self.error(f"{value!r}: a Python int is passed as an integer; use numpy.{dtype.name}({value!r})")
-            low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-            if not low <= value <= high:
-                raise self.error(f"{value}, which is not from {low} to {high}")
+            if not self._low <= value <= self._high:
+                raise self.error(f"{value}, which is not from {self._low} to {self._high}")
             return np.array(value, dtype)
         if isinstance(value, float):
             if dtype != np.float64:
                 raise self.error(f"{value!r}: a Python float is passed as a double; use numpy.{dtype.name}({value!r})")
             return np.array(value)
         raise self.error(_described(value))
+
+
+def _range(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The least and the largest integer of a type; an empty range for floats, which integers are not passed to."""
+    if dtype.kind == "b":
+        return 0, 1
+    return (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0, -1)
 
 
 def _described(value: Any) -> str:

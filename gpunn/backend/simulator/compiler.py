@@ -34,7 +34,7 @@ _KERNEL = [
     *("-fno-gnu-unique", "-ffunction-sections", "-fdata-sections"),
 ]
 _UNDEFINED = [
-    "-fsanitize=bounds,object-size,alignment,null,signed-integer-overflow,shift,integer-divide-by-zero,"
+    "-fsanitize=bounds,object-size,alignment,null,signed-integer-overflow,shift-exponent,integer-divide-by-zero,"
     "float-cast-overflow,bool",
     "-fno-sanitize-recover=all",
 ]

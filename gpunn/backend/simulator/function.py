@@ -76,7 +76,7 @@ class RawKernel:
             args = tuple(args)
         gx, gy, gz = grid if len(grid) == 3 else _three("grid", grid)
         bx, by, bz = block if len(block) == 3 else _three("block", block)
-        if not self._alone and gx * gy * gz * bx * by * bz >= MANY_THREADS:
+        if not self._alone and 1.0 * gx * gy * gz * bx * by * bz >= MANY_THREADS:
             self._load_workers()
         with self.module.lock:
             answer = native.ARGUMENT
