@@ -149,7 +149,7 @@ def test_reshape_is_a_view_where_numpys_is():
     for source in sources:
         n = source.size
         for shape in ((n,), (1, n), (*source.shape, 1), (source.shape[0], -1), (-1, source.shape[-1]), (2, -1, 2)):
-            if n == 0 and -1 in shape or n % 4 and shape[0] == 2:
+            if (n == 0 and -1 in shape) or (n % 4 and shape[0] == 2):
                 continue
             whole = tuple(n // -int(np.prod(shape)) if s == -1 else s for s in shape)
             expected = source.reshape(whole)
