@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_written: dict[str, str] = {}
 
 
 def _folder(package: Path) -> Path:
@@ -23,13 +24,18 @@ def _folder(package: Path) -> Path:
     raise FileNotFoundError(f"the kernel texts are missing: there is no folder {installed}; install gpunn again")
 
 
+def kernel_folder() -> Path:
+    """The folder of the kernel texts: the include path that the compiler needs."""
+    return _folder(_PACKAGE)
+
+
 def kernel_names() -> tuple[str, ...]:
     """The file names of all kernel texts (``.cu``) and of the headers that they include (``.cuh``), sorted."""
-    return tuple(sorted(path.name for path in _folder(_PACKAGE).iterdir() if path.suffix in {".cu", ".cuh"}))
+    return tuple(sorted(path.name for path in kernel_folder().iterdir() if path.suffix in {".cu", ".cuh"}))
 
 
 def kernel_path(name: str) -> Path:
-    """The file of one kernel text. Its folder is the include path that the compiler needs.
+    """The file of one kernel text.
 
     Args:
         name: a file name such as ``"linear.cu"``.
@@ -41,12 +47,17 @@ def kernel_path(name: str) -> Path:
     names = kernel_names()
     if name not in names:
         raise ValueError(f"there is no kernel text {name!r}; there are: {', '.join(names)}")
-    return _folder(_PACKAGE) / name
+    return kernel_folder() / name
 
 
 def kernel_text(name: str) -> str:
-    """The source of one kernel text, as `kernel_path` finds it, its includes not expanded."""
-    return kernel_path(name).read_text(encoding="utf-8")
+    """The source of one kernel text, as `kernel_path` finds it or as it was written, its includes not expanded."""
+    return _written[name] if name in _written else kernel_path(name).read_text(encoding="utf-8")
+
+
+def write_text(name: str, source: str) -> None:
+    """Take `source` for the kernel text `name` in this process: a kernel that the host writes by itself has no file."""
+    _written[name] = source
 
 
 def included_headers(name: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .dtypes import as_dtype
-from .kernel_texts import kernel_path, kernel_text
+from .kernel_texts import kernel_folder, kernel_text
 from .signature import Parameter, Signature, signatures, type_choices
 
 C_TYPES = {
@@ -112,7 +112,7 @@ class Launcher:
         """The compiled module of a text, for one choice of types; called once for each."""
         return self.raw_module(
             code=f'#line 1 "{text}"\n{source}',
-            options=(*compile_options(types), f"-I{kernel_path(text).parent}"),
+            options=(*compile_options(types), f"-I{kernel_folder()}"),
         )
 
     def _make(self, text: str, name: str, types: dict[str, Any]) -> _Kernel:

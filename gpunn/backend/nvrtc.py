@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from . import cuda_library
 from .cache import cache_folder
-from .kernel_texts import included_headers, kernel_names, kernel_path, kernel_text
+from .kernel_texts import included_headers, kernel_folder, kernel_names, kernel_text
 from .launch import check_types, compile_options
 from .signature import type_combinations
 
@@ -120,7 +120,7 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
     if found is None:
         code = f'#line 1 "{name}"\n{source}'
         try:
-            found = _library(major).compile(name, code, (*options, f"-I{kernel_path(name).parent}"))
+            found = _library(major).compile(name, code, (*options, f"-I{kernel_folder()}"))
         except CompileError as error:
             raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
         _store(stored, *found)

@@ -23,7 +23,7 @@ import numpy as np
 import gpunn.backend
 from gpunn.backend import nvrtc, simulator
 from gpunn.backend.device import _BACKENDS, register_backend
-from gpunn.backend.kernel_texts import kernel_path, kernel_text
+from gpunn.backend.kernel_texts import kernel_folder, kernel_text
 from gpunn.backend.launch import compile_options
 
 __version__ = "14.0.0"
@@ -434,7 +434,7 @@ def _without_base(array: ndarray) -> ndarray:
 def compile_text(name: str, types: dict[str, str], arch: str, major: int) -> Any:
     """In the place of NVRTC: a module's file holds the text."""
     assert (arch, major) == ("sm_90", 12)
-    options = (*compile_options(types), f"-I{kernel_path(name).parent}")
+    options = (*compile_options(types), f"-I{kernel_folder()}")
     return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{name}"\n{kernel_text(name)}', options)))
 
 

@@ -44,7 +44,7 @@ class Module:
 def launcher(monkeypatch) -> Launcher:
     texts = {"t.cu": TEXT, "plain.cu": PLAIN}
     monkeypatch.setattr(launch, "kernel_text", texts.__getitem__)
-    monkeypatch.setattr(launch, "kernel_path", Path("/kernels").joinpath)
+    monkeypatch.setattr(launch, "kernel_folder", lambda: Path("/kernels"))
     Module.made.clear()
     return Launcher(Module, np.ndarray)
 
