@@ -162,7 +162,7 @@ __device__ __forceinline__ void nll_backward(
 }
 
 // sharp = 1 - e, smooth = e / classes
-extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_naive(
+extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_forward_naive(
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
@@ -174,7 +174,7 @@ extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_naive(
     cross_entropy<Alone>(x, labels, each, parts, result, m, s, reduction, sharp, smooth);
 }
 
-extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_warp(
+extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_forward_warp(
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
@@ -186,7 +186,7 @@ extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_warp(
     cross_entropy<Warp>(x, labels, each, parts, result, m, s, reduction, sharp, smooth);
 }
 
-extern "C" __global__ void __launch_bounds__(1024) cross_entropy_forward_block(
+extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_forward_block(
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
@@ -231,7 +231,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) cross_entropy_backward_bloc
     cross_entropy_backward<Block>(dy, x, labels, m, s, parts, part_count, dx, reduction, sharp, smooth);
 }
 
-extern "C" __global__ void __launch_bounds__(1024) nll_forward(
+extern "C" __global__ void __launch_bounds__(512, 1) nll_forward(
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted

@@ -147,7 +147,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) row_norm_backward_block(
     row_norm_backward<Block>(dy, x, weight, mean, var, dx, {Block::row(), rows * groups, groups, k, m}, eps);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) row_norm_affine_block(
+extern "C" __global__ void __launch_bounds__(256, 3) row_norm_affine_block(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
     acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
@@ -155,7 +155,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) row_norm_affine_block(
     affine_share<Block>(dy, x, mean, var, dweight, dbias, rows, groups, k, m, eps);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) row_norm_affine_columns(
+extern "C" __global__ void __launch_bounds__(256, 3) row_norm_affine_columns(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
     acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted

@@ -65,12 +65,8 @@ def test_strided_inputs():
 def test_empty(shape):
     c = shape[1]
     compare("batch_norm_forward", normal(*shape), normal(c), normal(c), 1e-5, ladder="batch_norm")
-    backend = simulator("fast", "forward")
-    dx, dw, db = backend.batch_norm_backward(
-        normal(*shape), normal(*shape), None, normal(c), np.ones(c, np.float32), 1e-5, ALL
-    )
-    assert dx.shape == shape
-    np.testing.assert_array_equal([dw, db], np.zeros((2, c)))
+    args = (normal(*shape), normal(*shape), normal(c), normal(c), np.ones(c, np.float32), 1e-5, ALL)
+    compare("batch_norm_backward", *args, ladder="batch_norm")
 
 
 @pytest.mark.parametrize("shape", [(700, 3), (5, 2, 9000), (1, 1, 20_000), (3000, 40, 2)])

@@ -19,7 +19,7 @@ CROSS_ENTROPY = Ladder("cross_entropy", ("naive", "warp", "block"))
 """The threads that share a row of classes: 1, 32 or 256."""
 
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2}
-_ONE_BLOCK = 1024
+_ONE_BLOCK = 512
 """Threads of the most rows that one block makes and adds up in one launch."""
 _ADDED_IN_EACH_BLOCK = 1 << 12
 """Up to so many labels each block of a backward pass adds up their weights by itself, which saves a launch."""

@@ -48,7 +48,7 @@ def batch_norm_backward(
     rstd = 1 / np.sqrt(var + eps)
     mean_s = _spread(mean, x3.shape)
     scratch = np.empty((_block_length(n, c * m), c, m), work)
-    db = dot = 0.0
+    db = dot = np.zeros(c)
     for block in _blocks(n, c * m):
         g = dy3[block].astype(work, copy=False)
         t = np.subtract(x3[block], mean_s, out=scratch[: len(g)], dtype=work)
