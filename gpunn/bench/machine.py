@@ -9,9 +9,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import gpunn
 
-def describe() -> dict[str, Any]:
-    """The machine, Python, and the revision of the source if this is a checkout."""
+
+def describe(device: gpunn.device) -> dict[str, Any]:
+    """The machine, the GPU if the device is one, Python, and the revision of the source if this is a checkout."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": _processor(),
@@ -20,6 +22,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "revision": _revision(),
+        **(gpunn.cuda.versions(device) if device.type == "cuda" else {}),
     }
 
 

@@ -53,9 +53,10 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
             color="#555555",
             fontsize=9,
         )
+    where = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
     top.set(xscale="log", yscale="log", ylabel="samples per second")
     top.set_title(
-        f"{workload.name}: {workload.title}, on {device}\n{machine['processor']}, {machine['cores']} cores",
+        f"{workload.name}: {workload.title}, on {device}\n{where}",
         fontsize=11,
         loc="left",
     )

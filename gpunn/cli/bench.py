@@ -87,6 +87,8 @@ def batch_size(options: argparse.Namespace) -> None:
         if requirement := missing(name):
             raise UsageError(f"--peers {name}: {requirement} is not installed; pip install {requirement}")
     device = pick_device(options.device)
+    if device.type == "sim" and not all(name.startswith("gpunn") for name in names):
+        raise UsageError("--peers: only gpunn runs on the device sim, and its times there are not those of a GPU")
     out = prepare_folder(options.out)
     sizes = sorted(set(options.batch_sizes))
     effort = Effort(rounds=2, blocks=2, block_seconds=0.01, budget_seconds=1) if options.quick else Effort()
@@ -110,7 +112,7 @@ def batch_size(options: argparse.Namespace) -> None:
             options.workload, sizes, names, device=str(device), optimizer=options.optimizer, effort=effort, on_row=show
         )
     recommended = recommend(rows)
-    result = {"machine": machine.describe(), "rows": rows, "recommended": recommended}
+    result = {"machine": machine.describe(device), "rows": rows, "recommended": recommended}
     if not options.json:
         _print_table(rows, recommended)
     if out is not None:
@@ -170,7 +172,7 @@ def _write(result: dict[str, Any], out: Path, workload: str, device: str, consol
     stem = f"batch_size_{workload}_{device.replace(':', '')}"
     (out / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(f"wrote {out / stem}.json", file=sys.stderr)
-    if draw_possible():
+    if any("samples_per_second" in r for r in result["rows"]) and draw_possible():
         from gpunn.bench.plot import batch_size_plot
 
         batch_size_plot(result["rows"], result["machine"], result["recommended"], out / f"{stem}.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ import gpunn
 from gpunn.backend.device import device_types
 
 from .errors import UsageError
+
+INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"
+_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def add_command(
@@ -38,24 +42,42 @@ def add_command(
 def add_device(parser: argparse._ActionsContainer) -> None:
     """The option --device."""
     parser.add_argument(
-        "--device", default="auto", metavar="D", help="auto, cpu, ... (default: auto, the best there is)"
+        "--device",
+        default="auto",
+        metavar="D",
+        help="auto, cpu, cuda, cuda:1 or sim, CUDA kernels on the CPU (default: auto, a GPU if there is one)",
     )
 
 
 def pick_device(name: str) -> gpunn.device:
-    """The device of that name; "auto" is the best that is there.
+    """The device of that name; "auto" is ``GPUNN_DEVICE``, else a GPU if one can be used, else the CPU.
+
+    Where there may be a GPU and "auto" can't use it, a line on standard error says why.
 
     Raises:
         UsageError: there is no such device.
     """
-    if name == "auto":
-        return gpunn.get_default_device()
     try:
-        device = gpunn.device(name)
+        device = _best_device() if name == "auto" else gpunn.device(name)
         device.backend  # noqa: B018  (loads it, so that a device that does not work is reported here)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"--device {name}: {error} (registered: {', '.join(device_types())})") from None
+    except (ValueError, ImportError, gpunn.cuda.DeviceError) as error:
+        known = f" (registered: {', '.join(device_types())})" if isinstance(error, ValueError) else ""
+        raise UsageError(f"--device {name}: {error}{known}") from None
     return device
+
+
+def _best_device() -> gpunn.device:
+    default = gpunn.get_default_device()
+    if default.type != "cpu" or os.environ.get("GPUNN_DEVICE"):
+        return default
+    if importlib.util.find_spec("cupy") is None:
+        if _DRIVER.exists():
+            print(f"there is an NVIDIA driver, but CuPy is not installed ({INSTALL}); using the CPU", file=sys.stderr)
+        return default
+    if why := gpunn.cuda.why_unavailable():
+        print(f"CuPy is installed, but no GPU can be used: {why}; using the CPU", file=sys.stderr)
+        return default
+    return gpunn.device("cuda")
 
 
 def input_shape(text: str) -> tuple[int, ...]:

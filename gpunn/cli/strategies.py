@@ -76,7 +76,7 @@ def strategies(options: argparse.Namespace) -> None:
             seed=options.seed,
             on_point=lambda s, elapsed: progress.update(tasks[s.title], completed=elapsed),
         )
-    result = {"machine": machine.describe(), "data": options.data, "model": options.model, "runs": runs}
+    result = {"machine": machine.describe(device), "data": options.data, "model": options.model, "runs": runs}
     if not options.json:
         _print_table(runs, options.seconds)
     if out is not None:

@@ -21,7 +21,7 @@ Fingerprint = dict[str, str | int]
 
 
 def fingerprint(device: Any = "cpu") -> Fingerprint:
-    """What the bits depend on here, on the given device: versions, BLAS with its kernels and threads, processor.
+    """What the bits depend on here, on the given device: versions, BLAS with its kernels and threads, processor, GPU.
 
     Products of matrices take their order of summation from the BLAS, its kernels ("core") and its threads; elementwise
     functions take theirs from NumPy's build and the instruction sets that it found. What can't be found out is left
@@ -42,6 +42,8 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
         "cores": _usable_cores(),
     }
     found |= _loaded_blas()
+    if gpunn.device(device).type == "cuda":
+        found |= gpunn.cuda.versions(device)
     found |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return {name: value for name, value in found.items() if value not in (None, "")}
 

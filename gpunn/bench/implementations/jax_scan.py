@@ -18,7 +18,8 @@ class Training:
 
     def __init__(self, workload: Workload, batch: int, batches: int, optimizer: str, device: str):
         self.workload, self.optimizer_name = workload, optimizer
-        self.device = jax.devices("gpu" if device.startswith("cuda") else "cpu")[0]
+        kind, _, index = device.partition(":")
+        self.device = jax.devices("gpu" if kind == "cuda" else kind)[int(index or 0)]
         x, t = workload.batches(batch, batches)
         self.x, self.t = jax.device_put(x, self.device), jax.device_put(t, self.device)
         self.steps_per_call = batches

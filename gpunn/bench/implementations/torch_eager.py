@@ -28,7 +28,7 @@ class Training:
     steps_per_call = 1
 
     def __init__(self, workload: Workload, batch: int, batches: int, optimizer: str, device: str):
-        self.device = torch.device("cuda" if device.startswith("cuda") else "cpu")
+        self.device = torch.device(device)
         self.workload, self.optimizer_name = workload, optimizer
         x, t = workload.batches(batch, batches)
         self.x, self.t = torch.tensor(x, device=self.device), torch.tensor(t, device=self.device)
