@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench lint format wheel clean
+.PHONY: help train test test-peers arch bench lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -23,11 +23,14 @@ train: $(EXTRA)-plot ## train a network on the bundled handwritten digits
 	$(BIN)/gpunn train $(ARGS)
 
 test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skipped where it is not installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
+
+arch: $(EXTRA)-test ## compile every CUDA kernel for every GPU architecture, on any machine
+	$(BIN)/gpunn doctor --kernels --arch all $(ARGS)
 
 bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
 	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 # Before NumPy is imported, and inherited by the programs that tests start: the arrays are small, and more threads than
-# two cost more than they bring.
+# two cost more than they bring; more than one, where a test process runs on each core already.
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(_variable, "2")
+    os.environ.setdefault(_variable, "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
