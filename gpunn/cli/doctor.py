@@ -18,7 +18,7 @@ from .errors import RunError, UsageError
 EXAMPLE = """\
   gpunn doctor                               Python, NumPy, CuPy, driver, compilers, caches
   gpunn doctor --kernels                     registers, spills and shared memory of every kernel on sm_90
-  gpunn doctor --kernels --arch all          every kernel for every architecture; needs no GPU
+  gpunn doctor --kernels --arch all          every kernel for all architectures; needs no GPU
   gpunn doctor --ops                         what each op asks of a backend, and which kernels that is"""
 _COLOURS = {"ok": "green", "absent": "yellow", "wrong": "red"}
 
@@ -30,7 +30,10 @@ def add(commands: Any, name: str, text: str) -> None:
     what.add_argument("--kernels", action="store_true", help="compile every CUDA kernel, and list what it takes")
     what.add_argument("--ops", action="store_true", help="list the primitives and the kernels of every op")
     parser.add_argument(
-        "--arch", metavar="A,...", help="with --kernels: architectures such as sm_75,sm_90, or all (default: sm_90)"
+        "--arch",
+        metavar="A,...",
+        help="with --kernels: architectures such as sm_75,sm_90 (default: sm_90); all: all that gpunn is made for, "
+        "most of them with one type only",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -68,10 +71,11 @@ def _environment(options: argparse.Namespace) -> None:
 
 
 def _kernels(options: argparse.Namespace) -> None:
-    from gpunn.backend.nvrtc import ARCHITECTURES, NvrtcMissing
+    from gpunn.backend.nvrtc import ARCHITECTURES, THOROUGH, NvrtcMissing
     from gpunn.inspect.kernels import kernel_report
 
-    archs = list(ARCHITECTURES) if options.arch == "all" else (options.arch or "sm_90").split(",")
+    everywhere = options.arch == "all"
+    archs = list(ARCHITECTURES) if everywhere else (options.arch or "sm_90").split(",")
     console = Console(stderr=True)
     with Progress(
         TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), console=console, disable=not console.is_terminal
@@ -79,13 +83,18 @@ def _kernels(options: argparse.Namespace) -> None:
         task = progress.add_task("compiling", total=None)
         try:
             report = kernel_report(
-                archs, lambda total: progress.update(task, total=total), lambda: progress.advance(task)
+                archs,
+                every_type=not everywhere,
+                on_start=lambda total: progress.update(task, total=total),
+                on_done=lambda: progress.advance(task),
             )
         except ValueError as error:
             raise UsageError(f"--arch: {error}") from None
         except NvrtcMissing as missing:
             raise RunError(str(missing)) from None
     title = f"by NVRTC {report.nvrtc}, {len(report.results)} compilations"
+    if everywhere:
+        title += f"; every type on {' and '.join(THOROUGH)}, one on the others"
     if options.json:
         print(json.dumps({"nvrtc": report.nvrtc, "kernels": report.rows, "errors": report.errors}))
     elif len(archs) > 1:

@@ -77,12 +77,16 @@ class KernelReport:
 
 
 def kernel_report(
-    archs: Sequence[str], on_start: Callable[[int], None] | None = None, on_done: Callable[[], None] | None = None
+    archs: Sequence[str],
+    every_type: bool = True,
+    on_start: Callable[[int], None] | None = None,
+    on_done: Callable[[], None] | None = None,
 ) -> KernelReport:
-    """Compile every kernel text for these architectures, in every choice of types.
+    """Compile every kernel text for these architectures.
 
     Args:
         archs: such as ``["sm_75", "sm_90"]``.
+        every_type: whether in every choice of types, or in a sample of them (see `gpunn.backend.nvrtc.sample`).
         on_start: called with the number of compilations.
         on_done: called after each one.
 
@@ -96,6 +100,8 @@ def kernel_report(
         if arch not in known:
             raise ValueError(f"NVRTC {version} does not know the architecture {arch!r}; it knows {', '.join(known)}")
     jobs = nvrtc.jobs(archs)
+    if not every_type:
+        jobs = nvrtc.sample(jobs)
     if on_start is not None:
         on_start(len(jobs))
     return KernelReport(version, nvrtc.compile_all(jobs, on_done and (lambda job: on_done())))

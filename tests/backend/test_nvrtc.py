@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpunn.backend import cuda_library, nvrtc
-from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage
+from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage, sample
 
 LOG = """t.cu(3): warning #177-D: variable "a" was declared but never referenced
 ptxas info    : 20 bytes gmem, 40 bytes cmem[4]
@@ -34,6 +34,15 @@ def test_jobs_are_every_combination() -> None:
     assert len(set(jobs(["sm_75"]))) == len(jobs(["sm_75"]))
     assert {job.text for job in jobs(["sm_75"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
     assert str(Job("t.cu", (("scalar_t", "float32"),), "sm_90")) == "t.cu scalar_t=float32 sm_90"
+
+
+def test_a_sample_has_every_type_on_two_architectures_and_one_on_the_others() -> None:
+    types = [(("scalar_t", name),) for name in ("float64", "float32", "float16")]
+    wanted = [Job("a.cu", t, arch) for t in types for arch in ("sm_75", "sm_80", "sm_90")]
+    wanted += [Job("b.cu", (("element_t", name),), "sm_80") for name in ("uint8", "int16")]
+    kept = sample(wanted)
+    assert [j for j in wanted if j.arch != "sm_80"] == [j for j in kept if j.arch != "sm_80"]
+    assert [str(j) for j in kept if j.arch == "sm_80"] == ["a.cu scalar_t=float32 sm_80", "b.cu element_t=uint8 sm_80"]
 
 
 def test_without_nvrtc_the_error_says_what_to_install(monkeypatch) -> None:
