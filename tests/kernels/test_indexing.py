@@ -1,0 +1,204 @@
+"""Elements by indices, and elements put or added up at indices, over kernels."""
+
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.kernel.ladder import rung
+
+from .harness import FAST, compare, simulator
+
+SIM, CHECKED = simulator("fast", "forward"), simulator("check", "forward")
+RNG = np.random.default_rng(0)
+AXES = [(0,), (2,), (3,), (1, 2), (0, 3), (1, 3), (0, 1, 3), (0, 1, 2, 3)]
+
+
+def numbers(*shape, dtype="float32"):
+    return RNG.integers(0, 100, shape).astype(dtype)
+
+
+def indices_of(size, axes):
+    """Repeated ones and negative ones, which have to be broadcast where there are several."""
+    shapes = ((2, 7),) if len(axes) == 1 else ((4, 1), (3,), (4, 3), (1,))
+    return tuple(RNG.integers(-size[a], size[a], shape) for a, shape in zip(axes, shapes))
+
+
+def compare_all(x, indices, axes, modes=None):
+    options = {"exact": True} if modes is None else {"exact": True, "modes": modes}
+    compare("index", x, indices, axes, True, **options)
+    v = numbers(*numpy_backend.index(x, indices, axes, True).shape, dtype=x.dtype)
+    compare("index_put", x, v, indices, axes, ladder="index_put", **options)
+    compare("index_put", x, 1, indices, axes, ladder="index_put", **options)
+    compare("index_sum", v, indices, axes, x.shape, True, ladder="index_sum", **options)
+
+
+@pytest.mark.parametrize("axes", AXES, ids=str)
+def test_any_axes(axes):
+    x = numbers(3, 4, 5, 2)
+    compare_all(x, indices_of(x.shape, axes), axes)
+    positive = tuple(i % x.shape[a] for i, a in zip(indices_of(x.shape, axes), axes))
+    compare("index", x, positive, axes, False, exact=True)
+
+
+@pytest.mark.parametrize("axes", [(1,), (0, 2)], ids=str)
+def test_strided_inputs(axes):
+    x = numbers(6, 3, 8)[::2, :, ::-3].transpose(2, 0, 1)
+    indices = tuple(np.repeat(i, 2, -1)[..., ::2] for i in indices_of(x.shape, axes))
+    compare_all(x, indices, axes)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", "float16", bfloat16, "float64"])
+def test_types(dtype):
+    x = numbers(5, 6, dtype=dtype)
+    compare_all(x, indices_of(x.shape, (0,)), (0,), modes=FAST)
+
+
+def test_nothing_to_index():
+    none = np.zeros(0, int)
+    compare_all(numbers(3, 4), (none,), (0,))
+    compare_all(numbers(3, 0), (np.array([2, 2]),), (0,))
+    compare_all(numbers(0, 3), (none,), (0,))
+
+
+def test_by_hand():
+    x = np.arange(6.0).reshape(2, 3)
+    i = np.array([2, 0, 2])
+    np.testing.assert_array_equal(SIM.index(x, (i,), (1,), True), [[2, 0, 2], [5, 3, 5]])
+    for name in ("naive", "sorted"):
+        with rung("index_put", name), rung("index_sum", name):
+            v = np.array([[1.0, 2, 3], [4, 5, 6]])
+            np.testing.assert_array_equal(SIM.index_put(x, v, (i,), (1,)), [[2, 1, 3], [5, 4, 6]])
+            np.testing.assert_array_equal(SIM.index_sum(v, (i,), (1,), (2, 3), True), [[2, 0, 4], [5, 0, 10]])
+
+
+def places(index, axis):
+    at = list(np.indices(index.shape))
+    at[axis] = index
+    return tuple(at)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("size", ["equal", "smaller", "longer", "none"])
+def test_an_index_for_each_element(axis, size):
+    x = numbers(4, 3, 5)
+    other = {"equal": 0, "smaller": -1, "longer": 0, "none": 0}[size]
+    along = {"equal": 0, "smaller": -1, "longer": 3, "none": -x.shape[axis]}[size]
+    shape = tuple(n + (along if a == axis else other) for a, n in enumerate(x.shape))
+    index, v = RNG.integers(0, x.shape[axis], shape), numbers(*shape)
+    compare("gather", x, index, axis, False, exact=True)
+    compare("gather", x[::-1], index - x.shape[axis], axis, True, exact=True)
+    compare("scatter", x, v, index, axis, ladder="index_put", exact=True)
+    compare("scatter", x, 1, index, axis, ladder="index_put", exact=True)
+    compare("scatter_sum", v, index, axis, x.shape, True, ladder="index_sum", exact=True)
+    expected = np.zeros(x.shape)
+    for at, value in zip(zip(*(p.ravel() for p in places(index, axis))), v.ravel()):
+        expected[at] += value
+    np.testing.assert_array_equal(SIM.scatter_sum(v, index, axis, x.shape, False), expected)
+    np.testing.assert_array_equal(SIM.gather(x, index, axis, False), x[places(index, axis)])
+
+
+def test_more_indices_than_a_tile_sorts():
+    x, i, v = numbers(40, 3), RNG.integers(0, 40, 3000), RNG.standard_normal((3000, 3)).astype("float32")
+    for mode in ("forward", "reverse", "random"):
+        backend = simulator("fast", mode)
+        with rung("index_sum", "sorted"), rung("index_put", "sorted"):
+            expected = np.zeros((40, 3), np.float32)
+            np.add.at(expected, i, v)  # in the order of v: the same bits
+            assert backend.index_sum(v, (i,), (0,), (40, 3), True).tobytes() == expected.tobytes()
+            expected = x.copy()
+            for at, row in zip(i, v):
+                expected[at] = row
+            assert backend.index_put(x, v, (i,), (0,)).tobytes() == expected.tobytes()
+
+
+def test_the_rung_that_the_size_asks_for():
+    x, i, v = numbers(3000, 2), RNG.integers(0, 3000, 1000), numbers(1000, 2)
+    np.testing.assert_array_equal(SIM.index_sum(v, (i,), (0,), x.shape, True), sum_at(i, v, x.shape))
+    np.testing.assert_array_equal(SIM.index_put(x, v, (i,), (0,)), numpy_backend.index_put(x, v, (i,), (0,)))
+
+
+def sum_at(i, v, size):
+    y = np.zeros(size, v.dtype)
+    np.add.at(y, i, v)
+    return y
+
+
+def test_half_precision_is_summed_in_float32():
+    v = np.full(4000, 0.1, np.float16)  # in float16 the sum stops at 256
+    for name in ("naive", "sorted"):
+        with rung("index_sum", name):
+            y = SIM.index_sum(v, (np.zeros(4000, int),), (0,), (2,), True)
+            np.testing.assert_array_equal(y, np.array([v.astype(np.float64).sum(), 0]).astype(np.float16))
+
+
+def test_writes_over_the_argument_of_any_strides():
+    for name in ("naive", "sorted"):
+        with rung("index_put", name):
+            big = numbers(6, 8)
+            expected, x = big.copy(), big[::2, ::-1]
+            expected[::2, ::-1][:, [1, 1, 5]] = expected[::2, ::-1][:, [2, 3, 4]]
+            v = x[:, 2:5]  # lies in the memory that is written
+            assert SIM.index_put(x, v, (np.array([1, 1, 5]),), (1,), out=x) is x
+            np.testing.assert_array_equal(big, expected)
+            x = np.zeros((3, 2))
+            assert SIM.scatter(x, 1.0, np.array([[1, 2]]), 0, out=x) is x
+            np.testing.assert_array_equal(x, [[0, 0], [1, 0], [0, 1]])
+
+
+BAD = {
+    "index": lambda b, x, y: b.index(x, (np.array([0, 1]), np.array([-5, 9])), (0, 1), True, out=y[:2, 0]),
+    "no wrap": lambda b, x, y: b.index(x, (np.array([0, -1]),), (0,), False, out=y[:2]),
+    "index_put": lambda b, x, y: b.index_put(x, 1, (np.array([[7], [3]]),), (0,), out=y),
+    "index_sum": lambda b, x, y: b.index_sum(x, (np.array([0, 1, -4]),), (0,), (3, 4), True, out=y),
+    "gather": lambda b, x, y: b.gather(x, np.array([[0, 4]]), 1, True, out=y[:1, :2]),
+    "scatter": lambda b, x, y: b.scatter(x, 1, np.array([[0, -1]]), 1, out=y),
+    "scatter_sum": lambda b, x, y: b.scatter_sum(x[:1, :2], np.array([[0, 5]]), 1, (3, 4), False, out=y),
+}
+
+
+@pytest.mark.parametrize("call", BAD.values(), ids=BAD)
+def test_bad_indices_are_the_errors_of_the_cpu_and_nothing_is_written(call):
+    x, messages = numbers(3, 4), []
+    for backend in (numpy_backend, SIM):
+        y = np.full((3, 4), -1, np.float32)
+        with pytest.raises(IndexError) as error:
+            call(backend, x, y)
+        messages.append(str(error.value))
+        assert (y == -1).all()
+    assert messages[0] == messages[1]
+
+
+def test_checks():
+    for backend in (SIM, CHECKED):
+        for dtype in ("int64", "int32", "int16", "int8", "uint8"):
+            x = np.zeros((40, 30), dtype)
+            assert backend.check_indices(x, 0, 1) is None
+            assert backend.check_indices(x, 1, 5) == 0
+            assert backend.check_indices(x, 1, 5, ignore=0) is None
+            x[7, 3], x[9, 1] = 9, 8
+            assert backend.check_indices(x, 0, 1) == 9
+            assert backend.first_outside(x, 0, 1) == 7 * 30 + 3
+            assert backend.check_indices(x.T, 0, 1) == 8
+            assert backend.check_indices(x[:0], 0, 1) is None
+    x = np.zeros(100_000, int)
+    x[99_999], x[50_001] = -5, 7
+    assert [SIM.check_indices(x, *bounds) for bounds in ((0, 1), (-9, 1), (0, 8), (-5, 8))] == [7, 7, -5, None]
+
+
+@pytest.mark.parametrize("backend", [SIM, CHECKED], ids=["fast", "check"])
+def test_checks_that_are_read_later_touch_no_memory_outside(backend):
+    x, i = numbers(3, 4), np.array([1, 99, -99, 0])
+    backend.unread_checks = []
+    try:
+        np.testing.assert_array_equal(backend.index(x, (i,), (0,), True), [x[1], 0 * x[0], 0 * x[0], x[0]])
+        for name in ("naive", "sorted"):
+            with rung("index_put", name), rung("index_sum", name):
+                put = backend.index_put(x, 7, (i,), (0,))
+                np.testing.assert_array_equal(put, [[7] * 4, [7] * 4, x[2]])
+                summed = backend.index_sum(np.ones((4, 4)), (i,), (0,), (3, 4), True)
+                np.testing.assert_array_equal(summed, [[1] * 4, [1] * 4, [0] * 4])
+        assert len(backend.unread_checks) == 5
+        assert all((answer >= 0).any() for answer in backend.unread_checks)
+    finally:
+        backend.unread_checks = None
