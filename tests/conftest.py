@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 # Before NumPy is imported, and inherited by the programs that tests start: the arrays are small, and more threads than
 # two cost more than they bring; more than one, where a test process runs on each core already.
@@ -36,6 +38,28 @@ def mnist_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"MNIST is not at {folder}; name its folder in GPUNN_TEST_MNIST")
     return folder
+
+
+@cache
+def no_gpu() -> str:
+    """Why there is no GPU to test on; empty if there is one."""
+    import gpunn
+
+    return gpunn.cuda.why_unavailable()
+
+
+@pytest.fixture
+def cuda() -> Any:
+    """The device ``cuda``, for tests marked ``gpu``."""
+    import gpunn
+
+    return gpunn.device("cuda")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none; skipped tests are counted at the end."""
+    if item.get_closest_marker("gpu") and no_gpu():
+        pytest.skip(f"no GPU: {no_gpu()}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
