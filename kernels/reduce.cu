@@ -21,10 +21,7 @@ __device__ __forceinline__ void reduce(
     reduce_rows<Team>(
         Value::of_none(combine),
         [=](index_t i) -> Value { return {x == nullptr ? parts_of_x[i] : mapped<acc_t>(x[i], map), combine}; },
-        [=](index_t row, Value found) {
-            if (y == nullptr) parts_of_y[row] = found.value;
-            else y[row] = finished(found.value, finish, divisor);
-        },
+        [=](index_t row, Value found) { store_value(found, row, y, parts_of_y, finish, divisor); },
         outer, length, inner, parts, chunk);
 }
 

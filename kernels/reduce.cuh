@@ -56,6 +56,13 @@ template <class T> __device__ __forceinline__ T finished(T x, int finish, T divi
     else return x;
 }
 
+// The result of a row goes to y, or, where that is null, as it is to the parts that another launch puts together.
+__device__ __forceinline__ void store_value(
+    const Value& found, index_t row, scalar_t* y, acc_t* parts_of_y, int finish, acc_t divisor) {
+    if (y == nullptr) parts_of_y[row] = found.value;
+    else y[row] = finished(found.value, finish, divisor);
+}
+
 // source(i) is what element i brings, and result(row, found) takes what was found in a row of (outer, parts, inner).
 template <class Team, class State, class Source, class Result>
 __device__ __forceinline__ void reduce_rows(

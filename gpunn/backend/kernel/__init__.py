@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .activation import Activation
 from .batch_norm import BatchNorm
+from .chain import Chain
 from .conv import Conv
 from .dropout import Dropout
 from .elementwise import Elementwise
@@ -34,6 +35,7 @@ class KernelBackend(
     Elementwise,
     Activation,
     Reduction,
+    Chain,
     Order,
     Embedding,
     Images,

@@ -59,7 +59,7 @@ def _binary(name: str) -> Callable[..., Array]:
         if dtype.kind in "iu" and name in (*_DIVISIONS, "power"):
             self.check_divisor_or_exponent(name, y)
         numbers = [0 if self.is_array(v) else _number(v, dtype) for v in (x, y)]
-        return self.of_operands("binary", (x, y), numbers, dtype, out, BINARY[name], scalar_t=dtype)
+        return self.of_operands("binary.cu", "binary", (x, y), numbers, dtype, out, BINARY[name], scalar_t=dtype)
 
     return primitive
 
@@ -76,7 +76,8 @@ def _relation(name: str) -> Callable[..., Array]:
                 holds = _OPERATORS[name](*((0, number) if array is x else (number, 0)))
                 return self.full(array.shape, holds, np.bool_, out)
             numbers = [_rounded(number, dtype)] * 2
-        return self.of_operands("compare", (x, y), numbers, np.bool_, out, RELATIONS[name], scalar_t=dtype)
+        code = RELATIONS[name]
+        return self.of_operands("compare.cu", "compare", (x, y), numbers, np.bool_, out, code, scalar_t=dtype)
 
     return primitive
 
@@ -118,7 +119,7 @@ class Elementwise(Walk):
         dtype = (x if self.is_array(x) else y).dtype
         numbers = [0 if self.is_array(v) else bits_of(v, dtype) for v in (x, y)]
         operands = [condition, *(bits(v) if self.is_array(v) else v for v in (x, y))]
-        return self.of_operands("where", operands, numbers, dtype, out, element_t=bits_type(dtype))
+        return self.of_operands("where.cu", "where", operands, numbers, dtype, out, element_t=bits_type(dtype))
 
     # How they are launched --------------------------------------------------------------------------------------------
 
@@ -136,6 +137,7 @@ class Elementwise(Walk):
 
     def of_operands(
         self,
+        text: str,
         kernel: str,
         operands: Sequence[Any],
         numbers: Sequence[Any],
@@ -153,7 +155,6 @@ class Elementwise(Walk):
         as_they_are = all(s == shapes[0] for s in shapes) and all(a is None or a.flags.c_contiguous for a in arrays)
         z = self.result(out, shapes[0] if as_they_are else np.broadcast_shapes(*shapes), dtype)
         moved = bits(z) if "element_t" in types else z
-        text = f"{kernel}.cu"
         if as_they_are:
             args = (*arrays, *numbers, moved, z.size, *arguments, self.aligned(*arrays, z))
             self.launch_elements(text, kernel, ceil_div(z.size, 4), args, **types)

@@ -16,11 +16,43 @@ from .family import Array, Family, accumulator, ceil_div, prod
 from .ladder import Ladder
 from .team import LONG, SHORT, THREADS, grid_and_block
 
+Axes = tuple[int, ...]
+
 REDUCE = Ladder("reduce", ("naive", "tree"))
 CUMSUM = Ladder("cumsum", ("naive", "block"))
 
-MAP, FINISH = (enumeration(kernel_text("reduce.cuh"), name) for name in ("Map", "Finish"))
-"""What is made of elements before they are put together, and of the result."""
+_MAP, _FINISH = (enumeration(kernel_text("reduce.cuh"), name) for name in ("Map", "Finish"))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A reduction: the function of two elements that puts them together, and what is made before and after."""
+
+    combine: str
+    map: str = "ELEMENT"
+    finish: str = "AS_IT_IS"
+
+    def arguments(self, first: bool, last: bool, count: int) -> tuple[int, int, int, int]:
+        """What the kernels take in the first stage of `count` elements for each result, in the last, and between."""
+        divisor = count if last and self.finish == "QUOTIENT" else 1
+        return (
+            BINARY[self.combine],
+            _MAP[self.map if first else "ELEMENT"],
+            _FINISH[self.finish if last else "AS_IT_IS"],
+            divisor,
+        )
+
+
+KINDS = {
+    "sum": Kind("add"),
+    "mean": Kind("add", finish="QUOTIENT"),
+    "product": Kind("multiply"),
+    "amax": Kind("maximum"),
+    "amin": Kind("minimum"),
+    "all": Kind("multiply"),
+    "any": Kind("add"),
+    "euclidean_norm": Kind("add", "ELEMENT_SQUARED", "SQUARE_ROOT"),
+}
 
 _ROW_PART, _COLUMN_PART = 4096, 256
 """Longer axes are cut into parts of so many elements, where they are rows of memory, and where they are not: a thread
@@ -96,47 +128,52 @@ class Reduction(Family):
     absolute: Callable[..., Array]
     power: Callable[..., Array]
 
-    def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def sum(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """The sum over the axes."""
-        return self._combined("add", x, axes, keepdims, out)
+        return self._over_axes("sum", x, axes, keepdims, out)
 
-    def mean(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def mean(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """The sum over the axes, divided by the number of elements; NaN for none."""
-        count = prod([x.shape[a] for a in axes])
-        return self._combined("add", x, axes, keepdims, out, finish="QUOTIENT", divisor=count)
+        return self._over_axes("mean", x, axes, keepdims, out)
 
-    def product(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def product(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """The product over the axes."""
-        return self._combined("multiply", x, axes, keepdims, out)
+        return self._over_axes("product", x, axes, keepdims, out)
 
-    def amax(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def amax(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """The largest element over the axes; NaN if there is one."""
-        return self._combined("maximum", x, axes, keepdims, out)
+        return self._over_axes("amax", x, axes, keepdims, out)
 
-    def amin(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def amin(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """The smallest element over the axes; NaN if there is one."""
-        return self._combined("minimum", x, axes, keepdims, out)
+        return self._over_axes("amin", x, axes, keepdims, out)
 
-    def all(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def all(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """Whether no element over the axes is 0: a product of booleans."""
-        return self._combined("multiply", self._truth(x), axes, keepdims, out)
+        return self._over_axes("all", self._truth(x), axes, keepdims, out)
 
-    def any(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def any(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """Whether an element over the axes is not 0: a sum of booleans."""
-        return self._combined("add", self._truth(x), axes, keepdims, out)
+        return self._over_axes("any", self._truth(x), axes, keepdims, out)
 
-    def logsumexp(self, x: Array, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
-        """m + ln sum of e^(x - m), m = max x: the largest exponent is 0, so nothing overflows. -inf for no element."""
-        return self.reduce("logsumexp.cu", "logsumexp", x, axes, keepdims, out, planes=2)
-
-    def vector_norm(self, x: Array, p: float, axes: tuple[int, ...], keepdims: bool, out: Array | None = None) -> Array:
+    def vector_norm(self, x: Array, p: float, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
         """(sum of |x|^p over the axes)^(1/p)."""
         if p == 2:
-            return self._combined("add", x, axes, keepdims, out, map="ELEMENT_SQUARED", finish="SQUARE_ROOT")
+            return self._over_axes("euclidean_norm", x, axes, keepdims, out)
         wide = accumulator(x.dtype)
         powers = self.power(self.absolute(self.converted(x, wide)), p)
         norm = self.power(self.sum(powers, axes, keepdims), 1 / p, out=out if x.dtype == wide else None)
         return norm if x.dtype == wide else self.cast(norm, x.dtype, out)
+
+    def logsumexp(self, x: Array, axes: Axes, keepdims: bool, out: Array | None = None) -> Array:
+        """m + ln sum of e^(x - m), m = max x: the largest exponent is 0, so nothing overflows. -inf for no element."""
+        x = self.contiguous(x)
+
+        def launch(stage: Stage, parts: Array | None, y: Array | None, more: Array | None) -> None:
+            arrays = (x if parts is None else None, parts, y, more)
+            self.launch_stage("logsumexp.cu", "logsumexp", stage, arrays, (), x.dtype)
+
+        return self.reduce_by(launch, x.shape, x.dtype, axes, keepdims, out, planes=2)
 
     def cumsum(self, x: Array, axis: int, reverse: bool, out: Array | None = None) -> Array:
         """The sums of the elements up to each, or from each on if `reverse`."""
@@ -151,68 +188,73 @@ class Reduction(Family):
             self.launch("cumsum.cu", f"cumsum_{rung}", grid, block, args, scalar_t=x.dtype)
         return y
 
-    # ------------------------------------------------------------------------------------------------------------------
+    # How reductions are launched --------------------------------------------------------------------------------------
 
-    def reduce(
+    def reduce_by(
+        self,
+        launch: Callable[[Stage, Array | None, Array | None, Array | None], None],
+        shape: tuple[int, ...],
+        dtype: Any,
+        axes: Axes,
+        keepdims: bool,
+        out: Array | None,
+        planes: int = 1,
+    ) -> Array:
+        """Reduce elements of this shape and type, stage by stage.
+
+        Args:
+            launch: launches a stage: from the parts that the stage before left (None in the first one), to the result
+                (None before the last one) or to new parts (None in the last one).
+            planes: the numbers that make a part.
+        """
+        y = self.result(out, reduced_shape(shape, axes, keepdims), dtype)
+        parts = None
+        left = list(stages(shape, axes, REDUCE.pick() == "naive")) if y.size else []
+        for i, stage in enumerate(left):
+            last = i == len(left) - 1
+            more = None if last else self.empty((planes, stage.rows), accumulator(dtype))
+            launch(stage, parts, y if last else None, more)
+            parts = more
+        return y
+
+    def launch_stage(
         self,
         text: str,
         kernel: str,
-        x: Array,
-        axes: tuple[int, ...],
-        keepdims: bool,
-        out: Array | None,
-        arguments: Callable[[bool, bool], tuple[Any, ...]] = lambda first, last: (),
-        planes: int = 1,
-    ) -> Array:
-        """Launch `kernel` of `text` for each stage: of (x, parts of x, y, parts of y, sizes, arguments).
+        stage: Stage,
+        arrays: Sequence[Any],
+        arguments: Sequence[Any],
+        dtype: Any,
+    ) -> None:
+        """Launch a kernel of (arrays, sizes, arguments) for the team of a stage."""
+        grid, block = grid_and_block(stage.team, stage.rows)
+        sizes = (stage.outer, stage.length, stage.inner, stage.parts, stage.chunk)
+        self.launch(text, f"{kernel}_{stage.team}", grid, block, (*arrays, *sizes, *arguments), scalar_t=dtype)
 
-        Args:
-            arguments: says what else the kernel takes in the first stage, and in the last.
-            planes: the numbers that make a part.
-        """
+    def _over_axes(self, name: str, x: Array, axes: Axes, keepdims: bool, out: Array | None) -> Array:
         x = self.contiguous(x)
-        y = self.result(out, reduced_shape(x.shape, axes, keepdims), x.dtype)
-        source = (x, None)
-        left = list(stages(x.shape, axes, REDUCE.pick() == "naive")) if y.size else []
-        for i, stage in enumerate(left):
-            first, last = i == 0, i == len(left) - 1
-            parts = None if last else self.empty((planes, stage.rows), accumulator(x.dtype))
-            grid, block = grid_and_block(stage.team, stage.rows)
-            sizes = (stage.outer, stage.length, stage.inner, stage.parts, stage.chunk)
-            args = (*source, y if last else None, parts, *sizes, *arguments(first, last))
-            self.launch(text, f"{kernel}_{stage.team}", grid, block, args, scalar_t=x.dtype)
-            source = (None, parts)
-        return y
+        kind, count = KINDS[name], elements_of_one(name, x.shape, axes)
 
-    def _combined(
-        self,
-        function: str,
-        x: Array,
-        axes: tuple[int, ...],
-        keepdims: bool,
-        out: Array | None,
-        map: str = "ELEMENT",
-        finish: str = "AS_IT_IS",
-        divisor: int = 1,
-    ) -> Array:
-        """What a function of two elements makes of all elements over the axes.
+        def launch(stage: Stage, parts: Array | None, y: Array | None, more: Array | None) -> None:
+            arrays = (x if parts is None else None, parts, y, more)
+            arguments = kind.arguments(parts is None, more is None, count)
+            self.launch_stage("reduce.cu", "reduce", stage, arrays, arguments, x.dtype)
 
-        Raises:
-            ValueError: there is no element to be the largest or smallest.
-        """
-        if function in ("maximum", "minimum") and 0 in [x.shape[a] for a in axes]:
-            raise ValueError(f"zero-size array to reduction operation {function} which has no identity")
-
-        def arguments(first: bool, last: bool) -> tuple[Any, ...]:
-            return (
-                BINARY[function],
-                MAP[map if first else "ELEMENT"],
-                FINISH[finish if last else "AS_IT_IS"],
-                divisor if last else 1,
-            )
-
-        return self.reduce("reduce.cu", "reduce", x, axes, keepdims, out, arguments)
+        return self.reduce_by(launch, x.shape, x.dtype, axes, keepdims, out)
 
     def _truth(self, x: Array) -> Array:
         """Whether each element is not 0."""
         return x if x.dtype == np.bool_ else self.not_equal(x, 0)
+
+
+def elements_of_one(name: str, shape: Sequence[int], axes: Axes) -> int:
+    """How many elements make one result.
+
+    Raises:
+        ValueError: there is none to be the largest or smallest.
+    """
+    count = prod([shape[a] for a in axes])
+    combine = KINDS[name].combine
+    if count == 0 and combine in ("maximum", "minimum"):
+        raise ValueError(f"zero-size array to reduction operation {combine} which has no identity")
+    return count

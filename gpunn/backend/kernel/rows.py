@@ -51,19 +51,19 @@ class Walk(Family):
         """Whether the first four elements of each array, and so any four after them, may be read as one."""
         return all(self.address(a) % min(16, 4 * a.dtype.itemsize) == 0 for a in arrays if a is not None)
 
-    def as_rows(self, shape: tuple[int, ...], operands: Sequence[Array | None], result: Array) -> Rows:
-        """Operands that broadcast to `shape`, and the row-major array for the result, as rows.
+    def as_rows(self, shape: tuple[int, ...], operands: Sequence[Array | None], *results: Array) -> Rows:
+        """Operands that broadcast to `shape`, and the row-major arrays for the results, as rows.
 
-        None stands for an operand that is a number. The result must not be empty.
+        None stands for an operand that is a number. The results must not be empty.
         """
-        steps = [(0,) * len(shape) if x is None else _broadcast_strides(x, shape) for x in operands]
-        # The result, without gaps, is merged wherever its operands are: its columns are neighbours in memory.
+        steps = [(0,) * len(shape) if x is None else broadcast_strides(x, shape) for x in operands]
+        # The results, without gaps, merge wherever the operands do: their columns are neighbours in memory.
         sizes, merged = collapse(shape, *steps)
         if len(sizes) > MAX_RANK + 1:
             copies = [None if x is None else self.copy(self.xp.broadcast_to(x, shape)) for x in operands]
-            return self.as_rows(shape, copies, result)
+            return self.as_rows(shape, copies, *results)
         columns = sizes[-1] if sizes else 1
-        vector = columns % 4 == 0 and self.aligned(result)
+        vector = columns % 4 == 0 and self.aligned(*results)
         described = []
         for x, own in zip(operands, merged):
             memory, start = (None, 0) if x is None else self.span(x)
@@ -74,7 +74,7 @@ class Walk(Family):
         return Rows(prod(sizes[:-1]), columns, tuple(described), vector)
 
 
-def _broadcast_strides(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast_strides(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The steps of `x` in memory along the axes of `shape`, to which it is broadcast."""
     missing = len(shape) - x.ndim
     own = [0 if n == 1 else s for n, s in zip(x.shape, element_strides(x))]
