@@ -1,6 +1,28 @@
 """The CPU runtime for CUDA kernel texts: kernels compiled with g++ that run on NumPy arrays, under checkers.
 
-It is called as CuPy is: ``RawModule(code=...).get_function(name)(grid, block, args, shared_mem=...)``.
+It is called as CuPy is:
+
+```python
+module = RawModule(code=text, options=("-Ikernels",), mode="check")
+module.get_function("axpy")((blocks,), (threads,), (x, y, numpy.float32(2), n), shared_mem=0)
+```
+
+**Modes.** ``"fast"`` runs kernels as fast as it can. It notices barriers and operations of a warp that do not meet, and
+turns accesses to no memory and divisions by zero into errors. ``"check"`` watches every access: races, bounds,
+undefined values of shared memory, alignment, overflow, copies that were not waited for. ``"asan"`` is GCC's address
+sanitizer, which knows the ends of a thread's local arrays too.
+
+**Order.** A kernel has an ``order`` of its threads and blocks, "forward", "reverse" or "random" (with a ``seed``). A
+right kernel computes the same in all of them.
+
+**What it cannot see**: PTX that is wrong, the GPU's rounding of approximate functions, flushing to zero, the order of
+streams, and speed. A block that waits for another without a grid barrier, by looking at memory again and again, may
+wait for ever unless the order is "forward". In the mode "fast" a write out of bounds that meets other memory goes
+unnoticed.
+
+**Environment.** ``GPUNN_CACHE``: the folder of compiled modules. ``CXX``: the compiler. ``GPUNN_SIMULATOR_WORKERS``:
+how many threads run blocks. ``GPUNN_SIMULATOR_FIBERS=ucontext``: the portable switch between CUDA threads, ten times
+slower.
 """
 
 from .errors import SimulatorError

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import native
+from .arguments import Argument
+from .errors import SimulatorError
 
 _ROOM = 1 << 16  # bytes on either side
 
@@ -20,20 +22,21 @@ class Arena:
 
     Args:
         arrays: the arrays.
-        names: what messages call each.
-        const: whether the kernel declares that it writes nothing to it.
-        element_bytes: the size of an element, as the kernel has it.
+        arguments: the argument that each is given for.
+
+    Raises:
+        SimulatorError: the kernel writes to an array that shares memory with another, which both parameters exclude.
     """
 
-    def __init__(
-        self, arrays: Sequence[np.ndarray], names: Sequence[str], const: Sequence[bool], element_bytes: Sequence[int]
-    ) -> None:
+    def __init__(self, arrays: Sequence[np.ndarray], arguments: Sequence[Argument]) -> None:
+        const = [argument.is_const for argument in arguments]
         self.addresses = [0] * len(arrays)
         self._originals: list[tuple[np.ndarray, np.ndarray]] = []
         groups = _overlapping(arrays)
         self.buffers = (native.Buffer * max(len(groups), 1))()
         self.count = len(groups)
         for buffer, group in zip(self.buffers, groups):
+            _check_restricted([arguments[i] for i in group])
             begin = min(_begin(arrays[i]) for i in group)
             size = max(_begin(arrays[i]) + arrays[i].nbytes for i in group) - begin
             memory = np.empty(size + 2 * _ROOM + 256, np.uint8)
@@ -48,9 +51,9 @@ class Arena:
                     self._originals.append((arrays[i], copy))
             buffer.data = memory.ctypes.data + start
             buffer.bytes = size
-            buffer.element_bytes = min(element_bytes[i] for i in group)
+            buffer.element_bytes = min(arguments[i].element_bytes or arrays[i].itemsize for i in group)
             buffer.is_const = all(const[i] for i in group)
-            buffer.name = " and ".join(names[i] for i in group).encode()[:95]
+            buffer.name = " and ".join(arguments[i].label() for i in group).encode()[:95]
             self._originals.append((memory[:0], memory))  # keeps the memory
 
     def copy_back(self) -> None:
@@ -58,6 +61,17 @@ class Arena:
         for array, copy in self._originals:
             if array.nbytes and array.nbytes == copy.nbytes:
                 _bytes(array)[:] = copy
+
+
+def _check_restricted(group: Sequence[Argument]) -> None:
+    """Check the arguments that share memory: a `__restrict__` parameter says that what is written is no other's."""
+    restricted = [argument for argument in group if argument.restricted]
+    if len(restricted) > 1 and not all(argument.is_const for argument in restricted):
+        names = " and ".join(argument.label() for argument in restricted)
+        raise SimulatorError(
+            f"kernel {restricted[0].kernel}: {names} share memory; they are __restrict__, and one is written to",
+            kind="aliased arguments",
+        )
 
 
 def _begin(array: np.ndarray) -> int:

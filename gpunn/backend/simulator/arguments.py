@@ -51,10 +51,11 @@ class Argument:
         position: of the parameter, from 0.
         name: of the parameter; empty where it is not known.
         word: its word in the kernel's signature, see `runtime/export.h`.
+        restricted: whether it is a `__restrict__` pointer.
     """
 
-    def __init__(self, kernel: str, position: int, name: str, word: str) -> None:
-        self.kernel, self.position, self.name = kernel, position, name
+    def __init__(self, kernel: str, position: int, name: str, word: str, restricted: bool = False) -> None:
+        self.kernel, self.position, self.name, self.restricted = kernel, position, name, restricted
         self.is_const = word[0] == "C"
         self.code = word[1:]
         self.kind = {"P": ARRAY, "C": ARRAY, "V": NUMBER, "S": STRUCTURE}[word[0]]

@@ -204,12 +204,7 @@ class RawKernel:
                 arrays.append((argument, keep, array))
         if self.module.mode != "check":
             return int(self._launch_values(self._address, values, *sizes, shared_mem, 0, None))
-        arena = Arena(
-            [array for _, _, array in arrays],
-            [argument.label() for argument, _, _ in arrays],
-            [argument.is_const for argument, _, _ in arrays],
-            [argument.element_bytes or array.itemsize for argument, _, array in arrays],
-        )
+        arena = Arena([array for _, _, array in arrays], [argument for argument, _, _ in arrays])
         for (_, pointer, array), address in zip(arrays, arena.addresses):
             if array.nbytes:
                 pointer.value = address

@@ -128,8 +128,10 @@ class RawModule:
         getattr(self._libraries[0], f"simulator_signature_{self.symbols[name]}")(out)
         kernel = self.kernels.get(name.split("<")[0].strip())
         words = out.value.decode().split()
-        names = kernel.parameters if kernel and len(kernel.parameters) == len(words) else [""] * len(words)
-        return [Argument(name, i, names[i], word) for i, word in enumerate(words)]
+        if kernel is None or len(kernel.parameters) != len(words):
+            return [Argument(name, i, "", word) for i, word in enumerate(words)]
+        parameters = zip(kernel.parameters, words, kernel.restricted)
+        return [Argument(name, i, *parameter) for i, parameter in enumerate(parameters)]
 
     def bound(self, name: str) -> int:
         """The most threads that a block of the kernel may have."""

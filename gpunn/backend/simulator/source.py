@@ -23,10 +23,19 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">\n]+)[">]', re.MUL
 
 @dataclass(frozen=True)
 class KernelText:
-    """A kernel as its text declares it: the names of its parameters, and its launch bound as an expression."""
+    """A kernel as its text declares it.
+
+    Attributes:
+        name: the kernel's name.
+        parameters: the names of its parameters.
+        restricted: which of them are `__restrict__`.
+        bound: its launch bound, as an expression.
+        is_template: whether it is a template, of which a name expression makes a kernel.
+    """
 
     name: str
     parameters: tuple[str, ...]
+    restricted: tuple[bool, ...]
     bound: str | None
     is_template: bool
 
@@ -38,25 +47,30 @@ def kernels(code: str) -> dict[str, KernelText]:
     for match in _KERNEL.finditer(plain):
         bounds = match["before"] or match["between"] or match["after"]
         bound = _split(bounds)[0].strip() if bounds else None
+        declared = _parameters(plain, match.end())
         found[match["name"]] = KernelText(
-            match["name"], _parameters(plain, match.end()), bound, match["template"] is not None
+            match["name"],
+            tuple(_name(declaration) for declaration in declared),
+            tuple("__restrict__" in declaration for declaration in declared),
+            bound,
+            match["template"] is not None,
         )
     return found
 
 
-def _parameters(text: str, start: int) -> tuple[str, ...]:
-    """The names in the list of parameters that begins at `start`, behind the bracket; empty for one without."""
+def _parameters(text: str, start: int) -> list[str]:
+    """The declarations in the list of parameters that begins at `start`, behind the bracket."""
     depth, end = 1, start
     while end < len(text) and depth:
         depth += {"(": 1, ")": -1}.get(text[end], 0)
         end += 1
-    names = []
-    for declaration in _split(text[start : end - 1]):
-        words = re.findall(r"[A-Za-z_]\w*", declaration.split("=")[0])
-        if declaration.strip() in ("", "void"):
-            continue
-        names.append(words[-1] if len(words) > 1 else "")
-    return tuple(names)
+    return [declaration for declaration in _split(text[start : end - 1]) if declaration.strip() not in ("", "void")]
+
+
+def _name(declaration: str) -> str:
+    """The name of a parameter; empty for one without."""
+    words = re.findall(r"[A-Za-z_]\w*", declaration.split("=")[0])
+    return words[-1] if len(words) > 1 and words[-1] != "__restrict__" else ""
 
 
 def _split(text: str) -> list[str]:

@@ -226,3 +226,24 @@ def test_the_order_of_threads():
         assert seen.setdefault((order, seed), got.tolist()) == got.tolist()
     assert seen["forward", 1] == list(range(24)) and seen["reverse", 1] == list(range(24))[::-1]
     assert len({tuple(order) for order in seen.values()}) == 4
+
+
+def test_check_mode_refuses_restricted_arrays_that_share_memory():
+    kernel = RawModule(code=CODE, mode="check").get_function("axpy")
+    both = np.zeros(8, F)
+    with pytest.raises(SimulatorError, match="argument 1 'x' and argument 2 'y' share memory") as caught:
+        launch(kernel, both[:5], both[4:], F(1), 4)
+    assert caught.value.kind == "aliased arguments"
+    both[:4] = 1
+    launch(kernel, both[:4], both[4:], F(2), 4)
+    assert both.tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+def test_check_mode_lets_other_arrays_share_memory():
+    code = """extern "C" __global__ void add(const float* x, float* y) { y[threadIdx.x + 1] = x[threadIdx.x]; }"""
+    kernel = RawModule(code=code, mode="check").get_function("add")
+    both = np.arange(8, dtype=F)
+    kernel((1,), (1,), (both[2:], both[1:4]))
+    assert both.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    with pytest.raises(SimulatorError, match="race"):
+        kernel((1,), (4,), (both[2:], both[2:]))

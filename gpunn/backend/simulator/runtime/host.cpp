@@ -290,8 +290,10 @@ EXPORT int simulator_launch(Function* f, const char* arguments, int64_t gx, int6
     if (type_of(arguments) != python.tuple_type) return ARGUMENT;
     if (*(const intptr_t*)(arguments + python.head) != f->parameters) return COUNT;
     const char* const* items = (const char* const*)(arguments + python.tuple_items);
-    char* pointers[256];
-    void* values[256];
+    constexpr int MOST = 256;
+    if (f->parameters > MOST) return ARGUMENT;
+    char* pointers[MOST];
+    void* values[MOST];
     for (int i = 0; i < f->parameters; ++i)
         if (!convert(f->parameter[i], items[i], &pointers[i], &values[i])) return ARGUMENT + i;
     const int64_t sizes[6] = {gx, gy, gz, bx, by, bz};

@@ -263,6 +263,11 @@ void release_barrier() {
         if (threads[t].status == AT_BARRIER) make_ready(t);
 }
 
+// Whether two calls stand at the same place of the kernel.
+bool same_place(const char* file, int line, const char* other_file, int other_line) {
+    return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
+}
+
 [[noreturn]] void report_exited() {
     simulator_fail("exited threads at a barrier", barrier.file, barrier.line,
                    "%d of the block's %d threads returned without reaching %s", thread_count - live, thread_count,
@@ -280,7 +285,7 @@ void try_warp(int warp, unsigned mask) {
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
         const Thread& other = threads[base + __builtin_ctz(rest)];
         if (other.mask != mask) return;
-        if (other.line != first.line || other.what != first.what)
+        if (other.what != first.what || !same_place(other.file, other.line, first.file, first.line))
             simulator_fail("divergent warp operation", first.file, first.line,
                            "lane %d is in %s at %.60s:%d, but lane %d in %s at %.60s:%d", __builtin_ctz(lanes),
                            first.what, base_name(first.file), first.line, __builtin_ctz(rest), other.what,
@@ -337,7 +342,7 @@ extern "C" int simulator_barrier(int kind, int value, const char* what, const ch
         barrier.file = file;
         barrier.line = line;
         if (live < thread_count) report_exited();
-    } else if (line != barrier.line || what != barrier.what) {
+    } else if (what != barrier.what || !same_place(file, line, barrier.file, barrier.line)) {
         simulator_fail("divergent barrier", file, line,
                        "this thread is in %s at %.60s:%d, while %d others wait in %s at %.60s:%d", what,
                        base_name(file), line, barrier.waiting, barrier.what, base_name(barrier.file), barrier.line);
@@ -575,7 +580,7 @@ void run_parked(std::vector<Parked> waiting) {
             return;
         }
         for (const Parked& p : waiting)
-            if (p.line != first.line) {
+            if (!same_place(p.file, p.line, first.file, first.line)) {
                 record_failure("divergent barrier", p.file, p.line,
                                "some blocks wait in grid_barrier at %.60s:%d, others at %.60s:%d",
                                base_name(first.file), first.line, base_name(p.file), p.line);
@@ -632,7 +637,8 @@ void fault(int signal, char* address, bool no_address, uint64_t pc) {
     if (!launch || !in_kernel) return;
     in_kernel = false;
     const char* stack = threads[current].stack;
-    if (signal == SIGFPE) simulator_fail_at("division by zero", pc, "an integer was divided by zero");
+    if (signal == SIGFPE)
+        simulator_fail_at("division by zero", pc, "an integer was divided by zero, or the least one by -1");
     if (signal != SIGSEGV && signal != SIGBUS)
         simulator_fail_at("trap", pc, "the kernel was stopped by signal %d", signal);
     if (address >= stack - STACK_GUARD && address < stack + 64)
