@@ -61,7 +61,7 @@ class Loss(Family):
             args += (_REDUCTIONS[reduction], ignore_index, *smoothing)
             self.launch("loss.cu", f"cross_entropy_forward_{team}", grid, block, args, scalar_t=x.dtype)
 
-        return self._reduced(launch, team, rows, reduction, target.shape, x.dtype, loss), m, s
+        return self._loss_of_rows(launch, team, rows, reduction, target.shape, x.dtype, loss), m, s
 
     def softmax_cross_entropy_backward(
         self,
@@ -107,7 +107,7 @@ class Loss(Family):
             args += (_REDUCTIONS[reduction], ignore_index)
             self.launch("loss.cu", "nll_forward", grid, block, args, scalar_t=x.dtype)
 
-        return self._reduced(launch, "naive", rows, reduction, target.shape, x.dtype, out)
+        return self._loss_of_rows(launch, "naive", rows, reduction, target.shape, x.dtype, out)
 
     def nll_loss_backward(
         self,
@@ -183,7 +183,7 @@ class Loss(Family):
     def _as_labels(self, target: Array) -> Array:
         return self.converted(target, np.int64)
 
-    def _reduced(
+    def _loss_of_rows(
         self, launch: Any, team: str, rows: int, reduction: str, shape: tuple[int, ...], dtype: Any, out: Any
     ) -> Array:
         """The loss of each row, or the sum or mean over them. `launch` takes grid, block, and where to write what."""

@@ -20,21 +20,21 @@ class Softmax(Family):
 
     def softmax(self, x: Array, axis: int, out: Any = None) -> Array:
         """e^(x - m) / sum of e^(x - m), m = max x: the largest exponent is 0, so nothing overflows."""
-        return self._along("softmax_forward", (x,), axis, False, out)
+        return self._softmax_along("softmax_forward", (x,), axis, False, out)
 
     def softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
         """y (dy - sum of dy y)."""
-        return self._along("softmax_backward", (dy, y), axis, False, out)
+        return self._softmax_along("softmax_backward", (dy, y), axis, False, out)
 
     def log_softmax(self, x: Array, axis: int, out: Any = None) -> Array:
         """(x - m) - ln sum of e^(x - m), m = max x: no overflow, and no logarithm of a rounded 0."""
-        return self._along("softmax_forward", (x,), axis, True, out)
+        return self._softmax_along("softmax_forward", (x,), axis, True, out)
 
     def log_softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
         """dy - e^y sum of dy."""
-        return self._along("softmax_backward", (dy, y), axis, True, out)
+        return self._softmax_along("softmax_backward", (dy, y), axis, True, out)
 
-    def _along(self, kernel: str, arrays: tuple[Array, ...], axis: int, logarithm: bool, out: Any) -> Array:
+    def _softmax_along(self, kernel: str, arrays: tuple[Array, ...], axis: int, logarithm: bool, out: Any) -> Array:
         shape, dtype = arrays[-1].shape, arrays[-1].dtype
         result = self.result(out, shape, dtype)
         length, inner = shape[axis], prod(shape[axis + 1 :])
