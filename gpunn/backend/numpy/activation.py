@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from .blocks import _BLOCK, _blocks
 from .elementwise import _own, copy, sigmoid, where
 from .erf import erf
 from .half import _is_half, _narrow, _wide
+from .workspace import scratch
+
+_BOOL = np.dtype(np.bool_)
 
 
 def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
@@ -30,7 +34,8 @@ def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
 def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_output: bool, out: Any = None) -> Any:
     """dy f'(s), where s is f's result if `from_output`, else its argument. `out` may be `dy`."""
     if kind == "relu":
-        return np.multiply(dy, s > 0, out=out)
+        with scratch() as take:
+            return np.multiply(dy, np.greater(s, 0, out=take(s.shape, _BOOL)), out=out)
     if kind == "elu" and not from_output:
         return _in_blocks(lambda dy, s, out: _elu_slope_from_input(dy, s, parameter, out), (dy, s), out)
     function = _BACKWARD[kind]
@@ -65,7 +70,14 @@ def _zeros_beside(x: Any) -> Any:
     first = x.ndim - 1
     while first and math.prod(x.shape[first - 1 :]) <= 16384:
         first -= 1
-    return np.zeros(x.shape[first:], x.dtype)
+    return _zeros(x.shape[first:], x.dtype)
+
+
+@lru_cache(maxsize=64)
+def _zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+    zeros = np.zeros(shape, dtype)
+    zeros.flags.writeable = False
+    return zeros
 
 
 # Forward: function(x, parameter, out) --------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .softmax import _around, _block, _fold, _parts, _working_type
+from .softmax import _around, _fold, _parts, _working_type
+from .workspace import scratch
 
 
 def softmax_cross_entropy(
@@ -24,29 +26,30 @@ def softmax_cross_entropy(
     source, work = _fold(x, axis), _working_type(x.dtype)
     shape = source.shape[0], source.shape[2]
     weight = None if weight is None else weight.astype(work)
-    labels, valid = _labels(target, classes, ignore_index, shape, "cross_entropy")
-    m, s, picked, smooth = np.empty((4, *shape), work)
-    for part, rows in _parts(source.shape):
-        v = _block(source[part])
-        m[rows] = top = np.maximum.reduce(v, axis=1)
-        z = v - top[:, None]
-        picked[rows] = z.take(_positions(labels[rows], classes))
-        if label_smoothing:
-            smooth[rows] = np.add.reduce(z if weight is None else z * weight[:, None], axis=1)
-        s[rows] = np.add.reduce(np.exp(z, out=z), axis=1)
-    log_s = np.log(s)
-    loss = log_s - picked
-    weights = _label_weights(labels, valid, weight)
-    if weights is not None:
-        loss *= weights
-    if label_smoothing:
-        loss *= 1 - label_smoothing
-        loss += (label_smoothing / classes) * (_total(weight, classes) * log_s - smooth)
-    return (
-        _reduced(loss, valid, weights, reduction, x.dtype, target.shape, None if out is None else out[0]),
-        _stored(m, work, target.shape, None if out is None else out[1]),
-        _stored(s, work, target.shape, None if out is None else out[2]),
-    )
+    loss_out, m, s = (None, np.empty(target.shape, work), np.empty(target.shape, work)) if out is None else out
+    with scratch() as take:
+        labels, valid = _labels(target, classes, ignore_index, shape, "cross_entropy")
+        top, total = m.reshape(shape), s.reshape(shape)
+        loss, smooth = take(shape, work), take(shape, work) if label_smoothing else None
+        for part, rows in _parts(source.shape):
+            v = source[part]
+            z = take(v.shape, work)
+            np.copyto(z, v)
+            np.maximum.reduce(z, axis=1, out=top[rows])
+            np.subtract(z, top[rows][:, None], out=z)
+            z.take(_positions(labels[rows], classes, take), out=loss[rows], mode="clip")
+            if smooth is not None:
+                np.add.reduce(z if weight is None else z * weight[:, None], axis=1, out=smooth[rows])
+            np.add.reduce(np.exp(z, out=z), axis=1, out=total[rows])
+        log_s = np.log(total, out=take(shape, work))
+        np.subtract(log_s, loss, out=loss)
+        weights = _label_weights(labels, valid, weight)
+        if weights is not None:
+            loss *= weights
+        if smooth is not None:
+            loss *= 1 - label_smoothing
+            loss += (label_smoothing / classes) * (_total(weight, classes) * log_s - smooth)
+        return _reduced(loss, valid, weights, reduction, x.dtype, target.shape, loss_out), m, s
 
 
 def softmax_cross_entropy_backward(
@@ -67,21 +70,33 @@ def softmax_cross_entropy_backward(
     source, result, work = _fold(x, axis), _fold(dx, axis), m.dtype
     shape = source.shape[0], source.shape[2]
     weight = None if weight is None else weight.astype(work)
-    labels, valid = _labels(target, classes, ignore_index, shape, "cross_entropy")
-    weights = _label_weights(labels, valid, weight)
-    g = np.broadcast_to(_per_label(dy, valid, weights, reduction, work, shape), shape)
-    hard = g * (1 - label_smoothing) if weights is None else g * weights * (1 - label_smoothing)
-    soft = g * (label_smoothing / classes)
-    factor = (hard + soft * _total(weight, classes)) / s.reshape(shape)
-    m = m.reshape(shape)
-    for part, rows in _parts(source.shape):
-        p = _block(source[part]) - m[rows][:, None]
-        np.exp(p, out=p)
-        p *= factor[rows][:, None]
-        p.reshape(-1)[_positions(labels[rows], classes)] -= hard[rows]
+    with scratch() as take:
+        labels, valid = _labels(target, classes, ignore_index, shape, "cross_entropy")
+        weights = _label_weights(labels, valid, weight)
+        g = hard = _per_label(dy, valid, weights, reduction, work, shape)
+        if weights is not None:
+            hard = hard * weights
         if label_smoothing:
-            p -= soft[rows][:, None] if weight is None else soft[rows][:, None] * weight[:, None]
-        result[part] = p
+            hard = hard * (1 - label_smoothing)
+            soft = np.broadcast_to(g * (label_smoothing / classes), shape)
+            factor = (hard + soft * _total(weight, classes)) / s.reshape(shape)
+        else:
+            factor = np.divide(hard, s.reshape(shape), out=take(shape, work))
+        hard = np.broadcast_to(hard, shape)
+        m = m.reshape(shape)
+        for part, rows in _parts(source.shape):
+            v = source[part]
+            p = take(v.shape, work)
+            np.copyto(p, v)
+            np.subtract(p, m[rows][:, None], out=p)
+            np.exp(p, out=p)
+            np.multiply(p, factor[rows][:, None], out=p)
+            flat, places = p.reshape(-1), _positions(labels[rows], classes, take)
+            picked = flat.take(places, out=take(places.shape, work), mode="clip")
+            flat[places] = np.subtract(picked, hard[rows], out=picked)
+            if label_smoothing:
+                p -= soft[rows][:, None] if weight is None else soft[rows][:, None] * weight[:, None]
+            np.copyto(result[part], p, casting="unsafe")
     return dx
 
 
@@ -158,15 +173,24 @@ def _class_axis(x: Any) -> tuple[int, int]:
     return axis, x.shape[axis]
 
 
-def _positions(labels: Any, classes: int) -> Any:
-    """Where [a, label, b] lies in a row-major array (outer, classes, inner)."""
-    outer, inner = labels.shape
-    return (np.arange(outer)[:, None] * classes + labels) * inner + np.arange(inner)
+def _positions(labels: Any, classes: int, take: Any = None) -> Any:
+    """Where [a, label, b] lies in a row-major array (outer, classes, inner); in scratch memory, if there is some."""
+    first = _first(*labels.shape, classes)
+    places = np.multiply(labels, labels.shape[1], out=None if take is None else take(labels.shape, labels.dtype))
+    return np.add(places, first, out=places)
+
+
+@lru_cache(maxsize=16)
+def _first(outer: int, inner: int, classes: int) -> Any:
+    """Where [a, 0, b] lies in a row-major array (outer, classes, inner)."""
+    first = np.arange(outer)[:, None] * (classes * inner) + np.arange(inner)
+    first.flags.writeable = False
+    return first
 
 
 def _labels(target: Any, classes: int, ignore_index: int, shape: tuple[int, int], name: str) -> tuple[Any, Any]:
     """The labels in the folded shape, ignored ones as 0, and which are not ignored (None: none is)."""
-    labels = target.astype(np.intp).reshape(shape)
+    labels = target.astype(np.intp, copy=False).reshape(shape)
     # Seen as unsigned, negative labels are large too: one pass finds both kinds.
     inside = not labels.size or int(np.maximum.reduce(labels.view(np.uintp), axis=None)) < classes
     if inside and not 0 <= ignore_index < classes:
