@@ -126,12 +126,21 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
     names: set[str] = set()
 
     class Recorder:
+        layer = ""
+
+        def enter(self, module: Any) -> str:
+            return ""
+
+        def next_call(self, generator: Any, stream: int, number: int) -> int:
+            return number
+
         def __call__(self, op: Any, arrays: Any, result: Any) -> Any:
             names.add(op.name)
             first = result if not isinstance(result, tuple) else result[0]
             with np.errstate(all="ignore"):
-                data = op.forward(backend or first.device.backend, *arrays)
-                data = np.asarray(data) if not isinstance(data, tuple) else tuple(map(np.asarray, data))
+                here = backend or first.device.backend
+                data = op.forward(here, *arrays)
+                data = here.asarray(data) if not isinstance(data, tuple) else tuple(map(here.asarray, data))
                 if watch is not None:
                     watch(op, arrays, result, data)
             return data
@@ -140,7 +149,7 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
             pass
 
         def assign(self, target: Any, value: Any) -> None:
-            np.copyto(target._data, value._data)
+            target.device.backend.copy(value._data, out=target._data)
 
     state.tracer = Recorder()
     try:
@@ -149,8 +158,17 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
         state.tracer = None
 
 
-def run(case: Case, dtype: str) -> None:
+def strided_tensor(array: np.ndarray, device: str) -> gpunn.Tensor:
+    """As `strided`, on a device."""
+    view = strided(array)
+    if view is array:
+        return gpunn.tensor(array, device=device)
+    big = gpunn.tensor(view.base, device=device)
+    return big[(slice(None, None, 2),) * array.ndim].permute(*reversed(range(array.ndim)))
+
+
+def run(case: Case, dtype: str, device: str = "cpu") -> None:
     """The case forward and, where it has a gradient, backward."""
-    results = as_tuple(case.function(*case.tensors(dtype, requires_grad=case.gradient)))
+    results = as_tuple(case.function(*case.tensors(dtype, device, requires_grad=case.gradient)))
     if case.gradient:
         gpunn.autograd.backward([y.sum() for y in results if y.requires_grad])

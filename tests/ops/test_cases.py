@@ -1,9 +1,11 @@
-"""Every case of every op: forward, type and shape, gradient, second order, strides, purity, against PyTorch."""
+"""Every case of every op, on every device: forward, type and shape, gradient, second order, strides, `out`, purity,
+against PyTorch."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,25 +16,56 @@ from gpunn.autograd import gradcheck, gradgradcheck
 from gpunn.ops import OPS
 
 from . import cases
-from .harness import CASES, Case, as_tuple, is_float, recorded_ops, run, strided
+from .harness import CASES, Case, as_tuple, is_float, recorded_ops, run, strided_tensor
 
 for module in pkgutil.iter_modules(cases.__path__):
     importlib.import_module(f"{cases.__name__}.{module.name}")
 
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+DEVICES = [pytest.param("cpu"), pytest.param("sim")]
+if gpunn.cuda.is_available():
+    DEVICES.append(pytest.param("cuda", marks=pytest.mark.gpu))
 SMOOTH = [c for c in CASES if c.gradient and not c.kink]
-with_gradient = pytest.mark.parametrize("case", SMOOTH, ids=lambda case: case.name)
+
+
+def on_every_device(chosen: list[Case]) -> Any:
+    """Run a test for each of these cases on each device that is there."""
+
+    def mark(test: Any) -> Any:
+        by_case = pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
+        return pytest.mark.parametrize("device", DEVICES)(by_case(test))
+
+    return mark
+
+
+@pytest.fixture(autouse=True)
+def on_the_device(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a case makes by itself is made on the device too."""
+    gpunn.set_default_device(request.node.callspec.params["device"] if hasattr(request.node, "callspec") else "cpu")
+    yield
+    gpunn.set_default_device("cpu")
+
+
+every_case = on_every_device(CASES)
+with_gradient = on_every_device(SMOOTH)
 
 
 def test_every_case_is_compared_with_something() -> None:
     assert [case.name for case in CASES if case.reference is None and case.torch is None] == []
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.reference is not None], ids=lambda case: case.name)
-def test_forward_is_the_reference(case: Case) -> None:
+@pytest.mark.gpu
+def test_every_case_on_the_gpu() -> None:
+    """Stands for the cases on `cuda` where there is no device: skipped, and so counted."""
+    available, why = gpunn.cuda.is_available(), "no CUDA device"
+    if not available:
+        pytest.skip(why)
+
+
+@on_every_device([c for c in CASES if c.reference is not None])
+def test_forward_is_the_reference(case: Case, device: str) -> None:
     assert case.reference is not None
     for dtype in case.dtypes:
-        got = as_tuple(case.function(*case.tensors(dtype)))
+        got = as_tuple(case.function(*case.tensors(dtype, device)))
         expected = as_tuple(case.reference(*case.reference_arrays(dtype)))
         assert len(got) == len(expected)
         for g, e in zip(got, expected):
@@ -41,23 +74,24 @@ def test_forward_is_the_reference(case: Case) -> None:
 
 
 @every_case
-def test_array_is_what_the_shape_rule_says(case: Case) -> None:
+def test_array_is_what_the_shape_rule_says(case: Case, device: str) -> None:
     for dtype in case.dtypes:
-        for y in as_tuple(case.function(*case.tensors(dtype))):
-            assert isinstance(y._data, np.ndarray)
+        for y in as_tuple(case.function(*case.tensors(dtype, device))):
+            assert type(y._data) is type(y.device.backend.empty((), y.dtype.numpy))
             assert y._data.shape == y.shape
             assert y._data.dtype == y.dtype.numpy
 
 
 @with_gradient
-def test_gradient_is_the_central_difference(case: Case) -> None:
-    assert gradcheck(case.function, case.tensors("float64", requires_grad=True))
+def test_gradient_is_the_central_difference(case: Case, device: str) -> None:
+    # Element by element on the CPU. The other devices run the same formulas, and each step costs launches there.
+    assert gradcheck(case.function, case.tensors("float64", device, requires_grad=True), fast_mode=device != "cpu")
 
 
-@pytest.mark.parametrize("case", [c for c in SMOOTH if c.second_order], ids=lambda case: case.name)
-def test_second_derivative_is_the_central_difference(case: Case) -> None:
+@on_every_device([c for c in SMOOTH if c.second_order])
+def test_second_derivative_is_the_central_difference(case: Case, device: str) -> None:
     try:
-        assert gradgradcheck(case.function, case.tensors("float64", requires_grad=True), fast_mode=True)
+        assert gradgradcheck(case.function, case.tensors("float64", device, requires_grad=True), fast_mode=True)
     except gpunn.autograd.GradcheckError as error:
         # A linear op's gradient does not depend on its inputs; then only the cotangents were there to check.
         if "no output requires grad" not in str(error):
@@ -65,48 +99,47 @@ def test_second_derivative_is_the_central_difference(case: Case) -> None:
 
 
 @every_case
-def test_strides_do_not_matter(case: Case) -> None:
-    arrays = case.arrays("float64")
-    expected = as_tuple(case.function(*map(gpunn.from_numpy, arrays)))
-    got = as_tuple(case.function(*(gpunn.from_numpy(strided(a)) for a in arrays)))
+def test_strides_do_not_matter(case: Case, device: str) -> None:
+    expected = as_tuple(case.function(*case.tensors("float64", device)))
+    got = as_tuple(case.function(*(strided_tensor(a, device) for a in case.arrays("float64"))))
     for g, e in zip(got, expected):
-        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(wide(g), wide(e), rtol=1e-10, atol=1e-12)
 
 
 @every_case
-def test_out_gets_the_same_bits(case: Case) -> None:
+def test_out_gets_the_same_bits(case: Case, device: str) -> None:
     """An op that is given its memory fills it with the same result, whatever was there before."""
 
     def watch(op: Any, arrays: Any, specs: Any, data: Any) -> None:
         if op.view or op.name == "Empty":
             return  # no memory of its own, or nothing in it
-        out = tuple(
-            np.frombuffer(bytearray(b"\xa5" * s.nbytes), s.dtype.numpy).reshape(s.shape) for s in as_tuple(specs)
-        )
-        op.forward(as_tuple(specs)[0].device.backend, *arrays, out=out if isinstance(specs, tuple) else out[0])
-        for o, d in zip(out, as_tuple(data)):
+        backend = as_tuple(specs)[0].device.backend
+        anything = [np.frombuffer(bytearray(b"\xa5" * s.nbytes), s.dtype.numpy) for s in as_tuple(specs)]
+        out = tuple(backend.from_numpy(a.reshape(s.shape)) for a, s in zip(anything, as_tuple(specs)))
+        op.forward(backend, *arrays, out=out if isinstance(specs, tuple) else out[0])
+        for o, d in zip(map(backend.to_numpy, out), map(backend.to_numpy, as_tuple(data))):
             assert o.tobytes() == d.tobytes(), f"{op} with out= gave {o}, without {d}"
 
     for dtype in case.dtypes:
         with recorded_ops(watch):
-            run(case, dtype)
+            run(case, dtype, device)
 
 
 @every_case
-def test_inputs_are_not_written_to(case: Case) -> None:
-    tensors = case.tensors("float64", requires_grad=case.gradient)
-    before = [t.detach().numpy().copy() for t in tensors]
+def test_inputs_are_not_written_to(case: Case, device: str) -> None:
+    tensors = case.tensors("float64", device, requires_grad=case.gradient)
+    before = [t.detach().cpu().numpy().copy() for t in tensors]
     results = as_tuple(case.function(*tensors))
     if case.gradient:
         for y in results:
             if y.requires_grad:
                 y.sum().backward(retain_graph=True)
     for t, b in zip(tensors, before):
-        np.testing.assert_array_equal(t.detach().numpy(), b)
+        np.testing.assert_array_equal(t.detach().cpu().numpy(), b)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.torch is not None], ids=lambda case: case.name)
-def test_agrees_with_torch(case: Case) -> None:
+@on_every_device([c for c in CASES if c.torch is not None])
+def test_agrees_with_torch(case: Case, device: str) -> None:
     torch = pytest.importorskip("torch")
 
     def to_torch(a: np.ndarray) -> Any:
@@ -116,7 +149,7 @@ def test_agrees_with_torch(case: Case) -> None:
 
     for dtype in case.dtypes:
         theirs = [to_torch(a).requires_grad_(case.gradient and is_float(a)) for a in case.arrays(dtype)]
-        ours = case.tensors(dtype, requires_grad=case.gradient)
+        ours = case.tensors(dtype, device, requires_grad=case.gradient)
         assert case.torch is not None
         expected, got = as_tuple(case.torch(*theirs)), as_tuple(case.function(*ours))
         assert len(expected) == len(got)
@@ -131,7 +164,7 @@ def test_agrees_with_torch(case: Case) -> None:
             if e.requires_grad and e.numel():
                 cotangent = rng.uniform(0.5, 1.5, tuple(e.shape)).astype(dtype)
                 e.backward(to_torch(cotangent), retain_graph=True)
-                g.backward(gpunn.tensor(cotangent), retain_graph=True)
+                g.backward(gpunn.tensor(cotangent, device=device), retain_graph=True)
         for e, g in zip(theirs, ours):
             if e.grad is not None:
                 assert g.grad is not None
@@ -148,4 +181,4 @@ def test_every_op_has_a_case() -> None:
 def wide(x: Any) -> np.ndarray:
     """The elements of a tensor, gpunn's or torch's, half precision in float32."""
     x = x.detach()
-    return (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy()
+    return (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).cpu().numpy()
