@@ -34,7 +34,7 @@ extern "C" __global__ void copy_strided(
 // elements of every size. The outer axes are any number, with any strides.
 constexpr int TILE = 32, TILE_ROWS = 8;  // elements of a tile along each axis; rows that a block moves at a time
 
-extern "C" __global__ void __launch_bounds__(256) copy_tiled(
+extern "C" __global__ void __launch_bounds__(256, 4) copy_tiled(
     const element_t* __restrict__ x, long long x_offset, Layout x_outer, long long x_column_step,
     element_t* __restrict__ y, long long y_offset, Layout y_outer, long long y_row_step,
     long long rows, long long columns) {

@@ -52,7 +52,7 @@ __device__ __forceinline__ void extreme(
     if (team < teams && Team::rank() == 0) y[team] = best.place;
 }
 
-extern "C" __global__ void __launch_bounds__(256) extreme_naive(
+extern "C" __global__ void __launch_bounds__(256, 4) extreme_naive(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(256) extreme_naive(
     extreme<Alone>(x, candidates, y, teams, length, inner, parts, chunk, smallest);
 }
 
-extern "C" __global__ void __launch_bounds__(256) extreme_columns(
+extern "C" __global__ void __launch_bounds__(256, 4) extreme_columns(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(256) extreme_columns(
     extreme<Columns>(x, candidates, y, teams, length, inner, parts, chunk, smallest);
 }
 
-extern "C" __global__ void __launch_bounds__(256) extreme_warp(
+extern "C" __global__ void __launch_bounds__(256, 4) extreme_warp(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(256) extreme_warp(
     extreme<Warp>(x, candidates, y, teams, length, inner, parts, chunk, smallest);
 }
 
-extern "C" __global__ void __launch_bounds__(256) extreme_block(
+extern "C" __global__ void __launch_bounds__(256, 4) extreme_block(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
