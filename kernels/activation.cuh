@@ -4,7 +4,8 @@
 // function would cost compile time in every kernel that ends in an activation.
 //
 // `parameter` is the negative slope of the leaky ReLU, the alpha of the ELU and the beta of the softplus; the others
-// ignore it. What happens at the kinks and to NaN is the same as in gpunn/backend/numpy/activation.py.
+// ignore it. What happens at the kinks and to NaN is the same as in gpunn/backend/numpy/activation.py. Products and sums
+// that may become one operation are written as one (fma), so that no compiler has a choice.
 #pragma once
 #include "scalar.cuh"
 
@@ -34,7 +35,7 @@ __device__ __forceinline__ acc_t sigmoid(acc_t z) { return 1 / (1 + exp(-z)); }
 __device__ __forceinline__ acc_t normal_distribution(acc_t z) { return acc_t(0.5) * (1 + erf(SQRT_HALF * z)); }
 
 __device__ __forceinline__ acc_t gelu_tanh_inner(acc_t z) {
-    return tanh(SQRT_2_OVER_PI * z * (1 + GELU_CUBIC * z * z));
+    return tanh(SQRT_2_OVER_PI * z * fma(GELU_CUBIC * z, z, acc_t(1)));
 }
 
 // ln(1 + e^(b z)) / b as max(z, 0) + ln(1 + e^-|b z|) / b (min for a negative b): nothing overflows.
@@ -66,15 +67,15 @@ __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t 
         case ACTIVATION_LEAKY_RELU: return z > 0 ? acc_t(1) : parameter;
         case ACTIVATION_ELU: return z > 0 ? acc_t(1) : parameter * exp(z);
         case ACTIVATION_GELU:  // P(z) + z p(z), p the density of the normal distribution P
-            return normal_distribution(z) + z * ONE_OVER_SQRT_2PI * exp(acc_t(-0.5) * z * z);
+            return fma(z * ONE_OVER_SQRT_2PI, exp(acc_t(-0.5) * z * z), normal_distribution(z));
         case ACTIVATION_GELU_TANH: {
             const acc_t t = gelu_tanh_inner(z);
-            const acc_t slope = SQRT_2_OVER_PI * (1 + 3 * GELU_CUBIC * z * z);
-            return acc_t(0.5) * (1 + t + z * (1 - t * t) * slope);
+            const acc_t slope = SQRT_2_OVER_PI * fma(3 * GELU_CUBIC * z, z, acc_t(1));
+            return acc_t(0.5) * fma(z * fma(-t, t, acc_t(1)), slope, 1 + t);
         }
         case ACTIVATION_SILU: {
             const acc_t s = sigmoid(z);
-            return s * (1 + z * (1 - s));
+            return s * fma(z, 1 - s, acc_t(1));
         }
         case ACTIVATION_SIGMOID: {
             const acc_t s = sigmoid(z);
@@ -82,7 +83,7 @@ __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t 
         }
         case ACTIVATION_TANH: {
             const acc_t t = tanh(z);
-            return 1 - t * t;
+            return fma(-t, t, acc_t(1));
         }
         case ACTIVATION_SOFTPLUS: return sigmoid(parameter * z);
         default: return 1;
@@ -96,7 +97,7 @@ __device__ __forceinline__ acc_t activation_derivative_from_output(acc_t y, int 
         case ACTIVATION_LEAKY_RELU: return y > 0 ? acc_t(1) : parameter;
         case ACTIVATION_ELU: return y > 0 ? acc_t(1) : y + parameter;
         case ACTIVATION_SIGMOID: return y * (1 - y);
-        case ACTIVATION_TANH: return 1 - y * y;
+        case ACTIVATION_TANH: return fma(-y, y, acc_t(1));
         default: return 1;
     }
 }

@@ -47,7 +47,7 @@ template <class T> __device__ __forceinline__ void turn(T (&v)[4], T last) {
 // f of four elements, or of four pairs. The loop is not unrolled, so that the machine code of f, which may be a long
 // switch, is there once. The elements go round, since registers have no index that is known only at run time.
 template <class R, class T, class F> __device__ __forceinline__ Quad<R> map_quad(Quad<T> x, F f) {
-    Quad<R> results;
+    Quad<R> results = {};
 #pragma unroll 1
     for (int e = 0; e < 4; ++e) {
         const R result = f(x.v[0]);
@@ -58,7 +58,7 @@ template <class R, class T, class F> __device__ __forceinline__ Quad<R> map_quad
 }
 
 template <class R, class T, class F> __device__ __forceinline__ Quad<R> map_quad(Quad<T> x, Quad<T> y, F f) {
-    Quad<R> results;
+    Quad<R> results = {};
 #pragma unroll 1
     for (int e = 0; e < 4; ++e) {
         const R result = f(x.v[0], y.v[0]);
