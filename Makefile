@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers arch bench lint format wheel clean
+.PHONY: help train test test-peers arch bench gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -34,6 +34,13 @@ arch: $(EXTRA)-test ## compile every CUDA kernel for every GPU architecture, on 
 
 bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
 	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)
+
+# CUDA=12 or CUDA=13 picks the CuPy to install; by itself the newest that the driver runs.
+CUDA ?= $(if $(filter 13 14,$(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')),13,12)
+
+gpu-report: $(EXTRA)-test ## on a machine with a GPU, test it, compare it with the CPU and measure it
+	@$(MAKE) --no-print-directory $(EXTRA)-cuda$(CUDA)
+	$(BIN)/python -m benchmarks.gpu_report $(ARGS)
 
 lint: $(EXTRA)-lint ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .

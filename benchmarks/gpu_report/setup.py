@@ -1,0 +1,78 @@
+"""What every part is given: the device, how large its work is, and how to take the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+import gpunn
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A device to measure."""
+
+    device: gpunn.device
+
+    @property
+    def tiny(self) -> bool:
+        """Whether everything is as small as it can be: on the simulator, to try the report itself."""
+        return self.device.type != "cuda"
+
+    @property
+    def xp(self) -> Any:
+        """The array module: CuPy, or NumPy on the simulator."""
+        return self.device.backend.xp
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(0)
+
+    def normal(self, *shape: int, dtype: str = "float32") -> Any:
+        """An array of normal numbers on the device."""
+        x = self.rng.standard_normal(shape, dtype=np.float32)
+        return gpunn.tensor(x, device=self.device, dtype=dtype)._data
+
+    def measure(self, run: Callable[[], Any], seconds: float = 0.02, repeats: int = 20) -> dict[str, float]:
+        """Microseconds of one call: the median, and the 10th and 90th percentile, of blocks of at least `seconds`."""
+        synchronize = self.device.backend.synchronize
+        if self.tiny:
+            seconds, repeats = 0.0, 2
+        for _ in range(1 if self.tiny else 5):
+            run()
+        synchronize()
+        calls, times = 1, []
+
+        def block() -> float:
+            start = time.perf_counter()
+            for _ in range(calls):
+                run()
+            synchronize()
+            return time.perf_counter() - start
+
+        while (taken := block()) < seconds:
+            calls = max(calls + 1, int(calls * seconds / taken * 1.1))
+        for _ in range(repeats):
+            times.append(block() / calls * 1e6)
+        p10, median, p90 = (float(t) for t in np.percentile(times, (10, 50, 90)))
+        return {"us": median, "p10": p10, "p90": p90, "calls": calls}
+
+    def rotated(self, make: Callable[[], Sequence[Any]], largest_cache: int = 256 << 20) -> Callable[[], Sequence[Any]]:
+        """Inputs that are no longer in the cache when their turn comes again; call it for the next ones."""
+        sets = [make()]
+        size = sum(a.nbytes for a in sets[0] if hasattr(a, "nbytes"))
+        if not self.tiny:
+            sets += [make() for _ in range(min(64, largest_cache // max(size, 1)))]
+        turn = 0
+
+        def following() -> Sequence[Any]:
+            nonlocal turn
+            turn = (turn + 1) % len(sets)
+            return sets[turn]
+
+        return following
