@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from .common import add_command, print_table
 from .errors import RunError, UsageError
@@ -57,7 +57,7 @@ def _environment(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found.to_dict()))
     elif Console().is_terminal:
-        table = Table(show_header=False)
+        table = Table("state", "what", Column("found", overflow="fold"), show_header=False)
         for f in found.findings:
             colour = _COLOURS[f.state]
             remedy = f"\n[bold]{escape(f.remedy)}[/]" if f.remedy else ""

@@ -20,10 +20,12 @@ _LIBRARIES = {"nvrtc": "NVRTC", "cublas": "cuBLAS", "cudart": "CUDA runtime"}
 
 def findings() -> Iterator[Finding]:
     """Driver, devices, CuPy, libraries."""
-    found = driver()
+    found, installed = driver(), installed_cupy()
     yield from driver_findings(found, gpu_is_there())
-    yield cupy_finding(installed_cupy(), found)
-    yield from library_findings(libraries(), cupy_is_there=bool(installed_cupy()), extra=_extra(found))
+    yield cupy_finding(installed, found)
+    major = _major(installed[0][0]) if len(installed) == 1 else None
+    extra = _extra(found) if major is None else f"cuda{major}"
+    yield from library_findings(libraries(major), cupy_is_there=bool(installed), extra=extra)
 
 
 def driver_findings(found: Driver | None, hardware: bool) -> Iterator[Finding]:
@@ -69,9 +71,9 @@ def cupy_finding(installed: list[tuple[str, str]], found: Driver | None) -> Find
     name, version = installed[0]
     if int(version.split(".")[0]) < 14:
         return Finding("CuPy", f"{text}; gpunn needs 14", WRONG, replace)
-    wheel = re.fullmatch(r"cupy-cuda(\d+)x", name)
-    if wheel and found is not None and found.cuda[0] < int(wheel[1]):
-        text += f"; it needs a driver for CUDA {wheel[1]}, and this one runs up to {found.cuda[0]}.{found.cuda[1]}"
+    major = _major(name)
+    if major is not None and found is not None and found.cuda[0] < major:
+        text += f"; it needs a driver for CUDA {major}, and this one runs up to {found.cuda[0]}.{found.cuda[1]}"
         return Finding("CuPy", text, WRONG, replace)
     try:
         importlib.import_module("cupy")
@@ -83,7 +85,7 @@ def cupy_finding(installed: list[tuple[str, str]], found: Driver | None) -> Find
 def library_findings(
     found: dict[str, tuple[str, str] | None], cupy_is_there: bool, extra: str = "cuda12"
 ) -> Iterator[Finding]:
-    """NVRTC, cuBLAS and the runtime: CuPy needs them, and NVRTC alone can check the kernels on any machine."""
+    """NVRTC, cuBLAS, and the runtime, whose headers come with it: CuPy needs them. NVRTC alone can check the kernels."""
     for name, library in found.items():
         what = _LIBRARIES[name]
         if library is not None:
@@ -112,6 +114,12 @@ def gpu_is_there() -> bool:
         if maker == "0x10de" and kind.startswith("0x03"):  # a display controller, which computing GPUs are too
             return True
     return False
+
+
+def _major(name: str) -> int | None:
+    """The CUDA that a wheel of CuPy is for: 12 for cupy-cuda12x; None where its name does not say."""
+    match = re.fullmatch(r"cupy-cuda(\d+)x", name)
+    return int(match[1]) if match else None
 
 
 def _extra(found: Driver | None) -> str:

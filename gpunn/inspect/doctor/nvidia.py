@@ -103,11 +103,15 @@ def _version(number: int) -> tuple[int, int]:
     return number // 1000, number % 1000 // 10
 
 
-def libraries() -> dict[str, tuple[str, str] | None]:
-    """Version and file of NVRTC, cuBLAS and the CUDA runtime; None for one that is not there."""
+def libraries(major: int | None = None) -> dict[str, tuple[str, str] | None]:
+    """Version and file of NVRTC, cuBLAS and the CUDA runtime; None for one that is not there.
+
+    Args:
+        major: of CUDA; by default the newest one of each library.
+    """
     found: dict[str, tuple[str, str] | None] = {}
     for name, version_of in _LIBRARIES.items():
-        library = cuda_library.load(name)
+        library = cuda_library.load(name, cuda_library.MAJORS if major is None else (major,))
         found[name] = None if library is None else (version_of(library), library._name)
     return found
 
