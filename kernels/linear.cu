@@ -1,27 +1,76 @@
-// Linear layer, bias and activation in one pass. First rung: naive.
+// Affine map of the last axis with its activation, and its gradients. First rung: naive. The fast ones are in
+// linear_vectorised.cu.
 //
-//   Y = f(X W^T + b)      X (rows, in_features)  W (out_features, in_features)  b (out_features)  Y (rows, out_features)
+//   Y = f(Z), Z = X W^T + b      X (rows, inputs)  W (outputs, inputs)  b (outputs)  Y (rows, outputs)
+//   dZ = dY o f'(Z);  dX = dZ W;  dW = dZ^T X;  db = sum of dZ over the rows   (Goodfellow et al. 2016, 6.5)
 //
-// One thread computes one element of Y. It adds nothing to the formula, so it is the one to read first and to hold the
-// others against. It costs memory traffic: every element of Y reads a row of X and a row of W again, and neighbouring
-// threads read W with a distance of in_features. All matrices are in row-major order.
+// One thread computes one element of a result. This adds nothing to the formulas, so it is the one to read first and to
+// hold the others against. It costs memory traffic: two elements are read for each multiplication. All matrices are
+// row-major.
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
 #include "common.cuh"
+#include "scalar.cuh"
 
 extern "C" __global__ void linear_forward_naive(
-    const float* __restrict__ x,
-    const float* __restrict__ w,
-    const float* __restrict__ bias,  // null: no bias
-    float* __restrict__ y,
-    int rows, int in_features, int out_features,
-    int activation_kind, float activation_parameter) {
-    const index_t count = (index_t)rows * out_features;
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    int rows, int inputs, int outputs,
+    int kind, acc_t parameter) {
+    const index_t count = (index_t)rows * outputs;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const index_t row = i / out_features;
-        const index_t column = i % out_features;
-        float z = 0.0f;
-        for (int k = 0; k < in_features; ++k) z = fmaf(x[row * in_features + k], w[column * in_features + k], z);
-        if (bias != nullptr) z += bias[column];
-        y[i] = activation(z, activation_kind, activation_parameter);
+        const index_t row = i / outputs, output = i % outputs;
+        acc_t z = 0;
+        for (int k = 0; k < inputs; ++k) z = fma(acc_t(x[row * inputs + k]), acc_t(w[output * inputs + k]), z);
+        if (bias != nullptr) z += bias[output];
+        y[i] = activation(z, kind, parameter);
+    }
+}
+
+// f' is taken from Y, as for all functions whose derivative follows from their result.
+__device__ __forceinline__ acc_t dz_of(const scalar_t* dy, const scalar_t* y, index_t i, int kind, acc_t parameter) {
+    const acc_t dz = dy[i];
+    return y == nullptr ? dz : dz * activation_derivative_from_output(y[i], kind, parameter);
+}
+
+extern "C" __global__ void linear_input_grad_naive(
+    const scalar_t* __restrict__ dy,
+    const scalar_t* __restrict__ y,  // null: dy is dZ already
+    const scalar_t* __restrict__ w,
+    scalar_t* __restrict__ dx,
+    int rows, int inputs, int outputs,
+    int kind, acc_t parameter) {
+    const index_t count = (index_t)rows * inputs;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const index_t row = i / inputs, input = i % inputs;
+        acc_t sum = 0;
+        for (int k = 0; k < outputs; ++k)
+            sum = fma(dz_of(dy, y, row * outputs + k, kind, parameter), acc_t(w[k * (index_t)inputs + input]), sum);
+        dx[i] = sum;
+    }
+}
+
+// The bias is the weight of one more input, which is always 1.
+extern "C" __global__ void linear_weight_grad_naive(
+    const scalar_t* __restrict__ dy,
+    const scalar_t* __restrict__ y,  // null: dy is dZ already
+    const scalar_t* __restrict__ x,
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: not wanted
+    int rows, int inputs, int outputs,
+    int kind, acc_t parameter) {
+    const index_t width = inputs + (db != nullptr ? 1 : 0), count = outputs * width;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const index_t output = i / width, input = i % width;
+        acc_t sum = 0;
+        for (index_t row = 0; row < rows; ++row) {
+            const acc_t of_input = input < inputs ? acc_t(x[row * inputs + input]) : acc_t(1);
+            sum = fma(dz_of(dy, y, row * outputs + output, kind, parameter), of_input, sum);
+        }
+        if (input < inputs) dw[output * inputs + input] = sum;
+        else db[output] = sum;
     }
 }

@@ -1,0 +1,120 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .family import MAX_RANK, Array, ceil_div, element_strides, is_half, layout, prod
+from .gemm import Gemm, schedule
+from .ladder import Ladder
+from .memory import has_view
+
+MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
+TILE = 16
+"""The side of a tile of `matmul_tiled`."""
+_MOST_LAYERS = 65535
+"""Blocks along the third axis of a grid."""
+
+
+class _Factor(NamedTuple):
+    """Matrices (i, k) as they lie in memory; the product keeps their axis i, and sums over k.
+
+    Attributes:
+        memory: as a kernel takes them.
+        size: of axis i.
+        step_i: from one element to the next along i; 0 where there is just one.
+        step_k: and along k.
+        batch: the steps from matrix to matrix, along the axes of the product's batch.
+    """
+
+    memory: Array
+    size: int
+    step_i: int
+    step_k: int
+    batch: tuple[int, ...]
+
+    @property
+    def along_k(self) -> bool:
+        """Whether lines, elements side by side, run along k; else along i."""
+        return self.step_k == 1 or (self.step_k == 0 and self.step_i != 1)
+
+    @property
+    def pitch(self) -> int:
+        """The step from line to line."""
+        return self.step_i if self.along_k else self.step_k
+
+
+class Matmul(Gemm):
+    """Matrix products."""
+
+    broadcast_to: Callable[[Array, tuple[int, ...]], Array]
+
+    def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:
+        """x y on the last two axes, broadcast over the others; a vector is one row as x, one column as y.
+
+        Floats take the rung that is chosen, integers at most the tiled one.
+        """
+        batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        z = self.result(out, (*batch, *x.shape[-2:-1], *y.shape[1:][-1:]), x.dtype)
+        if not z.size:
+            return z
+        x, y = x[None] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
+        rows = (prod(x.shape[:-1]), x.shape[-1])
+        if y.ndim == 2 and has_view(x, rows):
+            x, batch = x.reshape(rows), ()  # one matrix above the other: a single product
+        if len(batch) > MAX_RANK:
+            x, y = (self.contiguous(self.broadcast_to(a, batch + a.shape[-2:])) for a in (x, y))
+            x, y, batch = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), (prod(batch),)
+        rung = MATMUL.pick()
+        if rung == "vectorised" and x.dtype.kind != "f" and not is_half(x.dtype):
+            rung = "tiled"
+        lines, depth = rung == "vectorised", x.shape[-1]
+        left, right = self._factor(x, batch, lines), self._factor(y.swapaxes(-1, -2), batch, lines)
+        if rung == "vectorised":
+            self._vectorised(left, right, batch, depth, z)
+        else:
+            self._by_element(rung, left, right, batch, depth, z)
+        return z
+
+    def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> _Factor:
+        """The matrices x as a kernel takes them: copied if a step goes backwards, or if `lines` and they have none."""
+        steps = element_strides(x)
+        if min(steps) < 0 or (lines and 1 not in steps[-2:] and min(x.shape[-2:]) > 1):
+            x = self.copy(x)
+            steps = element_strides(x)
+        *outer, i, k = (s if n > 1 else 0 for s, n in zip(steps, x.shape))
+        missing = (0,) * (len(batch) - len(outer))
+        return _Factor(self.span(x)[0], x.shape[-2], i, k, (*missing, *outer))
+
+    def _by_element(self, rung: str, x: _Factor, y: _Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
+        """The rungs on which a thread computes one element."""
+        count = prod(batch)
+        args = (
+            *(x.memory, y.memory, z, count, x.size, y.size, depth),
+            *(layout(batch, x.batch), x.step_i, x.step_k),
+            *(layout(batch, y.batch), y.step_k, y.step_i),
+        )
+        if rung == "naive":
+            self.launch_elements("matmul.cu", "matmul_naive", z.size, args, scalar_t=z.dtype)
+        else:
+            grid = (ceil_div(x.size, TILE) * ceil_div(y.size, TILE), 1, min(count, _MOST_LAYERS))
+            self.launch("matmul.cu", "matmul_tiled", grid, (TILE * TILE,), args, scalar_t=z.dtype)
+
+    def _vectorised(self, x: _Factor, y: _Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
+        count, columns = prod(batch), y.size
+        plan = schedule(x.size, columns, depth, count, may_transpose=True)
+        if plan.transposed:
+            x, y = y, x
+        parts = self.parts(plan, z.size, z.dtype)
+        target = z if parts is None else parts
+        vectors = self.vectors((x.memory, x.pitch, *x.batch), (y.memory, y.pitch, *y.batch), (target, columns))
+        args = (
+            *(x.memory, y.memory, z, parts, count, x.size, y.size, depth),
+            *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
+            *(plan.transposed, plan.part_depth, vectors),
+        )
+        self.launch("matmul_vectorised.cu", f"matmul_{plan.size}", plan.grid, plan.block, args, scalar_t=z.dtype)
+        self.add_parts(parts, z)

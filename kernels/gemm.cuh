@@ -1,0 +1,266 @@
+// One block's tile of a matrix product; matmul_vectorised.cu and linear_vectorised.cu are made of it.
+//
+//   C (rows, columns) = A (rows, depth) B (depth, columns)
+//
+// A block computes ROWS x COLUMNS elements of C, each thread SIDE x SIDE of them in registers. The block goes along the
+// axis that is summed over in steps of DEPTH; a step of A and of B lies in shared memory, where each element is read by
+// many threads. Per step a thread reads 2 SIDE DEPTH elements from there and does SIDE^2 DEPTH multiplications, so the
+// larger the side, the less memory is in the way; but few large tiles do not fill a GPU.
+//
+// What makes it fast beyond that (after Volkov and Demmel 2008 and the kernels of CUTLASS):
+//   - while one step is multiplied, the next one is on its way from global memory into registers (fetch), and goes from
+//     there to the other half of shared memory (place): one barrier a step, and nobody waits for memory;
+//   - memory is read and written four elements at a time, wherever addresses allow it;
+//   - the threads of a warp lie 4 x 8 on the tile: all 32 read 4 different quads of A and 8 of B.
+// What it costs: registers (two blocks have to fit a multiprocessor), and tiles at the edges that compute zeros.
+//
+// Layouts and epilogue are chosen at run time: the branches are the same for all threads, and outside the inner loop.
+// The sum of an element goes along k in order, from its first product on, whatever the tile and the layouts.
+#pragma once
+#include "activation.cuh"
+#include "common.cuh"
+#include "quad.cuh"
+
+template <int R, int C, int S, int D> struct Tile {
+    static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, THREADS = R / S * (C / S);
+    static constexpr int PITCH_A = R + 4, PITCH_B = C + 4;  // of shared memory: 4 more, against bank conflicts
+    static constexpr int WORDS_A = D * PITCH_A, WORDS_B = D * PITCH_B, WORDS = 2 * (WORDS_A + WORDS_B);
+};
+typedef Tile<128, 128, 8, 8> Large;  // 256 threads
+typedef Tile<64, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Medium;  // 256 threads
+typedef Tile<16, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Small;  // 64 threads
+
+// A or B. Its axis i is the one that the product keeps, its axis k is summed over. Its lines, `pitch` elements apart,
+// run along k or along i.
+struct Operand {
+    const scalar_t* x;
+    int size;  // of axis i
+    int pitch;
+    bool along_k;
+    bool vector;  // whether quads of a line can be read at once
+};
+
+// What the elements of A are multiplied by on their way: f' as it follows from f's result y, which lies like A. (Where
+// it takes f's argument it takes an exponential, too much to be done again by every block that needs the element.)
+struct Slopes {
+    const scalar_t* y;  // null: nothing
+    int kind;
+    acc_t parameter;
+};
+
+// An operand step by step, WIDTH x DEPTH elements each: those of this thread, as quads. They have the same position in
+// lines that lie `apart`.
+template <class T, int WIDTH, bool SLOPES = false> struct Stage {
+    static constexpr int OWN = WIDTH * T::DEPTH / 4 / T::THREADS;
+    static_assert(OWN * 4 * T::THREADS == WIDTH * T::DEPTH, "every thread has as many quads");
+    const Operand from;
+    const Slopes f;
+    const int per_line, apart, line, position;
+    Quad<scalar_t> quads[OWN], slopes[SLOPES ? OWN : 1];
+
+    __device__ __forceinline__ Stage(const Operand& from, const Slopes& f)
+        : from(from), f(f), per_line((from.along_k ? T::DEPTH : WIDTH) / 4), apart(T::THREADS / per_line),
+          line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4) {}
+
+    // The step from k0 on, from global memory; zeros beyond the matrix.
+    __device__ __forceinline__ void fetch(int first_i, int k0, int k_end) {
+        const int first_line = line + (from.along_k ? first_i : k0), lines = from.along_k ? from.size : k_end;
+        const int start = position + (from.along_k ? k0 : first_i), end = from.along_k ? k_end : from.size;
+        const index_t first = (index_t)first_line * from.pitch + start;
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) {
+            const int count = first_line + own * apart < lines ? end - start : 0;
+            const index_t at = first + (index_t)own * apart * from.pitch;
+            quads[own] = load_quad(from.x + at, count, from.vector);
+            if (SLOPES && f.y != nullptr) slopes[own] = load_quad(f.y + at, count, from.vector);
+        }
+    }
+
+    // To shared memory, as [k][i]. `sums` are over k, for lines along i.
+    __device__ __forceinline__ void place(acc_t* tile, acc_t (&sums)[4]) {
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) {
+            Quad<acc_t> q;
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                q.v[e] = quads[own].v[e];
+                if (SLOPES && f.y != nullptr)
+                    q.v[e] *= activation_derivative_from_output(slopes[own].v[e], f.kind, f.parameter);
+                sums[e] += q.v[e];
+            }
+            const int at = line + own * apart;
+            if (from.along_k) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) tile[(position + e) * (WIDTH + 4) + at] = q.v[e];
+            } else {
+                *(Quad<acc_t>*)&tile[at * (WIDTH + 4) + position] = q;
+            }
+        }
+    }
+};
+
+// Where in the tile a thread's elements lie: four rows and four columns side by side, and where a side is 8, four more
+// half a tile further.
+template <class T> struct Place {
+    static constexpr int WARPS_ACROSS = T::COLUMNS / T::SIDE / 8;
+    static __device__ __forceinline__ int row_of(int i) {
+        const int thread = threadIdx.x / 32 / WARPS_ACROSS * 4 + threadIdx.x % 32 / 8;
+        return i / 4 * (4 * T::ROWS / T::SIDE) + thread * 4 + i % 4;
+    }
+    static __device__ __forceinline__ int column_of(int j) {
+        const int thread = threadIdx.x / 32 % WARPS_ACROSS * 8 + threadIdx.x % 8;
+        return j / 4 * (4 * T::COLUMNS / T::SIDE) + thread * 4 + j % 4;
+    }
+};
+
+// c = A B for the tile at (first_row, first_column), summed over k_begin <= k < k_end. `words` is shared memory, free
+// again after the call. `sums` are those of A's elements that pass through this thread.
+template <class T, bool SLOPES>
+__device__ __forceinline__ void multiply_tile(
+    const Operand& a, const Operand& b, const Slopes& slopes, int first_row, int first_column, int k_begin, int k_end,
+    acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
+    acc_t unused[4] = {};
+    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes);
+    Stage<T, T::COLUMNS> stage_b(b, {});
+    stage_a.fetch(first_row, k_begin, k_end);
+    stage_b.fetch(first_column, k_begin, k_end);
+    stage_a.place(words, sums);
+    stage_b.place(words + T::WORDS_A, unused);
+    __syncthreads();
+    int half = 0;  // of shared memory, which holds the current step
+    for (int k0 = k_begin; k0 < k_end; k0 += T::DEPTH, half ^= 1) {
+        const bool more = k0 + T::DEPTH < k_end;
+        if (more) {
+            stage_a.fetch(first_row, k0 + T::DEPTH, k_end);
+            stage_b.fetch(first_column, k0 + T::DEPTH, k_end);
+        }
+        const acc_t* tile_a = words + half * (T::WORDS / 2) + Place<T>::row_of(0);
+        const acc_t* tile_b = words + half * (T::WORDS / 2) + T::WORDS_A + Place<T>::column_of(0);
+#pragma unroll
+        for (int k = 0; k < T::DEPTH; ++k) {
+            Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
+#pragma unroll
+            for (int q = 0; q < T::SIDE / 4; ++q) {
+                row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + q * (4 * T::ROWS / T::SIDE)];
+                column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + q * (4 * T::COLUMNS / T::SIDE)];
+            }
+#pragma unroll
+            for (int i = 0; i < T::SIDE; ++i)
+#pragma unroll
+                for (int q = 0; q < T::SIDE / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
+        }
+        if (more) {
+            acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
+            stage_a.place(next, sums);
+            stage_b.place(next + T::WORDS_A, unused);
+        }
+        __syncthreads();
+    }
+}
+
+// Where C goes, rows x columns in row-major order. Where `transposed`, the block's tile is one of C^T.
+struct Result {
+    scalar_t* y;
+    acc_t* part;  // null: C is complete. Else this is one part of its sum, and goes here, without bias and activation
+    int rows, columns;
+    bool transposed;
+    bool vector;  // whether quads of a row can be written at once
+    const scalar_t* bias = nullptr;  // null: none. One for each column
+    int kind = ACTIVATION_NONE;
+    acc_t parameter = 0;
+    // null: not wanted. The sums of A over k, one for each row; A's lines have to run along the rows. In parts they go
+    // to `part_of_sums`.
+    scalar_t* sums = nullptr;
+    acc_t* part_of_sums = nullptr;
+};
+
+// Four neighbours of a row of the tile's matrix to where they belong.
+__device__ __forceinline__ void write_quad(const acc_t (&values)[4], const Result& to, int row, int column) {
+    if (!to.transposed) {
+        if (row >= to.rows) return;
+        const index_t at = (index_t)row * to.columns + column;
+        if (to.part != nullptr) store_quad(to.part + at, values, to.columns - column, to.vector);
+        else store_quad(to.y + at, values, to.columns - column, to.vector);
+        return;
+    }
+    if (row >= to.columns) return;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+        if (column + e >= to.rows) break;
+        const index_t at = (index_t)(column + e) * to.columns + row;
+        if (to.part != nullptr) to.part[at] = values[e];
+        else to.y[at] = values[e];
+    }
+}
+
+// f(c + bias), or c itself where it is a part, to where C lies. Some rows at a time go through shared memory, where
+// each thread has a word for each of its values. Registers have no index: there the loop would have to be unrolled, and
+// the switch over all functions inlined for every value.
+template <class T>
+__device__ __forceinline__ void write_tile(
+    const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Result& to, int first_row, int first_column, acc_t* words) {
+    constexpr int GROUP = T::SIDE == 8 ? 1 : 4;  // rows at a time
+    static_assert(GROUP * T::SIDE * T::THREADS <= T::WORDS, "a word for each value");
+    acc_t* own = words + threadIdx.x;
+#pragma unroll
+    for (int i = 0; i < T::SIDE; i += GROUP) {
+#pragma unroll
+        for (int n = 0; n < GROUP * T::SIDE; ++n) own[n * T::THREADS] = c[i + n / T::SIDE][n % T::SIDE / 4].v[n % 4];
+#pragma unroll 1
+        for (int n = 0; n < GROUP * T::SIDE; n += 4) {
+            const int row = first_row + Place<T>::row_of(i + n / T::SIDE);
+            const int column = first_column + Place<T>::column_of(n % T::SIDE);
+            if (to.part == nullptr) {
+#pragma unroll 1
+                for (int e = 0; e < 4; ++e) {
+                    const int index = to.transposed ? row : column + e;
+                    acc_t z = own[(n + e) * T::THREADS];
+                    if (to.bias != nullptr && index < to.columns) z += to.bias[index];
+                    own[(n + e) * T::THREADS] = activation(z, to.kind, to.parameter);
+                }
+            }
+            acc_t values[4];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) values[e] = own[(n + e) * T::THREADS];
+            write_quad(values, to, row, column);
+        }
+    }
+}
+
+// The sums of A over k, of which every thread has those of four rows and some k.
+template <class T>
+__device__ __forceinline__ void write_sums(const acc_t (&sums)[4], const Result& to, int first_row, acc_t* words) {
+    constexpr int MEMBERS = T::THREADS / (T::ROWS / 4);
+    const int member = threadIdx.x / (T::ROWS / 4), i = threadIdx.x % (T::ROWS / 4) * 4;
+    __syncthreads();  // before `words` is used again
+#pragma unroll
+    for (int e = 0; e < 4; ++e) words[member * T::ROWS + i + e] = sums[e];
+    __syncthreads();
+    const int row = first_row + threadIdx.x;
+    if (threadIdx.x >= T::ROWS || row >= to.rows) return;
+    acc_t sum = 0;
+    for (int m = 0; m < MEMBERS; ++m) sum += words[m * T::ROWS + threadIdx.x];
+    if (to.part_of_sums != nullptr) to.part_of_sums[row] = sum;
+    else to.sums[row] = sum;
+}
+
+// The number of tiles of a matrix.
+template <class T> __device__ __forceinline__ int tiles_of(int rows, int columns) {
+    return (rows + T::ROWS - 1) / T::ROWS * ((columns + T::COLUMNS - 1) / T::COLUMNS);
+}
+
+// What a block does for a product: a tile of C (of C^T where that is computed), counted row by row, and as its part of
+// the sum the k from blockIdx.y part_depth on.
+template <class T, bool SLOPES = false>
+__device__ __forceinline__ void product(
+    const Operand& a, const Operand& b, const Slopes& slopes, const Result& to, int tile, int depth, int part_depth,
+    acc_t* words) {
+    const int tiles_across = tiles_of<T>(1, b.size);
+    const int first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
+    const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
+    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    acc_t sums[4] = {};
+    multiply_tile<T, SLOPES>(a, b, slopes, first_row, first_column, k_begin, k_end, words, c, sums);
+    write_tile<T>(c, to, first_row, first_column, words);
+    if (first_column == 0 && to.sums != nullptr) write_sums<T>(sums, to, first_row, words);
+}

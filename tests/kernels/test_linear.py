@@ -1,0 +1,128 @@
+"""The affine map with its activation, and its gradients, over kernels."""
+
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.kernel.activation import KINDS
+from gpunn.backend.kernel.gemm import schedule
+from gpunn.backend.kernel.ladder import rung
+
+from .harness import FAST, MODES, close, compare, simulator
+from .test_matmul import few_blocks, normal  # noqa: F401
+
+PARAMETERS = {"leaky_relu": 0.1, "elu": 0.8, "softplus": 2.0}
+DERIVATIVES = [
+    *((kind, True) for kind in ("relu", "leaky_relu", "elu", "sigmoid", "tanh")),
+    *((kind, False) for kind in ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")),
+]
+"""From which of f's result (True) and its argument the backends know f'."""
+SHAPES = [(3, 5, 7), (1, 40, 70), (70, 40, 1), (40, 33, 72), (35, 9, 4), (65, 66, 130), (0, 5, 3), (5, 0, 3), (5, 3, 0)]
+"""(rows, inputs, outputs)"""
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+def test_forward(sizes):
+    rows, inputs, outputs = sizes
+    x, w, b = normal(rows, inputs), normal(outputs, inputs), normal(outputs)
+    compare("linear_activation", x, w, b, "relu", 0.0, ladder="linear_forward")
+    compare("linear_activation", x, w, None, "none", 0.0, ladder="linear_forward", modes=FAST)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_with_every_activation(kind):
+    x, w, b, parameter = normal(20, 30), normal(40, 30), normal(40), PARAMETERS.get(kind, 0.0)
+    compare("linear_activation", x, w, b, kind, parameter, ladder="linear_forward", modes=FAST)
+    x, w = normal(40, 300), normal(20, 300) / 17  # transposed, in parts
+    compare("linear_activation", x, w, b[:20], kind, parameter, modes=FAST)
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize(
+    "wanted", [(True, True, True), (False, True, False), (False, False, True), (True, False, True)]
+)
+def test_backward(sizes, wanted):
+    rows, inputs, outputs = sizes
+    dz, x, w = normal(rows, outputs), normal(rows, inputs), normal(outputs, inputs)
+    modes = MODES if all(wanted) else FAST
+    given = (x if wanted[1] else None, w if wanted[0] else None)
+    compare("linear_backward", dz, *given, wanted, ladder="linear_backward", modes=modes)
+
+
+def test_further_axes():
+    x, w, b, dz = normal(2, 3, 4, 5), normal(7, 5), normal(7), normal(2, 3, 4, 7)
+    compare("linear_activation", x, w, b, "tanh", 0.0, ladder="linear_forward", modes=FAST)
+    compare("linear_backward", dz, x, w, (True, True, True), ladder="linear_backward", modes=FAST)
+    compare("linear_activation", x[0, 0, 0], w, b, "tanh", 0.0, ladder="linear_forward", modes=FAST)
+    compare("linear_backward", dz[0, 0, 0], x[0, 0, 0], w, (True, True, True), ladder="linear_backward", modes=FAST)
+
+
+def test_strided_inputs():
+    x, w, b, dz = normal(5, 12).T[::2], normal(5, 14).T[::-2], normal(14)[::2], normal(6, 14)[:, ::2]
+    compare("linear_activation", x, w, b, "relu", 0.0, ladder="linear_forward", modes=FAST)
+    compare("linear_backward", dz, x, w, (True, True, True), ladder="linear_backward", modes=FAST)
+
+
+def test_large_tiles(few_blocks):  # noqa: F811
+    x, w, b, dz = normal(130, 36), normal(140, 36), normal(140), normal(130, 140)
+    compare("linear_activation", x, w, b, "gelu", 0.0)
+    compare("linear_backward", dz, x, w, (True, True, True))
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(40, 300, 36), (3, 700, 66), (70, 500, 3), (600, 20, 300)])
+def test_sums_in_parts(rows, inputs, outputs):
+    assert schedule(rows, outputs, inputs, may_transpose=True).parts > 1 or schedule(outputs, inputs, rows).parts > 1
+    x, w, b, dz = normal(rows, inputs), normal(outputs, inputs), normal(outputs), normal(rows, outputs)
+    compare("linear_activation", x, w, b, "relu", 0.0)
+    compare("linear_backward", dz, x, w, (True, True, True))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
+def test_types(dtype):
+    for rows, inputs, outputs in ((3, 5, 7), (40, 33, 36), (130, 300, 40)):
+        x, w, b, dz = (
+            normal(*shape, dtype=dtype) for shape in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
+        )
+        compare("linear_activation", x, w, b, "sigmoid", 0.0, ladder="linear_forward", modes=FAST)
+        compare("linear_backward", dz, x, w, (True, True, True), ladder="linear_backward", modes=FAST)
+
+
+@pytest.mark.parametrize(("kind", "from_output"), DERIVATIVES)
+def test_backward_through_the_activation(kind, from_output):
+    """The same as the derivative first, then the products."""
+    parameter = PARAMETERS.get(kind, 0.0)
+    for rows, inputs, outputs in ((5, 7, 9), (40, 36, 50), (300, 6, 40)):
+        x, w, dy, s = normal(rows, inputs), normal(outputs, inputs), normal(rows, outputs), normal(rows, outputs)
+        if from_output:
+            s = numpy_backend.activation(s, kind, parameter)
+        dz = numpy_backend.activation_backward(dy, s, kind, parameter, from_output)
+        for wanted in ((True, True, True), (False, True, False), (False, False, True)):
+            expected = numpy_backend.linear_backward(dz, x, w, wanted)
+            for name in ("naive", "vectorised"):
+                with rung("linear_backward", name):
+                    backend = simulator("fast", "forward")
+                    got = backend.linear_activation_backward(dy, s, x, w, kind, parameter, from_output, wanted)
+                    close(got, expected, None, None, False, f"{kind} {name}")
+
+
+def test_backward_through_the_activation_is_clean(few_blocks):  # noqa: F811
+    """No race, and the same bits in every order."""
+    for rows, inputs, outputs in ((5, 7, 9), (40, 36, 130), (20, 300, 9)):
+        x, w, dy = normal(rows, inputs), normal(outputs, inputs), normal(rows, outputs)
+        y = np.maximum(normal(rows, outputs), 0)
+        bits = set()
+        for mode in MODES:
+            got = simulator(*mode).linear_activation_backward(dy, y, x, w, "relu", 0.0, True, (True, True, True))
+            bits.add(b"".join(g.tobytes() for g in got))
+        assert len(bits) == 1
+
+
+def test_by_hand():
+    x, w, b = np.array([[1.0, -2.0]]), np.array([[3.0, 1.0], [1.0, 1.0]]), np.array([0.5, 0.25])
+    backend = simulator("fast", "forward")
+    assert backend.linear_activation(x, w, b, "relu", 0.0).tolist() == [[1.5, 0.0]]
+    dx, dw, db = backend.linear_activation_backward(
+        np.array([[2.0, 7.0]]), np.array([[1.5, 0.0]]), x, w, "relu", 0.0, True, (True, True, True)
+    )
+    assert (dx.tolist(), dw.tolist(), db.tolist()) == ([[6.0, 2.0]], [[2.0, -4.0], [0.0, 0.0]], [2.0, 0.0])
