@@ -1,9 +1,9 @@
 // y[i] = x[i] in another type: integers wrap around, floats become integers towards 0, and whatever is not 0 is true. A
 // float that fits no int becomes the nearest one that there is, and for types of 8 and 16 bits the low bits of that.
 //
-// There are a hundred pairs of types, and a hundred texts would be too many to compile. So the source's type is compiled
-// in, and the target's is a switch outside of the loop; to the host y is an array of bytes. Costs what a copy costs, and
-// ten loops where one is run.
+// There are a hundred pairs of types, and a hundred texts would be too many to compile. So the source's type is
+// compiled in, and the target's is a switch outside of the loop; to the host y is an array of bytes. Costs what a copy
+// costs, and ten loops where one is run.
 //
 // compiled for source_t = bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64
 #include "common.cuh"

@@ -1,8 +1,8 @@
-// Where the first index stands that is not low <= i < high, nor `ignored`: found[b] is that place in the part of block b,
-// and -1 where there is none. The host reads the few numbers in `found` and takes the smallest place.
+// Where the first index stands that is not low <= i < high, nor `ignored`: found[b] is that place in the part of block
+// b, and -1 where there is none. The host reads the few numbers in `found` and takes the smallest place.
 //
-// Block b looks at every gridDim.x-th piece of 256 indices. No atomics: each block has a number of its own, and within it
-// the smallest place is found by halves.
+// Block b looks at every gridDim.x-th piece of 256 indices. No atomics: each block has a number of its own, and within
+// it the smallest place is found by halves.
 //
 // compiled for integer_t = uint8, int8, int16, int32, int64
 #include "common.cuh"

@@ -15,9 +15,9 @@ extern "C" __global__ void copy_vectors(const element_t* __restrict__ x, element
     for (index_t i = vectors * each + first_index(); i < count; i += index_stride()) y[i] = x[i];
 }
 
-// First rung, naive: y[i, j, ...] = x[i, j, ...] for any strides of both; the layouts have the same sizes. One thread an
-// element, neighbours along the last axis. Where x does not lie that way, each thread of a warp reads another line of
-// memory for one element of it.
+// First rung, naive: y[i, j, ...] = x[i, j, ...] for any strides of both; the layouts have the same sizes. One thread
+// an element, neighbours along the last axis. Where x does not lie that way, each thread of a warp reads another line
+// of memory for one element of it.
 extern "C" __global__ void copy_strided(
     const element_t* __restrict__ x, long long x_offset, Layout x_layout,
     element_t* __restrict__ y, long long y_offset, Layout y_layout,

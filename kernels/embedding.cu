@@ -3,7 +3,8 @@
 //   dw[i, c] = sum of dy[b, c] over the b whose index is i        over their number where `by_frequency` is set
 //
 // indices (batch,)  dy (batch, d)  dw (rows, d). Indices that are `skipped`, or no row, add nothing. Terms are added in
-// pairs (pairwise.cuh), in the order of the batch: the same bits on every run and on the CPU, and small rounding errors.
+// pairs (pairwise.cuh), in the order of the batch: the same bits on every run and on the CPU, and small rounding
+// errors.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "index.cuh"
@@ -27,9 +28,9 @@ extern "C" __global__ void embedding_backward_naive(
     }
 }
 
-// Second rung: the indices come sorted (sort.cu), as pairs of a row and where in the batch it stood, equal rows in their
-// order, and dw filled with zeros. One thread an element of dy; the first one of a row adds up all of that row. Costs the
-// sorting, and time where a row has much of the batch: its terms are added by one thread a column.
+// Second rung: the indices come sorted (sort.cu), as pairs of a row and where in the batch it stood, equal rows in
+// their order, and dw filled with zeros. One thread an element of dy; the first one of a row adds up all of that row.
+// Costs the sorting, and time where a row has much of the batch: its terms are added by one thread a column.
 extern "C" __global__ void embedding_backward_sorted(
     const scalar_t* __restrict__ dy, const unsigned long long* __restrict__ key, const int* __restrict__ position,
     scalar_t* __restrict__ dw, long long rows, long long batch, long long d, int by_frequency, long long count) {

@@ -1,10 +1,11 @@
-// The place of the largest or the smallest element along an axis: the first one of several; of the first NaN if there is one.
+// The place of the largest or the smallest element along an axis: the first one of several; of the first NaN if there
+// is one.
 //
 //   y[p, q] = the least i with x[p, i, q] = max of x[p, j, q] over j          (min where `smallest`)
 //
 // x (outer, length, inner). A candidate is a number in the order of the elements and a place; of two the larger number
-// wins, or the lower place: whichever way they meet, the same one is left. So a long row can be cut into parts: the first
-// launch leaves the winner of each part, a second one compares those (`candidates`).
+// wins, or the lower place: whichever way they meet, the same one is left. So a long row can be cut into parts: the
+// first launch leaves the winner of each part, a second one compares those (`candidates`).
 //
 // The ladder is one of teams (team.cuh), the threads that share a row; each reads x once.
 //   naive    one thread.

@@ -2,10 +2,10 @@
 //
 //   y[b, c, k] = x[index[b], c, k] scale[c] + shift[c]
 //
-// x (n, channels, inner) of bytes, index (batch,), scale and shift (channels,), y (batch, channels, inner). With scale =
-// 1 / (255 std) and shift = -mean / std it is what a network wants. A bad index gives an image of zeros. Each byte is read
-// once and each result written once: picking, converting, scaling and shifting one after the other would move 4 times as
-// much in float32.
+// x (n, channels, inner) of bytes, index (batch,), scale and shift (channels,), y (batch, channels, inner). With scale
+// = 1 / (255 std) and shift = -mean / std it is what a network wants. A bad index gives an image of zeros. Each byte is
+// read once and each result written once: picking, converting, scaling and shifting one after the other would move 4
+// times as much in float32.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "common.cuh"

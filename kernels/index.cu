@@ -8,8 +8,8 @@
 // compiled for element_t = uint8, int16, int32, int64
 #include "index.cuh"
 
-// One thread an element of y; x has any strides. Cost: y is written once, and what is picked of x is read, in whole lines
-// where inner is large.
+// One thread an element of y; x has any strides. Cost: y is written once, and what is picked of x is read, in whole
+// lines where inner is large.
 extern "C" __global__ void gather(
     const element_t* __restrict__ x, long long x_offset, long long x_outer, long long x_n, long long x_inner,
     const long long* __restrict__ index, element_t* __restrict__ y,
@@ -22,8 +22,8 @@ extern "C" __global__ void gather(
     }
 }
 
-// First rung of put, naive: one thread an element of y, which looks for its own place among the indices, from the last one
-// on. Nothing beyond the formula; costs n * batch reads of indices for each (p, q).
+// First rung of put, naive: one thread an element of y, which looks for its own place among the indices, from the last
+// one on. Nothing beyond the formula; costs n * batch reads of indices for each (p, q).
 extern "C" __global__ void put_naive(
     const element_t* __restrict__ v, long long v_step,
     const long long* __restrict__ index, element_t* __restrict__ y,
@@ -37,9 +37,9 @@ extern "C" __global__ void put_naive(
     }
 }
 
-// Second rung of put: the indices come sorted (sort.cu), as pairs of a place and where in the batch it stood, equal places
-// in their order. One thread an element of v; the last one of a place writes. Costs the sorting, and nothing for places
-// that no index speaks of.
+// Second rung of put: the indices come sorted (sort.cu), as pairs of a place and where in the batch it stood, equal
+// places in their order. One thread an element of v; the last one of a place writes. Costs the sorting, and nothing for
+// places that no index speaks of.
 extern "C" __global__ void put_sorted(
     const element_t* __restrict__ v, long long v_step,
     const unsigned long long* __restrict__ key, const int* __restrict__ position, element_t* __restrict__ y,

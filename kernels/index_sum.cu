@@ -8,8 +8,8 @@
 #include "index.cuh"
 #include "scalar.cuh"
 
-// First rung, naive: one thread an element of y, which goes through all indices. Nothing beyond the formula; costs n * batch
-// reads of indices for each (p, q).
+// First rung, naive: one thread an element of y, which goes through all indices. Nothing beyond the formula; costs n *
+// batch reads of indices for each (p, q).
 extern "C" __global__ void sum_naive(
     const scalar_t* __restrict__ v, const long long* __restrict__ index, scalar_t* __restrict__ y,
     long long n, long long batch, long long inner, int each, int wrap, long long count) {
@@ -24,10 +24,10 @@ extern "C" __global__ void sum_naive(
     }
 }
 
-// Second rung: the indices come sorted (sort.cu), as pairs of a place and where in the batch it stood, equal places in their
-// order, and y filled with zeros. One thread an element of v; the first one of a place adds up all of that place. Costs the
-// sorting, and where one place has most of the batch, a long sum by few threads: the order that is asked for leaves no
-// other.
+// Second rung: the indices come sorted (sort.cu), as pairs of a place and where in the batch it stood, equal places in
+// their order, and y filled with zeros. One thread an element of v; the first one of a place adds up all of that place.
+// Costs the sorting, and where one place has most of the batch, a long sum by few threads: the order that is asked for
+// leaves no other.
 extern "C" __global__ void sum_sorted(
     const scalar_t* __restrict__ v, const unsigned long long* __restrict__ key, const int* __restrict__ position,
     scalar_t* __restrict__ y, long long n, long long batch, long long inner, long long count) {

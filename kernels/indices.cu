@@ -3,8 +3,8 @@
 
 constexpr unsigned long long NONE = 0xffffffffffffffffull;  // the largest key: after all others
 
-// What of an index is sorted: as a key its place among all n (or outer * n * inner where each element has its own), NONE for
-// bad ones, `skipped` ones, and those beyond `count`, which fill up to a power of two; and where it stood.
+// What of an index is sorted: as a key its place among all n (or outer * n * inner where each element has its own),
+// NONE for bad ones, `skipped` ones, and those beyond `count`, which fill up to a power of two; and where it stood.
 extern "C" __global__ void index_keys(
     const long long* __restrict__ index, unsigned long long* __restrict__ key, int* __restrict__ position,
     long long n, long long batch, long long inner, int wrap, long long skipped, long long count, long long padded) {
@@ -20,7 +20,8 @@ extern "C" __global__ void index_keys(
 
 // One index for several axes together: place = place * n + that of a further index, -1 where either is bad.
 extern "C" __global__ void join_indices(
-    const long long* __restrict__ index, long long* __restrict__ place, long long n, int wrap, int first, long long count) {
+    const long long* __restrict__ index, long long* __restrict__ place,
+    long long n, int wrap, int first, long long count) {
     for (index_t i = first_index(); i < count; i += index_stride()) {
         const index_t here = place_of(index[i], n, wrap);
         const index_t before = first ? 0 : place[i];

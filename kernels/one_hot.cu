@@ -1,5 +1,5 @@
-// y[p, c, q] = one where the label of (p, q) is c, else 0, for labels (outer, inner), y (outer, classes, inner). `one` is
-// 1 in the type of y, as bits. One thread an element of y, which is written once.
+// y[p, c, q] = one where the label of (p, q) is c, else 0, for labels (outer, inner), y (outer, classes, inner). `one`
+// is 1 in the type of y, as bits. One thread an element of y, which is written once.
 //
 // compiled for element_t = uint8, int16, int32, int64
 #include "common.cuh"

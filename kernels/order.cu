@@ -1,11 +1,11 @@
-// Before and after sorting along an axis by sort.cu. x (outer, length, inner); each of the outer * inner rows is padded to a
-// power of two.
+// Before and after sorting along an axis by sort.cu. x (outer, length, inner); each of the outer * inner rows is padded
+// to a power of two.
 //
 // compiled for scalar_t = bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64
 #include "order.cuh"
 
-// As keys the elements as numbers of the same order, turned around for `descending`; as positions their places. Padding has
-// the greatest key, and a higher position than any element, so it comes last.
+// As keys the elements as numbers of the same order, turned around for `descending`; as positions their places. Padding
+// has the greatest key, and a higher position than any element, so it comes last.
 extern "C" __global__ void order_keys(
     const scalar_t* __restrict__ x, unsigned long long* __restrict__ key, int* __restrict__ position,
     long long length, long long inner, long long padded, int descending, long long count) {

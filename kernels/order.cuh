@@ -6,8 +6,8 @@
 typedef unsigned long long order_t;
 constexpr order_t GREATEST = 0xffffffffffffffffull;
 
-// IEEE 754 floats are in the order of their bits, but with the sign apart, and negative ones turned around. -0 equals 0;
-// NaN is larger than any number.
+// IEEE 754 floats are in the order of their bits, but with the sign apart, and negative ones turned around. -0 equals
+// 0; NaN is larger than any number.
 __device__ __forceinline__ order_t order_of(double v) {
     if (v != v) return GREATEST;
     const order_t sign = 1ull << 63;

@@ -1,8 +1,8 @@
-// Sums in pairs: terms 0 and 1, 2 and 3, ... first, then pairs of those sums, and so on, so that rounding errors grow with
-// the logarithm of the number of terms. Needs acc_t.
+// Sums in pairs: terms 0 and 1, 2 and 3, ... first, then pairs of those sums, and so on, so that rounding errors grow
+// with the logarithm of the number of terms. Needs acc_t.
 //
-// The terms come one by one, and are counted in binary: where the count has a 1 in place k, a sum of 2^k terms waits for
-// its like, as a digit waits for the carry. Sums of 2^(LEVELS - 1) terms are added up in order.
+// The terms come one by one, and are counted in binary: where the count has a 1 in place k, a sum of 2^k terms waits
+// for its like, as a digit waits for the carry. Sums of 2^(LEVELS - 1) terms are added up in order.
 #pragma once
 #include "scalar.cuh"
 

@@ -1,10 +1,11 @@
-// Sorting of pairs (key, position) by key, those of equal keys by position: stable, and the same for any order of threads.
+// Sorting of pairs (key, position) by key, those of equal keys by position: stable, and the same for any order of
+// threads.
 //
 // Bitonic sort (Batcher 1968): a fixed net of comparisons, in place, with neither temporary memory nor anything that
 // depends on the data, so that it can be captured. `count` pairs are rows of `length`, a power of two, each sorted by
-// itself. Sorted runs are merged to twice their length, log2(length) times; merging runs of length r takes log2(r) steps,
-// the first of which compare pairs r / 2 apart. Cost: n log2(n)^2 / 4 comparisons. Steps within a tile run in shared memory,
-// one launch for all; each step that reaches further is a launch that reads and writes everything.
+// itself. Sorted runs are merged to twice their length, log2(length) times; merging runs of length r takes log2(r)
+// steps, the first of which compare pairs r / 2 apart. Cost: n log2(n)^2 / 4 comparisons. Steps within a tile run in
+// shared memory, one launch for all; each step that reaches further is a launch that reads and writes everything.
 #include "common.cuh"
 
 constexpr int TILE = 1024;

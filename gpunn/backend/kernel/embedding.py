@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .family import Array, bits, prod
+from .family import Array, bits, bits_type, prod
 from .indexing import Indexing, Indices
 from .ladder import Ladder
 from .memory import bits_of
@@ -66,7 +66,7 @@ class Embedding(Indexing):
             rule = "non-negative" if bad[0] < 0 else f"smaller than num_classes={classes}"
             raise RuntimeError(f"one_hot: class values must be {rule}, got {bad[0]} at {bad[1]}")
         args = (labels, bits(y), bits_of(1, y.dtype), classes, prod(target.shape[axis:]), y.size)
-        self.launch_elements("one_hot.cu", "one_hot", y.size, args, element_t=bits(y).dtype)
+        self.launch_elements("one_hot.cu", "one_hot", y.size, args, element_t=bits_type(y.dtype))
         return y
 
     def _rows(self, indices: Array, rows: int, d: int) -> Indices:

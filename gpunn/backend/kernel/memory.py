@@ -10,7 +10,7 @@ import numpy as np
 
 from gpunn.backend.dtypes import DTYPES
 
-from .family import MAX_RANK, Array, Family, bits, ceil_div, collapse, element_strides, layout, prod
+from .family import MAX_RANK, Array, Family, bits, bits_type, ceil_div, collapse, element_strides, layout, prod
 from .ladder import Ladder
 
 COPY = Ladder("copy", ("naive", "tiled"))
@@ -51,9 +51,8 @@ class Memory(Family):
     def full(self, shape: tuple[int, ...], value: Any, dtype: Any, out: Array | None = None) -> Array:
         """An array of one value."""
         y = self.result(out, shape, dtype)
-        self.launch_elements(
-            "fill.cu", "fill", y.size, (bits(y), bits_of(value, dtype), y.size), element_t=bits(y).dtype
-        )
+        args = (bits(y), bits_of(value, dtype), y.size)
+        self.launch_elements("fill.cu", "fill", y.size, args, element_t=bits_type(dtype))
         return y
 
     def arange(self, start: float, step: float, count: int, dtype: Any, out: Array | None = None) -> Array:
@@ -66,7 +65,8 @@ class Memory(Family):
     def eye(self, n: int, m: int, dtype: Any, out: Array | None = None) -> Array:
         """Ones on the diagonal."""
         y = self.result(out, (n, m), dtype)
-        self.launch_elements("fill.cu", "eye", n * m, (bits(y), bits_of(1, dtype), m, n * m), element_t=bits(y).dtype)
+        args = (bits(y), bits_of(1, dtype), m, n * m)
+        self.launch_elements("fill.cu", "eye", n * m, args, element_t=bits_type(dtype))
         return y
 
     # Copies -----------------------------------------------------------------------------------------------------------
