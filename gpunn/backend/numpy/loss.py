@@ -232,7 +232,7 @@ def _reduced(loss: Any, valid: Any, weights: Any, reduction: str, dtype: Any, sh
     if valid is not None:
         loss[~valid] = 0  # not by the weight 0: the loss may be infinite
     if reduction == "none":
-        return _stored(loss, dtype, shape, out)
+        return _stored(loss, dtype, shape, np.empty(shape, dtype) if out is None else out)
     total = np.add.reduce(loss, axis=None)
     if reduction == "mean":
         total = np.divide(total, _divisor(weights, loss.shape, loss.dtype))
