@@ -341,6 +341,9 @@ class ndarray:
     def transpose(self, *axes: Any) -> ndarray:
         return self._view(self.host.transpose(*axes))
 
+    def swapaxes(self, axis1: int, axis2: int) -> ndarray:
+        return self._view(self.host.swapaxes(axis1, axis2))
+
     @property
     def T(self) -> ndarray:
         return self.transpose()
@@ -417,6 +420,16 @@ def broadcast_to(array: ndarray, shape: Any) -> ndarray:
 
 def may_share_memory(a: ndarray, b: ndarray) -> bool:
     return a.memory is b.memory and np.may_share_memory(a.host, b.host)
+
+
+def nonzero(array: ndarray) -> tuple[ndarray, ...]:
+    if not array.ndim:
+        raise ValueError("Calling nonzero on 0d arrays is not allowed. Use cp.atleast_1d(scalar).nonzero() instead.")
+    get_current_stream().synchronize()
+    found = np.argwhere(array.host)
+    places = ndarray(found.shape, np.int64)
+    places.host[...] = found
+    return tuple(places[:, axis] for axis in range(array.ndim))
 
 
 def as_strided(array: ndarray, shape: Any, strides: Any) -> ndarray:
