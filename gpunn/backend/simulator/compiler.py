@@ -1,4 +1,4 @@
-"""Compiling C++ with the machine's compiler, and the cache of what was compiled."""
+"""Compiling C++ with the machine's compiler."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import platformdirs
-
+from . import cache
 from .errors import SimulatorError
 
 RUNTIME = Path(__file__).resolve().parent / "runtime"
@@ -62,9 +59,6 @@ RUNTIME_FLAGS = {
     "asan": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_ASAN"],
 }
 """How each mode compiles the scheduler."""
-
-_making: dict[Path, threading.Lock] = {}
-_making_lock = threading.Lock()
 
 _FAMILIES = {
     "debian": "apt install g++",
@@ -132,52 +126,11 @@ def runtime_text() -> str:
     )
 
 
-def cache_folder() -> Path:
-    """Where compiled modules are kept: ``$GPUNN_CACHE/simulator``, else in the user's cache folder."""
-    chosen = os.environ.get("GPUNN_CACHE")
-    folder = (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("gpunn"))) / "simulator"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        if chosen:
-            raise SimulatorError(f"GPUNN_CACHE is {chosen!r}, where no folder can be made", kind="cache") from None
-    return _temporary_folder()
-
-
-@lru_cache(maxsize=1)
-def _temporary_folder() -> Path:
-    """A folder for this process where the user has no cache folder."""
-    return Path(tempfile.mkdtemp(prefix="gpunn-simulator-"))
-
-
 def key(*parts: str) -> str:
     """A name for what these parts, the compiler and the processor determine."""
     compiler = command()
     whole = "\0".join([*parts, *compiler, _version(compiler[0]), _processor(), runtime_text()])
     return hashlib.sha256(whole.encode()).hexdigest()[:24]
-
-
-def once(path: Path, make: Callable[[Path], object], again: bool = False) -> Path:
-    """The file `path`. Unless it is there, `make` writes it, under a name that no one else uses, and it is moved.
-
-    With `again` it is made in any case.
-    """
-    if path.exists() and not again:
-        return path
-    with _making_lock:
-        lock = _making.setdefault(path, threading.Lock())
-    with lock:  # other threads wait; other processes may make the same at the same time
-        if path.exists() and not again:
-            return path
-        mine = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
-        try:
-            make(mine)
-            os.replace(mine, path)
-        finally:
-            mine.unlink(missing_ok=True)
-    return path
 
 
 def compile_to(output: Path, flags: Sequence[str], what: str) -> None:
@@ -205,14 +158,14 @@ def scheduler_objects(mode: str, ucontext: bool) -> list[Path]:
 
 
 def _object(name: str, flags: tuple[str, ...]) -> Path:
-    path = cache_folder() / f"{name}-{key(name, *flags)}.o"
+    path = cache.folder() / f"{name}-{key(name, *flags)}.o"
     source = str(RUNTIME / f"{name}.cpp")
-    return once(path, lambda out: compile_to(out, [*flags, "-c", source], f"the simulator's {name}"))
+    return cache.once(path, lambda out: compile_to(out, [*flags, "-c", source], f"the simulator's {name}"))
 
 
 def host_library() -> Path:
     """The compiled part of the runtime that a process has once."""
     flags = [*_COMMON, "-O2", "-shared", "-pthread"]
-    path = cache_folder() / f"host-{key('host', *flags)}.so"
+    path = cache.folder() / f"host-{key('host', *flags)}.so"
     source = str(RUNTIME / "host.cpp")
-    return once(path, lambda out: compile_to(out, [*flags, source], "the simulator's host library"))
+    return cache.once(path, lambda out: compile_to(out, [*flags, source], "the simulator's host library"))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import compiler, native, source
+from . import cache, compiler, native, source
 from .arguments import Argument
 from .elf import Elf
 from .errors import SimulatorError
@@ -176,7 +176,7 @@ class RawModule:
         exports = {symbol: name for name, symbol in self.symbols.items()}
         text = source.translation_unit(self.code, exports, self._bounds())
         name = f"{self.mode}-{compiler.key(text, *sorted(headers), *flags, str(ucontext))}"
-        path = compiler.cache_folder() / f"{name}.so"
+        path = cache.folder() / f"{name}.so"
 
         def make(out: Path) -> None:
             cpp, obj, script = out.with_suffix(".cpp"), out.with_suffix(".o"), out.with_suffix(".ld")
@@ -194,13 +194,13 @@ class RawModule:
                     link.append(f"-Wl,-T,{script}")
                 compiler.compile_to(out, link, "the module")
                 layout = json.dumps(_layout(compiled, Elf(out), list(exports)))
-                compiler.once(path.with_suffix(".json"), lambda out: out.write_text(layout), again=True)
+                cache.once(path.with_suffix(".json"), lambda out: out.write_text(layout), again=True)
             finally:
                 cpp.unlink(missing_ok=True)
                 obj.unlink(missing_ok=True)
                 script.unlink(missing_ok=True)
 
-        return compiler.once(path, make, again=not path.with_suffix(".json").exists())
+        return cache.once(path, make, again=not cache.is_there(path.with_suffix(".json")))
 
     def _bounds(self) -> dict[str, str]:
         """The launch bounds that the compiler can evaluate outside the kernel."""
@@ -215,7 +215,7 @@ class RawModule:
         """The module in another file, which the loader takes for another module with its own variables."""
         assert self.path is not None
         path, original = self.path.with_name(f"{self.path.stem}.{index}.so"), self.path
-        return compiler.once(path, lambda out: shutil.copyfile(original, out))
+        return cache.once(path, lambda out: shutil.copyfile(original, out))
 
     def _load(self, path: Path) -> None:
         try:

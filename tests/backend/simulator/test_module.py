@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from gpunn.backend.simulator import RawModule, SimulatorError, compiler
+from gpunn.backend.simulator.cache import _remove_old
 
 F, I = np.float32, np.int32
 
@@ -118,6 +119,22 @@ def test_a_module_is_compiled_once(cache):
     assert not leftovers
 
 
+def test_what_was_not_used_for_long_is_removed(cache):
+    old, used = ADD + "// old", ADD + "// used"
+    run_add(old)
+    run_add(used)
+    month_ago = time.time() - 31 * 24 * 3600
+    for path in cache.iterdir():
+        os.utime(path, (month_ago, month_ago))
+    run_add(used)  # in use again
+    before = set(modules_in(cache))
+    _remove_old.cache_clear()
+    run_add(ADD + "// new")
+    after = set(modules_in(cache))
+    assert len(before) == 2 and len(after) == 2 and len(before & after) == 1
+    assert (run_add(used) == 1).all()
+
+
 def test_what_the_key_depends_on(cache, tmp_path, monkeypatch):
     header = tmp_path / "part.cuh"
     nested = tmp_path / "nested.cuh"
@@ -151,7 +168,7 @@ def test_a_damaged_module_is_removed(cache):
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GPUNN_CACHE", str(tmp_path / "file"))
-    with pytest.raises(SimulatorError, match=r"GPUNN_CACHE is .*file"):
+    with pytest.raises(SimulatorError, match=r"GPUNN_CACHE: the folder .*file.* can't be made"):
         run_add(ADD + "// no cache")
 
 
