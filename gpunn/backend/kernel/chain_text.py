@@ -15,6 +15,8 @@ Step = tuple[Any, ...]
 NUMBER, FLOATS, BOOLEANS = "acc_t", "scalar_t", "bool"
 """What an input may be, as the kernel calls it: a number, an array of floats, an array of booleans."""
 _ON_BITS = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"}
+_BOUNDS = "__launch_bounds__(256, 2)"
+"""With two blocks on a multiprocessor there are 128 registers a thread: the compiler's own choice may spill some."""
 _TEAMS = {"naive": "Alone", "columns": "Columns", "warp": "Warp", "block": "Block"}
 _OPERANDS = {
     **dict.fromkeys((*UNARY, *PROPERTIES, "cast"), (1,)),
@@ -156,7 +158,7 @@ def elementwise_text(steps: Sequence[Step], inputs: Sequence[Input], results: Se
             '#include "elementwise.cuh"',
             '#include "functions.cuh"',
             "",
-            'extern "C" __global__ void __launch_bounds__(256) chain(',
+            f'extern "C" __global__ void {_BOUNDS} chain(',
             *_indented([*parameters, last, *loop]),
             "}",
             "",
@@ -193,7 +195,7 @@ def reduction_text(steps: Sequence[Step], inputs: Sequence[Input], result: int, 
             '#include "layout.cuh"',
             '#include "reduce.cuh"',
             "",
-            f'extern "C" __global__ void __launch_bounds__(256) chain_{team}(',
+            f'extern "C" __global__ void {_BOUNDS} chain_{team}(',
             *_indented(parameters),
             f"    reduce_rows<{_TEAMS[team]}>(",
             "        Value::of_none(combine),",
