@@ -23,6 +23,7 @@ from .devices import (
 )
 from .memory import (
     empty_cache,
+    free_memory,
     max_memory_allocated,
     mem_get_info,
     memory_allocated,
@@ -50,6 +51,7 @@ __all__ = [
     "max_memory_allocated",
     "reset_peak_memory_stats",
     "mem_get_info",
+    "free_memory",
     "empty_cache",
     "set_per_process_memory_fraction",
     "OutOfMemoryError",

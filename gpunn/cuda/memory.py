@@ -41,6 +41,13 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
     return found.free, found.total
 
 
+def free_memory(device: Any = None) -> int:
+    """What new arrays can take: what is free on the device, and what CuPy's pool keeps, up to the pool's limit."""
+    found = backend_of(device).memory()
+    free = found.free + found.reserved - found.used
+    return min(free, found.limit - found.used) if found.limit else free
+
+
 def empty_cache() -> None:
     """Give back what CuPy's pool keeps on the current device; without a GPU do nothing."""
     if is_available():

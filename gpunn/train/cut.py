@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from gpunn import nn
+from gpunn import cuda, nn
 from gpunn.autograd.tape import wrap
 from gpunn.backend.device import device as Device
 from gpunn.backend.spec import Spec
@@ -62,7 +62,7 @@ def parts_that_fit(batch: Batch, model: nn.Module, forecast: Forecast, limit: in
 def free_memory(device: Device) -> int | None:
     """The bytes that are free on a device; None where that is not known."""
     if device.type == "cuda":
-        return int(device.backend.free_memory())
+        return cuda.free_memory(device)
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

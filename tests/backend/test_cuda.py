@@ -124,6 +124,11 @@ def test_memory(machine) -> None:
     assert gpunn.cuda.max_memory_allocated() == gpunn.cuda.memory_allocated()
     free, total = gpunn.cuda.mem_get_info()
     assert (total, total - free) == (fake_cupy.TOTAL, gpunn.cuda.memory_reserved())
+    y = gpunn.zeros(1024, 256, device="cuda")
+    del y  # the pool keeps it
+    assert gpunn.cuda.free_memory() == total - gpunn.cuda.memory_allocated() > gpunn.cuda.mem_get_info()[0]
+    gpunn.cuda.set_per_process_memory_fraction(0.5)
+    assert gpunn.cuda.free_memory() == total // 2 - gpunn.cuda.memory_allocated()
 
 
 def test_out_of_memory_says_where_the_memory_is(machine) -> None:
