@@ -324,3 +324,20 @@ def _seconds(kernel, args, times=100):
     for _ in range(times):
         kernel((1,), (32,), args)
     return (time.perf_counter() - start) / times
+
+
+def test_the_end_of_dynamic_shared_memory_is_noticed_in_fast_mode():
+    code = """extern "C" __global__ void past(float* p, int n) {
+        extern __shared__ float s[];
+        s[n] = p[0];
+    }"""
+    kernel = RawModule(code=code).get_function("past")
+    for size in (128, 4096, 20000 * 4 // 128 * 128):
+        kernel.max_dynamic_shared_size_bytes = 200 * 1024
+        kernel((1,), (1,), (np.zeros(1, F), I(size // 4 - 1)), shared_mem=size)
+        with pytest.raises(
+            SimulatorError, match=rf"kernel\.cu:3: out of bounds .* dynamic shared memory, .* {size} bytes"
+        ):
+            kernel((1,), (1,), (np.zeros(1, F), I(size // 4)), shared_mem=size)
+    with pytest.raises(SimulatorError, match="null pointer"):
+        kernel((1,), (1,), (np.zeros(1, F), I(0)))

@@ -12,7 +12,7 @@ struct Dim3 {
     unsigned x, y, z;
 };
 
-enum Status { NEW, RUNNING, READY, AT_BARRIER, AT_WARP, AT_GRID, DONE };
+enum Status { NEW, RUNNING, READY, AT_BARRIER, AT_WARP, DONE };
 
 struct Thread {
     Context context;
@@ -40,7 +40,7 @@ struct Shared {
     char name[96];
 };
 
-constexpr int MAX_WARPS = MAX_THREADS / 32, MAX_SHARED = 512;
+constexpr int MAX_WARPS = MAX_THREADS / 32;
 
 extern Launch* launch;  // the one that runs, else null
 extern Thread threads[MAX_THREADS];
@@ -49,8 +49,10 @@ extern int thread_count;
 extern int current;  // the running thread
 extern bool in_kernel;
 extern uint64_t block_number;
-extern Shared shared[MAX_SHARED];
-extern int shared_count;
+// device.h declares these const for the kernels, which must not write them.
+extern "C" int simulator_thread_storage asm("simulator_thread");
+extern "C" char* simulator_dynamic_storage asm("simulator_dynamic_shared");
+extern Shared* shared;  // all of the module
 
 }  // namespace simulator
 
