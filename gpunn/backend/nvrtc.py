@@ -31,6 +31,8 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 """Those that gpunn is made for: Turing, Ampere (two), Ada, Hopper, Blackwell (two)."""
 THOROUGH = ("sm_75", "sm_90")
 """The oldest, and the one that most is written for: where a choice has to be made, these get every type."""
+SAMPLED = {"float32", "float64", "int64"}
+"""And the others get these: what is used most, and what takes most registers."""
 INSTALL = "pip install nvidia-cuda-nvrtc-cu12 (or nvidia-cuda-nvrtc for CUDA 13)"
 KEPT_DAYS = 30
 """Results that nobody asked for in this time are deleted."""
@@ -142,15 +144,8 @@ def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
 
 
 def sample(wanted: Sequence[Job]) -> list[Job]:
-    """Those jobs that find most of what all would find: every type on `THOROUGH`, and one type on the others, float32
-    if it is among them.
-    """
-    kept: dict[tuple[str, str], Job] = {}
-    for job in wanted:
-        best = kept.setdefault((job.text, job.arch), job)
-        if "float32" in dict(job.types).values() and "float32" not in dict(best.types).values():
-            kept[job.text, job.arch] = job
-    return [job for job in wanted if job.arch in THOROUGH or job == kept[job.text, job.arch]]
+    """Those jobs that find most of what all would find: every type on `THOROUGH`, on the others those of `SAMPLED`."""
+    return [job for job in wanted if job.arch in THOROUGH or {name for _, name in job.types} <= SAMPLED]
 
 
 def compile_all(

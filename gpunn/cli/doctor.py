@@ -33,7 +33,7 @@ def add(commands: Any, name: str, text: str) -> None:
         "--arch",
         metavar="A,...",
         help="with --kernels: architectures such as sm_75,sm_90 (default: sm_90); all: all that gpunn is made for, "
-        "most of them with one type only",
+        "most of them with some types only",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -71,7 +71,7 @@ def _environment(options: argparse.Namespace) -> None:
 
 
 def _kernels(options: argparse.Namespace) -> None:
-    from gpunn.backend.nvrtc import ARCHITECTURES, THOROUGH, NvrtcMissing
+    from gpunn.backend.nvrtc import ARCHITECTURES, SAMPLED, THOROUGH, NvrtcMissing
     from gpunn.inspect.kernels import kernel_report
 
     everywhere = options.arch == "all"
@@ -94,7 +94,7 @@ def _kernels(options: argparse.Namespace) -> None:
             raise RunError(str(missing)) from None
     title = f"by NVRTC {report.nvrtc}, {len(report.results)} compilations"
     if everywhere:
-        title += f"; every type on {' and '.join(THOROUGH)}, one on the others"
+        title += f"; every type on {' and '.join(THOROUGH)}, {', '.join(sorted(SAMPLED))} on the others"
     if options.json:
         print(json.dumps({"nvrtc": report.nvrtc, "kernels": report.rows, "errors": report.errors}))
     elif len(archs) > 1:
