@@ -1,64 +1,136 @@
 // Optimizer updates on flat arenas: all parameters of a network in one array, their gradients and moments in others of
-// the same length, and one launch for all. In place; one thread an element. The formulas are PyTorch's.
+// the same length, and one launch for all. In place. A thread updates four neighbours at a time. Each element is read
+// and written once, and that is the cost: 3 to 9 arrays through memory, next to no arithmetic.
 //
-// What depends on the step alone is computed on the host in float64 and passed in: in float32, 1 - beta would be wrong
-// in the fifth digit (1.0f - 0.999f is 0.00099998713).
+// The formulas, with their sources, stand at the classes of gpunn.optim; the order of operations is that of
+// gpunn/backend/numpy/optimizer.py, except that a product and a sum are rounded once (fma). What depends on the step
+// alone is computed on the host in float64: in float32, 1 - beta would be wrong in the fifth digit (1.0f - 0.999f is
+// 0.00099998713).
+//
+// In all of them `vector` says that all arrays start at a multiple of four elements; g is the gradient, and
+//
+//   d = g + decay p,  -g + decay p for `maximize`
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16
 #include "common.cuh"
+#include "quad.cuh"
 
-// g = gradient + weight_decay * p;  p -= lr * g
+__device__ __forceinline__ acc_t descent(acc_t p, acc_t g, acc_t decay, bool maximize) {
+    const acc_t d = maximize ? -g : g;
+    return decay == 0 ? d : fma(decay, p, d);
+}
+
+// NaN where either is
+__device__ __forceinline__ acc_t larger(acc_t a, acc_t b) { return a > b || a != a ? a : b; }
+
+// Calls update(p, g, state) for every element; p and the moments, of which `state` has one of each, are what it makes of
+// them. Moments that are null are 0 and go nowhere.
+template <int N, class Update>
+__device__ __forceinline__ void walk(
+    scalar_t* p, const scalar_t* g, scalar_t* const (&moments)[N], index_t count, bool vector, Update update) {
+    for (index_t i = 4 * first_index(); i < count; i += 4 * index_stride()) {
+        const index_t left = count - i;
+        const Quad<scalar_t> old = load_quad(p + i, left, vector), slopes = load_quad(g + i, left, vector);
+        acc_t state[4][N] = {}, values[4];
+#pragma unroll
+        for (int m = 0; m < N; ++m) {
+            if (moments[m] == nullptr) continue;
+            const Quad<scalar_t> q = load_quad(moments[m] + i, left, vector);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) state[e][m] = q.v[e];
+        }
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            values[e] = old.v[e];
+            update(values[e], acc_t(slopes.v[e]), state[e]);
+        }
+        store_quad(p + i, values, left, vector);
+#pragma unroll
+        for (int m = 0; m < N; ++m) {
+            if (moments[m] == nullptr) continue;
+#pragma unroll
+            for (int e = 0; e < 4; ++e) values[e] = state[e][m];
+            store_quad(moments[m] + i, values, left, vector);
+        }
+    }
+}
+
+// b = d at the `first` step, else momentum b + share d;  p -= lr b;  with Nesterov's momentum p -= lr (d + momentum b)
 extern "C" __global__ void sgd_step(
-    float* __restrict__ parameter,
-    const float* __restrict__ gradient,
-    long long count, float lr, float weight_decay) {
-    for (index_t i = first_index(); i < count; i += index_stride()) {
-        const float p = parameter[i];
-        const float g = fmaf(weight_decay, p, gradient[i]);
-        parameter[i] = fmaf(-lr, g, p);
-    }
+    scalar_t* __restrict__ p,
+    const scalar_t* __restrict__ g,
+    scalar_t* __restrict__ buf,  // null: no momentum, b is d
+    long long count, bool vector, acc_t lr, acc_t momentum, acc_t share, acc_t decay,
+    bool nesterov, bool maximize, bool first) {
+    walk<1>(p, g, {buf}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[1]) {
+        acc_t& b = state[0];
+        const acc_t d = descent(p, g, decay, maximize);
+        b = first || buf == nullptr ? d : fma(momentum, b, share * d);
+        p = fma(-lr, nesterov ? fma(momentum, b, d) : b, p);
+    });
 }
 
-// g = gradient + weight_decay * p
-// buffer = momentum * buffer + gradient_weight * g
-// p -= lr * (nesterov ? g + momentum * buffer : buffer)
-//
-// gradient_weight is 1 - dampening, but 1 at the first step, where the buffer is 0: PyTorch starts it with g itself.
-extern "C" __global__ void sgd_momentum_step(
-    float* __restrict__ parameter,
-    const float* __restrict__ gradient,
-    float* __restrict__ buffer,
-    long long count, float lr, float momentum, float gradient_weight, int nesterov, float weight_decay) {
-    for (index_t i = first_index(); i < count; i += index_stride()) {
-        const float p = parameter[i];
-        const float g = fmaf(weight_decay, p, gradient[i]);
-        const float b = fmaf(momentum, buffer[i], gradient_weight * g);
-        buffer[i] = b;
-        parameter[i] = fmaf(-lr, nesterov ? fmaf(momentum, b, g) : b, p);
-    }
+// total += d^2;  p -= rate d / (sqrt(total) + eps)      rate is lr / (1 + (step - 1) lr_decay)
+extern "C" __global__ void adagrad_step(
+    scalar_t* __restrict__ p,
+    const scalar_t* __restrict__ g,
+    scalar_t* __restrict__ total,
+    long long count, bool vector, acc_t rate, acc_t eps, acc_t decay, bool maximize) {
+    walk<1>(p, g, {total}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[1]) {
+        acc_t& total = state[0];
+        const acc_t d = descent(p, g, decay, maximize);
+        total = fma(d, d, total);
+        p = fma(-rate, d / (sqrt(total) + eps), p);
+    });
 }
 
-// Adam (Kingma and Ba 2015, algorithm 1) and AdamW (Loshchilov and Hutter 2019, algorithm 2), at step t:
+// v = keep v + share d^2;  average += share (d - average);  s = v, or v - average^2 where it is centered
+// b = momentum b + d / (sqrt(s) + eps);  p -= lr b      keep is alpha, share 1 - alpha
+extern "C" __global__ void rmsprop_step(
+    scalar_t* __restrict__ p,
+    const scalar_t* __restrict__ g,
+    scalar_t* __restrict__ v,
+    scalar_t* __restrict__ average,  // null: not centered
+    scalar_t* __restrict__ buf,      // null: no momentum
+    long long count, bool vector, acc_t lr, acc_t keep, acc_t share, acc_t eps, acc_t momentum, acc_t decay,
+    bool maximize) {
+    walk<3>(p, g, {v, average, buf}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[3]) {
+        acc_t &v = state[0], &mean = state[1], &b = state[2];
+        const acc_t d = descent(p, g, decay, maximize);
+        v = fma(keep, v, d * d * share);
+        acc_t variance = v;
+        if (average != nullptr) {
+            mean = fma(share, d - mean, mean);
+            // Rounding makes it negative where gradients hardly change.
+            variance = fma(-mean, mean, v);
+            variance = variance < 0 ? acc_t(0) : variance;
+        }
+        b = fma(momentum, b, d / (sqrt(variance) + eps));
+        p = fma(-lr, b, p);
+    });
+}
+
+// p = shrink p      AdamW: 1 - lr weight_decay, else 1
+// m += share1 (d - m);  v = keep2 v + share2 d^2;  s = v, or for AMSGrad the largest v so far
+// p -= rate m / (sqrt(s) + eps)
 //
-// p *= shrink                            AdamW: 1 - lr * weight_decay.  Adam: 1
-// g = gradient + l2 * p                  AdamW: 0.                      Adam: weight_decay
-// m = m + one_minus_beta1 * (g - m)
-// v = beta2 * v + one_minus_beta2 * g^2
-// p -= step_size * m / (sqrt(v) / root_correction + epsilon)
-//
-// step_size is lr / (1 - beta1^t); root_correction is sqrt(1 - beta2^t).
+// share1 is 1 - beta1, keep2 beta2, share2 1 - beta2. With c1 = 1 - beta1^step and c2 = 1 - beta2^step, rate is
+// lr sqrt(c2) / c1 and eps is sqrt(c2) times Adam's: lr m / c1 / (sqrt(s / c2) + eps) with one operation less.
 extern "C" __global__ void adam_step(
-    float* __restrict__ parameter,
-    const float* __restrict__ gradient,
-    float* __restrict__ first_moment,
-    float* __restrict__ second_moment,
-    long long count, float one_minus_beta1, float beta2, float one_minus_beta2, float epsilon,
-    float step_size, float root_correction, float l2, float shrink) {
-    for (index_t i = first_index(); i < count; i += index_stride()) {
-        const float p = parameter[i] * shrink;
-        const float g = fmaf(l2, p, gradient[i]);
-        const float m = fmaf(one_minus_beta1, g - first_moment[i], first_moment[i]);
-        const float v = fmaf(beta2, second_moment[i], one_minus_beta2 * g * g);
-        first_moment[i] = m;
-        second_moment[i] = v;
-        parameter[i] = p - step_size * m / (sqrtf(v) / root_correction + epsilon);
-    }
+    scalar_t* __restrict__ p,
+    const scalar_t* __restrict__ g,
+    scalar_t* __restrict__ m,
+    scalar_t* __restrict__ v,
+    scalar_t* __restrict__ v_max,  // null: not AMSGrad
+    long long count, bool vector, acc_t rate, acc_t share1, acc_t keep2, acc_t share2, acc_t eps, acc_t shrink,
+    acc_t decay, bool maximize) {
+    walk<3>(p, g, {m, v, v_max}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[3]) {
+        acc_t &m = state[0], &v = state[1], &largest = state[2];
+        p *= shrink;
+        const acc_t d = descent(p, g, decay, maximize);
+        m = fma(share1, d - m, m);
+        v = fma(keep2, v, d * d * share2);
+        largest = v_max == nullptr ? v : larger(largest, v);
+        p = fma(-rate, m / (sqrt(largest) + eps), p);
+    });
 }

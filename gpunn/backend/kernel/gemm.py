@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .family import Array, Family, accumulator, ceil_div
+from .family import Array, accumulator, ceil_div
+from .quad import Quads
 
 TILES = {"large": (128, 128, 256), "medium": (64, 64, 256), "small": (16, 64, 64)}
 """Rows and columns that a block computes, and its threads."""
@@ -60,23 +60,15 @@ def schedule(rows: int, columns: int, depth: int, batch: int = 1, may_transpose:
     return Schedule(size, transposed, (tiles[size], parts), (TILES[size][2],), parts, part_depth)
 
 
-class Gemm(Family):
+class Gemm(Quads):
     """What products of matrices have in common."""
 
-    address: Callable[[Array], int]
+    def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
+        """Which of A, B and C can be moved in quads, as the kernels have it: the sum of 1, 2 and 4.
 
-    def vectors(self, *matrices: tuple[Any, ...]) -> int:
-        """Which of A, B and C can be moved four elements at a time, as the kernels have it: the sum of 1, 2 and 4.
-
-        A matrix is given as its arrays and its steps: each array has to start at a multiple of four elements (of 16
-        bytes, if they are larger), and so do its lines.
+        A matrix is given as its arrays and the steps between its lines, and between matrices.
         """
-        return sum(2**i for i, parts in enumerate(matrices) if all(map(self._fits, parts)))
-
-    def _fits(self, part: Any) -> bool:
-        if part is None or isinstance(part, int):
-            return not part or part % 4 == 0
-        return self.address(part) % min(16, 4 * part.dtype.itemsize) == 0
+        return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
 
     def parts(self, plan: Schedule, count: int, dtype: object) -> Array | None:
         """Room for the parts of `count` sums, None where there is one part only."""
