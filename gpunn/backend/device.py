@@ -99,6 +99,18 @@ def _current_cuda() -> int:
         return 0
 
 
+def cuda_device(which: str | int | device | None = None) -> device:
+    """A CUDA device, by its index, its name or itself; the current one for None.
+
+    Raises:
+        ValueError: this is no CUDA device.
+    """
+    found = device("cuda", which) if which is None or isinstance(which, int) else device(which)
+    if found.type != "cuda":
+        raise ValueError(f"{found} is no CUDA device; give an index, 'cuda' or 'cuda:1'")
+    return found
+
+
 def register_backend(name: str, loader: Callable[[int | None], Any]) -> None:
     """Make ``gpunn.device(name)`` work. ``loader(index)`` returns the backend, and is called at the first use."""
     _BACKENDS[name] = loader

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpunn.backend.device import device as Device
+from gpunn.backend.device import cuda_device
 
 if TYPE_CHECKING:
     from gpunn.backend.cuda import CudaBackend
@@ -150,10 +150,7 @@ def backend_of(device: Any) -> CudaBackend:
         ImportError: CuPy is not installed.
         DeviceError: there is no such device, or no driver.
     """
-    d = Device("cuda") if device is None else Device("cuda", device) if isinstance(device, int) else Device(device)
-    if d.type != "cuda":
-        raise ValueError(f"{d} is no CUDA device; give an index, 'cuda' or 'cuda:1'")
-    backend: CudaBackend = d.backend
+    backend: CudaBackend = cuda_device(device).backend
     return backend
 
 

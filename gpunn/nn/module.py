@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from gpunn.autograd.mode import no_grad, state
-from gpunn.backend.device import device as Device
+from gpunn.backend.device import cuda_device
 from gpunn.backend.dtypes import as_dtype, bfloat16, float16, float32, float64
 from gpunn.ops.cast import parse_to
 from gpunn.tensor import Tensor
@@ -271,7 +271,7 @@ class Module(Attributes):
 
     def cuda(self: M, device: Any = None) -> M:
         """Move the module to the current or the given GPU."""
-        return self.to(Device("cuda", device) if isinstance(device, int) else Device(device or "cuda"))
+        return self.to(cuda_device(device))
 
     def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
         """Parameters stay the objects they are, as an optimizer holds them; only their memory is another."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
+from gpunn.backend.device import cuda_device
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.dtypes import dtype as DType
@@ -117,9 +118,9 @@ def cpu(input: Tensor) -> Tensor:
     return transfer(input, Device("cpu"))
 
 
-def cuda(input: Tensor, device: Any = None) -> Tensor:
-    """`input` on the current or the given GPU."""
-    return transfer(input, Device("cuda", device) if isinstance(device, int) else Device(device or "cuda"))
+def cuda(input: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """`input` on the current or the given GPU. The host never waits for the copy, whatever `non_blocking` says."""
+    return transfer(input, cuda_device(device))
 
 
 def _is_dtype_name(name: str) -> bool:

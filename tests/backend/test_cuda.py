@@ -175,6 +175,10 @@ def test_cuda_is_the_current_device(two) -> None:
     for wrong in ("cpu", gpunn.device("sim")):
         with pytest.raises(ValueError, match="is no CUDA device; give an index, 'cuda' or 'cuda:1'"):
             gpunn.cuda.set_device(wrong)
+        with pytest.raises(ValueError, match="is no CUDA device"):
+            gpunn.ones(1).cuda(wrong)
+        with pytest.raises(ValueError, match="is no CUDA device"):
+            nn.Linear(1, 1).cuda(wrong)
 
 
 def test_work_goes_to_the_device_of_its_arrays(two) -> None:
