@@ -163,7 +163,7 @@ class CudaBackend(KernelBackend):
     def limit_memory(self, fraction: float) -> None:
         """Let CuPy's pool take at most this part of the device's memory."""
         with self.here():
-            self._pool.set_limit(fraction=fraction)
+            self._pool.set_limit(size=max(1, int(fraction * self.device.mem_info[1])))
 
     def _out_of_memory(self, shape: Sequence[int], dtype: Any) -> str:
         m = self.memory()

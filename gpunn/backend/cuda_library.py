@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator, Sequence
 
 _WHEELS = {"nvrtc": "cuda_nvrtc", "cublas": "cublas", "cudart": "cuda_runtime"}
@@ -37,4 +38,5 @@ def candidates(name: str, majors: Sequence[int] = MAJORS) -> Iterator[str]:
         wheel = _WHEELS[name] if major == 12 else f"cu{major}"
         yield from (f"{folder}/{wheel}/lib/{library}" for folder in folders)
         yield from (f"{toolkit}/lib64/{library}" for toolkit in toolkits if toolkit)
+        yield f"{sys.prefix}/lib/{library}"  # where conda has it
         yield library

@@ -280,7 +280,7 @@ class _Nvrtc:
             if failed:
                 raise CompileError(log or self.c.nvrtcGetErrorString(failed).decode())
             virtual = any(option.startswith("-arch=compute_") for option in options)
-            return log, self._bytes("PTX" if virtual else "CUBIN", program)
+            return log, self._bytes("PTX", program).rstrip(b"\0") if virtual else self._bytes("CUBIN", program)
         finally:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))
 
