@@ -15,6 +15,11 @@ template <class T> constexpr bool is_bool = T(2) == T(1);
 // Integers are computed as unsigned ones, whose overflow is defined.
 typedef unsigned long long bits_t;
 
+template <class T> __device__ __forceinline__ bool is_negative(T x) {
+    if constexpr (T(-1) < T(0)) return x < 0;
+    else return false;
+}
+
 // ---- One element, the result is of its type
 
 enum Unary {
@@ -29,8 +34,8 @@ template <class T> __device__ __forceinline__ T unary_of_integer(T x, int functi
     switch (function) {
         case SQUARE: return bits_t(x) * bits_t(x);
         case NEGATIVE: return -bits_t(x);
-        case ABSOLUTE: return x < 0 ? -bits_t(x) : bits_t(x);
-        case SIGN: return x > 0 ? 1 : x < 0 ? -1 : 0;
+        case ABSOLUTE: return is_negative(x) ? -bits_t(x) : bits_t(x);
+        case SIGN: return x > 0 ? 1 : is_negative(x) ? -1 : 0;
         default: return is_bool<T> ? !x : ~bits_t(x);
     }
 }
@@ -108,11 +113,11 @@ template <class T> __device__ __forceinline__ T binary_of_integers(T x, T y, int
         case SUBTRACT: return bits_t(x) - bits_t(y);
         case FLOOR_DIVIDE: {
             const T r = rest(x, y);
-            return quotient(x, y) - (r != 0 && (r < 0) != (y < 0) ? 1 : 0);
+            return quotient(x, y) - (r != 0 && is_negative(r) != is_negative(y) ? 1 : 0);
         }
         case REMAINDER: {
             const T r = rest(x, y);
-            return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+            return r != 0 && is_negative(r) != is_negative(y) ? r + y : r;
         }
         case FMOD: return rest(x, y);
         case POWER: return integer_power(x, y);

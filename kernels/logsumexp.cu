@@ -44,7 +44,7 @@ __device__ __forceinline__ void logsumexp(
         outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256) logsumexp_naive(
+extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_naive(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -53,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(256) logsumexp_naive(
     logsumexp<Alone>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256) logsumexp_columns(
+extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_columns(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -62,7 +62,7 @@ extern "C" __global__ void __launch_bounds__(256) logsumexp_columns(
     logsumexp<Columns>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256) logsumexp_warp(
+extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_warp(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -71,7 +71,7 @@ extern "C" __global__ void __launch_bounds__(256) logsumexp_warp(
     logsumexp<Warp>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256) logsumexp_block(
+extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_block(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y

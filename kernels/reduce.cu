@@ -25,7 +25,7 @@ __device__ __forceinline__ void reduce(
         outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256) reduce_naive(
+extern "C" __global__ void __launch_bounds__(256, 4) reduce_naive(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce_naive(
         x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk, combine, map, finish, divisor);
 }
 
-extern "C" __global__ void __launch_bounds__(256) reduce_columns(
+extern "C" __global__ void __launch_bounds__(256, 4) reduce_columns(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -47,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce_columns(
         x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk, combine, map, finish, divisor);
 }
 
-extern "C" __global__ void __launch_bounds__(256) reduce_warp(
+extern "C" __global__ void __launch_bounds__(256, 4) reduce_warp(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -58,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce_warp(
         x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk, combine, map, finish, divisor);
 }
 
-extern "C" __global__ void __launch_bounds__(256) reduce_block(
+extern "C" __global__ void __launch_bounds__(256, 4) reduce_block(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
