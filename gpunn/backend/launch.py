@@ -39,6 +39,11 @@ NUMPY_TYPES = {c: as_dtype(name).numpy for name, c in C_TYPES.items()} | {
 """The NumPy type of each type that a parameter may be or point to."""
 _MAX_GRID = (2**31 - 1, 65535, 65535)
 _MAX_BLOCK = (1024, 1024, 64)
+_UNBOUND = 256
+"""The most threads of a block of a kernel without a launch bound: 65,536 registers are 256 for each, and none takes
+more than 255. More threads need a bound, with which the compiler keeps the registers few enough."""
+_MAX_SHARED = 48 << 10
+"""Bytes of shared memory that a kernel may have without opting in."""
 
 LAYOUT = np.dtype([("size", np.int64, 6), ("stride", np.int64, 6)])
 """The struct Layout of `layout.cuh`; one is passed by value as an array of one element of this type."""
@@ -157,7 +162,7 @@ class _Kernel:
         if scalar is not None:
             half = scalar in ("float16", "bfloat16")
             self.types["acc_t"] = np.dtype(np.float32) if half else as_dtype(scalar).numpy
-        self.bound = signature.bound or _MAX_BLOCK[0]
+        self.bound = signature.bound or _UNBOUND
         self.converters = [self._converter(p) for p in signature.parameters]
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int) -> None:
@@ -169,7 +174,12 @@ class _Kernel:
                 f"sizes are from 1 to {_MAX_GRID} blocks and {_MAX_BLOCK} threads"
             )
         if math.prod(block) > self.bound:
-            raise ValueError(f"{self}: a block of {tuple(block)} threads; at most {self.bound} are allowed")
+            raise ValueError(
+                f"{self}: a block of {tuple(block)} threads; it may have {self.bound}"
+                + ("" if self.signature.bound else ", and more if the text had __launch_bounds__")
+            )
+        if not 0 <= shared_mem <= _MAX_SHARED:
+            raise ValueError(f"{self}: {shared_mem} bytes of shared memory; there are from 0 to {_MAX_SHARED}")
         checked = tuple([convert(a) for convert, a in zip(self.converters, args)])
         self.function(tuple(grid), tuple(block), checked, shared_mem=shared_mem)
 
