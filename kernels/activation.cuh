@@ -34,8 +34,9 @@ __device__ __forceinline__ acc_t sigmoid(acc_t z) { return 1 / (1 + exp(-z)); }
 // The normal distribution
 __device__ __forceinline__ acc_t normal_distribution(acc_t z) { return acc_t(0.5) * (1 + erf(SQRT_HALF * z)); }
 
-__device__ __forceinline__ acc_t gelu_tanh_inner(acc_t z) {
-    return tanh(SQRT_2_OVER_PI * z * fma(GELU_CUBIC * z, z, acc_t(1)));
+// (1 + tanh u) / 2 for u = sqrt(2/pi) (z + 0.044715 z^3), as the sigmoid of 2 u: the sum would lose its digits for u < 0.
+__device__ __forceinline__ acc_t gelu_tanh_share(acc_t z) {
+    return sigmoid(2 * SQRT_2_OVER_PI * z * fma(GELU_CUBIC * z, z, acc_t(1)));
 }
 
 // ln(1 + e^(b z)) / b as max(z, 0) + ln(1 + e^-|b z|) / b (min for a negative b): nothing overflows.
@@ -51,7 +52,7 @@ __device__ __forceinline__ acc_t activation(acc_t z, int kind, acc_t parameter) 
         case ACTIVATION_LEAKY_RELU: return z > 0 ? z : parameter * z;
         case ACTIVATION_ELU: return z > 0 ? z : parameter * expm1(z);
         case ACTIVATION_GELU: return z * normal_distribution(z);
-        case ACTIVATION_GELU_TANH: return acc_t(0.5) * z * (1 + gelu_tanh_inner(z));
+        case ACTIVATION_GELU_TANH: return z * gelu_tanh_share(z);
         case ACTIVATION_SILU: return z * sigmoid(z);
         case ACTIVATION_SIGMOID: return sigmoid(z);
         case ACTIVATION_TANH: return tanh(z);
@@ -69,9 +70,9 @@ __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t 
         case ACTIVATION_GELU:  // P(z) + z p(z), p the density of the normal distribution P
             return fma(z * ONE_OVER_SQRT_2PI, exp(acc_t(-0.5) * z * z), normal_distribution(z));
         case ACTIVATION_GELU_TANH: {
-            const acc_t t = gelu_tanh_inner(z);
-            const acc_t slope = SQRT_2_OVER_PI * fma(3 * GELU_CUBIC * z, z, acc_t(1));
-            return acc_t(0.5) * fma(z * fma(-t, t, acc_t(1)), slope, 1 + t);
+            const acc_t s = gelu_tanh_share(z);
+            const acc_t slope = SQRT_2_OVER_PI * fma(3 * GELU_CUBIC * z, z, acc_t(1));  // of u
+            return s * fma(2 * z * (1 - s), slope, acc_t(1));
         }
         case ACTIVATION_SILU: {
             const acc_t s = sigmoid(z);
