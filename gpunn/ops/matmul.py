@@ -59,7 +59,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     Raises:
         RuntimeError: a 0-d tensor, types that differ, or sizes that do not meet.
     """
-    input, other = (x if isinstance(x, TensorBase) else as_tensor(operand("matmul", x)) for x in (input, other))
+    device = next((x.device for x in (input, other) if isinstance(x, TensorBase)), None)
+    input, other = (
+        x if isinstance(x, TensorBase) else as_tensor(operand("matmul", x), device=device) for x in (input, other)
+    )
     if not input.ndim or not other.ndim:
         raise shape_error("matmul", f"both need at least one dimension, got {input._spec!r} and {other._spec!r}")
     x = input.unsqueeze(0) if input.ndim == 1 else input

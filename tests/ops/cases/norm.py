@@ -177,6 +177,7 @@ for shape, groups in (((2, 6), 2), ((2, 4, 3), 2), ((2, 4, 2, 2), 1), ((2, 3, 2,
             *([normal(shape[1], seed=1), normal(shape[1], seed=2)] if affine else []),
             reference=group_norm_reference(groups),
             torch=by_torch("group_norm", num_groups=groups),
+            atol=3e-6,  # groups of 3 elements: PyTorch's float32 gradient is 1.3e-6 off its own in float64
         )
 add(
     "instance_norm",
