@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gpunn.backend.base_layers import Wanted
+
 from .activation import KINDS
 from .family import Array, prod
 from .gemm import Schedule, schedule
@@ -13,8 +15,6 @@ from .matmul import Matmul
 
 FORWARD = Ladder("linear_forward", ("naive", "vectorised"))
 BACKWARD = Ladder("linear_backward", ("naive", "vectorised"))
-
-Wanted = tuple[bool, bool, bool]
 
 
 class _Dz(NamedTuple):
