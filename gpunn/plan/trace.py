@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import gpunn
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.spec import Spec
+from gpunn.random import get_rng_state, set_rng_state
 
 from .graph import Assign, Compute, Graph, Update, Value
 
-_PACKAGE = str(Path(gpunn.__file__).parent)
+_PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class TraceError(RuntimeError):
@@ -108,7 +109,7 @@ class Tracer:
             return array
         found = self.states.get(id(array))
         if found is None:
-            spec = Spec(tuple(array.shape), gpunn.backend.dtypes.as_dtype(array.dtype), like.device)
+            spec = Spec(tuple(array.shape), as_dtype(array.dtype), like.device)
             found = Value(spec, state=array, name=self.names.get(id(array), ""))
             self.states[id(array)] = found
         return found
@@ -126,7 +127,7 @@ def trace(
     """
     values = [Value(a._spec, place=i) for i, a in enumerate(arguments)]
     graph = Graph(values)
-    before = gpunn.get_rng_state()
+    before = get_rng_state()
     outer, state.tracer = state.tracer, Tracer(graph, names or {}, layers or {})
     try:
         result = body(*(wrap(v, v.spec) for v in values))
@@ -139,7 +140,7 @@ def trace(
             graph.results.append(state.tracer._of(t))
     finally:
         state.tracer = outer
-        gpunn.set_rng_state(before)
+        set_rng_state(before)
     return graph, result
 
 
