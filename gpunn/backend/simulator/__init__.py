@@ -31,6 +31,12 @@ from .module import RawModule
 from .stream import Event, Graph, Stream, forbid_in_capture, get_current_stream
 
 __all__ = [
-    *("RawKernel", "RawModule", "SimulatorError"),
-    *("Event", "Graph", "Stream", "forbid_in_capture", "get_current_stream"),
+    "Event",
+    "Graph",
+    "RawKernel",
+    "RawModule",
+    "SimulatorError",
+    "Stream",
+    "forbid_in_capture",
+    "get_current_stream",
 ]
