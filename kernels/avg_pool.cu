@@ -35,7 +35,7 @@ extern "C" __global__ void avg_pool(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * out_h * out_w;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, out_h, out_w);
+        const Pixel place(i, out_h, out_w);
         const int top = down.start(place.row), left = across.start(place.column);
         const int end_row = down.end_inside(top), end_column = across.end_inside(left);
         const scalar_t* plane = x + place.plane * height * width;
@@ -61,7 +61,7 @@ extern "C" __global__ void avg_pool_backward(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * height * width;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, height, width);
+        const Pixel place(i, height, width);
         const int top = down.first_window(place.row), bottom = down.last_window(place.row);
         const int left = across.first_window(place.column);
         const scalar_t* plane = dy + place.plane * out_h * out_w;
@@ -87,7 +87,7 @@ __device__ __forceinline__ void adaptive(
     const scalar_t* x, scalar_t* y, index_t planes, int height, int width, int out_h, int out_w) {
     const index_t i = Team::row();
     const bool there = i < planes * out_h * out_w;
-    const Place place(there ? i : 0, out_h, out_w);
+    const Pixel place(there ? i : 0, out_h, out_w);
     const int top = adaptive_start(place.row, height, out_h), left = adaptive_start(place.column, width, out_w);
     const int across = adaptive_end(place.column, width, out_w) - left;
     const int size = (adaptive_end(place.row, height, out_h) - top) * across;
@@ -121,7 +121,7 @@ extern "C" __global__ void adaptive_avg_pool_backward(
     long long planes, int height, int width, int out_h, int out_w) {
     const index_t count = planes * height * width;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, height, width);
+        const Pixel place(i, height, width);
         // The windows over an element are those that the image, as `out` windows, has over it.
         const int bottom = adaptive_end(place.row, out_h, height), right = adaptive_end(place.column, out_w, width);
         acc_t sum = 0;

@@ -49,7 +49,7 @@ extern "C" __global__ void col2im_windows(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * height * width;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, height, width);
+        const Pixel place(i, height, width);
         const int top = down.first_window(place.row), left = across.first_window(place.column);
         const int right = across.last_window(place.column);
         acc_t sum = 0;

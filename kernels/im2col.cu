@@ -49,7 +49,7 @@ extern "C" __global__ void im2col_patches(
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
     const index_t count = planes * out_h * out_w, positions = (index_t)out_h * out_w;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, out_h, out_w);
+        const Pixel place(i, out_h, out_w);
         const int top = place.row * stride_h - corner_h, left = place.column * stride_w - corner_w;
         element_t* to = columns + place.plane * (kernel_h * kernel_w - 1) * positions + i;
         for (int kernel_row = 0; kernel_row < kernel_h; ++kernel_row) {

@@ -27,7 +27,7 @@ extern "C" __global__ void max_pool(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * out_h * out_w;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, out_h, out_w);
+        const Pixel place(i, out_h, out_w);
         const int top = down.start(place.row), left = across.start(place.column);
         const int first_row = down.first_inside(top), first_column = across.first_inside(left);
         const int end_row = down.end_inside(top), end_column = across.end_inside(left);
@@ -67,7 +67,7 @@ extern "C" __global__ void max_pool_backward(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * height * width;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, height, width);
+        const Pixel place(i, height, width);
         const int bottom = down.last_window(place.row), right = across.last_window(place.column);
         const int left = across.first_window(place.column);
         acc_t sum = 0;
@@ -85,7 +85,7 @@ extern "C" __global__ void max_pool_backward(
 }
 
 // Where in its plane the element lies that a window chose: row width + column, or -1 if `number` names none in the image.
-__device__ __forceinline__ index_t chosen(const Axis& down, const Axis& across, const Place& place, int number) {
+__device__ __forceinline__ index_t chosen(const Axis& down, const Axis& across, const Pixel& place, int number) {
     const int clipped = max(0, min(number, down.kernel * across.kernel - 1));
     const int kernel_row = clipped / across.kernel, kernel_column = clipped - kernel_row * across.kernel;
     const int row = down.start(place.row) + kernel_row * down.dilation;
@@ -107,7 +107,7 @@ extern "C" __global__ void max_pool_gather(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * out_h * out_w;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, out_h, out_w);
+        const Pixel place(i, out_h, out_w);
         const index_t at = chosen(down, across, place, number_at(small, large, i));
         y[i] = at < 0 ? (scalar_t)0 : x[place.plane * height * width + at];
     }
@@ -125,7 +125,7 @@ extern "C" __global__ void max_pool_indices(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const index_t count = planes * out_h * out_w;
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Place place(i, out_h, out_w);
+        const Pixel place(i, out_h, out_w);
         y[i] = chosen(down, across, place, number_at(small, large, i));
     }
 }

@@ -1,8 +1,8 @@
 // Windows on images: where the elements of a window lie, and in which windows an element lies. im2col, pooling and
 // convolution share it.
 //
-// The rows and the columns of an image go by the same rule, so it is one for an axis: element k of the window at
-// position r is element r stride - corner + k dilation of the image, where that is inside.
+// Rows and columns go by the same rule: element k of the window at position r is element r stride - corner + k dilation of
+// the image, where that is inside.
 #pragma once
 #include "common.cuh"
 
@@ -11,12 +11,12 @@ __device__ __forceinline__ index_t quotient(index_t i, int n) {
     return i >> 32 == 0 ? (unsigned)i / (unsigned)n : i / n;
 }
 
-// Element i of an array (planes, rows, columns).
-struct Place {
+// Element i of images (planes, rows, columns).
+struct Pixel {
     index_t plane;
     int row, column;
 
-    __device__ __forceinline__ Place(index_t i, int rows, int columns) {
+    __device__ __forceinline__ Pixel(index_t i, int rows, int columns) {
         const index_t line = quotient(i, columns);
         plane = quotient(line, rows);
         row = line - plane * rows;
@@ -24,6 +24,33 @@ struct Place {
     }
 };
 
+// Goes over the elements i, i + step, i + 2 step, ... of an array (layers, rows, columns). It divides once, at the start.
+struct Walk {
+    int layer, row, column;
+
+    __device__ __forceinline__ Walk(int i, int step, int rows, int columns)
+        : layer(i / columns / rows), row(i / columns % rows), column(i % columns), rows(rows), columns(columns),
+          layer_step(step / columns / rows), row_step(step / columns % rows), column_step(step % columns) {}
+
+    __device__ __forceinline__ void next() {
+        column += column_step;
+        row += row_step;
+        layer += layer_step;
+        if (column >= columns) {
+            column -= columns;
+            ++row;
+        }
+        if (row >= rows) {
+            row -= rows;
+            ++layer;
+        }
+    }
+
+  private:
+    int rows, columns, layer_step, row_step, column_step;
+};
+
+// The rows or the columns of an image, and the windows on them.
 struct Axis {
     int size, positions, kernel, stride, corner, dilation;
 

@@ -2,8 +2,253 @@
 
 from __future__ import annotations
 
-from .family import Family
+from collections.abc import Callable
+from typing import Any
+
+from .activation import KINDS
+from .conv_plan import (
+    BUSY,
+    Convolution,
+    Tile,
+    forward_tile,
+    images_at_a_time,
+    implicit_plan,
+    implicit_weight_plan,
+    is_small,
+    row_parts,
+    weight_tile,
+)
+from .family import Array, accumulator, ceil_div, prod
+from .gemm import Gemm
+from .ladder import Ladder
+from .windows import Pair
+
+CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit"))
+"""One thread for each element; columns of patches and a matrix product; tiles of images in shared memory, for few
+channels; and the product of columns that are never in memory, for more. The last two are picked by shape."""
+_KERNELS = {1: "one", 8: "eight"}
+"""By the channels of the result that a thread computes."""
 
 
-class Conv(Family):
+class Conv(Gemm):
     """Convolution and its two gradients."""
+
+    # From other families
+    cast: Callable[..., Array]
+    col2im: Callable[..., Array]
+    im2col: Callable[..., Array]
+    matmul: Callable[..., Array]
+    sum: Callable[..., Array]
+
+    def conv2d_forward(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        positions: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        kind: str = "none",
+        parameter: float = 0.0,
+        out: Any = None,
+    ) -> Array:
+        """f(x * w + b) for x (n, c, h, w), w (o, c / groups, kh, kw), b (o,) or None -> (n, o, *positions).
+
+        `corner` is the padding above and to the left. There are zeros beyond the other edges too.
+        """
+        y = self.result(out, (x.shape[0], w.shape[0], *positions), x.dtype)
+        f = _convolution(x.shape, w.shape, positions, stride, corner, dilation, groups)
+        x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
+        self._conv2d_any(f, x, w, b, y, False, KINDS[kind], parameter)
+        return y
+
+    def conv2d_input_grad(
+        self, dz: Array, w: Array, size: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, out: Any = None
+    ) -> Array:
+        """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw).
+
+        With a stride of 1 it is a convolution of dz, with the kernel turned around. Else that would multiply mostly
+        zeros, and the columns w^T dz are added up at their places.
+        """
+        dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
+        f = _convolution(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
+        dz, w = self.contiguous(dz), self.contiguous(w)
+        if CONV2D.pick() == "naive":
+            args = (dz, w, dx, *f.args)
+            self.launch_elements("conv.cu", "conv2d_input_grad_naive", dx.size, args, scalar_t=dx.dtype)
+        elif stride != (1, 1) or CONV2D.pick() == "im2col":
+            self._conv2d_input_grad_by_columns(f, dz, w, dx)
+        else:
+            self._conv2d_any(f.turned(), dz, w, None, dx, True, KINDS["none"], 0.0)
+        return dx
+
+    def conv2d_weight_grad(
+        self,
+        x: Array,
+        dz: Array,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        bias: bool,
+        out: Any = None,
+    ) -> Array:
+        """dw (o, c / groups, kh, kw); and db (o,), the sum of dz, if `bias`."""
+        outputs = dz.shape[1]
+        dw_out, db_out = out if bias and out is not None else (out, None)
+        dw = self.result(dw_out, (outputs, x.shape[1] // groups, *kernel), x.dtype)
+        db = self.result(db_out, (outputs,), x.dtype) if bias else None
+        f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
+        x, dz = self.contiguous(x), self.contiguous(dz)
+        rung = _rung(f, weight_tile(f, accumulator(x.dtype).itemsize))
+        if rung == "naive" or not x.size:
+            args = (x, dz, dw, db, *f.args)
+            count = dw.size + (outputs if bias else 0)
+            self.launch_elements("conv.cu", "conv2d_weight_grad_naive", count, args, scalar_t=x.dtype)
+        elif rung == "im2col":
+            self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
+        elif rung == "direct":
+            self._conv2d_weight_grad_direct(f, x, dz, dw, db)
+        else:
+            self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
+        return dw if db is None else (dw, db)
+
+    def _conv2d_any(
+        self,
+        f: Convolution,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        y: Array,
+        turned: bool,
+        kind: int,
+        parameter: float,
+    ) -> None:
+        """y = f(x * w + b), with the kernel turned around and its outputs and channels exchanged if `turned`."""
+        rung = _rung(f, forward_tile(f, accumulator(y.dtype).itemsize))
+        if rung == "naive":
+            args: Any = (x, w, b, y, *f.args, kind, parameter)
+            self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
+        elif rung == "im2col":
+            self._conv2d_by_columns(f, x, w, b, y, kind, parameter)
+        elif y.size:
+            # What a turned convolution calls outputs and channels are the channels and outputs of w.
+            w_steps = (f.taps, f.outer * f.taps, True) if turned else (f.depth, f.taps, False)
+            if rung == "direct":
+                self._conv2d_direct(f, x, w, b, y, w_steps, kind, parameter)
+            else:
+                self._conv2d_implicit(f, x, w, b, y, w_steps, kind, parameter)
+
+    # Direct -----------------------------------------------------------------------------------------------------------
+
+    def _conv2d_direct(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, w_steps: Any, kind: int, parameter: float
+    ) -> None:
+        tile = forward_tile(f, accumulator(y.dtype).itemsize)
+        assert tile is not None
+        args = (x, w, b, y, *f.args, *w_steps, tile.rows, tile.columns, tile.chunk, kind, parameter)
+        name, grid = f"conv2d_direct_{_KERNELS[tile.outputs]}", (tile.count(f) * tile.blocks_of_outputs(f),)
+        self.launch("conv_direct.cu", name, grid, (tile.threads,), args, tile.shared, scalar_t=y.dtype)
+
+    def _conv2d_weight_grad_direct(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        tile = weight_tile(f, accumulator(x.dtype).itemsize)
+        assert tile is not None
+        combinations = tile.blocks_of_outputs(f) * ceil_div(f.inner, tile.chunk)
+        tiles_of_block = ceil_div(tile.count(f), max(1, BUSY // combinations))
+        shares = ceil_div(tile.count(f), tiles_of_block)
+        parts = self._conv2d_weight_parts(shares, dw, db)
+        how = (tile.rows, tile.columns, tile.chunk, row_parts(f, tile.chunk, tile.rows), tiles_of_block)
+        args = (x, dz, parts, *f.args, db is not None, *how)
+        name, grid = f"conv2d_weight_grad_direct_{_KERNELS[tile.outputs]}", (shares, combinations)
+        self.launch("conv_direct.cu", name, grid, (tile.threads,), args, tile.shared, scalar_t=x.dtype)
+        self.add_parts(parts, dw, rest=db)
+
+    # As a matrix product whose columns are never in memory ------------------------------------------------------------
+
+    def _conv2d_implicit(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, w_steps: Any, kind: int, parameter: float
+    ) -> None:
+        plan = implicit_plan(f)
+        parts = self.empty((plan.grid[1], y.size), accumulator(y.dtype)) if plan.grid[1] > 1 else None
+        vector = prod(f.positions) % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
+        args = (x, w, b, y, parts, *f.args, *w_steps, plan.part_depth, kind, parameter, vector)
+        name = f"conv2d_implicit_{plan.size}"
+        self.launch("conv_implicit.cu", name, plan.grid, plan.block, args, scalar_t=y.dtype)
+        if parts is not None:
+            self._conv2d_add_parts(f, parts, b, y, kind, parameter)
+
+    def _conv2d_weight_grad_implicit(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        plan = implicit_weight_plan(f)
+        parts = self._conv2d_weight_parts(plan.grid[1], dw, db)
+        args = (x, dz, parts, *f.args, db is not None, plan.part_depth)
+        self.launch("conv_implicit.cu", "conv2d_weight_grad_implicit", plan.grid, plan.block, args, scalar_t=x.dtype)
+        self.add_parts(parts, dw, rest=db)
+
+    def _conv2d_weight_parts(self, count: int, dw: Array, db: Array | None) -> Array:
+        return self.empty((count, dw.size + (0 if db is None else db.size)), accumulator(dw.dtype))
+
+    def _conv2d_add_parts(
+        self, f: Convolution, parts: Array, b: Array | None, y: Array, kind: int, parameter: float
+    ) -> None:
+        args = (parts, b, y, len(parts), y.size, f.groups * f.outer, prod(f.positions), kind, parameter)
+        self.launch_elements("conv.cu", "conv2d_add_parts", y.size, args, scalar_t=y.dtype)
+
+    # By columns of patches and a matrix product, for some images at a time; half precision in float32 -----------------
+
+    def _conv2d_by_columns(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, kind: int, parameter: float
+    ) -> None:
+        weight = self._conv2d_wide(w).reshape(f.groups, f.outer, f.depth)
+        for images in self._conv2d_slices(f, y.dtype):
+            product = self.matmul(weight, self._conv2d_columns(f, x[images]))
+            self._conv2d_add_parts(f, product.reshape(1, -1), b, y[images], kind, parameter)
+
+    def _conv2d_input_grad_by_columns(self, f: Convolution, dz: Array, w: Array, dx: Array) -> None:
+        weight = self._conv2d_wide(w).reshape(f.groups, f.outer, f.depth).swapaxes(1, 2)
+        for images in self._conv2d_slices(f, dx.dtype):
+            columns = self.matmul(
+                weight, self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
+            )
+            columns = columns.reshape(len(columns), f.groups * f.depth, prod(f.positions))
+            image = self.col2im(columns, f.size, f.positions, f.kernel, f.stride, f.corner, f.dilation)
+            self.cast(image, dx.dtype, out=dx[images])
+
+    def _conv2d_weight_grad_by_columns(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        slices = self._conv2d_slices(f, x.dtype)
+        parts = self.empty((len(slices), f.groups, f.outer, f.depth), accumulator(x.dtype))
+        for images, part in zip(slices, parts):
+            given = self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
+            of_images = self.matmul(given, self._conv2d_columns(f, x[images]).swapaxes(2, 3))
+            self.sum(of_images, (0,), False, out=part)
+        self.add_parts(parts, dw)
+        if db is not None:
+            self.sum(dz, (0, 2, 3), False, out=db)
+
+    def _conv2d_columns(self, f: Convolution, x: Array) -> Array:
+        """The patches of some images, (images, groups, depth, positions)."""
+        columns = self.im2col(self._conv2d_wide(x), f.positions, f.kernel, f.stride, f.corner, f.dilation)
+        return columns.reshape(len(x), f.groups, f.depth, prod(f.positions))
+
+    def _conv2d_wide(self, x: Array) -> Array:
+        return x if x.dtype == accumulator(x.dtype) else self.cast(x, accumulator(x.dtype))
+
+    def _conv2d_slices(self, f: Convolution, dtype: Any) -> list[slice]:
+        step = images_at_a_time(f, accumulator(dtype).itemsize)
+        return [slice(start, min(start + step, f.images)) for start in range(0, f.images, step)]
+
+
+def _rung(f: Convolution, tile: Tile | None) -> str:
+    """The rung that was chosen, else the best one for this shape. `tile` is None where no direct one fits."""
+    chosen = CONV2D.pick("direct" if is_small(f) else "implicit")
+    return "implicit" if chosen == "direct" and tile is None else chosen
+
+
+def _convolution(
+    x: tuple[int, ...], w: tuple[int, ...], positions: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int
+) -> Convolution:
+    """The shapes, from those of x (n, c, h, w) and w (o, c / groups, kh, kw)."""
+    outer, kernel = w[0] // groups, (w[2], w[3])
+    return Convolution(x[0], groups, w[1], outer, (x[2], x[3]), positions, kernel, stride, corner, dilation)

@@ -1,0 +1,395 @@
+// Convolution and its weight gradient as matrix products whose columns are never in memory, the last rung: implicit GEMM
+// (Chetlur et al. 2014, "cuDNN: efficient primitives for deep learning", section 3). The formulas are in conv.cu.
+//
+//   Y = f(W P + b)      W (outer, depth)  P (depth, images positions)  Y (outer, images positions)      in each group
+//   dW = dZ P^T         dZ (outer, images positions)                   db = sum of dZ over the positions
+//
+// P are the columns of im2col.cu: row k is an element (c, i, j) of the kernels, column m a pixel (image, r, q) of the
+// result. An element of P lies in x at the pixel's place plus the kernel element's:
+//
+//   row r s - p + i d,  column q s - p + j d         so a Spot of m and a Spot of k are added, and the bounds checked
+//
+// A block computes a tile of Y or dW as in gemm.cuh. The axis of the tile is a Spot in registers of each thread; the axis
+// that is summed over is decoded once for all threads, one step ahead, into shared memory, which saves the divisions.
+// Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that
+// elements of P can't be read four at a time.
+//
+// `turned` is for the input gradient with a stride of 1: the convolution of dz with the kernels turned around.
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16
+#include "gemm.cuh"
+#include "windows.cuh"
+
+typedef Tile<16, 64, 4, 16> Flat;  // 64 threads, for few outputs
+
+struct Convolution {
+    int images, groups, inner, outer;
+    Axis down, across;
+
+    __device__ __forceinline__ int taps() const { return down.kernel * across.kernel; }
+    __device__ __forceinline__ int positions() const { return down.positions * across.positions; }
+    __device__ __forceinline__ index_t pixels() const { return (index_t)images * positions(); }
+};
+
+// A place in an image, and what it is away from there. Nothing is inside where NOWHERE was added to the row.
+struct Spot {
+    index_t offset;
+    int row, column;
+};
+constexpr int NOWHERE = 1 << 29;
+
+// A k, as it is used for both matrices: its distance in the left one (negative where there is no such k), and its spot.
+struct Step {
+    index_t left;
+    Spot spot;
+};
+
+// Kernel element k.
+__device__ __forceinline__ Spot spot_of_element(const Convolution& f, int k) {
+    const int c = k / f.taps(), tap = k - c * f.taps();
+    const int i = tap / f.across.kernel, j = tap - i * f.across.kernel;
+    const int row = i * f.down.dilation, column = j * f.across.dilation;
+    return {(c * f.down.size + row) * f.across.size + column, k < f.inner * f.taps() ? row : NOWHERE, column};
+}
+
+// Pixel m.
+__device__ __forceinline__ Spot spot_of_pixel(const Convolution& f, index_t m) {
+    const Pixel pixel(m, f.down.positions, f.across.positions);
+    const int row = f.down.start(pixel.row), column = f.across.start(pixel.column);
+    const index_t channels = pixel.plane * f.groups * f.inner;
+    return {(channels * f.down.size + row) * f.across.size + column, m < f.pixels() ? row : -2 * NOWHERE, column};
+}
+
+// The k of the convolution, which are kernel elements. The left matrix is w, and in it channels are `w_channel` apart.
+struct Elements {
+    const Convolution& f;
+    int w_channel;
+    bool turned;
+
+    __device__ __forceinline__ Step operator()(int k) const {
+        const int c = k / f.taps(), tap = k - c * f.taps();
+        return {(index_t)c * w_channel + (turned ? f.taps() - 1 - tap : tap), spot_of_element(f, k)};
+    }
+};
+
+// The k of the weight gradient, which are pixels. The left matrix is dz.
+struct Pixels {
+    const Convolution& f;
+
+    __device__ __forceinline__ Step operator()(index_t k) const {
+        const index_t image = quotient(k, f.positions());
+        return {image * f.groups * f.outer * f.positions() + k - image * f.positions(), spot_of_pixel(f, k)};
+    }
+};
+
+// The left matrix step by step: rows `pitch` apart, neighbouring threads along k.
+template <class T> struct Left {
+    static constexpr int OWN = T::ROWS * T::DEPTH / T::THREADS, APART = T::THREADS / T::DEPTH;
+    const scalar_t* matrix;
+    index_t pitch;
+    int rows;
+    scalar_t values[OWN];
+    acc_t sums[OWN];  // over k
+
+    __device__ __forceinline__ void fetch(const Step* steps) {
+        const Step step = steps[threadIdx.x % T::DEPTH];
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) {
+            const int row = threadIdx.x / T::DEPTH + own * APART;
+            values[own] = row < rows && step.left >= 0 ? matrix[row * pitch + step.left] : (scalar_t)0;
+        }
+    }
+    __device__ __forceinline__ void place(acc_t* tile) {
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) {
+            const acc_t value = values[own];
+            sums[own] += value;
+            tile[threadIdx.x % T::DEPTH * T::PITCH_A + threadIdx.x / T::DEPTH + own * APART] = value;
+        }
+    }
+};
+
+// P or P^T step by step. Neighbouring threads are neighbours in the image: along k where that is pixels.
+template <class T, bool ALONG_K> struct Patches {
+    static constexpr int OWN = T::COLUMNS * T::DEPTH / T::THREADS;
+    static constexpr int APART = ALONG_K ? T::THREADS / T::DEPTH : T::THREADS / T::COLUMNS;
+    static constexpr int SPOTS = ALONG_K ? OWN : 1;
+    const scalar_t* x;
+    int height, width;
+    index_t origin;  // what the offsets of the thread's spots are counted from
+    int offset[SPOTS], row[SPOTS], column[SPOTS];
+    scalar_t values[OWN];
+
+    __device__ __forceinline__ void set(int n, const Spot& spot) {
+        offset[n] = spot.offset - origin;
+        row[n] = spot.row;
+        column[n] = spot.column;
+    }
+
+    // The column of the tile that belongs to one of the thread's spots.
+    static __device__ __forceinline__ int column_of(int n) {
+        return ALONG_K ? threadIdx.x / T::DEPTH + n * APART : threadIdx.x % T::COLUMNS;
+    }
+    static __device__ __forceinline__ int k_of(int own) {
+        return ALONG_K ? threadIdx.x % T::DEPTH : threadIdx.x / T::COLUMNS + own * APART;
+    }
+    __device__ __forceinline__ void fetch(const Step* steps) {
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) {
+            const int n = ALONG_K ? own : 0;
+            const Spot spot = steps[k_of(own)].spot;
+            const int there_row = row[n] + spot.row, there_column = column[n] + spot.column;
+            const bool inside = there_row >= 0 && there_row < height && there_column >= 0 && there_column < width;
+            values[own] = inside ? x[origin + spot.offset + offset[n]] : (scalar_t)0;
+        }
+    }
+    __device__ __forceinline__ void place(acc_t* tile) const {
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) tile[k_of(own) * T::PITCH_B + column_of(ALONG_K ? own : 0)] = values[own];
+    }
+};
+
+// c += A B for one step in shared memory.
+template <class T>
+__device__ __forceinline__ void multiply_step(const acc_t* tile_a, const acc_t* tile_b, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
+#pragma unroll
+    for (int k = 0; k < T::DEPTH; ++k) {
+        Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
+#pragma unroll
+        for (int q = 0; q < T::SIDE / 4; ++q) {
+            row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + ::Place<T>::row_of(4 * q)];
+            column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + ::Place<T>::column_of(4 * q)];
+        }
+#pragma unroll
+        for (int i = 0; i < T::SIDE; ++i)
+#pragma unroll
+            for (int q = 0; q < T::SIDE / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
+    }
+}
+
+// c = A B over k_begin <= k < k_end. While one step is multiplied, the next one comes from memory, and the one after it
+// is decoded.
+template <class T, class Decode, bool ALONG_K>
+__device__ __forceinline__ void multiply(
+    const Decode& decode, Left<T>& a, Patches<T, ALONG_K>& b, index_t k_begin, index_t k_end, acc_t* words,
+    Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
+    __shared__ Step steps[2][T::DEPTH];
+    const int own = threadIdx.x;
+    const Step none = {-1, {0, NOWHERE, 0}};
+    if (own < T::DEPTH) {
+        steps[0][own] = k_begin + own < k_end ? decode(k_begin + own) : none;
+        steps[1][own] = k_begin + T::DEPTH + own < k_end ? decode(k_begin + T::DEPTH + own) : none;
+    }
+    __syncthreads();
+    a.fetch(steps[0]);
+    b.fetch(steps[0]);
+    a.place(words);
+    b.place(words + T::WORDS_A);
+    __syncthreads();
+    int half = 0;
+    for (index_t k = k_begin; k < k_end; k += T::DEPTH, half ^= 1) {
+        const bool more = k + T::DEPTH < k_end;
+        if (more) {
+            a.fetch(steps[half ^ 1]);
+            b.fetch(steps[half ^ 1]);
+        }
+        if (own < T::DEPTH) {
+            const index_t ahead = k + 2 * T::DEPTH + own;
+            steps[half][own] = ahead < k_end ? decode(ahead) : none;
+        }
+        const acc_t* current = words + half * (T::WORDS / 2);
+        multiply_step<T>(current, current + T::WORDS_A, c);
+        if (more) {
+            acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
+            a.place(next);
+            b.place(next + T::WORDS_A);
+        }
+        __syncthreads();
+    }
+}
+
+// Where the tiles of Y go.
+struct Destination {
+    scalar_t* y;
+    acc_t* part;  // null: Y is complete. Else this is one part of its sum, and goes here, without bias and activation
+    const scalar_t* bias;
+    int kind;
+    acc_t parameter;
+    bool vector;  // whether quads of pixels can be written at once
+};
+
+// f(c + b) to where it belongs: rows are outputs of the group, columns are pixels. Some rows at a time go through shared
+// memory, where a thread has a word for each of its values: so the switch over all functions is there only once.
+template <class T>
+__device__ __forceinline__ void write_pixels(
+    const Convolution& f, const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Destination& to, int group, int first_row,
+    index_t first_pixel, acc_t* words) {
+    constexpr int ROWS = T::SIDE == 8 ? 1 : 4;  // at a time
+    static_assert(ROWS * T::SIDE * T::THREADS <= T::WORDS, "a word for each value");
+    acc_t* own = words + threadIdx.x;
+    const int positions = f.positions(), outputs = f.groups * f.outer;
+#pragma unroll
+    for (int i = 0; i < T::SIDE; i += ROWS) {
+#pragma unroll
+        for (int n = 0; n < ROWS * T::SIDE; ++n) own[n * T::THREADS] = c[i + n / T::SIDE][n % T::SIDE / 4].v[n % 4];
+#pragma unroll 1
+        for (int n = 0; n < ROWS * T::SIDE; n += 4) {
+            const int row = first_row + ::Place<T>::row_of(i + n / T::SIDE), output = group * f.outer + row;
+            const index_t pixel = first_pixel + ::Place<T>::column_of(n % T::SIDE), left = f.pixels() - pixel;
+            if (row >= f.outer || left <= 0) continue;
+            if (to.part == nullptr) {
+                const acc_t bias = to.bias != nullptr ? acc_t(to.bias[output]) : acc_t(0);
+#pragma unroll 1
+                for (int e = 0; e < 4; ++e)
+                    own[(n + e) * T::THREADS] = activation(own[(n + e) * T::THREADS] + bias, to.kind, to.parameter);
+            }
+            acc_t values[4];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) values[e] = own[(n + e) * T::THREADS];
+            index_t image = quotient(pixel, positions), position = pixel - image * positions;
+            if (to.vector) {
+                const index_t at = (image * outputs + output) * positions + position;
+                if (to.part != nullptr) store_quad(to.part + at, values, left, true);
+                else store_quad(to.y + at, values, left, true);
+                continue;
+            }
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                if (e >= left) break;
+                const index_t at = (image * outputs + output) * positions + position;
+                if (to.part != nullptr) to.part[at] = values[e];
+                else to.y[at] = values[e];
+                if (++position == positions) {
+                    position = 0;
+                    ++image;
+                }
+            }
+        }
+    }
+}
+
+// Where the blocks are too few for a GPU, blocks along y share the sums, `part_depth` terms each, and conv2d_add_parts
+// adds up what they find: parts (blocks, images, groups outer, positions).
+template <class T>
+__device__ __forceinline__ void forward(
+    const Convolution& f, const scalar_t* x, const scalar_t* w, Destination to, int w_output, int w_channel, bool turned,
+    int part_depth) {
+    __shared__ __align__(16) acc_t words[T::WORDS];
+    const int tiles_down = (f.outer + T::ROWS - 1) / T::ROWS;
+    const int tile = blockIdx.x % (tiles_down * f.groups), group = tile / tiles_down;
+    const int first_row = tile % tiles_down * T::ROWS, depth = f.inner * f.taps();
+    const index_t first_pixel = (index_t)(blockIdx.x / (tiles_down * f.groups)) * T::COLUMNS;
+    const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
+    if (to.part != nullptr) to.part += blockIdx.y * f.pixels() * f.groups * f.outer;
+    Left<T> a = {w + (index_t)group * f.outer * depth + (index_t)first_row * w_output, w_output, f.outer - first_row};
+    Patches<T, false> b = {x + (index_t)group * f.inner * f.down.size * f.across.size, f.down.size, f.across.size};
+    const Spot pixel = spot_of_pixel(f, first_pixel + b.column_of(0));
+    b.origin = pixel.offset;
+    b.set(0, pixel);
+    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    multiply(Elements{f, w_channel, turned}, a, b, k_begin, k_end, words, c);
+    write_pixels<T>(f, c, to, group, first_row, first_pixel, words);
+}
+
+// Blocks along y share the pixels, `part_depth` each, and split_k.cu adds up what they find: parts (blocks, groups outer
+// inner taps + groups outer).
+template <class T>
+__device__ __forceinline__ void weight_grad(
+    const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, bool bias, int part_depth) {
+    __shared__ __align__(16) acc_t words[T::WORDS];
+    const int depth = f.inner * f.taps(), outputs = f.groups * f.outer;
+    const int tiles_down = (f.outer + T::ROWS - 1) / T::ROWS, tiles_across = (depth + T::COLUMNS - 1) / T::COLUMNS;
+    const int tile = blockIdx.x % (tiles_down * tiles_across), group = blockIdx.x / (tiles_down * tiles_across);
+    const int first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
+    const index_t k_begin = (index_t)blockIdx.y * part_depth, k_end = min(f.pixels(), k_begin + part_depth);
+    const index_t first_plane = (index_t)group * f.outer + first_row;
+    Left<T> a = {dz + first_plane * f.positions(), f.positions(), f.outer - first_row};
+    Patches<T, true> b = {x + (index_t)group * f.inner * f.down.size * f.across.size, f.down.size, f.across.size};
+#pragma unroll
+    for (int n = 0; n < b.SPOTS; ++n) b.set(n, spot_of_element(f, first_column + b.column_of(n)));
+    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    multiply(Pixels{f}, a, b, k_begin, k_end, words, c);
+    acc_t* part = parts + blockIdx.y * ((index_t)outputs * depth + (bias ? outputs : 0));
+#pragma unroll
+    for (int i = 0; i < T::SIDE; ++i) {
+        const int row = first_row + ::Place<T>::row_of(i);
+        if (row >= f.outer) continue;
+#pragma unroll
+        for (int q = 0; q < T::SIDE / 4; ++q) {
+            const int column = first_column + ::Place<T>::column_of(4 * q);
+            store_quad(part + ((index_t)group * f.outer + row) * depth + column, c[i][q].v, depth - column, false);
+        }
+    }
+    if (!bias || first_column != 0) return;
+#pragma unroll
+    for (int own = 0; own < a.OWN; ++own)
+        words[threadIdx.x % T::DEPTH * T::ROWS + threadIdx.x / T::DEPTH + own * a.APART] = a.sums[own];
+    __syncthreads();
+    const int row = threadIdx.x;
+    if (row >= T::ROWS || first_row + row >= f.outer) return;
+    acc_t sum = 0;
+    for (int k = 0; k < T::DEPTH; ++k) sum += words[k * T::ROWS + row];
+    part[(index_t)outputs * depth + group * f.outer + first_row + row] = sum;
+}
+
+
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) conv2d_implicit_large(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int groups, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int w_output, int w_channel, bool turned, int part_depth, int kind, acc_t parameter, bool vector) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Destination to = {y, parts, bias, kind, parameter, vector};
+    forward<Large>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_medium(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int groups, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int w_output, int w_channel, bool turned, int part_depth, int kind, acc_t parameter, bool vector) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Destination to = {y, parts, bias, kind, parameter, vector};
+    forward<Medium>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+}
+
+extern "C" __global__ void __launch_bounds__(64, 8) conv2d_implicit_flat(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int groups, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int w_output, int w_channel, bool turned, int part_depth, int kind, acc_t parameter, bool vector) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Destination to = {y, parts, bias, kind, parameter, vector};
+    forward<Flat>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_implicit(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ dz,
+    acc_t* __restrict__ parts,
+    int images, int groups, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    bool bias, int part_depth) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    weight_grad<Medium>({images, groups, inner, outer, down, across}, x, dz, parts, bias, part_depth);
+}
