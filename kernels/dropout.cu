@@ -22,7 +22,9 @@ __device__ __forceinline__ acc_t dropped(acc_t x, unsigned bits, word_t threshol
 extern "C" __global__ void dropout_naive(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y, long long count, long long offset,
     unsigned long long threshold, acc_t scale, unsigned long long seed, unsigned long long stream,
+    const unsigned long long* __restrict__ live,  // null: the draw is the one that is passed
     unsigned long long draw) {
+    if (live != nullptr) draw = live[0];
     for (index_t i = first_index(); i < count; i += index_stride()) {
         const index_t place = offset + i;
         word_t block[4];
@@ -35,7 +37,9 @@ extern "C" __global__ void dropout_naive(
 extern "C" __global__ void dropout_octets(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y, long long count, long long offset,
     unsigned long long threshold, acc_t scale, unsigned long long seed, unsigned long long stream,
+    const unsigned long long* __restrict__ live,  // null: the draw is the one that is passed
     unsigned long long draw, int vector) {
+    if (live != nullptr) draw = live[0];
     const int skip = offset % PHILOX_WORDS;
     const index_t octets = (skip + count + PHILOX_WORDS - 1) / PHILOX_WORDS;
     for (index_t octet = first_index(); octet < octets; octet += index_stride()) {

@@ -7,6 +7,10 @@
 // alone is computed on the host in float64: in float32, 1 - beta would be wrong in the fifth digit (1.0f - 0.999f is
 // 0.00099998713).
 //
+// In a captured step the numbers, which may be others at the next one, are read from memory: `live` has them in the order
+// of the parameters, in float64. And nothing is updated after an error: `errors` has two words for each block of each
+// check, and a first one that is not negative is the place of a bad element (check.cu).
+//
 // In all of them `vector` says that all arrays start at a multiple of four elements; g is the gradient, and
 //
 //   d = g + decay p,  -g + decay p for `maximize`
@@ -18,6 +22,19 @@
 __device__ __forceinline__ acc_t descent(acc_t p, acc_t g, acc_t decay, bool maximize) {
     const acc_t d = maximize ? -g : g;
     return decay == 0 ? d : fma(decay, p, d);
+}
+
+// Reads the numbers of a captured step. Returns whether there is anything to do.
+template <class... Numbers>
+__device__ __forceinline__ bool begin(
+    const double* live, const long long* errors, int error_count, Numbers&... numbers) {
+    for (int e = 0; e < error_count; ++e)
+        if (errors[2 * e] >= 0) return false;
+    if (live != nullptr) {
+        int i = 0;
+        ((numbers = acc_t(live[i++])), ...);
+    }
+    return true;
 }
 
 // NaN where either is
@@ -61,7 +78,11 @@ extern "C" __global__ void sgd_step(
     const scalar_t* __restrict__ g,
     scalar_t* __restrict__ buf,  // null: no momentum, b is d
     long long count, bool vector, acc_t lr, acc_t momentum, acc_t share, acc_t decay,
-    bool nesterov, bool maximize, bool first) {
+    bool nesterov, bool maximize, bool first,
+    const double* __restrict__ live,       // null: the numbers are those that are passed
+    const long long* __restrict__ errors,  // null: nothing was checked
+    int error_count) {
+    if (!begin(live, errors, error_count, lr, momentum, share, decay)) return;
     walk<1>(p, g, {buf}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[1]) {
         acc_t& b = state[0];
         const acc_t d = descent(p, g, decay, maximize);
@@ -75,7 +96,11 @@ extern "C" __global__ void adagrad_step(
     scalar_t* __restrict__ p,
     const scalar_t* __restrict__ g,
     scalar_t* __restrict__ total,
-    long long count, bool vector, acc_t rate, acc_t eps, acc_t decay, bool maximize) {
+    long long count, bool vector, acc_t rate, acc_t eps, acc_t decay, bool maximize,
+    const double* __restrict__ live,       // null: the numbers are those that are passed
+    const long long* __restrict__ errors,  // null: nothing was checked
+    int error_count) {
+    if (!begin(live, errors, error_count, rate, eps, decay)) return;
     walk<1>(p, g, {total}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[1]) {
         acc_t& total = state[0];
         const acc_t d = descent(p, g, decay, maximize);
@@ -93,7 +118,11 @@ extern "C" __global__ void rmsprop_step(
     scalar_t* __restrict__ average,  // null: not centered
     scalar_t* __restrict__ buf,      // null: no momentum
     long long count, bool vector, acc_t lr, acc_t keep, acc_t share, acc_t eps, acc_t momentum, acc_t decay,
-    bool maximize) {
+    bool maximize,
+    const double* __restrict__ live,       // null: the numbers are those that are passed
+    const long long* __restrict__ errors,  // null: nothing was checked
+    int error_count) {
+    if (!begin(live, errors, error_count, lr, keep, share, eps, momentum, decay)) return;
     walk<3>(p, g, {v, average, buf}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[3]) {
         acc_t &v = state[0], &mean = state[1], &b = state[2];
         const acc_t d = descent(p, g, decay, maximize);
@@ -123,7 +152,11 @@ extern "C" __global__ void adam_step(
     scalar_t* __restrict__ v,
     scalar_t* __restrict__ v_max,  // null: not AMSGrad
     long long count, bool vector, acc_t rate, acc_t share1, acc_t keep2, acc_t share2, acc_t eps, acc_t shrink,
-    acc_t decay, bool maximize) {
+    acc_t decay, bool maximize,
+    const double* __restrict__ live,       // null: the numbers are those that are passed
+    const long long* __restrict__ errors,  // null: nothing was checked
+    int error_count) {
+    if (!begin(live, errors, error_count, rate, share1, keep2, share2, eps, shrink, decay)) return;
     walk<3>(p, g, {m, v, v_max}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[3]) {
         acc_t &m = state[0], &v = state[1], &largest = state[2];
         p *= shrink;

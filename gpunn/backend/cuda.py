@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import nvrtc
+from . import nvrtc, recording
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
 from .launch import Launcher
@@ -78,6 +78,7 @@ class CudaBackend(KernelBackend):
 
     name = "cuda"
     xp = cupy
+    streams = cupy.cuda
 
     def __init__(self, index: int) -> None:
         if why := why_unusable():
@@ -103,18 +104,18 @@ class CudaBackend(KernelBackend):
 
     # Memory -----------------------------------------------------------------------------------------------------------
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
-        """An array whose elements are not set.
+    def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Memory for `empty`.
 
         Raises:
             OutOfMemoryError: there is not so much memory.
         """
         if not self.several:
-            return self._empty(shape, dtype)
+            return self._allocate(shape, dtype)
         with self.here():
-            return self._empty(shape, dtype)
+            return self._allocate(shape, dtype)
 
-    def _empty(self, shape: Sequence[int], dtype: Any) -> Array:
+    def _allocate(self, shape: Sequence[int], dtype: Any) -> Array:
         try:
             array = cupy.empty(shape, dtype)
         except MemoryError as error:
@@ -127,13 +128,19 @@ class CudaBackend(KernelBackend):
     def from_numpy(self, x: Any) -> Array:
         """A NumPy array as an array of this device; the copy is made while the host goes on."""
         y = self.empty(x.shape, x.dtype)
-        if y.size:
-            with self.here():
-                self._staging.copy(x, y)
+        self.write(x, y)
         return y
+
+    def write(self, x: Any, out: Array) -> None:
+        """Copy a NumPy array to a row-major array of the same shape and type; the host goes on, and may change x."""
+        recording.forbid("copies from the host")
+        if out.size:
+            with self.here():
+                self._staging.copy(x, out)
 
     def to_numpy(self, x: Array) -> Any:
         """An array of this device as a NumPy array, when all work on it is done."""
+        recording.forbid("reads from the device")
         x = self.contiguous(x)
         y = np.empty(x.shape, x.dtype)
         if y.size:
@@ -143,6 +150,7 @@ class CudaBackend(KernelBackend):
 
     def synchronize(self) -> None:
         """Wait until all work on this device is done, on all of its streams."""
+        recording.forbid("waits for the device")
         self.device.synchronize()
 
     def address(self, x: Array) -> int:

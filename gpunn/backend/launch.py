@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import recording
 from .dtypes import as_dtype
 from .kernel_texts import kernel_folder, kernel_text
 from .signature import Parameter, Signature, signatures, type_choices
@@ -107,7 +108,11 @@ class Launcher:
             ValueError: no such text or kernel, or sizes beyond what a device takes.
         """
         kernel = self._kernels.get((text, name, *types.items())) or self._make(text, name, types)
-        kernel(grid, block, args, shared_mem)
+        recorder = recording.current()
+        if recorder is None:
+            kernel(grid, block, args, shared_mem)
+        else:
+            recorder.launch(kernel, grid, block, args, shared_mem)
 
     def function(self, text: str, name: str, **types: Any) -> Any:
         """The compiled function that launches of this kernel call, without checks; for its attributes."""
@@ -166,6 +171,17 @@ class _Kernel:
         self.converters = [self._converter(p) for p in signature.parameters]
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int) -> None:
+        self.function(tuple(grid), tuple(block), self.checked(grid, block, args, shared_mem), shared_mem=shared_mem)
+
+    def checked(
+        self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int
+    ) -> tuple[Any, ...]:
+        """The arguments as the compiled function takes them.
+
+        Raises:
+            LaunchError: one does not fit.
+            ValueError: grid or block are larger than a device takes.
+        """
         if len(args) != len(self.converters):
             raise LaunchError(f"{self}: takes {len(self.converters)} arguments, got {len(args)}: {self.signature}")
         if not (_fits(grid, _MAX_GRID) and _fits(block, _MAX_BLOCK)):
@@ -180,8 +196,7 @@ class _Kernel:
             )
         if not 0 <= shared_mem <= _MAX_SHARED:
             raise ValueError(f"{self}: {shared_mem} bytes of shared memory; there are from 0 to {_MAX_SHARED}")
-        checked = tuple([convert(a) for convert, a in zip(self.converters, args)])
-        self.function(tuple(grid), tuple(block), checked, shared_mem=shared_mem)
+        return tuple([convert(a) for convert, a in zip(self.converters, args)])
 
     def __str__(self) -> str:
         return f"kernel {self.signature.name} ({self.text})"

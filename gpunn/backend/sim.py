@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from . import recording, simulator
 from .kernel import KernelBackend
 from .launch import Launcher
 from .simulator import RawModule, forbid_in_capture
@@ -30,6 +31,7 @@ class SimBackend(KernelBackend):
 
     name = "sim"
     xp = np
+    streams = simulator
     mode: str
     order: str
 
@@ -59,23 +61,32 @@ class SimBackend(KernelBackend):
 
     # What a stream that captures forbids ------------------------------------------------------------------------------
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
-        """An array whose elements are not set."""
+    def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Memory for `empty`."""
         forbid_in_capture("allocation")
         return np.empty(shape, dtype)
 
     def from_numpy(self, x: Any) -> Array:
         """A NumPy array as an array of this backend: a copy, as on a GPU."""
+        recording.forbid("copies from the host")
         forbid_in_capture("a copy from the host")
         return np.array(x, order="C")
 
     def to_numpy(self, x: Array) -> Any:
         """An array of this backend as a NumPy array, when all work on it is done: a copy, as on a GPU."""
+        recording.forbid("reads from the device")
         forbid_in_capture("a copy to the host")
         return np.array(x, order="C")
 
+    def write(self, x: Any, out: Array) -> None:
+        """Copy a NumPy array to a row-major array of the same shape and type, which is there already."""
+        recording.forbid("copies from the host")
+        forbid_in_capture("a copy from the host")
+        np.copyto(out, x)
+
     def synchronize(self) -> None:
         """Wait until all work is done; here it always is."""
+        recording.forbid("waits for the device")
         forbid_in_capture("synchronisation")
 
     def address(self, x: Array) -> int:

@@ -6,6 +6,7 @@ from ml_dtypes import bfloat16
 
 from gpunn.backend import numpy as numpy_backend
 from gpunn.backend.kernel.ladder import rung
+from gpunn.backend.recording import Recorder
 
 from .harness import FAST, compare, simulator
 
@@ -169,36 +170,57 @@ def test_bad_indices_are_the_errors_of_the_cpu_and_nothing_is_written(call):
     assert messages[0] == messages[1]
 
 
+class Refused(Exception):
+    """What a check found: the value and its place."""
+
+
+def found(backend, *args):
+    def complain(value, place):
+        raise Refused(value, place)
+
+    try:
+        backend.refuse_indices(args[0], *args[1:3], complain, *args[3:])
+    except Refused as refused:
+        return refused.args
+    return None
+
+
 def test_checks():
     for backend in (SIM, CHECKED):
         for dtype in ("int64", "int32", "int16", "int8", "uint8"):
             x = np.zeros((40, 30), dtype)
-            assert backend.check_indices(x, 0, 1) is None
-            assert backend.check_indices(x, 1, 5) == 0
-            assert backend.check_indices(x, 1, 5, ignore=0) is None
+            assert found(backend, x, 0, 1) is None
+            assert found(backend, x, 1, 5) == (0, 0)
+            assert found(backend, x, 1, 5, 0) is None
             x[7, 3], x[9, 1] = 9, 8
-            assert backend.check_indices(x, 0, 1) == 9
-            assert backend.first_outside(x, 0, 1) == 7 * 30 + 3
-            assert backend.check_indices(x.T, 0, 1) == 8
-            assert backend.check_indices(x[:0], 0, 1) is None
+            assert found(backend, x, 0, 1) == (9, 7 * 30 + 3)
+            assert found(backend, x.T, 0, 1) == (8, 1 * 40 + 9)
+            assert found(backend, x[:0], 0, 1) is None
     x = np.zeros(100_000, int)
     x[99_999], x[50_001] = -5, 7
-    assert [SIM.check_indices(x, *bounds) for bounds in ((0, 1), (-9, 1), (0, 8), (-5, 8))] == [7, 7, -5, None]
+    bounds = (0, 1), (-9, 1), (0, 8), (-5, 8)
+    assert [found(SIM, x, *b) for b in bounds] == [(7, 50_001), (7, 50_001), (-5, 99_999), None]
 
 
 @pytest.mark.parametrize("backend", [SIM, CHECKED], ids=["fast", "check"])
 def test_checks_that_are_read_later_touch_no_memory_outside(backend):
     x, i = numbers(3, 4), np.array([1, 99, -99, 0])
-    backend.unread_checks = []
-    try:
-        np.testing.assert_array_equal(backend.index(x, (i,), (0,), True), [x[1], 0 * x[0], 0 * x[0], x[0]])
-        for name in ("naive", "sorted"):
-            with rung("index_put", name), rung("index_sum", name):
-                put = backend.index_put(x, 7, (i,), (0,))
-                np.testing.assert_array_equal(put, [[7] * 4, [7] * 4, x[2]])
-                summed = backend.index_sum(np.ones((4, 4)), (i,), (0,), (3, 4), True)
-                np.testing.assert_array_equal(summed, [[1] * 4, [1] * 4, [0] * 4])
-        assert len(backend.unread_checks) == 5
-        assert all((answer >= 0).any() for answer in backend.unread_checks)
-    finally:
-        backend.unread_checks = None
+    recorder = Recorder(backend)
+
+    def later(primitive, *args):
+        with recorder.call() as launches:
+            y = primitive(*args)
+        for launch in launches:
+            launch.run()
+        with pytest.raises(IndexError, match=r"index -?99 is out of bounds for dimension 0 with size 3"):
+            recorder.errors.look()
+        recorder.errors.look()
+        return y
+
+    np.testing.assert_array_equal(later(backend.index, x, (i,), (0,), True), [x[1], 0 * x[0], 0 * x[0], x[0]])
+    for name in ("naive", "sorted"):
+        with rung("index_put", name), rung("index_sum", name):
+            put = later(backend.index_put, x, 7, (i,), (0,))
+            np.testing.assert_array_equal(put, [[7] * 4, [7] * 4, x[2]])
+            summed = later(backend.index_sum, np.ones((4, 4)), (i,), (0,), (3, 4), True)
+            np.testing.assert_array_equal(summed, [[1] * 4, [1] * 4, [0] * 4])

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.recording import Number
+
 from .family import Array, Family, ceil_div
 from .ladder import Ladder
 
@@ -35,7 +37,8 @@ class Dropout(Family):
         x = self.contiguous(x)
         # In the type of x, as the product on the CPU is.
         scale = float(np.asarray(1 / (1 - p)).astype(x.dtype))
-        args: tuple[Any, ...] = (x, y, x.size, offset, math.ceil(p * 2**24) << 8, scale, seed, _STREAM, call)
+        draw, live = (0, call.place) if isinstance(call, Number) else (call, None)
+        args: tuple[Any, ...] = (x, y, x.size, offset, math.ceil(p * 2**24) << 8, scale, seed, _STREAM, live, draw)
         rung, count = DROPOUT.pick(), x.size
         if rung == "octets":
             vector = offset % 8 == 0 and (self.address(x) | self.address(y)) % 16 == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,11 +25,14 @@ class Embedding(Indexing):
         """
         rows, d = weight.shape
         found = self._rows(indices, rows, d)
-        if (bad := self._outside(found.index, rows)) is not None:
+
+        def complain(value: int, place: int) -> NoReturn:
             raise IndexError(
-                f"embedding: index out of range in self: {bad[0]} at {bad[1]} of the input, "
+                f"embedding: index out of range in self: {value} at {_position(place, indices)} of the input, "
                 f"but the weight has the rows 0 to {rows - 1}"
             )
+
+        self.refuse_indices(found.index, 0, rows, complain)
         return self.pick(weight, found, self.result(out, (*indices.shape, d), weight.dtype))
 
     def embedding_backward(
@@ -62,9 +65,13 @@ class Embedding(Indexing):
         """
         y = self.result(out, (*target.shape[:axis], classes, *target.shape[axis:]), dtype)
         labels = self._wide(target)
-        if strict and (bad := self._outside(labels, classes)) is not None:
-            rule = "non-negative" if bad[0] < 0 else f"smaller than num_classes={classes}"
-            raise RuntimeError(f"one_hot: class values must be {rule}, got {bad[0]} at {bad[1]}")
+
+        def complain(value: int, place: int) -> NoReturn:
+            rule = "non-negative" if value < 0 else f"smaller than num_classes={classes}"
+            raise RuntimeError(f"one_hot: class values must be {rule}, got {value} at {_position(place, target)}")
+
+        if strict:
+            self.refuse_indices(labels, 0, classes, complain)
         args = (labels, bits(y), bits_of(1, y.dtype), classes, prod(target.shape[axis:]), y.size)
         self.launch_elements("one_hot.cu", "one_hot", y.size, args, element_t=bits_type(y.dtype))
         return y
@@ -76,10 +83,7 @@ class Embedding(Indexing):
         """Indices of any integer type as contiguous int64."""
         return self.contiguous(indices if indices.dtype == np.int64 else self.cast(indices, np.int64))
 
-    def _outside(self, indices: Array, count: int) -> tuple[int, list[int]] | None:
-        """The first index that is not 0 to count - 1, and its place; None if there is none."""
-        place = self.first_outside(indices, 0, count)
-        if place is None:
-            return None
-        value = int(self.to_numpy(indices.reshape(-1)[place : place + 1])[0])
-        return value, [int(i) for i in np.unravel_index(place, indices.shape)]
+
+def _position(place: int, of: Array) -> list[int]:
+    """The place of an element of an array, given that in row-major order."""
+    return [int(i) for i in np.unravel_index(place, of.shape)]

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from gpunn.backend import recording
 from gpunn.backend.launch import LAYOUT, Launcher
 
 Array = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_RANK: int = LAYOUT["size"].shape[0]
+_HERE: AbstractContextManager[Any] = nullcontext()
 _MOST_BLOCKS = 132 * 16
 """Blocks of a loop over elements: some waves of the largest GPUs; the loop takes the rest."""
 
 
 class Family:
-    """The base of all families. `xp` is the array module, NumPy or CuPy; `launcher` compiles and launches."""
+    """The base of all families.
+
+    Attributes:
+        xp: the array module, NumPy or CuPy.
+        launcher: compiles and launches.
+        streams: where the streams and events of the array module are.
+    """
 
     name: str
     xp: Any
     launcher: Launcher
+    streams: Any
+
+    def here(self) -> AbstractContextManager[Any]:
+        """A context in which the device of this backend is the current one."""
+        return _HERE
 
     def launch(
         self,
@@ -48,7 +62,12 @@ class Family:
     # Arrays -----------------------------------------------------------------------------------------------------------
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
-        """An array whose elements are not set."""
+        """An array whose elements are not set; in a call that is recorded, only until its end."""
+        recorder = recording.current()
+        return self.allocate(shape, dtype) if recorder is None else recorder.empty(shape, dtype)
+
+    def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Memory of its own for `empty`."""
         return self.xp.empty(shape, dtype)
 
     def result(self, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
@@ -165,5 +184,11 @@ def prod(sizes: Sequence[int]) -> int:
 
 def generic(primitive: F) -> F:
     """Mark a primitive that has no kernel: it goes through the array module, allocates, and can't be captured."""
-    primitive.generic = True  # type: ignore[attr-defined]
-    return primitive
+
+    @wraps(primitive)
+    def outside(self: Family, *args: Any, **kwargs: Any) -> Any:
+        recording.forbid("goes through the array module")
+        return primitive(self, *args, **kwargs)
+
+    outside.generic = True  # type: ignore[attr-defined]
+    return cast(F, outside)

@@ -6,11 +6,12 @@ Whatever is indexed becomes an array (outer, n, inner), and what is picked of it
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .family import Array, bits, ceil_div, element_strides, prod
+from .check import Check
+from .family import Array, bits, element_strides, prod
 from .ladder import Ladder
 from .sorting import Sorting
 
@@ -19,8 +20,6 @@ INDEX_SUM = Ladder("index_sum", ("naive", "sorted"))
 _NAIVE_UP_TO = 1 << 22
 """Comparisons of an element with an index up to which the naive rung is taken; not measured."""
 _WORDS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
-_CHECKING_BLOCKS = 64
-"""Blocks that look for a bad index at most, each of which leaves a number for the host."""
 
 Axes = tuple[int, ...]
 Shape = tuple[int, ...]
@@ -48,16 +47,12 @@ class Indices(NamedTuple):
         return ladder.pick("naive" if comparisons <= _NAIVE_UP_TO else "sorted")
 
 
-class Indexing(Sorting):
+class Indexing(Sorting, Check):
     """Elements by lists of indices, one for each of some axes, broadcast together.
 
     The axes that the indices make come where the indexed ones were, if those are neighbours, else first. With `wrap` a
     negative index counts from the end. What does not lie in the array is an IndexError, and nothing is written then.
     """
-
-    unread_checks: list[Array] | None = None
-    """None: the host waits for the answer of each check of indices. A list: it goes on, as a captured step has to, and
-    the answers are put here; in each a number that is not negative says that an index was bad."""
 
     def index(self, x: Array, indices: tuple[Array, ...], axes: Axes, wrap: bool, out: Array | None = None) -> Array:
         """x[..., i, ..., j, ...] for the indices i, j, ... of the given axes."""
@@ -234,34 +229,11 @@ class Indexing(Sorting):
 
     def refuse_bad(self, index: Array, axis: int, n: int, wrap: bool) -> None:
         """Raise the IndexError of the CPU for an index that is not one of n."""
-        wrong = self.check_indices(index, -n if wrap else 0, n)
-        if wrong is not None:
-            raise IndexError(f"index {wrong} is out of bounds for dimension {axis} with size {n}")
 
-    def check_indices(self, index: Array, low: int, high: int, ignore: int | None = None) -> int | None:
-        """The first element that is not low <= i < high, nor `ignore`; None if there is none.
+        def complain(value: int, place: int) -> NoReturn:
+            raise IndexError(f"index {value} is out of bounds for dimension {axis} with size {n}")
 
-        The host waits for the answer. Kernels that take indices guard themselves too.
-        """
-        place = self.first_outside(index, low, high, ignore)
-        if place is None:
-            return None
-        return int(self.to_numpy(self.contiguous(index).reshape(-1)[place : place + 1])[0])
-
-    def first_outside(self, index: Array, low: int, high: int, ignore: int | None = None) -> int | None:
-        """Where, counted in row-major order, the first such element is."""
-        index = self.contiguous(index)
-        if not index.size:
-            return None
-        blocks = min(ceil_div(index.size, 256), _CHECKING_BLOCKS)
-        found = self.empty((blocks,), np.int64)
-        args = (index, found, index.size, low, high, int(ignore is not None), ignore or 0)
-        self.launch("check.cu", "first_outside", (blocks,), (256,), args, integer_t=index.dtype)
-        if self.unread_checks is not None:
-            self.unread_checks.append(found)
-            return None
-        places = [int(place) for place in self.to_numpy(found) if place >= 0]
-        return min(places, default=None)
+        self.refuse_indices(index, -n if wrap else 0, n, complain)
 
 
 def _numbers(found: Indices) -> tuple[int, int, int]:

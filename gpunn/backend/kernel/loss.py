@@ -5,7 +5,7 @@ Labels are checked in the forward pass, with the errors of the CPU; in the backw
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -26,13 +26,15 @@ _ADDED_IN_EACH_BLOCK = 1 << 12
 _ADDED_BY_ONE_BLOCK = 1 << 16
 """Up to so many losses one block adds up; more go through sums of parts."""
 _MOST_PARTS = 1024
+_MOST_CHECKING = 64
+"""Blocks that look for what is no probability."""
 
 
 class Loss(Family):
     """Losses."""
 
-    check_indices: Any  # from another family
-    to_numpy: Any
+    refuse: Any  # from another family
+    refuse_indices: Any
 
     def softmax_cross_entropy(
         self,
@@ -142,12 +144,7 @@ class Loss(Family):
         loss = self.result(out, x.shape, x.dtype)
         if x.size:
             x, target = self.contiguous(x), self.contiguous(target)
-            blocks = min(ceil_div(x.size, 8 * THREADS), _MOST_PARTS)
-            places = self.empty((blocks,), np.int64)
-            check = (x, places, x.size, ceil_div(x.size, blocks))
-            self.launch("binary_cross_entropy.cu", "first_improbable", (blocks,), (THREADS,), check, scalar_t=x.dtype)
-            if self.check_indices(places, -1, 0) is not None:
-                on_the_cpu.binary_cross_entropy(self.to_numpy(x), self.to_numpy(target))
+            self._refuse_improbable(x)
             args = (x, target, loss, x.size)
             self.launch_elements("binary_cross_entropy.cu", "binary_cross_entropy", x.size, args, scalar_t=x.dtype)
         return loss
@@ -176,9 +173,31 @@ class Loss(Family):
 
     def _labels(self, target: Array, classes: int, ignore_index: int, name: str) -> Array:
         """The labels for the kernels, when they are known to be classes."""
-        if self.check_indices(target, 0, classes, ignore_index) is not None:
-            on_the_cpu._labels(self.to_numpy(target), classes, ignore_index, (target.size, 1), name)
+        shape = target.shape
+
+        def complain(value: int, place: int) -> NoReturn:
+            given = _with_one_element(shape, np.int64, value, place)
+            on_the_cpu._labels(given, classes, ignore_index, (given.size, 1), name)
+            raise AssertionError("a label that is a class was refused")
+
+        self.refuse_indices(target, 0, classes, complain, ignore_index)
         return self._as_labels(target)
+
+    def _refuse_improbable(self, x: Array) -> None:
+        """Raise the error of the CPU if an element is not from 0 to 1."""
+        shape, dtype = x.shape, x.dtype
+        blocks = min(ceil_div(x.size, 8 * THREADS), _MOST_CHECKING)
+
+        def look(found: Array, keep: bool) -> None:
+            args = (x, found, x.size, ceil_div(x.size, blocks), keep)
+            self.launch("binary_cross_entropy.cu", "first_improbable", (blocks,), (THREADS,), args, scalar_t=dtype)
+
+        def complain(value: int, place: int) -> NoReturn:
+            given = _with_one_element(shape, dtype, np.int64(value).view(np.float64), place)
+            on_the_cpu.binary_cross_entropy(given, given)
+            raise AssertionError("a probability was refused")
+
+        self.refuse(look, blocks, complain)
 
     def _as_labels(self, target: Array) -> Array:
         return self.converted(target, np.int64)
@@ -219,6 +238,13 @@ class Loss(Family):
         args = (labels, weight, sums, labels.size, classes, ignore_index)
         self.launch("loss.cu", "label_weights", (blocks,), (THREADS,), args, scalar_t=dtype)
         return sums, blocks
+
+
+def _with_one_element(shape: tuple[int, ...], dtype: Any, value: Any, place: int) -> Any:
+    """A NumPy array of zeros with one element set."""
+    array = np.zeros(shape, dtype)
+    array.reshape(-1)[place] = value
+    return array
 
 
 def _folded(x: Array) -> tuple[int, int, int]:

@@ -1,12 +1,17 @@
 """Optimizer updates on flat arenas: one launch for all parameters.
 
 The kernels work in place; where results are wanted elsewhere the arrays are copied there first. What depends on the
-step alone is computed here, in Python's float64. The formulas stand at the classes of `gpunn.optim`.
+step alone is computed here, in Python's float64; a step that is recorded reads it from memory, and updates nothing
+after an error. The formulas stand at the classes of `gpunn.optim`.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+
+from gpunn.backend import recording
 
 from .family import Array, ceil_div
 from .quad import Quads
@@ -30,8 +35,8 @@ class Optimizer(Quads):
         out: Any = None,
     ) -> tuple[Array, Array]:
         """(p, buf) after a step of `gpunn.optim.SGD`; `buf` is not read where `first`."""
-        constants = (lr, momentum, 1 - dampening, weight_decay, nesterov, maximize, first)
-        return self._update("sgd_step", (p, buf), g, constants, out)
+        numbers, choices = (lr, momentum, 1 - dampening, weight_decay), (nesterov, maximize, first)
+        return self._update("sgd_step", (p, buf), g, numbers, choices, out)
 
     def adagrad_step(
         self,
@@ -48,7 +53,7 @@ class Optimizer(Quads):
     ) -> tuple[Array, Array]:
         """(p, total) after step number `step`, counted from 1, of `gpunn.optim.Adagrad`."""
         rate = lr / (1 + (step - 1) * lr_decay)
-        return self._update("adagrad_step", (p, total), g, (rate, eps, weight_decay, maximize), out)
+        return self._update("adagrad_step", (p, total), g, (rate, eps, weight_decay), (maximize,), out)
 
     def rmsprop_step(
         self,
@@ -66,8 +71,8 @@ class Optimizer(Quads):
         out: Any = None,
     ) -> tuple[Array, Array, Array, Array]:
         """(p, v, average, buf) after a step of `gpunn.optim.RMSprop`."""
-        constants = (lr, alpha, 1 - alpha, eps, momentum, weight_decay, maximize)
-        return self._update("rmsprop_step", (p, v, average, buf), g, constants, out)
+        numbers = (lr, alpha, 1 - alpha, eps, momentum, weight_decay)
+        return self._update("rmsprop_step", (p, v, average, buf), g, numbers, (maximize,), out)
 
     def adam_step(
         self,
@@ -90,17 +95,29 @@ class Optimizer(Quads):
         root = (1 - beta2**step) ** 0.5
         rate = lr * root / (1 - beta1**step)
         shrink, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
-        constants = (rate, 1 - beta1, beta2, 1 - beta2, eps * root, shrink, decay, maximize)
-        return self._update("adam_step", (p, m, v, v_max), g, constants, out)
+        numbers = (rate, 1 - beta1, beta2, 1 - beta2, eps * root, shrink, decay)
+        return self._update("adam_step", (p, m, v, v_max), g, numbers, (maximize,), out)
 
     def _update(
-        self, kernel: str, state: tuple[Array | None, ...], g: Array, constants: tuple[Any, ...], out: Any
+        self,
+        kernel: str,
+        state: tuple[Array | None, ...],
+        g: Array,
+        numbers: tuple[float, ...],
+        choices: tuple[bool, ...],
+        out: Any,
     ) -> Any:
         """Launch a kernel on the parameters and moments of `state`, or on copies in `out`."""
         results = tuple(map(self._place, state, out or (None,) * len(state)))
         p, g = results[0], self.contiguous(g)
         vector = self.quads(*results, g)
-        args = (p, g, *results[1:], p.size, vector, *constants)
+        live, errors, error_count = None, None, 0
+        recorder = recording.current()
+        if recorder is not None:
+            live = recorder.numbers.take(numbers)
+            numbers = (0.0,) * len(numbers)  # so that the launch is the same one at each step
+            errors, error_count = recorder.errors.so_far()
+        args = (p, g, *results[1:], p.size, vector, *numbers, *choices, live, errors, error_count)
         self.launch_elements("optimizer.cu", kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
         return results
 
@@ -114,17 +131,19 @@ class Optimizer(Quads):
     # Arenas -----------------------------------------------------------------------------------------------------------
 
     def distance(self, a: Array, b: Array) -> int | None:
-        """How many elements after `a` does `b` start, both row-major pieces of one flat array; else None."""
+        """How many elements after `a` does `b` start, both row-major pieces of one flat array; else None.
+
+        The flat array may be of another type, as the arena of a plan is: pieces of it may be parts of one more.
+        """
         base = a.base
         if base is None or b.base is not base or not isinstance(base, self.xp.ndarray) or base.ndim != 1:
             return None
-        if not (base.dtype == a.dtype == b.dtype and a.flags.c_contiguous and b.flags.c_contiguous):
+        if not (a.dtype == b.dtype and a.flags.c_contiguous and b.flags.c_contiguous and base.flags.c_contiguous):
             return None
-        if base.strides != (base.itemsize,):
-            return None
-        return (self.address(b) - self.address(a)) // a.itemsize
+        elements, rest = divmod(self.address(b) - self.address(a), a.itemsize)
+        return None if rest else elements
 
     def extend(self, a: Array, n: int) -> Array:
         """The `n` elements of the flat array that `a` is a row-major piece of, from where `a` starts."""
-        start = (self.address(a) - self.address(a.base)) // a.itemsize
-        return a.base[start : start + n]
+        start = self.address(a) - self.address(a.base)
+        return a.base.view(np.uint8)[start : start + n * a.itemsize].view(a.dtype)

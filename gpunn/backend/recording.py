@@ -1,0 +1,268 @@
+"""Recording: launches are taken down instead of made, as a list that can be made again and again.
+
+While a `Recorder` takes down a call, the host code of the kernels runs as ever, in the thread that records, but
+
+- what it launches goes into a list;
+- memory for what it computes on the way are pieces of one workspace, and all given back at the end of the call;
+- numbers that are others at each step are read by kernels from memory that the host fills before (`Numbers`);
+- what it checks (that indices lie where they may) is left on the device, for the host to look at later (`Errors`);
+- reading from the device, copying from the host and waiting are `NotRecordable`.
+
+So a list of launches allocates nothing and waits for nothing, and can be captured into a CUDA graph with `capture`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import numpy as np
+
+Array = Any
+Complain = Callable[[int, int], NoReturn]
+"""Raises the error about a bad element, given its value and its place in row-major order."""
+
+MOST_NUMBERS = 4096
+MOST_ERRORS = 1024
+_ALIGNMENT = 64
+
+
+class NotRecordable(Exception):
+    """The call needs the host in its middle; the message says what for."""
+
+
+class _State(threading.local):
+    recorder: Recorder | None = None
+
+
+_state = _State()
+
+
+def current() -> Recorder | None:
+    """What takes down the launches of this thread, if something does."""
+    return _state.recorder
+
+
+def forbid(what: str) -> None:
+    """Raise `NotRecordable` if this thread records; `what` says what is done, such as "reads from the device"."""
+    if _state.recorder is not None:
+        raise NotRecordable(what)
+
+
+class Launch:
+    """A kernel with all its arguments, which it keeps alive; see `gpunn.backend.launch` for what they are."""
+
+    __slots__ = ("args", "block", "checked", "grid", "kernel", "shared_mem")
+
+    def __init__(self, kernel: Any, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int):
+        self.kernel, self.grid, self.block, self.args = kernel, tuple(grid), tuple(block), tuple(args)
+        self.shared_mem = shared_mem
+        self.checked = kernel.checked(grid, block, args, shared_mem)
+
+    @property
+    def name(self) -> str:
+        """The kernel's name."""
+        return str(self.kernel.signature.name)
+
+    def run(self) -> None:
+        """Launch it, on the current stream."""
+        self.kernel.function(self.grid, self.block, self.checked, shared_mem=self.shared_mem)
+
+    def equals(self, kernel: Any, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> bool:
+        """Whether such a launch would do just the same. Arrays are compared as objects, not by their elements."""
+        return (
+            kernel is self.kernel
+            and tuple(grid) == self.grid
+            and tuple(block) == self.block
+            and shared == self.shared_mem
+            and len(args) == len(self.args)
+            and all(
+                a is b or (type(a) is type(b) and not hasattr(a, "shape") and a == b) for a, b in zip(args, self.args)
+            )
+        )
+
+
+class Number(int):
+    """A whole number that is another one at each step: kernels read it at `place`, an array of one element."""
+
+    place: Array
+
+
+class Numbers:
+    """Numbers of 8 bytes each that the host sets before a step, and kernels read in it.
+
+    Attributes:
+        used: how many are in use; the next ones are taken behind them.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._host = np.zeros(MOST_NUMBERS, np.float64)
+        self._device = backend.empty((MOST_NUMBERS,), np.float64)
+        self._pieces: dict[tuple[int, int], Array] = {}
+        self.used = 0
+
+    def take(self, values: Sequence[float]) -> Array:
+        """Put floats behind the others; their place on the device."""
+        start, stop = self.used, self.used + len(values)
+        if stop > MOST_NUMBERS:
+            raise NotRecordable(f"has more than {MOST_NUMBERS} numbers that change")
+        self._host[start:stop] = values
+        self.used = stop
+        piece = self._pieces.get((start, stop))
+        if piece is None:  # the same object each time, so that launches can be compared
+            piece = self._pieces[start, stop] = self._device[start:stop]
+        return piece
+
+    def take_whole(self) -> tuple[int, Number]:
+        """A whole number behind the others: where it is, for `set_whole`, and what stands for it in calls."""
+        at = self.used
+        number = Number()
+        number.place = self.take((0.0,)).view(np.uint64)
+        return at, number
+
+    def set_whole(self, at: int, value: int) -> None:
+        """Set a whole number from 0 to 2^64 - 1."""
+        self._host.view(np.uint64)[at] = value
+
+    def send(self) -> None:
+        """Copy them to the device, in the order of the current stream; the host goes on."""
+        if self.used:
+            self._backend.write(self._host[: self.used], self._device[: self.used])
+
+
+class Errors:
+    """What checks have found and the host has not looked at yet.
+
+    For each block of a check two words: the place of the first bad element, or -1, and its value. What was found
+    stays until the host has looked, also if later steps find nothing: checks only write where nothing stands.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._found = backend.full((MOST_ERRORS, 2), -1, np.int64)
+        self._pieces: dict[int, Array] = {}
+        self._complaints: list[tuple[int, int, Complain]] = []
+        self._used = 0
+
+    def take(self, blocks: int, complain: Complain) -> Array:
+        """Words for a check of so many blocks."""
+        start, stop = self._used, self._used + blocks
+        if stop > MOST_ERRORS:
+            raise NotRecordable("checks more than there is room for")
+        self._used = stop
+        self._complaints.append((start, stop, complain))
+        return self._found[start:stop]
+
+    def so_far(self) -> tuple[Array | None, int]:
+        """The words of all checks up to now and their number, for kernels that do nothing after an error."""
+        if not self._used:
+            return None, 0
+        piece = self._pieces.get(self._used)
+        if piece is None:
+            piece = self._pieces[self._used] = self._found[: self._used]
+        return piece, self._used
+
+    def forget_checks(self) -> None:
+        """Give all words back."""
+        self._complaints.clear()
+        self._used = 0
+
+    def look(self) -> None:
+        """Wait for the device, and raise what the first check that has found something complains about."""
+        if not self._used:
+            return
+        found = self._backend.to_numpy(self._found[: self._used])
+        if (found[:, 0] < 0).all():
+            return
+        self._backend.full(self._found.shape, -1, np.int64, out=self._found)
+        for start, stop, complain in self._complaints:
+            report(found[start:stop], complain)
+
+
+def report(found: Any, complain: Complain) -> None:
+    """Complain about the first bad element, if the blocks of a check have found some."""
+    bad = found[found[:, 0] >= 0]
+    if len(bad):
+        place, value = bad[bad[:, 0].argmin()]
+        complain(int(value), int(place))
+
+
+class Recorder:
+    """Takes down calls; see the module.
+
+    Attributes:
+        numbers: those that change from step to step.
+        errors: what checks have found.
+        workspace_bytes: the most that a call has computed in so far.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.numbers = Numbers(backend)
+        self.errors = Errors(backend)
+        self.workspace_bytes = 0
+        self._workspace: Array | None = None
+        self._in_use = 0
+        self._launches: list[Launch] = []
+        self._known: Sequence[Launch] = ()
+
+    def allocate_workspace(self) -> None:
+        """Get a workspace for the calls that were taken down so far. Before, each piece is memory of its own."""
+        self._workspace = self.backend.empty((self.workspace_bytes,), np.uint8)
+
+    @contextmanager
+    def call(self, known: Sequence[Launch] = ()) -> Iterator[list[Launch]]:
+        """Inside, the launches of this thread come into the list.
+
+        Those that are what stands at their place in `known` are the same objects.
+        """
+        self._launches, self._known, self._in_use = [], known, 0
+        _state.recorder = self
+        try:
+            yield self._launches
+        finally:
+            _state.recorder = None
+            self.workspace_bytes = max(self.workspace_bytes, self._in_use)
+
+    def launch(
+        self, kernel: Any, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int
+    ) -> None:
+        """Take down a launch."""
+        at = len(self._launches)
+        if at < len(self._known) and self._known[at].equals(kernel, grid, block, args, shared_mem):
+            self._launches.append(self._known[at])
+        else:
+            self._launches.append(Launch(kernel, grid, block, args, shared_mem))
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        """A piece of the workspace, until the end of the call."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        start = self._in_use
+        self._in_use = start + -(-size // _ALIGNMENT) * _ALIGNMENT
+        if self._workspace is None or not size or self._in_use > self.workspace_bytes:
+            return self.backend.allocate(shape, dtype)
+        return self._workspace[start : start + size].view(dtype).reshape(shape)
+
+
+def capture(streams: Any, launches: Sequence[Launch]) -> Any:
+    """A CUDA graph of launches, which have to have run before, so that their kernels are loaded.
+
+    Args:
+        streams: where ``Stream`` is: `cupy.cuda` or the simulator.
+        launches: what to capture.
+    """
+    stream = streams.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            for launch in launches:
+                launch.run()
+        except BaseException:
+            with suppress(Exception):  # the first error says more
+                stream.end_capture()
+            raise
+        return stream.end_capture()
