@@ -58,12 +58,11 @@ class Chain(Walk):
                 type and no strides.
             results: the numbers of the values that are wanted, which then come as a tuple; by default the last one.
             reduce: a reduction of the last value, as its name ("sum", "mean", "product", "amax", "amin" or
-                "euclidean_norm"), the axes, and whether these are kept with size 1. A result between two launches takes
-                up no more memory than for the reduction alone.
+                "euclidean_norm"), the axes, and whether these are kept with size 1.
 
         Raises:
             ValueError: there is no such function, or it does not take these operands.
-            TypeError: the inputs are of other types, or of two.
+            TypeError: the inputs are of other types.
         """
         steps = tuple(map(tuple, steps))
         arrays = [x if self.is_array(x) else None for x in inputs]
@@ -80,10 +79,9 @@ class Chain(Walk):
         made = tuple([self.result(y, shape, dtype if t == "acc_t" else np.bool_) for y, t in zip(outs, types)])
         if made[0].size and rows:
             walk = self.as_rows(shape, arrays, *made)
-            operands = iter(walk.operands)
             args: list[Any] = []
-            for a, x, operand in zip(arrays, given, operands):
-                args += [x] if a is None else operand
+            for x, operand in zip(given, walk.operands):
+                args += operand if self.is_array(x) else [x]
             args += [*made, walk.rows, walk.columns, walk.vector]
             self.launch(text, "chain", walk.grid, walk.block, args, scalar_t=dtype)
         else:
@@ -106,8 +104,8 @@ class Chain(Walk):
     ) -> Array:
         kind, count = KINDS[name], elements_of_one(name, shape, axes)
         args: list[Any] = []
-        for x, array in zip(described, given):
-            args += [array] if not x.strided else self._laid_out(array, shape)
+        for x, description in zip(given, described):
+            args += self._laid_out(x, shape) if description.strided else [x]
 
         def launch(stage: Stage, parts: Array | None, y: Array | None, more: Array | None) -> None:
             arguments = kind.arguments(parts is None, more is None, count)

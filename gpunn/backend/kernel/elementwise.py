@@ -42,14 +42,14 @@ def _unary(name: str) -> Callable[..., Array]:
         _check_type(name, x.dtype)
         return self.each("unary.cu", "unary", x, x.dtype, out, UNARY[name])
 
-    return primitive
+    return _named(name, primitive)
 
 
 def _property(name: str) -> Callable[..., Array]:
     def primitive(self: Elementwise, x: Array, /, *, out: Array | None = None) -> Array:
         return self.each("compare.cu", "has_property", x, np.bool_, out, PROPERTIES[name])
 
-    return primitive
+    return _named(name, primitive)
 
 
 def _binary(name: str) -> Callable[..., Array]:
@@ -61,7 +61,7 @@ def _binary(name: str) -> Callable[..., Array]:
         numbers = [0 if self.is_array(v) else _number(v, dtype) for v in (x, y)]
         return self.of_operands("binary.cu", "binary", (x, y), numbers, dtype, out, BINARY[name], scalar_t=dtype)
 
-    return primitive
+    return _named(name, primitive)
 
 
 def _relation(name: str) -> Callable[..., Array]:
@@ -79,6 +79,13 @@ def _relation(name: str) -> Callable[..., Array]:
         code = RELATIONS[name]
         return self.of_operands("compare.cu", "compare", (x, y), numbers, np.bool_, out, code, scalar_t=dtype)
 
+    return _named(name, primitive)
+
+
+def _named(name: str, primitive: Callable[..., Array]) -> Callable[..., Array]:
+    """The function under its own name, for whoever reads a traceback or a profile."""
+    primitive.__name__ = name
+    primitive.__qualname__ = f"Elementwise.{name}"
     return primitive
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .family import MAX_RANK, Array, Family, ceil_div, collapse, element_strides, layout, prod
@@ -58,20 +59,23 @@ class Walk(Family):
         """
         steps = [(0,) * len(shape) if x is None else broadcast_strides(x, shape) for x in operands]
         # The results, without gaps, merge wherever the operands do: their columns are neighbours in memory.
-        sizes, merged = collapse(shape, *steps)
+        sizes, walks = _merged(shape, *steps)
         if len(sizes) > MAX_RANK + 1:
             copies = [None if x is None else self.copy(self.xp.broadcast_to(x, shape)) for x in operands]
             return self.as_rows(shape, copies, *results)
         columns = sizes[-1] if sizes else 1
         vector = columns % 4 == 0 and self.aligned(*results)
         described = []
-        for x, own in zip(operands, merged):
+        for x, walk in zip(operands, walks):
             memory, start = (None, 0) if x is None else self.span(x)
-            step = own[-1] if own else 0
+            step = walk[-1] if walk else 0
             if step == 1:
-                vector = vector and self.aligned(memory) and all(s % 4 == 0 for s in (start, *own[:-1]))
-            described.append((memory, start, layout(sizes[:-1], own[:-1]), step))
+                vector = vector and self.aligned(memory) and all(s % 4 == 0 for s in (start, *walk[:-1]))
+            described.append((memory, start, layout(sizes[:-1], walk[:-1]), step))
         return Rows(prod(sizes[:-1]), columns, tuple(described), vector)
+
+
+_merged = lru_cache(maxsize=4096)(collapse)
 
 
 def broadcast_strides(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
