@@ -54,6 +54,14 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(name: str) -> None:
     assert repr(name) in str(error.value)
 
 
+def test_a_text_that_the_host_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_texts, "_written", {})
+    kernel_texts.write_text("written.cu", '#include "common.cuh"')
+    assert kernel_text("written.cu") == '#include "common.cuh"'
+    assert included_headers("written.cu") == ("common.cuh",)
+    assert "written.cu" not in kernel_names()
+
+
 def test_headers_are_found_through_headers() -> None:
     assert "common.cuh" in included_headers("linear.cu")
     assert {"scalar.cuh", "ptx.cuh"} <= set(included_headers("softmax.cu"))

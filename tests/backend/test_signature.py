@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpunn.backend.signature import Parameter, signatures, type_choices, type_combinations
+from gpunn.backend.signature import Parameter, enumeration, signatures, type_choices, type_combinations
 
 TEXT = """
 // Sums, in a text of every kind of parameter. It is no kernel: extern "C" __global__ in a sentence.
@@ -80,3 +80,14 @@ def test_a_parameter_that_cannot_be_read_is_named(parameter: str) -> None:
 def test_a_bound_that_cannot_be_read_is_named(bound: str) -> None:
     with pytest.raises(ValueError, match=r"kernel f: can't read its launch bound"):
         signatures(f'extern "C" __global__ void __launch_bounds__({bound}) f(int n) {{}}')
+
+
+# Enumerations -----------------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_an_enumeration() -> None:
+    text = "enum First { A, B = 5, C, // D\n  E, };\nenum Second { F };"
+    assert enumeration(text, "First") == {"A": 0, "B": 5, "C": 6, "E": 7}
+    assert enumeration(text, "Second") == {"F": 0}
+    with pytest.raises(ValueError, match="no enumeration 'Third'"):
+        enumeration(text, "Third")
