@@ -239,8 +239,8 @@ def test_without_a_driver() -> None:
 
 
 def test_without_cupy(monkeypatch) -> None:
-    with fake_cupy.installed():
-        monkeypatch.setitem(sys.modules, "cupy", None)  # an import of it fails
+    with fake_cupy.installed(), monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", None)  # an import of it fails
         assert not gpunn.cuda.is_available()
         with pytest.raises(ImportError, match=r"needs CuPy, which .*; pip install 'gpunn\[cuda12\]'"):
             gpunn.ones(2, device="cuda")
