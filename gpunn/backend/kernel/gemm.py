@@ -11,8 +11,8 @@ from .quad import Quads
 TILES = {"large": (128, 128, 256), "medium": (64, 64, 256), "small": (16, 64, 64)}
 """Rows and columns that a block computes, and its threads."""
 BLOCKS = 132
-"""So many blocks keep a GPU busy: one for each multiprocessor of an H100. It is the same on other GPUs, so that the
-order of sums does not depend on the GPU."""
+"""So many blocks of 256 threads keep a GPU busy, one for each multiprocessor of an H100; of smaller blocks more. It is
+the same on other GPUs, so that the order of sums does not depend on the GPU."""
 FEW = 32
 """Up to so many rows small tiles are taken: less of the work is in vain."""
 SHORTEST = 128
@@ -54,10 +54,11 @@ def schedule(rows: int, columns: int, depth: int, batch: int = 1, may_transpose:
         rows, columns = columns, rows
     tiles = {size: batch * ceil_div(rows, r) * ceil_div(columns, c) for size, (r, c, _) in TILES.items()}
     size = "small" if rows <= FEW else "large" if tiles["large"] >= BLOCKS else "medium"
-    parts = max(1, min(BLOCKS // tiles[size], depth // SHORTEST))
+    threads = TILES[size][2]
+    parts = max(1, min(BLOCKS * 256 // threads // tiles[size], depth // SHORTEST))
     part_depth = max(1, ceil_div(depth, parts * STEP)) * STEP
     parts = max(1, ceil_div(depth, part_depth))
-    return Schedule(size, transposed, (tiles[size], parts), (TILES[size][2],), parts, part_depth)
+    return Schedule(size, transposed, (tiles[size], parts), (threads,), parts, part_depth)
 
 
 class Gemm(Quads):
