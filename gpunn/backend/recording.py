@@ -25,8 +25,8 @@ Array = Any
 Complain = Callable[[int, int], NoReturn]
 """Raises the error about a bad element, given its value and its place in row-major order."""
 
-MOST_NUMBERS = 4096
 MOST_ERRORS = 1024
+"""Blocks of checks that a recorder has room for."""
 _ALIGNMENT = 64
 
 
@@ -89,27 +89,30 @@ class Number(int):
     """A whole number that is another one at each step: kernels read it at `place`, an array of one element."""
 
     place: Array
+    at: int
 
 
 class Numbers:
     """Numbers of 8 bytes each that the host sets before a step, and kernels read in it.
 
+    Args:
+        backend: where.
+        most: how many there may be.
+
     Attributes:
         used: how many are in use; the next ones are taken behind them.
     """
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: Any, most: int) -> None:
         self._backend = backend
-        self._host = np.zeros(MOST_NUMBERS, np.float64)
-        self._device = backend.empty((MOST_NUMBERS,), np.float64)
+        self._host = np.zeros(most, np.float64)
+        self._device = backend.empty((most,), np.float64)
         self._pieces: dict[tuple[int, int], Array] = {}
         self.used = 0
 
     def take(self, values: Sequence[float]) -> Array:
         """Put floats behind the others; their place on the device."""
         start, stop = self.used, self.used + len(values)
-        if stop > MOST_NUMBERS:
-            raise NotRecordable(f"has more than {MOST_NUMBERS} numbers that change")
         self._host[start:stop] = values
         self.used = stop
         piece = self._pieces.get((start, stop))
@@ -117,19 +120,18 @@ class Numbers:
             piece = self._pieces[start, stop] = self._device[start:stop]
         return piece
 
-    def take_whole(self) -> tuple[int, Number]:
-        """A whole number behind the others: where it is, for `set_whole`, and what stands for it in calls."""
-        at = self.used
+    def take_whole(self) -> Number:
+        """A whole number behind the others; it stands for its value in recorded calls."""
         number = Number()
-        number.place = self.take((0.0,)).view(np.uint64)
-        return at, number
+        number.at, number.place = self.used, self.take((0.0,)).view(np.uint64)
+        return number
 
-    def set_whole(self, at: int, value: int) -> None:
-        """Set a whole number from 0 to 2^64 - 1."""
-        self._host.view(np.uint64)[at] = value
+    def set_whole(self, number: Number, value: int) -> None:
+        """Give it a value from 0 to 2^64 - 1."""
+        self._host.view(np.uint64)[number.at] = value
 
     def send(self) -> None:
-        """Copy them to the device, in the order of the current stream; the host goes on."""
+        """Copy all to the device, in the order of the current stream; the host goes on."""
         if self.used:
             self._backend.write(self._host[: self.used], self._device[: self.used])
 
@@ -194,15 +196,19 @@ def report(found: Any, complain: Complain) -> None:
 class Recorder:
     """Takes down calls; see the module.
 
+    Args:
+        backend: whose launches.
+        most_numbers: how many numbers may change from step to step.
+
     Attributes:
         numbers: those that change from step to step.
         errors: what checks have found.
         workspace_bytes: the most that a call has computed in so far.
     """
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: Any, most_numbers: int = 0) -> None:
         self.backend = backend
-        self.numbers = Numbers(backend)
+        self.numbers = Numbers(backend, most_numbers)
         self.errors = Errors(backend)
         self.workspace_bytes = 0
         self._workspace: Array | None = None

@@ -36,6 +36,10 @@ class BoundStep:
                 gradients = [given[id(s.param)] for s in segments]
                 self.groups.append(_Group(optimizer, options, segments, gradients))
 
+    def is_settled(self) -> bool:
+        """Whether the next call does what the last one did, with other numbers; not so where state is new or loaded."""
+        return not any(group.has_changed() for group in self.groups)
+
     def __call__(self) -> None:
         """Update all parameters."""
         for group in self.groups:
@@ -58,7 +62,7 @@ class _Group:
         """Update the parameters of this group."""
         optimizer, options = self.optimizer, self.options
         names = optimizer._moment_names(options)
-        if self._has_changed(names):
+        if self.has_changed():
             self._find_walks([optimizer._begin(segment, options, names) for segment in self.segments], names)
         elif optimizer._counts:
             steps = [advance(state) for state in self._states]
@@ -78,8 +82,9 @@ class _Group:
                 if not segment.inside:
                     segment.update_ends()
 
-    def _has_changed(self, names: tuple[str, ...]) -> bool:
+    def has_changed(self) -> bool:
         """Whether this is the first step, or another state was loaded since the last."""
+        names = self.optimizer._moment_names(self.options)
         if names != self._names or (
             self._states and self.optimizer.state[self.segments[0].param] is not self._states[0]
         ):

@@ -13,6 +13,7 @@ from .fuse import Note
 from .graph import Assign, Compute, Graph, Node, Update, Value
 from .liveness import Liveness, first_write
 from .memory import lay_out
+from .report import MemoryReport, report
 from .strides import follow
 
 
@@ -31,19 +32,21 @@ class Program:
         arena_bytes: the size of the arena.
         position: how many calls of the last step were made; less than all of them where one failed.
         first_write: the first call that changes a parameter or another state.
+        workspace_bytes: what else it keeps for itself.
         several: whether the step returns a tuple.
         kept: the parameters whose gradients are the last of the results.
+        owners: the model, and the optimizer or None.
     """
 
     def __init__(self, graph: Graph, arrays: Sequence[Any], notes: Sequence[Note] = ()):
         self.graph = graph
         self.notes = tuple(notes)
         self.backend = graph.arguments[0].spec.device.backend
-        # Views of the arguments, so that each is an object of its own, by which it is found among a call's arguments.
-        self._arrays: dict[int, Any] = {id(v): a[...] for v, a in zip(graph.arguments, arrays)}
-        self._calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
-        self._variable: dict[int, Any] = {id(v): v for v in graph.arguments}
+        self._arrays: dict[int, Any]
+        self._variable: dict[int, Any]
         """The values that are other arrays at each step."""
+        self._arrays, self._variable = self._arguments(arrays)
+        self._calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
         self._views: list[Compute] = []
         self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
         views = follow(graph)
@@ -63,11 +66,14 @@ class Program:
             self.first_write = len(self._calls)
         self._places = self._find_places()
         self.position = 0
+        self.workspace_bytes = 0
         self.several = False
         self.kept: list[Any] = []
+        self.owners: tuple[Any, Any] = None, None
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """One step; the results are copies, which nothing changes later."""
+        self.position = 0
         self._put(arrays)
         done = 0
         try:
@@ -99,7 +105,23 @@ class Program:
         """What was fused, and what was not and why, a line each."""
         return "\n".join(map(str, self.notes)) or "nothing to fuse"
 
+    def memory(self) -> MemoryReport:
+        """What a step needs in memory."""
+        return report(self.graph, self.liveness, self.arena_bytes, *self.owners, workspace=self.workspace_bytes)
+
+    def explain_capture(self) -> str:
+        """What of a step is captured into graphs, and what is not and why."""
+        return f"nothing is captured: {len(self._calls)} calls, one after the other"
+
+    def check(self) -> None:
+        """Raise what is wrong with the indices of steps up to now, if that is not known yet: here it always is."""
+
     # Making the list of calls -----------------------------------------------------------------------------------------
+
+    def _arguments(self, arrays: Sequence[Any]) -> tuple[dict[int, Any], dict[int, Any]]:
+        """The arrays of the arguments, and the arguments that are other arrays at each step."""
+        # Views, so that each is an object of its own, by which it is found among a call's arguments.
+        return {id(v): a[...] for v, a in zip(self.graph.arguments, arrays)}, {id(v): v for v in self.graph.arguments}
 
     def _array(self, value: Value) -> Any:
         """The array of a value."""

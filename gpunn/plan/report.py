@@ -38,7 +38,8 @@ class MemoryReport:
         arena: gradients and activations, which share memory where they do not live at the same time.
         gradients: the part of the arena that gradients have for themselves.
         activations: the rest of it.
-        workspace: what primitives compute in.
+        workspace: what primitives compute in; on a device with kernels known when a plan is made, with the plan's own
+            copy of the batch.
         peak_layer: where most of the arena is in use: the path of the layer and the op.
         largest: the largest values of the arena at that time: (bytes, shape and type, layer).
         layers: the layers, in order.
@@ -66,8 +67,8 @@ class MemoryReport:
         return self.parameters + self.buffers + self.optimizer + self.batch + self.arena + self.workspace
 
 
-def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any) -> MemoryReport:
-    """The memory that a graph with its lives and an arena of that size needs."""
+def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:
+    """The memory that a graph with its lives, an arena of that size and a workspace needs."""
     trained = {id(p) for node in graph.nodes if isinstance(node, Update) for p in node.params}
     moments = 0
     for group in optimizer.param_groups if optimizer is not None else ():
@@ -82,7 +83,7 @@ def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any)
         batch=sum(v.spec.nbytes for v in graph.arguments),
         arena=arena,
         gradients=gradients,
-        workspace=0,
+        workspace=workspace,
         peak_layer=where,
         largest=largest,
         layers=tuple(_layers(graph, life, model)),

@@ -10,6 +10,7 @@ from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
 
+from .capture import CapturedProgram
 from .fuse import RULES, Note, apply_rules, check_rules
 from .graph import Graph, Update
 from .liveness import Liveness
@@ -23,6 +24,8 @@ from .watch import Watch
 
 PLANS = 16
 """How many plans a step keeps, one for each shape of a batch; the one that was used longest ago goes first."""
+CHECKED_EVERY = 32
+"""Steps after which the host waits for the device and looks whether it has met bad indices; see `Step.check`."""
 
 
 class StepFailed(RuntimeError):
@@ -39,18 +42,27 @@ class Step:
         optimizer: whose changes are watched too.
         fuse: as for `TrainStep`.
         keep_grads: as for `TrainStep`.
+        capture: as for `TrainStep`.
     """
 
     def __init__(
-        self, model: Module, optimizer: Any = None, fuse: bool | Iterable[str] = True, keep_grads: bool = False
+        self,
+        model: Module,
+        optimizer: Any = None,
+        fuse: bool | Iterable[str] = True,
+        keep_grads: bool = False,
+        capture: bool = True,
     ):
         self.model = model
         self.optimizer = optimizer
         self.keep_grads = keep_grads
+        self.capture = capture
         self.rules = tuple(RULES) if fuse is True else () if fuse is False else tuple(fuse)
         check_rules(self.rules)
         self._plans: OrderedDict[Any, Program] = OrderedDict()
         self._watch = Watch(model, optimizer)
+        self._current: Program | None = None
+        self._unchecked = 0
         self._failed = ""
         self.note: Callable[[str], None] | None = None
         """Called with a line where steps are not done as one would expect."""
@@ -83,6 +95,7 @@ class Step:
             TypeError: one of the batch is no tensor.
             TraceError: the step reads elements of tensors in Python, or does something else each time it is run.
             StepFailed: an earlier step failed halfway.
+            IndexError: this step, or one of the last `CHECKED_EVERY`, met an index or a label that is none.
         """
         for i, x in enumerate(batch):
             if not isinstance(x, TensorBase):
@@ -93,6 +106,7 @@ class Step:
         if self._failed:
             raise StepFailed(self._failed)
         if self._watch.changed():
+            self.check()
             self._plans.clear()
             before = self._watch.hooked
             self._watch.look()
@@ -105,6 +119,9 @@ class Step:
         if program is None:
             program = self._make(key, batch)
         self._plans.move_to_end(key)
+        if program is not self._current:  # its optimizer would not know what another plan has met
+            self.check()
+            self._current = program
         try:
             results = program([x._data for x in batch])
         except BaseException as error:
@@ -114,10 +131,39 @@ class Step:
                     "them and the optimizer's state from a checkpoint, and make a new step"
                 )
             raise
+        self._unchecked += 1
+        if self._unchecked >= CHECKED_EVERY:
+            self.check()
         tensors = [wrap(a, v.spec) for a, v in zip(results, program.graph.results)]
         for p in reversed(program.kept):
             p._grad = tensors.pop()
         return tuple(tensors) if program.several else tensors[0]
+
+    def check(self) -> None:
+        """Look whether a step up to now has met an index or a label that is none.
+
+        On a device with kernels a step does not wait for the device to find that out; the host looks by itself every
+        `CHECKED_EVERY` steps, and when the plan changes. Whoever waits for the device anyway, to show a loss, may look
+        too. From the step on that has met one nothing is trained: parameters and moments are as they were before it.
+        But running statistics and counts of steps went on, so the step goes no further.
+
+        Raises:
+            IndexError: as eager work does; or whatever that raises.
+        """
+        self._unchecked = 0
+        if self._current is None:
+            return
+        program, self._current = self._current, None
+        try:
+            program.check()
+        except Exception as error:
+            if program.first_write < program.position:
+                self._failed = (
+                    f"nothing was trained any more since a step that met what it can't use ({type(error).__name__}: "
+                    f"{error}); load parameters and the optimizer's state from a checkpoint, and make a new step"
+                )
+            raise
+        self._current = program
 
     def forecast(self, *batch: Any) -> MemoryReport:
         """What a step on such a batch needs in memory; nothing is allocated.
@@ -147,7 +193,9 @@ class Step:
         if first != second:
             raise TraceError(_difference(first, second))
         notes = self._simplify(graph)
-        program = Program(graph, [x._data for x in batch], notes)
+        captured = self.capture and hasattr(batch[0].device.backend, "streams")
+        program = (CapturedProgram if captured else Program)(graph, [x._data for x in batch], notes)
+        program.owners = self.model, self.optimizer
         program.several = isinstance(result, tuple)
         program.kept = kept
         self._watch.look()
@@ -204,6 +252,8 @@ class TrainStep(Step):
         fuse: whether ops are fused, or the names of the rules to apply, see `gpunn.plan.fuse`. Without fusion the bits
             are those of eager work; with it results may differ by rounding.
         keep_grads: whether each parameter's ``grad`` is its gradient after a step; else no gradient is kept.
+        capture: whether, on a device with kernels, a step is captured into a CUDA graph, see `gpunn.plan.capture`; else
+            its primitives are called one after the other, and errors are raised where they happen.
     """
 
     def __init__(
@@ -214,8 +264,9 @@ class TrainStep(Step):
         *,
         fuse: bool | Iterable[str] = True,
         keep_grads: bool = False,
+        capture: bool = True,
     ):
-        super().__init__(model, optimizer, fuse, keep_grads)
+        super().__init__(model, optimizer, fuse, keep_grads, capture)
         self.loss_fn = loss_fn
 
     def body(self, *batch: Any) -> Any:
@@ -236,10 +287,11 @@ class EvalStep(Step):
     Args:
         model: called with the batch.
         fuse: as for `TrainStep`.
+        capture: likewise.
     """
 
-    def __init__(self, model: Module, *, fuse: bool | Iterable[str] = True):
-        super().__init__(model, None, fuse)
+    def __init__(self, model: Module, *, fuse: bool | Iterable[str] = True, capture: bool = True):
+        super().__init__(model, None, fuse, capture=capture)
 
     def body(self, *batch: Any) -> Any:
         """The model's forward."""

@@ -1,0 +1,244 @@
+"""A plan on a device with kernels: each step is a list of launches, captured into one CUDA graph.
+
+What the calls of a step launch is taken down once (`gpunn.backend.recording`), and made again at each step. A captured
+graph repeats the same launches with the same arguments, so everything has its place:
+
+- The batch is copied to memory of the plan before, and results are copied from there behind the graph.
+- What primitives compute on the way lies in one workspace.
+- Numbers that change from step to step (learning rates, powers of Adam's betas, the numbers of dropout's draws) lie on
+  the device; the host writes them there before, in one copy. For that an optimizer's host code runs at each step, and
+  is taken down: if it launches the same as before, only its numbers count; if not, the graph is captured anew.
+- Bad indices and labels are noted on the device. Kernels read nothing for them, and **optimizers update nothing any
+  more** from the step on that has met one, so parameters and moments stay as the last good step left them. The host
+  finds out when it looks (`Program.check`), with the error that eager work raises.
+
+A call that needs the host in its middle, which reads from the device or goes through the array module, can't be part of
+a graph. It is done op by op between two graphs; `CapturedProgram.explain_capture` lists such calls. The host looks for
+bad indices before each of them, so they never see what comes of one.
+
+A list is launched one by one the first time, which also loads its kernels, and captured behind that. An optimizer whose
+state is about to be made (at the first step) or was loaded does that step op by op.
+
+Everything is done on the caller's current stream; a graph may be launched into any. If that is another one at the next
+step, it waits for this step's end, since the plan's memory is used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from gpunn.backend.recording import Launch, NotRecordable, Number, Recorder, capture
+from gpunn.optim.bound import BoundStep
+
+from .fuse import Note
+from .graph import Graph, Update
+from .replay import Program
+
+MOST_OF_AN_UPDATE = 8
+"""Numbers that the update of a parameter takes at most."""
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a step.
+
+    Attributes:
+        launches: what it launches, as far as that is known.
+        obstacle: why it is not part of a graph; empty if it is.
+    """
+
+    function: Any
+    args: list[Any]
+    kwargs: dict[str, Any]
+    launches: list[Launch] = field(default_factory=list)
+    obstacle: str = ""
+
+    @property
+    def name(self) -> str:
+        """The primitive, the op, or the optimizer."""
+        owner = getattr(self.function, "__self__", None)
+        if isinstance(self.function, BoundStep):
+            return type(self.function.optimizer).__name__
+        return str(getattr(owner, "name", "")) if self.function.__name__ == "forward" else self.function.__name__
+
+    def __call__(self) -> None:
+        """Make it."""
+        self.function(*self.args, **self.kwargs)
+
+
+class Segment:
+    """Calls that follow one another: all of them part of one graph, or none.
+
+    Attributes:
+        calls: the calls.
+        start: the number of the first of them in the step.
+        captured: whether they are part of a graph.
+    """
+
+    def __init__(self, calls: Sequence[Call], start: int) -> None:
+        self.calls = list(calls)
+        self.start = start
+        self.captured = not calls[0].obstacle
+        self.optimizers = [call for call in calls if isinstance(call.function, BoundStep)]
+        self.graph: Any = None
+
+    @property
+    def end(self) -> int:
+        """The number of the call behind the last one."""
+        return self.start + len(self.calls)
+
+    @property
+    def launches(self) -> list[Launch]:
+        """What they launch."""
+        return [launch for call in self.calls for launch in call.launches]
+
+    def __str__(self) -> str:
+        if self.captured:
+            return f"graph: {len(self.launches)} launches of {len(self.calls)} calls"
+        return "\n".join(f"op by op: {call.name} {call.obstacle}" for call in self.calls)
+
+
+class CapturedProgram(Program):
+    """A `Program` whose calls are captured into graphs; see the module.
+
+    Attributes:
+        segments: the graphs of a step, and the calls between them.
+    """
+
+    def __init__(self, graph: Graph, arrays: Sequence[Any], notes: Sequence[Note] = ()):
+        super().__init__(graph, arrays, notes)
+        backend = self.backend
+        with backend.here():
+            calls = [Call(*call) for call in self._calls]
+            updated = sum(len(node.params) for node in graph.nodes if isinstance(node, Update))
+            self._recorder = Recorder(backend, len(graph.calls) + MOST_OF_AN_UPDATE * updated)
+            self._used = backend.streams.Event(disable_timing=True)
+            self.segments = self._cut(calls)
+            self._bind_draws(calls)
+            self._draw_count = self._recorder.numbers.used
+            self._recorder.errors.forget_checks()
+            self._recorder.allocate_workspace()
+            for call in calls:
+                if not call.obstacle and not isinstance(call.function, BoundStep):
+                    call.launches = self._taken_down(call)
+        self._looked = True
+        self.workspace_bytes = self._recorder.workspace_bytes + sum(v.spec.nbytes for v in graph.arguments)
+
+    @property
+    def launches(self) -> int:
+        """How many kernels a step launches, known when the optimizer has gone its usual way once, in the third step."""
+        return sum(len(segment.launches) for segment in self.segments)
+
+    def explain_capture(self) -> str:
+        """The graphs of a step, and the calls that are part of none and why, a line each."""
+        return "\n".join(map(str, self.segments))
+
+    def check(self) -> None:
+        """Wait for the device, and raise what is wrong with the indices of steps up to now."""
+        if not self._looked:
+            self._looked = True
+            with self.backend.here():
+                self._recorder.errors.look()
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        """One step; the results are copies, which nothing changes later."""
+        backend, streams = self.backend, self.backend.streams
+        self.position = 0
+        with backend.here():
+            streams.get_current_stream().wait_event(self._used)
+            self._put(arrays)
+            self._recorder.numbers.used = self._draw_count
+            self._looked = False
+            with np.errstate(all="ignore"):
+                for segment in self.segments:
+                    self.position = segment.start
+                    if segment.captured:
+                        self._run(segment)
+                    else:
+                        self._run_one_by_one(segment)
+            results = [backend.copy(self._array(v)) for v in self.graph.results]
+            self._used.record(streams.get_current_stream())
+        return results
+
+    # A step -----------------------------------------------------------------------------------------------------------
+
+    def _put(self, arrays: Sequence[Any]) -> None:
+        for value, array in zip(self.graph.arguments, arrays):
+            self.backend.copy(array, out=self._arrays[id(value)])
+        for call, spots in self._draws:
+            number = call.generator.next_call(call.stream)
+            for args, at in spots:
+                if isinstance(args[at], Number):
+                    self._recorder.numbers.set_whole(args[at], number)
+                else:
+                    args[at] = number
+
+    def _run(self, segment: Segment) -> None:
+        if not all(call.function.is_settled() for call in segment.optimizers):
+            segment.graph = None
+            self._recorder.numbers.send()
+            self._run_one_by_one(segment)
+            return
+        for call in segment.optimizers:
+            launches = self._taken_down(call)
+            if len(launches) != len(call.launches) or any(a is not b for a, b in zip(launches, call.launches)):
+                call.launches, segment.graph = launches, None
+        self._recorder.numbers.send()
+        self.position = segment.end
+        if segment.graph is None:
+            for launch in segment.launches:
+                launch.run()
+            segment.graph = capture(self.backend.streams, segment.launches)
+        else:
+            segment.graph.launch()
+
+    def _run_one_by_one(self, segment: Segment) -> None:
+        """Launch what is a list, and call what is none."""
+        for call in segment.calls:
+            if call.obstacle or isinstance(call.function, BoundStep):
+                self._recorder.errors.look()
+                call()
+            else:
+                for launch in call.launches:
+                    launch.run()
+            self.position += 1
+
+    # Taking calls down ------------------------------------------------------------------------------------------------
+
+    def _arguments(self, arrays: Sequence[Any]) -> tuple[dict[int, Any], dict[int, Any]]:
+        specs = [(id(v), v.spec) for v in self.graph.arguments]
+        return {key: self.backend.empty(spec.shape, spec.dtype.numpy) for key, spec in specs}, {}
+
+    def _taken_down(self, call: Call) -> list[Launch]:
+        with self._recorder.call(call.launches) as launches:
+            call()
+        return launches
+
+    def _cut(self, calls: Sequence[Call]) -> list[Segment]:
+        """Find out which calls can be recorded, and how much memory they compute in."""
+        for call in calls:
+            if not isinstance(call.function, BoundStep):
+                try:
+                    self._taken_down(call)
+                except NotRecordable as obstacle:
+                    call.obstacle = str(obstacle)
+        segments: list[Segment] = []
+        for _, together in groupby(calls, lambda call: not call.obstacle):
+            segments.append(Segment(list(together), segments[-1].end if segments else 0))
+        return segments
+
+    def _bind_draws(self, calls: Sequence[Call]) -> None:
+        """Let recorded calls read the numbers of their draws from memory."""
+        recorded = {id(call.args) for call in calls if not call.obstacle}
+        for _, spots in self._draws:
+            number: Number | None = None
+            for args, at in spots:
+                if id(args) in recorded:
+                    if number is None:
+                        number = self._recorder.numbers.take_whole()
+                    args[at] = number
