@@ -1,11 +1,11 @@
 // Activation functions and their derivatives, picked by a switch at run time. Needs acc_t, float or double.
 //
-// All threads of a launch take the same branch, so the switch costs a few instructions, where one instantiation for each
-// function would cost compile time in every kernel that ends in an activation.
+// All threads of a launch take the same branch, so the switch costs a few instructions, where one instantiation for
+// each function would cost compile time in every kernel that ends in an activation.
 //
 // `parameter` is the negative slope of the leaky ReLU, the alpha of the ELU and the beta of the softplus; the others
-// ignore it. What happens at the kinks and to NaN is the same as in gpunn/backend/numpy/activation.py. Products and sums
-// that may become one operation are written as one (fma), so that no compiler has a choice.
+// ignore it. What happens at the kinks and to NaN is the same as in gpunn/backend/numpy/activation.py. Products and
+// sums that may become one operation are written as one (fma), so that no compiler has a choice.
 #pragma once
 #include "scalar.cuh"
 
@@ -34,7 +34,7 @@ __device__ __forceinline__ acc_t sigmoid(acc_t z) { return 1 / (1 + exp(-z)); }
 // The normal distribution
 __device__ __forceinline__ acc_t normal_distribution(acc_t z) { return acc_t(0.5) * (1 + erf(SQRT_HALF * z)); }
 
-// (1 + tanh u) / 2 for u = sqrt(2/pi) (z + 0.044715 z^3), as the sigmoid of 2 u: the sum would lose its digits for u < 0.
+// (1 + tanh u) / 2 for u = sqrt(2/pi) (z + 0.044715 z^3), as the sigmoid of 2 u: the sum loses its digits for u < 0.
 __device__ __forceinline__ acc_t gelu_tanh_share(acc_t z) {
     return sigmoid(2 * SQRT_2_OVER_PI * z * fma(GELU_CUBIC * z, z, acc_t(1)));
 }

@@ -23,8 +23,8 @@ extern "C" __global__ void __launch_bounds__(256) cumsum_naive(
 }
 
 // Second rung, block: 256 threads a line, 256 elements a step. The threads of a warp add up what is before them by
-// shuffles (Hillis and Steele 1986), then what the warps before theirs have found, and what came in earlier steps. Costs
-// five additions an element and two barriers a step; needs no more than one line to keep a block busy.
+// shuffles (Hillis and Steele 1986), then what the warps before theirs have found, and what came in earlier steps.
+// Costs five additions an element and two barriers a step; needs no more than one line to keep a block busy.
 extern "C" __global__ void __launch_bounds__(256) cumsum_block(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long outer, long long length, long long inner, bool reverse) {

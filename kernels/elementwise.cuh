@@ -14,8 +14,8 @@ __device__ __forceinline__ index_t quad_stride() { return 4 * index_stride(); }
 __device__ __forceinline__ index_t first_row() { return (index_t)blockIdx.y * blockDim.y + threadIdx.y; }
 __device__ __forceinline__ index_t row_stride() { return (index_t)gridDim.y * blockDim.y; }
 
-// Elements `column` to `column` + 3 of an operand whose row begins at x, with the elements `step` apart (0: the same one
-// for all); those from `columns` on are zeros.
+// Elements `column` to `column` + 3 of an operand whose row begins at x, with the elements `step` apart (0: the same
+// one for all); those from `columns` on are zeros.
 template <class T>
 __device__ __forceinline__ Quad<T> load_columns(
     const T* x, index_t step, index_t column, index_t columns, bool vector) {
@@ -34,7 +34,9 @@ template <class R, class T> __device__ __forceinline__ Quad<R> converted(const Q
     return q;
 }
 
-template <class T> __device__ __forceinline__ Quad<T> four_times(T number) { return {{number, number, number, number}}; }
+template <class T> __device__ __forceinline__ Quad<T> four_times(T number) {
+    return {{number, number, number, number}};
+}
 
 // Takes the first of four elements out and appends another one.
 template <class T> __device__ __forceinline__ void turn(T (&v)[4], T last) {

@@ -4,8 +4,8 @@
 // made for one function (kernel/chain.py) gives it as a constant, and the switch is gone when it is compiled. The host
 // reads the numbers of the functions from the enumerations; in small letters they are the names of its primitives.
 //
-// Results are those of gpunn/backend/numpy/elementwise.py: Python's floor division and remainder, the maximum of NaN and
-// anything is NaN, integers that overflow keep their lowest bits.
+// Results are those of gpunn/backend/numpy/elementwise.py: Python's floor division and remainder, the maximum of NaN
+// and anything is NaN, integers that overflow keep their lowest bits.
 #pragma once
 #include "scalar.cuh"
 
@@ -102,7 +102,9 @@ template <class T> __device__ __forceinline__ T quotient(T x, T y) {
     const bool minus_one = T(-1) < 0 && y == T(-1);
     return minus_one ? -bits_t(x) : y == 0 ? 0 : bits_t((long long)x / (long long)y);
 }
-template <class T> __device__ __forceinline__ T rest(T x, T y) { return bits_t(x) - bits_t(quotient(x, y)) * bits_t(y); }
+template <class T> __device__ __forceinline__ T rest(T x, T y) {
+    return bits_t(x) - bits_t(quotient(x, y)) * bits_t(y);
+}
 
 template <class T> __device__ __forceinline__ T binary_of_integers(T x, T y, int function) {
     switch (function) {

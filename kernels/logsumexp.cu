@@ -1,8 +1,9 @@
 // Logarithms of sums of exponentials along one axis: y[o, c] = ln(sum of e^x[o, k, c] over k).
 //
-// Computed as m + ln(sum of e^(x - m)) with m = max x: the largest exponent is 0, so nothing overflows. m and the sum come
-// from one pass: where m grows, the sum shrinks (Milakov and Gimelshein 2018, algorithm 3). Costs one exponential and one
-// read an element. Rungs and launches are those of reduce.cu; a part is an m and a sum, the m of all parts come first.
+// Computed as m + ln(sum of e^(x - m)) with m = max x: the largest exponent is 0, so nothing overflows. m and the sum
+// come from one pass: where m grows, the sum shrinks (Milakov and Gimelshein 2018, algorithm 3). Costs one exponential
+// and one read an element. Rungs and launches are those of reduce.cu; a part is an m and a sum, and the m of all parts
+// come first.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "reduce.cuh"

@@ -1,11 +1,13 @@
-// A choice: z[i] = condition[i] ? x[i] : y[i]. x or y may be a number. What an element is does not matter, only its size.
+// A choice: z[i] = condition[i] ? x[i] : y[i]. x or y may be a number. What an element is does not matter, only its
+// size.
 //
 // Both elements are read and one is written: no thread branches.
 //
 // compiled for element_t = uint8, int16, int32, int64
 #include "elementwise.cuh"
 
-__device__ __forceinline__ Quad<element_t> chosen(const Quad<bool>& c, const Quad<element_t>& x, const Quad<element_t>& y) {
+__device__ __forceinline__ Quad<element_t> chosen(
+    const Quad<bool>& c, const Quad<element_t>& x, const Quad<element_t>& y) {
     Quad<element_t> z;
 #pragma unroll
     for (int e = 0; e < 4; ++e) z.v[e] = c.v[e] ? x.v[e] : y.v[e];

@@ -173,7 +173,7 @@ def test_where():
     compare("where", condition, 1, y, exact=True)
     compare("where", condition[0], x, -INF, exact=True)
     compare("where", condition[:, :1], NAN, y[0], exact=True)
-    for dtype in ("uint8", "bool", bfloat16, "float64"):
+    for dtype in ("uint8", "bool", "float64"):
         compare("where", condition, (8 * x).astype(dtype), (8 * y).astype(dtype), exact=True, modes=FAST)
 
 
@@ -200,9 +200,8 @@ def test_in_place(name, sim):
 # Half precision ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float16", bfloat16])
-def test_half_precision_is_rounded_once(dtype):
-    x, y = normal(9, 5, dtype=dtype), normal(9, 5, dtype=dtype)
+def test_half_precision_is_rounded_once():
+    x, y = normal(9, 5, dtype="float16"), normal(9, 5, dtype="float16")
     for name in ("add", "multiply", "divide", "power", "maximum"):
         compare(name, x, y, modes=FAST)
     compare("add", x, y[:, :1], modes=FAST, exact=True)
