@@ -116,7 +116,7 @@ KERNELS = (
     ),
     *(
         Kernel(
-            f"product {m} x {k} x {n}",
+            "product",
             (m, k, n),
             (4, 5, 6),
             _product,
@@ -128,7 +128,7 @@ KERNELS = (
     ),
     *(
         Kernel(
-            f"linear, bias, relu {m} x {k} x {n}",
+            "linear, bias, relu",
             (m, k, n),
             (4, 5, 6),
             _product,

@@ -67,6 +67,7 @@ def _kernels(found: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             r["name"],
+            " x ".join(map(str, r.get("sizes", ()))),
             _number(r.get("us")),
             _number(r.get("gb_s")),
             _number(r.get("with_gradient_us")),
@@ -75,7 +76,7 @@ def _kernels(found: list[dict[str, Any]]) -> list[str]:
         )
         for r in found
     ]
-    print_table(("kernel", "us", "GB/s", "with gradient", "CuPy us", "CuPy / ours"), rows, "kernels")
+    print_table(("kernel", "sizes", "us", "GB/s", "with gradient", "CuPy us", "CuPy / ours"), rows, "kernels")
     return [
         f"{r['name']}: {r.get('error') or 'differs from CuPy by ' + format(r['error_to_cupy'], '.1e')}"
         for r in found

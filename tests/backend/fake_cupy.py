@@ -141,6 +141,7 @@ class Stream:
         self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
     ) -> None:
         self.work: list[Callable[[], None]] = []
+        self.captured: list[Callable[[], None]] | None = None
         self.ptr = 0 if null else id(self)
         self.device_id = -1 if null else _get_device()
         machine.streams.append(weakref.ref(self))
@@ -158,8 +159,30 @@ class Stream:
         return not self.work
 
     def synchronize(self) -> None:
+        self.refuse_in_capture("synchronous API calls")
         while self.work:
             self.work.pop(0)()
+
+    def give(self, work: Callable[[], None]) -> None:
+        """Do this on the stream, or take it down where the stream captures."""
+        (self.work if self.captured is None else self.captured).append(work)
+
+    def refuse_in_capture(self, what: str) -> None:
+        if self.captured is not None:
+            raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
+
+    def begin_capture(self, mode: Any = None) -> None:
+        if self.ptr == 0:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        self.captured = []
+
+    def end_capture(self) -> Graph:
+        captured, self.captured = self.captured, None
+        assert captured is not None
+        return Graph(captured)
+
+    def is_capturing(self) -> bool:
+        return self.captured is not None
 
     def record(self, event: Event | None = None) -> Event:
         event = event or Event()
@@ -167,7 +190,18 @@ class Stream:
         return event
 
     def wait_event(self, event: Event) -> None:
-        self.work.append(event.synchronize)
+        self.give(event.synchronize)
+
+
+class Graph:
+    def __init__(self, captured: list[Callable[[], None]]) -> None:
+        self.captured = captured
+
+    def launch(self, stream: Stream | None = None) -> None:
+        (stream or get_current_stream()).work.extend(self.captured)
+
+    def upload(self, stream: Stream | None = None) -> None:
+        pass
 
 
 def get_current_stream(device_id: int = -1) -> Stream:
@@ -351,8 +385,9 @@ class ndarray:
     def set(self, array: np.ndarray, stream: Stream | None = None) -> None:
         assert (array.dtype, array.shape) == (self.dtype, self.shape)
         assert self.flags.c_contiguous
-        source = np.ascontiguousarray(array)
-        (stream or get_current_stream()).work.append(lambda: np.copyto(self.host, source.reshape(self.shape)))
+        source, stream = np.ascontiguousarray(array), stream or get_current_stream()
+        stream.refuse_in_capture("H2D transfers")
+        stream.give(lambda: np.copyto(self.host, source.reshape(self.shape)))
 
     def get(self, stream: Stream | None = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
         assert self.flags.c_contiguous, "CuPy would copy this with a kernel of its own"
@@ -470,7 +505,7 @@ class _Kernel:
         assert _get_device() in self.module.loaded_on, "the module is of another device"
         converted = tuple(map(_argument, args))
         run = lambda: self.function(grid, block, converted, shared_mem=shared_mem)  # noqa: E731
-        get_current_stream().work.append(run)
+        get_current_stream().give(run)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.function, name)
@@ -504,6 +539,7 @@ cuda = SimpleNamespace(
     Device=Device,
     Stream=Stream,
     Event=Event,
+    Graph=Graph,
     get_current_stream=get_current_stream,
     get_elapsed_time=get_elapsed_time,
     alloc_pinned_memory=alloc_pinned_memory,
@@ -521,7 +557,7 @@ def installed(devices: int = 1, driver: int = 12080) -> Iterator[_Machine]:
     original = nvrtc.compile_text, nvrtc.architecture, nvrtc.version
     machine = _Machine(devices, driver)
     Stream.null = object.__new__(Stream)
-    Stream.null.__dict__.update(work=[], ptr=0, device_id=-1)
+    Stream.null.__dict__.update(work=[], captured=None, ptr=0, device_id=-1)
     machine.streams.append(weakref.ref(Stream.null))
     sys.modules["cupy"] = sys.modules[__name__]
     nvrtc.compile_text = compile_text  # type: ignore[assignment]

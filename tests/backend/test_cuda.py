@@ -487,3 +487,17 @@ def test_half_precision_parameters_move(machine) -> None:
     w = gpunn.ones(3, dtype="bfloat16").cuda()
     assert w._data.dtype == ml_dtypes.bfloat16
     assert (w + w).cpu().tolist() == [2, 2, 2]
+
+
+def test_a_planned_step_is_captured(two) -> None:
+    def losses(device: str) -> list[float]:
+        gpunn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.25), nn.Linear(8, 3)).to(device)
+        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), gpunn.optim.Adam(model.parameters(), lr=0.01))
+        rng = np.random.default_rng(0)
+        x = gpunn.tensor(rng.standard_normal((5, 6)), dtype=gpunn.float32, device=device)
+        y = gpunn.tensor(rng.integers(0, 3, 5), device=device)
+        return [step(x, y).item() for _ in range(6)]
+
+    np.testing.assert_allclose(losses("cuda:1"), losses("cpu"), rtol=1e-5)
+    assert gpunn.cuda.current_device() == 0

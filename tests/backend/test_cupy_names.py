@@ -60,6 +60,7 @@ def test_cupy_has_them(cupy: ModuleType) -> None:
 ARRAY = ("shape", "dtype", "strides", "size", "ndim", "nbytes", "flags", "base", "data", "device", "view", "reshape")
 ARRAY += (
     "transpose",
+    "swapaxes",
     "set",
     "get",
     "__dlpack__",
@@ -76,6 +77,8 @@ def test_objects_have_what_is_asked_of_them(cupy: ModuleType) -> None:
         (cuda.MemoryPointer, ("ptr", "device_id")),
         (cuda.Device, ("use", "synchronize", "mem_info", "compute_capability", "__enter__")),
         (cuda.Stream, ("null", "record", "wait_event", "synchronize", "done", "__enter__")),
+        (cuda.Stream, ("begin_capture", "end_capture", "is_capturing")),
+        (cuda.Graph, ("launch",)),
         (cuda.Event, ("record", "synchronize", "done")),
         (cuda.MemoryPool, ("used_bytes", "total_bytes", "get_limit", "set_limit", "free_all_blocks")),
         (cupy.RawModule, ("get_function",)),
