@@ -119,6 +119,14 @@ class Graph:
         self.results: list[Value] = []
         self.calls: list[Any] = []
 
+    def let_go(self) -> None:
+        """Let go of all arrays, also while values and nodes, which hold one another, are still there."""
+        for node in self.nodes:
+            for x in node.reads():
+                x.state = None
+        for x in self.results:
+            x.state = None
+
     def signature(self) -> list[Any]:
         """All that makes two traces of one step the same: operations, what they are applied to, and constants."""
         number: dict[int, Any] = {}

@@ -185,7 +185,7 @@ class Step:
         for node in graph.nodes:
             if isinstance(node, Update):
                 params, optimizer = node.params, node.optimizer
-                del graph, node  # which hold the parameters' memory, so that they could not move
+                graph.let_go()  # of the parameters' memory, so that they can move
                 optimizer.place(params)
                 break
         graph, result, kept = self._trace(batch)

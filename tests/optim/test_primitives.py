@@ -134,4 +134,15 @@ def test_distance() -> None:
     assert backend.distance(a, np.arange(3, dtype=np.float32)) is None
     assert backend.distance(a, flat[40:48:2]) is None
     assert backend.distance(flat.reshape(10, 10)[:, 0], b) is None
-    assert backend.distance(flat.view(np.int32)[:4], flat.view(np.int32)[4:8]) is None  # the base has another type
+    assert backend.distance(flat[8:20], flat.view(np.int32)[32:40]) is None
+
+
+def test_distance_in_an_array_of_bytes() -> None:
+    memory = np.zeros(400, np.uint8)
+    flat = memory[8:].view(np.float32)
+    flat[:] = np.arange(98)
+    a, b = flat[4:8].reshape(2, 2), flat[20:24]
+    assert backend.distance(a, b) == 16
+    extended = backend.extend(a, 20)
+    assert extended.dtype == np.float32 and extended.tolist() == list(range(4, 24))
+    assert backend.distance(a, memory[10:18].view(np.float32)) is None

@@ -191,21 +191,23 @@ def adam_step(
 
 
 def distance(a: Any, b: Any) -> int | None:
-    """How many elements after `a` does `b` start, where both are row-major pieces of one flat array; else None."""
+    """How many elements after `a` does `b` start, where both are row-major pieces of one flat array; else None.
+
+    The flat array may be of another type, as the arena of a plan is.
+    """
     base = a.base
     if base is None or b.base is not base or not isinstance(base, np.ndarray) or base.ndim != 1:
         return None
-    if not (base.dtype == a.dtype == b.dtype and base.strides == (base.itemsize,)):
+    if not (a.dtype == b.dtype and a.flags.c_contiguous and b.flags.c_contiguous and base.flags.c_contiguous):
         return None
-    if not (a.flags.c_contiguous and b.flags.c_contiguous):
-        return None
-    return (_address(b) - _address(a)) // a.itemsize
+    elements, rest = divmod(_address(b) - _address(a), a.itemsize)
+    return None if rest else elements
 
 
 def extend(a: Any, n: int) -> Any:
     """The `n` elements of the flat array that `a` is a row-major piece of, from where `a` starts."""
-    start = (_address(a) - _address(a.base)) // a.itemsize
-    return a.base[start : start + n]
+    start = _address(a) - _address(a.base)
+    return a.base.view(np.uint8)[start : start + n * a.itemsize].view(a.dtype)
 
 
 def _descent(p: Any, g: Any, decay: Any, maximize: bool, out: Any) -> Any:
