@@ -90,7 +90,8 @@ class Program:
         """Put the arguments, what is a view of them, and new numbers of random draws where they are used."""
         current: dict[int, Any] = {id(v): a for v, a in zip(self.graph.arguments, arrays)}
         for node in self._views:
-            current[id(node.outputs[0])] = node.op.forward(self.backend, *(current.get(id(x), x) for x in node.inputs))
+            result = node.op.forward(self.backend, *(current.get(id(x), x) for x in node.inputs))
+            current.update((id(y), a) for y, a in zip(node.outputs, (result,) if node.single else result))
         self._arrays.update(current)
         for key, places in self._places.items():
             array = current[key]
@@ -140,10 +141,9 @@ class Program:
 
     def _bind_view(self, node: Any) -> None:
         """A view is made once; one of an argument at each step."""
-        for y in node.outputs:
-            if id(node.inputs[0]) in self._variable:
-                self._variable[id(y)] = y
-                self._views.append(node)
+        if id(node.inputs[0]) in self._variable:
+            self._variable.update((id(y), y) for y in node.outputs)
+            self._views.append(node)
         arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
         result = node.op.forward(self.backend, *arrays)
         for y, array in zip(node.outputs, (result,) if node.single else result):

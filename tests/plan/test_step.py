@@ -289,3 +289,15 @@ def test_gradients_can_be_kept() -> None:
     before = model.weight.detach().numpy().copy()
     step(x, y)
     np.testing.assert_allclose(model.weight.detach().numpy(), before - 0.1 * model.weight.grad.numpy(), rtol=1e-6)
+
+
+def test_parts_and_views_of_the_arguments() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            a, b = x.split(2, dim=1)
+            return a.t() @ b + x[::2].sum()
+
+    step = EvalStep(Halves())
+    for seed in range(3):
+        x = gpunn.tensor(np.random.default_rng(seed).standard_normal((4, 4)))
+        np.testing.assert_array_equal(step(x).numpy(), Halves()(x).numpy())
