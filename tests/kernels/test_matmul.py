@@ -136,6 +136,14 @@ def test_misaligned():
     np.testing.assert_allclose(z, x.astype(float) @ y.astype(float), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 3), (2, 5, 3)])
+def test_one_value_over_and_over(shape):
+    """A vector or matrix of one element, broadcast, has no line of elements side by side."""
+    y = np.broadcast_to(np.float32(3), shape)
+    for x in (normal(4, 5), normal(5, 4).T, np.broadcast_to(np.float32(2), (4, 5)), normal(5)):
+        compare("matmul", x, y, ladder="matmul")
+
+
 def test_by_hand():
     x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0, 7.0], [8.0, 9.0, 10.0]])
     z = simulator("fast", "forward").matmul(x, y)

@@ -81,11 +81,13 @@ class Matmul(Gemm):
 
     def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> _Factor:
         """The matrices x as a kernel takes them: copied if a step goes backwards, or if `lines` and they have none."""
-        steps = element_strides(x)
-        if min(steps) < 0 or (lines and 1 not in steps[-2:] and min(x.shape[-2:]) > 1):
+        rows, columns = x.shape[-2:]
+        *outer, i, k = _steps(x)
+        # A single row or column is lines of one element each, but not a row that is one element, repeated.
+        has_lines = 1 in (i, k) or (min(rows, columns) == 1 and (k or columns == 1))
+        if min(*outer, i, k) < 0 or (lines and not has_lines):
             x = self.copy(x)
-            steps = element_strides(x)
-        *outer, i, k = (s if n > 1 else 0 for s, n in zip(steps, x.shape))
+            *outer, i, k = _steps(x)
         missing = (0,) * (len(batch) - len(outer))
         return _Factor(self.span(x)[0], x.shape[-2], i, k, (*missing, *outer))
 
@@ -118,3 +120,8 @@ class Matmul(Gemm):
         )
         self.launch("matmul_vectorised.cu", f"matmul_{plan.size}", plan.grid, plan.block, args, scalar_t=z.dtype)
         self.add_parts(parts, z)
+
+
+def _steps(x: Array) -> list[int]:
+    """The steps along each axis, 0 where there is none to take."""
+    return [s if n > 1 else 0 for s, n in zip(element_strides(x), x.shape)]
