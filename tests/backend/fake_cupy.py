@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -174,12 +175,17 @@ class Stream:
     def begin_capture(self, mode: Any = None) -> None:
         if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
+        assert self.captured is None and self.device_id == _get_device()
         self.captured = []
+        machine.local.capturing = self
 
     def end_capture(self) -> Graph:
         captured, self.captured = self.captured, None
+        machine.local.capturing = None
         assert captured is not None
-        return Graph(captured)
+        graph = object.__new__(Graph)
+        graph.captured, graph.device_id = captured, self.device_id
+        return graph
 
     def is_capturing(self) -> bool:
         return self.captured is not None
@@ -190,18 +196,36 @@ class Stream:
         return event
 
     def wait_event(self, event: Event) -> None:
-        self.give(event.synchronize)
+        _forbid_in_capture("waiting for an event")
+        stream, count = event.stream, event.count  # as it is recorded now, not when the work is done
+        self.work.append(lambda: stream.work_until(event, count))
+
+    def work_until(self, event: Event, count: int) -> None:
+        while event.happened < count:
+            self.work.pop(0)()
 
 
 class Graph:
-    def __init__(self, captured: list[Callable[[], None]]) -> None:
-        self.captured = captured
+    """Launches; made by the capture of a stream, and launched into any."""
+
+    captured: list[Callable[[], None]]
+    device_id: int
+
+    def __init__(self) -> None:
+        raise NotImplementedError("graphs are made by capturing a stream")
 
     def launch(self, stream: Stream | None = None) -> None:
+        _forbid_in_capture("launching a graph")
+        assert self.device_id == _get_device(), "the graph is of another device"
         (stream or get_current_stream()).work.extend(self.captured)
 
     def upload(self, stream: Stream | None = None) -> None:
-        pass
+        assert self.device_id == _get_device(), "the graph is of another device"
+
+
+def _forbid_in_capture(what: str) -> None:
+    """A plan does none of it, though CuPy, which captures in the relaxed mode, allows some."""
+    assert getattr(machine.local, "capturing", None) is None, f"{what}, while a stream captures"
 
 
 def get_current_stream(device_id: int = -1) -> Stream:
@@ -211,18 +235,27 @@ def get_current_stream(device_id: int = -1) -> Stream:
 
 
 class Event:
+    """Counts how often it was recorded, and how many of those the device has reached."""
+
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
-        self.done, self.stream = True, Stream.null
+        self.count = self.happened = 0
+        self.stream = Stream.null
         self.device_id = _get_device()
 
+    @property
+    def done(self) -> bool:
+        _forbid_in_capture("asking whether an event happened")
+        return self.happened >= self.count
+
     def record(self, stream: Stream | None = None) -> None:
+        _forbid_in_capture("recording an event that is not of the graph")
         assert self.device_id == _get_device(), "the event is of another device"
-        self.done, self.stream = False, stream or get_current_stream()
-        self.stream.work.append(lambda: setattr(self, "done", True))
+        self.count, self.stream = self.count + 1, stream or get_current_stream()
+        self.stream.work.append(partial(setattr, self, "happened", self.count))
 
     def synchronize(self) -> None:
-        while not self.done:
-            self.stream.work.pop(0)()
+        _forbid_in_capture("waiting for an event")
+        self.stream.work_until(self, self.count)
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:
@@ -242,6 +275,7 @@ class _Memory:
     """Memory of a device, given back to the pool when the last array in it goes."""
 
     def __init__(self, size: int) -> None:
+        _forbid_in_capture("allocating")
         pool = machine.pools[_get_device()]
         size = -(-size // 512) * 512
         if pool.used + size > (pool.limit or TOTAL):
@@ -281,6 +315,7 @@ def get_default_memory_pool() -> _MemoryPool:
 
 def alloc_pinned_memory(size: int) -> Any:
     """Memory that is used again as soon as it is let go of, and scribbled over before."""
+    _forbid_in_capture("allocating")
     if machine.no_pinned_memory:
         raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
     size = max(512, 1 << (size - 1).bit_length())
@@ -500,11 +535,15 @@ class RawModule:
 class _Kernel:
     def __init__(self, module: RawModule, function: Any) -> None:
         self.module, self.function = module, function
+        self.loaded = False
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
         assert _get_device() in self.module.loaded_on, "the module is of another device"
         converted = tuple(map(_argument, args))
         run = lambda: self.function(grid, block, converted, shared_mem=shared_mem)  # noqa: E731
+        if not self.loaded:
+            _forbid_in_capture("loading a kernel")
+            self.loaded = True
         get_current_stream().give(run)
 
     def __getattr__(self, name: str) -> Any:
