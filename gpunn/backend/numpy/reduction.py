@@ -21,7 +21,7 @@ def sum(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The sum over the axes."""
     if _is_half(x):
         return _narrow(_add(x, axis=axes, keepdims=keepdims, dtype=np.float32), x.dtype, out)
-    return _add(x, axis=axes, keepdims=keepdims, out=out)
+    return _add(x, axis=axes, keepdims=keepdims, dtype=x.dtype, out=out)  # NumPy widens small integers by itself
 
 
 def mean(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
@@ -61,7 +61,7 @@ def product(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
     """The product over the axes."""
     if _is_half(x):
         return _narrow(_multiply(_wide(x), axis=axes, keepdims=keepdims), x.dtype, out)
-    return _multiply(x, axis=axes, keepdims=keepdims, out=out)
+    return _multiply(x, axis=axes, keepdims=keepdims, dtype=x.dtype, out=out)
 
 
 def all(x: Any, axes: Axes, keepdims: bool, out: Any = None) -> Any:
@@ -88,7 +88,7 @@ def cumsum(x: Any, axis: int, reverse: bool, out: Any = None) -> Any:
     if _is_half(x):
         return _narrow(cumsum(_wide(x), axis, reverse), x.dtype, out)
     if not reverse:
-        return np.add.accumulate(x, axis=axis, out=out)
+        return np.add.accumulate(x, axis=axis, dtype=x.dtype, out=out)
     y = np.empty(x.shape, x.dtype) if out is None else out
     np.add.accumulate(np.flip(x, axis), axis=axis, out=np.flip(y, axis))
     return y

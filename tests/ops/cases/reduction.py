@@ -15,6 +15,13 @@ INTEGERS = np.array([[5, -3, 0, 2], [12, 7, -1, 0], [1, 1, 1, 1]])
 SOME = np.array([[True, False, True], [False, False, False], [True, True, True]])
 
 
+def torch_type(name):
+    """PyTorch's type of this name, found when it is asked for."""
+    import torch
+
+    return getattr(torch, name)
+
+
 def groups(x, dim, keepdim, function):
     """`function` of the list of elements of each group, one after the other."""
     dims = (
@@ -188,6 +195,14 @@ add("cumsum-integers", lambda x: x.cumsum(0), INTEGERS, torch=lambda x: x.cumsum
 add("cumsum-booleans", lambda x: x.cumsum(1), SOME, torch=lambda x: x.cumsum(1))
 add("cumsum-empty", lambda x: x.cumsum(0), np.zeros((0, 2)), torch=lambda x: x.cumsum(0))
 add("cumsum-0d", lambda x: x.cumsum(0), normal(), torch=lambda x: x.cumsum(0))
+for small in (gpunn.int32, gpunn.int8):  # whose sums wrap around in their own type
+    for function in ("sum", "prod", "cumsum"):
+        add(
+            f"{function}-{small.name}",
+            lambda x, function=function, small=small: getattr(gpunn, function)(x * 9, 0, dtype=small),
+            INTEGERS,
+            torch=lambda x, function=function, small=small: by_name(function)(x * 9, 0, dtype=torch_type(small.name)),
+        )
 add("cumsum-dtype", lambda x: x.cumsum(0, dtype=gpunn.float32), INTEGERS, torch=lambda x: x.float().cumsum(0))
 
 Y = off_zero(2, 3, 4)
