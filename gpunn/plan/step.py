@@ -13,6 +13,7 @@ from gpunn.nn import Module
 from .capture import CapturedProgram
 from .fuse import RULES, Note, apply_rules, check_rules
 from .graph import Graph, Update
+from .interrupt import install, wait
 from .liveness import Liveness
 from .memory import lay_out
 from .replay import Program
@@ -24,6 +25,8 @@ from .watch import Watch
 
 PLANS = 16
 """How many plans a step keeps, one for each shape of a batch; the one that was used longest ago goes first."""
+MANY_PLANS = 32
+"""After so many plans it is said that they are made."""
 CHECKED_EVERY = 32
 """Steps after which the host waits for the device and looks whether it has met bad indices; see `Step.check`."""
 
@@ -61,9 +64,12 @@ class Step:
         check_rules(self.rules)
         self._plans: OrderedDict[Any, Program] = OrderedDict()
         self._watch = Watch(model, optimizer)
+        self._why = ""
         self._current: Program | None = None
         self._unchecked = 0
         self._failed = ""
+        self.plans_made: list[str] = []
+        """Why each plan was made: the shapes of its batch, and what had changed since the one before."""
         self.note: Callable[[str], None] | None = None
         """Called with a line where steps are not done as one would expect."""
 
@@ -95,6 +101,7 @@ class Step:
             TypeError: one of the batch is no tensor.
             TraceError: the step reads elements of tensors in Python, or does something else each time it is run.
             StepFailed: an earlier step failed halfway.
+            KeyboardInterrupt: Ctrl-C, after the step was done.
             IndexError: this step, or one of the last `CHECKED_EVERY`, met an index or a label that is none.
         """
         for i, x in enumerate(batch):
@@ -107,6 +114,7 @@ class Step:
             raise StepFailed(self._failed)
         if self._watch.changed():
             self.check()
+            self._why = self._watch.difference() if self._plans else ""
             self._plans.clear()
             before = self._watch.hooked
             self._watch.look()
@@ -123,7 +131,10 @@ class Step:
             self.check()
             self._current = program
         try:
-            results = program([x._data for x in batch])
+            with wait:
+                results = program([x._data for x in batch])
+        except KeyboardInterrupt:  # when all was done
+            raise
         except BaseException as error:
             if program.position > program.first_write:
                 self._failed = (
@@ -180,6 +191,7 @@ class Step:
 
     def _make(self, key: Any, batch: tuple[Any, ...]) -> Program:
         """Trace twice, and refuse a step that is another one each time."""
+        install()
         graph = self._trace(batch)[0]
         first = graph.signature()
         for node in graph.nodes:
@@ -200,6 +212,11 @@ class Step:
         program.kept = kept
         self._watch.look()
         self._plans[key] = program
+        shapes = ", ".join(repr(x._spec) for x in batch)
+        self.plans_made.append(shapes + (f": {self._why}" if self._why else ""))
+        self._why = ""
+        if self.note is not None and len(self.plans_made) % MANY_PLANS == 0:
+            self.note(f"plan number {len(self.plans_made)} was made, for {self.plans_made[-1]}; making one takes time")
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return program

@@ -45,6 +45,19 @@ class Watch:
         # Programs hold the arrays that they use, so that no other array can get the id of one of them.
         return any(id(t._data) != place or t._requires_grad is not grad or t._hooks for t, place, grad in self._seen)
 
+    def difference(self) -> str:
+        """What is not as it was at the last `look`, in words; empty where that is nothing."""
+        if last_change() != self._clock:
+            return "a layer, an attribute, a mode or a hook of a module was changed"
+        if self._others() != self._rest:
+            return "the seed, the mode of gradients, or the optimizer's groups or hooks were changed"
+        for t, place, grad in self._seen:
+            if id(t._data) != place:
+                return f"a tensor {t._spec!r} got other memory"
+            if t._requires_grad is not grad or t._hooks:
+                return f"a tensor {t._spec!r} got {'a hook' if t._hooks else f'requires_grad={t._requires_grad}'}"
+        return ""
+
     def look(self) -> None:
         """Take things as they are now."""
         self._clock = last_change()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -301,3 +303,52 @@ def test_parts_and_views_of_the_arguments() -> None:
     for seed in range(3):
         x = gpunn.tensor(np.random.default_rng(seed).standard_normal((4, 4)))
         np.testing.assert_array_equal(step(x).numpy(), Halves()(x).numpy())
+
+
+def test_why_plans_were_made_is_known() -> None:
+    step, model, _ = linear_step()
+    for n in (4, 3, 4):
+        step(*batch(n))
+    model.eval()
+    step(*batch(4))
+    model.bias.requires_grad_(False)
+    step(*batch(4))
+    model.weight.data = gpunn.zeros(2, 3)
+    step(*batch(4))
+    assert step.plans_made == [
+        "float32[4, 3], float32[4, 2]",
+        "float32[3, 3], float32[3, 2]",
+        "float32[4, 3], float32[4, 2]: a layer, an attribute, a mode or a hook of a module was changed",
+        "float32[4, 3], float32[4, 2]: a tensor float32[2] got requires_grad=False",
+        "float32[4, 3], float32[4, 2]: a tensor float32[2, 3] got other memory",
+    ]
+
+
+def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
+    """A signal in the middle of a step, in a program of its own: the step is finished, and the next one goes on."""
+    code = """
+import os, signal
+import numpy as np
+import gpunn
+from gpunn import nn, optim
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background switches off
+gpunn.manual_seed(0)
+model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2))
+step = gpunn.TrainStep(model, nn.MSELoss(), optim.SGD(model.parameters(), 0.1))
+x, y = gpunn.ones(4, 3), gpunn.zeros(4, 2)
+step(x, y)
+twin = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2))
+twin.load_state_dict(model.state_dict())
+gpunn.TrainStep(twin, nn.MSELoss(), optim.SGD(twin.parameters(), 0.1))(x, y)
+step.plan._calls.insert(1, (os.kill, [os.getpid(), signal.SIGINT], {}))
+try:
+    step(x, y)
+    print("not interrupted")
+except KeyboardInterrupt:
+    print(all((a.detach().numpy() == b.detach().numpy()).all() for a, b in zip(model.parameters(), twin.parameters())))
+del step.plan._calls[1]
+print(step(x, y).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split("\n")[:2] == ["True", "()"], done.stdout + done.stderr
