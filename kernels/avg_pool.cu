@@ -50,7 +50,7 @@ extern "C" __global__ void avg_pool(
     }
 }
 
-// Each pixel goes over the windows that it lies in.
+// Each pixel goes over the windows that reach it; a thread has a run of pixels, one below the other.
 extern "C" __global__ void avg_pool_backward(
     const scalar_t* __restrict__ dy,
     scalar_t* __restrict__ dx,
@@ -59,20 +59,24 @@ extern "C" __global__ void avg_pool_backward(
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    const index_t count = planes * height * width;
-    for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Pixel place(i, height, width);
-        const int top = down.first_window(place.row), bottom = down.last_window(place.row);
-        const int left = across.first_window(place.column);
-        const scalar_t* plane = dy + place.plane * out_h * out_w;
-        acc_t sum = 0;
-        for (int q = across.last_window(place.column); q >= left; --q) {
-            acc_t of_column = 0;
-            for (int r = bottom; r >= top; --r)
-                of_column += acc_t(plane[(index_t)r * out_w + q]) / size_of(down, across, r, q, count_padding, divisor);
-            sum += of_column;
+    const int runs = (height + RUN - 1) / RUN;
+    for (index_t i = first_index(); i < planes * runs * width; i += index_stride()) {
+        const Pixel run(i, runs, width);
+        const Windows beside(across, run.column);
+        Windows above(down, run.row * RUN);
+        const scalar_t* plane = dy + run.plane * out_h * out_w;
+        for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next()) {
+            acc_t sum = 0;
+            for (int q = beside.last(); q >= beside.first(); --q) {
+                acc_t of_column = 0;
+                for (int r = above.last(); r >= above.first(); --r) {
+                    const acc_t g = plane[(index_t)r * out_w + q];
+                    of_column += g / size_of(down, across, r, q, count_padding, divisor);
+                }
+                sum += of_column;
+            }
+            dx[(run.plane * height + row) * width + run.column] = sum;
         }
-        dx[i] = sum;
     }
 }
 

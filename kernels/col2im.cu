@@ -37,8 +37,8 @@ extern "C" __global__ void col2im_naive(
     }
 }
 
-// Second rung: windows. It goes over the windows that the pixel lies in, so that nothing is tried in vain (but for
-// dilated kernels), and there is one division for each end of the two loops.
+// Second rung: windows. It goes over the windows that reach the pixel, so that nothing is tried in vain (but for dilated
+// kernels), and a thread has a run of pixels, one below the other: it divides once for all of them.
 extern "C" __global__ void col2im_windows(
     const scalar_t* __restrict__ columns,
     scalar_t* __restrict__ image,
@@ -47,22 +47,24 @@ extern "C" __global__ void col2im_windows(
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    const index_t count = planes * height * width;
-    for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Pixel place(i, height, width);
-        const int top = down.first_window(place.row), left = across.first_window(place.column);
-        const int right = across.last_window(place.column);
-        acc_t sum = 0;
-        for (int r = down.last_window(place.row); r >= top; --r) {
-            const int kernel_row = down.element_of(r, place.row);
-            if (kernel_row < 0) continue;
-            for (int q = right; q >= left; --q) {
-                const int kernel_column = across.element_of(q, place.column);
-                if (kernel_column < 0) continue;
-                const index_t line = (place.plane * kernel_h + kernel_row) * kernel_w + kernel_column;
-                sum += columns[(line * out_h + r) * out_w + q];
+    const int runs = (height + RUN - 1) / RUN;
+    for (index_t i = first_index(); i < planes * runs * width; i += index_stride()) {
+        const Pixel run(i, runs, width);
+        const Windows beside(across, run.column);
+        Windows above(down, run.row * RUN);
+        for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next()) {
+            acc_t sum = 0;
+            for (int r = above.last(); r >= above.first(); --r) {
+                const int kernel_row = down.element_of(r, row);
+                if (kernel_row < 0) continue;
+                for (int q = beside.last(); q >= beside.first(); --q) {
+                    const int kernel_column = across.element_of(q, run.column);
+                    if (kernel_column < 0) continue;
+                    const index_t line = (run.plane * kernel_h + kernel_row) * kernel_w + kernel_column;
+                    sum += columns[(line * out_h + r) * out_w + q];
+                }
             }
+            image[(run.plane * height + row) * width + run.column] = sum;
         }
-        image[i] = sum;
     }
 }

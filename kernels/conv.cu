@@ -64,16 +64,15 @@ extern "C" __global__ void conv2d_input_grad_naive(
         const Pixel place(t, height, width);
         const int channel = place.plane % (groups * inner), group = channel / inner, c = channel % inner;
         const index_t image = place.plane / (groups * inner);
-        const int bottom = down.last_window(place.row), right = across.last_window(place.column);
-        const int left = across.first_window(place.column);
+        const Windows above(down, place.row), beside(across, place.column);
         acc_t sum = 0;
         for (int output = group * outer; output < (group + 1) * outer; ++output) {
             const scalar_t* plane = dz + (image * groups * outer + output) * out_h * out_w;
             const scalar_t* kernel = w + ((index_t)output * inner + c) * kernel_h * kernel_w;
-            for (int r = down.first_window(place.row); r <= bottom; ++r) {
+            for (int r = above.first(); r <= above.last(); ++r) {
                 const int i = down.element_of(r, place.row);
                 if (i < 0) continue;
-                for (int q = left; q <= right; ++q) {
+                for (int q = beside.first(); q <= beside.last(); ++q) {
                     const int j = across.element_of(q, place.column);
                     if (j >= 0) sum = fma(acc_t(plane[(index_t)r * out_w + q]), acc_t(kernel[i * kernel_w + j]), sum);
                 }

@@ -20,7 +20,7 @@
 #include "gemm.cuh"
 #include "windows.cuh"
 
-typedef Tile<16, 64, 4, 16> Flat;  // 64 threads, for few outputs
+typedef Tile<32, 64, 4, 16> Flat;  // 128 threads, for few outputs
 
 struct Convolution {
     int images, groups, inner, outer;
@@ -365,7 +365,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_medium(
     forward<Medium>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
-extern "C" __global__ void __launch_bounds__(64, 8) conv2d_implicit_flat(
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_implicit_flat(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none

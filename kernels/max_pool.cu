@@ -6,8 +6,8 @@
 // Of equal elements the first is taken, of NaNs the last. The numbers are bytes, or ints for windows of more than 256
 // elements: of the two pointers to them one is null.
 //
-// One thread computes one element of a result. In both directions this gathers, so no two threads write to one place,
-// and the sums of overlapping windows go in a fixed order. Memory bounds all kernels here: forward it reads x once, if the
+// Each element of a result is computed by one thread. In both directions this gathers, so no two threads write to one
+// place, and the sums of overlapping windows go in a fixed order. Memory bounds all kernels here: forward it reads x once, if the
 // cache keeps the rows that a window is high.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
@@ -54,8 +54,26 @@ __device__ __forceinline__ int number_at(const unsigned char* small, const int* 
     return small != nullptr ? small[i] : large[i];
 }
 
-// Each pixel asks the windows that it lies in, row by row, whether they chose it.
-extern "C" __global__ void max_pool_backward(
+// The sum of dy over the windows that chose a pixel, of those that reach it.
+__device__ __forceinline__ acc_t sum_of_choosers(
+    const scalar_t* dy, const unsigned char* small, const int* large, const Axis& down, const Axis& across,
+    const Windows& above, const Windows& beside, index_t plane, int row, int column) {
+    acc_t sum = 0;
+    for (int r = above.first(); r <= above.last(); ++r) {
+        const int kernel_row = down.element_of(r, row);
+        const index_t line = (plane * down.positions + r) * across.positions;
+        for (int q = beside.first(); q <= beside.last(); ++q) {
+            const int kernel_column = across.element_of(q, column);
+            const bool element = kernel_row >= 0 && kernel_column >= 0;
+            const int number = kernel_row * across.kernel + kernel_column;
+            if (element && number_at(small, large, line + q) == number) sum += dy[line + q];
+        }
+    }
+    return sum;
+}
+
+// First rung: naive. One thread for each pixel, which asks the windows that reach it, row by row, whether they chose it.
+extern "C" __global__ void max_pool_backward_naive(
     const scalar_t* __restrict__ dy,
     const unsigned char* __restrict__ small,  // null: the numbers are in `large`
     const int* __restrict__ large,            // null: the numbers are in `small`
@@ -65,22 +83,33 @@ extern "C" __global__ void max_pool_backward(
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    const index_t count = planes * height * width;
-    for (index_t i = first_index(); i < count; i += index_stride()) {
-        const Pixel place(i, height, width);
-        const int bottom = down.last_window(place.row), right = across.last_window(place.column);
-        const int left = across.first_window(place.column);
-        acc_t sum = 0;
-        for (int r = down.first_window(place.row); r <= bottom; ++r) {
-            const int row = down.element_of(r, place.row);
-            const index_t line = (place.plane * out_h + r) * out_w;
-            for (int q = left; q <= right; ++q) {
-                const int column = across.element_of(q, place.column);
-                const bool inside = row >= 0 && column >= 0;
-                if (inside && number_at(small, large, line + q) == row * kernel_w + column) sum += dy[line + q];
-            }
-        }
-        dx[i] = sum;
+    for (index_t i = first_index(); i < planes * height * width; i += index_stride()) {
+        const Pixel pixel(i, height, width);
+        const Windows above(down, pixel.row), beside(across, pixel.column);
+        dx[i] = sum_of_choosers(dy, small, large, down, across, above, beside, pixel.plane, pixel.row, pixel.column);
+    }
+}
+
+// Second rung: runs. A thread has several pixels, one below the other, so that it divides once for all of them. Where
+// windows do not overlap, the divisions are most of the naive one.
+extern "C" __global__ void max_pool_backward_runs(
+    const scalar_t* __restrict__ dy,
+    const unsigned char* __restrict__ small,  // null: the numbers are in `large`
+    const int* __restrict__ large,            // null: the numbers are in `small`
+    scalar_t* __restrict__ dx,
+    long long planes,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const int runs = (height + RUN - 1) / RUN;
+    for (index_t i = first_index(); i < planes * runs * width; i += index_stride()) {
+        const Pixel run(i, runs, width);
+        const Windows beside(across, run.column);
+        Windows above(down, run.row * RUN);
+        for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next())
+            dx[(run.plane * height + row) * width + run.column] =
+                sum_of_choosers(dy, small, large, down, across, above, beside, run.plane, row, run.column);
     }
 }
 

@@ -66,18 +66,42 @@ struct Axis {
         return min(kernel, dilation == 1 ? size - start : (size - 1 - start) / dilation + 1);
     }
 
-    // The windows that an element of the image may lie in: from the first up to the last.
-    __device__ __forceinline__ int first_window(int element) const {
-        const int beyond = element + corner - (kernel - 1) * dilation;
-        return beyond <= 0 ? 0 : (beyond + stride - 1) / stride;
-    }
-    __device__ __forceinline__ int last_window(int element) const {
-        return element + corner < 0 ? -1 : min(positions - 1, (element + corner) / stride);
-    }
-
-    // Which element of such a window it is; -1 if it lies between two of them.
+    // Which element of a window that reaches there an element of the image is; -1 if it lies between two of them.
     __device__ __forceinline__ int element_of(int position, int element) const {
         const int distance = element - start(position);
         return dilation == 1 ? distance : distance % dilation == 0 ? distance / dilation : -1;
     }
 };
+
+// The windows that reach an element of the image, and those of the next ones. It divides once, at the start.
+struct Windows {
+    __device__ __forceinline__ Windows(const Axis& axis, int element) : axis(axis) {
+        const int to = element + axis.corner, from = to - (axis.kernel - 1) * axis.dilation + axis.stride - 1;
+        high = floor_quotient(to, axis.stride);
+        low = floor_quotient(from, axis.stride);
+        high_rest = to - high * axis.stride;
+        low_rest = from - low * axis.stride;
+    }
+    __device__ __forceinline__ int first() const { return max(low, 0); }
+    __device__ __forceinline__ int last() const { return min(high, axis.positions - 1); }
+
+    __device__ __forceinline__ void next() {
+        if (++high_rest == axis.stride) {
+            high_rest = 0;
+            ++high;
+        }
+        if (++low_rest == axis.stride) {
+            low_rest = 0;
+            ++low;
+        }
+    }
+
+  private:
+    const Axis& axis;
+    int low, high, low_rest, high_rest;
+
+    static __device__ __forceinline__ int floor_quotient(int i, int n) { return i >= 0 ? i / n : -((n - 1 - i) / n); }
+};
+
+// So many pixels, one below the other, has a thread that would else divide more than it computes.
+constexpr int RUN = 4;

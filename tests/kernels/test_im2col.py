@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from .harness import compare, simulator
+from .harness import FAST, compare, simulator
 from .windows import WINDOWS, normal, strided
 
 FLOATS = ("float32", "float64", "float16", bfloat16)
@@ -41,14 +41,14 @@ def test_formula(windows):
     np.testing.assert_allclose(np.sum(image * x), np.sum(g * columns), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [*FLOATS[1:], "uint8", "int8", "int16", "int32", "int64", "bool"])
+@pytest.mark.parametrize("dtype", [*FLOATS[1:], "uint8", "int64", "bool"])
 def test_types(dtype):
     windows = WINDOWS["dilation"]
     x = (8 * normal(1, 2, *windows.size)).astype(dtype)
-    compare("im2col", x, *geometry(windows), ladder="im2col", exact=True)
+    compare("im2col", x, *geometry(windows), ladder="im2col", exact=True, modes=FAST)
     if dtype != "bool":
         columns = (8 * normal(1, 2 * np.prod(windows.kernel), np.prod(windows.positions))).astype(dtype)
-        compare("col2im", columns, windows.size, *geometry(windows), ladder="col2im", exact=True)
+        compare("col2im", columns, windows.size, *geometry(windows), ladder="col2im", exact=True, modes=FAST)
 
 
 def test_strided_inputs():

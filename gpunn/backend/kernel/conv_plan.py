@@ -27,7 +27,7 @@ BUSY = 528
 order of sums does not depend on the GPU."""
 FEW_INPUTS, FEW_OUTPUTS = 16, 32
 """Up to so many channels a convolution is direct; with more, a matrix product makes more of each element."""
-IMPLICIT_TILES = {"large": (128, 128, 256), "medium": (64, 64, 256), "flat": (16, 64, 64)}
+IMPLICIT_TILES = {"large": (128, 128, 256), "medium": (64, 64, 256), "flat": (32, 64, 128)}
 """Rows and columns that a block of `kernels/conv_implicit.cu` computes, and its threads."""
 COLUMNS_BYTES = 64 << 20
 """What columns of patches may take at a time."""

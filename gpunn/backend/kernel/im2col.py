@@ -6,7 +6,7 @@ from typing import Any
 
 from .family import Array, Family, bits, prod
 from .ladder import Ladder
-from .windows import Pair, geometry
+from .windows import Pair, geometry, runs
 
 IM2COL = Ladder("im2col", ("naive", "patches"))
 COL2IM = Ladder("col2im", ("naive", "windows"))
@@ -47,5 +47,7 @@ class Im2col(Family):
         n, c = columns.shape[0], columns.shape[1] // prod(kernel)
         image = self.result(out, (n, c, *size), columns.dtype)
         args = (self.contiguous(columns), image, n * c, *geometry(size, positions, kernel, stride, corner, dilation))
-        self.launch_elements("col2im.cu", f"col2im_{COL2IM.pick()}", image.size, args, scalar_t=columns.dtype)
+        rung = COL2IM.pick()
+        threads = image.size if rung == "naive" else runs(n * c, size)
+        self.launch_elements("col2im.cu", f"col2im_{rung}", threads, args, scalar_t=columns.dtype)
         return image

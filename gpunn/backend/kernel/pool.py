@@ -9,8 +9,10 @@ import numpy as np
 from .family import Array, Family, ceil_div, prod
 from .ladder import Ladder
 from .team import SHORT, grid_and_block
-from .windows import Pair, geometry
+from .windows import Pair, geometry, runs
 
+MAX_BACKWARD = Ladder("max_pool_backward", ("naive", "runs"))
+"""One pixel for each thread, or several."""
 ADAPTIVE = Ladder("adaptive_avg_pool", ("naive", "warp"))
 """The threads that share a window: 1 or 32."""
 
@@ -58,7 +60,9 @@ class Pool(Family):
         dx = self.result(out, (n, c, *size), dy.dtype)
         where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
         args = (self.contiguous(dy), *self._chosen(which), dx, n * c, *where)
-        self.launch_elements("max_pool.cu", "max_pool_backward", dx.size, args, scalar_t=dy.dtype)
+        rung = MAX_BACKWARD.pick()
+        threads = dx.size if rung == "naive" else runs(n * c, size)
+        self.launch_elements("max_pool.cu", f"max_pool_backward_{rung}", threads, args, scalar_t=dy.dtype)
         return dx
 
     def max_pool2d_gather(
@@ -119,7 +123,7 @@ class Pool(Family):
         dx = self.result(out, (n, c, *size), dy.dtype)
         where = geometry(size, dy.shape[2:], kernel, stride, corner)
         args = (self.contiguous(dy), dx, n * c, count_padding, divisor or 0, *where)
-        self.launch_elements("avg_pool.cu", "avg_pool_backward", dx.size, args, scalar_t=dy.dtype)
+        self.launch_elements("avg_pool.cu", "avg_pool_backward", runs(n * c, size), args, scalar_t=dy.dtype)
         return dx
 
     def adaptive_avg_pool2d(self, x: Array, positions: Pair, out: Any = None) -> Array:
