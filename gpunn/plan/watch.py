@@ -27,6 +27,7 @@ class Watch:
         self.optimizer = optimizer
         self.hooked = ""
         self._clock = -1
+        self._modules: list[Module] = []
         self._tensors: list[Any] = []
         self._seen: list[tuple[Any, int, bool]] = []
         self._rest: tuple[Any, ...] = ()
@@ -40,14 +41,14 @@ class Watch:
 
     def changed(self) -> bool:
         """Whether something is not as it was at the last `look`."""
-        if last_change() != self._clock or self._others() != self._rest:
+        if self._module_changed() or self._others() != self._rest:
             return True
         # Programs hold the arrays that they use, so that no other array can get the id of one of them.
         return any(id(t._data) != place or t._requires_grad is not grad or t._hooks for t, place, grad in self._seen)
 
     def difference(self) -> str:
         """What is not as it was at the last `look`, in words; empty where that is nothing."""
-        if last_change() != self._clock:
+        if self._module_changed():
             return "a layer, an attribute, a mode or a hook of a module was changed"
         if self._others() != self._rest:
             return "the seed, the mode of gradients, or the optimizer's groups or hooks were changed"
@@ -61,6 +62,7 @@ class Watch:
     def look(self) -> None:
         """Take things as they are now."""
         self._clock = last_change()
+        self._modules = list(self.model.modules())
         self._rest = self._others()
         self._seen = [(t, id(t._data), t._requires_grad) for t in self.tensors()]
         self.hooked = next(self._hooks(), "")
@@ -73,6 +75,15 @@ class Watch:
         yield from (f"a tensor {t._spec!r}" for t in self.tensors() if t._hooks)
         if self.optimizer is not None and (self.optimizer._pre_hooks or self.optimizer._post_hooks):
             yield "the optimizer"
+
+    def _module_changed(self) -> bool:
+        now = last_change()
+        if now == self._clock:
+            return False
+        if self._clock < 0 or any(m._changed > self._clock for m in self._modules):
+            return True
+        self._clock = now  # it was a module of another model
+        return False
 
     def _others(self) -> tuple[Any, ...]:
         optimizer = self.optimizer

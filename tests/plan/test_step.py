@@ -352,3 +352,11 @@ print(step(x, y).shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split("\n")[:2] == ["True", "()"], done.stdout + done.stderr
+
+
+def test_another_model_does_not_matter() -> None:
+    step, _, _ = linear_step()
+    step(*batch())
+    nn.Linear(2, 2).eval()
+    step(*batch())
+    assert len(step.plans_made) == 1
