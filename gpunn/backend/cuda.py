@@ -138,6 +138,12 @@ class CudaBackend(KernelBackend):
             with self.here():
                 self._staging.copy(x, out)
 
+    def transfer(self, x: Array, out: Array) -> None:
+        """Copy a row-major array to another one of the same shape and type, without a kernel: quicker for the host."""
+        recording.forbid("copies without a kernel")
+        with self.here():
+            out.data.copy_from_device_async(x.data, x.nbytes)
+
     def to_numpy(self, x: Array) -> Any:
         """An array of this device as a NumPy array, when all work on it is done."""
         recording.forbid("reads from the device")

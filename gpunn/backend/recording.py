@@ -101,12 +101,14 @@ class Numbers:
 
     Attributes:
         used: how many are in use; the next ones are taken behind them.
+        nbytes: of the device's memory.
     """
 
     def __init__(self, backend: Any, most: int) -> None:
         self._backend = backend
         self._host = np.zeros(most, np.float64)
         self._device = backend.empty((most,), np.float64)
+        self.nbytes = self._device.nbytes
         self._pieces: dict[tuple[int, int], Array] = {}
         self.used = 0
 
@@ -141,11 +143,15 @@ class Errors:
 
     For each block of a check two words: the place of the first bad element, or -1, and its value. What was found
     stays until the host has looked, also if later steps find nothing: checks only write where nothing stands.
+
+    Attributes:
+        nbytes: of the device's memory.
     """
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._found = backend.full((MOST_ERRORS, 2), -1, np.int64)
+        self.nbytes = self._found.nbytes
         self._pieces: dict[int, Array] = {}
         self._complaints: list[tuple[int, int, Complain]] = []
         self._used = 0
@@ -216,6 +222,11 @@ class Recorder:
         self._launches: list[Launch] = []
         self._known: Sequence[Launch] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """All memory of the device that it takes."""
+        return self.workspace_bytes + self.numbers.nbytes + self.errors.nbytes
+
     def allocate_workspace(self) -> None:
         """Get a workspace for the calls that were taken down so far. Before, each piece is memory of its own."""
         self._workspace = self.backend.empty((self.workspace_bytes,), np.uint8)
@@ -249,7 +260,7 @@ class Recorder:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         start = self._in_use
         self._in_use = start + -(-size // _ALIGNMENT) * _ALIGNMENT
-        if self._workspace is None or not size or self._in_use > self.workspace_bytes:
+        if self._workspace is None or not size or self._in_use > self._workspace.size:
             return self.backend.allocate(shape, dtype)
         return self._workspace[start : start + size].view(dtype).reshape(shape)
 
@@ -271,4 +282,6 @@ def capture(streams: Any, launches: Sequence[Launch]) -> Any:
             with suppress(Exception):  # the first error says more
                 stream.end_capture()
             raise
-        return stream.end_capture()
+        graph = stream.end_capture()
+    graph.upload()
+    return graph

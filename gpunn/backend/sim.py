@@ -84,6 +84,12 @@ class SimBackend(KernelBackend):
         forbid_in_capture("a copy from the host")
         np.copyto(out, x)
 
+    def transfer(self, x: Array, out: Array) -> None:
+        """Copy a row-major array to another one of the same shape and type, without a kernel."""
+        recording.forbid("copies without a kernel")
+        forbid_in_capture("a copy without a kernel")
+        np.copyto(out, x)
+
     def synchronize(self) -> None:
         """Wait until all work is done; here it always is."""
         recording.forbid("waits for the device")

@@ -127,7 +127,7 @@ class CapturedProgram(Program):
                 if not call.obstacle and not isinstance(call.function, BoundStep):
                     call.launches = self._taken_down(call)
         self._looked = True
-        self.workspace_bytes = self._recorder.workspace_bytes + sum(v.spec.nbytes for v in graph.arguments)
+        self.workspace_bytes = self._recorder.nbytes + sum(v.spec.nbytes for v in graph.arguments)
 
     @property
     def launches(self) -> int:
@@ -161,7 +161,7 @@ class CapturedProgram(Program):
                         self._run(segment)
                     else:
                         self._run_one_by_one(segment)
-            results = [backend.copy(self._array(v)) for v in self.graph.results]
+            results = [self._copy_out(self._array(v)) for v in self.graph.results]
             self._used.record(streams.get_current_stream())
         return results
 
@@ -169,7 +169,8 @@ class CapturedProgram(Program):
 
     def _put(self, arrays: Sequence[Any]) -> None:
         for value, array in zip(self.graph.arguments, arrays):
-            self.backend.copy(array, out=self._arrays[id(value)])
+            copy = self.backend.transfer if array.flags.c_contiguous else self.backend.copy
+            copy(array, out=self._arrays[id(value)])
         for call, spots in self._draws:
             number = call.generator.next_call(call.stream)
             for args, at in spots:
@@ -177,6 +178,13 @@ class CapturedProgram(Program):
                     self._recorder.numbers.set_whole(args[at], number)
                 else:
                     args[at] = number
+
+    def _copy_out(self, array: Any) -> Any:
+        if not array.flags.c_contiguous:
+            return self.backend.copy(array)
+        result = self.backend.empty(array.shape, array.dtype)
+        self.backend.transfer(array, out=result)
+        return result
 
     def _run(self, segment: Segment) -> None:
         if not all(call.function.is_settled() for call in segment.optimizers):

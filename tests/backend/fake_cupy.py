@@ -334,6 +334,19 @@ class _PinnedMemoryPointer(np.ndarray):
 # Arrays ---------------------------------------------------------------------------------------------------------------
 
 
+class MemoryPointer:
+    def __init__(self, ptr: int, device_id: int, mem: _Memory, host: np.ndarray) -> None:
+        self.ptr, self.device_id, self.mem, self.host = ptr, device_id, mem, host
+
+    def copy_from_device_async(self, src: MemoryPointer, size: int, stream: Stream | None = None) -> None:
+        stream = stream or get_current_stream()
+        stream.refuse_in_capture("D2D transfers")
+        target, source = self.host, src.host
+        assert size == target.nbytes == source.nbytes
+        assert target.flags.c_contiguous and source.flags.c_contiguous
+        stream.give(lambda: np.copyto(target.reshape(-1).view(np.uint8), source.reshape(-1).view(np.uint8)))
+
+
 class ndarray:
     """An array of a device: what CuPy's has, as far as gpunn may use it."""
 
@@ -385,7 +398,7 @@ class ndarray:
     @property
     def data(self) -> Any:
         address = self.host.__array_interface__["data"][0] if self.size else 0
-        return SimpleNamespace(ptr=address, device_id=self.memory.device_id, mem=self.memory)
+        return MemoryPointer(address, self.memory.device_id, self.memory, self.host)
 
     @property
     def device(self) -> Device:
@@ -422,7 +435,8 @@ class ndarray:
         assert self.flags.c_contiguous
         source, stream = np.ascontiguousarray(array), stream or get_current_stream()
         stream.refuse_in_capture("H2D transfers")
-        stream.give(lambda: np.copyto(self.host, source.reshape(self.shape)))
+        host = self.host  # CuPy's arrays are not held by the work that is left to do
+        stream.give(lambda: np.copyto(host, source.reshape(host.shape)))
 
     def get(self, stream: Stream | None = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
         assert self.flags.c_contiguous, "CuPy would copy this with a kernel of its own"

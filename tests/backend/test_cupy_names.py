@@ -74,11 +74,11 @@ def test_objects_have_what_is_asked_of_them(cupy: ModuleType) -> None:
     cuda = cupy.cuda
     for owner, names in (
         (cupy.ndarray, ARRAY),
-        (cuda.MemoryPointer, ("ptr", "device_id")),
+        (cuda.MemoryPointer, ("ptr", "device_id", "copy_from_device_async")),
         (cuda.Device, ("use", "synchronize", "mem_info", "compute_capability", "__enter__")),
         (cuda.Stream, ("null", "record", "wait_event", "synchronize", "done", "__enter__")),
         (cuda.Stream, ("begin_capture", "end_capture", "is_capturing")),
-        (cuda.Graph, ("launch",)),
+        (cuda.Graph, ("launch", "upload")),
         (cuda.Event, ("record", "synchronize", "done")),
         (cuda.MemoryPool, ("used_bytes", "total_bytes", "get_limit", "set_limit", "free_all_blocks")),
         (cupy.RawModule, ("get_function",)),
