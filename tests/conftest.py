@@ -13,6 +13,8 @@ from typing import Any
 # two cost more than they bring; more than one, where a test process runs on each core already.
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_variable, "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# The same device everywhere: where there is a GPU the command would take it.
+os.environ.setdefault("GPUNN_DEVICE", "cpu")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
