@@ -1,12 +1,14 @@
 """The kernel texts are found in a checkout and in an installed package, and keep the rules that they are written by."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
 from gpunn.backend import kernel_texts
+from gpunn.backend.kernel.ladder import LADDERS
 from gpunn.backend.kernel_texts import included_headers, kernel_names, kernel_path, kernel_text
 from gpunn.backend.launch import C_TYPES, NUMPY_TYPES, STRUCTS
 from gpunn.backend.signature import signatures, type_choices
@@ -161,3 +163,11 @@ def host_names() -> re.Pattern[str]:
 def test_the_host_names_every_kernel(name: str, host_names: re.Pattern[str]) -> None:
     kernels = signatures(kernel_text(name))
     assert [n for n in (name, *kernels) if not host_names.fullmatch(n)] == []
+
+
+def test_the_readme_lists_every_text_and_every_ladder() -> None:
+    readme = kernel_path("linear.cu").with_name("README.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"`{name}`" not in readme] == []
+    importlib.import_module("gpunn.backend.kernel")
+    rows = [f"| `{name}` | {', '.join(ladder.rungs)} |" for name, ladder in LADDERS.items()]
+    assert [row for row in rows if row not in readme] == []
