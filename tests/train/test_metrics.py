@@ -197,7 +197,7 @@ def test_bad_metrics(metrics, error, message):
         (MeanAbsoluteError(), (4, 3), (4, 1)),
         (R2(), (4,), (4, 1)),
     ],
-    ids=str,
+    ids=lambda p: str(p) if isinstance(p, tuple) else type(p).__name__,
 )
 def test_shapes_that_do_not_belong_together(metric, output, target):
     with pytest.raises(ValueError, match=r"expected|takes"):
