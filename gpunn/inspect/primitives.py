@@ -90,18 +90,22 @@ def kernel_texts_of(function: Any) -> tuple[str, ...]:
             left += current
         elif isinstance(current, dict):
             left += current.values()
-        elif isinstance(current, FunctionType) and current not in seen and _is_of_a_family(current):
+        elif isinstance(current, (FunctionType, type)) and current not in seen and _is_of_a_family(current):
             seen.add(current)
-            left += _used_by(current)
+            left += vars(current).values() if isinstance(current, type) else _used_by(current)
     return tuple(sorted(found))
 
 
 def _used_by(function: FunctionType) -> Iterator[Any]:
     """The constants in a function's source, and the values of its names and of the attributes of `self` in it."""
+    try:
+        source = inspect.getsource(function)
+    except OSError:  # written by a decorator, such as the methods of a dataclass
+        return
     known = function.__globals__ | {
         name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ())
     }
-    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+    for node in ast.walk(ast.parse(textwrap.dedent(source))):
         if isinstance(node, ast.Constant):
             yield node.value
         elif isinstance(node, ast.Name):
@@ -110,7 +114,8 @@ def _used_by(function: FunctionType) -> Iterator[Any]:
             yield getattr(KernelBackend, node.attr, None)
 
 
-def _is_of_a_family(function: FunctionType) -> bool:
-    """Whether a function belongs to the host side of the kernels, beyond what all families share."""
-    module = function.__module__
-    return module.startswith(KernelBackend.__module__) and module != Family.__module__
+def _is_of_a_family(thing: FunctionType | type) -> bool:
+    """Whether a function or a helper class belongs to the host side of the kernels, beyond what all families share."""
+    if isinstance(thing, type) and issubclass(thing, Family):
+        return False
+    return thing.__module__.startswith(KernelBackend.__module__) and thing.__module__ != Family.__module__
