@@ -38,6 +38,12 @@ wait = _Wait()
 """A context in which Ctrl-C waits; after `install`."""
 
 
+def nobody_handles() -> bool:
+    """Whether Ctrl-C is handled as Python does by itself, or by `install`."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler is signal.default_int_handler or handler == wait.handle
+
+
 def install() -> None:
     """Let Ctrl-C wait for steps, where nobody has a handler of their own; only the main thread can."""
     if threading.get_ident() == _MAIN and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

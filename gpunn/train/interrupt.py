@@ -6,6 +6,8 @@ import signal
 import threading
 from typing import Any
 
+from gpunn.plan.interrupt import nobody_handles
+
 
 class Interrupt:
     """While it is entered, the first Ctrl-C only sets `requested`; a second one stops at once.
@@ -16,19 +18,18 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.requested = False
-        self._installed = False
+        self._before: Any = None
 
     def __enter__(self) -> Interrupt:
         main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
-            self._installed = True
+        if main and nobody_handles():
+            self._before = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._installed = False
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
 
     def _note(self, number: int, frame: Any) -> None:
         if self.requested:

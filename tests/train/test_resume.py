@@ -12,6 +12,7 @@ import gpunn
 from gpunn import optim
 from gpunn.io import FileFormatError
 from gpunn.optim import lr_scheduler
+from gpunn.plan import interrupt
 from gpunn.train import (
     BestModel,
     EarlyStopping,
@@ -24,6 +25,7 @@ from gpunn.train import (
     fingerprint,
     load_checkpoint,
 )
+from gpunn.train.interrupt import Interrupt
 from gpunn.utils.data import DataLoader, TensorDataset
 
 from .conftest import assert_same_bits, make_model, make_trainer, weights
@@ -348,3 +350,17 @@ def test_the_last_good_checkpoint_is_kept(task, tmp_path):
         unvalidated.fit((task.x[:72], task.y[:72]), epochs=4, batch_size=9)
     for path in (tmp_path, tmp_path / "b"):
         assert [p.name for p in RunFolder(path).checkpoints()] == ["epoch_001.safetensors", "epoch_002.safetensors"]
+
+
+def test_ctrl_c_after_a_step_without_a_trainer():
+    """A step by itself leaves a handler of its own, which is no reason for the Trainer to let Ctrl-C through."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt.install()
+        with Interrupt() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked.requested
+        assert interrupt.nobody_handles()
+    finally:
+        signal.signal(signal.SIGINT, before)
