@@ -17,6 +17,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import is_
 from typing import Any, NoReturn
 
 import numpy as np
@@ -55,12 +56,13 @@ def forbid(what: str) -> None:
 class Launch:
     """A kernel with all its arguments, which it keeps alive; see `gpunn.backend.launch` for what they are."""
 
-    __slots__ = ("args", "block", "checked", "grid", "kernel", "shared_mem")
+    __slots__ = ("args", "block", "checked", "grid", "kernel", "key", "shared_mem")
 
     def __init__(self, kernel: Any, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int):
         self.kernel, self.grid, self.block, self.args = kernel, tuple(grid), tuple(block), tuple(args)
         self.shared_mem = shared_mem
         self.checked = kernel.checked(grid, block, args, shared_mem)
+        self.key: tuple[Any, ...] = ()
 
     @property
     def name(self) -> str:
@@ -254,6 +256,24 @@ class Recorder:
             self._launches.append(self._known[at])
         else:
             self._launches.append(Launch(kernel, grid, block, args, shared_mem))
+
+    def repeats(self, key: tuple[Any, ...]) -> bool:
+        """Take down the launch that is known at this place, without finding out anew what it is, if it has this key.
+
+        A key is what the launch follows from, objects that are compared by identity; see `mark`.
+        """
+        at = len(self._launches)
+        if at >= len(self._known):
+            return False
+        known = self._known[at]
+        if len(known.key) != len(key) or not all(map(is_, known.key, key)):
+            return False
+        self._launches.append(known)
+        return True
+
+    def mark(self, key: tuple[Any, ...]) -> None:
+        """Give the last launch its key."""
+        self._launches[-1].key = key
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """A piece of the workspace, until the end of the call."""

@@ -7,6 +7,7 @@ after an error. The formulas stand at the classes of `gpunn.optim`.
 
 from __future__ import annotations
 
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -108,17 +109,23 @@ class Optimizer(Quads):
         out: Any,
     ) -> Any:
         """Launch a kernel on the parameters and moments of `state`, or on copies in `out`."""
-        results = tuple(map(self._place, state, out or (None,) * len(state)))
-        p, g = results[0], self.contiguous(g)
-        vector = self.quads(*results, g)
-        live, errors, error_count = None, None, 0
+        live, errors, error_count, key = None, None, 0, None
         recorder = recording.current()
         if recorder is not None:
             live = recorder.numbers.take(numbers)
             numbers = (0.0,) * len(numbers)  # so that the launch is the same one at each step
             errors, error_count = recorder.errors.so_far()
+            if out is not None and all(map(is_, state, out)) and g.size and g.flags.c_contiguous:  # a single launch
+                key = (kernel, g, *state, *choices, live, error_count)
+                if recorder.repeats(key):
+                    return out
+        results = tuple(map(self._place, state, out or (None,) * len(state)))
+        p, g = results[0], self.contiguous(g)
+        vector = self.quads(*results, g)
         args = (p, g, *results[1:], p.size, vector, *numbers, *choices, live, errors, error_count)
         self.launch_elements("optimizer.cu", kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
+        if recorder is not None and key is not None:
+            recorder.mark(key)
         return results
 
     def _place(self, a: Array | None, out: Array | None) -> Any:
