@@ -15,7 +15,11 @@ from .nvidia import Driver, driver, libraries
 
 OLDEST = (7, 5)
 """The lowest compute capability that the kernels are compiled for: Turing."""
-_LIBRARIES = {"nvrtc": "NVRTC", "cublas": "cuBLAS", "cudart": "CUDA runtime"}
+_LIBRARIES = {
+    "nvrtc": ("NVRTC", "it compiles the kernels"),
+    "cublas": ("cuBLAS", "CuPy multiplies matrices with it; gpunn has kernels of its own"),
+    "cudart": ("CUDA runtime", "CuPy compiles with its headers"),
+}
 
 
 def findings() -> Iterator[Finding]:
@@ -85,17 +89,15 @@ def cupy_finding(installed: list[tuple[str, str]], found: Driver | None) -> Find
 def library_findings(
     found: dict[str, tuple[str, str] | None], cupy_is_there: bool, extra: str = "cuda12"
 ) -> Iterator[Finding]:
-    """NVRTC, cuBLAS, and the runtime, whose headers come with it: CuPy needs them. NVRTC alone can check the kernels."""
+    """NVRTC, cuBLAS, and the runtime, whose headers come with it. NVRTC by itself can check the kernels anywhere."""
     for name, library in found.items():
-        what = _LIBRARIES[name]
+        what, purpose = _LIBRARIES[name]
         if library is not None:
             yield Finding(what, f"{library[0]} ({library[1]})")
-        elif cupy_is_there:
-            yield Finding(what, "not found; CuPy needs it", WRONG, f"pip install 'gpunn[{extra}]'")
-        elif name == "nvrtc":
-            yield Finding(what, "not found; gpunn doctor --kernels needs it", ABSENT, INSTALL)
-        else:
-            yield Finding(what, "not found; CuPy needs it", ABSENT, f"pip install 'gpunn[{extra}]'")
+            continue
+        state = WRONG if cupy_is_there and name != "cublas" else ABSENT
+        alone = name == "nvrtc" and not cupy_is_there
+        yield Finding(what, f"not found: {purpose}", state, INSTALL if alone else f"pip install 'gpunn[{extra}]'")
 
 
 def installed_cupy() -> list[tuple[str, str]]:
