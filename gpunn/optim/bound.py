@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .arena import Run, Segment
 from .optimizer import advance
@@ -103,3 +106,61 @@ class _Group:
         self._versions = [t._version for t in written]
         # Parameters whose first step this is are walked by themselves; all together from the next one on.
         self._names = names if all(key == keys[0] and not key[1] for key in keys) else None
+
+
+class BoundProducts:
+    """``step()`` of an optimizer for the weight and bias of a linear layer: ``step(dz, x)``.
+
+    As `BoundStep`, but the gradients dz^T x and the sum of dz lie nowhere: what an optimizer that is linear in the
+    gradient does with them is done as they are made.
+
+    Args:
+        optimizer: has no hooks; a class with ``_update_product``.
+        weight: a parameter in one piece, or None.
+        bias: likewise.
+    """
+
+    def __init__(self, optimizer: Any, weight: Tensor | None, bias: Tensor | None):
+        self.optimizer = optimizer
+        params = [p for p in (weight, bias) if p is not None]
+        group_of = {id(p): options for options in optimizer.param_groups for p in options["params"]}
+        self._parts = [_Part(optimizer, group_of[id(s.param)], s, s.param is bias) for s in optimizer.place(params)]
+
+    def __call__(self, dz: Any, x: Any) -> None:
+        """Update the parameters."""
+        dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
+        for part in self._parts:
+            part.step(dz, _ones(len(dz), dz.dtype) if part.bias else x)
+        self.optimizer._stepped = True
+
+
+class _Part:
+    """One parameter of `BoundProducts`."""
+
+    def __init__(self, optimizer: Any, options: dict[str, Any], segment: Segment, bias: bool):
+        self.optimizer, self.options, self.segment, self.bias = optimizer, options, segment, bias
+        self._shape = (segment.size, 1) if bias else segment.param.shape
+        self._p = segment.param._data.reshape(self._shape)
+        self._names: tuple[str, ...] | None = None
+        self._moments: list[tuple[str, Any]] = []
+        self._arrays: list[Any] = []
+
+    def step(self, dz: Any, x: Any) -> None:
+        """Update it by the gradient dz^T x."""
+        optimizer, options, segment = self.optimizer, self.options, self.segment
+        names, state = optimizer._moment_names(options), optimizer.state[segment.param]
+        first = False
+        if names != self._names or any(state.get(name) is not view for name, view in self._moments):
+            _, first = optimizer._begin(segment, options, names)
+            self._names, self._moments = names, [(name, state[name]) for name in names]
+            self._arrays = [view._data.reshape(self._shape) for _, view in self._moments]
+        segment.param._version[0] += 1
+        for _, view in self._moments:
+            view._version[0] += 1
+        optimizer._update_product(options, self._p, dz, x, self._arrays, first)
+
+
+@lru_cache(maxsize=16)
+def _ones(count: int, dtype: Any) -> Any:
+    """A column of ones: the sum over a batch is a product with it."""
+    return np.ones((count, 1), dtype)

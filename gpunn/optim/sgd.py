@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gpunn.backend.numpy.optimizer import sgd_product_step
+
 from .optimizer import Optimizer, check_at_least_zero
 
 
@@ -78,4 +80,20 @@ class SGD(Optimizer):
             maximize=group["maximize"],
             first=first,
             out=(p, buf),
+        )
+
+    def _update_product(self, group: dict[str, Any], p: Any, a: Any, b: Any, moments: list[Any], first: bool) -> None:
+        """`_update` for matrices on the CPU, with the gradient a^T b."""
+        sgd_product_step(
+            p,
+            moments[0] if moments else None,
+            a,
+            b,
+            lr=group["lr"],
+            momentum=group["momentum"],
+            dampening=group["dampening"],
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+            first=first,
         )

@@ -103,6 +103,29 @@ class Update(Node):
         self.params = params
 
 
+class ProductUpdate(Node):
+    """An optimizer's step for a linear layer, whose gradients are made as they are used; inputs (dZ, X).
+
+    Attributes:
+        optimizer: the optimizer.
+        weight: a parameter whose gradient is dZ^T X, or None.
+        bias: a parameter whose gradient is the sum of dZ over the batch, or None.
+    """
+
+    __slots__ = ("bias", "optimizer", "weight")
+
+    def __init__(self, optimizer: Any, weight: Any, bias: Any, factors: tuple[Value, ...], layer: str):
+        super().__init__(factors, (), layer=layer)
+        self.optimizer = optimizer
+        self.weight = weight
+        self.bias = bias
+
+    @property
+    def params(self) -> list[Any]:
+        """Those of the two that there are."""
+        return [p for p in (self.weight, self.bias) if p is not None]
+
+
 class Graph:
     """A step.
 

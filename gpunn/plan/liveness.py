@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .graph import Assign, Compute, Graph, Update, Value
+from .graph import Assign, Compute, Graph, ProductUpdate, Update, Value
 from .memory import Storage
 
 CONSTANT_BYTES = 4096
@@ -114,7 +114,7 @@ class Liveness:
 def first_write(graph: Graph) -> int:
     """The first node that writes to what was there before the step; the number of nodes if none does."""
     for i, node in enumerate(graph.nodes):
-        if isinstance(node, Update) or (isinstance(node, Assign) and node.inputs[0].state is not None):
+        if isinstance(node, (Update, ProductUpdate)) or (isinstance(node, Assign) and node.inputs[0].state is not None):
             return i
     return len(graph.nodes)
 

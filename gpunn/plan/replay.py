@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.optim.bound import BoundStep
+from gpunn.optim.bound import BoundProducts, BoundStep
 
 from .fuse import Note
-from .graph import Assign, Compute, Graph, Node, Update, Value
+from .graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness, first_write
 from .memory import lay_out
 from .report import MemoryReport, report
@@ -156,6 +156,9 @@ class Program:
         elif isinstance(node, Update):
             gradients = [self._array(g) for g in node.inputs]
             self._calls.append((BoundStep(node.optimizer, node.params, gradients), [], {}))
+        elif isinstance(node, ProductUpdate):
+            factors = [self._array(x) for x in node.inputs]
+            self._calls.append((BoundProducts(node.optimizer, node.weight, node.bias), factors, {}))
         else:
             assert isinstance(node, Compute)
             self._bind_op(node)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .graph import Graph, Update
+from .graph import Graph, ProductUpdate, Update
 from .liveness import Liveness
 from .memory import Storage, aligned
 
@@ -69,7 +69,7 @@ class MemoryReport:
 
 def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:
     """The memory that a graph with its lives, an arena of that size and a workspace needs."""
-    trained = {id(p) for node in graph.nodes if isinstance(node, Update) for p in node.params}
+    trained = {id(p) for node in graph.nodes if isinstance(node, (Update, ProductUpdate)) for p in node.params}
     moments = 0
     for group in optimizer.param_groups if optimizer is not None else ():
         each = len(optimizer._moment_names(group))

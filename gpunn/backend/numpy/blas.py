@@ -1,0 +1,98 @@
+"""Products that are added to what is there, by the BLAS that NumPy itself computes with.
+
+NumPy's own products only overwrite. What follows a product is then one more pass over memory, and often the larger part
+of the time; BLAS adds at no cost. Its functions are found among the symbols that NumPy's extension module brings with
+it, and tried once. Where there are none, `available` is False and everything goes other ways.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from typing import Any
+
+import numpy as np
+
+from .memory import address
+
+_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
+_NAMES = (("scipy_cblas_", "64_"), ("cblas_", "64_"), ("cblas_", ""))
+"""NumPy's wheels carry an OpenBLAS of their own; other builds are linked to one with the names of the standard."""
+_TYPES: dict[str, tuple[Any, Any]] = {
+    "s": (np.dtype(np.float32), ctypes.c_float),
+    "d": (np.dtype(np.float64), ctypes.c_double),
+}
+
+
+def _find() -> dict[tuple[str, Any], Any]:
+    """gemm and axpy for each type; empty where NumPy has no BLAS that could be called.
+
+    Sizes are passed in 64 bits, which a BLAS of 32-bit sizes reads the lower half of.
+    """
+    try:
+        library = ctypes.CDLL(importlib.import_module("numpy._core._multiarray_umath").__file__)
+    except (ImportError, OSError):
+        return {}
+    size, pointer, word = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
+    for before, after in _NAMES:
+        found: dict[tuple[str, Any], Any] = {}
+        try:
+            for letter, (dtype, real) in _TYPES.items():
+                gemm, axpy = (getattr(library, f"{before}{letter}{name}{after}") for name in ("gemm", "axpy"))
+                gemm.argtypes = word, word, word, size, size, size, real, *(pointer, size) * 2, real, pointer, size
+                axpy.argtypes = size, real, pointer, size, pointer, size
+                gemm.restype = axpy.restype = None
+                found["gemm", dtype], found["axpy", dtype] = gemm, axpy
+        except AttributeError:
+            continue
+        return found
+    return {}
+
+
+_functions = _find()
+
+
+def add_product(out: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0) -> Any:
+    """out = beta out + alpha a b, for matrices of one type. With beta 0 what was in `out` is not read.
+
+    Each has rows or columns of neighbouring elements, `out` rows.
+    """
+    (m, n), k = out.shape, a.shape[1]
+    if not m or not n:
+        return out
+    (ta, lda), (tb, ldb) = _layout(a), _layout(b)
+    gemm = _functions["gemm", out.dtype]
+    ldc = max(out.strides[0] // out.itemsize, n)
+    gemm(_ROW_MAJOR, ta, tb, m, n, k, alpha, address(a), lda, address(b), ldb, beta, address(out), ldc)
+    return out
+
+
+def add_scaled(out: Any, x: Any, alpha: float) -> Any:
+    """out += alpha x, for row-major arrays of one type and shape."""
+    _functions["axpy", out.dtype](out.size, alpha, address(x), 1, address(out), 1)
+    return out
+
+
+def _layout(a: Any) -> tuple[int, int]:
+    """Whether a matrix lies transposed, and the distance of its rows, or columns then, in elements."""
+    (rows, columns), (down, across), size = a.shape, a.strides, a.itemsize
+    if across == size or columns == 1:
+        return _PLAIN, max(down // size if rows > 1 else columns, columns)
+    return _TRANSPOSED, max(across // size, rows)
+
+
+def _works() -> bool:
+    """Whether the functions do what they should on a small example."""
+    if not _functions:
+        return False
+    for dtype, _ in _TYPES.values():
+        a, b = np.arange(6, dtype=dtype).reshape(3, 2), np.arange(12, dtype=dtype).reshape(3, 4)
+        out = np.ones((2, 4), dtype)
+        if not np.array_equal(add_product(out.copy(), a.T, b, 2.0, 3.0), 2 * (a.T @ b) + 3 * out):
+            return False
+        if not np.array_equal(add_scaled(out.copy(), out, 2.0), 3 * out):
+            return False
+    return True
+
+
+available = _works()
