@@ -1,23 +1,24 @@
 // Convolution and its weight gradient for few channels, the third rung: direct. The formulas are in conv.cu; the rung
 // before, columns of patches and a matrix product, is im2col.cu, the next one conv_implicit.cu.
 //
-// A block brings the piece of an image that it needs into shared memory, padded, and the weights. There each element of
-// the image is read once for each element of the kernel, with no bounds to check; from memory it is read once, and no
-// columns are ever written. A thread computes several channels of the result, so that an element of the image, once in a
-// register, is multiplied that many times: OUT + 1 reads (OUT / 4 + 1, as neighbours come four at a time) for OUT
-// multiplications.
+// A block brings the piece of an image that it needs into shared memory, with zeros around it, and the weights. There an
+// element of the image is read for each element of the kernel, with no bounds to check; from memory it is read once, and
+// no columns are ever written. A thread computes OUT channels of the result at PIXELS positions: for each element of the
+// kernel of a channel it reads PIXELS + OUT words, OUT of them four at a time, and does PIXELS OUT multiplications.
 //
-// It costs shared memory: the host fits the piece into it, and what does not fit is left to other rungs. Each OUT
-// channels of the result bring the image in again, and a matrix product makes more of each element; so it is for few
-// channels. Where a group has one or two outputs, OUT is 1.
+// It costs shared memory: the host fits the piece into it, and what does not fit is left to the next rung. And each OUT
+// channels of the result bring the image in again, where a matrix product makes more of it; so this is for few channels.
+// Where a group has one or two outputs, OUT is 1.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
 #include "windows.cuh"
 
-constexpr int OUTPUTS = 8;    // of a thread, where there are as many
-constexpr int PIXELS = 4;     // positions of a thread
-constexpr int ELEMENTS = 2;   // of the kernels, of a thread of the weight gradient
+// What a thread has: channels of the result, positions, and elements of the kernels in the weight gradient. The host
+// has the same numbers.
+constexpr int OUTPUTS = 8;
+constexpr int PIXELS = 4;
+constexpr int ELEMENTS = 2;
 // Threads of a block, at most
 constexpr int FORWARD_THREADS = 128;
 constexpr int GRADIENT_THREADS = 256;

@@ -7,12 +7,14 @@
 // P are the columns of im2col.cu: row k is an element (c, i, j) of the kernels, column m a pixel (image, r, q) of the
 // result. An element of P lies in x at the pixel's place plus the kernel element's:
 //
-//   row r s - p + i d,  column q s - p + j d         so a Spot of m and a Spot of k are added, and the bounds checked
+//   row (r s - p) + i d,  column (q s - p) + j d
 //
-// A block computes a tile of Y or dW as in gemm.cuh. The axis of the tile is a Spot in registers of each thread; the axis
-// that is summed over is decoded once for all threads, one step ahead, into shared memory, which saves the divisions.
-// Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that
-// elements of P can't be read four at a time.
+// So each has a Spot, the two are added, and the bounds are checked. A block computes a tile of Y or dW as in gemm.cuh. The
+// spots along the tile are in registers; those along the axis that is summed over are found once for all threads, one step
+// ahead, and lie in shared memory, which saves the divisions.
+//
+// Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that their
+// elements can't be read four at a time.
 //
 // `turned` is for the input gradient with a stride of 1: the convolution of dz with the kernels turned around.
 //
@@ -20,7 +22,8 @@
 #include "gemm.cuh"
 #include "windows.cuh"
 
-typedef Tile<32, 64, 4, 16> Flat;  // 128 threads, for few outputs
+typedef Tile<64, 64, 4, 16> Square;  // 256 threads
+typedef Tile<32, 64, 4, 16> Flat;    // 128 threads, for few outputs
 
 struct Convolution {
     int images, groups, inner, outer;
@@ -31,14 +34,15 @@ struct Convolution {
     __device__ __forceinline__ index_t pixels() const { return (index_t)images * positions(); }
 };
 
-// A place in an image, and what it is away from there. Nothing is inside where NOWHERE was added to the row.
+// Where something lies, or how far from something else: in memory, and as row and column of an image. Nothing lies inside
+// an image where NOWHERE was added to the row.
 struct Spot {
     index_t offset;
     int row, column;
 };
 constexpr int NOWHERE = 1 << 29;
 
-// A k, as it is used for both matrices: its distance in the left one (negative where there is no such k), and its spot.
+// A k of both matrices: how far it is in a row of the left one, negative where there is no such k, and its spot.
 struct Step {
     index_t left;
     Spot spot;
@@ -149,26 +153,8 @@ template <class T, bool ALONG_K> struct Patches {
     }
 };
 
-// c += A B for one step in shared memory.
-template <class T>
-__device__ __forceinline__ void multiply_step(const acc_t* tile_a, const acc_t* tile_b, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
-#pragma unroll
-    for (int k = 0; k < T::DEPTH; ++k) {
-        Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
-#pragma unroll
-        for (int q = 0; q < T::SIDE / 4; ++q) {
-            row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + ::Place<T>::row_of(4 * q)];
-            column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + ::Place<T>::column_of(4 * q)];
-        }
-#pragma unroll
-        for (int i = 0; i < T::SIDE; ++i)
-#pragma unroll
-            for (int q = 0; q < T::SIDE / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
-    }
-}
-
-// c = A B over k_begin <= k < k_end. While one step is multiplied, the next one comes from memory, and the one after it
-// is decoded.
+// c = A B over k_begin <= k < k_end. While one step is multiplied, the next one comes from memory, and the spots of the
+// one after it are found.
 template <class T, class Decode, bool ALONG_K>
 __device__ __forceinline__ void multiply(
     const Decode& decode, Left<T>& a, Patches<T, ALONG_K>& b, index_t k_begin, index_t k_end, acc_t* words,
@@ -197,8 +183,7 @@ __device__ __forceinline__ void multiply(
             const index_t ahead = k + 2 * T::DEPTH + own;
             steps[half][own] = ahead < k_end ? decode(ahead) : none;
         }
-        const acc_t* current = words + half * (T::WORDS / 2);
-        multiply_step<T>(current, current + T::WORDS_A, c);
+        multiply_step<T>(words + half * (T::WORDS / 2), c);
         if (more) {
             acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
             a.place(next);
@@ -234,8 +219,8 @@ __device__ __forceinline__ void write_pixels(
         for (int n = 0; n < ROWS * T::SIDE; ++n) own[n * T::THREADS] = c[i + n / T::SIDE][n % T::SIDE / 4].v[n % 4];
 #pragma unroll 1
         for (int n = 0; n < ROWS * T::SIDE; n += 4) {
-            const int row = first_row + ::Place<T>::row_of(i + n / T::SIDE), output = group * f.outer + row;
-            const index_t pixel = first_pixel + ::Place<T>::column_of(n % T::SIDE), left = f.pixels() - pixel;
+            const int row = first_row + Place<T>::row_of(i + n / T::SIDE), output = group * f.outer + row;
+            const index_t pixel = first_pixel + Place<T>::column_of(n % T::SIDE), left = f.pixels() - pixel;
             if (row >= f.outer || left <= 0) continue;
             if (to.part == nullptr) {
                 const acc_t bias = to.bias != nullptr ? acc_t(to.bias[output]) : acc_t(0);
@@ -312,11 +297,11 @@ __device__ __forceinline__ void weight_grad(
     acc_t* part = parts + blockIdx.y * ((index_t)outputs * depth + (bias ? outputs : 0));
 #pragma unroll
     for (int i = 0; i < T::SIDE; ++i) {
-        const int row = first_row + ::Place<T>::row_of(i);
+        const int row = first_row + Place<T>::row_of(i);
         if (row >= f.outer) continue;
 #pragma unroll
         for (int q = 0; q < T::SIDE / 4; ++q) {
-            const int column = first_column + ::Place<T>::column_of(4 * q);
+            const int column = first_column + Place<T>::column_of(4 * q);
             store_quad(part + ((index_t)group * f.outer + row) * depth + column, c[i][q].v, depth - column, false);
         }
     }
@@ -331,7 +316,6 @@ __device__ __forceinline__ void weight_grad(
     for (int k = 0; k < T::DEPTH; ++k) sum += words[k * T::ROWS + row];
     part[(index_t)outputs * depth + group * f.outer + first_row + row] = sum;
 }
-
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) conv2d_implicit_large(
     const scalar_t* __restrict__ x,
@@ -349,7 +333,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     forward<Large>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_medium(
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_square(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -362,7 +346,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_medium(
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Destination to = {y, parts, bias, kind, parameter, vector};
-    forward<Medium>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+    forward<Square>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4) conv2d_implicit_flat(
@@ -391,5 +375,5 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_implicit
     bool bias, int part_depth) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    weight_grad<Medium>({images, groups, inner, outer, down, across}, x, dz, parts, bias, part_depth);
+    weight_grad<Square>({images, groups, inner, outer, down, across}, x, dz, parts, bias, part_depth);
 }

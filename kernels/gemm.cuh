@@ -113,6 +113,26 @@ template <class T> struct Place {
     }
 };
 
+// c += A B for one step, which lies in shared memory.
+template <class T>
+__device__ __forceinline__ void multiply_step(const acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
+    const acc_t* tile_a = words + Place<T>::row_of(0);
+    const acc_t* tile_b = words + T::WORDS_A + Place<T>::column_of(0);
+#pragma unroll
+    for (int k = 0; k < T::DEPTH; ++k) {
+        Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
+#pragma unroll
+        for (int q = 0; q < T::SIDE / 4; ++q) {
+            row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + q * (4 * T::ROWS / T::SIDE)];
+            column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + q * (4 * T::COLUMNS / T::SIDE)];
+        }
+#pragma unroll
+        for (int i = 0; i < T::SIDE; ++i)
+#pragma unroll
+            for (int q = 0; q < T::SIDE / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
+    }
+}
+
 // c = A B for the tile at (first_row, first_column), summed over k_begin <= k < k_end. `words` is shared memory, free
 // again after the call. `sums` are those of A's elements that pass through this thread.
 template <class T, bool SLOPES>
@@ -134,21 +154,7 @@ __device__ __forceinline__ void multiply_tile(
             stage_a.fetch(first_row, k0 + T::DEPTH, k_end);
             stage_b.fetch(first_column, k0 + T::DEPTH, k_end);
         }
-        const acc_t* tile_a = words + half * (T::WORDS / 2) + Place<T>::row_of(0);
-        const acc_t* tile_b = words + half * (T::WORDS / 2) + T::WORDS_A + Place<T>::column_of(0);
-#pragma unroll
-        for (int k = 0; k < T::DEPTH; ++k) {
-            Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
-#pragma unroll
-            for (int q = 0; q < T::SIDE / 4; ++q) {
-                row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + q * (4 * T::ROWS / T::SIDE)];
-                column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + q * (4 * T::COLUMNS / T::SIDE)];
-            }
-#pragma unroll
-            for (int i = 0; i < T::SIDE; ++i)
-#pragma unroll
-                for (int q = 0; q < T::SIDE / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
-        }
+        multiply_step<T>(words + half * (T::WORDS / 2), c);
         if (more) {
             acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
             stage_a.place(next, sums);

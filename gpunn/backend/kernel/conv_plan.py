@@ -10,12 +10,16 @@ from .gemm import BLOCKS, FEW, SHORTEST, STEP
 from .windows import Geometry, Pair, geometry
 
 WARP = 32
-THREADS = 256
+FORWARD_THREADS, GRADIENT_THREADS = 128, 256
 """The most threads of a block of `kernels/conv_direct.cu`."""
 PIXELS = 4
 """Positions that one of them computes."""
 ELEMENTS = 2
 """Elements of the kernels that one of them has for the weight gradient."""
+ENOUGH_THREADS = 128
+"""Up to so many threads of a block share the positions of the weight gradient; each of them is a sum more to add up."""
+POSITIONS_WITH_GRADIENTS = 512
+"""The most positions of a tile of the weight gradient, which has to hold their gradients."""
 SHARED_BYTES = 24 << 10
 """Shared memory that such a block takes if it can choose: little enough for several blocks at a time on any GPU."""
 MOST_SHARED_BYTES = 48 << 10
@@ -27,7 +31,7 @@ BUSY = 528
 order of sums does not depend on the GPU."""
 FEW_INPUTS, FEW_OUTPUTS = 16, 32
 """Up to so many channels a convolution is direct; with more, a matrix product makes more of each element."""
-IMPLICIT_TILES = {"large": (128, 128, 256), "medium": (64, 64, 256), "flat": (32, 64, 128)}
+IMPLICIT_TILES = {"large": (128, 128, 256), "square": (64, 64, 256), "flat": (32, 64, 128)}
 """Rows and columns that a block of `kernels/conv_implicit.cu` computes, and its threads."""
 COLUMNS_BYTES = 64 << 20
 """What columns of patches may take at a time."""
@@ -124,7 +128,7 @@ def forward_tile(f: Convolution, itemsize: int) -> Tile | None:
     large as one another, so that the last ones are not nearly empty.
     """
     outputs = _outputs(f)
-    rows, columns = _tile_of_positions(f, THREADS * 2)
+    rows, columns = _tile_of_positions(f, PIXELS * FORWARD_THREADS)
     while True:
         of_channel = (prod(_piece(f, rows, columns)) + f.taps * outputs) * itemsize
         if of_channel <= SHARED_BYTES or (rows, columns) == (1, 1):
@@ -146,11 +150,11 @@ def weight_tile(f: Convolution, itemsize: int) -> Tile | None:
     kernels of the chunk has a thread, and so has the bias.
     """
     outputs = _outputs(f)
-    most_channels = (ELEMENTS * THREADS - 1) // f.taps
+    most_channels = (ELEMENTS * GRADIENT_THREADS - 1) // f.taps
     if not most_channels:
         return None
     chunk = _even(f.inner, most_channels)
-    rows, columns = _tile_of_positions(f, 2 * THREADS)
+    rows, columns = _tile_of_positions(f, POSITIONS_WITH_GRADIENTS)
     while True:
         words = rows * columns * outputs + chunk * prod(_piece(f, rows, columns)) + 1
         if words * itemsize <= SHARED_BYTES or (rows, columns, chunk) == (1, 1, 1):
@@ -191,15 +195,15 @@ def implicit_plan(f: Convolution) -> Plan:
     """
     pixels = f.images * prod(f.positions)
     tiles = {size: f.groups * ceil_div(f.outer, r) * ceil_div(pixels, c) for size, (r, c, _) in IMPLICIT_TILES.items()}
-    return _parts("flat" if f.outer <= FEW else "large" if tiles["large"] >= BLOCKS else "medium", tiles, f.depth)
+    return _parts("flat" if f.outer <= FEW else "large" if tiles["large"] >= BLOCKS else "square", tiles, f.depth)
 
 
 @lru_cache(maxsize=4096)
 def implicit_weight_plan(f: Convolution) -> Plan:
     """For the gradient (outer, inner taps) of each group, with sums over all pixels."""
-    rows, columns, _ = IMPLICIT_TILES["medium"]
+    rows, columns, _ = IMPLICIT_TILES["square"]
     tiles = f.groups * ceil_div(f.outer, rows) * ceil_div(f.depth, columns)
-    return _parts("medium", {"medium": tiles}, f.images * prod(f.positions))
+    return _parts("square", {"square": tiles}, f.images * prod(f.positions))
 
 
 def _parts(size: str, tiles: dict[str, int], depth: int) -> Plan:
@@ -210,7 +214,7 @@ def _parts(size: str, tiles: dict[str, int], depth: int) -> Plan:
 
 def row_parts(f: Convolution, chunk: int, rows: int) -> int:
     """How many threads of a block share the rows of a tile for the same elements of the kernels."""
-    return max(1, min(rows, 128 // _lanes(f, chunk)))
+    return max(1, min(rows, ENOUGH_THREADS // _lanes(f, chunk)))
 
 
 def images_at_a_time(f: Convolution, itemsize: int) -> int:
