@@ -141,6 +141,40 @@ def test_on_a_cupy_without_a_gpu(network: str) -> None:
         assert_same(train(planned, network, "adam", device="cuda:1"), expected)
 
 
+def test_steps_on_different_streams_follow_one_another() -> None:
+    with fake_cupy.installed():
+        results = []
+        for make_step in (planned, eager):
+            step, model, _ = set_up(make_step, "mlp", "adam", "cuda")
+            streams = [fake_cupy.Stream(non_blocking=True) for _ in range(3)]
+            given = list(batches("mlp", 9, "cuda"))
+            gpunn.cuda.synchronize()
+            losses = []
+            for i, (x, y) in enumerate(given):
+                with streams[i % 3 if make_step is planned else 0]:
+                    losses.append(step(x, y))
+            gpunn.cuda.synchronize()
+            results.append(bits([*losses, *model.parameters()]))
+        assert results[0] == results[1]
+
+
+def test_an_empty_batch() -> None:
+    step = EvalStep(nn.Linear(3, 2).to("sim"))
+    for _ in range(3):
+        assert step(gpunn.zeros(0, 3, device="sim")).shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_other_types(dtype: str) -> None:
+    losses = []
+    for make_step in (planned, eager):
+        gpunn.manual_seed(0)
+        model = Small().to("sim").to(getattr(gpunn, dtype))
+        step = make_step(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), 1e-2, eps=1e-4))
+        losses.append([step(x.to(getattr(gpunn, dtype)), y).item() for x, y in batches("mlp", 5)])
+    assert losses[0] == losses[1]
+
+
 # Graphs ---------------------------------------------------------------------------------------------------------------
 
 
