@@ -126,7 +126,8 @@ class CapturedProgram(Program):
             for call in calls:
                 if not call.obstacle and not isinstance(call.function, BoundStep):
                     call.launches = self._taken_down(call)
-        self._looked = True
+        self._unseen = False  # whether there are steps whose checks the host has not looked at,
+        self._older = False  # and whether one of them is older than this one
         self.workspace_bytes = self._recorder.nbytes + sum(v.spec.nbytes for v in graph.arguments)
 
     @property
@@ -140,8 +141,8 @@ class CapturedProgram(Program):
 
     def check(self) -> None:
         """Wait for the device, and raise what is wrong with the indices of steps up to now."""
-        if not self._looked:
-            self._looked = True
+        if self._unseen:
+            self._unseen = False
             with self.backend.here():
                 self._recorder.errors.look()
 
@@ -153,7 +154,7 @@ class CapturedProgram(Program):
             streams.get_current_stream().wait_event(self._used)
             self._put(arrays)
             self._recorder.numbers.used = self._draw_count
-            self._looked = False
+            self._older, self._unseen = self._unseen, True
             with np.errstate(all="ignore"):
                 for segment in self.segments:
                     self.position = segment.start
@@ -209,12 +210,18 @@ class CapturedProgram(Program):
         """Launch what is a list, and call what is none."""
         for call in segment.calls:
             if call.obstacle or isinstance(call.function, BoundStep):
-                self._recorder.errors.look()
+                self._look()
                 call()
             else:
                 for launch in call.launches:
                     launch.run()
             self.position += 1
+
+    def _look(self) -> None:
+        """Raise what is wrong up to now. If a step before may have met it, what it left out can't be made up for."""
+        here, self.position = self.position, len(self._calls) if self._older else self.position
+        self._recorder.errors.look()
+        self.position, self._older = here, False
 
     # Taking calls down ------------------------------------------------------------------------------------------------
 

@@ -385,6 +385,21 @@ def test_a_plan_is_checked_before_another_is_used() -> None:
         step(gpunn.ones(2, 12, device="sim"), gpunn.tensor([1, 2], device="sim"))
 
 
+def test_a_step_that_finds_the_bad_label_of_the_one_before_goes_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimBackend, "dropout", generic(SimBackend.dropout))
+    model = nn.Sequential(nn.Dropout(0.4), nn.Linear(12, 10)).to("sim")
+    step = planned(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    for x, y in batches("mlp", 4):
+        step(x, y)
+    before = bits(list(model.parameters()))
+    bad_step(step)
+    with pytest.raises(IndexError, match="Target 10"):
+        step(x, y)
+    assert bits(list(model.parameters())) == before
+    with pytest.raises(StepFailed):
+        step(x, y)
+
+
 def test_without_training_one_can_go_on() -> None:
     step = EvalStep(nn.Embedding(5, 3).to("sim"))
     good, bad = gpunn.tensor([1, 2], device="sim"), gpunn.tensor([1, 7], device="sim")
