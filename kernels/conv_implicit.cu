@@ -86,22 +86,23 @@ struct Pixels {
     }
 };
 
-// The left matrix step by step: rows `pitch` apart, neighbouring threads along k.
+// The left matrix step by step: rows are `pitch` apart, neighbouring threads are so along k.
 template <class T> struct Left {
     static constexpr int OWN = T::ROWS * T::DEPTH / T::THREADS, APART = T::THREADS / T::DEPTH;
-    const scalar_t* matrix;
-    index_t pitch;
-    int rows;
+    const scalar_t* first;  // of the thread's rows, and so many follow it
+    int pitch, rows;
     scalar_t values[OWN];
     acc_t sums[OWN];  // over k
 
+    __device__ __forceinline__ Left(const scalar_t* matrix, int pitch, int rows)
+        : first(matrix + (index_t)(threadIdx.x / T::DEPTH) * pitch), pitch(pitch), rows(rows - threadIdx.x / T::DEPTH),
+          sums() {}
+
     __device__ __forceinline__ void fetch(const Step* steps) {
-        const Step step = steps[threadIdx.x % T::DEPTH];
+        const index_t k = steps[threadIdx.x % T::DEPTH].left;
 #pragma unroll
-        for (int own = 0; own < OWN; ++own) {
-            const int row = threadIdx.x / T::DEPTH + own * APART;
-            values[own] = row < rows && step.left >= 0 ? matrix[row * pitch + step.left] : (scalar_t)0;
-        }
+        for (int own = 0; own < OWN; ++own)
+            values[own] = own * APART < rows && k >= 0 ? first[(index_t)own * APART * pitch + k] : (scalar_t)0;
     }
     __device__ __forceinline__ void place(acc_t* tile) {
 #pragma unroll
@@ -155,16 +156,16 @@ template <class T, bool ALONG_K> struct Patches {
 
 // c = A B over k_begin <= k < k_end. While one step is multiplied, the next one comes from memory, and the spots of the
 // one after it are found.
-template <class T, class Decode, bool ALONG_K>
+template <class T, class Ks, class K, bool ALONG_K>
 __device__ __forceinline__ void multiply(
-    const Decode& decode, Left<T>& a, Patches<T, ALONG_K>& b, index_t k_begin, index_t k_end, acc_t* words,
+    const Ks& step_of, Left<T>& a, Patches<T, ALONG_K>& b, K k_begin, K k_end, acc_t* words,
     Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
     __shared__ Step steps[2][T::DEPTH];
     const int own = threadIdx.x;
     const Step none = {-1, {0, NOWHERE, 0}};
     if (own < T::DEPTH) {
-        steps[0][own] = k_begin + own < k_end ? decode(k_begin + own) : none;
-        steps[1][own] = k_begin + T::DEPTH + own < k_end ? decode(k_begin + T::DEPTH + own) : none;
+        steps[0][own] = k_begin + own < k_end ? step_of(k_begin + own) : none;
+        steps[1][own] = k_begin + T::DEPTH + own < k_end ? step_of(k_begin + T::DEPTH + own) : none;
     }
     __syncthreads();
     a.fetch(steps[0]);
@@ -173,15 +174,15 @@ __device__ __forceinline__ void multiply(
     b.place(words + T::WORDS_A);
     __syncthreads();
     int half = 0;
-    for (index_t k = k_begin; k < k_end; k += T::DEPTH, half ^= 1) {
+    for (K k = k_begin; k < k_end; k += T::DEPTH, half ^= 1) {
         const bool more = k + T::DEPTH < k_end;
         if (more) {
             a.fetch(steps[half ^ 1]);
             b.fetch(steps[half ^ 1]);
         }
         if (own < T::DEPTH) {
-            const index_t ahead = k + 2 * T::DEPTH + own;
-            steps[half][own] = ahead < k_end ? decode(ahead) : none;
+            const K ahead = k + 2 * T::DEPTH + own;
+            steps[half][own] = ahead < k_end ? step_of(ahead) : none;
         }
         multiply_step<T>(words + half * (T::WORDS / 2), c);
         if (more) {
@@ -203,51 +204,49 @@ struct Destination {
     bool vector;  // whether quads of pixels can be written at once
 };
 
-// f(c + b) to where it belongs: rows are outputs of the group, columns are pixels. Some rows at a time go through shared
-// memory, where a thread has a word for each of its values: so the switch over all functions is there only once.
+// f(c + b) to where it belongs: rows are outputs of the group, columns are pixels. Pieces of 4 x 4 go through shared
+// memory, where a thread has a word for each of its values: so the loop over them need not be unrolled, which would
+// inline the switch over all functions for every value.
 template <class T>
 __device__ __forceinline__ void write_pixels(
     const Convolution& f, const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Destination& to, int group, int first_row,
     index_t first_pixel, acc_t* words) {
-    constexpr int ROWS = T::SIDE == 8 ? 1 : 4;  // at a time
-    static_assert(ROWS * T::SIDE * T::THREADS <= T::WORDS, "a word for each value");
+    static_assert(16 * T::THREADS <= T::WORDS, "a word for each value");
     acc_t* own = words + threadIdx.x;
     const int positions = f.positions(), outputs = f.groups * f.outer;
 #pragma unroll
-    for (int i = 0; i < T::SIDE; i += ROWS) {
+    for (int piece = 0; piece < T::SIDE * T::SIDE / 16; ++piece) {
+        const int down = piece / (T::SIDE / 4), across = piece % (T::SIDE / 4);
 #pragma unroll
-        for (int n = 0; n < ROWS * T::SIDE; ++n) own[n * T::THREADS] = c[i + n / T::SIDE][n % T::SIDE / 4].v[n % 4];
+        for (int n = 0; n < 16; ++n) own[n * T::THREADS] = c[4 * down + n / 4][across].v[n % 4];
+        const index_t pixel = first_pixel + Place<T>::column_of(4 * across), image = quotient(pixel, positions);
+        const int position = pixel - image * positions, left = min(f.pixels() - pixel, (index_t)4);
 #pragma unroll 1
-        for (int n = 0; n < ROWS * T::SIDE; n += 4) {
-            const int row = first_row + Place<T>::row_of(i + n / T::SIDE), output = group * f.outer + row;
-            const index_t pixel = first_pixel + Place<T>::column_of(n % T::SIDE), left = f.pixels() - pixel;
-            if (row >= f.outer || left <= 0) continue;
+        for (int i = 0; i < 4; ++i) {
+            const int row = first_row + Place<T>::row_of(4 * down) + i, output = group * f.outer + row;
+            if (row >= f.outer) break;
+            acc_t* z = own + 4 * i * T::THREADS;
             if (to.part == nullptr) {
                 const acc_t bias = to.bias != nullptr ? acc_t(to.bias[output]) : acc_t(0);
 #pragma unroll 1
                 for (int e = 0; e < 4; ++e)
-                    own[(n + e) * T::THREADS] = activation(own[(n + e) * T::THREADS] + bias, to.kind, to.parameter);
+                    z[e * T::THREADS] = activation(z[e * T::THREADS] + bias, to.kind, to.parameter);
             }
-            acc_t values[4];
-#pragma unroll
-            for (int e = 0; e < 4; ++e) values[e] = own[(n + e) * T::THREADS];
-            index_t image = quotient(pixel, positions), position = pixel - image * positions;
+            const index_t at = (image * outputs + output) * positions + position;
             if (to.vector) {
-                const index_t at = (image * outputs + output) * positions + position;
+                acc_t values[4];
+#pragma unroll
+                for (int e = 0; e < 4; ++e) values[e] = z[e * T::THREADS];
                 if (to.part != nullptr) store_quad(to.part + at, values, left, true);
                 else store_quad(to.y + at, values, left, true);
                 continue;
             }
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                if (e >= left) break;
-                const index_t at = (image * outputs + output) * positions + position;
-                if (to.part != nullptr) to.part[at] = values[e];
-                else to.y[at] = values[e];
-                if (++position == positions) {
-                    position = 0;
-                    ++image;
-                }
+#pragma unroll 1
+            for (int e = 0; e < left; ++e) {
+                const index_t images_on = quotient(position + e, positions);  // the four may be of several images
+                const index_t there = at + e + images_on * (outputs - 1) * positions;
+                if (to.part != nullptr) to.part[there] = z[e * T::THREADS];
+                else to.y[there] = z[e * T::THREADS];
             }
         }
     }
@@ -266,7 +265,7 @@ __device__ __forceinline__ void forward(
     const index_t first_pixel = (index_t)(blockIdx.x / (tiles_down * f.groups)) * T::COLUMNS;
     const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
     if (to.part != nullptr) to.part += blockIdx.y * f.pixels() * f.groups * f.outer;
-    Left<T> a = {w + (index_t)group * f.outer * depth + (index_t)first_row * w_output, w_output, f.outer - first_row};
+    Left<T> a(w + (index_t)group * f.outer * depth + (index_t)first_row * w_output, w_output, f.outer - first_row);
     Patches<T, false> b = {x + (index_t)group * f.inner * f.down.size * f.across.size, f.down.size, f.across.size};
     const Spot pixel = spot_of_pixel(f, first_pixel + b.column_of(0));
     b.origin = pixel.offset;
@@ -288,7 +287,7 @@ __device__ __forceinline__ void weight_grad(
     const int first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
     const index_t k_begin = (index_t)blockIdx.y * part_depth, k_end = min(f.pixels(), k_begin + part_depth);
     const index_t first_plane = (index_t)group * f.outer + first_row;
-    Left<T> a = {dz + first_plane * f.positions(), f.positions(), f.outer - first_row};
+    Left<T> a(dz + first_plane * f.positions(), f.positions(), f.outer - first_row);
     Patches<T, true> b = {x + (index_t)group * f.inner * f.down.size * f.across.size, f.down.size, f.across.size};
 #pragma unroll
     for (int n = 0; n < b.SPOTS; ++n) b.set(n, spot_of_element(f, first_column + b.column_of(n)));
