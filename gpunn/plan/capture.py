@@ -237,11 +237,13 @@ class CapturedProgram(Program):
     def _cut(self, calls: Sequence[Call]) -> list[Segment]:
         """Find out which calls can be recorded, and how much memory they compute in."""
         for call in calls:
-            if not isinstance(call.function, BoundStep):
-                try:
+            try:
+                if not isinstance(call.function, BoundStep):
                     self._taken_down(call)
-                except NotRecordable as obstacle:
-                    call.obstacle = str(obstacle)
+                elif not call.function.is_one_kernel():
+                    call.obstacle = "has an update of its own"
+            except NotRecordable as obstacle:
+                call.obstacle = str(obstacle)
         segments: list[Segment] = []
         for _, together in groupby(calls, lambda call: not call.obstacle):
             segments.append(Segment(list(together), segments[-1].end if segments else 0))

@@ -315,6 +315,24 @@ def test_a_primitive_that_reads_splits_the_graph(monkeypatch: pytest.MonkeyPatch
     assert lines[0].startswith("graph: ") and lines[4].startswith("graph: ")
 
 
+class SignDescent(optim.SGD):
+    """An update that is not gpunn's."""
+
+    def _update(self, backend: Any, group: Any, p: Any, g: Any, moments: Any, step: float, first: bool) -> None:
+        backend.subtract(p, backend.multiply(backend.sign(g), group["lr"]), out=p)
+
+
+def test_an_optimizer_with_an_update_of_its_own_is_no_part_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMIZERS, "sign", lambda params: SignDescent(params, 0.01))
+    assert_same(train(planned, "mlp", "sign"), train(eager, "mlp", "sign"))
+    step, _, _ = set_up(planned, "mlp", "sign")
+    for x, y in batches("mlp", 4):
+        step(x, y)
+    assert step.plan.explain_capture().splitlines()[1:] == ["op by op: SignDescent has an update of its own"]
+    with pytest.raises(IndexError, match="Target 10"):
+        bad_step(step)
+
+
 def test_a_division_by_integers_splits_the_graph() -> None:
     class Halves(nn.Module):
         def forward(self, x: gpunn.Tensor, by: gpunn.Tensor) -> gpunn.Tensor:
