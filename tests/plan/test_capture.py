@@ -175,6 +175,31 @@ def test_other_types(dtype: str) -> None:
     assert losses[0] == losses[1]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_on_a_gpu(cuda: gpunn.device, network: str, optimizer: str) -> None:
+    assert_same(train(planned, network, optimizer, 20, str(cuda)), train(eager, network, optimizer, 20, str(cuda)))
+    step, _, _ = set_up(planned, network, optimizer, str(cuda))
+    for x, y in batches(network, 4, str(cuda)):
+        step(x, y)
+    assert [segment.captured for segment in step.plan.segments] == [True]
+    assert step.plan.segments[0].graph is not None
+
+
+@pytest.mark.gpu
+def test_a_bad_label_on_a_gpu(cuda: gpunn.device) -> None:
+    step, model, _ = set_up(planned, "mlp", "adam", str(cuda))
+    for x, y in batches("mlp", 4, str(cuda)):
+        step(x, y)
+    before = bits(list(model.parameters()))
+    step(x, gpunn.tensor([0, 10, 2], device=cuda))
+    step(x, y)
+    assert bits(list(model.parameters())) == before
+    with pytest.raises(IndexError, match="Target 10"):
+        step.check()
+
+
 # Graphs ---------------------------------------------------------------------------------------------------------------
 
 
