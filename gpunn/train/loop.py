@@ -110,6 +110,7 @@ class FitLoop:
                 trainer.batch += len(group)
                 trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
                 if progress.due():
+                    step.check()
                     meter.read()
                     progress.batch(trainer.batch, meter.samples, meter.scalars() | self._penalty(meter.loss))
                 if self._interrupt.requested:
@@ -117,6 +118,7 @@ class FitLoop:
                     # The last group is only known to be full, or not, once the loader has ended the epoch.
                     self.trained = self.loader.state_dict()["position"] == 0
                     self._leave(self._save(), f"in epoch {trainer.epoch} after batch {trainer.batch}")
+            step.check()
             meter.read()
         except NonFiniteLoss as error:
             raise self._diverged(error) from None

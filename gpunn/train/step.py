@@ -67,6 +67,9 @@ class EagerStep:
         self.optimizer.step()
         return results
 
+    def check(self) -> None:
+        """Look whether a step up to now has met a label that is none: here that is known at once; see `Step.check`."""
+
     def trained_parameters(self) -> list[Tensor]:
         """The parameters that the optimizer changes."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]

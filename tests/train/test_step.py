@@ -157,8 +157,8 @@ def test_a_planned_step_is_the_eager_one(name, options, sizes, rng):
         gpunn.manual_seed(1)
         found = [t.numpy() for x, y in data for pair in step(in_batches(objective, x, y, sizes)) for t in pair]
         results.append(found + [p.detach().numpy() for p in model.parameters()])
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_array_equal(a, b)
+    for a, b in zip(*results, strict=True):  # to rounding: a fused update adds products to the momentum
+        np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-13)
 
 
 def test_a_batch_without_targets_that_count(rng):
