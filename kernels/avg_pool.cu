@@ -112,8 +112,8 @@ extern "C" __global__ void adaptive_avg_pool_naive(
     adaptive<Alone>(x, y, planes, height, width, out_h, out_w);
 }
 
-// Second rung: a warp for each window, which reads 32 neighbours at a time. For large windows, of which there are few: the
-// mean of a whole image is one.
+// Second rung: a warp for each window, which reads 32 neighbours at a time. For large windows, of which there are few:
+// the mean of a whole image is one.
 extern "C" __global__ void adaptive_avg_pool_warp(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long planes, int height, int width, int out_h, int out_w) {

@@ -3,15 +3,15 @@
 //   image[n, c, h, w] = sum of columns[n, (c, i, j), (r, q)] over all i, j, r, q with
 //                       r stride - corner + i dilation = h and q stride - corner + j dilation = w
 //
-// Each thread gathers the sum of one pixel. So no two threads write to one place, no atomics are needed, and the sum goes
-// in a fixed order: over i, then j. Memory bounds both kernels: every element of the columns is read once.
+// Each thread gathers the sum of one pixel. So no two threads write to one place, no atomics are needed, and the sum
+// goes in a fixed order: over i, then j. Memory bounds both kernels: every element of the columns is read once.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
 #include "scalar.cuh"
 #include "windows.cuh"
 
-// First rung: naive. It tries each element of the kernel, and skips those that no patch has here: with a stride of s all
-// but one of s s.
+// First rung: naive. It tries each element of the kernel, and skips those that no patch has here: with a stride of s
+// all but one of s s.
 extern "C" __global__ void col2im_naive(
     const scalar_t* __restrict__ columns,
     scalar_t* __restrict__ image,
@@ -37,8 +37,8 @@ extern "C" __global__ void col2im_naive(
     }
 }
 
-// Second rung: windows. It goes over the windows that reach the pixel, so that nothing is tried in vain (but for dilated
-// kernels), and a thread has a run of pixels, one below the other: it divides once for all of them.
+// Second rung: windows. It goes over the windows that reach the pixel, so that nothing is tried in vain (but for
+// dilated kernels), and a thread has a run of pixels, one below the other: it divides once for all of them.
 extern "C" __global__ void col2im_windows(
     const scalar_t* __restrict__ columns,
     scalar_t* __restrict__ image,

@@ -1,5 +1,5 @@
-// Convolution and its two gradients, the first rung: naive. The second one is im2col.cu and a matrix product; the ladder
-// goes on in conv_direct.cu and conv_implicit.cu.
+// Convolution and its two gradients, the first rung: naive. The second one is im2col.cu and a matrix product; the
+// ladder goes on in conv_direct.cu and conv_implicit.cu.
 //
 //   y[n, o, r, q] = f(b[o] + sum over c, i, j of w[o, c, i, j] x[n, c, r s + i d - p, q s + j d - p])
 //   dx = the sum over all positions of w dz, at their places;  dw = the sum over n, r, q of dz x;  db = the sum of dz
@@ -116,8 +116,8 @@ extern "C" __global__ void conv2d_weight_grad_naive(
     }
 }
 
-// y = f(sum of the parts + bias), the parts in order. parts (parts, images, outputs, positions), y without the first axis.
-// The second rung, im2col.cu and a matrix product, has one part.
+// y = f(sum of the parts + bias), the parts in order. parts (parts, images, outputs, positions), y without the first
+// axis. The second rung, im2col.cu and a matrix product, has one part.
 extern "C" __global__ void conv2d_add_parts(
     const acc_t* __restrict__ part,
     const scalar_t* __restrict__ bias,  // null: none

@@ -1,14 +1,15 @@
 // Convolution and its weight gradient for few channels, the third rung: direct. The formulas are in conv.cu; the rung
 // before, columns of patches and a matrix product, is im2col.cu, the next one conv_implicit.cu.
 //
-// A block brings the piece of an image that it needs into shared memory, with zeros around it, and the weights. There an
-// element of the image is read for each element of the kernel, with no bounds to check; from memory it is read once, and
-// no columns are ever written. A thread computes OUT channels of the result at PIXELS positions: for each element of the
-// kernel of a channel it reads PIXELS + OUT words, OUT of them four at a time, and does PIXELS OUT multiplications.
+// A block brings the piece of an image that it needs into shared memory, with zeros around it, and the weights. There
+// an element of the image is read for each element of the kernel, with no bounds to check; from memory it is read once,
+// and no columns are ever written. A thread computes OUT channels of the result at PIXELS positions: for each element
+// of the kernel of a channel it reads PIXELS + OUT words, OUT of them four at a time, and does PIXELS OUT
+// multiplications.
 //
 // It costs shared memory: the host fits the piece into it, and what does not fit is left to the next rung. And each OUT
-// channels of the result bring the image in again, where a matrix product makes more of it; so this is for few channels.
-// Where a group has one or two outputs, OUT is 1.
+// channels of the result bring the image in again, where a matrix product makes more of it; so this is for few
+// channels. Where a group has one or two outputs, OUT is 1.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
@@ -50,7 +51,8 @@ struct Convolution {
 struct Work {
     int image, group, first_output, top, left, rows, columns;
 
-    __device__ __forceinline__ Work(const Convolution& f, index_t tile, int output_block, int out, int tile_h, int tile_w) {
+    __device__ __forceinline__ Work(
+        const Convolution& f, index_t tile, int output_block, int out, int tile_h, int tile_w) {
         const int blocks_of_group = (f.outer + out - 1) / out;
         group = output_block / blocks_of_group;
         first_output = output_block % blocks_of_group * out;
@@ -79,19 +81,19 @@ struct Piece {
     __device__ __forceinline__ void load(
         const Convolution& f, const Work& work, const scalar_t* x, int first_channel, int channels, acc_t* to) const {
         const int top = f.down.start(work.top), left = f.across.start(work.left);
-        const scalar_t* images = x + ((index_t)work.image * f.groups + work.group) * f.inner * f.down.size * f.across.size;
+        const index_t channel = ((index_t)work.image * f.groups + work.group) * f.inner + first_channel;
         Walk walk(threadIdx.x, blockDim.x, rows, pitch);
         for (int e = threadIdx.x; e < channels * size(); e += blockDim.x, walk.next()) {
             const int row = top + walk.row, column = left + walk.column;
             const bool inside = row >= 0 && row < f.down.size && column >= 0 && column < f.across.size;
-            const index_t line = (index_t)(first_channel + walk.layer) * f.down.size + row;
-            to[e] = inside ? acc_t(images[line * f.across.size + column]) : acc_t(0);
+            const index_t line = (channel + walk.layer) * f.down.size + row;
+            to[e] = inside ? acc_t(x[line * f.across.size + column]) : acc_t(0);
         }
     }
 };
 
-// f(z) for the values of a thread. In registers the switch over all functions would be there once for each value; so the
-// loop goes through shared memory, where a thread has a word for each.
+// f(z) for the values of a thread. In registers the switch over all functions would be there once for each value; so
+// the loop goes through shared memory, where a thread has a word for each.
 template <int N> __device__ __forceinline__ void activate(acc_t (&z)[N], int kind, acc_t parameter, acc_t* words) {
     if (kind == ACTIVATION_NONE) return;
     if (kind == ACTIVATION_RELU) {
@@ -111,8 +113,8 @@ template <int N> __device__ __forceinline__ void activate(acc_t (&z)[N], int kin
 }
 
 // Channels come in chunks that fit into shared memory. Where `turned`, the kernel is turned around, and `w_output` and
-// `w_channel` are the distances in w between outputs and between channels: so the input gradient for a stride of 1 is the
-// convolution of dz with the weights turned around.
+// `w_channel` are the distances in w between outputs and between channels: so the input gradient for a stride of 1 is
+// the convolution of dz with the weights turned around.
 template <int OUT>
 __device__ __forceinline__ void forward(
     const Convolution& f, const scalar_t* x, const scalar_t* w, const scalar_t* bias, scalar_t* y, int w_output,
@@ -135,16 +137,16 @@ __device__ __forceinline__ void forward(
         corner[p] = image + (row[p] < tile_h ? piece.place(f, row[p], column[p]) : 0);
     }
     Several<OUT> z[PIXELS] = {};
-    const scalar_t* first_weight = w + (index_t)work.group * f.outer * f.inner * taps + (index_t)work.first_output * w_output;
+    w += (index_t)work.group * f.outer * f.inner * taps + (index_t)work.first_output * w_output;
     for (int first_channel = 0; first_channel < f.inner; first_channel += chunk) {
         const int channels = min(chunk, f.inner - first_channel);
         __syncthreads();  // before the chunk before is overwritten
         piece.load(f, work, x, first_channel, channels, image);
         Walk walk(threadIdx.x, blockDim.x, taps, OUT);
         for (int e = threadIdx.x; e < channels * taps * OUT; e += blockDim.x, walk.next()) {
-            const index_t of_channel = (index_t)walk.column * w_output + (index_t)(first_channel + walk.layer) * w_channel;
-            const int tap = turned ? taps - 1 - walk.row : walk.row;
-            weights[e] = work.first_output + walk.column < f.outer ? acc_t(first_weight[of_channel + tap]) : acc_t(0);
+            const index_t channel = first_channel + walk.layer, output = walk.column;
+            const index_t at = output * w_output + channel * w_channel + (turned ? taps - 1 - walk.row : walk.row);
+            weights[e] = work.first_output + output < f.outer ? acc_t(w[at]) : acc_t(0);
         }
         __syncthreads();
         const Several<OUT>* of_tap = (const Several<OUT>*)weights;
@@ -165,7 +167,8 @@ __device__ __forceinline__ void forward(
         const int first = work.group * f.outer + work.first_output;
         if (bias != nullptr) {
 #pragma unroll
-            for (int o = 0; o < OUT; ++o) z[p].v[o] += work.first_output + o < f.outer ? acc_t(bias[first + o]) : acc_t(0);
+            for (int o = 0; o < OUT; ++o)
+                if (work.first_output + o < f.outer) z[p].v[o] += bias[first + o];
         }
         activate(z[p].v, kind, parameter, words);
         if (row[p] >= work.rows || column[p] >= work.columns) continue;
@@ -182,8 +185,8 @@ __device__ __forceinline__ void forward(
 // registers, and goes over the positions of tile after tile. Threads that are left share the positions, row by row:
 // `row_parts` of them have the same elements. The bias is the weight of one more element, which is always 1.
 //
-// Blocks share the tiles, `tiles_per_block` each, and split_k.cu adds up what they find: parts (tile blocks, groups outer
-// inner taps + groups outer).
+// Blocks share the tiles, `tiles_per_block` each, and split_k.cu adds up what they find: parts (tile blocks, groups
+// outer inner taps + groups outer).
 template <int OUT>
 __device__ __forceinline__ void weight_grad(
     const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, bool bias, int tile_h, int tile_w,
@@ -222,12 +225,12 @@ __device__ __forceinline__ void weight_grad(
         const Work work(f, first_tile + tile, output_block, OUT, tile_h, tile_w);
         __syncthreads();  // before the tile before is overwritten
         piece.load(f, work, x, first_channel, channels, image);
-        const scalar_t* plane = dz + (((index_t)work.image * f.groups + work.group) * f.outer + work.first_output) * positions;
+        const index_t plane = ((index_t)work.image * f.groups + work.group) * f.outer + work.first_output;
         Walk walk(threadIdx.x, blockDim.x, work.columns, OUT);
         for (int e = threadIdx.x; e < work.rows * work.columns * OUT; e += blockDim.x, walk.next()) {
             const int row = work.top + walk.layer, column = work.left + walk.row;
-            const index_t at = walk.column * positions + (index_t)row * f.across.positions + column;
-            words[e] = work.first_output + walk.column < f.outer ? acc_t(plane[at]) : acc_t(0);
+            const index_t at = (plane + walk.column) * positions + (index_t)row * f.across.positions + column;
+            words[e] = work.first_output + walk.column < f.outer ? acc_t(dz[at]) : acc_t(0);
         }
         __syncthreads();
         for (int row = row_part; row < (row_part < row_parts ? work.rows : 0); row += row_parts) {
@@ -298,7 +301,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, 4) conv2d_direct_o
                chunk, kind, parameter);
 }
 
-extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 8 ? 1 : 2) conv2d_weight_grad_direct_eight(
+extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 8 ? 1 : 2)
+conv2d_weight_grad_direct_eight(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
     acc_t* __restrict__ parts,

@@ -1,5 +1,5 @@
-// Convolution and its weight gradient as matrix products whose columns are never in memory, the last rung: implicit GEMM
-// (Chetlur et al. 2014, "cuDNN: efficient primitives for deep learning", section 3). The formulas are in conv.cu.
+// Convolution and its weight gradient as matrix products whose columns are never in memory, the last rung: implicit
+// GEMM (Chetlur et al. 2014, "cuDNN: efficient primitives for deep learning", section 3). The formulas are in conv.cu.
 //
 //   Y = f(W P + b)      W (outer, depth)  P (depth, images positions)  Y (outer, images positions)      in each group
 //   dW = dZ P^T         dZ (outer, images positions)                   db = sum of dZ over the positions
@@ -9,12 +9,12 @@
 //
 //   row (r s - p) + i d,  column (q s - p) + j d
 //
-// So each has a Spot, the two are added, and the bounds are checked. A block computes a tile of Y or dW as in gemm.cuh. The
-// spots along the tile are in registers; those along the axis that is summed over are found once for all threads, one step
-// ahead, and lie in shared memory, which saves the divisions.
+// So each has a Spot, the two are added, and the bounds are checked. A block computes a tile of Y or dW as in gemm.cuh.
+// The spots along the tile are in registers; those along the axis that is summed over are found once for all threads,
+// one step ahead, and lie in shared memory, which saves the divisions.
 //
-// Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that their
-// elements can't be read four at a time.
+// Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that
+// their elements can't be read four at a time.
 //
 // `turned` is for the input gradient with a stride of 1: the convolution of dz with the kernels turned around.
 //
@@ -34,8 +34,8 @@ struct Convolution {
     __device__ __forceinline__ index_t pixels() const { return (index_t)images * positions(); }
 };
 
-// Where something lies, or how far from something else: in memory, and as row and column of an image. Nothing lies inside
-// an image where NOWHERE was added to the row.
+// Where something lies, or how far from something else: in memory, and as row and column of an image. Nothing lies
+// inside an image where NOWHERE was added to the row.
 struct Spot {
     index_t offset;
     int row, column;
@@ -256,8 +256,8 @@ __device__ __forceinline__ void write_pixels(
 // adds up what they find: parts (blocks, images, groups outer, positions).
 template <class T>
 __device__ __forceinline__ void forward(
-    const Convolution& f, const scalar_t* x, const scalar_t* w, Destination to, int w_output, int w_channel, bool turned,
-    int part_depth) {
+    const Convolution& f, const scalar_t* x, const scalar_t* w, Destination to, int w_output, int w_channel,
+    bool turned, int part_depth) {
     __shared__ __align__(16) acc_t words[T::WORDS];
     const int tiles_down = (f.outer + T::ROWS - 1) / T::ROWS;
     const int tile = blockIdx.x % (tiles_down * f.groups), group = tile / tiles_down;
@@ -275,8 +275,8 @@ __device__ __forceinline__ void forward(
     write_pixels<T>(f, c, to, group, first_row, first_pixel, words);
 }
 
-// Blocks along y share the pixels, `part_depth` each, and split_k.cu adds up what they find: parts (blocks, groups outer
-// inner taps + groups outer).
+// Blocks along y share the pixels, `part_depth` each, and split_k.cu adds up what they find: parts (blocks, groups
+// outer inner taps + groups outer).
 template <class T>
 __device__ __forceinline__ void weight_grad(
     const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, bool bias, int part_depth) {

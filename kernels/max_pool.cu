@@ -7,8 +7,8 @@
 // elements: of the two pointers to them one is null.
 //
 // Each element of a result is computed by one thread. In both directions this gathers, so no two threads write to one
-// place, and the sums of overlapping windows go in a fixed order. Memory bounds all kernels here: forward it reads x once, if the
-// cache keeps the rows that a window is high.
+// place, and the sums of overlapping windows go in a fixed order. Memory bounds all kernels here: forward it reads x
+// once, if the cache keeps the rows that a window is high.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
 #include "scalar.cuh"
@@ -72,7 +72,8 @@ __device__ __forceinline__ acc_t sum_of_choosers(
     return sum;
 }
 
-// First rung: naive. One thread for each pixel, which asks the windows that reach it, row by row, whether they chose it.
+// First rung: naive. One thread for each pixel, which asks the windows that reach it, row by row, whether they chose
+// it.
 extern "C" __global__ void max_pool_backward_naive(
     const scalar_t* __restrict__ dy,
     const unsigned char* __restrict__ small,  // null: the numbers are in `large`
@@ -113,7 +114,8 @@ extern "C" __global__ void max_pool_backward_runs(
     }
 }
 
-// Where in its plane the element lies that a window chose: row width + column, or -1 if `number` names none in the image.
+// Where in its plane the element lies that a window chose: row width + column, or -1 if `number` names none in the
+// image.
 __device__ __forceinline__ index_t chosen(const Axis& down, const Axis& across, const Pixel& place, int number) {
     const int clipped = max(0, min(number, down.kernel * across.kernel - 1));
     const int kernel_row = clipped / across.kernel, kernel_column = clipped - kernel_row * across.kernel;

@@ -1,8 +1,8 @@
 // Windows on images: where the elements of a window lie, and in which windows an element lies. im2col, pooling and
 // convolution share it.
 //
-// Rows and columns go by the same rule: element k of the window at position r is element r stride - corner + k dilation of
-// the image, where that is inside.
+// Rows and columns go by the same rule: element k of the window at position r is element r stride - corner + k dilation
+// of the image, where that is inside.
 #pragma once
 #include "common.cuh"
 
@@ -24,7 +24,8 @@ struct Pixel {
     }
 };
 
-// Goes over the elements i, i + step, i + 2 step, ... of an array (layers, rows, columns). It divides once, at the start.
+// Goes over the elements i, i + step, i + 2 step, ... of an array (layers, rows, columns). It divides once, at the
+// start.
 struct Walk {
     int layer, row, column;
 
