@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from .activation import activation
+from .activation import _zeros, activation
 from .im2col import Pair, crop, paste, reach, wide
+from .workspace import Take, scratch
 
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 20
 """What one block may take: little enough that the product finds its columns in a cache, and enough to be worth sharing
 out among threads."""
 POINTWISE = 16
@@ -44,18 +44,27 @@ def conv2d_forward(
     pixelwise = w.shape[2:] == (1, 1) and stride == (1, 1) and corner == (0, 0) and positions == x.shape[2:]
     if pixelwise and x.dtype.itemsize > 2 and positions[0] * positions[1] >= POINTWISE:
         return _pointwise(x, w, b, groups, kind, parameter, out)
-    blocks = _Blocks(x.shape, w.shape, positions, stride, corner, dilation, groups, b is not None, x.dtype)
-    weight = np.empty((groups, o // groups, blocks.depth), blocks.dtype)
-    weight[..., : blocks.depth - blocks.ones] = w.reshape(groups, o // groups, -1)
-    if b is not None:
-        weight[..., -1] = b.reshape(groups, -1)
-    for images, rows in blocks:
-        columns = blocks.gather(x, images, rows)
-        z = np.matmul(weight, columns, out=blocks.pixels(images, rows))
-        if kind != "none":
-            activation(z, kind, parameter, out=z)
-        y = out[images, :, rows].swapaxes(0, 1)
-        np.copyto(y, z.reshape(*y.shape[:3], blocks.pitch)[..., : positions[1]], casting="unsafe")
+    with scratch() as take:
+        blocks = _Blocks(x.shape, w.shape, positions, stride, corner, dilation, groups, b is not None, x.dtype, take)
+        weight = take((groups, o // groups, blocks.depth), blocks.dtype)
+        np.copyto(weight[..., : blocks.depth - blocks.ones], w.reshape(groups, o // groups, -1))
+        if b is not None:
+            weight[..., -1] = b.reshape(groups, -1)
+        for images, rows in blocks:
+            columns = blocks.gather(x, images, rows)
+            if blocks.direct:
+                z = np.matmul(weight, columns, out=blocks.matrices(out, images, rows))
+                if kind != "none":
+                    activation(z, kind, parameter, out=z)
+                continue
+            z = np.matmul(weight, columns, out=blocks.pixels(images, rows))
+            y, z = out[images, :, rows], blocks.images_of(z, images, rows)
+            if kind == "relu" and y.dtype == z.dtype:
+                np.maximum(z, _zeros(z.shape[-1:], z.dtype), out=y)
+                continue
+            if kind != "none":
+                activation(z, kind, parameter, out=z)
+            np.copyto(y, z, casting="unsafe")
     return out
 
 
@@ -69,26 +78,34 @@ def conv2d_input_grad(
     groups: int,
     out: Any = None,
 ) -> Any:
-    """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw): the columns W^T dz, added up at their places.
+    """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw).
 
-    The other way, a convolution of dz with the kernel turned around, makes columns of dz: more of them wherever a layer
-    gives more channels than it takes.
+    With stride 1 it is a convolution too, of dz with the kernel turned around. Else it is the columns W^T dz, added up
+    at their places, which takes several times as long as to gather columns.
     """
     n, o = dz.shape[:2]
     shape = (n, w.shape[1] * groups, *size)
     if out is None:
         out = np.empty(shape, dz.dtype)
-    blocks = _Blocks(shape, w.shape, dz.shape[2:], stride, corner, dilation, groups, False, dz.dtype)
-    weight = w.reshape(groups, o // groups, -1).swapaxes(1, 2).astype(blocks.dtype)
-    total = out if out.dtype == blocks.dtype else np.empty(shape, blocks.dtype)
-    if blocks.split:
-        total.fill(0)
-    for images, rows in blocks:
-        pixels = blocks.spread(dz, images, rows)
-        columns = np.matmul(weight, pixels, out=blocks.columns(images, rows))
-        blocks.scatter(columns, total, images, rows)
-    if total is not out:
-        np.copyto(out, total, casting="unsafe")
+    with scratch() as take:
+        if stride == (1, 1):
+            turned = take((shape[1], o // groups, *w.shape[2:]), w.dtype)
+            split = w.reshape(groups, o // groups, *w.shape[1:])[..., ::-1, ::-1]
+            np.copyto(turned.reshape(groups, w.shape[1], o // groups, *w.shape[2:]), split.swapaxes(1, 2))
+            rest = tuple((k - 1) * d - c for k, d, c in zip(w.shape[2:], dilation, corner))
+            return conv2d_forward(dz, turned, None, size, (1, 1), rest, dilation, groups, out=out)
+        blocks = _Blocks(shape, w.shape, dz.shape[2:], stride, corner, dilation, groups, False, dz.dtype, take)
+        weight = take((groups, blocks.depth, o // groups), blocks.dtype)
+        np.copyto(weight, w.reshape(groups, o // groups, -1).swapaxes(1, 2))
+        total = out if out.dtype == blocks.dtype else np.empty(shape, blocks.dtype)
+        if blocks.split:
+            total.fill(0)
+        for images, rows in blocks:
+            pixels = blocks.spread(dz, images, rows)
+            columns = np.matmul(weight, pixels, out=blocks.columns(images, rows))
+            blocks.scatter(columns, total, images, rows)
+        if total is not out:
+            np.copyto(out, total, casting="unsafe")
     return out
 
 
@@ -105,18 +122,26 @@ def conv2d_weight_grad(
 ) -> Any:
     """dw (o, c / groups, kh, kw) = dz times the columns of x, transposed; and db (o,), the sum of dz, if `bias`."""
     o, shape = dz.shape[1], (dz.shape[1], x.shape[1] // groups, *kernel)
-    blocks = _Blocks(x.shape, shape, dz.shape[2:], stride, corner, dilation, groups, bias, x.dtype)
-    total = np.zeros((groups, o // groups, blocks.depth), blocks.dtype)
-    part = np.empty_like(total)
-    for images, rows in blocks:
-        columns = blocks.gather(x, images, rows)
-        np.matmul(blocks.spread(dz, images, rows), columns.swapaxes(1, 2), out=part)
-        total += part
-    dw = total[..., : blocks.depth - bias].reshape(shape)
-    if not bias:
-        return _result(dw, dz.dtype, out)
-    outs = (None, None) if out is None else out
-    return _result(dw, dz.dtype, outs[0]), _result(total[..., -1].reshape(o), dz.dtype, outs[1])
+    with scratch() as take:
+        blocks = _Blocks(x.shape, shape, dz.shape[2:], stride, corner, dilation, groups, bias, x.dtype, take)
+        total = take((groups, o // groups, blocks.depth), blocks.dtype)
+        part = take(total.shape, blocks.dtype)
+        parts = take((blocks.images, *total.shape), blocks.dtype) if blocks.direct else part
+        total.fill(0)
+        for images, rows in blocks:
+            columns = blocks.gather(x, images, rows)
+            if blocks.direct:
+                several = parts[: images.stop - images.start]
+                np.matmul(blocks.matrices(dz, images, rows), columns.swapaxes(2, 3), out=several)
+                np.add.reduce(several, axis=0, out=part)
+            else:
+                np.matmul(blocks.spread(dz, images, rows), columns.swapaxes(1, 2), out=part)
+            total += part
+        dw = total[..., : blocks.depth - bias].reshape(shape)
+        if not bias:
+            return _result(dw, dz.dtype, out)
+        outs = (None, None) if out is None else out
+        return _result(dw, dz.dtype, outs[0]), _result(total[..., -1].reshape(o), dz.dtype, outs[1])
 
 
 def _pointwise(x: Any, w: Any, b: Any, groups: int, kind: str, parameter: float, out: Any) -> Any:
@@ -136,12 +161,9 @@ def _pointwise(x: Any, w: Any, b: Any, groups: int, kind: str, parameter: float,
 
 def _result(value: Any, dtype: Any, out: Any) -> Any:
     if out is None:
-        return np.ascontiguousarray(value, dtype=dtype)
+        return np.array(value, dtype, order="C")
     np.copyto(out, value, casting="unsafe")
     return out
-
-
-_kept = threading.local()
 
 
 class _Blocks:
@@ -154,6 +176,9 @@ class _Blocks:
     memory: the image, shifted, which is copied several times as fast as row by row. The last elements of each row wrap
     around into the next one. They belong to no position; pixels are 0 there, or are left out of the result. Where both
     sides are padded, the zeros to the right of a row are those to the left of the next.
+
+    Where an image has fewer columns than pixels, its pixels are not copied at all: `direct`. The pitch is that of the
+    result then, columns are (images, groups, depth, rows x pitch), and each image has a product of its own.
     """
 
     def __init__(
@@ -167,6 +192,7 @@ class _Blocks:
         groups: int,
         ones: bool,
         dtype: Any,
+        take: Take,
     ):
         n, c, _, w = shape
         (o, cg), kernel = weight[:2], (weight[2], weight[3])
@@ -175,32 +201,31 @@ class _Blocks:
         self.batch, self.groups, self.ones, self.dtype = n, groups, ones, wide(dtype)
         self.depth = cg * kernel[0] * kernel[1] + ones
         oh, ow = positions
+        self.direct = self.depth * groups <= o and oh * ow >= POINTWISE and self.dtype == dtype
         _, width = reach(positions, kernel, stride, dilation)
-        if stride == (1, 1):
+        self.pitch = ow
+        if stride == (1, 1) and not self.direct:
             shared = min(corner[1], width - corner[1] - w)
             self.pitch = width = max(ow, width - max(shared, 0))
-        else:
-            self.pitch = ow
         row_bytes = max((groups * self.depth + o) * self.pitch * self.dtype.itemsize, 1)
         self.images = min(max(BLOCK_BYTES // (row_bytes * oh), 1), max(n, 1))
         self.rows = min(max(BLOCK_BYTES // row_bytes, 1), oh)
         self.split = self.rows < oh
         height, _ = reach((self.rows, ow), kernel, stride, dilation)
+        padded = (self.images, c, height, width)
         slack = (kernel[1] - 1) * dilation[1]
-        shapes = (
-            (self.images, c, height, width),
-            (groups, self.depth, self.images, self.rows, self.pitch),
-            (groups, o // groups, self.images, self.rows, self.pitch),
-        )
-        sizes = [prod(shape) for shape in shapes]
-        memory = _workspace(sum(sizes) + slack, self.dtype)
-        pixels, self._shifted, columns = np.split(memory, (sizes[2], memory.size - sizes[1]))
-        pixels.fill(0)
+        self._shifted = take((prod(padded) + slack,), self.dtype)
         self._shifted.fill(0)
-        self._padded = self._shifted[: sizes[0]].reshape(shapes[0])
-        self._columns = columns.reshape(shapes[1])
-        self._columns[:, self.depth - ones :] = 1
-        self._pixels = pixels.reshape(shapes[2])
+        self._padded = self._shifted[: prod(padded)].reshape(padded)
+        area = (self.rows, self.pitch)
+        if self.direct:
+            self._columns = take((self.images, groups, self.depth, *area), self.dtype)
+            self._columns[:, :, self.depth - ones :] = 1
+        else:
+            self._columns = take((groups, self.depth, self.images, *area), self.dtype)
+            self._columns[:, self.depth - ones :] = 1
+            self._pixels = take((groups, o // groups, self.images, *area), self.dtype)
+            self._pixels.fill(0)
 
     def __iter__(self) -> Iterator[tuple[slice, slice]]:
         """The images, and the rows of positions, of each block."""
@@ -210,11 +235,24 @@ class _Blocks:
 
     def columns(self, images: slice, rows: slice) -> Any:
         """Memory for the columns of a block."""
+        if self.direct:
+            part = self._columns[: images.stop - images.start, :, :, : rows.stop - rows.start]
+            return part.reshape(*part.shape[:3], prod(part.shape[3:]))
         return _of_block(self._columns, images, rows)
 
     def pixels(self, images: slice, rows: slice) -> Any:
         """Memory for the pixels of a block."""
         return _of_block(self._pixels, images, rows)
+
+    def images_of(self, pixels: Any, images: slice, rows: slice) -> Any:
+        """Pixels as (images, o, rows, positions)."""
+        shape = (-1, images.stop - images.start, rows.stop - rows.start, self.pitch)
+        return pixels.reshape(shape)[..., : self.positions[1]].swapaxes(0, 1)
+
+    def matrices(self, y: Any, images: slice, rows: slice) -> Any:
+        """The part of y (n, o, *positions) that a block makes, as (images, groups, o / groups, rows x positions)."""
+        part = y[images, :, rows]
+        return part.reshape(len(part), self.groups, part.shape[1] // self.groups, prod(part.shape[2:]))
 
     def gather(self, x: Any, images: slice, rows: slice) -> Any:
         """The columns of x."""
@@ -223,7 +261,11 @@ class _Blocks:
             padded.fill(0)  # where one block has image, another has padding
         paste(padded, x[images], self.corner[0] - rows.start * self.stride[0], self.corner[1])
         columns = self.columns(images, rows)
-        np.copyto(columns[:, : self.depth - self.ones].reshape(windows.shape), windows)
+        if self.direct:
+            windows = np.moveaxis(windows, 4, 0)
+            np.copyto(columns[:, :, : self.depth - self.ones].reshape(windows.shape), windows)
+        else:
+            np.copyto(columns[:, : self.depth - self.ones].reshape(windows.shape), windows)
         return columns
 
     def scatter(self, columns: Any, x: Any, images: slice, rows: slice) -> None:
@@ -240,8 +282,7 @@ class _Blocks:
     def spread(self, dz: Any, images: slice, rows: slice) -> Any:
         """The pixels of dz."""
         pixels = self.pixels(images, rows)
-        block = dz[images, :, rows].swapaxes(0, 1)
-        np.copyto(pixels.reshape(*block.shape[:3], self.pitch)[..., : block.shape[3]], block, casting="unsafe")
+        np.copyto(self.images_of(pixels, images, rows), dz[images, :, rows], casting="unsafe")
         return pixels
 
     def _windows(self, images: slice, rows: slice) -> tuple[Any, Any]:
@@ -257,17 +298,6 @@ class _Blocks:
             strides=(per_group * channel, channel, dh * row, dw * element, image, sh * row, sw * element),
         )
         return padded, windows
-
-
-def _workspace(count: int, dtype: Any) -> Any:
-    """Memory for `count` elements until the thread's next call: kept, since fresh pages take longer to come by."""
-    size = count * dtype.itemsize
-    memory = getattr(_kept, "memory", None)
-    if memory is None or memory.size < size:
-        memory = np.empty(size, np.uint8)
-        if size <= 4 * BLOCK_BYTES:
-            _kept.memory = memory
-    return memory[:size].view(dtype)
 
 
 def _of_block(memory: Any, images: slice, rows: slice) -> Any:

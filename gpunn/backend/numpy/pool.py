@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from .elementwise import _BITS
 from .im2col import Pair, wide
+from .workspace import Take, scratch
 
 __all__ = [
     "max_pool2d",
@@ -24,6 +27,7 @@ __all__ = [
 BLOCK_BYTES = 1 << 20
 """How much of the larger image is worked on at a time, so that what is read again is still in the cache."""
 
+_BOOL, _FLOAT32, _INDEX = np.dtype(np.bool_), np.dtype(np.float32), np.dtype(np.intp)
 Taps = list[tuple[int, tuple[Any, ...], tuple[Any, ...]]]
 """For each element of the kernel: its number, the positions at which it lies in the image, and where it lies."""
 
@@ -39,23 +43,29 @@ def max_pool2d(
     number = np.uint8 if prod(kernel) <= 256 else np.int32
     shape = (*x.shape[:2], *positions)
     ys, which = (np.empty(shape, x.dtype), np.empty(shape, number)) if out is None else out
-    lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
     taps = _taps(x.shape[2:], positions, kernel, stride, corner, dilation)
-    # Where all elements are -inf, none is larger than the start, and the first one inside the image stays.
-    rows, across = (_first(o, s, p, d) for o, s, p, d in zip(positions, stride, corner, dilation))
-    first = (rows[:, None] * kernel[1] + across).astype(number)
+    everywhere = all(here == (..., slice(0, positions[0]), slice(0, positions[1])) for _, here, _ in taps)
+    first = None if everywhere else _first(positions, kernel, stride, corner, dilation, number)
     for planes, y, tap in _blocks(x, ys, which):
-        y.fill(lowest)
-        tap[...] = first
-        for t, here, there in taps:
-            value = planes[there].copy()
-            larger = np.greater(value, y[here])
-            np.maximum(y[here], value, out=y[here])
-            # The numbers grow, so the last element that was larger has the largest one.
-            np.maximum(tap[here], larger.view(np.uint8) * number(t), out=tap[here])
-        if np.isnan(y).any():
-            for t, here, there in taps:
-                np.maximum(tap[here], np.isnan(planes[there]) * number(t), out=tap[here])
+        with scratch() as take:
+            value, larger, chosen = take(y.shape, y.dtype), take(y.shape, _BOOL), take(y.shape, tap.dtype)
+            if first is None:
+                np.copyto(y, planes[taps[0][2]])
+                tap.fill(0)
+            else:  # where all elements are -inf, none is larger than the start, and the first inside the image stays
+                y.fill(np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf)
+                np.copyto(tap, first)
+            for t, here, there in taps[1:] if first is None else taps:
+                v, wins, mine = value[here], larger[here], chosen[here]
+                np.copyto(v, planes[there])
+                np.greater(v, y[here], out=wins)
+                np.maximum(y[here], v, out=y[here])
+                # The numbers grow, so the last element that was larger has the largest one.
+                np.multiply(wins.view(np.uint8), number(t), out=mine)
+                np.maximum(tap[here], mine, out=tap[here])
+            if x.dtype.kind not in "iu" and np.isnan(np.maximum.reduce(y, axis=None, initial=-np.inf)):
+                for t, here, there in taps:
+                    np.maximum(tap[here], np.isnan(planes[there]) * number(t), out=tap[here])
     return ys, which
 
 
@@ -67,13 +77,26 @@ def max_pool2d_backward(
     The adjoint of `max_pool2d_gather`.
     """
     dxs = np.empty((*dy.shape[:2], *size), dy.dtype) if out is None else out
+    disjoint = all(k <= s for k, s in zip(kernel, stride)) and dilation == (1, 1)
+    taps = _taps(size, dy.shape[2:], kernel, stride, corner, dilation)
     for dx, given, chosen in _blocks(dxs, dy, which):
-        total = np.zeros(dx.shape, np.float32) if dx.dtype.itemsize == 2 else dx
-        total.fill(0)
-        places = _places(chosen, size, kernel, stride, corner, dilation)
-        np.add.at(total.reshape(-1), places.reshape(-1), given.reshape(-1).astype(total.dtype, copy=False))
-        if total is not dx:
-            np.copyto(dx, total, casting="unsafe")
+        with scratch() as take:
+            if disjoint:
+                if len(taps) * dy.shape[2] * dy.shape[3] < size[0] * size[1]:
+                    dx.fill(0)  # what lies in no window
+                mask = take(given.shape, _BOOL)
+                bits = _BITS[dx.dtype.itemsize]  # times 0 or 1 as integers: an infinite gradient times 0 would be NaN
+                source, target = given.view(bits), dx.view(bits)
+                for t, here, there in taps:
+                    mine = np.equal(chosen[here], t, out=mask[here])
+                    np.multiply(source[here], mine.view(np.uint8), out=target[there])
+                continue
+            total = take(dx.shape, _FLOAT32) if dx.dtype.itemsize == 2 else dx
+            total.fill(0)
+            places = _places(chosen, size, kernel, stride, corner, dilation, take)
+            np.add.at(total.reshape(-1), places.reshape(-1), given.reshape(-1).astype(total.dtype, copy=False))
+            if total is not dx:
+                np.copyto(dx, total, casting="unsafe")
     return dxs
 
 
@@ -188,6 +211,7 @@ def _blocks(*arrays: Any) -> Iterator[tuple[Any, ...]]:
         yield tuple(f[start : start + step] for f in flat)
 
 
+@lru_cache(maxsize=64)
 def _taps(size: Pair, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair) -> Taps:
     rows, across = (_axis_taps(*axis) for axis in zip(size, positions, kernel, stride, corner, dilation))
     return [
@@ -224,17 +248,35 @@ def _window_sizes(size: Pair, positions: Pair, kernel: Pair, stride: Pair, corne
     return (lengths[0][:, None] * lengths[1]).astype(np.float32)  # small integers: exact
 
 
-def _places(which: Any, size: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair) -> Any:
+def _places(
+    which: Any, size: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, take: Take = np.empty
+) -> Any:
     """Where in planes (p, *size) the elements that `which` (p, oh, ow) names lie, as one number each."""
-    (kh, kw), (height, width) = kernel, size
+    element, origin = _steps(size, which.shape[1:], kernel, stride, corner, dilation)
+    places = np.take(element, which, mode="clip", out=take(which.shape, _INDEX))
+    np.add(places, origin, out=places)
+    return np.add(places, _plane(which.shape[0], size[0] * size[1]), out=places)
+
+
+@lru_cache(maxsize=64)
+def _steps(size: Pair, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair) -> tuple[Any, Any]:
+    """In planes of that size: the steps to each element of the kernel, and where each window begins."""
+    (kh, kw), width = kernel, size[1]
     element = np.arange(kh)[:, None] * (dilation[0] * width) + np.arange(kw) * dilation[1]
-    rows, across = (np.arange(o) * s - c for o, s, c in zip(which.shape[1:], stride, corner))
-    places = np.take(element.reshape(-1), which, mode="clip")
-    places += rows[:, None] * width + across
-    places += (np.arange(which.shape[0]) * (height * width))[:, None, None]
-    return places
+    rows, across = (np.arange(o) * s - c for o, s, c in zip(positions, stride, corner))
+    return element.reshape(-1), rows[:, None] * width + across
 
 
-def _first(positions: int, stride: int, corner: int, dilation: int) -> Any:
-    """At each position, the first element of the kernel that lies inside the image."""
-    return np.maximum(-((np.arange(positions) * stride - corner) // dilation), 0)
+@lru_cache(maxsize=64)
+def _plane(count: int, size: int) -> Any:
+    """Where each plane begins."""
+    return (np.arange(count) * size)[:, None, None]
+
+
+@lru_cache(maxsize=64)
+def _first(positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, number: Any) -> Any:
+    """At each position, the number of the first element of the kernel that lies inside the image."""
+    rows, across = (
+        np.maximum(-((np.arange(o) * s - c) // d), 0) for o, s, c, d in zip(positions, stride, corner, dilation)
+    )
+    return (rows[:, None] * kernel[1] + across).astype(number)
