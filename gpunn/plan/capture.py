@@ -43,6 +43,12 @@ MOST_OF_AN_UPDATE = 8
 """Numbers that the update of a parameter takes at most."""
 
 
+def most_numbers(graph: Graph) -> int:
+    """How many numbers change from step to step at most: those of draws and of updates."""
+    updated = sum(len(node.params) for node in graph.nodes if isinstance(node, Update))
+    return len(graph.calls) + MOST_OF_AN_UPDATE * updated
+
+
 @dataclass(eq=False)
 class Call:
     """One call of a step.
@@ -115,8 +121,7 @@ class CapturedProgram(Program):
         backend = self.backend
         with backend.here():
             calls = [Call(*call) for call in self._calls]
-            updated = sum(len(node.params) for node in graph.nodes if isinstance(node, Update))
-            self._recorder = Recorder(backend, len(graph.calls) + MOST_OF_AN_UPDATE * updated)
+            self._recorder = Recorder(backend, most_numbers(graph))
             self._used = backend.streams.Event(disable_timing=True)
             self.segments = self._cut(calls)
             self._bind_draws(calls)

@@ -16,6 +16,9 @@ from .memory import lay_out
 from .report import MemoryReport, report
 from .strides import follow
 
+PrimitiveCall = tuple[Callable[..., Any], list[Any], dict[str, Any]]
+"""A function with its arguments."""
+
 
 class Program:
     """A graph with memory: ``program(arrays)`` does what the step does, on these arguments.
@@ -46,7 +49,7 @@ class Program:
         self._variable: dict[int, Any]
         """The values that are other arrays at each step."""
         self._arrays, self._variable = self._arguments(arrays)
-        self._calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
+        self._calls: list[PrimitiveCall] = []
         self._views: list[Compute] = []
         self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
         views = follow(graph)
@@ -164,25 +167,15 @@ class Program:
             self._bind_op(node)
 
     def _bind_op(self, node: Compute) -> None:
-        """The primitives that an op calls, written down by a backend that does not compute.
-
-        An op that makes arrays of its own between two primitives is called as a whole.
-        """
         arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
         outs = tuple(self._array(y) for y in node.outputs)
-        out = outs[0] if node.single else outs
         if id(node) in self.liveness.constants:
-            node.op.forward(self.backend, *arrays, out=out)
+            node.op.forward(self.backend, *arrays, out=outs[0] if node.single else outs)
             return
         if node.op.view:  # the strides of the input make it a copy
             self._calls.append((_copy_of_view, [self.backend, node.op, outs[0], *arrays], {}))
             return
-        recorder = _Recorder(self.backend)
-        try:
-            node.op.forward(recorder, *arrays, out=out)
-            self._calls += recorder.calls
-        except _NotRecorded:
-            self._calls.append((node.op.forward, [self.backend, *arrays], {"out": out}))
+        self._calls += primitive_calls(self.backend, node, arrays, outs)
 
     def _find_places(self) -> dict[int, list[tuple[list[Any], int]]]:
         """Where in the arguments of calls the variable values, and the numbers of random draws, stand."""
@@ -199,6 +192,20 @@ class Program:
         return places
 
 
+def primitive_calls(backend: Any, node: Compute, arrays: Sequence[Any], outs: tuple[Any, ...]) -> list[PrimitiveCall]:
+    """The primitives that an op calls, written down by a backend that does not compute.
+
+    An op that makes arrays of its own between two primitives is called as a whole.
+    """
+    out = outs[0] if node.single else outs
+    recorder = _Recorder(backend)
+    try:
+        node.op.forward(recorder, *arrays, out=out)
+        return recorder.calls
+    except _NotRecorded:
+        return [(node.op.forward, [backend, *arrays], {"out": out})]
+
+
 class _NotRecorded(Exception):
     """The op computes something without a place to put it."""
 
@@ -208,7 +215,7 @@ class _Recorder:
 
     def __init__(self, backend: Any):
         self._backend = backend
-        self.calls: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = []
+        self.calls: list[PrimitiveCall] = []
 
     def __getattr__(self, name: str) -> Any:
         primitive = getattr(self._backend, name)

@@ -38,8 +38,7 @@ class MemoryReport:
         arena: gradients and activations, which share memory where they do not live at the same time.
         gradients: the part of the arena that gradients have for themselves.
         activations: the rest of it.
-        workspace: what primitives compute in; on a device with kernels known when a plan is made, with the plan's own
-            copy of the batch.
+        workspace: what primitives compute in, on a device with kernels, with the plan's own copy of the batch.
         peak_layer: where most of the arena is in use: the path of the layer and the op.
         largest: the largest values of the arena at that time: (bytes, shape and type, layer).
         layers: the layers, in order.

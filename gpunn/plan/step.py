@@ -185,7 +185,12 @@ class Step:
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         self._simplify(graph)
         life = Liveness(graph, follow(graph))
-        return report(graph, life, lay_out(life.storages), self.model, self.optimizer)
+        workspace = 0
+        if self._is_captured(graph.arguments[0].spec.device):
+            from .workspace import workspace_bytes  # with the host side of all kernels
+
+            workspace = workspace_bytes(graph)
+        return report(graph, life, lay_out(life.storages), self.model, self.optimizer, workspace)
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 
@@ -205,8 +210,8 @@ class Step:
         if first != second:
             raise TraceError(_difference(first, second))
         notes = self._simplify(graph)
-        captured = self.capture and hasattr(batch[0].device.backend, "streams")
-        program = (CapturedProgram if captured else Program)(graph, [x._data for x in batch], notes)
+        kind = CapturedProgram if self._is_captured(batch[0].device) else Program
+        program = kind(graph, [x._data for x in batch], notes)
         program.owners = self.model, self.optimizer
         program.several = isinstance(result, tuple)
         program.kept = kept
@@ -220,6 +225,9 @@ class Step:
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return program
+
+    def _is_captured(self, device: Any) -> bool:
+        return self.capture and hasattr(device.backend, "streams")
 
     def _simplify(self, graph: Graph) -> list[Note]:
         without_dead_code(graph)

@@ -14,6 +14,7 @@ from gpunn import EvalStep, TrainStep, nn, optim
 from gpunn.backend.kernel.family import generic
 from gpunn.backend.sim import SimBackend
 from gpunn.backend.simulator import Stream, stream
+from gpunn.backend.spec import Spec
 from gpunn.models import lenet
 from gpunn.plan import StepFailed
 from gpunn.plan.capture import CapturedProgram
@@ -316,12 +317,20 @@ def test_results_are_copies() -> None:
     np.testing.assert_array_equal(first.cpu().numpy(), before)
 
 
-def test_the_workspace_is_part_of_the_memory() -> None:
-    step, _, _ = set_up(TrainStep, "w1", "adam")
-    ((x, y),) = batches("w1", 1)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_forecast_is_the_memory_of_the_plan(network: str) -> None:
+    step, _, _ = set_up(TrainStep, network, "adam")
+    ((x, y),) = batches(network, 1)
+    forecast = step.forecast(x, y)
     step(x, y)
-    assert step.plan.memory().workspace >= x.nbytes + y.nbytes
-    assert step.plan.memory().total > step.forecast(x, y).total
+    assert forecast == step.plan.memory()
+    assert forecast.workspace >= x.nbytes + y.nbytes
+
+
+def test_the_forecast_of_a_large_batch_takes_no_memory() -> None:
+    step, _, _ = set_up(TrainStep, "lenet", "adam")
+    x = Spec((1 << 22, 1, 28, 28), gpunn.float32, gpunn.device("sim"))
+    assert step.forecast(x, Spec((1 << 22,), gpunn.int64, gpunn.device("sim"))).total > 1 << 36
 
 
 # What can't be captured -----------------------------------------------------------------------------------------------
