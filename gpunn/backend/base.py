@@ -208,6 +208,19 @@ class Backend(LayerPrimitives, Protocol):
     ) -> Array:
         """dy f'(s), where s is f's result if `from_output`, else its argument. `out` may be dy."""
 
+    # Several functions of each element at once ------------------------------------------------------------------------
+
+    def chain(self, steps: Sequence[tuple[Any, ...]], inputs: Sequence[Any], out: Array | None = None) -> Array:
+        """Elementwise functions, each of inputs and of results of earlier ones; the result of the last one.
+
+        Values are numbered: first the inputs, then what each step makes. A step is the name of a function and the
+        numbers of the values that it takes: ``[("multiply", 0, 1), ("add", 3, 2)]`` of x, y and z is x y + z.
+        Functions are the elementwise primitives, and besides "cast" (a boolean as 0 or 1), "activation:<kind>" of x and
+        the parameter, and "activation_backward:<kind>" and "activation_backward_from_output:<kind>" of dy, s and it.
+        Inputs are arrays of one float type, of which there is one at least, arrays of booleans, and Python numbers;
+        arrays are broadcast.
+        """
+
     # Reductions -------------------------------------------------------------------------------------------------------
 
     sum: Reduce
@@ -261,3 +274,17 @@ class Backend(LayerPrimitives, Protocol):
 
         x is not read for dx, nor w for dw, and may then be None.
         """
+
+    def linear_activation_backward(
+        self,
+        dy: Array,
+        s: Array,
+        x: Array | None,
+        w: Array | None,
+        kind: str,
+        parameter: float,
+        from_output: bool,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """`linear_backward` of dz = dy f'(s), where s is f's result if `from_output`, else its argument."""

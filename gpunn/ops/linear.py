@@ -127,6 +127,35 @@ class LinearBackward(Composite):
         return Cost(2 * dz.numel() * sum(inner), sum(moved))
 
 
+@dataclass(frozen=True)
+class LinearActivationBackward(Composite):
+    """The gradients of Y = f(Z), Z = X W^T + b from dY: dZ = dY o f'(Z), and of that the results of `LinearBackward`.
+
+    S is Y where f' follows from it, else Z; see `ActivationBackward`.
+    """
+
+    activation: str
+    parameter: float
+    wanted: tuple[bool, bool, bool]
+    saved = (0, 1, 2, 3)
+
+    def shape(self, dy: Spec, s: Spec, x: Spec | None, w: Spec | None) -> Any:
+        return LinearBackward(self.wanted).shape(dy, x, w)
+
+    def forward(self, backend: Any, dy: Any, s: Any, x: Any, w: Any, out: Any = None) -> Any:
+        from_output = derivative_from_output(self.activation, self.parameter)
+        return backend.linear_activation_backward(
+            dy, s, x, w, self.activation, self.parameter, from_output, self.wanted, out=out
+        )
+
+    def formula(self, dy: Any, s: Any, x: Any, w: Any) -> Any:
+        return LinearBackward(self.wanted).formula(activation_backward(dy, s, self.activation, self.parameter), x, w)
+
+    def cost(self, dy: Spec, s: Spec, x: Spec | None, w: Spec | None) -> Cost:
+        products = LinearBackward(self.wanted).cost(dy, x, w)
+        return Cost(products.flop + 2 * dy.numel(), products.bytes + s.nbytes)
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias.
 

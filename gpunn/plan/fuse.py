@@ -1,146 +1,37 @@
 """Fusion: several ops become one that does the same in fewer passes over memory.
 
 A rule is a function that changes a graph and says, place by place, what it did, and what it did not do and why. Rules
-are small and independent of one another, and each can be left out.
+are small and independent of one another, a file each in `gpunn.plan.rules`, and each can be left out:
+``TrainStep(..., fuse=["affine_activation"])`` applies that one alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from gpunn.backend.numpy import blas
-from gpunn.ops.activation import Activation, derivative_from_output
-from gpunn.ops.conv import Conv2d
-from gpunn.ops.linear import LinearActivation, LinearBackward
-from gpunn.ops.math import Sigmoid, Tanh
-from gpunn.optim import SGD
-
-from .graph import Compute, Graph, ProductUpdate, Update, Value
-from .simplify import Uses
-
-
-@dataclass(frozen=True)
-class Note:
-    """What a rule did, or did not do, at one place.
-
-    Attributes:
-        rule: its name.
-        where: the ops, as "LinearActivation float32[32, 512] + relu".
-        reason: why it was not done; empty if it was.
-    """
-
-    rule: str
-    where: str
-    reason: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.where}" + (f": not fused, {self.reason}" if self.reason else "")
-
-
-def affine_activation(graph: Graph) -> Iterator[Note]:
-    """A linear layer or a convolution with the activation behind it: one op, one pass over the result."""
-    uses = Uses(graph)
-    for node in list(graph.nodes):
-        if not isinstance(node, Compute) or not isinstance(node.op, (LinearActivation, Conv2d)):
-            continue
-        if node.op.activation != "none":
-            continue
-        z = node.outputs[0]
-        activation = next((n for n in uses.of(z) if isinstance(n, Compute) and _activation(n.op)), None)
-        if activation is None:
-            continue
-        kind, parameter = _activation(activation.op)
-        where = f"{node.name} {z.spec!r} + {kind}"
-        if not derivative_from_output(kind, parameter):
-            yield Note("affine_activation", where, f"the derivative of {kind} needs what goes into it")
-        elif not uses.only_read_by(z, activation):
-            others = sorted({n.name for n in uses.of(z) if n is not activation}) or ["the result of the step"]
-            yield Note("affine_activation", where, f"{', '.join(others)} needs what goes into {kind}")
-        else:
-            _join(graph, node, activation, replace(node.op, activation=kind, parameter=parameter))
-            yield Note("affine_activation", where)
-
-
-def product_update(graph: Graph) -> Iterator[Note]:
-    """The gradients of a linear layer and their update: the products are added right to the momentum.
-
-    Only where the gradient has no other use, and the parameter is not read later in the step: it is changed here.
-    """
-    for update in [n for n in graph.nodes if isinstance(n, Update)]:
-        uses = Uses(graph)
-        last_read = _last_reads(graph)
-        left = list(zip(update.params, update.inputs))
-        for node in list(graph.nodes):
-            if not (isinstance(node, Compute) and isinstance(node.op, LinearBackward)):
-                continue
-            mine = [(p, g) for p, g in left if g.node is node]
-            fused = []
-            for param, g in mine:
-                where = f"{node.name} {g.spec!r} + {type(update.optimizer).__name__}"
-                reason = _not_by_product(update, param, g, uses, last_read, graph.nodes.index(node))
-                yield Note("product_update", where, reason)
-                if not reason:
-                    fused.append((param, g))
-            if fused:
-                _update_in_place_of(graph, node, update.optimizer, fused)
-                left = [(p, g) for p, g in left if all(p is not q for q, _ in fused)]
-        if len(left) < len(update.params):
-            update.params, update.inputs = [p for p, _ in left], tuple([g for _, g in left])
-            if not left:
-                graph.nodes.remove(update)
-
-
-def _not_by_product(update: Update, param: Any, g: Value, uses: Uses, last_read: dict[int, int], place: int) -> str:
-    """Why a gradient and its update are not one; empty if they can be."""
-    if type(update.optimizer) is not SGD:
-        return f"{type(update.optimizer).__name__} is not linear in the gradient"
-    if any(param is p for group in update.optimizer.param_groups if group["nesterov"] for p in group["params"]):
-        return "Nesterov's momentum takes the gradient twice"
-    if g.spec.device.type != "cpu" or not blas.available or g.spec.dtype.numpy.itemsize < 4:
-        return "there is no product that adds for it"
-    if not uses.only_read_by(g, update):
-        others = sorted({n.name for n in uses.of(g) if n is not update}) or ["the result of the step"]
-        return f"{', '.join(others)} needs the gradient"
-    if id(param._data) in last_read and last_read[id(param._data)] > place:
-        return "the parameter is read later in the step"
-    if not param._data.flags.c_contiguous:
-        return "the parameter lies in several pieces"
-    return ""
-
-
-def _last_reads(graph: Graph) -> dict[int, int]:
-    """For each array from before the step, by its id, the last node that reads or writes it or a view of it."""
-    base: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for i, node in enumerate(graph.nodes):
-        for x in node.reads():
-            root = base.get(id(x), id(x.state) if x.state is not None else 0)
-            last[root] = i
-            if isinstance(node, Compute) and node.op.view:
-                base.update((id(y), root) for y in node.outputs)
-    return last
-
-
-def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[tuple[Any, Value]]) -> None:
-    """Let an update make some of the results of a `LinearBackward` itself."""
-    dz, x, w = node.inputs
-    names = [k for k in range(3) if node.op.wanted[k]]
-    made = {names[node.outputs.index(g)]: p for p, g in fused}
-    wanted = tuple([node.op.wanted[k] and k not in made for k in range(3)])
-    at = graph.nodes.index(node)
-    source = x if x is not None else dz
-    graph.nodes.insert(at + 1, ProductUpdate(optimizer, made.get(1), made.get(2), (dz, source), node.layer))
-    node.outputs = tuple([y for k, y in zip(names, node.outputs) if k not in made])
-    if not node.outputs:
-        graph.nodes.remove(node)
-    node.op = replace(node.op, wanted=wanted)
-    node.inputs = dz, x if wanted[1] else None, w if wanted[0] else None
-
+from .graph import Graph
+from .rules.activation_gradient import activation_gradient
+from .rules.affine_activation import affine_activation
+from .rules.elementwise_chain import elementwise_chain
+from .rules.note import Note as Note
+from .rules.pooled_slope import pooled_slope
+from .rules.product_update import product_update
+from .rules.softmax_cross_entropy import softmax_cross_entropy
 
 Rule = Callable[[Graph], Iterator[Note]]
-RULES: dict[str, Rule] = {"affine_activation": affine_activation, "product_update": product_update}
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        affine_activation,
+        softmax_cross_entropy,
+        pooled_slope,
+        activation_gradient,
+        product_update,
+        elementwise_chain,
+    )
+}
+"""The rules by their names, in the order in which they are applied: chains take what is left."""
 
 
 def check_rules(names: Iterable[str]) -> None:
@@ -155,16 +46,14 @@ def apply_rules(graph: Graph, names: Iterable[str]) -> list[Note]:
     return [note for name in names for note in RULES[name](graph)]
 
 
-def _activation(op: Any) -> Any:
-    """Kind and parameter of an op that is an activation, else None."""
-    if isinstance(op, Activation):
-        return op.kind, op.parameter
-    return ("sigmoid", 0.0) if isinstance(op, Sigmoid) else ("tanh", 0.0) if isinstance(op, Tanh) else None
-
-
-def _join(graph: Graph, first: Compute, second: Compute, op: Any) -> None:
-    """Put `op` on the inputs of `first` in its place, with the result of `second`, which goes."""
-    result: Value = second.outputs[0]
-    first.op, first.outputs = op, (result,)
-    result.node = first
-    graph.nodes.remove(second)
+def explain(notes: Sequence[Note]) -> str:
+    """What was fused, and what was not and why, a line for all places that are alike."""
+    lines = [
+        (n.rule, f"{f'{count} x ' if count > 1 else ''}{n.where}", n.reason) for n, count in Counter(notes).items()
+    ]
+    rules, places = (max((len(line[k]) for line in lines), default=0) for k in (0, 1))
+    said = [
+        f"{rule:<{rules}}  {where:<{places}}  {f'not fused: {reason}' if reason else 'fused'}"
+        for rule, where, reason in lines
+    ]
+    return "\n".join(said) or "nothing to fuse"

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpunn.optim.bound import BoundProducts, BoundStep
 
-from .fuse import Note
+from .fuse import Note, explain
 from .graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness, first_write
 from .memory import lay_out
@@ -106,8 +106,8 @@ class Program:
                 args[at] = number
 
     def explain_fusion(self) -> str:
-        """What was fused, and what was not and why, a line each."""
-        return "\n".join(map(str, self.notes)) or "nothing to fuse"
+        """What was fused, and what was not and why, a line for all places that are alike."""
+        return explain(self.notes)
 
     def memory(self) -> MemoryReport:
         """What a step needs in memory."""

@@ -1,16 +1,13 @@
-"""What is done to a graph before it gets memory: simplification, fusion, and who lives when."""
+"""What is done to a graph before it gets memory: simplification, and who lives when; fusion is in test_rules.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 import gpunn
 from gpunn import nn, ops
-from gpunn.plan.fuse import RULES, apply_rules, check_rules
-from gpunn.plan.graph import Compute, Graph
+from gpunn.plan.graph import Graph
 from gpunn.plan.liveness import Liveness
 from gpunn.plan.memory import ALIGNMENT, Storage, lay_out
 from gpunn.plan.simplify import without_dead_code, without_repetitions
@@ -82,47 +79,6 @@ def test_memory_that_is_written_to_is_read_each_time() -> None:
     graph = graph_of(body, X)
     without_repetitions(graph)
     assert names(graph).count("Exp") == 2
-
-
-W, B = gpunn.ones(5, 3, requires_grad=True), gpunn.zeros(5, requires_grad=True)
-
-
-def test_an_affine_map_and_its_activation_become_one() -> None:
-    graph = graph_of(lambda x: ops.linear(x, W, B).relu().sum(), X)
-    notes = apply_rules(graph, RULES)
-    assert names(graph) == ["LinearActivation", "Sum"]
-    node = graph.nodes[0]
-    assert isinstance(node, Compute)
-    assert node.op.activation == "relu"
-    assert [str(n) for n in notes] == ["affine_activation: LinearActivation float32[4, 5] + relu"]
-
-
-def test_a_convolution_too() -> None:
-    w = gpunn.ones(2, 1, 3, 3)
-    graph = graph_of(lambda x: nn.functional.conv2d(x, w).tanh(), gpunn.ones(1, 1, 5, 5))
-    apply_rules(graph, RULES)
-    assert names(graph) == ["Conv2d"]
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (lambda x: nn.functional.gelu(ops.linear(x, W, B)), "the derivative of gelu needs what goes into it"),
-        (lambda x: (z := ops.linear(x, W, B)).relu() + z, "Add needs what goes into relu"),
-        (lambda x: ((z := ops.linear(x, W, B)).relu(), z), "the result of the step needs what goes into relu"),
-    ],
-)
-def test_what_is_not_fused_has_its_reason(body: Any, reason: str) -> None:
-    graph = graph_of(body, X)
-    before = names(graph)
-    (note,) = apply_rules(graph, RULES)
-    assert note.reason == reason
-    assert names(graph) == before
-
-
-def test_an_unknown_rule() -> None:
-    with pytest.raises(ValueError, match="no fusion rule 'magic'; there are: affine_activation"):
-        check_rules(["magic"])
 
 
 def test_storages_that_live_at_the_same_time_do_not_overlap() -> None:

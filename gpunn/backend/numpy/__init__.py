@@ -2,6 +2,7 @@
 
 from .activation import *
 from .batch_norm import *
+from .chain import *
 from .conv import *
 from .dropout import *
 from .elementwise import *

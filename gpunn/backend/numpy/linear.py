@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .activation import activation as _activation
+from .activation import activation_backward as _activation_backward
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
 from .workspace import scratch
@@ -59,6 +60,29 @@ def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], ou
     if wanted[2]:
         results.append(_sum(rows, (0,), False, out=next(outs)))
     return tuple(results)
+
+
+def linear_activation_backward(
+    dy: Any,
+    s: Any,
+    x: Any,
+    w: Any,
+    kind: str,
+    parameter: float,
+    from_output: bool,
+    wanted: tuple[bool, bool, bool],
+    out: Any = None,
+) -> tuple[Any, ...]:
+    """`linear_backward` of dz = dy f'(s), where s is f's result if `from_output`, else its argument."""
+    if kind == "none":
+        return linear_backward(dy, x, w, wanted, out=out)
+    if _is_half(dy):
+        wide = (_wide(dy), _wide(s), _wide(x), _wide(w))
+        parts = linear_activation_backward(*wide, kind, parameter, from_output, wanted)
+        return tuple(_narrow(part, dy.dtype, o) for part, o in zip(parts, out or (None, None, None)))
+    with scratch() as take:
+        dz = _activation_backward(dy, s, kind, parameter, from_output, out=take(dy.shape, dy.dtype))
+        return linear_backward(dz, x, w, wanted, out=out)
 
 
 def _of_batch(x: Any, w: Any, out: Any) -> Any:

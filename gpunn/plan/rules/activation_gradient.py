@@ -1,0 +1,50 @@
+"""The derivative of an activation, and the gradients of the layer before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpunn.ops.activation import ActivationBackward, derivative_from_output
+from gpunn.ops.conv import Conv2dInputGrad, Conv2dWeightGrad
+from gpunn.ops.linear import LinearActivationBackward, LinearBackward
+
+from ..graph import Compute, Graph
+from ..simplify import Uses
+from .note import Note, other_readers
+
+
+def activation_gradient(graph: Graph) -> Iterator[Note]:
+    """dZ = dY f'(Z) and what a linear layer makes of it, dX, dW and db: kernels make dZ on the way to the products.
+
+    It saves the launch and the way of dZ to memory and back. On the CPU it would save nothing: dZ is made in the
+    memory of dY, and a product wants it there. Nor would it where f' takes more than a few operations, since each
+    product would repeat them, and for convolutions, whose two products read each element of dZ several times over.
+    """
+    uses = Uses(graph)
+    for node in list(graph.nodes):
+        if not (isinstance(node, Compute) and isinstance(node.op, ActivationBackward)):
+            continue
+        dz = node.outputs[0]
+        reader = next((n for n in uses.of(dz) if isinstance(n, Compute) and isinstance(n.op, _PRODUCTS)), None)
+        if reader is None:
+            continue
+        kind, parameter = node.op.kind, node.op.parameter
+        where = f"{kind} backward + {reader.name} {dz.spec!r}"
+        others = other_readers(uses, dz, {id(reader)})
+        if not isinstance(reader.op, LinearBackward):
+            reason = "the products of a convolution read each element of dZ several times"
+        elif dz.spec.device.type == "cpu":
+            reason = "on the CPU dZ takes the memory of dY, and nothing would be saved"
+        elif not derivative_from_output(kind, parameter):
+            reason = f"the derivative of {kind} takes more than a few operations, so it is computed once"
+        elif others or reader.inputs.count(dz) > 1:
+            reason = f"{others or reader.name} needs dZ"
+        else:
+            reason = ""
+            reader.op = LinearActivationBackward(kind, parameter, reader.op.wanted)
+            reader.inputs = *node.inputs, *reader.inputs[1:]
+            graph.nodes.remove(node)
+        yield Note("activation_gradient", where, reason)
+
+
+_PRODUCTS = (LinearBackward, Conv2dInputGrad, Conv2dWeightGrad)

@@ -1,0 +1,36 @@
+"""What a rule says of the places that it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..graph import Value
+from ..simplify import Uses
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a rule did, or did not do, at one place.
+
+    Attributes:
+        rule: its name.
+        where: the ops, as "LinearActivation float32[32, 512] + relu".
+        reason: why it was not done; empty if it was.
+    """
+
+    rule: str
+    where: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.where}" + (f": not fused, {self.reason}" if self.reason else "")
+
+
+def other_readers(uses: Uses, value: Value, but: set[int]) -> str:
+    """Who needs a value besides some nodes, given by their ids; empty if nobody does."""
+    names = {n.name for n in uses.of(value) if id(n) not in but}
+    if id(value) in uses.kept:
+        names.add("the result of the step")
+    if id(value) in uses.written:
+        names.add("a write to it")
+    return ", ".join(sorted(names))

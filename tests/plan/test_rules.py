@@ -1,0 +1,335 @@
+"""The rules of fusion, each by itself, on graphs that nobody runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import gpunn
+from gpunn import nn, ops
+from gpunn.nn import functional as F
+from gpunn.plan.fuse import RULES, apply_rules, check_rules, explain
+from gpunn.plan.graph import Compute, Graph
+from gpunn.plan.rules import elementwise_chain
+from gpunn.plan.rules.note import Note
+from gpunn.plan.simplify import without_dead_code
+
+from .test_graph import graph_of, names
+
+X = gpunn.ones(4, 3)
+W, B = gpunn.ones(5, 3, requires_grad=True), gpunn.zeros(5, requires_grad=True)
+LABELS = gpunn.zeros(4, dtype=gpunn.int64)
+
+
+def only(graph: Graph, name: str) -> Compute:
+    """The one op of that name."""
+    (node,) = [n for n in graph.nodes if n.name == name]
+    assert isinstance(node, Compute)
+    return node
+
+
+def gradients(loss: gpunn.Tensor, *of: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
+    return (loss, *gpunn.autograd.grad(loss, of))
+
+
+def test_an_unknown_rule() -> None:
+    with pytest.raises(ValueError, match="no fusion rule 'magic'; there are: affine_activation"):
+        check_rules(["magic"])
+
+
+def test_places_that_are_alike_share_a_line() -> None:
+    notes = [Note("first", "a + b"), Note("second_rule", "c", "it is blue"), Note("first", "a + b")]
+    assert explain(notes) == "first        2 x a + b  fused\nsecond_rule  c          not fused: it is blue"
+    assert explain([]) == "nothing to fuse"
+
+
+# A layer and its activation -------------------------------------------------------------------------------------------
+
+
+def test_an_affine_map_and_its_activation_become_one() -> None:
+    graph = graph_of(lambda x: ops.linear(x, W, B).relu().sum(), X)
+    notes = apply_rules(graph, ["affine_activation"])
+    assert names(graph) == ["LinearActivation", "Sum"]
+    assert only(graph, "LinearActivation").op.activation == "relu"
+    assert [str(n) for n in notes] == ["affine_activation: LinearActivation float32[4, 5] + relu"]
+
+
+def test_a_convolution_too() -> None:
+    w = gpunn.ones(2, 1, 3, 3)
+    graph = graph_of(lambda x: F.conv2d(x, w).tanh(), gpunn.ones(1, 1, 5, 5))
+    apply_rules(graph, RULES)
+    assert names(graph) == ["Conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (lambda x: F.gelu(ops.linear(x, W, B)), "the derivative of gelu needs what goes into it"),
+        (lambda x: (z := ops.linear(x, W, B)).relu() + z, "Add needs what goes into relu"),
+        (lambda x: ((z := ops.linear(x, W, B)).relu(), z), "the result of the step needs what goes into relu"),
+    ],
+)
+def test_what_is_not_fused_has_its_reason(body: Any, reason: str) -> None:
+    graph = graph_of(body, X)
+    before = names(graph)
+    (note,) = apply_rules(graph, ["affine_activation"])
+    assert note.reason == reason
+    assert names(graph) == before
+
+
+# Cross entropy --------------------------------------------------------------------------------------------------------
+
+
+def log_likelihood(x: gpunn.Tensor, y: gpunn.Tensor, **options: Any) -> gpunn.Tensor:
+    return F.nll_loss(F.log_softmax(x, 1), y, **options)
+
+
+def test_a_log_softmax_and_its_loss_become_one() -> None:
+    graph = graph_of(lambda x, y: log_likelihood(x, y, reduction="sum", ignore_index=2), X, LABELS)
+    assert [n.reason for n in apply_rules(graph, ["softmax_cross_entropy"])] == [""]
+    assert names(graph) == ["SoftmaxCrossEntropy"]
+    op = only(graph, "SoftmaxCrossEntropy").op
+    assert (op.reduction, op.ignore_index, op.label_smoothing) == ("sum", 2, 0.0)
+
+
+def test_and_so_do_their_gradients() -> None:
+    weight = gpunn.ones(5)
+    graph = graph_of(lambda x, y: gradients(log_likelihood(ops.linear(x, W, B), y, weight=weight), W), X, LABELS)
+    without_dead_code(graph)
+    apply_rules(graph, ["softmax_cross_entropy"])
+    backward = ["Full", "SoftmaxCrossEntropyBackward", "LinearBackward"]
+    assert names(graph) == ["LinearActivation", "SoftmaxCrossEntropy", *backward]
+    loss, gradient = only(graph, "SoftmaxCrossEntropy"), only(graph, "SoftmaxCrossEntropyBackward")
+    assert loss.outputs[0] is graph.results[0]
+    assert gradient.inputs == (only(graph, "Full").outputs[0], *loss.inputs, *loss.outputs[1:])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (lambda x, y: F.nll_loss(F.log_softmax(x, 0), y), "the softmax is along axis 0, not the classes"),
+        (lambda x, y: F.nll_loss(s := F.log_softmax(x, 1), y) + s.sum(), "Sum needs the logarithms"),
+        (lambda x, y: (F.nll_loss(s := F.log_softmax(x, 1), y), s), "the result of the step needs the logarithms"),
+    ],
+)
+def test_logarithms_that_are_needed_stay(body: Any, reason: str) -> None:
+    graph = graph_of(body, X, LABELS)
+    before = names(graph)
+    (note,) = apply_rules(graph, ["softmax_cross_entropy"])
+    assert note.reason == reason
+    assert names(graph) == before
+
+
+def test_a_gradient_through_another_loss_stays() -> None:
+    def body(x: gpunn.Tensor, y: gpunn.Tensor) -> Any:
+        s = F.log_softmax(ops.linear(x, W, B), 1)
+        return gradients(F.nll_loss(s, y) + F.nll_loss(s, 1 - y), W)
+
+    graph = graph_of(body, X, LABELS)
+    notes = apply_rules(graph, ["softmax_cross_entropy"])
+    assert [n.reason for n in notes] == ["LogSoftmaxBackward, NLLLoss needs the logarithms"] * 2
+
+
+# The gradient of a layer ----------------------------------------------------------------------------------------------
+
+
+def layer(device: str, f: Any) -> tuple[Any, gpunn.Tensor]:
+    """A step that differentiates f(x w^T + b) and what it is called with."""
+    w, b = (gpunn.ones(*shape, device=device, requires_grad=True) for shape in ((5, 3), (5,)))
+    x = gpunn.ones(4, 3, device=device, requires_grad=True)
+    return lambda x: gradients(f(ops.linear(x, w, b)), w, b), x
+
+
+def test_kernels_differentiate_an_activation_on_the_way() -> None:
+    graph = graph_of(*layer("sim", lambda z: z.relu().sum()))
+    notes = apply_rules(graph, ["affine_activation", "activation_gradient"])
+    assert [n.reason for n in notes] == ["", ""]
+    without_dead_code(graph)
+    assert names(graph)[-1] == "LinearActivationBackward"
+    assert "ActivationBackward" not in names(graph)
+    forward, backward = only(graph, "LinearActivation"), only(graph, "LinearActivationBackward")
+    assert backward.op.activation == "relu"
+    assert backward.inputs[1] is forward.outputs[0]
+    assert backward.inputs[2:] == (forward.inputs[0], None)
+
+
+@pytest.mark.parametrize(
+    ("device", "f", "reason"),
+    [
+        ("cpu", lambda z: z.relu().sum(), "on the CPU dZ takes the memory of dY, and nothing would be saved"),
+        (
+            "sim",
+            lambda z: F.silu(z).sum(),
+            "the derivative of silu takes more than a few operations, so it is computed once",
+        ),
+    ],
+)
+def test_an_activation_that_is_differentiated_by_itself(device: str, f: Any, reason: str) -> None:
+    graph = graph_of(*layer(device, f))
+    (note,) = apply_rules(graph, ["activation_gradient"])
+    assert note.reason == reason
+    assert "LinearActivationBackward" not in names(graph)
+
+
+def test_an_activation_before_two_layers_is_differentiated_once() -> None:
+    w, v = (gpunn.ones(3, 3, device="sim", requires_grad=True) for _ in range(2))
+
+    def body(x: gpunn.Tensor) -> Any:
+        return gradients((ops.linear(x, w) + ops.linear(x, v)).relu().sum(), w, v)
+
+    graph = graph_of(body, gpunn.ones(4, 3, device="sim"))
+    assert [n.reason for n in apply_rules(graph, ["activation_gradient"])] == ["LinearBackward needs dZ"]
+
+
+def test_an_activation_before_a_convolution_is_differentiated_once() -> None:
+    w = gpunn.ones(2, 1, 3, 3, device="sim", requires_grad=True)
+    x = gpunn.ones(1, 1, 5, 5, device="sim")
+    graph = graph_of(lambda x: gradients(F.conv2d(x, w).relu().sum(), w), x)
+    (note,) = apply_rules(graph, ["activation_gradient"])
+    assert note.reason == "the products of a convolution read each element of dZ several times"
+
+
+# Chains ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def any_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Chains on the CPU too, where these graphs are too small for them."""
+    monkeypatch.setattr(elementwise_chain, "CPU_BYTES", 0)
+    yield
+
+
+def chained(body: Any, *arguments: gpunn.Tensor) -> tuple[list[str], list[str], Graph]:
+    """The names of the ops, the notes, and the graph."""
+    graph = graph_of(body, *arguments)
+    without_dead_code(graph)
+    notes = apply_rules(graph, ["elementwise_chain"])
+    return names(graph), [str(n).removeprefix("elementwise_chain: ") for n in notes], graph
+
+
+@pytest.mark.usefixtures("any_size")
+def test_a_run_becomes_a_chain() -> None:
+    found, notes, graph = chained(lambda x, y: (1 - x * y).relu().sum(), X, X)
+    assert found == ["Chain", "Sum"]
+    assert notes == ["Mul + Sub + relu float32[4, 3]"]
+    node = only(graph, "Chain")
+    assert node.op.steps == (("multiply", 0, 1), ("subtract", 2, 4), ("activation:relu", 5, 3))
+    assert node.inputs[2:] == (1, 0.0)
+
+
+@pytest.mark.usefixtures("any_size")
+def test_what_is_used_several_times_inside_is_in_the_chain() -> None:
+    found, _, graph = chained(lambda x: (y := x.exp()) * y + y.log(), X)
+    assert found == ["Chain"]
+    assert only(graph, "Chain").op.steps == (("exp", 0), ("multiply", 1, 1), ("log", 1), ("add", 2, 3))
+
+
+@pytest.mark.usefixtures("any_size")
+def test_masks_and_choices() -> None:
+    body = lambda x: gpunn.where((x > 0) & ~gpunn.isnan(x), x, 0.5) * (x < 1).to(gpunn.float32)  # noqa: E731
+    found, _, graph = chained(body, X)
+    assert found == ["Chain"]
+    steps = [name for name, *_ in only(graph, "Chain").op.steps]
+    assert steps == ["greater", "isnan", "invert", "bitwise_and", "where", "less", "cast", "multiply"]
+
+
+@pytest.mark.usefixtures("any_size")
+def test_a_smaller_operand_is_broadcast_in_the_chain() -> None:
+    found, _, graph = chained(lambda x, y: (x + y.exp()).sin(), X, gpunn.ones(3))
+    assert found == ["Exp", "Chain"]
+    assert only(graph, "Chain").inputs[1] is only(graph, "Exp").outputs[0]
+
+
+@pytest.mark.usefixtures("any_size")
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (lambda x: (y := x.exp()).sin().sum() + y.sum(), ["Exp", "Sin", "Sum", "Sum", "Add"]),  # read by something else
+        (lambda x: ((y := x.exp()).sin(), y), ["Exp", "Sin"]),  # returned
+        (lambda x: x.exp().t().sin(), ["Exp", "Permute", "Sin"]),  # a view between
+        (lambda x: F.dropout(x.exp()).sin(), ["Exp", "Dropout", "Sin"]),  # a random draw
+        (lambda x: x.exp().double().sin(), ["Exp", "Cast", "Sin"]),  # another type
+        (lambda x: x.exp().sum(0).sin(), ["Exp", "Sum", "Sin"]),  # another shape
+        (lambda x: x.to(gpunn.int64) * 2 + 1, ["Cast", "Mul", "Add"]),  # integers
+        (lambda x: (x > 0) & (x < 1), ["Compare", "Compare", "Bitwise"]),  # no floats
+        (lambda x: x.long().gt(0).float() * 2, ["Cast", "Compare", "Cast", "Mul"]),  # not among the inputs either
+    ],
+)
+def test_what_is_no_run(body: Any, expected: list[str]) -> None:
+    assert chained(body, X)[0] == expected
+
+
+@pytest.mark.usefixtures("any_size")
+def test_who_reads_what_is_between_is_said() -> None:
+    notes = chained(lambda x: (y := x.exp()).sin() + y.sum(), X)[1]
+    assert notes == [
+        "Exp + Sin float32[4, 3]: not fused, what is between is needed by Sum",
+        "Sin + Add float32[4, 3]",
+    ]
+
+
+@pytest.mark.usefixtures("any_size")
+def test_running_statistics_are_a_chain() -> None:
+    running = gpunn.ones(3)
+
+    def body(x: gpunn.Tensor) -> gpunn.Tensor:
+        running.copy_(running * 0.9 + x.mean(0) * 0.1)
+        return x + running
+
+    found, _, graph = chained(body, X)
+    assert found == ["Mean", "Chain", "Expand", "Assign", "Add"]
+    assert only(graph, "Chain").op.steps == (("multiply", 0, 2), ("multiply", 1, 3), ("add", 4, 5))
+
+
+@pytest.mark.usefixtures("any_size")
+def test_nothing_that_reads_memory_waits_for_a_write_to_it() -> None:
+    state = gpunn.ones(4, 3)
+
+    def body(x: gpunn.Tensor) -> gpunn.Tensor:
+        before = state.t().exp()  # of a view
+        state.copy_(x)
+        return before.sin()
+
+    assert chained(body, X)[0] == ["Permute", "Exp", "Expand", "Assign", "Sin"]
+
+
+@pytest.mark.usefixtures("any_size")
+def test_nothing_that_reads_a_parameter_waits_for_its_update() -> None:
+    w = nn.Parameter(gpunn.ones(3))
+    optimizer = gpunn.optim.SGD([w], 0.1)
+
+    def body(x: gpunn.Tensor) -> gpunn.Tensor:
+        optimizer.zero_grad()
+        before = w.detach().exp()
+        (x * w).sum().backward()
+        optimizer.step()
+        return before.sin()
+
+    found, _, _ = chained(body, X)
+    assert found.index("Exp") < found.index("Update") < found.index("Sin")
+
+
+@pytest.mark.usefixtures("any_size")
+def test_a_kernel_takes_so_many_tensors_and_no_more() -> None:
+    many = [gpunn.ones(4) for _ in range(40)]
+
+    def body(*xs: gpunn.Tensor) -> gpunn.Tensor:
+        total = xs[0]
+        for x in xs[1:]:
+            total = total + x
+        return total
+
+    found, notes, graph = chained(body, *many)
+    assert found == ["Chain"] * 3
+    assert [len(list(node.reads())) for node in graph.nodes] == [10, 16, 16]
+    assert "Add + Add float32[4]: not fused, a chain takes at most 16 tensors" in notes
+
+
+def test_on_the_cpu_a_chain_is_for_what_no_cache_holds() -> None:
+    found, notes, _ = chained(lambda x: x.exp().sin(), X)
+    assert found == ["Exp", "Sin"]
+    assert notes == ["Exp + Sin float32[4, 3]: not fused, it stays in the cache of the CPU from op to op"]
+    assert chained(lambda x: x.exp().sin(), gpunn.ones(1 << 18))[0] == ["Chain"]
+    assert chained(lambda x: x.exp().sin(), gpunn.ones(4, 3, device="sim"))[0] == ["Chain"]
