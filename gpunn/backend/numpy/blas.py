@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .memory import address
 
-_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
+_ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 _NAMES = (("scipy_cblas_", "64_"), ("cblas_", "64_"), ("cblas_", ""))
 """NumPy's wheels carry an OpenBLAS of their own; other builds are linked to one with the names of the standard."""
 _TYPES: dict[str, tuple[Any, Any]] = {
@@ -67,6 +68,15 @@ def add_product(out: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0)
     return out
 
 
+def gemm(dtype: Any) -> Any:
+    """c = beta c + alpha a b by addresses, for many products in the same few pieces of memory.
+
+    Called with whether a and b lie `PLAIN` or `TRANSPOSED`, the rows of c, its columns, the columns of a, alpha, then
+    address and distance of rows (columns where transposed) of a and of b, beta, address and distance of rows of c.
+    """
+    return partial(_functions["gemm", dtype], _ROW_MAJOR)
+
+
 def add_scaled(out: Any, x: Any, alpha: float) -> Any:
     """out += alpha x, for row-major arrays of one type and shape."""
     _functions["axpy", out.dtype](out.size, alpha, address(x), 1, address(out), 1)
@@ -77,8 +87,8 @@ def _layout(a: Any) -> tuple[int, int]:
     """Whether a matrix lies transposed, and the distance of its rows, or columns then, in elements."""
     (rows, columns), (down, across), size = a.shape, a.strides, a.itemsize
     if across == size or columns == 1:
-        return _PLAIN, max(down // size if rows > 1 else columns, columns)
-    return _TRANSPOSED, max(across // size, rows)
+        return PLAIN, max(down // size if rows > 1 else columns, columns)
+    return TRANSPOSED, max(across // size, rows)
 
 
 def _works() -> bool:

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from .activation import _zeros, activation
+from . import conv_shifted
+from .activation import activation
 from .im2col import Pair, crop, paste, reach, wide
 from .workspace import Take, scratch
 
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 """What one block may take: little enough that the product finds its columns in a cache, and enough to be worth sharing
 out among threads."""
+BLOCK_PIXELS = 1 << 12
+"""How many pixels one block may have: the product for the gradient in few weights gets slower with more."""
 POINTWISE = 16
 """From this many pixels on, a 1 x 1 convolution does without columns: a copy less, but a product for each image."""
 
@@ -47,7 +50,7 @@ def conv2d_forward(
     with scratch() as take:
         blocks = _Blocks(x.shape, w.shape, positions, stride, corner, dilation, groups, b is not None, x.dtype, take)
         weight = take((groups, o // groups, blocks.depth), blocks.dtype)
-        np.copyto(weight[..., : blocks.depth - blocks.ones], w.reshape(groups, o // groups, -1))
+        np.copyto(weight[..., : blocks.depth - blocks.ones], w.reshape(groups, o // groups, prod(w.shape[1:])))
         if b is not None:
             weight[..., -1] = b.reshape(groups, -1)
         for images, rows in blocks:
@@ -58,12 +61,9 @@ def conv2d_forward(
                     activation(z, kind, parameter, out=z)
                 continue
             z = np.matmul(weight, columns, out=blocks.pixels(images, rows))
-            y, z = out[images, :, rows], blocks.images_of(z, images, rows)
-            if kind == "relu" and y.dtype == z.dtype:
-                np.maximum(z, _zeros(z.shape[-1:], z.dtype), out=y)
-                continue
             if kind != "none":
                 activation(z, kind, parameter, out=z)
+            y, z = out[images, :, rows], blocks.images_of(z, images, rows)
             np.copyto(y, z, casting="unsafe")
     return out
 
@@ -78,25 +78,20 @@ def conv2d_input_grad(
     groups: int,
     out: Any = None,
 ) -> Any:
-    """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw).
-
-    With stride 1 it is a convolution too, of dz with the kernel turned around. Else it is the columns W^T dz, added up
-    at their places, which takes several times as long as to gather columns.
-    """
+    """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw): columns W^T dz, added up at their places."""
     n, o = dz.shape[:2]
     shape = (n, w.shape[1] * groups, *size)
     if out is None:
         out = np.empty(shape, dz.dtype)
+    if conv_shifted.suits(w.shape[1], stride, dz.dtype):
+        conv_shifted.input_grad(dz, w, corner, dilation, groups, out)
+        return out
     with scratch() as take:
-        if stride == (1, 1):
-            turned = take((shape[1], o // groups, *w.shape[2:]), w.dtype)
-            split = w.reshape(groups, o // groups, *w.shape[1:])[..., ::-1, ::-1]
-            np.copyto(turned.reshape(groups, w.shape[1], o // groups, *w.shape[2:]), split.swapaxes(1, 2))
-            rest = tuple((k - 1) * d - c for k, d, c in zip(w.shape[2:], dilation, corner))
-            return conv2d_forward(dz, turned, None, size, (1, 1), rest, dilation, groups, out=out)
-        blocks = _Blocks(shape, w.shape, dz.shape[2:], stride, corner, dilation, groups, False, dz.dtype, take)
+        blocks = _Blocks(
+            shape, w.shape, dz.shape[2:], stride, corner, dilation, groups, False, dz.dtype, take, direct=False
+        )
         weight = take((groups, blocks.depth, o // groups), blocks.dtype)
-        np.copyto(weight, w.reshape(groups, o // groups, -1).swapaxes(1, 2))
+        np.copyto(weight, w.reshape(groups, o // groups, prod(w.shape[1:])).swapaxes(1, 2))
         total = out if out.dtype == blocks.dtype else np.empty(shape, blocks.dtype)
         if blocks.split:
             total.fill(0)
@@ -122,6 +117,12 @@ def conv2d_weight_grad(
 ) -> Any:
     """dw (o, c / groups, kh, kw) = dz times the columns of x, transposed; and db (o,), the sum of dz, if `bias`."""
     o, shape = dz.shape[1], (dz.shape[1], x.shape[1] // groups, *kernel)
+    if shape[1] <= conv_shifted.FEW and conv_shifted.suits(shape[1], stride, x.dtype):
+        dw, db = out if bias and out is not None else (out, None)
+        dw = np.empty(shape, dz.dtype) if dw is None else dw
+        db = np.empty(o, dz.dtype) if bias and db is None else db
+        conv_shifted.weight_grad(x, dz, corner, dilation, groups, dw, db)
+        return (dw, db) if bias else dw
     with scratch() as take:
         blocks = _Blocks(x.shape, shape, dz.shape[2:], stride, corner, dilation, groups, bias, x.dtype, take)
         total = take((groups, o // groups, blocks.depth), blocks.dtype)
@@ -193,6 +194,7 @@ class _Blocks:
         ones: bool,
         dtype: Any,
         take: Take,
+        direct: bool = True,
     ):
         n, c, _, w = shape
         (o, cg), kernel = weight[:2], (weight[2], weight[3])
@@ -201,7 +203,7 @@ class _Blocks:
         self.batch, self.groups, self.ones, self.dtype = n, groups, ones, wide(dtype)
         self.depth = cg * kernel[0] * kernel[1] + ones
         oh, ow = positions
-        self.direct = self.depth * groups <= o and oh * ow >= POINTWISE and self.dtype == dtype
+        self.direct = direct and self.depth * groups <= o and oh * ow >= POINTWISE and self.dtype == dtype
         _, width = reach(positions, kernel, stride, dilation)
         self.pitch = ow
         if stride == (1, 1) and not self.direct:
@@ -209,6 +211,8 @@ class _Blocks:
             self.pitch = width = max(ow, width - max(shared, 0))
         row_bytes = max((groups * self.depth + o) * self.pitch * self.dtype.itemsize, 1)
         self.images = min(max(BLOCK_BYTES // (row_bytes * oh), 1), max(n, 1))
+        if not self.direct:
+            self.images = min(self.images, max(BLOCK_PIXELS // (oh * self.pitch), 1))
         self.rows = min(max(BLOCK_BYTES // row_bytes, 1), oh)
         self.split = self.rows < oh
         height, _ = reach((self.rows, ow), kernel, stride, dilation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from .elementwise import _BITS
 from .im2col import Pair, wide
+from .workers import divide
 from .workspace import Take, scratch
 
 __all__ = [
@@ -46,7 +47,8 @@ def max_pool2d(
     taps = _taps(x.shape[2:], positions, kernel, stride, corner, dilation)
     everywhere = all(here == (..., slice(0, positions[0]), slice(0, positions[1])) for _, here, _ in taps)
     first = None if everywhere else _first(positions, kernel, stride, corner, dilation, number)
-    for planes, y, tap in _blocks(x, ys, which):
+
+    def part(planes: Any, y: Any, tap: Any) -> None:
         with scratch() as take:
             value, larger, chosen = take(y.shape, y.dtype), take(y.shape, _BOOL), take(y.shape, tap.dtype)
             if first is None:
@@ -66,6 +68,8 @@ def max_pool2d(
             if x.dtype.kind not in "iu" and np.isnan(np.maximum.reduce(y, axis=None, initial=-np.inf)):
                 for t, here, there in taps:
                     np.maximum(tap[here], np.isnan(planes[there]) * number(t), out=tap[here])
+
+    _divide(part, x, ys, which)
     return ys, which
 
 
@@ -79,10 +83,12 @@ def max_pool2d_backward(
     dxs = np.empty((*dy.shape[:2], *size), dy.dtype) if out is None else out
     disjoint = all(k <= s for k, s in zip(kernel, stride)) and dilation == (1, 1)
     taps = _taps(size, dy.shape[2:], kernel, stride, corner, dilation)
-    for dx, given, chosen in _blocks(dxs, dy, which):
+    covers = sum((r.stop - r.start) * (q.stop - q.start) for _, (_, r, q), _ in taps) == size[0] * size[1]
+
+    def part(dx: Any, given: Any, chosen: Any) -> None:
         with scratch() as take:
             if disjoint:
-                if len(taps) * dy.shape[2] * dy.shape[3] < size[0] * size[1]:
+                if not covers:
                     dx.fill(0)  # what lies in no window
                 mask = take(given.shape, _BOOL)
                 bits = _BITS[dx.dtype.itemsize]  # times 0 or 1 as integers: an infinite gradient times 0 would be NaN
@@ -90,13 +96,15 @@ def max_pool2d_backward(
                 for t, here, there in taps:
                     mine = np.equal(chosen[here], t, out=mask[here])
                     np.multiply(source[here], mine.view(np.uint8), out=target[there])
-                continue
+                return
             total = take(dx.shape, _FLOAT32) if dx.dtype.itemsize == 2 else dx
             total.fill(0)
             places = _places(chosen, size, kernel, stride, corner, dilation, take)
             np.add.at(total.reshape(-1), places.reshape(-1), given.reshape(-1).astype(total.dtype, copy=False))
             if total is not dx:
                 np.copyto(dx, total, casting="unsafe")
+
+    _divide(part, dxs, dy, which)
     return dxs
 
 
@@ -200,6 +208,17 @@ def _shares(size: int, count: int) -> Any:
         start, stop = i * size // count, -(-(i + 1) * size // count)
         shares[i, start:stop] = 1 / (stop - start)
     return shares
+
+
+def _divide(function: Callable[..., None], *arrays: Any) -> None:
+    """Call ``function(*planes)`` for all planes of arrays (n, c, ., .), some at a time, on all cores."""
+    flat = [a.reshape(-1, *a.shape[2:]) for a in arrays]
+
+    def part(start: int, stop: int) -> None:
+        for planes in _blocks(*(f[start:stop, None] for f in flat)):
+            function(*planes)
+
+    divide(part, len(flat[0]), max(a.size for a in arrays))
 
 
 def _blocks(*arrays: Any) -> Iterator[tuple[Any, ...]]:
