@@ -46,6 +46,21 @@ def two_losses(output: tuple[gpunn.Tensor, gpunn.Tensor], target: gpunn.Tensor) 
     return nn.functional.cross_entropy(scores, target) + 0.1 * inner.square().mean(), scores
 
 
+class Gated(nn.Module):
+    """Elementwise work, written out, and the logarithms of probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(gpunn.linspace(0.5, 1.5, 64))
+        self.shift = nn.Parameter(gpunn.zeros(32, 1))
+        self.out = nn.Linear(32, 10)
+
+    def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+        x = x * self.scale
+        h = (x + self.shift).tanh() * nn.functional.silu(x) + gpunn.where(x > 1, x.square(), 0.5 * x.clamp(-1, 1))
+        return nn.functional.log_softmax(self.out(h.mean(2)), 1)
+
+
 def w1() -> nn.Module:
     """The MLP 784-512-512-10."""
     return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
@@ -56,6 +71,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Any]] = {
     "lenet": (lambda: lenet((1, 28, 28), 10), (1, 28, 28), nn.CrossEntropyLoss()),
     "residual": (Residual, (1, 12, 12), nn.CrossEntropyLoss()),
     "shared": (Shared, (20,), two_losses),
+    "gated": (Gated, (32, 64), nn.NLLLoss()),
 }
 OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.01),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from gpunn import nn, ops
 from gpunn.nn import functional as F
 from gpunn.plan.fuse import RULES, apply_rules, check_rules, explain
 from gpunn.plan.graph import Compute, Graph
-from gpunn.plan.rules import elementwise_chain
 from gpunn.plan.rules.note import Note
 from gpunn.plan.simplify import without_dead_code
 
@@ -194,13 +192,6 @@ def test_an_activation_before_a_convolution_is_differentiated_once() -> None:
 # Chains ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def any_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Chains on the CPU too, where these graphs are too small for them."""
-    monkeypatch.setattr(elementwise_chain, "CPU_BYTES", 0)
-    yield
-
-
 def chained(body: Any, *arguments: gpunn.Tensor) -> tuple[list[str], list[str], Graph]:
     """The names of the ops, the notes, and the graph."""
     graph = graph_of(body, *arguments)
@@ -330,6 +321,6 @@ def test_a_kernel_takes_so_many_tensors_and_no_more() -> None:
 def test_on_the_cpu_a_chain_is_for_what_no_cache_holds() -> None:
     found, notes, _ = chained(lambda x: x.exp().sin(), X)
     assert found == ["Exp", "Sin"]
-    assert notes == ["Exp + Sin float32[4, 3]: not fused, it stays in the cache of the CPU from op to op"]
-    assert chained(lambda x: x.exp().sin(), gpunn.ones(1 << 18))[0] == ["Chain"]
+    assert notes == ["Exp + Sin float32[4, 3]: not fused, it stays in the CPU's caches from op to op"]
+    assert chained(lambda x: x.exp().sin(), gpunn.ones(1 << 20))[0] == ["Chain"]
     assert chained(lambda x: x.exp().sin(), gpunn.ones(4, 3, device="sim"))[0] == ["Chain"]

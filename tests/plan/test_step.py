@@ -62,6 +62,7 @@ def test_planned_and_eager_are_equal_to_the_bit(network: str, optimizer: str) ->
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("any_size")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_fused_and_eager_agree(network: str, optimizer: str) -> None:
@@ -71,6 +72,29 @@ def test_fused_and_eager_agree(network: str, optimizer: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.usefixtures("any_size")
+@pytest.mark.parametrize("network", NETWORKS)
+def test_fused_and_eager_agree_for_50_steps(network: str) -> None:
+    for a, b in zip(
+        train(TrainStep, network, "momentum", 50, "float64"), train(eager, network, "momentum", 50, "float64")
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.usefixtures("any_size")
+def test_what_is_fused_in_the_network_of_elementwise_work() -> None:
+    gpunn.manual_seed(0)
+    build, shape, loss_fn = NETWORKS["gated"]
+    model = build()
+    step = TrainStep(model, loss_fn, optim.SGD(model.parameters(), 0.1))
+    step(gpunn.ones(BATCH, *shape), gpunn.zeros(BATCH, dtype=gpunn.int64))
+    fused = [(n.rule, n.where.split(" float32")[0]) for n in step.plan.notes if not n.reason]
+    assert ("softmax_cross_entropy", "LogSoftmax + NLLLoss") in fused
+    assert ("elementwise_chain", "Mul + Square + Clamp + Mul + Where + Add") in fused
+    assert ("elementwise_chain", "Where + Where + Mul + 11 more + Mul") in fused
+
+
+@pytest.mark.usefixtures("any_size")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_run_repeats_to_the_bit(network: str) -> None:
     for a, b in zip(train(TrainStep, network, "adam"), train(TrainStep, network, "adam"), strict=True):

@@ -5,16 +5,16 @@ The functions are the primitives themselves, so the bits are those of one primit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import elementwise
 from .activation import activation, activation_backward
-from .blocks import _blocks
+from .blocks import _BLOCK
 from .erf import erf
 from .workspace import scratch
 
@@ -37,32 +37,68 @@ def chain(steps: Sequence[tuple[Any, ...]], inputs: Sequence[Any], out: Any = No
     """
     arrays = [x for x in inputs if isinstance(x, _array)]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
-    calls = _calls(tuple(steps))
+    calls = _calls(tuple(steps), len(inputs))
     dtype = next(x.dtype for x in arrays if x.dtype != _BOOL)
-    y = np.empty(shape, _BOOL if calls[-1][2] else dtype) if out is None else out
+    y = np.empty(shape, _BOOL if calls[-1].truths else dtype) if out is None else out
     if all(x.shape == shape and x.flags.c_contiguous for x in arrays):
         shape, target = (y.size,), y.reshape(-1)
         whole = [x.reshape(-1) if isinstance(x, _array) else x for x in inputs]
     else:
         target = y
         whole = [np.broadcast_to(x, shape) if isinstance(x, _array) else x for x in inputs]
-    for block in _blocks(shape[0], prod(shape[1:]) * (len(arrays) + len(steps))):
+    for block in _tiles(shape):
         values = [x[block] if isinstance(x, _array) else x for x in whole]
         result = target[block]
         with scratch() as take:
-            for function, operands, truths in calls[:-1]:
-                made = take(result.shape, _BOOL if truths else dtype)
-                function(*[values[v] for v in operands], out=made)
+            places: dict[int, Any] = {}
+            for call in calls:
+                if call.place is None:
+                    made = result
+                elif call.place in places:
+                    made = places[call.place]
+                else:
+                    made = places[call.place] = take(result.shape, _BOOL if call.truths else dtype)
+                call.function(*[values[v] for v in call.operands], out=made)
                 values.append(made)
-            function, operands, _ = calls[-1]
-            function(*[values[v] for v in operands], out=result)
     return y
 
 
+class _Call(NamedTuple):
+    """A step: its primitive, what it takes, whether it makes booleans, and where; None is the result."""
+
+    function: Callable[..., Any]
+    operands: tuple[int, ...]
+    truths: bool
+    place: int | None
+
+
 @lru_cache(maxsize=1024)
-def _calls(steps: tuple[tuple[Any, ...], ...]) -> list[tuple[Callable[..., Any], tuple[int, ...], bool]]:
-    """For each step its primitive, what it takes, and whether it makes booleans."""
-    return [(_function(name), tuple(operands), name in _TRUTHS) for name, *operands in steps]
+def _calls(steps: tuple[tuple[Any, ...], ...], count: int) -> list[_Call]:
+    """The steps of a chain of `count` inputs. What nobody reads later leaves its place to a later step."""
+    last = {v: k for k, (_, *operands) in enumerate(steps) for v in operands}
+    free: dict[bool, list[int]] = {True: [], False: []}
+    calls: list[_Call] = []
+    for k, (name, *operands) in enumerate(steps):
+        truths = name in _TRUTHS
+        place = None if k == len(steps) - 1 else free[truths].pop() if free[truths] else len(calls)
+        calls.append(_Call(_function(name), tuple(operands), truths, place))
+        for v in {v for v in operands if v >= count and last[v] == k}:
+            made = calls[v - count]
+            free[made.truths].append(made.place)
+    return calls
+
+
+def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
+    """Indices that cut an array of this shape into blocks."""
+    size = prod(shape[1:])
+    if size <= _BLOCK:
+        step = max(1, _BLOCK // max(1, size))
+        for start in range(0, shape[0], step):
+            yield (slice(start, start + step),)
+    else:
+        for i in range(shape[0]):
+            for block in _tiles(shape[1:]):
+                yield (i, *block)
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -17,8 +17,8 @@ from ..graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
 from ..simplify import Uses
 from .note import Note, other_readers
 
-CPU_BYTES = 1 << 20
-"""A result of less stays in the CPU's cache until the next op reads it, and a chain costs more calls than it saves."""
+CPU_BYTES = 1 << 22
+"""A result of less stays in a CPU's caches until the next op reads it: a chain then costs calls and saves nothing."""
 MOST_INPUTS = 16
 """Kernels take their arguments in 4 KB, and an input with strides takes up to 200 bytes of them."""
 
@@ -41,7 +41,7 @@ def elementwise_chain(graph: Graph) -> Iterator[Note]:
         if spec.device.type == "cpu" and spec.nbytes < CPU_BYTES:
             if len(run) > 1:
                 where = f"{_labels(run)} {spec!r}"
-                yield Note("elementwise_chain", where, "it stays in the cache of the CPU from op to op")
+                yield Note("elementwise_chain", where, "it stays in the CPU's caches from op to op")
             continue
         for before, after, reason in search.left_out(run):
             yield Note("elementwise_chain", f"{_labels([before, after])} {spec!r}", reason)
@@ -161,12 +161,14 @@ def _join(graph: Graph, run: list[Compute]) -> None:
 
 
 def _labels(run: list[Compute]) -> str:
-    """The ops' names, or the activations'."""
-    return " + ".join(
-        f"{node.op.kind} backward"
-        if isinstance(node.op, ActivationBackward)
-        else node.op.kind
-        if isinstance(node.op, Activation)
-        else node.name
-        for node in run
-    )
+    """The ops' names, or the activations'; the first and the last of many."""
+    names = [_label(node) for node in run]
+    if len(names) > 6:
+        names[3:-1] = [f"{len(names) - 4} more"]
+    return " + ".join(names)
+
+
+def _label(node: Compute) -> str:
+    if isinstance(node.op, ActivationBackward):
+        return f"{node.op.kind} backward"
+    return str(node.op.kind) if isinstance(node.op, Activation) else node.name
