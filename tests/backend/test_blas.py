@@ -39,6 +39,15 @@ def test_add_product_with_rows_far_apart() -> None:
     assert whole.sum() == pytest.approx(whole[1:4, 2:6].sum())
 
 
+@pytest.mark.parametrize("key", [np.s_[::2, ::2], np.s_[::-1], np.s_[:, ::-1], np.s_[:1, ::3], np.s_[::3, :1]])
+def test_add_product_of_any_strides(key: Any) -> None:
+    a = matrix(6, 6, "float64", False)[key]
+    for left in (a, np.broadcast_to(a[:1], a.shape)):
+        for right in (a.T, np.broadcast_to(a[:1], a.shape).T):
+            out = np.zeros((len(left), right.shape[1]))
+            np.testing.assert_allclose(blas.add_product(out, left, right), left @ right, rtol=1e-12, atol=1e-12)
+
+
 def test_what_is_overwritten_may_be_anything() -> None:
     out = np.full((2, 3), np.nan, np.float32)
     a, b = matrix(2, 4, "float32", False), matrix(4, 3, "float32", False)
