@@ -7,6 +7,7 @@ from math import pi
 from math import sqrt as _sqrt
 from typing import TYPE_CHECKING, Any
 
+from .activation import activation_backward
 from .base import Operand
 from .elementwise import Elementwise
 from .promote import binary_float, unary_float
@@ -142,7 +143,7 @@ class Tanh(Elementwise):
     saves_output = True
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        return dy * (1 - y * y)
+        return activation_backward(dy, y, "tanh", 0.0)
 
 
 class Asin(Elementwise):
@@ -214,7 +215,7 @@ class Sigmoid(Elementwise):
     overwrites = (0,)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        return dy * (y * (1 - y))
+        return activation_backward(dy, y, "sigmoid", 0.0)
 
 
 class Erf(Elementwise):
