@@ -33,6 +33,8 @@ THOROUGH = ("sm_75", "sm_90")
 """The oldest, and the one that most is written for: where a choice has to be made, these get every type."""
 SAMPLED = {"float32", "float64", "int64"}
 """And the others get these: what is used most, and what takes most registers."""
+PREFERRED = (12, 13)
+"""The versions of CUDA whose NVRTC is taken where any will do: with that of CUDA 12.9 no kernel spills."""
 INSTALL = "pip install nvidia-cuda-nvrtc-cu12 (or nvidia-cuda-nvrtc for CUDA 13)"
 KEPT_DAYS = 30
 """Results that nobody asked for in this time are deleted."""
@@ -107,7 +109,7 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
         name: the file, such as ``"linear.cu"``.
         types: the type of each name that the text leaves open, such as ``{"scalar_t": "float32"}``.
         arch: the architecture, such as ``"sm_90"``, or a virtual one, ``"compute_90"``, whose PTX the driver compiles.
-        major: of CUDA, whose NVRTC is to compile; by default the newest one.
+        major: of CUDA, whose NVRTC is to compile; by default the first of `PREFERRED` that there is.
 
     Raises:
         CompileError: the text does not compile, or this NVRTC does not know the architecture.
@@ -149,21 +151,22 @@ def sample(wanted: Sequence[Job]) -> list[Job]:
 
 
 def compile_all(
-    wanted: Sequence[Job], on_done: Callable[[Job], None] | None = None
+    wanted: Sequence[Job], on_done: Callable[[Job], None] | None = None, major: int | None = None
 ) -> dict[Job, Compiled | CompileError]:
     """Compile all of these at once, on all cores; what does not compile comes as its error.
 
     Args:
         wanted: what to compile.
         on_done: called after each one, in this thread.
+        major: see `compile_text`.
 
     Raises:
         NvrtcMissing: there is no NVRTC.
     """
     results: dict[Job, Compiled | CompileError] = {}
-    _library(None)
+    _library(major)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        futures = {pool.submit(compile_text, job.text, dict(job.types), job.arch): job for job in wanted}
+        futures = {pool.submit(compile_text, job.text, dict(job.types), job.arch, major): job for job in wanted}
         try:
             for future in as_completed(futures):
                 error = future.exception()
@@ -207,15 +210,6 @@ def version(major: int | None = None) -> tuple[int, int]:
     return _library(major).version
 
 
-def path() -> str:
-    """The file that NVRTC was loaded from.
-
-    Raises:
-        NvrtcMissing: there is none.
-    """
-    return _library(None).path
-
-
 def known_architectures(major: int | None = None) -> tuple[str, ...]:
     """The architectures that this NVRTC compiles for.
 
@@ -248,7 +242,7 @@ def architecture(capability: int, major: int | None = None) -> str:
 
 @cache
 def _library(major: int | None) -> _Nvrtc:
-    found = cuda_library.load("nvrtc", cuda_library.MAJORS if major is None else (major,))
+    found = cuda_library.load("nvrtc", PREFERRED if major is None else (major,))
     if found is None:
         which = "" if major is None else f" of CUDA {major}"
         raise NvrtcMissing(f"NVRTC{which}, the CUDA compiler, was not found; {INSTALL}")

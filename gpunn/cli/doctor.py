@@ -35,13 +35,19 @@ def add(commands: Any, name: str, text: str) -> None:
         help="with --kernels: architectures such as sm_75,sm_90 (default: sm_90); all: all that gpunn is made for, "
         "most of them with some types only",
     )
+    parser.add_argument(
+        "--cuda",
+        type=int,
+        choices=(12, 13),
+        help="with --kernels: whose NVRTC compiles (default: that of CUDA 12 if it is there)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print what was asked for; a `RunError` where something is wrong that has to be right."""
-    if options.arch and not options.kernels:
-        raise UsageError("--arch says for which GPUs --kernels compiles; give both")
+    if (options.arch or options.cuda) and not options.kernels:
+        raise UsageError("--arch and --cuda say how --kernels compiles; give --kernels too")
     if options.kernels:
         _kernels(options)
     elif options.ops:
@@ -85,6 +91,7 @@ def _kernels(options: argparse.Namespace) -> None:
             report = kernel_report(
                 archs,
                 every_type=not everywhere,
+                major=options.cuda,
                 on_start=lambda total: progress.update(task, total=total),
                 on_done=lambda: progress.advance(task),
             )

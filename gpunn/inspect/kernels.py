@@ -79,6 +79,7 @@ class KernelReport:
 def kernel_report(
     archs: Sequence[str],
     every_type: bool = True,
+    major: int | None = None,
     on_start: Callable[[int], None] | None = None,
     on_done: Callable[[], None] | None = None,
 ) -> KernelReport:
@@ -87,6 +88,7 @@ def kernel_report(
     Args:
         archs: such as ``["sm_75", "sm_90"]``.
         every_type: whether in every choice of types, or in a sample of them (see `gpunn.backend.nvrtc.sample`).
+        major: of CUDA, whose NVRTC is to compile; see `gpunn.backend.nvrtc.compile_text`.
         on_start: called with the number of compilations.
         on_done: called after each one.
 
@@ -94,8 +96,8 @@ def kernel_report(
         ValueError: the compiler does not know an architecture.
         NvrtcMissing: there is no NVRTC; the message says what to install.
     """
-    version = ".".join(map(str, nvrtc.version()))
-    known = nvrtc.known_architectures()
+    version = ".".join(map(str, nvrtc.version(major)))
+    known = nvrtc.known_architectures(major)
     for arch in archs:
         if arch not in known:
             raise ValueError(f"NVRTC {version} does not know the architecture {arch!r}; it knows {', '.join(known)}")
@@ -104,4 +106,4 @@ def kernel_report(
         jobs = nvrtc.sample(jobs)
     if on_start is not None:
         on_start(len(jobs))
-    return KernelReport(version, nvrtc.compile_all(jobs, on_done and (lambda job: on_done())))
+    return KernelReport(version, nvrtc.compile_all(jobs, on_done and (lambda job: on_done()), major))

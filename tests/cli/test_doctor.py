@@ -134,7 +134,8 @@ def test_kernels_that_do_not_compile_or_spill(gpunn_command, one_text) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--arch", "sm_90"], "--arch says for which GPUs --kernels compiles"),
+        (["--arch", "sm_90"], "say how --kernels compiles"),
+        (["--cuda", "12"], "say how --kernels compiles"),
         (["--kernels", "--ops"], "not allowed with"),
         (["--kernels", "--arch", "sm_1"], "does not know the architecture 'sm_1'; it knows"),
     ],
@@ -146,7 +147,7 @@ def test_wrong_calls(gpunn_command, one_text, arguments, words) -> None:
 
 
 def test_without_nvrtc_it_says_what_to_install(gpunn_command, monkeypatch) -> None:
-    def missing():
+    def missing(major):
         raise nvrtc.NvrtcMissing("NVRTC was not found; pip install nvidia-cuda-nvrtc-cu12")
 
     monkeypatch.setattr(nvrtc, "version", missing)
