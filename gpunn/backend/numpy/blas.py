@@ -25,13 +25,18 @@ _TYPES: dict[str, tuple[Any, Any]] = {
 }
 
 
+def _library() -> Any:
+    """NumPy's extension module, by which all is found that it is linked to."""
+    return ctypes.CDLL(importlib.import_module("numpy._core._multiarray_umath").__file__)
+
+
 def _find() -> dict[tuple[str, Any], Any]:
     """gemm and axpy for each type; empty where NumPy has no BLAS that could be called.
 
     Sizes are passed in 64 bits, which a BLAS of 32-bit sizes reads the lower half of.
     """
     try:
-        library = ctypes.CDLL(importlib.import_module("numpy._core._multiarray_umath").__file__)
+        library = _library()
     except (ImportError, OSError):
         return {}
     size, pointer, word = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
@@ -104,6 +109,29 @@ def _place(x: Any) -> int:
 
 
 _addressof, _from_buffer = ctypes.addressof, ctypes.c_char.from_buffer
+
+
+def threads() -> int:
+    """How many threads BLAS uses, 1 where it does not say."""
+    return _get_threads() if _get_threads is not None else 1
+
+
+def set_threads(count: int) -> None:
+    """Let BLAS use so many threads, at most as many as it began with, in all of the process."""
+    if _set_threads is not None:
+        _set_threads(count)
+
+
+def _find_threads() -> tuple[Any, Any]:
+    for before, after in (("scipy_openblas_", "64_"), ("openblas_", "64_"), ("openblas_", "")):
+        try:
+            return tuple(getattr(_library(), f"{before}{verb}_num_threads{after}") for verb in ("get", "set"))
+        except (AttributeError, ImportError, OSError):
+            continue
+    return None, None
+
+
+_get_threads, _set_threads = _find_threads()
 
 
 def _works() -> bool:

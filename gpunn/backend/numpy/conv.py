@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 from . import conv_shifted
 from .activation import activation
 from .im2col import Pair, crop, paste, reach, wide
+from .workers import divide, parts
 from .workspace import Take, scratch
 
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]
 
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 20
 """What one block may take: little enough that the product finds its columns in a cache, and enough to be worth sharing
 out among threads."""
 BLOCK_PIXELS = 1 << 12
@@ -47,6 +48,28 @@ def conv2d_forward(
     pixelwise = w.shape[2:] == (1, 1) and stride == (1, 1) and corner == (0, 0) and positions == x.shape[2:]
     if pixelwise and x.dtype.itemsize > 2 and positions[0] * positions[1] >= POINTWISE:
         return _pointwise(x, w, b, groups, kind, parameter, out)
+
+    def part(images: slice, _: int) -> None:
+        _forward(x[images], w, b, positions, stride, corner, dilation, groups, kind, parameter, out[images])
+
+    _in_parts(part, _parts(x.shape, w.shape, positions, groups), n)
+    return out
+
+
+def _forward(
+    x: Any,
+    w: Any,
+    b: Any,
+    positions: Pair,
+    stride: Pair,
+    corner: Pair,
+    dilation: Pair,
+    groups: int,
+    kind: str,
+    parameter: float,
+    out: Any,
+) -> None:
+    o = w.shape[0]
     with scratch() as take:
         blocks = _Blocks(x.shape, w.shape, positions, stride, corner, dilation, groups, b is not None, x.dtype, take)
         weight = take((groups, o // groups, blocks.depth), blocks.dtype)
@@ -65,7 +88,6 @@ def conv2d_forward(
                 activation(z, kind, parameter, out=z)
             y, z = out[images, :, rows], blocks.images_of(z, images, rows)
             np.copyto(y, z, casting="unsafe")
-    return out
 
 
 def conv2d_input_grad(
@@ -79,13 +101,24 @@ def conv2d_input_grad(
     out: Any = None,
 ) -> Any:
     """dx (n, c, *size) for dz (n, o, oh, ow), w (o, c / groups, kh, kw): columns W^T dz, added up at their places."""
-    n, o = dz.shape[:2]
+    n = dz.shape[0]
     shape = (n, w.shape[1] * groups, *size)
     if out is None:
         out = np.empty(shape, dz.dtype)
-    if conv_shifted.suits(w.shape[1], stride, dz.dtype):
-        conv_shifted.input_grad(dz, w, corner, dilation, groups, out)
-        return out
+    shifted = conv_shifted.suits(w.shape[1], stride, dz.dtype)
+
+    def part(images: slice, _: int) -> None:
+        if shifted:
+            conv_shifted.input_grad(dz[images], w, corner, dilation, groups, out[images])
+        else:
+            _input_grad(dz[images], w, stride, corner, dilation, groups, out[images])
+
+    _in_parts(part, _parts(shape, w.shape, dz.shape[2:], groups), n)
+    return out
+
+
+def _input_grad(dz: Any, w: Any, stride: Pair, corner: Pair, dilation: Pair, groups: int, out: Any) -> None:
+    shape, o = out.shape, w.shape[0]
     with scratch() as take:
         blocks = _Blocks(
             shape, w.shape, dz.shape[2:], stride, corner, dilation, groups, False, dz.dtype, take, direct=False
@@ -101,7 +134,6 @@ def conv2d_input_grad(
             blocks.scatter(columns, total, images, rows)
         if total is not out:
             np.copyto(out, total, casting="unsafe")
-    return out
 
 
 def conv2d_weight_grad(
@@ -117,14 +149,33 @@ def conv2d_weight_grad(
 ) -> Any:
     """dw (o, c / groups, kh, kw) = dz times the columns of x, transposed; and db (o,), the sum of dz, if `bias`."""
     o, shape = dz.shape[1], (dz.shape[1], x.shape[1] // groups, *kernel)
-    if shape[1] <= conv_shifted.FEW and conv_shifted.suits(shape[1], stride, x.dtype):
-        dw, db = out if bias and out is not None else (out, None)
-        dw = np.empty(shape, dz.dtype) if dw is None else dw
-        db = np.empty(o, dz.dtype) if bias and db is None else db
-        conv_shifted.weight_grad(x, dz, corner, dilation, groups, dw, db)
-        return (dw, db) if bias else dw
+    dw, db = out if bias and out is not None else (out, None)
+    dw = np.empty(shape, dz.dtype) if dw is None else dw
+    db = np.empty(o, dz.dtype) if bias and db is None else db
+    shifted = shape[1] <= conv_shifted.FEW and conv_shifted.suits(shape[1], stride, x.dtype)
+    count, work = _parts(x.shape, shape, dz.shape[2:], groups), wide(dz.dtype)
+    while count > 1 and count * dw.size * work.itemsize > BLOCK_BYTES:
+        count //= 2
     with scratch() as take:
-        blocks = _Blocks(x.shape, shape, dz.shape[2:], stride, corner, dilation, groups, bias, x.dtype, take)
+        dws, dbs = take((count, *shape), work), take((count, o), work)
+
+        def part(images: slice, k: int) -> None:
+            function = conv_shifted.weight_grad if shifted else _weight_grad
+            function(x[images], dz[images], stride, corner, dilation, groups, dws[k], dbs[k] if bias else None)
+
+        _in_parts(part, count, len(x))
+        results: list[tuple[Any, Any]] = [(dws, dw), (dbs, db)]
+        for each, result in results[: 1 + bias]:
+            for k in range(1, count):
+                each[0] += each[k]
+            np.copyto(result, each[0], casting="unsafe")
+    return (dw, db) if bias else dw
+
+
+def _weight_grad(x: Any, dz: Any, stride: Pair, corner: Pair, dilation: Pair, groups: int, dw: Any, db: Any) -> None:
+    o, bias = dw.shape[0], db is not None
+    with scratch() as take:
+        blocks = _Blocks(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups, bias, x.dtype, take)
         total = take((groups, o // groups, blocks.depth), blocks.dtype)
         part = take(total.shape, blocks.dtype)
         parts = take((blocks.images, *total.shape), blocks.dtype) if blocks.direct else part
@@ -138,11 +189,26 @@ def conv2d_weight_grad(
             else:
                 np.matmul(blocks.spread(dz, images, rows), columns.swapaxes(1, 2), out=part)
             total += part
-        dw = total[..., : blocks.depth - bias].reshape(shape)
-        if not bias:
-            return _result(dw, dz.dtype, out)
-        outs = (None, None) if out is None else out
-        return _result(dw, dz.dtype, outs[0]), _result(total[..., -1].reshape(o), dz.dtype, outs[1])
+        np.copyto(dw, total[..., : blocks.depth - bias].reshape(dw.shape))
+        if bias:
+            np.copyto(db, total[..., -1].reshape(o))
+
+
+def _parts(x: tuple[int, ...], w: tuple[int, ...], positions: Pair, groups: int) -> int:
+    """In how many parts a convolution of images x and weights w is done."""
+    products = x[0] * prod(w) * prod(positions)
+    elements = x[0] * (prod(x[1:]) + w[0] * prod(positions))
+    return parts(x[0], products * 20e-6 + elements * 0.5e-3)
+
+
+def _in_parts(function: Callable[[slice, int], None], count: int, images: int) -> None:
+    """Call ``function(some images, k)`` for parts k of a batch, on all cores."""
+
+    def some(start: int, stop: int) -> None:
+        for k in range(start, stop):
+            function(slice(k * images // count, (k + 1) * images // count), k)
+
+    divide(some, count)
 
 
 def _pointwise(x: Any, w: Any, b: Any, groups: int, kind: str, parameter: float, out: Any) -> Any:
@@ -157,13 +223,6 @@ def _pointwise(x: Any, w: Any, b: Any, groups: int, kind: str, parameter: float,
             z += b.reshape(groups, -1, 1)
         if kind != "none":
             activation(z, kind, parameter, out=z)
-    return out
-
-
-def _result(value: Any, dtype: Any, out: Any) -> Any:
-    if out is None:
-        return np.array(value, dtype, order="C")
-    np.copyto(out, value, casting="unsafe")
     return out
 
 

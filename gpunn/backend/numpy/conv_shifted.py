@@ -44,8 +44,8 @@ def input_grad(dz: Any, w: Any, corner: Pair, dilation: Pair, groups: int, out: 
             images.get(out[some])
 
 
-def weight_grad(x: Any, dz: Any, corner: Pair, dilation: Pair, groups: int, dw: Any, db: Any) -> None:
-    """Write dw, and db unless it is None, see `conv2d_weight_grad`."""
+def weight_grad(x: Any, dz: Any, stride: Pair, corner: Pair, dilation: Pair, groups: int, dw: Any, db: Any) -> None:
+    """Write dw, and db unless it is None, see `conv2d_weight_grad`; `stride` is (1, 1)."""
     with scratch() as take:
         images = _Images(x.shape, dw.shape, dz.shape[2:], corner, dilation, groups, x.dtype, take)
         total = take((*dw.shape[2:], *dw.shape[:2]), x.dtype)

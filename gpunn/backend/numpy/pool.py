@@ -11,7 +11,7 @@ import numpy as np
 
 from .elementwise import _BITS
 from .im2col import Pair, wide
-from .workers import divide
+from .workers import divide, parts
 from .workspace import Take, scratch
 
 __all__ = [
@@ -29,6 +29,8 @@ BLOCK_BYTES = 1 << 20
 """How much of the larger image is worked on at a time, so that what is read again is still in the cache."""
 
 _BOOL, _FLOAT32, _INDEX = np.dtype(np.bool_), np.dtype(np.float32), np.dtype(np.intp)
+_MICROSECONDS = 0.8e-3
+"""What an element takes, about."""
 Taps = list[tuple[int, tuple[Any, ...], tuple[Any, ...]]]
 """For each element of the kernel: its number, the positions at which it lies in the image, and where it lies."""
 
@@ -214,11 +216,14 @@ def _divide(function: Callable[..., None], *arrays: Any) -> None:
     """Call ``function(*planes)`` for all planes of arrays (n, c, ., .), some at a time, on all cores."""
     flat = [a.reshape(-1, *a.shape[2:]) for a in arrays]
 
+    count = len(flat[0])
+    pieces = parts(count, max(a.size for a in arrays) * _MICROSECONDS)
+
     def part(start: int, stop: int) -> None:
-        for planes in _blocks(*(f[start:stop, None] for f in flat)):
+        for planes in _blocks(*(f[start * count // pieces : stop * count // pieces, None] for f in flat)):
             function(*planes)
 
-    divide(part, len(flat[0]), max(a.size for a in arrays))
+    divide(part, pieces)
 
 
 def _blocks(*arrays: Any) -> Iterator[tuple[Any, ...]]:

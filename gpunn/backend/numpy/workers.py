@@ -1,10 +1,10 @@
-"""Threads for what goes through memory: a worker a core, each with its own part of an array.
+"""Threads: a worker a core, each with its own part of a batch.
 
 NumPy lets go of the interpreter inside its loops, so that two threads advance at the same time, if each call takes long
-enough: two threads take half of the time where a call has some 100,000 elements, and more than one at 2,000.
-(Products have BLAS's own threads.)
+enough: two threads take half of the time where a call has some 100,000 elements, and more than one at 2,000. Products
+are computed by one thread each meanwhile: BLAS would hand each of them out to all cores, one after the other.
 
-What is divided is independent, element by element, so the bits do not depend on the number of workers.
+Parts depend on shapes only, so the bits do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-LEAST = 1 << 17
-"""Elements: what has fewer is done by the caller alone."""
+from . import blas
+
+LEAST_MICROSECONDS = 200.0
+"""What takes less is one part."""
+MOST_PARTS = 8
 
 Part = Callable[[int, int], None]
-"""Does what is to be done for items start to stop."""
+"""Does parts start to stop."""
 
 
 class _Worker:
@@ -65,22 +68,33 @@ class _Team:
         parts = min(self.size, count)
         bounds = [i * count // parts for i in range(parts + 1)]
         busy = self.workers[: parts - 1]
-        for worker, start, stop in zip(busy, bounds[1:], bounds[2:]):
-            worker.begin(contextvars.copy_context().run, function, start, stop)  # with the caller's np.errstate
+        threads = blas.threads()
+        blas.set_threads(1)
         errors: list[BaseException | None] = []
         try:
-            function(bounds[0], bounds[1])
+            for worker, start, stop in zip(busy, bounds[1:], bounds[2:]):
+                worker.begin(contextvars.copy_context().run, function, start, stop)  # with the caller's np.errstate
+            try:
+                function(bounds[0], bounds[1])
+            finally:
+                errors += [worker.end() for worker in busy]
         finally:
-            errors += [worker.end() for worker in busy]
+            blas.set_threads(threads)
         for error in errors:
             if error is not None:
                 raise error
 
 
-def divide(function: Part, count: int, elements: int) -> None:
-    """Call `function` for all of 0 to `count`, in parts on several cores where there are enough elements."""
+def parts(count: int, microseconds: float) -> int:
+    """In how many parts `count` items should be done that take so long together, about: 1, 2, 4 or 8."""
+    most = min(count, microseconds / LEAST_MICROSECONDS, MOST_PARTS)
+    return 1 << max(int(most).bit_length() - 1, 0)
+
+
+def divide(function: Part, count: int) -> None:
+    """Call `function` for all of 0 to `count`, some of them on each core."""
     team = _team
-    if elements < LEAST or count < 2 or team.size < 2 or not team.lock.acquire(blocking=False):
+    if count < 2 or team.size < 2 or not team.lock.acquire(blocking=False):
         function(0, count)
         return
     try:
