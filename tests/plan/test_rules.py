@@ -318,6 +318,24 @@ def test_a_kernel_takes_so_many_tensors_and_no_more() -> None:
     assert "Add + Add float32[4]: not fused, a chain takes at most 16 tensors" in notes
 
 
+@pytest.mark.usefixtures("any_size")
+def test_memory_does_not_grow() -> None:
+    w = gpunn.ones(3, 3)
+
+    def sum_of_products(x: gpunn.Tensor) -> gpunn.Tensor:
+        total = x @ w + x @ w.t()
+        return total + x.square() @ w  # with a chain, three products would be there at a time
+
+    found, notes, _ = chained(sum_of_products, X)
+    assert "Chain" not in found
+    assert notes == ["Add + Add float32[4, 3]: not fused, the step would take more memory"]
+
+    def one_for_one(x: gpunn.Tensor) -> gpunn.Tensor:
+        return (x @ w).exp() + x.square() @ w  # one of them waits, as its exponential would
+
+    assert chained(one_for_one, X)[0] == ["MatMul", "Square", "MatMul", "Chain"]
+
+
 def test_on_the_cpu_a_chain_is_for_what_no_cache_holds() -> None:
     found, notes, _ = chained(lambda x: x.exp().sin(), X)
     assert found == ["Exp", "Sin"]

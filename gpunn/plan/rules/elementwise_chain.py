@@ -15,6 +15,7 @@ from gpunn.ops.elementwise import Predicate
 
 from ..graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
 from ..simplify import Uses
+from .memory_use import MemoryUse
 from .note import Note, other_readers
 
 CPU_BYTES = 1 << 22
@@ -27,7 +28,8 @@ def elementwise_chain(graph: Graph) -> Iterator[Note]:
     """Elementwise ops of one shape and one float type, each read by nothing but the next ones: one `Chain`.
 
     A run ends in one result, where all of it is computed: what has another reader, is returned or is written to can't
-    be part of it, and neither can what reads memory that is written to before the run's end.
+    be part of it, and neither can what reads memory that is written to before the run's end. Where values would have to
+    wait for that end so long that the whole step takes more memory, the run begins later.
     """
     search = _Search(graph)
     runs = []
@@ -40,6 +42,7 @@ def elementwise_chain(graph: Graph) -> Iterator[Note]:
         spec = last.outputs[0].spec
         if spec.device.type == "cpu" and spec.nbytes < CPU_BYTES:
             if len(run) > 1:
+                search.done |= {id(node) for node in run}
                 where = f"{_labels(run)} {spec!r}"
                 yield Note("elementwise_chain", where, "it stays in the CPU's caches from op to op")
             continue
@@ -47,6 +50,7 @@ def elementwise_chain(graph: Graph) -> Iterator[Note]:
             yield Note("elementwise_chain", f"{_labels([before, after])} {spec!r}", reason)
         if len(run) > 1:
             yield Note("elementwise_chain", f"{_labels(run)} {spec!r}")
+            search.accept(run)
             runs.append(run)
     for run in runs:
         _join(graph, run)
@@ -56,21 +60,22 @@ class _Search:
     """Looking for runs.
 
     Attributes:
-        done: the ids of nodes that are part of a run.
+        done: the ids of nodes that are looked at, as parts of a run.
+        memory: what is in use, with the runs that were accepted.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.uses = Uses(graph)
         self.done: set[int] = set()
-        self.place: dict[int, int] = {}
+        self.memory = MemoryUse(graph)
         self._updates: dict[int, int] = {}
         self._writes: dict[int, int] = {}
         """For each node, how many updates of parameters, and how many other writes, come before it."""
         updates = writes = 0
-        for i, node in enumerate(graph.nodes):
+        for node in graph.nodes:
             updates += isinstance(node, (Update, ProductUpdate))
             writes += isinstance(node, Assign)
-            self.place[id(node)], self._updates[id(node)], self._writes[id(node)] = i, updates, writes
+            self._updates[id(node)], self._writes[id(node)] = updates, writes
 
     def fits(self, node: Node | None, last: Compute) -> TypeGuard[Compute]:
         """Whether a node may be part of the run that ends with `last`, as far as that depends on these two."""
@@ -101,21 +106,30 @@ class _Search:
                 if self.fits(node, last) and not self._reason(x, [*run, node]):
                     run.append(node)
                     grown = True
+        return sorted(run, key=lambda node: self.memory.place[id(node)])
+
+    def accept(self, run: list[Compute]) -> None:
+        """Take a run for one node from now on."""
         self.done |= {id(node) for node in run}
-        return sorted(run, key=lambda node: self.place[id(node)])
+        self.memory.accept(run, _inputs(run))
 
     def left_out(self, run: list[Compute]) -> Iterator[tuple[Compute, Compute, str]]:
-        """Nodes before a run that would be part of it but for some reason, the first one that reads each, and why."""
+        """Nodes that would be part of a run but for some reason, what of the run is the first to read each, and why."""
         for x in _inputs(run):
-            if self.fits(x.node, run[-1]):
-                yield x.node, next(n for n in run if any(y is x for y in n.reads())), self._reason(x, [*run, x.node])
+            after = self.uses.of(x)[0]
+            if self.fits(x.node, run[-1]) and isinstance(after, Compute) and after in run:
+                yield x.node, after, self._reason(x, [*run, x.node])
 
     def _reason(self, x: Value, run: list[Compute]) -> str:
         """Why what makes a value can't be part of a run, which is given with it; empty if it can."""
         others = other_readers(self.uses, x, {id(node) for node in run})
         if others:
             return f"what is between is needed by {others}"
-        return "" if len(_inputs(run)) <= MOST_INPUTS else f"a chain takes at most {MOST_INPUTS} tensors"
+        inputs = _inputs(run)
+        if len(inputs) > MOST_INPUTS:
+            return f"a chain takes at most {MOST_INPUTS} tensors"
+        grows = max(self.memory.with_run(run, inputs)) > max(self.memory.bytes)
+        return "the step would take more memory" if grows else ""
 
 
 def _types_fit(node: Compute, spec: Spec) -> bool:
