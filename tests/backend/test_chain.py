@@ -7,8 +7,11 @@ import pytest
 from gpunn.backend import numpy as backend
 from gpunn.backend.kernel.chain_text import _OPERANDS as KERNEL_FUNCTIONS
 from gpunn.backend.numpy.blocks import _BLOCK
+from gpunn.backend.numpy.chain import _calls
 from gpunn.ops.activation import DEFAULTS, NAMES, derivative_from_output
 from gpunn.ops.chain import _OPS
+
+from ..plan.allocations import counted
 
 RNG = np.random.default_rng(0)
 LARGE = _BLOCK + 77
@@ -133,3 +136,18 @@ def test_operands_are_broadcast(shapes):
 def test_operands_with_strides():
     x, y = numbers(400, 300).T[::2], numbers(150, 800)[:, ::-2]
     same_bits(np.maximum(x + y, 0) * y, [("add", 0, 1), ("activation:relu", 3, 2), ("multiply", 4, 1)], x, y, 0.0)
+
+
+def test_nothing_is_allocated_from_the_third_call_on():
+    x, y, out = numbers(LARGE), numbers(LARGE), np.empty(LARGE, np.float32)
+    steps = [("add", 0, 1), ("exp", 3), ("multiply", 4, 3), ("activation:relu", 5, 2)]
+    for _ in range(2):
+        backend.chain(steps, (x, y, 0.0), out=out)
+    with counted() as allocations:
+        backend.chain(steps, (x, y, 0.0), out=out)
+    assert allocations.arrays() == []
+
+
+def test_places_are_used_again():
+    steps = (("add", 0, 1), ("exp", 2), ("less", 2, 3), ("sin", 3), ("where", 4, 5, 0), ("cos", 6))
+    assert [call.place for call in _calls(steps, 2)] == [0, 1, 2, 0, 1, None]

@@ -313,9 +313,9 @@ def test_a_kernel_takes_so_many_tensors_and_no_more() -> None:
         return total
 
     found, notes, graph = chained(body, *many)
-    assert found == ["Chain"] * 3
-    assert [len(list(node.reads())) for node in graph.nodes] == [10, 16, 16]
-    assert "Add + Add float32[4]: not fused, a chain takes at most 16 tensors" in notes
+    assert found == ["Chain"] * 6
+    assert [len(list(node.reads())) for node in graph.nodes] == [5, 8, 8, 8, 8, 8]
+    assert "Add + Add float32[4]: not fused, a chain takes at most 8 tensors" in notes
 
 
 @pytest.mark.usefixtures("any_size")

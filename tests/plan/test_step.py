@@ -82,6 +82,14 @@ def test_fused_and_eager_agree_for_50_steps(network: str) -> None:
 
 
 @pytest.mark.usefixtures("any_size")
+@pytest.mark.parametrize("network", ["residual", "shared", "gated"])
+def test_chains_alone_have_the_bits_of_eager_work(network: str) -> None:
+    chains = lambda *args: TrainStep(*args, fuse=["elementwise_chain"])  # noqa: E731
+    for a, b in zip(train(chains, network, "adam"), train(eager, network, "adam"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.usefixtures("any_size")
 def test_what_is_fused_in_the_network_of_elementwise_work() -> None:
     gpunn.manual_seed(0)
     build, shape, loss_fn = NETWORKS["gated"]
