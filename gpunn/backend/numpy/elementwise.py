@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .half import _is_half, _narrow, _wide
+from .workspace import scratch
 
 _array = np.ndarray
 
@@ -88,7 +89,7 @@ def clip(x: Any, low: float | None, high: float | None, out: Any = None) -> Any:
 
 
 _SMALL = 4096
-_BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+_BITS = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 
 
 def where(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
@@ -103,15 +104,15 @@ def where(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
         return np.where(condition, x, y)
     bits = _BITS[dtype.itemsize]
     a, b = x.view(bits), y.view(bits)
-    mask = np.negative(condition.astype(bits))
-    if out is None:
-        z = np.bitwise_xor(a, b)
-        z = np.bitwise_and(z, mask, out=z if z.shape == np.broadcast_shapes(z.shape, mask.shape) else None)
-        return np.bitwise_xor(z, b, out=z).view(dtype)
-    z = out.view(bits)
-    np.bitwise_xor(a, b, out=z)
-    np.bitwise_and(z, mask, out=z)
-    np.bitwise_xor(z, b, out=z)
+    with scratch() as take:
+        mask = take(condition.shape, bits)
+        np.negative(condition, out=mask, dtype=bits, casting="unsafe")
+        if out is None:
+            out = np.empty(np.broadcast_shapes(mask.shape, a.shape, b.shape), dtype)
+        z = out.view(bits)
+        np.bitwise_xor(a, b, out=z)
+        np.bitwise_and(z, mask, out=z)
+        np.bitwise_xor(z, b, out=z)
     return out
 
 
