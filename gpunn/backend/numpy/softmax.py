@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .blocks import _blocks
+from .workspace import Take, scratch
 
 _FEW = 32
 """Below this length NumPy reduces along the last axis slower than it transposes and reduces along the first."""
@@ -19,10 +20,10 @@ def softmax(x: Any, axis: int, out: Any = None) -> Any:
     y = np.empty(x.shape, x.dtype) if out is None else out
     source, target = _fold(x, axis), _fold(y, axis)
     for part, _ in _parts(source.shape):
-        v = _block(source[part])
-        e = v - np.maximum.reduce(v, axis=1, keepdims=True)
-        np.exp(e, out=e)
-        np.divide(e, np.add.reduce(e, axis=1, keepdims=True), out=target[part], casting="unsafe")
+        with scratch() as take:
+            e = _less_maximum(source[part], take)
+            np.exp(e, out=e)
+            np.divide(e, _sum(e, take), out=target[part], casting="unsafe")
     return y
 
 
@@ -31,10 +32,11 @@ def softmax_backward(dy: Any, y: Any, axis: int, out: Any = None) -> Any:
     dx = np.empty(y.shape, y.dtype) if out is None else out
     first, second, target = (_fold(a, axis) for a in (dy, y, dx))
     for part, _ in _parts(target.shape):
-        g, s = _block(first[part]), _block(second[part])
-        t = g * s
-        np.subtract(g, np.add.reduce(t, axis=1, keepdims=True), out=t)
-        np.multiply(t, s, out=target[part], casting="unsafe")
+        with scratch() as take:
+            g, s = _block(first[part], take), _block(second[part], take)
+            t = np.multiply(g, s, out=take(g.shape, g.dtype))
+            np.subtract(g, _sum(t, take), out=t)
+            np.multiply(t, s, out=target[part], casting="unsafe")
     return dx
 
 
@@ -43,10 +45,11 @@ def log_softmax(x: Any, axis: int, out: Any = None) -> Any:
     y = np.empty(x.shape, x.dtype) if out is None else out
     source, target = _fold(x, axis), _fold(y, axis)
     for part, _ in _parts(source.shape):
-        v = _block(source[part])
-        z = v - np.maximum.reduce(v, axis=1, keepdims=True)
-        log_s = np.log(np.add.reduce(np.exp(z), axis=1, keepdims=True))
-        np.subtract(z, log_s, out=target[part], casting="unsafe")
+        with scratch() as take:
+            z = _less_maximum(source[part], take)
+            log_s = _sum(np.exp(z, out=take(z.shape, z.dtype)), take)
+            np.log(log_s, out=log_s)
+            np.subtract(z, log_s, out=target[part], casting="unsafe")
     return y
 
 
@@ -55,11 +58,24 @@ def log_softmax_backward(dy: Any, y: Any, axis: int, out: Any = None) -> Any:
     dx = np.empty(y.shape, y.dtype) if out is None else out
     first, second, target = (_fold(a, axis) for a in (dy, y, dx))
     for part, _ in _parts(target.shape):
-        g = _block(first[part])
-        t = np.exp(_block(second[part]))
-        t *= np.add.reduce(g, axis=1, keepdims=True)
-        np.subtract(g, t, out=target[part], casting="unsafe")
+        with scratch() as take:
+            g, t = _block(first[part], take), _block(second[part], take)
+            t = np.exp(t, out=take(t.shape, t.dtype))
+            t *= _sum(g, take)
+            np.subtract(g, t, out=target[part], casting="unsafe")
     return dx
+
+
+def _less_maximum(x: Any, take: Take) -> Any:
+    """x less its maximum along axis 1, in the working type."""
+    v = _block(x, take)
+    top = np.maximum.reduce(v, axis=1, keepdims=True, out=take((v.shape[0], 1, v.shape[2]), v.dtype))
+    return np.subtract(v, top, out=take(v.shape, v.dtype))
+
+
+def _sum(x: Any, take: Take) -> Any:
+    """The sum along axis 1, which is kept with size 1."""
+    return np.add.reduce(x, axis=1, keepdims=True, out=take((x.shape[0], 1, x.shape[2]), x.dtype))
 
 
 def _around(x: Any, axis: int) -> Any:
@@ -89,9 +105,14 @@ def _parts(shape: tuple[int, int, int]) -> Iterator[tuple[Any, Any]]:
             yield (block,), (block,)
 
 
-def _block(x: Any) -> Any:
+def _block(x: Any, take: Take) -> Any:
     """x in row-major memory, in the working type; not to be written to."""
-    return np.ascontiguousarray(x, dtype=_working_type(x.dtype))
+    work = _working_type(x.dtype)
+    if x.dtype == work and x.flags.c_contiguous:
+        return x
+    block = take(x.shape, work)
+    np.copyto(block, x)
+    return block
 
 
 def _working_type(dtype: Any) -> Any:
