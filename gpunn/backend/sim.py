@@ -1,9 +1,11 @@
 """The device ``sim``: the CUDA kernels on the CPU, on NumPy arrays, through the simulator.
 
-It is a device like any other (``model.to("sim")``, ``GPUNN_DEVICE=sim``), there to test kernels and the host code around
-them where there is no GPU. Read from the environment when it is first used, and settable with `SimBackend.configure`:
+It is a device like any other (``model.to("sim")``, ``GPUNN_DEVICE=sim``), there to test kernels and the host code
+around them where there is no GPU. Read from the environment when it is first used, and settable with
+`SimBackend.configure`:
 
-- ``GPUNN_SIM_MODE``: ``fast``, or ``check``, which finds races, accesses out of bounds and the like, 20 to 100 times slower.
+- ``GPUNN_SIM_MODE``: ``fast``, or ``check``, which finds races, accesses out of bounds and the like, and is 20 to 100
+  times slower.
 - ``GPUNN_SIM_ORDER``: in which order threads run: ``forward``, ``reverse`` or ``random``.
 """
 

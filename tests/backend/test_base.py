@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,35 @@ def test_the_numpy_backend_offers(name: str) -> None:
     assert [(p.name, p.default) for p in got] == [(p.name, p.default) for p in expected]
 
 
+def named_in(path: Path) -> set[str]:
+    """What a file takes from something called `backend`."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
+    names = {n.attr for n in attributes if ast.unparse(n.value).split(".")[-1] == "backend"}
+    return names - {"base", "device", "dtypes", "spec", "numpy", "name"}  # modules of gpunn.backend, and what it is
+
+
+PACKAGE = Path(gpunn.__file__).parent
+NAMED = {
+    path.relative_to(PACKAGE).as_posix(): named_in(path)
+    for path in PACKAGE.rglob("*.py")
+    if "backend" not in path.relative_to(PACKAGE).parts[:1]
+}
+KNOW_THEIR_BACKEND = {
+    **dict.fromkeys(("plan/capture.py", "plan/workspace.py"), ("sim.py", "cuda.py")),
+    **dict.fromkeys(("cuda/memory.py", "cuda/streams.py"), ("cuda.py",)),
+}
+"""Files that are for some backends only, and ask for more than primitives: of which of them."""
+
+
+@pytest.mark.parametrize("path", KNOW_THEIR_BACKEND)
+def test_what_is_asked_of_some_backends_is_there(path: str) -> None:
+    for backend in KNOW_THEIR_BACKEND[path]:
+        texts = [(PACKAGE / "backend" / name).read_text() for name in (backend, "kernel/family.py")]
+        offered = set(re.findall(r"^ +(?:def |self\.)?(\w+)(?:\(|: | = )", "\n".join(texts), re.MULTILINE))
+        assert NAMED[path] - offered - set(PRIMITIVES) == set()
+
+
 @pytest.fixture(scope="module")
 def asked_for() -> set[str]:
     """The primitives that the cases of all ops call, and those whose names stand in the code."""
@@ -43,14 +73,7 @@ def asked_for() -> set[str]:
     for case in CASES:
         with recorded_ops(backend=backend):
             run(case, case.dtypes[-1])
-    names = set(backend.calls)
-    for path in Path(gpunn.__file__).parent.rglob("*.py"):
-        if "backend" in path.relative_to(Path(gpunn.__file__).parent).parts[:1]:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "backend":
-                names.add(node.attr)
-    return names - {"base", "device", "dtypes", "spec", "numpy", "name"}  # modules of gpunn.backend, and what it is
+    return set(backend.calls).union(*(names for path, names in NAMED.items() if path not in KNOW_THEIR_BACKEND))
 
 
 def test_what_is_asked_for_is_declared(asked_for) -> None:
