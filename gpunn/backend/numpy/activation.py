@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .blocks import _BLOCK, _blocks
-from .elementwise import _own, copy, sigmoid, where
+from .elementwise import copy, sigmoid, where
 from .erf import erf
 from .half import _is_half, _narrow, _wide
 from .workspace import scratch
@@ -84,43 +84,58 @@ def _zeros(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _leaky_relu(x: Any, a: float, out: Any) -> Any:
-    if 0 <= a <= 1:
-        return np.maximum(x, x * a, out=out)
-    return where(x > 0, x, np.asarray(x * a), out=out)
+    with scratch() as take:
+        if 0 <= a <= 1:
+            return np.maximum(x, np.multiply(x, a, out=take(x.shape, x.dtype)), out=out)
+        return where(x > 0, x, np.asarray(x * a), out=out)
 
 
 def _elu(x: Any, a: float, out: Any) -> Any:
-    tail = _own(np.minimum(x, 0))
-    np.expm1(tail, out=tail)
-    tail *= a
-    return np.add(np.maximum(x, 0), tail, out=out)
+    with scratch() as take:
+        tail = np.minimum(x, 0, out=take(x.shape, x.dtype))
+        np.expm1(tail, out=tail)
+        tail *= a
+        return np.add(np.maximum(x, 0, out=take(x.shape, x.dtype)), tail, out=out)
 
 
 def _softplus(x: Any, b: float, out: Any) -> Any:
-    tail = _own(np.abs(x))  # ln(1 + e^-|bx|) / b, to which max(x, 0) is added: nothing overflows
-    tail *= -abs(b)
-    np.exp(tail, out=tail)
-    np.log1p(tail, out=tail)
-    tail /= b
-    return np.add(np.maximum(x, 0) if b > 0 else np.minimum(x, 0), tail, out=out)
+    with scratch() as take:
+        tail = np.abs(x, out=take(x.shape, x.dtype))  # ln(1 + e^-|bx|) / b, to which max(x, 0) is added: no overflow
+        tail *= -abs(b)
+        np.exp(tail, out=tail)
+        np.log1p(tail, out=tail)
+        tail /= b
+        line = (np.maximum if b > 0 else np.minimum)(x, 0, out=take(x.shape, x.dtype))
+        return np.add(line, tail, out=out)
 
 
-def _normal_distribution(x: Any) -> Any:
-    p = erf(np.asarray(x * math.sqrt(0.5)))
+def _normal_distribution(x: Any, out: Any) -> Any:
+    p = erf(np.multiply(x, math.sqrt(0.5), out=out), out=out)
     p += 1
     p *= 0.5
     return p
 
 
+def _gelu(x: Any, _: float, out: Any) -> Any:
+    with scratch() as take:
+        return np.multiply(x, _normal_distribution(x, take(x.shape, x.dtype)), out=out)
+
+
 def _gelu_tanh(x: Any, _: float, out: Any) -> Any:
-    y = _own(x * x)
-    y *= 0.044715 * _ROOT
-    y += _ROOT
-    y *= x
-    np.tanh(y, out=y)
-    y += 1
-    y *= 0.5
-    return np.multiply(x, y, out=out)
+    with scratch() as take:
+        y = np.multiply(x, x, out=take(x.shape, x.dtype))
+        y *= 0.044715 * _ROOT
+        y += _ROOT
+        y *= x
+        np.tanh(y, out=y)
+        y += 1
+        y *= 0.5
+        return np.multiply(x, y, out=out)
+
+
+def _silu(x: Any, _: float, out: Any) -> Any:
+    with scratch() as take:
+        return np.multiply(x, sigmoid(x, out=take(x.shape, x.dtype)), out=out)
 
 
 _ROOT = math.sqrt(2 / math.pi)
@@ -130,9 +145,9 @@ _FORWARD: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda x, _, out: sigmoid(x, out=out),
     "tanh": lambda x, _, out: np.tanh(x, out=out),
     "softplus": _softplus,
-    "gelu": lambda x, _, out: np.multiply(x, _normal_distribution(x), out=out),
+    "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
-    "silu": lambda x, _, out: np.multiply(x, sigmoid(x), out=out),
+    "silu": _silu,
 }
 
 
@@ -140,8 +155,14 @@ _FORWARD: dict[str, Callable[..., Any]] = {
 
 
 def _leaky_relu_slope(dy: Any, s: Any, a: float, out: Any) -> Any:
-    slopes = np.array([a, 1], dy.dtype)
-    return np.multiply(dy, slopes.take((s > 0).view(np.uint8)), out=out)
+    with scratch() as take:
+        slope, positive = take(dy.shape, dy.dtype), np.greater(s, 0, out=take(s.shape, _BOOL))
+        if 0 <= a <= 1:
+            np.copyto(slope, positive)
+            np.maximum(slope, a, out=slope)
+        else:
+            slope = np.array([a, 1], dy.dtype).take(positive.view(np.uint8))
+        return np.multiply(dy, slope, out=out)
 
 
 def _elu_slope(dy: Any, y: Any, a: float, out: Any) -> Any:
@@ -153,50 +174,62 @@ def _elu_slope_from_input(dy: Any, x: Any, a: float, out: Any) -> Any:
 
 
 def _sigmoid_slope(dy: Any, y: Any, _: float, out: Any) -> Any:
-    slope = _own(1 - y)
-    slope *= y
-    return np.multiply(dy, slope, out=out)
+    with scratch() as take:
+        slope = np.subtract(1, y, out=take(y.shape, y.dtype))
+        slope *= y
+        return np.multiply(dy, slope, out=out)
 
 
 def _tanh_slope(dy: Any, y: Any, _: float, out: Any) -> Any:
-    slope = _own(y * y)
-    np.subtract(1, slope, out=slope)
-    return np.multiply(dy, slope, out=out)
+    with scratch() as take:
+        slope = np.multiply(y, y, out=take(y.shape, y.dtype))
+        np.subtract(1, slope, out=slope)
+        return np.multiply(dy, slope, out=out)
+
+
+def _softplus_slope(dy: Any, x: Any, b: float, out: Any) -> Any:
+    with scratch() as take:
+        slope = np.multiply(x, b, out=take(x.shape, x.dtype))
+        return np.multiply(dy, sigmoid(slope, out=slope), out=out)
 
 
 def _silu_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
-    p = sigmoid(x)
-    slope = _own(1 - p)
-    slope *= x
-    slope += 1
-    slope *= p
-    return np.multiply(dy, slope, out=out)
+    with scratch() as take:
+        p = sigmoid(x, out=take(x.shape, x.dtype))
+        slope = np.subtract(1, p, out=take(x.shape, x.dtype))
+        slope *= x
+        slope += 1
+        slope *= p
+        return np.multiply(dy, slope, out=out)
 
 
 def _gelu_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
-    density = _own(x * x)
-    density *= -0.5
-    np.exp(density, out=density)
-    density *= 1 / math.sqrt(2 * math.pi)
-    density *= x
-    density += _normal_distribution(x)
-    return np.multiply(dy, density, out=out)
+    with scratch() as take:
+        density = np.multiply(x, x, out=take(x.shape, x.dtype))
+        density *= -0.5
+        np.exp(density, out=density)
+        density *= 1 / math.sqrt(2 * math.pi)
+        density *= x
+        density += _normal_distribution(x, take(x.shape, x.dtype))
+        return np.multiply(dy, density, out=out)
 
 
 def _gelu_tanh_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
-    square = x * x
-    th = _own(square * (0.044715 * _ROOT))
-    th += _ROOT
-    th *= x
-    np.tanh(th, out=th)
-    inner = _own(square * (3 * 0.044715 * _ROOT))  # x times the derivative of the argument of tanh
-    inner += _ROOT
-    inner *= x
-    inner *= 1 - th * th
-    inner += th
-    inner += 1
-    inner *= 0.5
-    return np.multiply(dy, inner, out=out)
+    with scratch() as take:
+        square, th, inner = (take(x.shape, x.dtype) for _ in range(3))
+        np.multiply(x, x, out=square)
+        np.multiply(square, 0.044715 * _ROOT, out=th)
+        th += _ROOT
+        th *= x
+        np.tanh(th, out=th)
+        np.multiply(square, 3 * 0.044715 * _ROOT, out=inner)  # x times the derivative of the argument of tanh
+        inner += _ROOT
+        inner *= x
+        inner *= np.subtract(1, np.multiply(th, th, out=square), out=square)
+        inner += th
+        inner += 1
+        inner *= 0.5
+        return np.multiply(dy, inner, out=out)
 
 
 _BACKWARD: dict[str, Callable[..., Any]] = {
@@ -204,7 +237,7 @@ _BACKWARD: dict[str, Callable[..., Any]] = {
     "elu": _elu_slope,
     "sigmoid": _sigmoid_slope,
     "tanh": _tanh_slope,
-    "softplus": lambda dy, x, b, out: np.multiply(dy, sigmoid(np.asarray(x * b)), out=out),
+    "softplus": _softplus_slope,
     "gelu": _gelu_slope,
     "gelu_tanh": _gelu_tanh_slope,
     "silu": _silu_slope,

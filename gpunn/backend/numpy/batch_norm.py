@@ -13,6 +13,9 @@ import numpy as np
 
 from .blocks import _BLOCK, _block_length, _blocks
 from .softmax import _working_type
+from .workspace import Take, scratch
+
+_FLOAT64 = np.dtype(np.float64)
 
 
 def batch_norm_forward(x: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> tuple[Any, Any, Any]:
@@ -20,10 +23,12 @@ def batch_norm_forward(x: Any, weight: Any, bias: Any, eps: float, out: Any = No
 
     Returns the result, the means, and the variances (the mean square of the deviations).
     """
-    y, mean, var = (np.empty(x.shape, x.dtype), None, None) if out is None else out
+    work, c = _working_type(x.dtype), x.shape[1]
+    y, mean, var = (np.empty(x.shape, x.dtype), np.empty(c, work), np.empty(c, work)) if out is None else out
     x3 = _channels(x)
-    mean, var = (_stored(s, _working_type(x.dtype), o) for s, o in zip(_statistics(x3), (mean, var)))
-    _normalise(x3, mean, _scale(var, eps, weight), bias, _channels(y))
+    with scratch() as take:
+        _statistics(x3, mean, var, take)
+        _normalise(x3, mean, _scale(var, eps, weight, take), bias, _channels(y), take)
     return y, mean, var
 
 
@@ -32,7 +37,8 @@ def batch_norm_inference(x: Any, mean: Any, var: Any, weight: Any, bias: Any, ep
     work = _working_type(x.dtype)
     y = np.empty(x.shape, x.dtype) if out is None else out
     mean, var = (s.astype(work, copy=False) for s in (mean, var))
-    _normalise(_channels(x), mean, _scale(var, eps, weight), bias, _channels(y))
+    with scratch() as take:
+        _normalise(_channels(x), mean, _scale(var, eps, weight, take), bias, _channels(y), take)
     return y
 
 
@@ -45,32 +51,48 @@ def batch_norm_backward(
     """
     dy3, x3, work = _channels(dy), _channels(x), mean.dtype
     n, c, m = x3.shape
-    rstd = 1 / np.sqrt(var + eps)
-    mean_s = _spread(mean, x3.shape)
-    scratch = np.empty((_block_length(n, c * m), c, m), work)
-    db = dot = np.zeros(c)
-    for block in _blocks(n, c * m):
-        g = dy3[block].astype(work, copy=False)
-        t = np.subtract(x3[block], mean_s, out=scratch[: len(g)], dtype=work)
-        db = db + _channel_sum(g).astype(np.float64)
-        dot = dot + _channel_sum(np.multiply(t, g, out=t)).astype(np.float64)
     outs = iter(out if out is not None else (None, None, None))
     results = []
-    if wanted[0]:
-        dx = next(outs)
-        dx = np.empty(x.shape, x.dtype) if dx is None else dx
-        dx3 = _channels(dx)
-        scale = _scale(var, eps, weight)
-        slope, offset = (scale * v / max(n * m, 1) for v in (rstd * rstd * dot, db))
-        scale_s, slope_s, offset_s = (_spread(v.astype(work, copy=False), x3.shape) for v in (scale, slope, offset))
+    with scratch() as take:
+        mean_s = _spread(mean, x3.shape, take)
+        space = take((_block_length(n, c * m), c, m), work)
+        db, dot, part = (take((c,), _FLOAT64) for _ in range(3))
+        db.fill(0)
+        dot.fill(0)
         for block in _blocks(n, c * m):
-            t = np.subtract(x3[block], mean_s, out=scratch[: len(dx3[block])], dtype=work)
-            t *= slope_s
-            t += offset_s
-            target = np.multiply(dy3[block], scale_s, out=dx3[block] if dx.dtype == work else None, dtype=work)
-            np.subtract(target, t, out=dx3[block], casting="unsafe")
-        results.append(dx)
-    results += [_stored(d, work, next(outs)) for d, needed in ((dot * rstd, wanted[1]), (db, wanted[2])) if needed]
+            g = dy3[block].astype(work, copy=False)
+            t = np.subtract(x3[block], mean_s, out=space[: len(g)], dtype=work)
+            with scratch():
+                np.copyto(part, _channel_sum(g, take))
+                db += part
+                np.copyto(part, _channel_sum(np.multiply(t, g, out=t), take))
+                dot += part
+        if wanted[0]:
+            dx = next(outs)
+            dx = np.empty(x.shape, x.dtype) if dx is None else dx
+            dx3 = _channels(dx)
+            scale = _scale(var, eps, weight, take)
+            slope, offset = take((c,), work), take((c,), work)
+            np.copyto(part, scale)
+            share = np.divide(part, max(n * m, 1), out=part)
+            wide = take((c,), _FLOAT64)
+            np.copyto(offset, np.multiply(share, db, out=wide), casting="same_kind")
+            np.copyto(wide, var)
+            wide += eps
+            np.copyto(slope, np.divide(np.multiply(share, dot, out=share), wide, out=wide), casting="same_kind")
+            scale_s, slope_s, offset_s = (_spread(v, x3.shape, take) for v in (scale, slope, offset))
+            for block in _blocks(n, c * m):
+                t = np.subtract(x3[block], mean_s, out=space[: len(dx3[block])], dtype=work)
+                t *= slope_s
+                t += offset_s
+                target = np.multiply(dy3[block], scale_s, out=dx3[block] if dx.dtype == work else None, dtype=work)
+                np.subtract(target, t, out=dx3[block], casting="unsafe")
+            results.append(dx)
+        if wanted[1]:
+            np.copyto(part, _scale(var, eps, None, take))
+            results.append(_stored(np.multiply(dot, part, out=dot), work, next(outs)))
+        if wanted[2]:
+            results.append(_stored(db, work, next(outs)))
     return tuple(results)
 
 
@@ -79,59 +101,88 @@ def _channels(x: Any) -> Any:
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
-def _channel_sum(x: Any) -> Any:
+def _channel_sum(x: Any, take: Take = np.empty) -> Any:
     """The sum over all but the middle axis: first over the first, which NumPy does fastest."""
-    return np.add.reduce(np.add.reduce(x.reshape(len(x), -1), axis=0).reshape(x.shape[1:]), axis=1)
+    _, c, m = x.shape
+    rows = np.add.reduce(x.reshape(len(x), c * m), axis=0, out=take((c * m,), x.dtype))
+    return np.add.reduce(rows.reshape(c, m), axis=1, out=take((c,), x.dtype))
 
 
-def _statistics(x: Any) -> tuple[Any, Any]:
-    """Mean and variance of each channel of x (n, c, m) in float64, reading x once.
+def _statistics(x: Any, mean: Any, var: Any, take: Take) -> None:
+    """Mean and variance of each channel of x (n, c, m), reading x once.
 
     In each block the deviations from its mean are taken; their sum, which would be 0 but for rounding, corrects mean
     and squares. A block as a whole lies off the mean of all, so the squares add up as
     sum of squares + sum of count (mean of block - mean)^2. (Chan, Golub, LeVeque 1983, equations 1.7 and 2.1)
     """
     n, c, m = x.shape
-    work = _working_type(x.dtype)
-    scratch = np.empty((_block_length(n, c * m), c, m), work)
-    parts = []
-    for block in _blocks(n, c * m):
-        chunk = x[block].astype(work, copy=False)
-        count = len(chunk) * m
-        mean = _channel_sum(chunk) / work.type(count)
-        t = np.subtract(chunk, _spread(mean, chunk.shape), out=scratch[: len(chunk)])
-        rest = _channel_sum(t).astype(np.float64)
-        squares = _channel_sum(np.multiply(t, t, out=t))
-        parts.append((np.float64(count), mean + rest / count, squares - rest * rest / count))
-    if len(parts) == 1:
-        return parts[0][1], parts[0][2] / (n * m)
-    if not parts:
-        return (np.full(c, np.nan),) * 2
-    counts, means, squares = (np.array(p) for p in zip(*parts))
-    counts = counts[:, None]
-    mean = np.add.reduce(counts * means, axis=0) / (n * m)
-    return mean, np.add.reduce(squares + counts * (means - mean) ** 2, axis=0) / (n * m)
+    work, length = mean.dtype, _block_length(n, c * m)
+    if not n * m:
+        mean.fill(np.nan)
+        var.fill(np.nan)
+        return
+    with scratch():
+        space = take((length, c, m), work)
+        spread = take((c, m), work)
+        many = -(-n // length)
+        means, squares = take((many, c), _FLOAT64), take((many, c), _FLOAT64)
+        total, rest = take((c,), _FLOAT64), take((c,), _FLOAT64)
+        for k, block in enumerate(_blocks(n, c * m)):
+            chunk = x[block].astype(work, copy=False)
+            count = len(chunk) * m
+            with scratch():
+                average = _channel_sum(chunk, take)
+                np.divide(average, count, out=average)
+                np.copyto(spread, average[:, None])
+                t = np.subtract(chunk, spread, out=space[: len(chunk)])
+                np.copyto(rest, _channel_sum(t, take))
+                np.copyto(squares[k], _channel_sum(np.multiply(t, t, out=t), take))
+                np.divide(rest, count, out=means[k])
+                np.multiply(rest, means[k], out=rest)
+                np.subtract(squares[k], rest, out=squares[k])
+                np.copyto(rest, average)
+                np.add(means[k], rest, out=means[k])
+        if many == 1:
+            np.copyto(total, means[0])
+        else:
+            total.fill(0)
+            for k, block in enumerate(_blocks(n, c * m)):
+                total += np.multiply(means[k], len(x[block]) / n, out=rest)
+            for k, block in enumerate(_blocks(n, c * m)):
+                np.subtract(means[k], total, out=rest)
+                np.multiply(rest, rest, out=rest)
+                np.multiply(rest, len(x[block]) * m, out=rest)
+                np.add(squares[k], rest, out=squares[k])
+        np.add.reduce(squares, axis=0, out=rest)
+        np.copyto(mean, total, casting="same_kind")
+        np.divide(rest, n * m, out=rest)
+        np.copyto(var, rest, casting="same_kind")
 
 
-def _spread(values: Any, shape: tuple[int, int, int]) -> Any:
+def _spread(values: Any, shape: tuple[int, int, int], take: Take) -> Any:
     """One value a channel, to broadcast against (n, c, m).
 
     Repeated m times where that is small: NumPy goes through one long vector faster than through many short ones.
     """
     _, c, m = shape
-    return values[:, None] if m == 1 or c * m > _BLOCK else np.repeat(values, m).reshape(c, m)
+    if m == 1 or c * m > _BLOCK:
+        return values[:, None]
+    repeated = take((c, m), values.dtype)
+    np.copyto(repeated, values[:, None])
+    return repeated
 
 
-def _scale(var: Any, eps: float, weight: Any) -> Any:
-    rstd = 1 / np.sqrt(var + eps)
-    return rstd if weight is None else rstd * weight.astype(var.dtype, copy=False)
+def _scale(var: Any, eps: float, weight: Any, take: Take) -> Any:
+    scale = np.add(var, eps, out=take(var.shape, var.dtype))
+    np.divide(1, np.sqrt(scale, out=scale), out=scale)
+    return scale if weight is None else np.multiply(scale, weight, out=scale, casting="same_kind")
 
 
-def _normalise(x: Any, mean: Any, scale: Any, bias: Any, y: Any) -> None:
+def _normalise(x: Any, mean: Any, scale: Any, bias: Any, y: Any, take: Take) -> None:
     """y = (x - mean) scale + bias for x, y (n, c, m) and the rest (c,)."""
     work = mean.dtype
-    mean, scale = _spread(mean, x.shape), _spread(scale, x.shape)
-    bias = None if bias is None else _spread(bias.astype(work, copy=False), x.shape)
+    mean, scale = _spread(mean, x.shape, take), _spread(scale, x.shape, take)
+    bias = None if bias is None else _spread(bias.astype(work, copy=False), x.shape, take)
     for block in _blocks(len(x), x.shape[1] * x.shape[2]):
         t = np.subtract(x[block], mean, out=y[block] if y.dtype == work else None, dtype=work)
         t *= scale
@@ -143,6 +194,6 @@ def _normalise(x: Any, mean: Any, scale: Any, bias: Any, y: Any) -> None:
 
 def _stored(value: Any, dtype: Any, out: Any) -> Any:
     if out is None:
-        return value.astype(dtype, copy=False)
+        return value.astype(dtype)
     np.copyto(out, value, casting="unsafe")
     return out

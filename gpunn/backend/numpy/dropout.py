@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
 
+from .workers import divide, parts
+from .workspace import scratch
+
 _STREAM = 1
 """`gpunn.random.DROPOUT`, the stream of dropout masks."""
 _CHUNK = 1 << 16
-"""Elements whose random bits stay in the L2 cache; a multiple of 8, which is one step of the counter."""
+"""Elements whose random numbers stay in the L2 cache; a multiple of 8, which is one step of the counter."""
+_MICROSECONDS = 4e-3
+"""What an element takes, about."""
+_BOOL, _FLOAT32 = np.dtype(np.bool_), np.dtype(np.float32)
+
+
+class _Draws(threading.local):
+    """Philox with a counter that can be set; a new one takes longer to make than to set."""
+
+    def __init__(self) -> None:
+        self._bits = np.random.Philox(0)
+        self._generator = np.random.Generator(self._bits)
+        self._state: Any = self._bits.state
+        self._state["has_uint32"], self._state["buffer_pos"] = 0, 4  # nothing is left of an earlier draw
+
+    def numbers(self, seed: int, call: int, place: int, out: Any) -> None:
+        """The numbers from `place` on, (u >> 8) 2^-24 each, as `Generator.random` makes them in float32."""
+        state = self._state["state"]
+        state["key"][:] = seed, _STREAM
+        state["counter"][:] = place // 8, call, 0, 0
+        self._bits.state = self._state
+        for _ in range(place % 8):
+            self._generator.random(dtype=np.float32)
+        self._generator.random(dtype=np.float32, out=out)
+
+
+_draws = _Draws()
 
 
 def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None) -> Any:
@@ -20,23 +50,30 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
     from Philox 4x64-10 with the key (seed, stream): lower half of each 64-bit word first.
     """
     y = np.empty(x.shape, x.dtype) if out is None else out
-    # u >> 8 >= p 2^24, without the shift; exact, whatever the type of x. All are below the 2^32 of p > 1 - 2^-24.
-    threshold = math.ceil(p * 2**24) << 8
     source, target = x.reshape(-1), y.reshape(-1)
     if p >= 1:
         target.fill(0)
         return y
+    least = np.float32(math.ceil(p * 2**24) * 2**-24)  # the numbers are multiples of 2^-24: exact, whatever the type
     scale = x.dtype.type(1 / (1 - p))
-    skip = offset % 8
-    bits = np.random.Philox(
-        key=np.array([seed, _STREAM], np.uint64), counter=np.array([offset // 8, call, 0, 0], np.uint64)
-    )
-    start = 0
-    while start < source.size:
-        stop = min(start + _CHUNK - skip, source.size)
-        words = bits.random_raw(-(-(skip + stop - start) // 2))
-        u = words.astype("<u8", copy=False).view("<u4")[skip : skip + stop - start]
-        kept = np.multiply(u >= threshold, scale, dtype=x.dtype)
-        np.multiply(source[start:stop], kept, out=target[start:stop])
-        start, skip = stop, 0
+    size = source.size
+    chunks = -(-size // _CHUNK)
+
+    def some(start: int, stop: int) -> None:
+        with scratch() as take:
+            numbers, kept = take((_CHUNK,), _FLOAT32), take((_CHUNK,), _BOOL)
+            factors = take((_CHUNK,), x.dtype)
+            for begin in range(start * _CHUNK, min(stop * _CHUNK, size), _CHUNK):
+                end = min(begin + _CHUNK, size)
+                n = end - begin
+                _draws.numbers(seed, call, offset + begin, numbers[:n])
+                np.greater_equal(numbers[:n], least, out=kept[:n])
+                np.copyto(factors[:n], kept[:n])
+                np.multiply(factors[:n], scale, out=factors[:n])
+                np.multiply(source[begin:end], factors[:n], out=target[begin:end])
+
+    if parts(chunks, size * _MICROSECONDS) > 1:
+        divide(some, chunks)
+    else:
+        some(0, chunks)
     return y

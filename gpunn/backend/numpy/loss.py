@@ -107,13 +107,17 @@ def nll_loss(x: Any, target: Any, weight: Any, reduction: str, ignore_index: int
         IndexError: a label is no class.
     """
     axis, classes = _class_axis(x)
-    v = _around(x, axis)
+    v, work = _around(x, axis), _working_type(x.dtype)
     labels, valid = _labels(target, classes, ignore_index, (v.shape[0], v.shape[2]), "nll_loss")
     weights = _label_weights(labels, valid, weight)
-    loss = -v.take(_positions(labels, classes)).astype(_working_type(x.dtype), copy=False)
-    if weights is not None:
-        loss *= weights
-    return _reduced(loss, valid, weights, reduction, x.dtype, target.shape, out)
+    with scratch() as take:
+        picked = v.take(_positions(labels, classes, take), out=take(labels.shape, x.dtype), mode="clip")
+        loss = take(labels.shape, work)
+        np.copyto(loss, picked)
+        np.negative(loss, out=loss)
+        if weights is not None:
+            loss *= weights
+        return _reduced(loss, valid, weights, reduction, x.dtype, target.shape, out)
 
 
 def nll_loss_backward(
@@ -128,7 +132,9 @@ def nll_loss_backward(
     labels, valid = _labels(target, classes, ignore_index, shape, "nll_loss")
     weights = _label_weights(labels, valid, weight)
     g = _per_label(dy, valid, weights, reduction, _working_type(dy.dtype), shape)
-    v.reshape(-1)[_positions(labels, classes)] = np.broadcast_to(-g if weights is None else -g * weights, shape)
+    with scratch() as take:
+        places = _positions(labels, classes, take)
+        v.reshape(-1)[places] = np.broadcast_to(-g if weights is None else -g * weights, shape)
     return dx
 
 
