@@ -31,6 +31,7 @@ from .avg_pool import avg_pool1d, avg_pool2d
 from .base import OPS, Cost, Op
 from .batch_norm import batch_norm, instance_norm
 from .cast import cast, cpu, cuda, to, transfer, type_as
+from .chain import Chain
 from .comparison import (
     allclose,
     bitwise_and,
