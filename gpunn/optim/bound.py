@@ -132,7 +132,8 @@ class BoundProducts:
 
     def __call__(self, dz: Any, x: Any) -> None:
         """Update the parameters."""
-        dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
+        if dz.ndim != 2:
+            dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
         for part in self._parts:
             part.step(dz, _ones(len(dz), dz.dtype) if part.bias else x)
         self.optimizer._stepped = True
@@ -146,22 +147,40 @@ class _Part:
         self._shape = (segment.size, 1) if bias else segment.param.shape
         self._p = segment.param._data.reshape(self._shape)
         self._names: tuple[str, ...] | None = None
+        self._states: Any = None
+        self._state: dict[str, Any] = {}
         self._moments: list[tuple[str, Any]] = []
         self._arrays: list[Any] = []
+        self._versions: list[list[int]] = []
 
     def step(self, dz: Any, x: Any) -> None:
         """Update it by the gradient dz^T x."""
-        optimizer, options, segment = self.optimizer, self.options, self.segment
-        names, state = optimizer._moment_names(options), optimizer.state[segment.param]
-        first = False
-        if names != self._names or any(state.get(name) is not view for name, view in self._moments):
-            _, first = optimizer._begin(segment, options, names)
-            self._names, self._moments = names, [(name, state[name]) for name in names]
-            self._arrays = [view._data.reshape(self._shape) for _, view in self._moments]
-        segment.param._version[0] += 1
-        for _, view in self._moments:
-            view._version[0] += 1
+        optimizer, options = self.optimizer, self.options
+        names = optimizer._moment_names(options)
+        first = self._has_changed(names) and self._begin(names)
+        for version in self._versions:
+            version[0] += 1
         optimizer._update_product(options, self._p, dz, x, self._arrays, first)
+
+    def _has_changed(self, names: tuple[str, ...]) -> bool:
+        """Whether this is the first step, or another state was loaded since the last."""
+        if names != self._names or self.optimizer.state is not self._states:
+            return True
+        state = self._state
+        for name, view in self._moments:  # noqa: SIM110 (any() would take longer than all else here)
+            if state.get(name) is not view:
+                return True
+        return False
+
+    def _begin(self, names: tuple[str, ...]) -> bool:
+        """See to the moments; whether there were none."""
+        param = self.segment.param
+        _, first = self.optimizer._begin(self.segment, self.options, names)
+        self._names, self._states, self._state = names, self.optimizer.state, self.optimizer.state[param]
+        self._moments = [(name, self._state[name]) for name in names]
+        self._arrays = [view._data.reshape(self._shape) for _, view in self._moments]
+        self._versions = [t._version for t in (param, *(view for _, view in self._moments))]
+        return bool(first)
 
 
 @lru_cache(maxsize=16)
