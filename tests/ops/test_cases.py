@@ -4,8 +4,8 @@ against PyTorch."""
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,32 +21,30 @@ from .harness import CASES, Case, as_tuple, is_float, recorded_ops, run, strided
 for module in pkgutil.iter_modules(cases.__path__):
     importlib.import_module(f"{cases.__name__}.{module.name}")
 
-DEVICES = [pytest.param("cpu"), pytest.param("sim")]
+DEVICES = [pytest.param("sim")]
 if gpunn.cuda.is_available():
     DEVICES.append(pytest.param("cuda", marks=pytest.mark.gpu))
-SMOOTH = [c for c in CASES if c.gradient and not c.kink]
+CHECKS: dict[str, tuple[Any, Any]] = {}
+"""What every case is put through: a function of (case, device), and one that says whether it is for a case."""
+TORCH = importlib.util.find_spec("torch") is not None
 
 
-def on_every_device(chosen: list[Case]) -> Any:
-    """Run a test for each of these cases on each device that is there."""
+def check(applies: Any) -> Any:
+    """Register a check for the cases that it applies to."""
 
-    def mark(test: Any) -> Any:
-        by_case = pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
-        return pytest.mark.parametrize("device", DEVICES)(by_case(test))
+    def register(function: Any) -> Any:
+        CHECKS[function.__name__] = function, applies
+        return function
 
-    return mark
-
-
-@pytest.fixture(autouse=True)
-def on_the_device(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a case makes by itself is made on the device too."""
-    gpunn.set_default_device(request.node.callspec.params["device"] if hasattr(request.node, "callspec") else "cpu")
-    yield
-    gpunn.set_default_device("cpu")
+    return register
 
 
-every_case = on_every_device(CASES)
-with_gradient = on_every_device(SMOOTH)
+def every_case(case: Case) -> bool:
+    return True
+
+
+def smooth(case: Case) -> bool:
+    return case.gradient and not case.kink
 
 
 def test_every_case_is_compared_with_something() -> None:
@@ -61,8 +59,8 @@ def test_every_case_on_the_gpu() -> None:
         pytest.skip(why)
 
 
-@on_every_device([c for c in CASES if c.reference is not None])
-def test_forward_is_the_reference(case: Case, device: str) -> None:
+@check(lambda case: case.reference is not None)
+def forward_is_the_reference(case: Case, device: str) -> None:
     assert case.reference is not None
     for dtype in case.dtypes:
         got = as_tuple(case.function(*case.tensors(dtype, device)))
@@ -73,8 +71,8 @@ def test_forward_is_the_reference(case: Case, device: str) -> None:
             np.testing.assert_allclose(wide(g), e, **case.tolerance(g.dtype.name))
 
 
-@every_case
-def test_array_is_what_the_shape_rule_says(case: Case, device: str) -> None:
+@check(every_case)
+def array_is_what_the_shape_rule_says(case: Case, device: str) -> None:
     for dtype in case.dtypes:
         for y in as_tuple(case.function(*case.tensors(dtype, device))):
             assert type(y._data) is type(y.device.backend.empty((), y.dtype.numpy))
@@ -82,14 +80,14 @@ def test_array_is_what_the_shape_rule_says(case: Case, device: str) -> None:
             assert y._data.dtype == y.dtype.numpy
 
 
-@with_gradient
-def test_gradient_is_the_central_difference(case: Case, device: str) -> None:
+@check(smooth)
+def gradient_is_the_central_difference(case: Case, device: str) -> None:
     # Element by element on the CPU. The other devices run the same formulas, and each step costs launches there.
     assert gradcheck(case.function, case.tensors("float64", device, requires_grad=True), fast_mode=device != "cpu")
 
 
-@on_every_device([c for c in SMOOTH if c.second_order])
-def test_second_derivative_is_the_central_difference(case: Case, device: str) -> None:
+@check(lambda case: smooth(case) and case.second_order)
+def second_derivative_is_the_central_difference(case: Case, device: str) -> None:
     try:
         assert gradgradcheck(case.function, case.tensors("float64", device, requires_grad=True), fast_mode=True)
     except gpunn.autograd.GradcheckError as error:
@@ -98,16 +96,16 @@ def test_second_derivative_is_the_central_difference(case: Case, device: str) ->
             raise
 
 
-@every_case
-def test_strides_do_not_matter(case: Case, device: str) -> None:
+@check(every_case)
+def strides_do_not_matter(case: Case, device: str) -> None:
     expected = as_tuple(case.function(*case.tensors("float64", device)))
     got = as_tuple(case.function(*(strided_tensor(a, device) for a in case.arrays("float64"))))
     for g, e in zip(got, expected):
         np.testing.assert_allclose(wide(g), wide(e), rtol=1e-10, atol=1e-12)
 
 
-@every_case
-def test_out_gets_the_same_bits(case: Case, device: str) -> None:
+@check(every_case)
+def out_gets_the_same_bits(case: Case, device: str) -> None:
     """An op that is given its memory fills it with the same result, whatever was there before."""
 
     def watch(op: Any, arrays: Any, specs: Any, data: Any) -> None:
@@ -125,8 +123,8 @@ def test_out_gets_the_same_bits(case: Case, device: str) -> None:
             run(case, dtype, device)
 
 
-@every_case
-def test_inputs_are_not_written_to(case: Case, device: str) -> None:
+@check(every_case)
+def inputs_are_not_written_to(case: Case, device: str) -> None:
     tensors = case.tensors("float64", device, requires_grad=case.gradient)
     before = [t.detach().cpu().numpy().copy() for t in tensors]
     results = as_tuple(case.function(*tensors))
@@ -138,8 +136,8 @@ def test_inputs_are_not_written_to(case: Case, device: str) -> None:
         np.testing.assert_array_equal(t.detach().cpu().numpy(), b)
 
 
-@on_every_device([c for c in CASES if c.torch is not None])
-def test_agrees_with_torch(case: Case, device: str) -> None:
+@check(lambda case: case.torch is not None)
+def agrees_with_torch(case: Case, device: str) -> None:
     torch = pytest.importorskip("torch")
 
     def to_torch(a: np.ndarray) -> Any:
@@ -169,6 +167,27 @@ def test_agrees_with_torch(case: Case, device: str) -> None:
             if e.grad is not None:
                 assert g.grad is not None
                 np.testing.assert_allclose(wide(g.grad), wide(e.grad), **case.tolerance(dtype))
+
+
+ON_THE_CPU = [(name, case) for name, (_, applies) in CHECKS.items() for case in CASES if applies(case)]
+
+
+@pytest.mark.parametrize(("name", "case"), ON_THE_CPU, ids=[f"{name}-{case.name}" for name, case in ON_THE_CPU])
+def test_on_the_cpu(name: str, case: Case) -> None:
+    CHECKS[name][0](case, "cpu")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_on_another_device(case: Case, device: str) -> None:
+    """All the same checks, one after the other; what a case makes by itself is made on the device too."""
+    gpunn.set_default_device(device)
+    try:
+        for function, applies in CHECKS.values():
+            if applies(case) and (TORCH or function is not agrees_with_torch):  # which is skipped, and counted, above
+                function(case, device)
+    finally:
+        gpunn.set_default_device("cpu")
 
 
 def test_every_op_has_a_case() -> None:
