@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
+from gpunn.backend.numpy.workers import cores
+from gpunn.ops.conv import Convolution
+from gpunn.ops.pool import Pooling
 from gpunn.optim.bound import BoundProducts, BoundStep
 
 from .fuse import Note, explain
@@ -68,6 +72,7 @@ class Program:
         if write == len(graph.nodes):
             self.first_write = len(self._calls)
         self._places = self._find_places()
+        self._cores = cores() if self.notes and _has_images(graph) else nullcontext()
         self.position = 0
         self.workspace_bytes = 0
         self.several = False
@@ -80,7 +85,10 @@ class Program:
         self._put(arrays)
         done = 0
         try:
-            with np.errstate(all="ignore"):  # infinities and NaN are results like any other, as in eager work
+            with (
+                self._cores,
+                np.errstate(all="ignore"),
+            ):  # infinities and NaN are results like any other, as in eager work
                 for function, args, kwargs in self._calls:
                     function(*args, **kwargs)
                     done += 1
@@ -227,6 +235,11 @@ class _Recorder:
             return out
 
         return record
+
+
+def _has_images(graph: Graph) -> bool:
+    """Whether most of the work on the CPU is that on images, which is divided among the cores image by image."""
+    return any(isinstance(n, Compute) and isinstance(n.op, (Convolution, Pooling)) for n in graph.nodes)
 
 
 def _copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:

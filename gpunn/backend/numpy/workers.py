@@ -1,26 +1,30 @@
 """Threads: a worker a core, each with its own part of a batch.
 
 NumPy lets go of the interpreter inside its loops, so that two threads advance at the same time, if each call takes long
-enough: two threads take half of the time where a call has some 100,000 elements, and more than one at 2,000. Products
-are computed by one thread each meanwhile: BLAS would hand each of them out to all cores, one after the other.
+enough: two threads take half of the time where a call has some 100,000 elements, and more than one at 2,000.
 
-Parts depend on shapes only, so the bits do not depend on the number of workers.
+BLAS has threads of its own, which go on looking for work for milliseconds after a product, on the cores that workers
+need. So there is one or the other: inside a scope of `cores` products are computed by one thread each, and workers do
+parts of a batch; outside of it everything is done by the caller, and by BLAS. Parts depend on shapes only, so the bits
+do not depend on the number of workers.
 """
 
 from __future__ import annotations
 
 import contextvars
+import ctypes
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
 from . import blas
 
-LEAST_MICROSECONDS = 200.0
+LEAST_MICROSECONDS = 100.0
 """What takes less is one part."""
-MOST_PARTS = 8
+MOST_PARTS = 4
 
 Part = Callable[[int, int], None]
 """Does parts start to stop."""
@@ -32,10 +36,20 @@ class _Worker:
     def __init__(self) -> None:
         self._orders: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
         self._answers: SimpleQueue[BaseException | None] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="gpunn worker").start()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="gpunn worker")
+        self._thread.start()
+        self._core = -1
 
-    def begin(self, function: Callable[..., Any], *args: Any) -> None:
-        """Do that; `end` must follow."""
+    def begin(self, core: int, function: Callable[..., Any], *args: Any) -> None:
+        """Do that on a core; `end` must follow.
+
+        Left to itself the kernel wakes a thread where the one that wakes it is running, and may leave both there for
+        milliseconds while other cores have nothing to do.
+        """
+        if core != self._core and self._thread.native_id is not None:
+            with suppress(OSError):  # the cores that the process may use were changed
+                os.sched_setaffinity(self._thread.native_id, {core})
+            self._core = core
         self._orders.put((function, args))
 
     def end(self) -> BaseException | None:
@@ -58,7 +72,8 @@ class _Team:
     """The workers; one caller at a time has them, and another one works alone meanwhile."""
 
     def __init__(self) -> None:
-        self.size = min(len(os.sched_getaffinity(0)), _limit())
+        self.cores = sorted(os.sched_getaffinity(0))
+        self.size = min(len(self.cores), _limit())
         self.lock = threading.Lock()
         self.workers: list[_Worker] = []
 
@@ -68,39 +83,80 @@ class _Team:
         parts = min(self.size, count)
         bounds = [i * count // parts for i in range(parts + 1)]
         busy = self.workers[: parts - 1]
-        threads = blas.threads()
-        blas.set_threads(1)
+        mine, allowed = _current_core(), os.sched_getaffinity(0)
+        cores = [core for core in self.cores if core != mine]
+        if mine in allowed:
+            os.sched_setaffinity(0, {mine})  # and the caller stays where it is
         errors: list[BaseException | None] = []
         try:
-            for worker, start, stop in zip(busy, bounds[1:], bounds[2:]):
-                worker.begin(contextvars.copy_context().run, function, start, stop)  # with the caller's np.errstate
+            for worker, core, start, stop in zip(busy, cores, bounds[1:], bounds[2:]):
+                run = contextvars.copy_context().run  # with the caller's np.errstate
+                worker.begin(core, run, function, start, stop)
             try:
                 function(bounds[0], bounds[1])
             finally:
                 errors += [worker.end() for worker in busy]
         finally:
-            blas.set_threads(threads)
+            os.sched_setaffinity(0, allowed)
         for error in errors:
             if error is not None:
                 raise error
 
 
+class _Scopes:
+    """How many scopes of `cores` are open, and the threads that BLAS had before the first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.open = 0
+        self.threads = 1
+
+
+class cores:
+    """A scope in which `divide` uses all cores, and a product one."""
+
+    def __enter__(self) -> None:
+        with _scopes.lock:
+            if not _scopes.open:
+                _scopes.threads = blas.threads()
+                if _team.size > 1:
+                    blas.set_threads(1)
+            _scopes.open += 1
+
+    def __exit__(self, *_: object) -> None:
+        with _scopes.lock:
+            _scopes.open -= 1
+            if not _scopes.open:
+                blas.set_threads(_scopes.threads)
+
+
+_scopes = _Scopes()
+
+
 def parts(count: int, microseconds: float) -> int:
-    """In how many parts `count` items should be done that take so long together, about: 1, 2, 4 or 8."""
+    """In how many parts `count` items should be done that take so long together, about: 1, 2 or 4."""
     most = min(count, microseconds / LEAST_MICROSECONDS, MOST_PARTS)
     return 1 << max(int(most).bit_length() - 1, 0)
 
 
 def divide(function: Part, count: int) -> None:
-    """Call `function` for all of 0 to `count`, some of them on each core."""
+    """Call `function` for all of 0 to `count`, inside a scope of `cores` some of them on each core."""
     team = _team
-    if count < 2 or team.size < 2 or not team.lock.acquire(blocking=False):
+    if count < 2 or team.size < 2 or not _scopes.open or not team.lock.acquire(blocking=False):
         function(0, count)
         return
     try:
         team.divide(function, count)
     finally:
         team.lock.release()
+
+
+def _current_core() -> int:
+    """The core that the caller runs on, -1 where the system does not say."""
+    return int(_sched_getcpu()) if _sched_getcpu is not None else -1
+
+
+_sched_getcpu = getattr(ctypes.CDLL(None), "sched_getcpu", None)
 
 
 def _limit() -> int:
