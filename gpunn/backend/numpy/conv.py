@@ -21,6 +21,8 @@ BLOCK_BYTES = 1 << 20
 out among threads."""
 BLOCK_PIXELS = 1 << 12
 """How many pixels one block may have: the product for the gradient in few weights gets slower with more."""
+LEAST_WEIGHTS = 1024
+"""With fewer, what is done with a block that fits the cache is over before another thread could take its turn."""
 POINTWISE = 16
 """From this many pixels on, a 1 x 1 convolution does without columns: a copy less, but a product for each image."""
 
@@ -196,6 +198,8 @@ def _weight_grad(x: Any, dz: Any, stride: Pair, corner: Pair, dilation: Pair, gr
 
 def _parts(x: tuple[int, ...], w: tuple[int, ...], positions: Pair, groups: int) -> int:
     """In how many parts a convolution of images x and weights w is done."""
+    if prod(w) < LEAST_WEIGHTS:
+        return 1
     products = x[0] * prod(w) * prod(positions)
     elements = x[0] * (prod(x[1:]) + w[0] * prod(positions))
     return parts(x[0], products * 20e-6 + elements * 0.5e-3)

@@ -21,6 +21,8 @@ from .workspace import Take, scratch
 
 BLOCK_BYTES = 1 << 20
 """What some images may take, padded and as pixels of the result: little enough to stay in the cache."""
+BLOCK_PIXELS = 1 << 13
+"""How many pixels they may have: products of few rows get slower with a longer sum."""
 FEWEST = 4
 """From this many channels a group on; the products of fewer would be more memory than work."""
 FEW = 16
@@ -85,7 +87,8 @@ class _Images:
             for p, r, before, size in zip(positions, reach(positions, kernel, (1, 1), dilation), corner, (h, w))
         )
         self.area = self.rows * self.pitch
-        self.step = min(max(BLOCK_BYTES // ((c + o) * self.area * dtype.itemsize), 1), max(n, 1))
+        most = min(BLOCK_BYTES // ((c + o) * self.area * dtype.itemsize), BLOCK_PIXELS // self.area)
+        self.step = min(max(most, 1), max(n, 1))
         self.shifts = [
             i * dilation[0] * self.pitch + j * dilation[1] for i in range(kernel[0]) for j in range(kernel[1])
         ]
