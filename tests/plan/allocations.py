@@ -6,37 +6,45 @@ NumPy lets each context have a memory handler (NEP 49); that is C, so it is made
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 NUMBERS = 16
 """Bytes: NumPy makes arrays without dimensions of the numbers that ufuncs are given; those are not counted."""
 
-_MALLOC = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_CALLOC = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
-_REALLOC = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_FREE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
+_SIGNATURES = (
+    ("malloc", (_POINTER, _POINTER, _SIZE)),
+    ("calloc", (_POINTER, _POINTER, _SIZE, _SIZE)),
+    ("realloc", (_POINTER, _POINTER, _POINTER, _SIZE)),
+    ("free", (None, _POINTER, _POINTER, _SIZE)),
+)
 
 
 class _Handler(ctypes.Structure):
-    """PyDataMem_Handler."""
+    """PyDataMem_Handler, whose functions are called by NumPy."""
 
     _fields_ = (
         ("name", ctypes.c_char * 127),
         ("version", ctypes.c_uint8),
-        ("context", ctypes.c_void_p),
-        ("malloc", _MALLOC),
-        ("calloc", _CALLOC),
-        ("realloc", _REALLOC),
-        ("free", _FREE),
+        ("context", _POINTER),
+        *((name, ctypes.CFUNCTYPE(*types)) for name, types in _SIGNATURES),
     )
+
+
+class _Plain(ctypes.Structure):
+    """The same, to call its functions from Python, with the interpreter's lock held."""
+
+    _fields_ = (*_Handler._fields_[:3], *((name, ctypes.PYFUNCTYPE(*types)) for name, types in _SIGNATURES))
 
 
 class Allocations:
     """What was allocated since the start.
+
+    Args:
+        plain: the handler that does the work.
 
     Attributes:
         sizes: bytes of each allocation, in order.
@@ -44,35 +52,38 @@ class Allocations:
         peak: the most that `live` has been.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plain: Any):
         self.sizes: list[int] = []
         self.live = 0
         self.peak = 0
         self._size: dict[int, int] = {}
-        libc = ctypes.CDLL(None)
-        for function in (libc.malloc, libc.calloc, libc.realloc):
-            function.restype = ctypes.c_void_p
-        libc.free.restype = None
+        self._plain = plain
 
-        def malloc(_: Any, size: int) -> Any:
-            return self._came(libc.malloc(ctypes.c_size_t(size)), size)
+        def malloc(context: Any, size: int) -> Any:
+            return self._came(plain.malloc(context, size), size)
 
-        def calloc(_: Any, count: int, size: int) -> Any:
-            return self._came(libc.calloc(ctypes.c_size_t(count), ctypes.c_size_t(size)), count * size)
+        def calloc(context: Any, count: int, size: int) -> Any:
+            return self._came(plain.calloc(context, count, size), count * size)
 
-        def realloc(_: Any, old: int, size: int) -> Any:
+        def realloc(context: Any, old: int, size: int) -> Any:
             self._went(old)
-            return self._came(libc.realloc(ctypes.c_void_p(old), ctypes.c_size_t(size)), size)
+            return self._came(plain.realloc(context, old, size), size)
 
-        def free(_: Any, old: int, size: int) -> None:
+        def free(context: Any, old: int, size: int) -> None:
             self._went(old)
-            libc.free(ctypes.c_void_p(old))
+            plain.free(context, old, size)
 
-        self.handler = _Handler(b"looks on", 1, None, _MALLOC(malloc), _CALLOC(calloc), _REALLOC(realloc), _FREE(free))
+        functions: tuple[Any, ...] = (malloc, calloc, realloc, free)
+        callbacks = [ctypes.CFUNCTYPE(*types)(f) for (_, types), f in zip(_SIGNATURES, functions)]
+        self.handler = _Handler(b"looks on", 1, plain.context, *callbacks)
 
     def arrays(self) -> list[int]:
         """The sizes of the allocations that are more than numbers."""
         return [size for size in self.sizes if size > NUMBERS]
+
+    def stop(self) -> None:
+        """Look no longer: arrays that are still there are freed as all others, also when Python has ended."""
+        ctypes.memmove(ctypes.byref(self.handler), ctypes.byref(self._plain), ctypes.sizeof(_Handler))
 
     def _came(self, place: Any, size: int) -> Any:
         self.sizes.append(size)
@@ -85,27 +96,33 @@ class Allocations:
         self.live -= self._size.pop(place, 0)
 
 
-_kept: list[Allocations] = []
-"""All there were: an array that outlives its counting is freed through its handler."""
-_capsule_new: Callable[..., Any] = ctypes.pythonapi.PyCapsule_New
-_capsule_new.restype = ctypes.py_object  # type: ignore[attr-defined]
-_capsule_new.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)  # type: ignore[attr-defined]
-_capsule_pointer: Callable[..., Any] = ctypes.pythonapi.PyCapsule_GetPointer
-_capsule_pointer.restype = ctypes.c_void_p  # type: ignore[attr-defined]
-_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)  # type: ignore[attr-defined]
-_SET_HANDLER = 304
-"""The place of PyDataMem_SetHandler in NumPy's table of functions."""
+_kept: list[Any] = []
+"""The handlers that there were: an array that outlives its counting is freed through its handler."""
+_capsule_new: Any = ctypes.pythonapi.PyCapsule_New
+_capsule_new.restype = ctypes.py_object
+_capsule_new.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+_capsule_pointer: Any = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule_pointer.restype = ctypes.c_void_p
+_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+_NAME = b"mem_handler"
+_SET_HANDLER, _GET_HANDLER = 304, 305
+"""The places of PyDataMem_SetHandler and PyDataMem_GetHandler in NumPy's table of functions."""
 
 
 @contextmanager
 def counted() -> Iterator[Allocations]:
     """Count what NumPy allocates inside."""
-    allocations = Allocations()
-    _kept.append(allocations)
-    table = ctypes.cast(_capsule_pointer(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    module = importlib.import_module("numpy._core._multiarray_umath")
+    table = ctypes.cast(_capsule_pointer(module._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    get_handler = ctypes.PYFUNCTYPE(ctypes.py_object)(table[_GET_HANDLER])
     set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(table[_SET_HANDLER])
-    before = set_handler(_capsule_new(ctypes.addressof(allocations.handler), b"mem_handler", None))
+    before = get_handler()
+    allocations = Allocations(_Plain.from_address(_capsule_pointer(before, _NAME)))
+    _kept.append((allocations.handler, before))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(allocations.handler))  # it is there until the process ends
+    set_handler(_capsule_new(ctypes.addressof(allocations.handler), _NAME, None))
     try:
         yield allocations
     finally:
         set_handler(before)
+        allocations.stop()

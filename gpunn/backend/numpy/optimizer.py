@@ -13,7 +13,6 @@ The formulas, with their sources, stand at the classes of `gpunn.optim`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from .blas import add_product, add_scaled
 from .memory import address as _address
+from .workspace import scratch
 
 # Elements at a time: five float32 arrays of this length take 640 KiB, which leaves room in an L2 cache of 1 MiB, and a
 # call of a ufunc on one takes about ten times as long as NumPy needs to get there.
@@ -265,45 +265,32 @@ def _width(p: Any) -> Any:
 _FLOAT32 = np.dtype(np.float32)
 
 
-class _Workspace(threading.local):
-    """Chunks to compute in, of each thread's own: two for the update, and p, g and three moments of half precision."""
-
-    def __init__(self) -> None:
-        self._chunks: dict[Any, Any] = {}
-
-    def of(self, width: Any) -> Any:
-        chunks = self._chunks.get(width)
-        if chunks is None:
-            chunks = self._chunks[width] = np.empty((7, _CHUNK), width)
-        return chunks
-
-
-_workspace = _Workspace()
-
-
 def _walk(update: Callable[..., None], arrays: tuple[Any, ...], g: Any, out: Any) -> Any:
     """Call ``update(p, *moments, g, s, t)`` on one chunk after the other; it works in place, s and t are scratch."""
     p = arrays[0]
     if out is None:
         out = tuple(None if a is None else np.empty_like(a) for a in arrays)
     width = _width(p)
-    work = _workspace.of(width)
     narrow = p.dtype != width
-    for start in range(0, p.size, _CHUNK):
-        stop = min(start + _CHUNK, p.size)
-        n = stop - start
-        results: list[Any] = [None if a is None else a[start:stop] for a in out]
-        new, slope = results, g[start:stop]
-        if narrow:
-            new = [None if a is None else work[3 + i, :n] for i, a in enumerate(out)]
-            slope = work[2, :n]
-            np.copyto(slope, g[start:stop])
-        for a, b, c in zip(arrays, out, new):
-            if a is not None and (narrow or b is not a):
-                np.copyto(c, a[start:stop])
-        update(*new, slope, work[0, :n], work[1, :n])
-        if narrow:
-            for a, b in zip(results, new):
-                if a is not None:
-                    np.copyto(a, b, casting="unsafe")
+    with scratch() as take:
+        length = min(_CHUNK, p.size)
+        # Two chunks for the update, and of half precision one for the gradient and for each of the arrays.
+        s, t, *wide = (take((length,), width) for _ in range(3 + len(arrays) if narrow else 2))
+        for start in range(0, p.size, _CHUNK):
+            stop = min(start + _CHUNK, p.size)
+            n = stop - start
+            results: list[Any] = [None if a is None else a[start:stop] for a in out]
+            new, slope = results, g[start:stop]
+            if narrow:
+                new = [None if a is None else w[:n] for a, w in zip(out, wide[1:])]
+                slope = wide[0][:n]
+                np.copyto(slope, g[start:stop])
+            for a, b, c in zip(arrays, out, new):
+                if a is not None and (narrow or b is not a):
+                    np.copyto(c, a[start:stop])
+            update(*new, slope, s[:n], t[:n])
+            if narrow:
+                for a, b in zip(results, new):
+                    if a is not None:
+                        np.copyto(a, b, casting="unsafe")
     return out
