@@ -69,10 +69,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _layers(report: Any, options: argparse.Namespace) -> Table:
     table = Table(title=f"{options.model}, batches of {options.batch_size}, {options.optimizer}")
-    for name in ("layer", "parameters", "gradients", "activations"):
+    for name in ("layer", "parameters", "gradients", "activations", "in use after it"):
         table.add_column(name, justify="left" if name == "layer" else "right")
     for layer in report.layers:
-        table.add_row(layer.name or "the model", *map(decimal, (layer.parameters, layer.gradients, layer.activations)))
+        sizes = map(decimal, (layer.parameters, layer.gradients, layer.activations))
+        table.add_row(layer.name or "the model", *sizes, decimal(layer.in_use) if layer.in_use else "")
     return table
 
 

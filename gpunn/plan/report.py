@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,18 @@ from .memory import Storage, aligned
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """The bytes of one layer: its parameters, their gradients, and all else that its forward and backward hold."""
+    """The bytes of one layer: its parameters, their gradients, and all else that its forward and backward hold.
+
+    Attributes:
+        in_use: what of the arena is in use when its forward is done: how the need grows with depth; 0 for the loss, and
+            for a layer whose forward is fused into another one.
+    """
 
     name: str
     parameters: int
     gradients: int
     activations: int
+    in_use: int
 
     @property
     def total(self) -> int:
@@ -135,4 +141,18 @@ def _layers(graph: Graph, life: Liveness, model: Any) -> Sequence[LayerMemory]:
             if place is not None:
                 bytes_of = own.setdefault(node.layer if node.layer in own else "loss", [0, 0, 0])
                 bytes_of[1 if id(place[0]) in held else 2] += y.spec.nbytes
-    return [LayerMemory(name, *sizes) for name, sizes in own.items() if any(sizes)]
+    forward = _forward_ends(graph, own)
+    in_use = {name: sum(s.size for s in life.storages if s.first <= i <= s.last) for name, i in forward.items()}
+    found = (LayerMemory(name, p, g, a, in_use.get(name, 0)) for name, (p, g, a) in own.items())
+    return [layer for layer in found if layer.total]
+
+
+def _forward_ends(graph: Graph, layers: Container[str]) -> dict[str, int]:
+    """The last node of each layer's forward; the forward of all ends where a node belongs to no layer: the loss."""
+    ends: dict[str, int] = {}
+    for i, node in enumerate(graph.nodes):
+        if node.layer not in layers and ends:
+            break
+        if node.layer in layers:
+            ends[node.layer] = i
+    return ends
