@@ -22,8 +22,8 @@ def test_the_forecast_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
         ("1", 576),
         ("3", 680),
     ]
-    # After the first linear layer its result [4, 16] is kept, after the second one that and the scores [4, 10], in whole
-    # cache lines; and one line for the gradient of the loss in itself, 1.
+    # After the first linear layer its result [4, 16] is kept, after the second one that and the scores [4, 10], in
+    # whole cache lines; and one line for the gradient of the loss in itself, 1.
     in_use = [(layer["name"], layer["in_use"]) for layer in found["layers"] if layer["in_use"]]
     assert in_use == [("1", 256 + 64), ("3", 256 + 192 + 64)]
     total = sum(found[k] for k in ("parameters", "buffers", "optimizer", "batch", "arena", "workspace"))
