@@ -7,7 +7,6 @@ import pytest
 
 from gpunn.backend.nvrtc import SAMPLED, THOROUGH, Job, NvrtcMissing, compile_text, jobs
 
-
 CHOSEN = [job for job in jobs(THOROUGH) if {name for _, name in job.types} <= SAMPLED]
 
 
