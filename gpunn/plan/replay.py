@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from gpunn.backend.numpy.workers import cores
-from gpunn.ops.conv import Convolution
-from gpunn.ops.pool import Pooling
+from gpunn.backend.numpy import workers
+from gpunn.backend.numpy.workspace import reserve
 from gpunn.optim.bound import BoundProducts, BoundStep
 
 from .fuse import Note, explain
@@ -72,7 +71,7 @@ class Program:
         if write == len(graph.nodes):
             self.first_write = len(self._calls)
         self._places = self._find_places()
-        self._cores = cores() if self.notes and _has_images(graph) else nullcontext()
+        self._cores: AbstractContextManager[None] = nullcontext()
         self.position = 0
         self.workspace_bytes = 0
         self.several = False
@@ -96,6 +95,12 @@ class Program:
             self.position = done
         copy = self.backend.copy
         return [copy(self._array(v)) for v in self.graph.results]
+
+    def compute_in(self, workspace: int, all_cores: bool) -> None:
+        """Give the CPU's primitives so much to compute in from the beginning, and let them use all cores or not."""
+        reserve(workspace)
+        self.workspace_bytes = workers.prepare(workspace) if all_cores else workspace
+        self._cores = workers.cores() if all_cores else nullcontext()
 
     def _put(self, arrays: Sequence[Any]) -> None:
         """Put the arguments, what is a view of them, and new numbers of random draws where they are used."""
@@ -235,11 +240,6 @@ class _Recorder:
             return out
 
         return record
-
-
-def _has_images(graph: Graph) -> bool:
-    """Whether most of the work on the CPU is that on images, which is divided among the cores image by image."""
-    return any(isinstance(n, Compute) and isinstance(n.op, (Convolution, Pooling)) for n in graph.nodes)
 
 
 def _copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:

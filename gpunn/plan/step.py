@@ -10,6 +10,7 @@ from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
 
+from . import needs
 from .capture import CapturedProgram
 from .fuse import RULES, Note, apply_rules, check_rules
 from .graph import Graph, Update
@@ -190,6 +191,8 @@ class Step:
             from .workspace import workspace_bytes  # with the host side of all kernels
 
             workspace = workspace_bytes(graph)
+        elif graph.arguments[0].spec.device.type == "cpu":
+            workspace = needs.forecast(graph, bool(self.rules))
         return report(graph, life, lay_out(life.storages), self.model, self.optimizer, workspace)
 
     # Making a plan ----------------------------------------------------------------------------------------------------
@@ -212,6 +215,8 @@ class Step:
         notes = self._simplify(graph)
         kind = CapturedProgram if self._is_captured(batch[0].device) else Program
         program = kind(graph, [x._data for x in batch], notes)
+        if batch[0].device.type == "cpu":
+            program.compute_in(needs.workspace(graph), needs.on_all_cores(graph, bool(self.rules)))
         program.owners = self.model, self.optimizer
         program.several = isinstance(result, tuple)
         program.kept = kept

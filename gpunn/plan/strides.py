@@ -25,7 +25,7 @@ def follow(graph: Graph) -> set[int]:
         if found is None:
             spec = value.spec
             steps = spec.device.backend.strides(value.state) if value.state is not None else row_major(spec)
-            found = shadows[id(value)] = _shadow(spec.shape, steps, spec.dtype.numpy)
+            found = shadows[id(value)] = shadow_of(spec.shape, steps, spec.dtype.numpy)
         return found
 
     for node in graph.nodes:
@@ -49,7 +49,8 @@ def row_major(spec: Spec) -> tuple[int, ...]:
     return tuple(reversed(steps))
 
 
-def _shadow(shape: tuple[int, ...], steps: tuple[int, ...], dtype: Any) -> Any:
+def shadow_of(shape: tuple[int, ...], steps: tuple[int, ...], dtype: Any) -> Any:
+    """An array of that shape and strides, in elements, without memory of its own; nobody may look at its elements."""
     memory = _NOTHING[: dtype.itemsize].view(dtype)
     return np.lib.stride_tricks.as_strided(memory, shape, [s * dtype.itemsize for s in steps], writeable=False)
 

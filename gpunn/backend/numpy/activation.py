@@ -33,9 +33,6 @@ def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
 
 def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_output: bool, out: Any = None) -> Any:
     """dy f'(s), where s is f's result if `from_output`, else its argument. `out` may be `dy`."""
-    if kind == "relu":
-        with scratch() as take:
-            return np.multiply(dy, np.greater(s, 0, out=take(s.shape, _BOOL)), out=out)
     if kind == "elu" and not from_output:
         return _in_blocks(lambda dy, s, out: _elu_slope_from_input(dy, s, parameter, out), (dy, s), out)
     function = _BACKWARD[kind]
@@ -154,6 +151,11 @@ _FORWARD: dict[str, Callable[..., Any]] = {
 # Backward: function(dy, s, parameter, out), with s the result where the derivative can be had from it -----------------
 
 
+def _relu_slope(dy: Any, s: Any, _: float, out: Any) -> Any:
+    with scratch() as take:
+        return np.multiply(dy, np.greater(s, 0, out=take(s.shape, _BOOL)), out=out)
+
+
 def _leaky_relu_slope(dy: Any, s: Any, a: float, out: Any) -> Any:
     with scratch() as take:
         slope, positive = take(dy.shape, dy.dtype), np.greater(s, 0, out=take(s.shape, _BOOL))
@@ -233,6 +235,7 @@ def _gelu_tanh_slope(dy: Any, x: Any, _: float, out: Any) -> Any:
 
 
 _BACKWARD: dict[str, Callable[..., Any]] = {
+    "relu": _relu_slope,
     "leaky_relu": _leaky_relu_slope,
     "elu": _elu_slope,
     "sigmoid": _sigmoid_slope,

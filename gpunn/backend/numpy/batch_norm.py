@@ -13,7 +13,7 @@ import numpy as np
 
 from .blocks import _BLOCK, _block_length, _blocks
 from .softmax import _working_type
-from .workspace import Take, scratch
+from .workspace import Take, declares, scratch, taken
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -96,6 +96,33 @@ def batch_norm_backward(
     return tuple(results)
 
 
+@declares("batch_norm_forward")
+def _batch_norm_forward_needs(x: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> int:
+    work, (n, c, m) = _working_type(x.dtype), _channels(x).shape
+    length = _block_length(n, c * m)
+    many, one = -(-n // length), taken(_FLOAT64, (c,))
+    statistics = taken(work, (length, c, m), (c, m)) + 2 * taken(_FLOAT64, (many, c)) + 2 * one
+    statistics += 3 * taken(work, (c * m,), (c,))
+    return max(
+        statistics if n * m else 0, taken(work, (c,)) + _spread_needs(work, (n, c, m)) * (2 + (bias is not None))
+    )
+
+
+@declares("batch_norm_backward")
+def _batch_norm_backward_needs(
+    dy: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, wanted: tuple[bool, bool, bool], out: Any = None
+) -> int:
+    work, (n, c, m) = mean.dtype, _channels(x).shape
+    spread = _spread_needs(work, (n, c, m))
+    kept = spread + taken(work, (_block_length(n, c * m), c, m)) + 3 * taken(_FLOAT64, (c,))
+    rest = (3 * taken(work, (c,)) + taken(_FLOAT64, (c,)) + 3 * spread) * wanted[0] + taken(work, (c,)) * wanted[1]
+    return kept + max(2 * taken(work, (c * m,), (c,)) if n else 0, rest)
+
+
+def _spread_needs(dtype: Any, shape: tuple[int, int, int]) -> int:
+    return taken(dtype, shape[1:]) if _is_spread(shape) else 0
+
+
 def _channels(x: Any) -> Any:
     """(n, c, ...) as (n, c, m)."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
@@ -165,11 +192,16 @@ def _spread(values: Any, shape: tuple[int, int, int], take: Take) -> Any:
     Repeated m times where that is small: NumPy goes through one long vector faster than through many short ones.
     """
     _, c, m = shape
-    if m == 1 or c * m > _BLOCK:
+    if not _is_spread(shape):
         return values[:, None]
     repeated = take((c, m), values.dtype)
     np.copyto(repeated, values[:, None])
     return repeated
+
+
+def _is_spread(shape: tuple[int, int, int]) -> bool:
+    _, c, m = shape
+    return m != 1 and c * m <= _BLOCK
 
 
 def _scale(var: Any, eps: float, weight: Any, take: Take) -> Any:

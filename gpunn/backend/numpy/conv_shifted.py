@@ -17,7 +17,7 @@ import numpy as np
 from .blas import PLAIN, TRANSPOSED, available, gemm
 from .im2col import Pair, crop, paste, reach
 from .memory import address
-from .workspace import Take, scratch
+from .workspace import Take, scratch, taken
 
 BLOCK_BYTES = 1 << 20
 """What some images may take, padded and as pixels of the result: little enough to stay in the cache."""
@@ -37,35 +37,41 @@ def suits(channels: int, stride: Pair, dtype: Any) -> bool:
 def input_grad(dz: Any, w: Any, corner: Pair, dilation: Pair, groups: int, out: Any) -> None:
     """out = dx for dz, see `conv2d_input_grad`."""
     with scratch() as take:
-        images = _Images(out.shape, w.shape, dz.shape[2:], corner, dilation, groups, dz.dtype, take)
-        weights = images.weights(w)
+        images = _Images(out.shape, w.shape, dz.shape[2:], corner, dilation, groups, dz.dtype, take=take)
+        np.copyto(images.weights, w.transpose(2, 3, 0, 1))
         for some in images:
             images.put_pixels(dz[some])
             images.padded.fill(0)
-            images.add_adjoint_products(weights, some.stop - some.start)
+            images.add_adjoint_products(some.stop - some.start)
             images.get(out[some])
 
 
 def weight_grad(x: Any, dz: Any, stride: Pair, corner: Pair, dilation: Pair, groups: int, dw: Any, db: Any) -> None:
     """Write dw, and db unless it is None, see `conv2d_weight_grad`; `stride` is (1, 1)."""
     with scratch() as take:
-        images = _Images(x.shape, dw.shape, dz.shape[2:], corner, dilation, groups, x.dtype, take)
-        total = take((*dw.shape[2:], *dw.shape[:2]), x.dtype)
-        total.fill(0)
+        images = _Images(x.shape, dw.shape, dz.shape[2:], corner, dilation, groups, x.dtype, take=take)
+        images.weights.fill(0)
         if db is not None:
             part = take(db.shape, db.dtype)
             db.fill(0)
         for some in images:
             images.put(x[some])
             images.put_pixels(dz[some])
-            images.add_weight_products(total, some.stop - some.start)
+            images.add_weight_products(some.stop - some.start)
             if db is not None:
                 db += np.add.reduce(images.pixels(some), axis=(1, 2, 3), out=part)
-        np.copyto(dw, total.transpose(2, 3, 0, 1))
+        np.copyto(dw, images.weights.transpose(2, 3, 0, 1))
 
 
-class _Images:
-    """Some images at a time: padded (c, images, rows, pitch), and pixels of the result (o, images, rows, pitch)."""
+def needs(
+    x: tuple[int, ...], w: tuple[int, ...], positions: Pair, corner: Pair, dilation: Pair, groups: int, dtype: Any
+) -> int:
+    """What the gradients take for images x."""
+    return _Layout(x, w, positions, corner, dilation, groups, dtype).nbytes
+
+
+class _Layout:
+    """How some images at a time lie in memory."""
 
     def __init__(
         self,
@@ -76,11 +82,10 @@ class _Images:
         dilation: Pair,
         groups: int,
         dtype: Any,
-        take: Take,
     ):
         n, c, h, w = shape
         o, kernel = weight[0], (weight[2], weight[3])
-        self.take, self.dtype, self.corner, self.positions = take, dtype, corner, positions
+        self.dtype, self.corner, self.positions = dtype, corner, positions
         self.count, self.groups = n, groups
         self.rows, self.pitch = (
             max(p, r - max(min(before, r - before - size), 0))
@@ -92,24 +97,33 @@ class _Images:
         self.shifts = [
             i * dilation[0] * self.pitch + j * dilation[1] for i in range(kernel[0]) for j in range(kernel[1])
         ]
-        self.padded = take((c, self.step * self.area + self.shifts[-1]), dtype)
+        self.shapes = (c, self.step * self.area + self.shifts[-1]), (o, self.step, self.rows, self.pitch)
+        self.weight_shape = (*weight[2:], *weight[:2])
+
+    @property
+    def nbytes(self) -> int:
+        """What the images, their pixels and the weights take."""
+        return taken(self.dtype, *self.shapes, self.weight_shape)
+
+
+class _Images(_Layout):
+    """Some images at a time: padded (c, images, rows, pitch), and pixels of the result (o, images, rows, pitch)."""
+
+    def __init__(self, *args: Any, take: Take):
+        super().__init__(*args)
+        padded, pixels = self.shapes
+        self.padded, self._pixels = take(padded, self.dtype), take(pixels, self.dtype)
         self.padded.fill(0)
-        self._pixels = take((o, self.step, self.rows, self.pitch), dtype)
         self._pixels.fill(0)
-        self._gemm = gemm(dtype)
-        self._sizes = o // groups, c // groups
-        self._lengths = self.step * self.area, self.padded.shape[1]
-        self._places = address(self.padded), address(self._pixels)
+        self.weights = take(self.weight_shape, self.dtype)
+        self._gemm = gemm(self.dtype)
+        self._sizes = pixels[0] // self.groups, padded[0] // self.groups
+        self._lengths = self.step * self.area, padded[1]
+        self._places = address(self.padded), address(self._pixels), address(self.weights)
 
     def __iter__(self) -> Iterator[slice]:
         for start in range(0, self.count, self.step):
             yield slice(start, min(start + self.step, self.count))
-
-    def weights(self, w: Any) -> Any:
-        """w (o, c / groups, kh, kw) as a matrix (o, c / groups) for each element of the kernel."""
-        weights = self.take((*w.shape[2:], *w.shape[:2]), w.dtype)
-        np.copyto(weights, w.transpose(2, 3, 0, 1))
-        return weights
 
     def pixels(self, some: slice) -> Any:
         """Memory for the pixels of some images."""
@@ -135,23 +149,22 @@ class _Images:
         c = self.padded.shape[0]
         return self.padded[:, : count * self.area].reshape(c, count, self.rows, self.pitch).swapaxes(0, 1)
 
-    def add_adjoint_products(self, weights: Any, count: int) -> None:
+    def add_adjoint_products(self, count: int) -> None:
         """padded += W^T pixels."""
         (o, c), (length, padded) = self._sizes, self._lengths
-        for w, x, z in self._each(weights):
+        for w, x, z in self._each():
             self._gemm(TRANSPOSED, PLAIN, c, count * self.area, o, 1.0, w, c, z, length, 1.0, x, padded)
 
-    def add_weight_products(self, weights: Any, count: int) -> None:
+    def add_weight_products(self, count: int) -> None:
         """W += pixels padded^T."""
         (o, c), (length, padded) = self._sizes, self._lengths
-        for w, x, z in self._each(weights):
+        for w, x, z in self._each():
             self._gemm(PLAIN, TRANSPOSED, o, c, count * self.area, 1.0, z, length, x, padded, 1.0, w, c)
 
-    def _each(self, weights: Any) -> Iterator[tuple[int, int, int]]:
+    def _each(self) -> Iterator[tuple[int, int, int]]:
         """Where the matrices of each product begin: weights, padded images, pixels."""
         (o, c), (length, padded), size = self._sizes, self._lengths, self.dtype.itemsize
-        x, z = self._places
-        w = address(weights)
+        x, z, w = self._places
         for shift in self.shifts:
             for group in range(self.groups):
                 yield w, x + (group * c * padded + shift) * size, z + group * o * length * size

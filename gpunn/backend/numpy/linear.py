@@ -11,7 +11,7 @@ from .activation import activation as _activation
 from .activation import activation_backward as _activation_backward
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
-from .workspace import scratch
+from .workspace import declares, scratch, taken
 
 FEW_ROWS = 64
 """Up to so many rows a product is computed transposed: 1.2 to 1.7 times as fast on two cores, with the copy, if the
@@ -88,13 +88,31 @@ def linear_activation_backward(
 
 def _of_batch(x: Any, w: Any, out: Any) -> Any:
     """x w for a batch x (n, i). For small n as (w^T x^T)^T: OpenBLAS then has many rows to divide among its threads."""
-    if x.ndim < 2 or not 1 < len(x) <= FEW_ROWS or w.shape[1] > 2 * w.shape[0]:
+    if x.ndim < 2 or not _transposed(len(x), *w.shape):
         return matmul(x, w, out=out)
     if out is None:
         out = np.empty((len(x), w.shape[1]), x.dtype)
     with scratch() as take:
         np.copyto(out, np.matmul(w.T, x.T, out=take((w.shape[1], len(x)), x.dtype)).T)
     return out
+
+
+def _transposed(rows: int, inner: int, columns: int) -> bool:
+    return 1 < rows <= FEW_ROWS and columns <= 2 * inner
+
+
+@declares("linear_activation")
+def _linear_activation_needs(x: Any, w: Any, b: Any, kind: str, parameter: float, out: Any = None) -> int:
+    return _of_batch_needs(prod(x.shape[:-1]), w.T)
+
+
+@declares("linear_backward")
+def _linear_backward_needs(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> int:
+    return _of_batch_needs(prod(dz.shape[:-1]), w) if wanted[0] else 0
+
+
+def _of_batch_needs(rows: int, w: Any) -> int:
+    return taken(w.dtype, (w.shape[1], rows)) if _transposed(rows, *w.shape) else 0
 
 
 def _rows(x: Any) -> Any:

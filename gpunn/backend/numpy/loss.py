@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .blocks import _block_length
 from .softmax import _around, _fold, _parts, _working_type
-from .workspace import scratch
+from .workspace import declares, scratch, taken
+
+_INDEX = np.dtype(np.intp)
 
 
 def softmax_cross_entropy(
@@ -32,15 +35,16 @@ def softmax_cross_entropy(
         top, total = m.reshape(shape), s.reshape(shape)
         loss, smooth = take(shape, work), take(shape, work) if label_smoothing else None
         for part, rows in _parts(source.shape):
-            v = source[part]
-            z = take(v.shape, work)
-            np.copyto(z, v)
-            np.maximum.reduce(z, axis=1, out=top[rows])
-            np.subtract(z, top[rows][:, None], out=z)
-            z.take(_positions(labels[rows], classes, take), out=loss[rows], mode="clip")
-            if smooth is not None:
-                np.add.reduce(z if weight is None else z * weight[:, None], axis=1, out=smooth[rows])
-            np.add.reduce(np.exp(z, out=z), axis=1, out=total[rows])
+            with scratch():
+                v = source[part]
+                z = take(v.shape, work)
+                np.copyto(z, v)
+                np.maximum.reduce(z, axis=1, out=top[rows])
+                np.subtract(z, top[rows][:, None], out=z)
+                z.take(_positions(labels[rows], classes, take), out=loss[rows], mode="clip")
+                if smooth is not None:
+                    np.add.reduce(z if weight is None else z * weight[:, None], axis=1, out=smooth[rows])
+                np.add.reduce(np.exp(z, out=z), axis=1, out=total[rows])
         log_s = np.log(total, out=take(shape, work))
         np.subtract(log_s, loss, out=loss)
         weights = _label_weights(labels, valid, weight)
@@ -85,19 +89,57 @@ def softmax_cross_entropy_backward(
         hard = np.broadcast_to(hard, shape)
         m = m.reshape(shape)
         for part, rows in _parts(source.shape):
-            v = source[part]
-            p = take(v.shape, work)
-            np.copyto(p, v)
-            np.subtract(p, m[rows][:, None], out=p)
-            np.exp(p, out=p)
-            np.multiply(p, factor[rows][:, None], out=p)
-            flat, places = p.reshape(-1), _positions(labels[rows], classes, take)
-            picked = flat.take(places, out=take(places.shape, work), mode="clip")
-            flat[places] = np.subtract(picked, hard[rows], out=picked)
-            if label_smoothing:
-                p -= soft[rows][:, None] if weight is None else soft[rows][:, None] * weight[:, None]
-            np.copyto(result[part], p, casting="unsafe")
+            with scratch():
+                v = source[part]
+                p = take(v.shape, work)
+                np.copyto(p, v)
+                np.subtract(p, m[rows][:, None], out=p)
+                np.exp(p, out=p)
+                np.multiply(p, factor[rows][:, None], out=p)
+                flat, places = p.reshape(-1), _positions(labels[rows], classes, take)
+                picked = flat.take(places, out=take(places.shape, work), mode="clip")
+                flat[places] = np.subtract(picked, hard[rows], out=picked)
+                if label_smoothing:
+                    p -= soft[rows][:, None] if weight is None else soft[rows][:, None] * weight[:, None]
+                np.copyto(result[part], p, casting="unsafe")
     return dx
+
+
+@declares("softmax_cross_entropy")
+def _softmax_cross_entropy_needs(
+    x: Any, target: Any, weight: Any, reduction: str, ignore_index: int, label_smoothing: float, out: Any = None
+) -> int:
+    work, (outer, inner, block) = _working_type(x.dtype), _folded_block(x)
+    labels = (outer, inner)
+    kept = taken(work, *[labels] * (2 if label_smoothing else 1))
+    return kept + max(taken(work, block) + taken(_INDEX, (block[0], block[2])), taken(work, labels))
+
+
+@declares("softmax_cross_entropy_backward")
+def _softmax_cross_entropy_backward_needs(
+    dy: Any,
+    x: Any,
+    target: Any,
+    weight: Any,
+    m: Any,
+    s: Any,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float,
+    out: Any = None,
+) -> int:
+    work, (outer, inner, block) = m.dtype, _folded_block(x)
+    rows = (block[0], block[2])
+    kept = 0 if label_smoothing else taken(work, (outer, inner))
+    return kept + taken(work, block, rows) + taken(_INDEX, rows)
+
+
+def _folded_block(x: Any) -> tuple[int, int, tuple[int, int, int]]:
+    """The labels of logits x as (outer, inner), and the shape of the largest block of logits."""
+    outer, classes, inner = _fold(x, _class_axis(x)[0]).shape
+    if outer == 1:
+        return outer, inner, (1, classes, _block_length(inner, classes))
+    return outer, inner, (_block_length(outer, classes * inner), classes, inner)
 
 
 def nll_loss(x: Any, target: Any, weight: Any, reduction: str, ignore_index: int, out: Any = None) -> Any:

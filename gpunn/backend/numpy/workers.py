@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from . import blas
+from .workspace import reserve
 
 LEAST_MICROSECONDS = 100.0
 """What takes less is one part."""
@@ -73,9 +74,18 @@ class _Team:
 
     def __init__(self) -> None:
         self.cores = sorted(os.sched_getaffinity(0))
-        self.size = min(len(self.cores), _limit())
+        self.size = min(len(self.cores), _limit(), MOST_PARTS)
         self.lock = threading.Lock()
         self.workers: list[_Worker] = []
+
+    def prepare(self, workspace: int) -> None:
+        """Start the workers, and let each have so much to compute in."""
+        while len(self.workers) < self.size - 1:
+            self.workers.append(_Worker())
+        for worker in self.workers:
+            worker.begin(self.cores[-1], contextvars.copy_context().run, reserve, workspace)
+        for worker in self.workers:
+            worker.end()
 
     def divide(self, function: Part, count: int) -> None:
         while len(self.workers) < self.size - 1:
@@ -131,6 +141,18 @@ class cores:
 
 
 _scopes = _Scopes()
+
+
+def prepare(workspace: int) -> int:
+    """Let all cores have so much to compute in; what they have together."""
+    with _team.lock:
+        _team.prepare(workspace)
+    return memory(workspace)
+
+
+def memory(workspace: int) -> int:
+    """What all cores have together to compute in, where each has that much."""
+    return _team.size * workspace
 
 
 def parts(count: int, microseconds: float) -> int:

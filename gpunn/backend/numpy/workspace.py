@@ -7,6 +7,10 @@ and gives all of them back at the scope's end::
     with scratch() as take:
         t = take(x.shape, x.dtype)
         ...
+
+Most primitives go through large arrays in blocks, and do with the `LEAST_BYTES` that every thread has. Those that may
+need more say how much, by the shapes of their arguments: `declares`, next to the primitive. So what a step computes in
+is known before it is run.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+LEAST_BYTES = 1 << 21
+"""What a thread has from its first scope on."""
 KEPT_BYTES = 1 << 25
 """At most so much is kept by each thread; what a call needs beyond it, it allocates."""
 _REMEMBERED = 4096
@@ -31,6 +37,7 @@ class _Workspace(threading.local):
     def __init__(self) -> None:
         self.memory: Any = np.empty(0, np.uint8)
         self.used = 0
+        self.most = 0
         self.wanted = 0
         self.starts: list[int] = []
         self.made: dict[Any, Any] = {}  # arrays by place, shape and type: the same ones are asked for again and again
@@ -43,7 +50,10 @@ class _Workspace(threading.local):
             self.used, array = found
             return array
         start, size = self.used, math.prod(shape) * dtype.itemsize
-        self.used = end = start + (size + _LINE - 1) // _LINE * _LINE
+        self.used = end = start + aligned(size)
+        self.most = max(self.most, end)
+        if end > self.memory.size and not self.memory.size:
+            self.memory = np.empty(LEAST_BYTES, np.uint8)
         if end > self.memory.size:
             self.wanted = max(self.wanted, end)
             return np.empty(shape, dtype)  # from the next call on there is room
@@ -69,13 +79,51 @@ class scratch:
         w = _workspace
         w.used = w.starts.pop()
         if not w.used and w.wanted > w.memory.size:
-            size = min(w.wanted, KEPT_BYTES)
-            if size > w.memory.size:
-                w.memory = np.empty(size, np.uint8)
-                w.made.clear()
-            w.wanted = 0
+            reserve(min(w.wanted, KEPT_BYTES))
+
+
+def reserve(size: int) -> None:
+    """Let this thread have at least so much from the beginning, so that no call is the first that needs it."""
+    w = _workspace
+    if not w.used and max(size, LEAST_BYTES) > w.memory.size:
+        w.made.clear()
+        w.memory = np.empty(0, np.uint8)  # the old one goes before the new one comes
+        w.memory = np.empty(max(size, LEAST_BYTES), np.uint8)
+    w.wanted = 0
 
 
 def workspace_bytes() -> int:
     """How much this thread keeps."""
     return int(_workspace.memory.size)
+
+
+# What primitives need -------------------------------------------------------------------------------------------------
+
+Need = Callable[..., int]
+_needs: dict[str, Need] = {}
+
+
+def declares(name: str) -> Callable[[Need], Need]:
+    """A decorator for the function that says what the primitive `name` takes, called with what the primitive is."""
+
+    def keep(need: Need) -> Need:
+        _needs[name] = need
+        return need
+
+    return keep
+
+
+def needed(name: str, *args: Any, **kwargs: Any) -> int:
+    """What a primitive takes with these arguments, in bytes; 0 where it surely does with `LEAST_BYTES`."""
+    need = _needs.get(name)
+    return 0 if need is None else need(*args, **kwargs)
+
+
+def taken(dtype: Any, *shapes: tuple[int, ...]) -> int:
+    """What arrays of these shapes take together."""
+    return sum(aligned(math.prod(shape) * dtype.itemsize) for shape in shapes)
+
+
+def aligned(size: int) -> int:
+    """`size`, rounded up to whole cache lines."""
+    return (size + _LINE - 1) // _LINE * _LINE
