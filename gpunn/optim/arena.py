@@ -4,6 +4,9 @@ An arena is one array in which parameters lie one behind the other, and one arra
 Parameters come into an arena at the first step that finds a gradient for them, and their storage becomes a view of it;
 when a parameter has got other storage since (``p.data = ...``, ``model.to(...)``), it comes into a new one.
 
+While parameters move they are there twice, so an arena is not made larger than `ARENA_BYTES`; a parameter that is
+larger by itself stays where it is, and its memory is the arena.
+
 Memory that somebody else shows too (a detached tensor, a NumPy array, the storage of another parameter) is not left
 behind: such a parameter stays where it is, and only its moments lie in the arena.
 """
@@ -23,6 +26,8 @@ from gpunn.tensor import as_tensor
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
+ARENA_BYTES = 1 << 24
+"""Much more than what makes walks over memory long enough."""
 ALIGNMENT = 64
 """Bytes: each parameter starts at a multiple of this, a cache line on the CPU and the widest load on a GPU."""
 
@@ -45,8 +50,10 @@ class Arena:
             offsets.append(offsets[-1] + -(-p.numel() // step) * step)
         self._size = offsets[-1]
         self._moments: dict[str, Any] = {}
-        self.data = self._zeros()
-        self.segments = [Segment(self, p, start, end) for p, start, end in zip(params, offsets, offsets[1:])]
+        first = params[0]
+        stays = first.nbytes > ARENA_BYTES and self.backend.is_contiguous(first._data) and _shown_once(first)
+        self.data = self.backend.reshape(first._data, (first.numel(),)) if stays else self._zeros()
+        self.segments = [Segment(self, p, start, end, stays) for p, start, end in zip(params, offsets, offsets[1:])]
 
     def moment(self, name: str) -> Any:
         """The flat array of a moment, zeros when it is first asked for."""
@@ -71,14 +78,14 @@ class Segment:
 
     __slots__ = ("_copied", "_moments", "arena", "data", "end", "flat", "inside", "offset", "param", "size")
 
-    def __init__(self, arena: Arena, param: Tensor, offset: int, end: int):
+    def __init__(self, arena: Arena, param: Tensor, offset: int, end: int, stays: bool = False):
         backend = arena.backend
         self.param, self.arena, self.offset, self.end, self.size = param, arena, offset, end, param.numel()
         self._moments: dict[str, tuple[Tensor, Any]] = {}
         self._copied: Any = None
         self.flat = arena.data[offset : offset + self.size]
-        self.inside = _shown_once(param)
-        if self.inside:
+        self.inside = stays or _shown_once(param)
+        if self.inside and not stays:
             param._data = backend.copy(param._data, out=backend.reshape(self.flat, param.shape))
         elif backend.is_contiguous(param._data):
             self.flat = backend.reshape(param._data, (self.size,))
@@ -174,12 +181,30 @@ class Run:
 
 
 def pack(params: Iterable[Tensor]) -> Iterator[Segment]:
-    """Bring parameters into new arenas, one for each type and device."""
-    alike: dict[Any, list[Tensor]] = {}
-    for p in params:
-        alike.setdefault((p.dtype, p.device), []).append(p)
-    for members in alike.values():
+    """Bring parameters into new arenas, of one type and device each."""
+    for members in _together(params):
         yield from Arena(members).segments
+
+
+def moving_bytes(params: Iterable[Tensor]) -> int:
+    """What `pack` takes on the way at most: new memory for some of them, before their old one goes."""
+    sizes = (sum(p.nbytes for p in members) for members in _together(params))
+    return max((size for size in sizes if size <= ARENA_BYTES), default=0)
+
+
+def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
+    """The parameters that come into one arena."""
+    found: list[list[Tensor]] = []
+    latest: dict[Any, tuple[list[Tensor], int]] = {}
+    for p in params:
+        key = p.dtype, p.device
+        members, size = latest.get(key, ([], 0))
+        if not members or size + p.nbytes > ARENA_BYTES:
+            members, size = [], 0
+            found.append(members)
+        members.append(p)
+        latest[key] = members, size + p.nbytes
+    return found
 
 
 def _shown_once(tensor: TensorBase) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpunn.optim.arena import moving_bytes
+
 from .graph import Graph, ProductUpdate, Update
 from .liveness import Liveness
 from .memory import Storage, aligned
@@ -44,7 +46,9 @@ class MemoryReport:
         arena: gradients and activations, which share memory where they do not live at the same time.
         gradients: the part of the arena that gradients have for themselves.
         activations: the rest of it.
-        workspace: what primitives compute in, on a device with kernels, with the plan's own copy of the batch.
+        workspace: what primitives compute in, on all cores; on a device with kernels, with the plan's own copy of the
+            batch.
+        moving: what is there twice while parameters move to the optimizer's memory, before anything else is there.
         peak_layer: where most of the arena is in use: the path of the layer and the op.
         largest: the largest values of the arena at that time: (bytes, shape and type, layer).
         layers: the layers, in order.
@@ -57,6 +61,7 @@ class MemoryReport:
     arena: int
     gradients: int
     workspace: int
+    moving: int
     peak_layer: str
     largest: tuple[tuple[int, str, str], ...]
     layers: tuple[LayerMemory, ...]
@@ -69,7 +74,8 @@ class MemoryReport:
     @property
     def total(self) -> int:
         """All of it: the peak of the whole training, since a replayed step allocates nothing."""
-        return self.parameters + self.buffers + self.optimizer + self.batch + self.arena + self.workspace
+        before = self.parameters + self.buffers + self.batch
+        return before + max(self.moving, self.optimizer + self.arena + self.workspace)
 
 
 def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:
@@ -89,6 +95,7 @@ def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any,
         arena=arena,
         gradients=gradients,
         workspace=workspace,
+        moving=moving_bytes(p for p in model.parameters() if id(p) in trained),
         peak_layer=where,
         largest=largest,
         layers=tuple(_layers(graph, life, model)),

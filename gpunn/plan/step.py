@@ -193,7 +193,9 @@ class Step:
             workspace = workspace_bytes(graph)
         elif graph.arguments[0].spec.device.type == "cpu":
             workspace = needs.forecast(graph, bool(self.rules))
-        return report(graph, life, lay_out(life.storages), self.model, self.optimizer, workspace)
+        found = report(graph, life, lay_out(life.storages), self.model, self.optimizer, workspace)
+        graph.let_go()  # of the parameters' memory, so that they can move at the first step
+        return found
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ def test_a_wrong_shape(capsys: pytest.CaptureFixture[str]) -> None:
 def test_training_within_a_limit(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
     call = ["train", "--epochs", "1", "--batch-size", "512", "--model", "mlp:64", "--out", out, "--json"]
-    assert main([*call, "--memory-limit", "300kB"]) == 0
+    assert main([*call, "--memory-limit", "2400kB"]) == 0
     captured = capsys.readouterr()
     assert "does not fit into memory: it is cut into" in captured.err
     assert json.loads(captured.out.splitlines()[-1])["epochs"] == 1

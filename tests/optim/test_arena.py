@@ -10,6 +10,7 @@ import pytest
 import gpunn
 import gpunn.backend.numpy as backend
 from gpunn import optim
+from gpunn.optim import arena
 from gpunn.optim.arena import ALIGNMENT
 
 
@@ -288,3 +289,29 @@ def test_walks_end_where_segments_differ(monkeypatch: pytest.MonkeyPatch) -> Non
     optimizer.step()
     assert sizes == [64, 16, 32, 16, 16, 32, 48, 16]
     assert [optimizer.state[p]["step"].item() for p in params] == [8.0] * 4
+
+
+def test_a_large_parameter_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arena, "ARENA_BYTES", 100)
+    params = [leaf([1.0] * 20), leaf([2.0] * 30), leaf([3.0] * 4)]
+    places = [address(p.detach().numpy()) for p in params]
+    optimizer = optim.SGD(params, lr=0.5, momentum=0.9)
+    for _ in range(2):
+        give_gradients(*params)
+        optimizer.step()
+    stayed = [address(p.detach().numpy()) == place for p, place in zip(params, places)]
+    assert stayed == [False, True, False]
+    moved = 0.5 + 0.5 * 1.9
+    for p, start in zip(params, (1.0, 2.0, 3.0)):
+        np.testing.assert_allclose(p.detach().numpy(), start - moved, rtol=1e-6)
+    assert arena.moving_bytes(params) == 80
+
+
+def test_arenas_are_not_larger_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arena, "ARENA_BYTES", 100)
+    params = [leaf([1.0] * 10) for _ in range(5)]
+    optimizer = optim.SGD(params, lr=0.5)
+    give_gradients(*params)
+    optimizer.step()
+    assert [owner(p) is owner(params[0]) for p in params] == [True, True, False, False, False]
+    assert [p.detach().numpy()[0] for p in params] == [0.5] * 5

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gpunn.autograd.mode import state
+
 NUMBERS = 16
 """Bytes: NumPy makes arrays without dimensions of the numbers that ufuncs are given; those are not counted."""
 
@@ -120,9 +122,13 @@ def counted() -> Iterator[Allocations]:
     allocations = Allocations(_Plain.from_address(_capsule_pointer(before, _NAME)))
     _kept.append((allocations.handler, before))
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(allocations.handler))  # it is there until the process ends
-    set_handler(_capsule_new(ctypes.addressof(allocations.handler), _NAME, None))
+    capsule = _capsule_new(ctypes.addressof(allocations.handler), _NAME, None)
+    contexts = (lambda function, *args: function(*args)), state.quietly  # eager ops run in a context of their own
+    for run in contexts:
+        run(set_handler, capsule)
     try:
         yield allocations
     finally:
-        set_handler(before)
+        for run in contexts:
+            run(set_handler, before)
         allocations.stop()

@@ -7,12 +7,16 @@ import pytest
 
 import gpunn
 from gpunn import nn, optim
+from gpunn.backend.numpy import workers
+from gpunn.backend.numpy.workspace import LEAST_BYTES
 from gpunn.plan import obstacle, trace
 from gpunn.train import Batch, EagerStep, PlannedStep, TrainingError
 from gpunn.train.cut import cut
 from gpunn.train.objective import Objective
 
 N = 13
+ON_ALL_CORES = workers.memory(LEAST_BYTES)
+"""What the CPU computes in is there for any batch: `LEAST_BYTES`, and for images that on each core."""
 
 
 def classifier() -> nn.Module:
@@ -48,7 +52,7 @@ def run(loss: str, limit: int | None, steps: int = 3) -> tuple[list[np.ndarray],
 @pytest.mark.parametrize("loss", LOSSES)
 def test_micro_batches_train_as_the_whole_batch_does(loss: str) -> None:
     whole, step = run(loss, None)
-    parts, cut_step = run(loss, 70_000)
+    parts, cut_step = run(loss, ON_ALL_CORES + 70_000)
     assert list(step._parts.values()) == [1]
     assert next(iter(cut_step._parts.values())) > 1
     for a, b in zip(whole, parts, strict=True):  # dropout too, whose masks are those of the whole batch
@@ -56,7 +60,7 @@ def test_micro_batches_train_as_the_whole_batch_does(loss: str) -> None:
 
 
 def test_a_step_in_parts_stays_within_the_limit() -> None:
-    limit = 75_000
+    limit = ON_ALL_CORES + 75_000
     _, step = run("mean", limit)
     (parts,) = step._parts.values()
     x, y = gpunn.zeros(N, 1, 8, 8, dtype=gpunn.float64), gpunn.zeros(N, dtype=gpunn.int64)
@@ -76,12 +80,13 @@ def refusal(model: nn.Module, limit: int) -> str:
 
 def test_what_mixes_samples_is_named_with_what_would_fit() -> None:
     model = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 2))
-    text = refusal(model, 20_000)
+    limit = LEAST_BYTES + 20_000
+    text = refusal(model, limit)
     assert "BatchNorm in layer 1 takes mean and variance over the batch, so the batch can't be cut" in text
     assert "float32[64, 32] of" in text
     largest = int(text.rpartition("A batch of ")[2].split()[0])
     objective = Objective("mse", model)
-    step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.1)), 20_000)
+    step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.1)), limit)
     assert 1 < largest < 64
     step([Batch((gpunn.ones(largest, 8),), gpunn.ones(largest, 2), float(largest))])
     with pytest.raises(TrainingError):
