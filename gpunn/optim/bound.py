@@ -115,11 +115,11 @@ class _Group:
 class BoundProducts:
     """``step()`` of an optimizer for the weight and bias of a linear layer: ``step(dz, x)``.
 
-    As `BoundStep`, but the gradients dz^T x and the sum of dz lie nowhere: what an optimizer that is linear in the
-    gradient does with them is done as they are made.
+    As `BoundStep`, but the gradients dz^T x and the sum of dz lie nowhere as a whole: what the optimizer does with them
+    is done as they are made.
 
     Args:
-        optimizer: has no hooks; a class with ``_update_product``.
+        optimizer: has no hooks, and treats each element of a parameter by itself.
         weight: a parameter in one piece, or None.
         bias: likewise.
     """
@@ -157,10 +157,15 @@ class _Part:
         """Update it by the gradient dz^T x."""
         optimizer, options = self.optimizer, self.options
         names = optimizer._moment_names(options)
-        first = self._has_changed(names) and self._begin(names)
+        count, first = 0.0, False
+        if self._has_changed(names):
+            count, first = self._begin(names)
+        elif optimizer._counts:
+            count = advance(self._state)
         for version in self._versions:
             version[0] += 1
-        optimizer._update_product(options, self._p, dz, x, self._arrays, first)
+        backend = self.segment.arena.backend
+        optimizer._update_product(backend, options, self._p, dz, x, self._arrays, count, first)
 
     def _has_changed(self, names: tuple[str, ...]) -> bool:
         """Whether this is the first step, or another state was loaded since the last."""
@@ -172,15 +177,15 @@ class _Part:
                 return True
         return False
 
-    def _begin(self, names: tuple[str, ...]) -> bool:
-        """See to the moments; whether there were none."""
+    def _begin(self, names: tuple[str, ...]) -> tuple[float, bool]:
+        """See to the moments; the number of the step, and whether there were none."""
         param = self.segment.param
-        _, first = self.optimizer._begin(self.segment, self.options, names)
+        count, first = self.optimizer._begin(self.segment, self.options, names)
         self._names, self._states, self._state = names, self.optimizer.state, self.optimizer.state[param]
         self._moments = [(name, self._state[name]) for name in names]
         self._arrays = [view._data.reshape(self._shape) for _, view in self._moments]
         self._versions = [t._version for t in (param, *(view for _, view in self._moments))]
-        return bool(first)
+        return count, first
 
 
 @lru_cache(maxsize=16)

@@ -13,6 +13,7 @@ from gpunn.autograd.mode import enable_grad
 from gpunn.autograd.mode import state as mode
 from gpunn.autograd.tape import TensorBase
 from gpunn.backend.dtypes import float32
+from gpunn.backend.numpy.optimizer import walk_product, walk_product_needs
 from gpunn.tensor import tensor
 
 from .arena import Run, Segment, pack
@@ -86,6 +87,31 @@ class Optimizer:
         `step` counts from 1 (0 where the class does not count); `first` says that there were no moments before.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
+
+    def _update_product(
+        self,
+        backend: Any,
+        group: dict[str, Any],
+        p: Any,
+        a: Any,
+        b: Any,
+        moments: list[Any],
+        step: float,
+        first: bool,
+    ) -> None:
+        """`_update` on the CPU for matrices and the gradient a^T b, which is there some rows at a time.
+
+        `_update` has to treat each element by itself.
+        """
+        walk_product(lambda p, g, moments: self._update(backend, group, p, g, moments, step, first), p, moments, a, b)
+
+    def _product_needs(self, group: dict[str, Any], p: Any, a: Any) -> int:
+        """The bytes that `_update_product` computes in, by the shapes of p and a."""
+        return 0 if self._adds_product(group) else walk_product_needs(p, a)
+
+    def _adds_product(self, group: dict[str, Any]) -> bool:
+        """Whether `_update_product` adds the gradient to what is there as it is made."""
+        return False
 
     # The step
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gpunn.backend.numpy import blas
 from gpunn.backend.numpy.optimizer import sgd_product_step
 
 from .optimizer import Optimizer, check_at_least_zero
@@ -82,8 +83,20 @@ class SGD(Optimizer):
             out=(p, buf),
         )
 
-    def _update_product(self, group: dict[str, Any], p: Any, a: Any, b: Any, moments: list[Any], first: bool) -> None:
-        """`_update` for matrices on the CPU, with the gradient a^T b."""
+    def _update_product(
+        self,
+        backend: Any,
+        group: dict[str, Any],
+        p: Any,
+        a: Any,
+        b: Any,
+        moments: list[Any],
+        step: float,
+        first: bool,
+    ) -> None:
+        if not self._adds_product(group):  # Nesterov's momentum takes the gradient twice
+            super()._update_product(backend, group, p, a, b, moments, step, first)
+            return
         sgd_product_step(
             p,
             moments[0] if moments else None,
@@ -93,7 +106,9 @@ class SGD(Optimizer):
             momentum=group["momentum"],
             dampening=group["dampening"],
             weight_decay=group["weight_decay"],
-            nesterov=group["nesterov"],
             maximize=group["maximize"],
             first=first,
         )
+
+    def _adds_product(self, group: dict[str, Any]) -> bool:
+        return blas.available and not group["nesterov"]

@@ -10,7 +10,7 @@ from gpunn.backend.numpy.workspace import LEAST_BYTES, needed
 from gpunn.ops.conv import Convolution
 from gpunn.ops.pool import Pooling
 
-from .graph import Compute, Graph, Value
+from .graph import Compute, Graph, ProductUpdate, Value
 from .replay import PrimitiveCall, primitive_calls
 from .strides import follow, row_major, shadow_of
 
@@ -18,6 +18,10 @@ from .strides import follow, row_major, shadow_of
 def workspace(graph: Graph) -> int:
     """The bytes that a thread needs for what a graph computes on the way, see `gpunn.backend.numpy.workspace`."""
     most = [needed(function.__name__, *args, **kwargs) for function, args, kwargs in _calls(graph)]
+    for node in graph.nodes:
+        if isinstance(node, ProductUpdate) and node.weight is not None:
+            (group,) = (g for g in node.optimizer.param_groups if any(p is node.weight for p in g["params"]))
+            most.append(node.optimizer._product_needs(group, node.weight, _array(node.inputs[0])))
     return max(LEAST_BYTES, *most, 0)
 
 

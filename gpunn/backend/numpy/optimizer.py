@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from .blas import add_product, add_scaled
+from .linear import matmul
 from .memory import address as _address
-from .workspace import scratch
+from .workspace import scratch, taken
 
 # Elements at a time: five float32 arrays of this length take 640 KiB, which leaves room in an L2 cache of 1 MiB, and a
 # call of a ufunc on one takes about ten times as long as NumPy needs to get there.
 _CHUNK = 32768
+_PRODUCT_CHUNK, _PRODUCT_ROWS = 1 << 17, 256
 
 
 def sgd_step(
@@ -71,7 +73,6 @@ def sgd_product_step(
     momentum: float,
     dampening: float,
     weight_decay: float,
-    nesterov: bool,
     maximize: bool,
     first: bool,
 ) -> None:
@@ -80,10 +81,6 @@ def sgd_product_step(
     The update is linear in the gradient, so the product is added to p, or to buf, and the gradient lies nowhere: of the
     five times that a step goes through memory of that size, two are left. Results differ from `sgd_step` by rounding.
     """
-    if nesterov:  # takes the gradient twice, so it has to lie somewhere
-        p, buf, g = p.reshape(-1), buf.reshape(-1), (a.T @ b).reshape(-1)
-        sgd_step(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize, first, out=(p, buf))
-        return
     sign = -1.0 if maximize else 1.0
     if buf is None:
         add_product(p, a.T, b, -sign * lr, 1 - lr * weight_decay)
@@ -93,6 +90,28 @@ def sgd_product_step(
     if weight_decay:
         add_scaled(buf, p, share * weight_decay)
     add_scaled(p, buf, -lr)
+
+
+def walk_product(update: Callable[[Any, Any, list[Any]], None], p: Any, moments: list[Any], a: Any, b: Any) -> None:
+    """Call ``update(p, g, moments)`` on flat pieces of matrices, with some rows of the gradient g = a^T b at a time."""
+    rows, columns = _product_rows(*p.shape), p.shape[1]
+    with scratch() as take:
+        memory = take((rows, columns), p.dtype)
+        for start in range(0, len(p), rows):
+            some = slice(start, min(start + rows, len(p)))
+            g = matmul(a[:, some].T, b, out=memory[: some.stop - start])
+            update(p[some].reshape(-1), g.reshape(-1), [m[some].reshape(-1) for m in moments])
+
+
+def walk_product_needs(p: Any, a: Any) -> int:
+    """What `walk_product` takes with an update inside, by the shapes of p and a."""
+    rows = _product_rows(*p.shape)
+    return taken(a.dtype, (rows, p.shape[1])) + 2 * taken(a.dtype, (min(_CHUNK, rows * p.shape[1]),))
+
+
+def _product_rows(rows: int, columns: int) -> int:
+    """Rows of a gradient that stay in a cache, but not few: the product goes through b once for all of them."""
+    return min(rows, max(_PRODUCT_CHUNK // max(columns, 1), _PRODUCT_ROWS))
 
 
 def adagrad_step(

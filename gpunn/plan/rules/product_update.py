@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gpunn.backend.numpy import blas
 from gpunn.ops.linear import LinearBackward
-from gpunn.optim import SGD
+from gpunn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 from ..graph import Compute, Graph, ProductUpdate, Update, Value
 from ..simplify import Uses
 from .note import Note, other_readers
 
+LARGE_BYTES = 1 << 22
+
 
 def product_update(graph: Graph) -> Iterator[Note]:
-    """The gradients of a linear layer and their update: the products are added right to the momentum.
+    """The gradients of a linear layer and their update, which is done as they are made, and needs no memory for them.
 
-    Only where the gradient has no other use, and the parameter is not read later in the step: it is changed here.
+    With SGD the products are added right to the momentum; other optimizers get some rows at a time, which spares memory
+    but no time, so only for large gradients. Only where the gradient has no other use, and the parameter is not read
+    later in the step: it is changed here.
     """
     for update in [n for n in graph.nodes if isinstance(n, Update)]:
         uses = Uses(graph)
@@ -46,12 +49,12 @@ def product_update(graph: Graph) -> Iterator[Note]:
 
 def _not_by_product(update: Update, param: Any, g: Value, uses: Uses, last_read: dict[int, int], place: int) -> str:
     """Why a gradient and its update are not one; empty if they can be."""
-    if type(update.optimizer) is not SGD:
-        return f"{type(update.optimizer).__name__} is not linear in the gradient"
-    if any(param is p for group in update.optimizer.param_groups if group["nesterov"] for p in group["params"]):
-        return "Nesterov's momentum takes the gradient twice"
-    if g.spec.device.type != "cpu" or not blas.available or g.spec.dtype.numpy.itemsize < 4:
-        return "there is no product that adds for it"
+    if type(update.optimizer) not in (SGD, Adam, AdamW, RMSprop, Adagrad):
+        return f"{type(update.optimizer).__name__} may need the gradient as a whole"
+    if g.spec.device.type != "cpu" or g.spec.dtype.numpy.itemsize < 4:
+        return "it is for float32 and float64 on the CPU"
+    if g.spec.nbytes < LARGE_BYTES and not update.optimizer._adds_product(_group(update.optimizer, param)):
+        return "it is small, and one walk over all parameters takes less time"
     if not uses.only_read_by(g, update):
         return f"{other_readers(uses, g, {id(update)})} needs the gradient"
     if id(param._data) in last_read and last_read[id(param._data)] > place:
@@ -59,6 +62,11 @@ def _not_by_product(update: Update, param: Any, g: Value, uses: Uses, last_read:
     if not param._data.flags.c_contiguous:
         return "the parameter lies in several pieces"
     return ""
+
+
+def _group(optimizer: Any, param: Any) -> Any:
+    """The group of a parameter."""
+    return next(g for g in optimizer.param_groups if any(p is param for p in g["params"]))
 
 
 def _last_reads(graph: Graph) -> dict[int, int]:
