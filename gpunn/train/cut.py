@@ -8,11 +8,8 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from gpunn import cuda, nn
-from gpunn.autograd.tape import wrap
 from gpunn.backend.device import device as Device
-from gpunn.backend.spec import Spec
 from gpunn.plan import MemoryReport, obstacle, trace
-from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.errors import TrainingError
 from gpunn.train.objective import Objective
@@ -26,8 +23,9 @@ def cut(batch: Batch, parts: int, objective: Objective) -> list[Batch]:
     ends = [n * (i + 1) // parts for i in range(parts)]
     pieces = []
     for start, end in zip([0, *ends], ends):
-        target = batch.target[start:end]
-        pieces.append(Batch(tuple(x[start:end] for x in batch.inputs), target, objective.share(target)))
+        piece = batch.part(start, end)
+        piece.share = objective.share(piece.host_target())
+        pieces.append(piece)
     return pieces
 
 
@@ -42,13 +40,13 @@ def parts_that_fit(batch: Batch, model: nn.Module, forecast: Forecast, limit: in
     if whole.total <= limit or batch.samples < 2:
         return 1
     layers = {id(m): name for name, m in model.named_modules()}
-    reason = obstacle(trace(lambda *inputs: model(*inputs), batch.inputs, layers=layers)[0])
+    reason = obstacle(trace(lambda *inputs: model(*inputs), batch.input_shapes(), layers=layers)[0])
     if reason:
         raise TrainingError(_refusal(batch, whole, limit, f"{reason}, so the batch can't be cut", forecast))
     n = batch.samples
 
     def fits(parts: int) -> bool:
-        return forecast([_smaller(batch, -(-n // parts))] * parts).total <= limit
+        return forecast([batch.like(-(-n // parts))] * parts).total <= limit
 
     # More parts need less, until each is so small that what is kept of all of them counts.
     parts = 2
@@ -83,15 +81,6 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
     return low
 
 
-def _smaller(batch: Batch, n: int) -> Batch:
-    """A batch of `n` such samples, as shapes without elements."""
-
-    def of(t: Tensor) -> Tensor:
-        return wrap(None, Spec((n, *t.shape[1:]), t.dtype, t.device))
-
-    return Batch(tuple(of(x) for x in batch.inputs), of(batch.target), 1.0)
-
-
 def _refusal(batch: Batch, whole: MemoryReport, limit: int, reason: str, forecast: Forecast) -> str:
     n = batch.samples
     largest = ", ".join(f"{spec} of {layer} ({decimal(size)})" for size, spec, layer in whole.largest[:3])
@@ -102,7 +91,7 @@ def _refusal(batch: Batch, whole: MemoryReport, limit: int, reason: str, forecas
 
     def too_large(size: int) -> bool:
         try:
-            return forecast([_smaller(batch, size)]).total > limit
+            return forecast([batch.like(size)]).total > limit
         except ValueError:  # such as batch norm of one sample
             return False
 

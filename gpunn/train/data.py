@@ -108,7 +108,7 @@ def batches(loader: DataLoader, objective: Objective, device: Device) -> Iterato
             )
         share = objective.share(parts[-1])
         inputs = [part if part.device is device else part.to(device=device) for part in parts]
-        yield Batch(tuple(inputs[:-1]), inputs[-1], share)
+        yield Batch(tuple(inputs[:-1]), inputs[-1], share, parts[-1] if parts[-1].device.type == "cpu" else None)
 
 
 def in_groups(source: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

@@ -16,6 +16,7 @@ from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
 from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
+from gpunn.train.resident import resident
 from gpunn.train.run_folder import RunFolder
 from gpunn.utils.data import DataLoader
 
@@ -47,6 +48,7 @@ class FitLoop:
         self.epochs = epochs
         self.progress = progress
         self.folder = run
+        self.resident = resident(loader, trainer.device)
         self.step = trainer.make_step()
         self.step.note = progress.note
         self.meter = Meter(trainer.metrics)
@@ -103,8 +105,7 @@ class FitLoop:
         trainer.model.train()
         before, began = self.seconds, time.perf_counter()
         try:
-            source = data.batches(self.loader, trainer.objective, trainer.device)
-            for group in data.in_groups(source, trainer.grad_accumulation):
+            for group in data.in_groups(self._batches(), trainer.grad_accumulation):
                 for (loss, output), batch in zip(step(group), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
@@ -124,6 +125,12 @@ class FitLoop:
             raise self._diverged(error) from None
         self.seconds = before + time.perf_counter() - began
         self.trained = True
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of an epoch, or the rest of them."""
+        if self.resident is not None:
+            return self.resident.batches(self.trainer.objective)
+        return data.batches(self.loader, self.trainer.objective, self.trainer.device)
 
     def _row(self) -> Row:
         """The row of an epoch whose steps are done, with its validation."""
@@ -156,6 +163,7 @@ class FitLoop:
             yield batch
 
     def _save(self) -> Path | None:
+        self.step.check()  # what a step has spoilt must not be kept
         return None if self.folder is None else self.folder.save_checkpoint(checkpoint.capture(self))
 
     def _leave(self, path: Path | None, where: str) -> None:

@@ -68,7 +68,7 @@ class Meter:
                 self.total += value * batch.share
                 self.weight += batch.share
             if self.metrics:
-                host, target = _host(output), _host(batch.target)
+                host, target = _host(output), _host(batch.host_target())
                 for metric in self.metrics:
                     metric.update(host, target)
         self._waiting.clear()

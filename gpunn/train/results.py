@@ -50,7 +50,7 @@ class Evaluation:
 
     def add(self, batch: Batch, output: Tensor) -> None:
         """Look for mistakes in a batch; where the outputs are no classes, there are none."""
-        host, target = output.cpu().numpy(), batch.target.cpu().numpy()
+        host, target = output.cpu().numpy(), batch.host_target().numpy()
         first, self.samples = self.samples, self.samples + len(host)
         if host.ndim != 2 or host.shape[1] < 2 or target.ndim != 1 or target.dtype.kind == "f":
             return

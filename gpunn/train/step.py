@@ -117,8 +117,7 @@ class PlannedStep(Step):
         tensors = iter(flat)
         batches, weights = [], []
         for batch in self._batches:
-            inputs = tuple(next(tensors) for _ in batch.inputs)
-            batches.append(Batch(inputs, next(tensors), 1.0))
+            batches.append(batch.of(tensors))
             weighted = len(self._batches) > 1 and self.eager.objective.reduction != "sum"
             weights.append(next(tensors) if weighted else None)
         results = tuple(t for result in self.eager.run(batches, weights, self._contexts()) for t in result)
@@ -133,7 +132,7 @@ class PlannedStep(Step):
 
     def _parts_of(self, batch: Batch) -> int:
         """Into how many micro-batches a batch is cut; found out once for each shape."""
-        key = tuple([(t.shape, t.dtype) for t in (*batch.inputs, batch.target)])
+        key = tuple([(t.shape, t.dtype) for t in batch.tensors()])
         parts = self._parts.get(key)
         if parts is None:
             limit = self._limit(batch)
@@ -149,7 +148,7 @@ class PlannedStep(Step):
     def _limit(self, batch: Batch) -> int | None:
         if self.memory_limit is not None:
             return self.memory_limit
-        free = free_memory(batch.target.device)
+        free = free_memory(batch.tensors()[0].device)
         there = sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
         return None if free is None else free + there
 
@@ -176,7 +175,7 @@ class PlannedStep(Step):
 
 
 def _flat(batches: Sequence[Batch], weights: Sequence[Tensor | None]) -> list[Tensor]:
-    return [t for batch, w in zip(batches, weights) for t in (*batch.inputs, batch.target, w) if t is not None]
+    return [t for batch, w in zip(batches, weights) for t in (*batch.tensors(), w) if t is not None]
 
 
 class _NoTensor(Exception):

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpunn.utils.data.collate import default_collate, default_convert
 from gpunn.utils.data.dataset import IterableDataset, batch_reader
+from gpunn.utils.data.order import Indices
 from gpunn.utils.data.prefetch import run_ahead
 from gpunn.utils.data.sampler import (
     BatchSampler,
@@ -21,7 +22,7 @@ from gpunn.utils.data.sampler import (
     SequentialSampler,
     SubsetRandomSampler,
     batch_count,
-    epoch_order,
+    has_order,
 )
 
 END = object()
@@ -131,15 +132,29 @@ class DataLoader:
         return len(cast(Sized, self.sampler if self._single else self.batch_sampler))
 
     def __iter__(self) -> Iterator[Any]:
-        progress = self._progress = _Progress(self._epoch, self._start, self._seed())
-        self._epoch, self._start = self._epoch + 1, 0
+        progress = self._begin()
         if self._iterable:
             stream = self._stream()
             for _ in range(progress.position):
                 next(stream, END)
-            return self._batches(repeat(partial(next, stream, END)), progress)
+            return self._batches(repeat(partial(next, stream, END)), progress, min(self.num_workers, 1))
         keys = islice(self._keys(progress.epoch), progress.position, None)
-        return self._batches((partial(self._fetch, key) for key in keys), progress)
+        return self._batches((partial(self._fetch, key) for key in keys), progress, self.num_workers)
+
+    def has_order(self) -> bool:
+        """Whether `in_order` can be called: not for single samples, an IterableDataset, a sampler of one's own."""
+        return not self._single and not self._iterable and has_order(self._order_sampler())
+
+    def in_order(self) -> tuple[Indices | range, Iterator[slice]]:
+        """The indices of the samples of an epoch, and an iteration that gives which of them make each batch.
+
+        For those who have the data set where they need it: an epoch as by iterating over the loader, but nothing is
+        fetched.
+        """
+        batches, progress = cast("BatchSampler", self.batch_sampler), self._begin()
+        order, size = self._order_sampler().order(progress.epoch), batches.batch_size
+        firsts = range(progress.position * size, len(batches) * size, size)
+        return order, self._batches((partial(slice, i, min(i + size, len(order))) for i in firsts), progress, 0)
 
     def state_dict(self) -> dict[str, int | None]:
         """Where the newest iteration stands: the epoch, the number of its batches that were given, and the seed.
@@ -171,8 +186,12 @@ class DataLoader:
         self._progress = _Progress(**{name: state[name] for name in ("epoch", "position", "seed")})  # type: ignore[arg-type]
         self._epoch, self._start = self._progress.epoch, self._progress.position
 
-    def _batches(self, tasks: Iterable[Callable[[], Any]], progress: _Progress) -> Iterator[Any]:
-        workers = min(self.num_workers, 1) if self._iterable else self.num_workers
+    def _begin(self) -> _Progress:
+        progress = self._progress = _Progress(self._epoch, self._start, self._seed())
+        self._epoch, self._start = self._epoch + 1, 0
+        return progress
+
+    def _batches(self, tasks: Iterable[Callable[[], Any]], progress: _Progress, workers: int) -> Iterator[Any]:
         results: Generator[Any, None, None] = (task() for task in tasks)
         if workers:
             results = run_ahead(tasks, workers, workers * cast(int, self.prefetch_factor), self.timeout or None)
@@ -186,9 +205,10 @@ class DataLoader:
 
     def _keys(self, epoch: int) -> Iterator[Any]:
         """What to fetch: the index of each sample, or the indices of each batch."""
-        order = epoch_order(self._order_sampler(), epoch)
-        if order is None:
+        sampler = self._order_sampler()
+        if not has_order(sampler):
             return iter(cast("Iterable[Any]", self.sampler if self._single else self.batch_sampler))
+        order = sampler.order(epoch)
         if self._single:
             return iter(order if isinstance(order, range) else order.tolist())
         batches = cast("BatchSampler", self.batch_sampler)

@@ -145,19 +145,29 @@ def _share(n: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def batch_reader(dataset: Any) -> Callable[[Indices | range | list[int]], list[Tensor]] | None:
-    """How to take a whole batch at once, already collated, where samples have to be fetched one by one: None.
+def tensors_of(dataset: Any) -> tuple[tuple[Tensor, ...], Indices | None] | None:
+    """The tensors whose rows the samples are, and which rows, None for all; None where samples have to be asked for.
 
-    Only where it gives what the samples would: a subclass with a `__getitem__` of its own is asked for each.
+    Only where rows are what the samples would be: a subclass with a `__getitem__` of its own is asked for each.
     """
     if isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__:
-        if hasattr(dataset, "__getitems__"):
-            return None
-        return lambda indices: [_rows(tensor, indices) for tensor in dataset.tensors]
-    if type(dataset) is Subset and (read := batch_reader(dataset.dataset)):
+        return None if hasattr(dataset, "__getitems__") else (dataset.tensors, None)
+    if type(dataset) is Subset and (found := tensors_of(dataset.dataset)):
+        tensors, rows = found
         chosen = np.asarray(dataset.indices, np.int64)
-        return lambda indices: read(chosen[_slice(indices)])
+        return tensors, chosen if rows is None else rows[chosen]
     return None
+
+
+def batch_reader(dataset: Any) -> Callable[[Indices | range | list[int]], list[Tensor]] | None:
+    """How to take a whole batch at once, already collated; None where samples have to be fetched one by one."""
+    found = tensors_of(dataset)
+    if found is None:
+        return None
+    tensors, rows = found
+    if rows is None:
+        return lambda indices: [_rows(tensor, indices) for tensor in tensors]
+    return lambda indices: [_rows(tensor, rows[_slice(indices)]) for tensor in tensors]
 
 
 def _rows(tensor: Tensor, indices: Indices | range | list[int]) -> Tensor:

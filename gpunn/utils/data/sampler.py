@@ -156,8 +156,6 @@ def batch_count(samples: int, batch_size: int, drop_last: bool) -> int:
     return samples // batch_size if drop_last else -(-samples // batch_size)
 
 
-def epoch_order(sampler: Any, epoch: int) -> Indices | range | None:
-    """The indices of an epoch at once, or None for a sampler that has to be iterated over."""
-    if isinstance(sampler, EpochSampler) and type(sampler).__iter__ is EpochSampler.__iter__:
-        return sampler.order(epoch)
-    return None
+def has_order(sampler: Any) -> bool:
+    """Whether a sampler gives the indices of an epoch at once: ``order(epoch)``; others have to be iterated over."""
+    return isinstance(sampler, EpochSampler) and type(sampler).__iter__ is EpochSampler.__iter__
