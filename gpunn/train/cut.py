@@ -96,9 +96,9 @@ def _refusal(batch: Batch, whole: MemoryReport, limit: int, reason: str, forecas
             return False
 
     if too_large(1):
-        return f"{text}. No batch would fit: parameters, gradients and optimizer need {decimal(_fixed(whole))}"
+        return f"{text}. No batch would fit: parameters, gradients, optimizer and workspace need {decimal(_fixed(whole))}"
     return f"{text}. A batch of {_first(too_large, 1, n) - 1} would fit"
 
 
 def _fixed(r: MemoryReport) -> int:
-    return r.parameters + r.buffers + r.gradients + r.optimizer
+    return r.parameters + r.buffers + r.gradients + r.optimizer + r.workspace

@@ -1,0 +1,38 @@
+"""What README.md shows works: its programs run, its commands exist and the quick ones are run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gpunn.cli import _parser, main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"^    (gpunn .*)$", README, re.MULTILINE)]
+QUICK = [c for c in COMMANDS if c.split()[1] in ("memory", "summary") or "--memory-limit" in c]
+
+
+def test_there_are_programs_and_commands() -> None:
+    assert len(PROGRAMS) >= 3 and len(COMMANDS) >= 10 and len(QUICK) == 3
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda text: text.splitlines()[-1])
+def test_programs_run(program: str) -> None:
+    exec(compile(program, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command: str) -> None:
+    words = shlex.split(command)[1:]
+    assert _parser(words).parse_args(words).command == words[0]
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_quick_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command)[1:]
+    assert main([*words, "--epochs", "1"] if words[0] == "train" else words) == 0
