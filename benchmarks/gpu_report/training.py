@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from gpunn.bench.implementations import IMPLEMENTATIONS, missing
+from gpunn.bench.implementations import PEERS, missing
 
 from .setup import Setup
 
@@ -24,7 +24,7 @@ def training(setup: Setup) -> list[dict[str, Any]]:
     """The rows of ``gpunn bench batch-size`` for each workload."""
     peers = ["gpunn-eager"]
     if not setup.tiny:
-        peers += [name for name in IMPLEMENTATIONS if not name.startswith("gpunn") and not missing(name)]
+        peers += [name for name in PEERS if not name.startswith("gpunn") and not missing(name)]
     rows = []
     for workload, sizes in {"W3": "2"}.items() if setup.tiny else SIZES.items():
         command = [sys.executable, "-m", "gpunn", "bench", "batch-size", "--json", "--device", str(setup.device)]

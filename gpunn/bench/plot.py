@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .implementations import IMPLEMENTATIONS
+from .implementations import FLOOR, IMPLEMENTATIONS, PEERS
 from .workloads import WORKLOADS
 
 COLOURS = {
@@ -14,12 +14,13 @@ COLOURS = {
     "torch": "#D55E00",
     "torch-compile": "#CC79A7",
     "jax": "#009E73",
+    FLOOR: "#777777",
 }
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey for what is no implementation."""
 
 
 def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recommended: Any, path: Path) -> None:
-    """Batch size against samples per second, log-log, and below it the ratio to the best peer."""
+    """Batch size against samples per second, log-log, and below it the ratios to the best peer and the floor."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,8 +29,7 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
 
     names = list(dict.fromkeys(r["implementation"] for r in rows))
     workload, device = WORKLOADS[rows[0]["workload"]], rows[0]["device"]
-    peers = [n for n in names if n != "gpunn"]
-    panels = 2 if peers else 1
+    panels = 2 if len(names) > 1 else 1
     fig, axes = plt.subplots(
         panels, 1, figsize=(8, 4.6 + 2 * (panels - 1)), sharex=True, squeeze=False, height_ratios=[3, 1.2][:panels]
     )
@@ -42,7 +42,8 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
         y = [r["samples_per_second"] for r in mine]
         low = [r["batch_size"] / r["p90"] * 1e6 for r in mine]
         high = [r["batch_size"] / r["p10"] * 1e6 for r in mine]
-        top.plot(b, y, "o-", color=COLOURS[name], label=IMPLEMENTATIONS[name][2], lw=2 if name == "gpunn" else 1.4)
+        line = "--" if name == FLOOR else "o-"
+        top.plot(b, y, line, color=COLOURS[name], label=IMPLEMENTATIONS[name][2], lw=2 if name == "gpunn" else 1.4)
         top.fill_between(b, low, high, color=COLOURS[name], alpha=0.15, lw=0)
     if recommended:
         top.axvline(recommended["batch_size"], color="#555555", ls=":", lw=1)
@@ -62,7 +63,7 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
     )
     top.legend(frameon=False, fontsize=9)
     top.grid(which="both", alpha=0.2)
-    if peers:
+    if panels == 2:
         _ratio_panel(axes[1][0], rows)
     sizes = sorted({r["batch_size"] for r in rows})
     bottom = axes[-1][0]
@@ -76,18 +77,22 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
 
 
 def _ratio_panel(ax: Any, rows: list[dict[str, Any]]) -> None:
-    """Our throughput over that of the fastest peer whose losses agree."""
-    sizes, ratios = [], []
-    for b in sorted({r["batch_size"] for r in rows}):
-        here = [r for r in rows if r["batch_size"] == b and r["valid"]]
-        ours = [r["samples_per_second"] for r in here if r["implementation"] == "gpunn"]
-        theirs = [r["samples_per_second"] for r in here if r["implementation"] != "gpunn"]
-        if ours and theirs:
-            sizes.append(b)
-            ratios.append(ours[0] / max(theirs))
+    """Our throughput over that of the fastest peer whose losses agree, and over that of the products alone."""
+    ours = [r for r in rows if r["implementation"] == "gpunn" and r["valid"]]
     ax.axhline(1, color="#555555", lw=1)
-    ax.plot(sizes, ratios, "o-", color=COLOURS["gpunn"])
-    ax.set(xscale="log", ylabel="times the\nbest peer", ylim=(0, None))
+    to_peer = {}
+    for row in ours:
+        here = [r for r in rows if r["batch_size"] == row["batch_size"] and r["implementation"] in PEERS and r["valid"]]
+        if here:
+            to_peer[row["batch_size"]] = row["samples_per_second"] / max(r["samples_per_second"] for r in here)
+    to_floor = {r["batch_size"]: r["share_of_floor"] for r in ours if r["share_of_floor"]}
+    if to_peer:
+        ax.plot(*zip(*to_peer.items()), "o-", color=COLOURS["gpunn"], label="the best peer")
+    if to_floor:
+        ax.plot(*zip(*to_floor.items()), "--", color=COLOURS[FLOOR], label=IMPLEMENTATIONS[FLOOR][2])
+    ax.set(xscale="log", ylabel="gpunn\nrelative to", ylim=(0, None))
+    if to_peer or to_floor:
+        ax.legend(frameon=False, fontsize=9)
     ax.grid(alpha=0.2)
 
 

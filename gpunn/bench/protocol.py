@@ -2,7 +2,8 @@
 
 One process each. In each of several rounds every implementation is timed once, in turn, so that a machine whose speed
 drifts favours nobody. A block of steps takes at least 20 ms, and there are at least 20 blocks. A peer's row counts
-only if its first losses agree with ours.
+only if its first losses agree with ours. Where the matrix products alone are timed too, as one more implementation,
+every row says how much of its step they are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .implementations import FLOOR
 from .workloads import WORKLOADS
 
 TOLERANCE = 1e-4
@@ -105,7 +107,11 @@ def compare(
     A row has ``workload, batch_size, implementation, optimizer, device, microseconds`` (median), ``p10``, ``p90``,
     ``samples_per_second``, ``flop_per_second``, ``loss_error`` (the largest relative difference of the first losses
     to those of the first implementation), ``valid``, ``steps_per_block``, ``blocks``, ``prepare_seconds``,
-    ``peak_rss_bytes``, ``versions``; or ``error``.
+    ``peak_rss_bytes``, ``versions``, ``floor_microseconds`` (median of the matrix products alone, at this batch size),
+    ``share_of_floor`` (that over ``microseconds``: 1 if the step is nothing but products); or ``error``.
+
+    What has no losses has None for ``loss_error`` and ``valid``; without ``products`` among the implementations the
+    last two are None.
     """
     workers = [Worker(name) for name in implementations]
     rows: list[dict[str, Any]] = []
@@ -145,10 +151,21 @@ def _one_batch_size(
             times[i] += answer["seconds_per_step"]
             prepared[i]["peak_rss"] = answer["peak_rss"]
     reference = prepared[0].get("losses")
-    return [
+    rows = [
         _row(worker.name, workload, batch, device, optimizer, p, t, reference)
         for worker, p, t in zip(workers, prepared, times)
     ]
+    _add_floor(rows)
+    return rows
+
+
+def _add_floor(rows: list[dict[str, Any]]) -> None:
+    """Add what the products alone took to all rows of one batch size."""
+    timed = [row for row in rows if "microseconds" in row]
+    floor = next((row["microseconds"] for row in timed if row["implementation"] == FLOOR), None)
+    for row in timed:
+        row["floor_microseconds"] = floor
+        row["share_of_floor"] = None if floor is None else floor / row["microseconds"]
 
 
 def _row(
@@ -167,7 +184,7 @@ def _row(
     error = _largest_difference(prepared["losses"], reference, WORKLOADS[workload].gate)
     return {
         **row,
-        "valid": error is not None and error <= TOLERANCE,
+        "valid": (error is not None and error <= TOLERANCE) if prepared["losses"] else None,
         "microseconds": median * 1e6,
         "p10": p10 * 1e6,
         "p90": p90 * 1e6,
@@ -183,8 +200,8 @@ def _row(
 
 
 def _largest_difference(losses: list[float], reference: list[float] | None, gate: int) -> float | None:
-    """The largest difference of two runs' first losses, relative to the very first; None without a reference."""
-    if reference is None:
+    """The largest difference of two runs' first losses, relative to the very first; None where one has none."""
+    if not losses or not reference:
         return None
     return float(np.max(np.abs(np.subtract(losses[:gate], reference[:gate]))) / abs(reference[0]))
 

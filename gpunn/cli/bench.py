@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from gpunn.bench import machine
-from gpunn.bench.implementations import IMPLEMENTATIONS, missing
+from gpunn.bench.implementations import FLOOR, IMPLEMENTATIONS, PEERS, has_floor, missing
 from gpunn.bench.optimizers import OPTIMIZERS
 from gpunn.bench.protocol import Effort, compare, recommend
 from gpunn.bench.workloads import WORKLOADS
@@ -69,7 +69,7 @@ def _add_batch_size(parts: Any) -> None:
         "--peers",
         default="",
         metavar="NAME,...",
-        help=f"time these beside us: {', '.join(n for n in IMPLEMENTATIONS if n != 'gpunn')}",
+        help=f"time these beside us: {', '.join(PEERS)}; an MLP's matrix products alone are always timed on the cpu",
     )
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="sgd", help="default: sgd (momentum 0.9)")
     add_device(parser)
@@ -80,15 +80,17 @@ def _add_batch_size(parts: Any) -> None:
 
 def batch_size(options: argparse.Namespace) -> None:
     """Measure, print a table, and write JSON and the plot if asked for."""
-    names = ["gpunn", *(p for p in options.peers.split(",") if p)]
-    for name in names:
-        if name not in IMPLEMENTATIONS:
-            raise UsageError(f"--peers: there is no {name!r}; there are {', '.join(list(IMPLEMENTATIONS)[1:])}")
+    peers = [p for p in options.peers.split(",") if p]
+    for name in peers:
+        if name not in PEERS:
+            raise UsageError(f"--peers: there is no {name!r}; there are {', '.join(PEERS)}")
         if requirement := missing(name):
             raise UsageError(f"--peers {name}: {requirement} is not installed; pip install {requirement}")
     device = pick_device(options.device)
-    if device.type == "sim" and not all(name.startswith("gpunn") for name in names):
+    if device.type == "sim" and not all(name.startswith("gpunn") for name in peers):
         raise UsageError("--peers: only gpunn runs on the device sim, and its times there are not those of a GPU")
+    floor = [FLOOR] if has_floor(WORKLOADS[options.workload], str(device)) else []
+    names = ["gpunn", *peers, *floor]
     out = prepare_folder(options.out)
     sizes = sorted(set(options.batch_sizes))
     effort = Effort(rounds=2, blocks=2, block_seconds=0.01, budget_seconds=1) if options.quick else Effort()
@@ -136,22 +138,34 @@ def _print_table(rows: list[dict[str, Any]], recommended: dict[str, Any] | None)
     table.add_column("batch size", justify="right")
     for name in names:
         table.add_column(IMPLEMENTATIONS[name][2], justify="right")
-    if len(names) > 1:
+    with_peers, with_floor = not set(PEERS).isdisjoint(names), FLOOR in names
+    if with_peers:
         table.add_column("gpunn / best peer", justify="right")
+    if with_floor:
+        table.add_column("gpunn / products", justify="right")
     for size in sorted({r["batch_size"] for r in rows}):
         here = {r["implementation"]: r for r in rows if r["batch_size"] == size}
         cells = [_cell(here[name]) for name in names]
-        if len(names) > 1:
-            peers = [r["samples_per_second"] for n, r in here.items() if n != "gpunn" and r["valid"]]
+        if with_peers:
+            peers = [r["samples_per_second"] for n, r in here.items() if n in PEERS and r["valid"]]
             ours = here["gpunn"].get("samples_per_second")
             cells.append(f"{ours / max(peers):.2f} x" if peers and ours else "")
+        if with_floor:
+            share = here["gpunn"].get("share_of_floor")
+            cells.append(f"{share:.0%}" if share else "")
         table.add_row(str(size), *cells)
     console = Console()
     console.print(table)
+    if with_floor:
+        console.print(
+            "matrix products alone: those of a training step and nothing else, by NumPy, timed in the same rounds; "
+            "gpunn / products is how much of gpunn's step they are",
+            highlight=False,
+        )
     for r in rows:
         if "error" in r:
             console.print(f"{r['implementation']} at {r['batch_size']}: {r['error']}", markup=False)
-        elif not r["valid"]:
+        elif r["valid"] is False:
             error = r["loss_error"]
             why = "there are no losses to compare with" if error is None else f"its losses differ by {error:.1e}"
             console.print(f"{r['implementation']} at {r['batch_size']} does not count: {why}")
@@ -165,7 +179,7 @@ def _cell(row: dict[str, Any]) -> str:
     if "error" in row:
         return "failed"
     text = f"{row['samples_per_second']:,.0f} ({row['microseconds']:,.0f})"
-    return text if row["valid"] else f"void: {text}"
+    return f"void: {text}" if row["valid"] is False else text
 
 
 def _write(result: dict[str, Any], out: Path, workload: str, device: str, console: Console) -> None:

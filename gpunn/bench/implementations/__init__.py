@@ -14,8 +14,15 @@ IMPLEMENTATIONS = {
     "torch": ("gpunn.bench.implementations.torch_eager", "torch", "PyTorch, eager"),
     "torch-compile": ("gpunn.bench.implementations.torch_compile", "torch", "PyTorch, torch.compile"),
     "jax": ("gpunn.bench.implementations.jax_scan", "jax", "JAX, jit + scan"),
+    "products": ("gpunn.bench.implementations.products", "numpy", "matrix products alone"),
 }
-"""Name on the command line -> (module, what has to be installed, title)."""
+"""Name -> (module, what has to be installed, title)."""
+
+FLOOR = "products"
+"""The one that trains nothing: how long the products of a step take by themselves."""
+
+PEERS = tuple(name for name in IMPLEMENTATIONS if name not in ("gpunn", FLOOR))
+"""Those that gpunn is compared with."""
 
 
 class Training(Protocol):
@@ -31,7 +38,7 @@ class Training(Protocol):
         """Go back to the initial weights and an optimizer without history."""
 
     def losses(self, count: int) -> list[float]:
-        """The losses of `count` steps (a multiple of `steps_per_call`)."""
+        """The losses of `count` steps (a multiple of `steps_per_call`); none from what does not train."""
 
     def run(self, steps: int) -> None:
         """Take steps, and return when all work is done."""
@@ -50,6 +57,14 @@ def load(name: str) -> Any:
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"there is no implementation {name!r}; there are {', '.join(IMPLEMENTATIONS)}")
     return importlib.import_module(IMPLEMENTATIONS[name][0]).Training
+
+
+def has_floor(workload: Workload, device: str) -> bool:
+    """Whether `FLOOR` is one: on the CPU, where all layers with weights are linear.
+
+    A convolution has several algorithms, of which some need fewer multiplications than others.
+    """
+    return device == "cpu" and all(layer[0] in ("linear", "relu") for layer in workload.layers)
 
 
 def missing(name: str) -> str | None:
