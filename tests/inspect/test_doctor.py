@@ -142,6 +142,18 @@ def test_the_versions_of_libraries() -> None:
         assert "libnvrtc.so" in file
 
 
+def test_the_oldest_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f'"numpy>={host.LEAST_NUMPY},<3"' in (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    states = {}
+    for version in ("2.1.2", "2.1.3", "2.4.0", "2.10.0"):
+        monkeypatch.setattr(host.np, "__version__", version)
+        finding = host._numpy()
+        states[version] = finding.state, finding.remedy
+    fine = (OK, "")
+    remedy = "pip install --upgrade 'numpy>=2.1.3'"
+    assert states == {"2.1.2": (WRONG, remedy), "2.1.3": fine, "2.4.0": fine, "2.10.0": fine}
+
+
 def test_the_widest_kernels_of_a_blas() -> None:
     avx512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
     assert host.widest(avx512 | {"avx2", "fma"}) == "AVX-512"

@@ -25,6 +25,8 @@ from gpunn.datasets.registry import DOWNLOADED
 
 from .finding import ABSENT, WRONG, Finding
 
+LEAST_NUMPY = "2.1.3"
+"""pyproject.toml says why."""
 _WIDTHS = {
     "haswell": "AVX2",
     "zen": "AVX2",
@@ -59,8 +61,9 @@ def _package() -> Finding:
 def _numpy() -> Finding:
     simd = _build()["SIMD Extensions"]
     found = f"{np.__version__}, for {' '.join([*simd.get('baseline', ()), *simd.get('found', ())])}"
-    if int(np.__version__.split(".")[0]) < 2:
-        return Finding("NumPy", f"{found}; gpunn needs 2.0", WRONG, "pip install --upgrade 'numpy>=2'", needed=True)
+    if np.lib.NumpyVersion(np.__version__) < LEAST_NUMPY:
+        remedy = f"pip install --upgrade 'numpy>={LEAST_NUMPY}'"
+        return Finding("NumPy", f"{found}; gpunn needs {LEAST_NUMPY}", WRONG, remedy, needed=True)
     return Finding("NumPy", found, needed=True)
 
 
