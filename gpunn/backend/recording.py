@@ -229,9 +229,9 @@ class Recorder:
         """All memory of the device that it takes."""
         return self.workspace_bytes + self.numbers.nbytes + self.errors.nbytes
 
-    def allocate_workspace(self) -> None:
-        """Get a workspace for the calls that were taken down so far. Before, each piece is memory of its own."""
-        self._workspace = self.backend.empty((self.workspace_bytes,), np.uint8)
+    def work_in(self, memory: Array) -> None:
+        """Take these bytes, at least `workspace_bytes`, as the workspace. Before, each piece is memory of its own."""
+        self._workspace = memory
 
     @contextmanager
     def call(self, known: Sequence[Launch] = ()) -> Iterator[list[Launch]]:

@@ -81,7 +81,7 @@ def _sums(report: Any) -> Table:
     table = Table(title="a step's peak", caption=f"most is in use in {report.peak_layer}")
     table.add_column("what")
     table.add_column("bytes", justify="right")
-    for name in ("parameters", "buffers", "gradients", "optimizer", "batch", "activations", "workspace"):
+    for name in ("parameters", "buffers", "gradients", "optimizer", "batch", "activations", "workspace", "constants"):
         table.add_row(name, decimal(getattr(report, name)))
     table.add_section()
     table.add_row("in all", decimal(report.total))

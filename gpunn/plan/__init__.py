@@ -1,5 +1,6 @@
 """Training steps as graphs: traced once, laid out in memory, and replayed."""
 
+from .arena import Arena as Arena
 from .report import MemoryReport as MemoryReport
 from .separable import obstacle as obstacle
 from .step import EvalStep as EvalStep

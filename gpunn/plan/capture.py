@@ -3,7 +3,7 @@
 What the calls of a step launch is taken down once (`gpunn.backend.recording`), and made again at each step. A captured
 graph repeats the same launches with the same arguments, so everything has its place:
 
-- The batch is copied to memory of the plan before, and results are copied from there behind the graph.
+- The batch is copied to the arena before, and results are copied from there behind the graph.
 - What primitives compute on the way lies in one workspace.
 - Numbers that change from step to step (learning rates, powers of Adam's betas, the numbers of dropout's draws) lie on
   the device; the host writes them there before, in one copy. For that an optimizer's host code runs at each step, and
@@ -20,7 +20,7 @@ A list is launched one by one the first time, which also loads its kernels, and 
 state is about to be made (at the first step) or was loaded does that step op by op.
 
 Everything is done on the caller's current stream; a graph may be launched into any. If that is another one at the next
-step, it waits for this step's end, since the plan's memory is used again.
+step, it waits for this step's end, since its memory is used again; see `gpunn.plan.arena`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backend.recording import Launch, NotRecordable, Number, Recorder, capture
+from gpunn.backend.recording import Errors, Launch, NotRecordable, Number, Recorder, capture
 from gpunn.optim.bound import BoundStep
 
+from .arena import Arena, Memory
 from .fuse import Note
 from .graph import Graph, Update
 from .replay import Program
@@ -116,24 +117,13 @@ class CapturedProgram(Program):
         segments: the graphs of a step, and the calls between them.
     """
 
-    def __init__(self, graph: Graph, arrays: Sequence[Any], notes: Sequence[Note] = ()):
-        super().__init__(graph, arrays, notes)
-        backend = self.backend
-        with backend.here():
-            calls = [Call(*call) for call in self._calls]
-            self._recorder = Recorder(backend, most_numbers(graph))
-            self._used = backend.streams.Event(disable_timing=True)
-            self.segments = self._cut(calls)
-            self._bind_draws(calls)
-            self._draw_count = self._recorder.numbers.used
-            self._recorder.errors.forget_checks()
-            self._recorder.allocate_workspace()
-            for call in calls:
-                if not call.obstacle and not isinstance(call.function, BoundStep):
-                    call.launches = self._taken_down(call)
+    copies_arguments = True
+    _errors: Errors
+
+    def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
         self._unseen = False  # whether there are steps whose checks the host has not looked at,
         self._older = False  # and whether one of them is older than this one
-        self.workspace_bytes = self._recorder.nbytes + sum(v.spec.nbytes for v in graph.arguments)
+        super().__init__(graph, arena, notes)
 
     @property
     def launches(self) -> int:
@@ -149,14 +139,12 @@ class CapturedProgram(Program):
         if self._unseen:
             self._unseen = False
             with self.backend.here():
-                self._recorder.errors.look()
+                self._errors.look()
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """One step; the results are copies, which nothing changes later."""
-        backend, streams = self.backend, self.backend.streams
         self.position = 0
-        with backend.here():
-            streams.get_current_stream().wait_event(self._used)
+        with self.backend.here(), self._inside:
             self._put(arrays)
             self._recorder.numbers.used = self._draw_count
             self._older, self._unseen = self._unseen, True
@@ -167,16 +155,20 @@ class CapturedProgram(Program):
                         self._run(segment)
                     else:
                         self._run_one_by_one(segment)
-            results = [self._copy_out(self._array(v)) for v in self.graph.results]
-            self._used.record(streams.get_current_stream())
-        return results
+            return [self._copy_out(self._array(v)) for v in self.graph.results]
+
+    def let_go(self) -> None:
+        """Let go of all memory but that of the checks, which the host may not have looked at yet."""
+        super().let_go()
+        self.segments: list[Segment] = []
+        self._recorder: Any = None
 
     # A step -----------------------------------------------------------------------------------------------------------
 
     def _put(self, arrays: Sequence[Any]) -> None:
         for value, array in zip(self.graph.arguments, arrays):
             copy = self.backend.transfer if array.flags.c_contiguous else self.backend.copy
-            copy(array, out=self._arrays[id(value)])
+            copy(array, out=self._array(value))
         for call, spots in self._draws:
             number = call.generator.next_call(call.stream)
             for args, at in spots:
@@ -225,14 +217,29 @@ class CapturedProgram(Program):
     def _look(self) -> None:
         """Raise what is wrong up to now. If a step before may have met it, what it left out can't be made up for."""
         here, self.position = self.position, len(self._calls) if self._older else self.position
-        self._recorder.errors.look()
+        self._errors.look()
         self.position, self._older = here, False
 
     # Taking calls down ------------------------------------------------------------------------------------------------
 
     def _arguments(self, arrays: Sequence[Any]) -> tuple[dict[int, Any], dict[int, Any]]:
-        specs = [(id(v), v.spec) for v in self.graph.arguments]
-        return {key: self.backend.empty(spec.shape, spec.dtype.numpy) for key, spec in specs}, {}
+        return {}, {}  # they lie in the arena, always at the same place
+
+    def _get_ready(self, memory: Memory) -> None:
+        backend = self.backend
+        with backend.here():
+            calls = [Call(*call) for call in self._calls]
+            self._recorder = Recorder(backend, most_numbers(self.graph))
+            self.segments = self._cut(calls)
+            self._bind_draws(calls)
+            self._draw_count = self._recorder.numbers.used
+            self._errors = self._recorder.errors
+            self._errors.forget_checks()
+            self._recorder.work_in(memory.take(self, "workspace", self._recorder.workspace_bytes))
+            for call in calls:
+                if not call.obstacle and not isinstance(call.function, BoundStep):
+                    call.launches = self._taken_down(call)
+        self.workspace_bytes = self._recorder.nbytes
 
     def _taken_down(self, call: Call) -> list[Launch]:
         with self._recorder.call(call.launches) as launches:

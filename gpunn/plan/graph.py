@@ -133,6 +133,7 @@ class Graph:
         arguments: what the step is called with.
         nodes: what it does, in order.
         results: what it returns.
+        states: the values that were there before the step: parameters, buffers, constants.
         calls: the numbers that are drawn anew at each step: dropout's calls, in the order of their drawing.
     """
 
@@ -140,14 +141,12 @@ class Graph:
         self.arguments = arguments
         self.nodes: list[Node] = []
         self.results: list[Value] = []
+        self.states: list[Value] = []
         self.calls: list[Any] = []
 
     def let_go(self) -> None:
         """Let go of all arrays, also while values and nodes, which hold one another, are still there."""
-        for node in self.nodes:
-            for x in node.reads():
-                x.state = None
-        for x in self.results:
+        for x in self.states:
             x.state = None
 
     def signature(self) -> list[Any]:

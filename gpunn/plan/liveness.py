@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .graph import Assign, Compute, Graph, ProductUpdate, Update, Value
 from .memory import Storage
+from .simplify import Uses
 
 CONSTANT_BYTES = 4096
 """Up to so many bytes, what depends on nothing is computed once and kept."""
@@ -20,27 +21,31 @@ class Liveness:
         graph: the step.
         views: the ids of the nodes whose results show the memory of their first input.
         in_place: whether results may take over memory.
+        copied: whether arguments need memory too, since the step works on copies of them.
 
     Attributes:
         owner: for each value that owns no memory, by its id, the value whose memory it shows or takes over.
-        storages: one for each value that owns memory, or for gradients that lie together.
+        storages: one for each value that owns memory while a step is done, or for gradients that lie together.
+        kept: one for each value that owns memory from step to step, a constant.
         place: for each value that owns memory, by its id, the storage and its number there.
         constants: the ids of nodes that are computed once.
         taken_over: how many results took over memory.
     """
 
-    def __init__(self, graph: Graph, views: set[int], in_place: bool = True):
+    def __init__(self, graph: Graph, views: set[int], in_place: bool = True, copied: bool = False):
         self.owner: dict[int, Value] = {}
         self.storages: list[Storage] = []
+        self.kept: list[Storage] = []
         self.place: dict[int, tuple[Storage, int]] = {}
         self.taken_over = 0
-        written = {id(n.inputs[0]) for n in graph.nodes if isinstance(n, Assign)}
+        written = Uses(graph).written
         self.constants = {id(n) for n in graph.nodes if id(n) not in views and _is_constant(n, written)}
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
-        made = self._find_lives(graph, views)
+        made = self._find_lives(graph, views, copied)
         together = [self._together(node) for node in graph.nodes if isinstance(node, Update)]
         fixed = {id(v) for group in together for v in group} | {id(self.owned(v)) for v in graph.results}
+        fixed.update(self.place)
         if in_place:
             self._take_over(graph, fixed)
         grouped = {id(v) for group in together for v in group}
@@ -57,10 +62,12 @@ class Liveness:
             value = self.owner[id(value)]
         return value
 
-    def _find_lives(self, graph: Graph, views: set[int]) -> list[Value]:
-        """From where to where each value lives; returns those that own memory."""
-        made: list[Value] = []
+    def _find_lives(self, graph: Graph, views: set[int], copied: bool) -> list[Value]:
+        """From where to where each value lives; returns those that own memory while a step is done."""
+        made: list[Value] = list(graph.arguments) if copied else []
         end = len(graph.nodes)
+        for x in made:
+            self._first[id(x)] = self._last[id(x)] = 0
         for i, node in enumerate(graph.nodes):
             for x in node.reads():
                 self._last[id(self.owned(x))] = i
@@ -68,15 +75,14 @@ class Liveness:
                 if id(node) in views:
                     self.owner[id(y)] = self.owned(node.inputs[0])
                     continue
-                constant = id(node) in self.constants
-                self._first[id(y)] = 0 if constant else i
-                self._last[id(y)] = end if constant else i
+                if id(node) in self.constants:
+                    self.kept.append(Storage([y.spec.nbytes], 0, end))
+                    self.place[id(y)] = self.kept[-1], 0
+                    continue
+                self._first[id(y)] = self._last[id(y)] = i
                 made.append(y)
         for y in graph.results:
             self._last[id(self.owned(y))] = end
-        for node in graph.nodes:
-            if id(node) in self.constants:
-                self._last.update((id(y), end) for y in node.outputs)
         return made
 
     def _together(self, node: Update) -> list[Value]:

@@ -12,6 +12,7 @@ from gpunn.backend.numpy import workers
 from gpunn.backend.numpy.workspace import reserve
 from gpunn.optim.bound import BoundProducts, BoundStep
 
+from .arena import Arena, Memory
 from .fuse import Note, explain
 from .graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness, first_write
@@ -26,81 +27,131 @@ PrimitiveCall = tuple[Callable[..., Any], list[Any], dict[str, Any]]
 class Program:
     """A graph with memory: ``program(arrays)`` does what the step does, on these arguments.
 
-    All values lie in one arena, which is made once. Calls are bound to their arrays when the program is made; what is
-    another thing at each step (the arguments, views of them, the numbers of random draws) is put in its places before.
+    All values lie in an arena, which other programs use too, each while its step is done; only what is computed once
+    has memory of its own. Calls are bound to their arrays by `bind`; what is another thing at each step (the arguments,
+    views of them, the numbers of random draws) is put in its places before.
 
     Args:
         graph: the step.
-        arrays: the arguments of the first call.
+        arena: where its values lie.
         notes: what was fused in the graph, and what not.
 
     Attributes:
-        arena_bytes: the size of the arena.
+        device: where it is done.
+        bound_to: the memory that its calls use; None before `bind`, and when a larger program took it.
+        arena_bytes: what it needs of the arena.
         position: how many calls of the last step were made; less than all of them where one failed.
         first_write: the first call that changes a parameter or another state.
-        workspace_bytes: what else it keeps for itself.
+        workspace_bytes: what it computes in on the way.
         several: whether the step returns a tuple.
         kept: the parameters whose gradients are the last of the results.
         owners: the model, and the optimizer or None.
+        number: its place among all plans that the step has made.
+        forgotten: whether it can't be bound any more.
     """
 
-    def __init__(self, graph: Graph, arrays: Sequence[Any], notes: Sequence[Note] = ()):
+    copies_arguments = False
+    """Whether it works on copies of the arguments, which lie in the arena."""
+
+    def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
         self.graph = graph
         self.notes = tuple(notes)
-        self.backend = graph.arguments[0].spec.device.backend
-        self._arrays: dict[int, Any]
-        self._variable: dict[int, Any]
-        """The values that are other arrays at each step."""
-        self._arrays, self._variable = self._arguments(arrays)
-        self._calls: list[PrimitiveCall] = []
-        self._views: list[Compute] = []
-        self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
-        views = follow(graph)
-        self.liveness = Liveness(graph, views)
+        self.device = graph.arguments[0].spec.device
+        self.backend = self.device.backend
+        self._arena = arena
+        self._view_nodes = follow(graph)
+        self.liveness = Liveness(graph, self._view_nodes, copied=self.copies_arguments)
         self.arena_bytes = lay_out(self.liveness.storages)
-        self._arena = self.backend.empty((self.arena_bytes,), _BYTE)
-        write = first_write(graph)
+        self._kept_bytes = lay_out(self.liveness.kept)
         self.first_write = 0
-        for i, node in enumerate(graph.nodes):
-            if i == write:
-                self.first_write = len(self._calls)
-            if id(node) in views:
-                self._bind_view(node)
-            else:
-                self._bind(node)
-        if write == len(graph.nodes):
-            self.first_write = len(self._calls)
-        self._places = self._find_places()
-        self._cores: AbstractContextManager[None] = nullcontext()
         self.position = 0
         self.workspace_bytes = 0
+        self._all_cores = False
         self.several = False
         self.kept: list[Any] = []
         self.owners: tuple[Any, Any] = None, None
+        self.number = 0
+        self.forgotten = False
+        self.let_go()
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """One step; the results are copies, which nothing changes later."""
         self.position = 0
         self._put(arrays)
         done = 0
+        copy = self.backend.copy
         try:
-            with (
-                self._cores,
-                np.errstate(all="ignore"),
-            ):  # infinities and NaN are results like any other, as in eager work
+            # Infinities and NaN are results like any other, as in eager work.
+            with self._inside, np.errstate(all="ignore"):
                 for function, args, kwargs in self._calls:
                     function(*args, **kwargs)
                     done += 1
+                return [copy(self._array(v)) for v in self.graph.results]
         finally:
             self.position = done
-        copy = self.backend.copy
-        return [copy(self._array(v)) for v in self.graph.results]
 
     def compute_in(self, workspace: int, all_cores: bool) -> None:
         """Give the CPU's primitives so much to compute in from the beginning, and let them use all cores or not."""
         reserve(workspace)
         self.workspace_bytes = workers.prepare(workspace) if all_cores else workspace
-        self._cores = workers.cores() if all_cores else nullcontext()
+        self._all_cores = all_cores
+
+    def let_go(self) -> None:
+        """Let go of all memory; the graph stays, to be bound again."""
+        self.bound_to: Memory | None = None
+        self._inside: AbstractContextManager[None] = nullcontext()
+        self._values: Any = None
+        self._kept: Any = None
+        self._arrays: dict[int, Any] = {}
+        self._variable: dict[int, Any] = {}
+        """The values that are other arrays at each step."""
+        self._calls: list[PrimitiveCall] = []
+        self._views: list[Compute] = []
+        self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
+        self._places: dict[int, list[tuple[list[Any], int]]] = {}
+
+    def bind(self, arrays: Sequence[Any]) -> None:
+        """Take memory of the arena, and find out which calls a step makes on which arrays.
+
+        Args:
+            arrays: the arguments of the next step.
+        """
+        self.let_go()
+        memory = self._arena.memory(self)
+        self._values = memory.take(self, "values", self.arena_bytes)
+        self._kept = self.backend.empty((self._kept_bytes,), _BYTE)
+        self._arrays, self._variable = self._arguments(arrays)
+        write = first_write(self.graph)
+        for i, node in enumerate(self.graph.nodes):
+            if i == write:
+                self.first_write = len(self._calls)
+            if id(node) in self._view_nodes:
+                self._bind_view(node)
+            else:
+                self._bind(node)
+        if write == len(self.graph.nodes):
+            self.first_write = len(self._calls)
+        self._places = self._find_places()
+        if memory.has_streams:
+            self._inside = memory
+        elif self._all_cores:
+            self._inside = workers.cores()
+        self._get_ready(memory)
+        self.bound_to = memory
+
+    def let_go_of_batch(self) -> None:
+        """Let go of the arguments of the last step, which would stay until the next one."""
+        for key in self._variable:
+            self._arrays.pop(key, None)
+        for places in self._places.values():
+            for args, at in places:
+                args[at] = None
+
+    def forget(self) -> None:
+        """Let go of all memory, also of parameters' and other states'; this plan is of no more use than to look at."""
+        self.let_go()
+        self.graph.let_go()
+        self.forgotten = True
 
     def _put(self, arrays: Sequence[Any]) -> None:
         """Put the arguments, what is a view of them, and new numbers of random draws where they are used."""
@@ -135,6 +186,9 @@ class Program:
 
     # Making the list of calls -----------------------------------------------------------------------------------------
 
+    def _get_ready(self, memory: Memory) -> None:
+        """What a kind of program does with its calls when they are known."""
+
     def _arguments(self, arrays: Sequence[Any]) -> tuple[dict[int, Any], dict[int, Any]]:
         """The arrays of the arguments, and the arguments that are other arrays at each step."""
         # Views, so that each is an object of its own, by which it is found among a call's arguments.
@@ -149,9 +203,10 @@ class Program:
             return value.state
         owner = self.liveness.owned(value)
         storage, number = self.liveness.place[id(owner)]
+        memory = self._kept if id(owner.node) in self.liveness.constants else self._values
         start = storage.offset + storage.places[number]
         spec = value.spec
-        flat = self._arena[start : start + spec.nbytes].view(spec.dtype.numpy)
+        flat = memory[start : start + spec.nbytes].view(spec.dtype.numpy)
         array = self._arrays[id(value)] = self.backend.reshape(flat, spec.shape)
         return array
 

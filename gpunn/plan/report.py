@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gpunn.optim.arena import moving_bytes
 
-from .graph import Graph, ProductUpdate, Update
+from .graph import Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness
 from .memory import Storage, aligned
 
@@ -43,11 +43,12 @@ class MemoryReport:
         buffers: other state of the model, such as running means.
         optimizer: the moments.
         batch: the inputs and the target.
-        arena: gradients and activations, which share memory where they do not live at the same time.
+        arena: gradients and activations, which share memory where they do not live at the same time; on a device with
+            kernels also the plan's own copy of the batch.
         gradients: the part of the arena that gradients have for themselves.
         activations: the rest of it.
-        workspace: what primitives compute in, on all cores; on a device with kernels, with the plan's own copy of the
-            batch.
+        workspace: what primitives compute in, on all cores.
+        constants: what is computed once, and kept from step to step.
         moving: what is there twice while parameters move to the optimizer's memory, before anything else is there.
         peak_layer: where most of the arena is in use: the path of the layer and the op.
         largest: the largest values of the arena at that time: (bytes, shape and type, layer).
@@ -61,6 +62,7 @@ class MemoryReport:
     arena: int
     gradients: int
     workspace: int
+    constants: int
     moving: int
     peak_layer: str
     largest: tuple[tuple[int, str, str], ...]
@@ -75,7 +77,7 @@ class MemoryReport:
     def total(self) -> int:
         """All of it: the peak of the whole training, since a replayed step allocates nothing."""
         before = self.parameters + self.buffers + self.batch
-        return before + max(self.moving, self.optimizer + self.arena + self.workspace)
+        return before + max(self.moving, self.optimizer + self.arena + self.workspace + self.constants)
 
 
 def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:
@@ -95,6 +97,7 @@ def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any,
         arena=arena,
         gradients=gradients,
         workspace=workspace,
+        constants=sum(s.size for s in life.kept),
         moving=moving_bytes(p for p in model.parameters() if id(p) in trained),
         peak_layer=where,
         largest=largest,
@@ -114,18 +117,25 @@ def _gradient_storages(graph: Graph, life: Liveness) -> list[Storage]:
     return list(found.values())
 
 
+def _in_arena(graph: Graph, life: Liveness) -> Iterator[tuple[Node, Value, Storage]]:
+    """What owns memory of the arena: the node that makes it, the value, and where it lies."""
+    for node in graph.nodes:
+        for y in node.outputs:
+            if id(y) in life.place and id(node) not in life.constants:
+                yield node, y, life.place[id(y)][0]
+
+
 def _peak(graph: Graph, life: Liveness) -> tuple[str, tuple[tuple[int, str, str], ...]]:
     """At which node most memory is in use, and the largest values there."""
     if not graph.nodes:
         return "", ()
     in_use = [sum(s.size for s in life.storages if s.first <= i <= s.last) for i in range(len(graph.nodes))]
     at = max(range(len(in_use)), key=in_use.__getitem__)
-    alive = []
-    for node in graph.nodes:
-        for y in node.outputs:
-            place = life.place.get(id(y))
-            if place is not None and place[0].first <= at <= place[0].last:
-                alive.append((y.spec.nbytes, repr(y.spec), node.layer or node.name))
+    alive = [
+        (y.spec.nbytes, repr(y.spec), node.layer or node.name)
+        for node, y, storage in _in_arena(graph, life)
+        if storage.first <= at <= storage.last
+    ]
     return _place_name(graph, at), tuple(sorted(alive, reverse=True)[:5])
 
 
@@ -142,12 +152,9 @@ def _layers(graph: Graph, life: Liveness, model: Any) -> Sequence[LayerMemory]:
     for name, p in model.named_parameters():
         own.setdefault(name.rpartition(".")[0], [0, 0, 0])[0] += p.nbytes
     held = {id(s) for s in _gradient_storages(graph, life)}
-    for node in graph.nodes:
-        for y in node.outputs:
-            place = life.place.get(id(y))
-            if place is not None:
-                bytes_of = own.setdefault(node.layer if node.layer in own else "loss", [0, 0, 0])
-                bytes_of[1 if id(place[0]) in held else 2] += y.spec.nbytes
+    for node, y, storage in _in_arena(graph, life):
+        bytes_of = own.setdefault(node.layer if node.layer in own else "loss", [0, 0, 0])
+        bytes_of[1 if id(storage) in held else 2] += y.spec.nbytes
     forward = _forward_ends(graph, own)
     in_use = {name: sum(s.size for s in life.storages if s.first <= i <= s.last) for name, i in forward.items()}
     found = (LayerMemory(name, p, g, a, in_use.get(name, 0)) for name, (p, g, a) in own.items())

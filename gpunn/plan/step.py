@@ -11,6 +11,7 @@ from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
 
 from . import needs
+from .arena import Arena
 from .capture import CapturedProgram
 from .fuse import RULES, Note, apply_rules, check_rules
 from .graph import Graph, Update
@@ -47,6 +48,7 @@ class Step:
         fuse: as for `TrainStep`.
         keep_grads: as for `TrainStep`.
         capture: as for `TrainStep`.
+        arena: as for `TrainStep`.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Step:
         fuse: bool | Iterable[str] = True,
         keep_grads: bool = False,
         capture: bool = True,
+        arena: Arena | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
         self.keep_grads = keep_grads
         self.capture = capture
+        self.arena = Arena() if arena is None else arena
         self.rules = tuple(RULES) if fuse is True else () if fuse is False else tuple(fuse)
         check_rules(self.rules)
         self._plans: OrderedDict[Any, Program] = OrderedDict()
@@ -70,7 +74,8 @@ class Step:
         self._unchecked = 0
         self._failed = ""
         self.plans_made: list[str] = []
-        """Why each plan was made: the shapes of its batch, and what had changed since the one before."""
+        """Why each plan was made: the shapes of its batch, and what had changed since the one before; and whether it
+        was bound anew, without being traced again, to memory that had grown for a larger plan."""
         self.note: Callable[[str], None] | None = None
         """Called with a line where steps are not done as one would expect."""
 
@@ -117,6 +122,7 @@ class Step:
             self.check()
             self._why = self._watch.difference() if self._plans else ""
             self._plans.clear()
+            self._current = None
             before = self._watch.hooked
             self._watch.look()
             if self._watch.hooked != before and self._watch.hooked and self.note is not None:
@@ -125,15 +131,21 @@ class Step:
             return self.body(*batch)
         key = tuple([(x.shape, x.dtype, x.device) for x in batch])
         program = self._plans.get(key)
-        if program is None:
+        if program is None or program.forgotten:
             program = self._make(key, batch)
         self._plans.move_to_end(key)
-        if program is not self._current:  # its optimizer would not know what another plan has met
-            self.check()
+        arrays = [x._data for x in batch]
+        if program is not self._current or program.bound_to is None:
+            self.check()  # its optimizer would not know what another plan has met
+            if self._current is not None:
+                self._current.let_go_of_batch()
+            if program.bound_to is None:
+                program.bind(arrays)
+                self.plans_made[program.number] += "; bound anew to the memory of a larger plan"
             self._current = program
         try:
             with wait:
-                results = program([x._data for x in batch])
+                results = program(arrays)
         except KeyboardInterrupt:  # when all was done
             raise
         except BaseException as error:
@@ -185,9 +197,10 @@ class Step:
         """
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         self._simplify(graph)
-        life = Liveness(graph, follow(graph))
+        captured = self._is_captured(graph.arguments[0].spec.device)
+        life = Liveness(graph, follow(graph), copied=captured)
         workspace = 0
-        if self._is_captured(graph.arguments[0].spec.device):
+        if captured:
             from .workspace import workspace_bytes  # with the host side of all kernels
 
             workspace = workspace_bytes(graph)
@@ -204,11 +217,12 @@ class Step:
         install()
         graph = self._trace(batch)[0]
         first = graph.signature()
+        graph.let_go()  # of the parameters' memory, so that they can move
         for node in graph.nodes:
             if isinstance(node, Update):
-                params, optimizer = node.params, node.optimizer
-                graph.let_go()  # of the parameters' memory, so that they can move
-                optimizer.place(params)
+                if not self._plans:  # else they have moved already
+                    self.arena.forget()
+                node.optimizer.place(node.params)
                 break
         graph, result, kept = self._trace(batch)
         second = graph.signature()
@@ -216,16 +230,19 @@ class Step:
             raise TraceError(_difference(first, second))
         notes = self._simplify(graph)
         kind = CapturedProgram if self._is_captured(batch[0].device) else Program
-        program = kind(graph, [x._data for x in batch], notes)
+        program = kind(graph, self.arena, notes)
         if batch[0].device.type == "cpu":
             program.compute_in(needs.workspace(graph), needs.on_all_cores(graph, bool(self.rules)))
+        program.bind([x._data for x in batch])
+        program.number = len(self.plans_made)
         program.owners = self.model, self.optimizer
         program.several = isinstance(result, tuple)
         program.kept = kept
         self._watch.look()
+        why = self._why or ("the one before was given up" if key in self._plans else "")
         self._plans[key] = program
         shapes = ", ".join(repr(x._spec) for x in batch)
-        self.plans_made.append(shapes + (f": {self._why}" if self._why else ""))
+        self.plans_made.append(shapes + (f": {why}" if why else ""))
         self._why = ""
         if self.note is not None and len(self.plans_made) % MANY_PLANS == 0:
             self.note(f"plan number {len(self.plans_made)} was made, for {self.plans_made[-1]}; making one takes time")
@@ -265,7 +282,8 @@ class TrainStep(Step):
             loss = step(x, y)
 
     The first call of each shape runs the step twice on tensors without elements, which finds out what it does; then
-    all its memory is laid out in one arena, and each call does just what is written down. It does what ::
+    all its memory is laid out in one arena, in which the plans of all shapes lie, and each call does just what is
+    written down. It does what ::
 
         optimizer.zero_grad()
         loss = loss_fn(model(x), y)
@@ -286,6 +304,8 @@ class TrainStep(Step):
         keep_grads: whether each parameter's ``grad`` is its gradient after a step; else no gradient is kept.
         capture: whether, on a device with kernels, a step is captured into a CUDA graph, see `gpunn.plan.capture`; else
             its primitives are called one after the other, and errors are raised where they happen.
+        arena: the memory that its plans take turns in, one of its own if not given. Steps that are given the same one
+            need no more than the largest of them; they are called one after the other, never at the same time.
     """
 
     def __init__(
@@ -297,8 +317,9 @@ class TrainStep(Step):
         fuse: bool | Iterable[str] = True,
         keep_grads: bool = False,
         capture: bool = True,
+        arena: Arena | None = None,
     ):
-        super().__init__(model, optimizer, fuse, keep_grads, capture)
+        super().__init__(model, optimizer, fuse, keep_grads, capture, arena)
         self.loss_fn = loss_fn
 
     def body(self, *batch: Any) -> Any:
@@ -320,10 +341,18 @@ class EvalStep(Step):
         model: called with the batch.
         fuse: as for `TrainStep`.
         capture: likewise.
+        arena: likewise.
     """
 
-    def __init__(self, model: Module, *, fuse: bool | Iterable[str] = True, capture: bool = True):
-        super().__init__(model, None, fuse, capture=capture)
+    def __init__(
+        self,
+        model: Module,
+        *,
+        fuse: bool | Iterable[str] = True,
+        capture: bool = True,
+        arena: Arena | None = None,
+    ):
+        super().__init__(model, None, fuse, capture=capture, arena=arena)
 
     def body(self, *batch: Any) -> Any:
         """The model's forward."""

@@ -112,6 +112,7 @@ class Tracer:
             spec = Spec(tuple(array.shape), as_dtype(array.dtype), like.device)
             found = Value(spec, state=array, name=self.names.get(id(array), ""))
             self.states[id(array)] = found
+            self.graph.states.append(found)
         return found
 
 

@@ -53,7 +53,7 @@ class _Idle(KernelBackend):
 
 
 def workspace_bytes(graph: Graph) -> int:
-    """The bytes that a captured step keeps for itself: the workspace, its copy of the batch, and small things.
+    """The bytes that a captured step computes in: the workspace, and small things.
 
     Calls that can't be captured allocate what they need by themselves; that is not counted.
     """
@@ -87,7 +87,7 @@ def workspace_bytes(graph: Graph) -> int:
                     function(*args, **kwargs)
             except NotRecordable:
                 continue
-    return recorder.nbytes + sum(v.spec.nbytes for v in graph.arguments)
+    return recorder.nbytes
 
 
 def _like(backend: _Idle, spec: Spec, state: Any) -> Any:

@@ -23,10 +23,11 @@ def test_the_forecast_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
         ("3", 680),
     ]
     # After the first linear layer its result [4, 16] is kept, after the second one that and the scores [4, 10], in
-    # whole cache lines; and one line for the gradient of the loss in itself, 1.
+    # whole cache lines.
     in_use = [(layer["name"], layer["in_use"]) for layer in found["layers"] if layer["in_use"]]
-    assert in_use == [("1", 256 + 64), ("3", 256 + 192 + 64)]
-    total = sum(found[k] for k in ("parameters", "buffers", "optimizer", "batch", "arena", "workspace"))
+    assert in_use == [("1", 256), ("3", 256 + 192)]
+    assert found["constants"] == 64  # one line for the gradient of the loss in itself, 1
+    total = sum(found[k] for k in ("parameters", "buffers", "optimizer", "batch", "arena", "workspace", "constants"))
     assert found["total"] == found["by_batch_size"]["4"] == total
     assert list(found["by_batch_size"]) == ["1", "4", "16", "64"]
 

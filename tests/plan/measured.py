@@ -1,7 +1,8 @@
 """Measures one training in a process of its own: ``python -m tests.plan.measured NETWORK BATCH OPTIMIZER``.
 
 The last line is ``FORECAST PEAK RESIDENT`` in bytes: the forecast made before the first step, the most that NumPy had
-for arrays in the trace and three steps, and by how much the memory of the process had grown in the end.
+for arrays in the traces and the steps, and by how much the memory of the process had grown in the end. The steps are
+those of two epochs whose last batch is a smaller one.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ def main(network: str, batch: int, optimizer: str) -> None:
         x, y = gpunn.rand(batch, *shape), gpunn.tensor(np.arange(batch) % 10)
         forecast = step.forecast(x, y).total
         allocations.peak = allocations.live
-        for _ in range(3):
-            step(x, y)
-    assert step.plan.memory().total == forecast
+        step(x, y)
+        assert step.plan.memory().total == forecast
+        for n in (batch, (batch + 1) // 2) * 2:
+            step(x[:n], y[:n])
     print(forecast, allocations.peak, resident() - before)
 
 

@@ -324,7 +324,7 @@ def test_the_forecast_is_the_memory_of_the_plan(network: str) -> None:
     forecast = step.forecast(x, y)
     step(x, y)
     assert forecast == step.plan.memory()
-    assert forecast.workspace >= x.nbytes + y.nbytes
+    assert all(id(v) in step.plan.liveness.place for v in step.plan.graph.arguments)  # copies of the batch
 
 
 def test_the_forecast_of_a_large_batch_takes_no_memory() -> None:

@@ -23,12 +23,12 @@ class Embedding(Indexing):
         Raises:
             IndexError: there is no such row.
         """
-        rows, d = weight.shape
+        (rows, d), shape = weight.shape, indices.shape
         found = self._rows(indices, rows, d)
 
         def complain(value: int, place: int) -> NoReturn:
             raise IndexError(
-                f"embedding: index out of range in self: {value} at {_position(place, indices)} of the input, "
+                f"embedding: index out of range in self: {value} at {_position(place, shape)} of the input, "
                 f"but the weight has the rows 0 to {rows - 1}"
             )
 
@@ -64,11 +64,11 @@ class Embedding(Indexing):
             RuntimeError: there is such a label, and `strict`.
         """
         y = self.result(out, (*target.shape[:axis], classes, *target.shape[axis:]), dtype)
-        labels = self._wide(target)
+        labels, shape = self._wide(target), target.shape
 
         def complain(value: int, place: int) -> NoReturn:
             rule = "non-negative" if value < 0 else f"smaller than num_classes={classes}"
-            raise RuntimeError(f"one_hot: class values must be {rule}, got {value} at {_position(place, target)}")
+            raise RuntimeError(f"one_hot: class values must be {rule}, got {value} at {_position(place, shape)}")
 
         if strict:
             self.refuse_indices(labels, 0, classes, complain)
@@ -84,6 +84,6 @@ class Embedding(Indexing):
         return self.contiguous(indices if indices.dtype == np.int64 else self.cast(indices, np.int64))
 
 
-def _position(place: int, of: Array) -> list[int]:
+def _position(place: int, shape: tuple[int, ...]) -> list[int]:
     """The place of an element of an array, given that in row-major order."""
-    return [int(i) for i in np.unravel_index(place, of.shape)]
+    return [int(i) for i in np.unravel_index(place, shape)]
