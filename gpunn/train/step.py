@@ -150,6 +150,7 @@ class PlannedStep(Step):
             return self.memory_limit
         free = free_memory(batch.tensors()[0].device)
         there = sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
+        there = max([there, *(p.memory().total for p in self._plans.values() if not p.forgotten)])
         return None if free is None else free + there
 
     def _contexts(self) -> list[AbstractContextManager[None]] | None:

@@ -70,6 +70,24 @@ def test_a_step_in_parts_stays_within_the_limit() -> None:
     assert step.memory(cut(batch, parts - 1, step.eager.objective)).total > limit
 
 
+def test_memory_that_a_plan_has_is_there_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is free is just enough for the first batch, and the last one of the epoch is smaller."""
+    gpunn.manual_seed(0)
+    model = nn.Linear(8, 2)
+    step = PlannedStep(EagerStep(model, Objective("mse", model), optim.Adam(model.parameters())))
+
+    def batch(n: int) -> Batch:
+        return Batch((gpunn.ones(n, 8),), gpunn.ones(n, 2), float(n))
+
+    needed = step.memory([batch(64)])
+    free = needed.total - 4 * (2 * 8 + 2)  # the parameters are there
+    monkeypatch.setattr("gpunn.train.step.free_memory", lambda device: free)
+    step([batch(64)])
+    free = 0
+    step([batch(48)])
+    assert list(step._parts.values()) == [1, 1]
+
+
 def refusal(model: nn.Module, limit: int) -> str:
     objective = Objective("mse", model)
     step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.1)), limit)
