@@ -15,7 +15,10 @@ _clock = [0]
 
 
 def last_change() -> int:
-    """The time, in changes of any module, of the last one: what is not later than this in ``_changed`` is as it was."""
+    """The time, in changes of any module or of its mode, of the last one.
+
+    What is not later than this in ``_changed`` is as it was, but for its mode, which ``training`` says.
+    """
     return _clock[0]
 
 
@@ -103,7 +106,10 @@ class Attributes:
             self.register_buffer(name, value, name not in self._not_saved)
         elif name not in fields or fields[name] is not value:
             object.__setattr__(self, name, value)
-            self._note_change()
+            if name == "training":  # changes to and fro, and leaves everything else as it is
+                _clock[0] += 1
+            else:
+                self._note_change()
 
     def _forget(self, name: str, registry: dict[str, Any]) -> None:
         """Make place for an attribute of another kind."""

@@ -26,7 +26,10 @@ from .trace import TraceError, trace
 from .watch import Watch
 
 PLANS = 16
-"""How many plans a step keeps, one for each shape of a batch; the one that was used longest ago goes first."""
+"""How many plans a step keeps, one for each shape of a batch and mode of the model.
+
+The one that was used longest ago goes first.
+"""
 MANY_PLANS = 32
 """After so many plans it is said that they are made."""
 CHECKED_EVERY = 32
@@ -129,7 +132,7 @@ class Step:
                 self.note(f"{self._watch.hooked} has a hook, so steps are done op by op, and not through a plan")
         if self._watch.hooked:
             return self.body(*batch)
-        key = tuple([(x.shape, x.dtype, x.device) for x in batch])
+        key = self._watch.mode, tuple([(x.shape, x.dtype, x.device) for x in batch])
         program = self._plans.get(key)
         if program is None or program.forgotten:
             program = self._make(key, batch)
@@ -239,7 +242,11 @@ class Step:
         program.several = isinstance(result, tuple)
         program.kept = kept
         self._watch.look()
-        why = self._why or ("the one before was given up" if key in self._plans else "")
+        why = self._why
+        if key in self._plans:
+            why = "the one before was given up"
+        elif not why and self._plans and not any(mode == key[0] for mode, _ in self._plans):
+            why = "the model, or a layer, is in another mode"
         self._plans[key] = program
         shapes = ", ".join(repr(x._spec) for x in batch)
         self.plans_made.append(shapes + (f": {why}" if why else ""))
@@ -291,8 +298,9 @@ class TrainStep(Step):
         optimizer.step()
 
     does, to the same bits on the CPU. What Python decides on the way (an ``if``, a loop) is decided when it is traced;
-    changes of the model, of modes and of the optimizer's parameters are seen, and lead to a new plan. The optimizer's
-    options, such as the learning rate, are read at each step. Models with hooks run op by op.
+    changes of the model and of the optimizer's parameters are seen, and lead to new plans; training and evaluation mode
+    have plans of their own. The optimizer's options, such as the learning rate, are read at each step. Models with
+    hooks run op by op.
 
     Args:
         model: called with all but the last of the batch.

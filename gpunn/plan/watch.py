@@ -1,4 +1,7 @@
-"""What a plan rests on, and whether it is still so."""
+"""What a plan rests on, and whether it is still so.
+
+Modes of modules, training or evaluation, go to and fro; there is a plan for each of them.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,16 @@ class Watch:
 
     Attributes:
         hooked: what has a hook that wants to see what happens, in words; empty if nothing has.
+        mode: a number for the modes, training or evaluation, in which the modules were at the last look at all this;
+            the same for the same modes.
     """
 
     def __init__(self, model: Module, optimizer: Any = None):
         self.model = model
         self.optimizer = optimizer
         self.hooked = ""
+        self.mode = 0
+        self._modes: dict[tuple[bool, ...], int] = {}
         self._clock = -1
         self._modules: list[Module] = []
         self._tensors: list[Any] = []
@@ -40,7 +47,7 @@ class Watch:
         return list({id(t): t for t in found}.values())
 
     def changed(self) -> bool:
-        """Whether something is not as it was at the last `look`."""
+        """Whether something but the mode is not as it was at the last `look`."""
         if self._module_changed() or self._others() != self._rest:
             return True
         # Programs hold the arrays that they use, so that no other array can get the id of one of them.
@@ -49,7 +56,7 @@ class Watch:
     def difference(self) -> str:
         """What is not as it was at the last `look`, in words; empty where that is nothing."""
         if self._module_changed():
-            return "a layer, an attribute, a mode or a hook of a module was changed"
+            return "a layer, an attribute or a hook of a module was changed"
         if self._others() != self._rest:
             return "the seed, the mode of gradients, or the optimizer's groups or hooks were changed"
         for t, place, grad in self._seen:
@@ -63,6 +70,7 @@ class Watch:
         """Take things as they are now."""
         self._clock = last_change()
         self._modules = list(self.model.modules())
+        self._look_at_mode()
         self._rest = self._others()
         self._seen = [(t, id(t._data), t._requires_grad) for t in self.tensors()]
         self.hooked = next(self._hooks(), "")
@@ -82,8 +90,13 @@ class Watch:
             return False
         if self._clock < 0 or any(m._changed > self._clock for m in self._modules):
             return True
-        self._clock = now  # it was a module of another model
+        self._clock = now  # it was a mode, or a module of another model
+        self._look_at_mode()
         return False
+
+    def _look_at_mode(self) -> None:
+        modes = tuple([m.training for m in self._modules])
+        self.mode = self._modes.setdefault(modes, len(self._modes))
 
     def _others(self) -> tuple[Any, ...]:
         optimizer = self.optimizer

@@ -280,7 +280,6 @@ def test_writing_to_the_data_of_a_parameter_is_noticed() -> None:
         (lambda m: setattr(m, "child", nn.ReLU()), True),
         (lambda m: setattr(m, "slope", 0.5), True),
         (lambda m: delattr(m, "bias"), True),
-        (lambda m: m.eval(), True),
         (lambda m: m.register_buffer("b", None), True),
         (lambda m: m.register_forward_hook(print), True),
         (lambda m: m.double(), True),
@@ -297,6 +296,14 @@ def test_changes_are_counted(change: Any, counts: bool) -> None:
     assert (last_change() > then) == counts
     assert (net[0]._changed > then) == counts
     assert net._changed <= then and net[1]._changed <= then
+
+
+def test_a_mode_is_noticed_but_is_no_change_of_its_module() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    then = last_change()
+    net.eval()
+    assert last_change() > then
+    assert all(m._changed <= then for m in net.modules())
 
 
 def test_a_removed_hook_is_a_change() -> None:

@@ -196,6 +196,27 @@ def test_evaluation_mode_is_seen() -> None:
     assert (dropped.numpy() != step(x).numpy()).any()
 
 
+def test_modes_have_plans_of_their_own() -> None:
+    """To and fro, for the whole model and for one layer alone, as eager work does, and nothing is traced again."""
+    gpunn.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 2))
+    step, x = EvalStep(model, fuse=False), batch()[0]
+    for _ in range(3):
+        for change in (model.train, model[0].eval, model.eval):
+            change()
+            expected = [t.numpy().copy() for t in model.buffers()]
+            gpunn.manual_seed(1)
+            planned = step(x).numpy()
+            after = [t.numpy().copy() for t in model.buffers()]
+            for t, value in zip(model.buffers(), expected):
+                t.copy_(gpunn.tensor(value))
+            gpunn.manual_seed(1)
+            np.testing.assert_array_equal(planned, model(x).detach().numpy())
+            for t, value in zip(model.buffers(), after):
+                np.testing.assert_array_equal(t.numpy(), value)
+    assert len(step.plans_made) == 3
+
+
 def test_loaded_weights_are_used() -> None:
     step, model, _ = linear_step()
     x, y = batch()
@@ -343,6 +364,8 @@ def test_why_plans_were_made_is_known() -> None:
         step(*batch(n))
     model.eval()
     step(*batch(4))
+    model.slope = 0.1
+    step(*batch(4))
     model.bias.requires_grad_(False)
     step(*batch(4))
     model.weight.data = gpunn.zeros(2, 3)
@@ -350,7 +373,8 @@ def test_why_plans_were_made_is_known() -> None:
     assert step.plans_made == [
         "float32[4, 3], float32[4, 2]",
         "float32[3, 3], float32[3, 2]",
-        "float32[4, 3], float32[4, 2]: a layer, an attribute, a mode or a hook of a module was changed",
+        "float32[4, 3], float32[4, 2]: the model, or a layer, is in another mode",
+        "float32[4, 3], float32[4, 2]: a layer, an attribute or a hook of a module was changed",
         "float32[4, 3], float32[4, 2]: a tensor float32[2] got requires_grad=False",
         "float32[4, 3], float32[4, 2]: a tensor float32[2, 3] got other memory",
     ]
