@@ -7,9 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
 
 from .common import add_command, input_shape, positive_int
 from .options import OPTIMIZERS
@@ -61,28 +59,6 @@ def run(options: argparse.Namespace) -> None:
         found = {**asdict(report), "activations": report.activations, "total": report.total, "by_batch_size": growth}
         print(json.dumps(found))
         return
-    console = Console()
-    console.print(_layers(report, options))
-    console.print(_sums(report))
-    console.print("by batch size: " + ", ".join(f"{size:,}: {decimal(total)}" for size, total in growth.items()))
-
-
-def _layers(report: Any, options: argparse.Namespace) -> Table:
-    table = Table(title=f"{options.model}, batches of {options.batch_size}, {options.optimizer}")
-    for name in ("layer", "parameters", "gradients", "activations", "in use after it"):
-        table.add_column(name, justify="left" if name == "layer" else "right")
-    for layer in report.layers:
-        sizes = map(decimal, (layer.parameters, layer.gradients, layer.activations))
-        table.add_row(layer.name or "the model", *sizes, decimal(layer.in_use) if layer.in_use else "")
-    return table
-
-
-def _sums(report: Any) -> Table:
-    table = Table(title="a step's peak", caption=f"most is in use in {report.peak_layer}")
-    table.add_column("what")
-    table.add_column("bytes", justify="right")
-    for name in ("parameters", "buffers", "gradients", "optimizer", "batch", "activations", "workspace", "constants"):
-        table.add_row(name, decimal(getattr(report, name)))
-    table.add_section()
-    table.add_row("in all", decimal(report.total))
-    return table
+    print(f"{options.model}, batches of {options.batch_size}, {options.optimizer}")
+    print(report)
+    print("\nby batch size: " + ", ".join(f"{size:,}: {decimal(total)}" for size, total in growth.items()))

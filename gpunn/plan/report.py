@@ -11,6 +11,7 @@ from gpunn.optim.arena import moving_bytes
 from .graph import Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness
 from .memory import Storage, aligned
+from .report_text import as_text
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,22 @@ class MemoryReport:
         return self.arena - self.gradients
 
     @property
+    def parts(self) -> dict[str, int]:
+        """What there is when most is there, by name: either while parameters move, or from the first step on."""
+        before = {"parameters": self.parameters, "buffers": self.buffers, "batch": self.batch}
+        names = ("optimizer", "gradients", "activations", "workspace", "constants")
+        step = {name: getattr(self, name) for name in names}
+        if self.moving > sum(step.values()):
+            return {**before, "parameters that move": self.moving}
+        return {**before, **step}
+
+    @property
     def total(self) -> int:
         """All of it: the peak of the whole training, since a replayed step allocates nothing."""
-        before = self.parameters + self.buffers + self.batch
-        return before + max(self.moving, self.optimizer + self.arena + self.workspace + self.constants)
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        return as_text(self)
 
 
 def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:
