@@ -107,8 +107,9 @@ def compare(
     A row has ``workload, batch_size, implementation, optimizer, device, microseconds`` (median), ``p10``, ``p90``,
     ``samples_per_second``, ``flop_per_second``, ``loss_error`` (the largest relative difference of the first losses
     to those of the first implementation), ``valid``, ``steps_per_block``, ``blocks``, ``prepare_seconds``,
-    ``peak_rss_bytes``, ``versions``, ``floor_microseconds`` (median of the matrix products alone, at this batch size),
-    ``share_of_floor`` (that over ``microseconds``: 1 if the step is nothing but products); or ``error``.
+    ``peak_rss_bytes`` (the most that the process had in memory at this batch size, libraries included), ``versions``,
+    ``floor_microseconds`` (median of the matrix products alone, at this batch size), ``share_of_floor`` (that over
+    ``microseconds``: 1 if the step is nothing but products); or ``error``.
 
     What has no losses has None for ``loss_error`` and ``valid``; without ``products`` among the implementations the
     last two are None.

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from gpunn.bench import worker
 from gpunn.bench.implementations import PEERS, has_floor
 from gpunn.bench.implementations.products import Training as Products
 from gpunn.bench.plot import batch_size_plot
@@ -152,3 +153,11 @@ def test_strategies_lower_the_loss(tmp_path, capsys):
     one, mini, full = result["runs"]
     assert one["batch_size"] == 1 < mini["batch_size"] < full["batch_size"]
     assert (tmp_path / "strategies.png").exists()
+
+
+def test_the_peak_of_memory_begins_anew():
+    large = np.ones(1 << 23)  # 64 MB
+    before = worker._peak_rss()
+    del large
+    worker._forget_peak()
+    assert worker._peak_rss() <= before - 60e6
