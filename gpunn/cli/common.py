@@ -49,6 +49,13 @@ def add_device(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_eager(parser: argparse._ActionsContainer) -> None:
+    """The option --eager of commands that use a trained network."""
+    parser.add_argument(
+        "--eager", action="store_true", help="op by op, and not through a plan (default: as the run was trained)"
+    )
+
+
 def pick_device(name: str) -> gpunn.device:
     """The device of that name; "auto" is ``GPUNN_DEVICE``, else a GPU if one can be used, else the CPU.
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .common import add_command, add_device, pick_device
+from .common import add_command, add_device, add_eager, pick_device
 
 EXAMPLE = """\
   gpunn evaluate runs/digits-cnn-1                      on the test set of its data
@@ -26,6 +26,7 @@ def add(commands: Any, name: str, text: str) -> None:
     parser.add_argument("--data-root", metavar="DIR", help="the folder with the files of the data set")
     parser.add_argument("--part", choices=["test", "train", "all"], default="test", help="of the data (default: test)")
     add_device(parser)
+    add_eager(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
         job.make_optimizer(trained.options, trained.model),
         metrics=["accuracy", "per_class"] if trained.classes is not None else ["mae", "r2"],
         progress=False,
+        eager=options.eager or trained.options.eager,
     )
     found = trainer.evaluate((trained.prepare(x, source.name), y))
     found = {"data": source.name, "part": options.part, "samples": len(x), **found}

@@ -78,7 +78,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="what a step may need, such as 500MB; larger batches are cut (default: what is free)",
     )
-    how.add_argument("--eager", action="store_true", help="train op by op, and not through a plan of the step")
+    how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
     call = parser.add_argument_group("the call")
     call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")

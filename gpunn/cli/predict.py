@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .common import add_command, add_device, pick_device
+from .common import add_command, add_device, add_eager, pick_device
 from .errors import UsageError
 
 EXAMPLE = """\
@@ -33,6 +33,7 @@ def add(commands: Any, name: str, text: str) -> None:
     )
     parser.add_argument("--data-root", metavar="DIR", help="the folder with the files of the data set")
     add_device(parser)
+    add_eager(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write there, not to standard output")
     parser.add_argument("--json", action="store_true", help="print one JSON object: a list of predictions")
 
@@ -47,7 +48,13 @@ def run(options: argparse.Namespace) -> None:
 
     trained = load_trained(options.run_folder, pick_device(options.device))
     x, name = _inputs(trained, options)
-    trainer = Trainer(trained.model, "mse", job.make_optimizer(trained.options, trained.model), progress=False)
+    trainer = Trainer(
+        trained.model,
+        "mse",
+        job.make_optimizer(trained.options, trained.model),
+        progress=False,
+        eager=options.eager or trained.options.eager,
+    )
     outputs = trainer.predict(trained.prepare(x, name))
     if trained.classes is None:
         header = [

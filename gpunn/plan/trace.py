@@ -96,7 +96,7 @@ class Tracer:
         raise TraceError(
             f"the step reads the elements of a tensor ({tensor._spec!r}) in Python, {_user_line()}; a traced step has "
             "none. Compute with tensors (gpunn.where in the place of if), return the tensor and read it outside, or "
-            "train without a plan (Trainer(..., eager=True), gpunn train --eager)"
+            "do without plans (Trainer(..., eager=True); --eager of gpunn train, evaluate and predict)"
         )
 
     def _of(self, tensor: Any) -> Value:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpunn import io, no_grad
+from gpunn import io
 from gpunn.tensor import Tensor
 from gpunn.train import checkpoint, data
 from gpunn.train.batch import Batch
@@ -190,16 +190,12 @@ def measure(
 
     each: called with every batch and the model's output for it
     """
-    meter = Meter(trainer.metrics)
-    training = trainer.model.training
-    trainer.model.eval()
-    try:
-        with no_grad():
-            for batch in batches:
-                output = trainer.model(*batch.inputs)
-                meter.add(trainer.objective.loss(output, batch.target), output, batch)
-                if each is not None:
-                    each(batch, output)
-    finally:
-        trainer.model.train(training)
+    meter, evaluator = Meter(trainer.metrics), trainer.evaluator
+    with evaluator.mode():
+        for batch in batches:
+            loss, output = evaluator.measure(batch)
+            meter.add(loss, output, batch)
+            if each is not None:
+                each(batch, output)
+        evaluator.check()
     return meter

@@ -8,7 +8,7 @@ from typing import Any
 
 import gpunn
 from gpunn import full, nn
-from gpunn.plan import MemoryReport, Step
+from gpunn.plan import Arena, MemoryReport, Step
 from gpunn.random import Parts
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
@@ -83,10 +83,11 @@ class PlannedStep(Step):
     are done op by op: those where no target of a batch counts, and models whose output is no tensor.
 
     memory_limit: the bytes that a step may need, parameters and optimizer included; all that is free if not given
+    arena:        the memory of its plans, see `gpunn.TrainStep`
     """
 
-    def __init__(self, eager: EagerStep, memory_limit: int | None = None):
-        super().__init__(eager.model, eager.optimizer)
+    def __init__(self, eager: EagerStep, memory_limit: int | None = None, arena: Arena | None = None):
+        super().__init__(eager.model, eager.optimizer, arena=arena)
         self.eager = eager
         self.memory_limit = memory_limit
         self._batches: Sequence[Batch] = ()

@@ -16,6 +16,7 @@ from gpunn.train.callbacks import BestModel, Callback, CallbackList, ScheduleCal
 from gpunn.train.checkpoint import load_checkpoint, restore
 from gpunn.train.data import as_input, as_loader, batches, hold_out
 from gpunn.train.errors import TrainingError
+from gpunn.train.evaluation import Evaluator
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
@@ -54,8 +55,8 @@ class Trainer:
     seed:              of the order of the data, the part held out, and all else that is random in `fit`; if not given,
                        all that goes on from `gpunn.manual_seed`
     progress:          a bar or lines on standard error; False for none; or an object of one's own
-    eager:             train op by op, and not through a plan (see `gpunn.TrainStep`): for models that do another thing
-                       from step to step, and to look at what happens inside one
+    eager:             train and evaluate op by op, and not through plans (see `gpunn.TrainStep`): for models that do
+                       another thing from step to step, and to look at what happens inside one
     memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
                        treats samples one by one. All that is free if not given. Eager steps have no limit
 
@@ -108,6 +109,7 @@ class Trainer:
         self.progress = progress
         self.eager = eager
         self.memory_limit = memory_limit
+        self.evaluator = Evaluator(self.model, self.objective, eager)
         self.history = History()
         self.epoch = 0
         """The epoch that is trained, counted from 1."""
@@ -163,7 +165,10 @@ class Trainer:
             folder.begin(settings, fingerprint(self.device))
         if state is not None:
             self._resume(loop, state, progress)
-        loop.run()
+        try:
+            loop.run()
+        finally:
+            self.evaluator.arena.forget()  # all that training computed in
         if folder is not None:
             for line in write_results(folder, self, []):
                 progress.note(line)
@@ -178,13 +183,13 @@ class Trainer:
         """
         return self._measure(self._evaluation_loader(data, batch_size))
 
-    @gpunn.no_grad()
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Tensor:
         """What the model gives for inputs x (n, ...) in evaluation mode: one tensor (n, ...), on the model's device.
 
         x: an array or a tensor; a tuple of them for a model with several inputs
 
-        Raises DataError where there is no sample, ValueError where inputs differ in number.
+        Raises DataError where there is no sample, ValueError where inputs differ in number, TypeError where the model
+        gives something else than one tensor.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; expected a whole number, at least 1")
@@ -195,15 +200,12 @@ class Trainer:
         (count,) = counts
         if count == 0:
             raise DataError("predict: there is no sample in the data")
-        training = self.model.training
-        self.model.eval()
-        try:
-            outputs = []
+        outputs = []
+        with self.evaluator.mode():
             for start in range(0, count, batch_size):
                 parts = (part[start : start + batch_size].to(device=self.device) for part in inputs)
-                outputs.append(self.model(*parts).detach())
-        finally:
-            self.model.train(training)
+                outputs.append(self.evaluator.predict(*parts))
+            self.evaluator.check()
         return outputs[0] if len(outputs) == 1 else gpunn.cat(outputs)
 
     def report(
@@ -234,7 +236,7 @@ class Trainer:
     def make_step(self) -> EagerStep | PlannedStep:
         """The training step: called with a list of batches, it updates the model."""
         step = EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
-        return step if self.eager else PlannedStep(step, self.memory_limit)
+        return step if self.eager else PlannedStep(step, self.memory_limit, self.evaluator.arena)
 
     @property
     def learning_rate(self) -> float:
