@@ -96,9 +96,6 @@ def _refusal(batch: Batch, whole: MemoryReport, limit: int, reason: str, forecas
             return False
 
     if too_large(1):
-        return f"{text}. No batch would fit: parameters, gradients, optimizer and workspace need {decimal(_fixed(whole))}"
+        fixed = decimal(whole.parameters + whole.buffers + whole.gradients + whole.optimizer + whole.workspace)
+        return f"{text}. No batch would fit: parameters, gradients, optimizer and workspace need {fixed}"
     return f"{text}. A batch of {_first(too_large, 1, n) - 1} would fit"
-
-
-def _fixed(r: MemoryReport) -> int:
-    return r.parameters + r.buffers + r.gradients + r.optimizer + r.workspace
