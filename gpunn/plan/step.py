@@ -113,10 +113,11 @@ class Step:
             KeyboardInterrupt: Ctrl-C, after the step was done.
             IndexError: this step, or one of the last `CHECKED_EVERY`, met an index or a label that is none.
         """
-        for i, x in enumerate(batch):
+        for x in batch:
             if not isinstance(x, TensorBase):
+                number = next(i for i, y in enumerate(batch, 1) if y is x)
                 raise TypeError(
-                    f"{type(self).__name__}: argument {i + 1} is {type(x).__name__}; expected tensors. What is no "
+                    f"{type(self).__name__}: argument {number} is {type(x).__name__}; expected tensors. What is no "
                     "tensor belongs into the model or the loss function"
                 )
         if self._failed:
@@ -132,13 +133,13 @@ class Step:
                 self.note(f"{self._watch.hooked} has a hook, so steps are done op by op, and not through a plan")
         if self._watch.hooked:
             return self.body(*batch)
-        key = self._watch.mode, tuple([(x.shape, x.dtype, x.device) for x in batch])
+        key = self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]
         program = self._plans.get(key)
         if program is None or program.forgotten:
             program = self._make(key, batch)
-        self._plans.move_to_end(key)
         arrays = [x._data for x in batch]
         if program is not self._current or program.bound_to is None:
+            self._plans.move_to_end(key)
             self.check()  # its optimizer would not know what another plan has met
             if self._current is not None:
                 self._current.let_go_of_batch()
@@ -245,7 +246,7 @@ class Step:
         why = self._why
         if key in self._plans:
             why = "the one before was given up"
-        elif not why and self._plans and not any(mode == key[0] for mode, _ in self._plans):
+        elif not why and self._plans and not any(mode == key[0] for mode, *_ in self._plans):
             why = "the model, or a layer, is in another mode"
         self._plans[key] = program
         shapes = ", ".join(repr(x._spec) for x in batch)

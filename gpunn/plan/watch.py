@@ -51,7 +51,10 @@ class Watch:
         if self._module_changed() or self._others() != self._rest:
             return True
         # Programs hold the arrays that they use, so that no other array can get the id of one of them.
-        return any(id(t._data) != place or t._requires_grad is not grad or t._hooks for t, place, grad in self._seen)
+        for t, place, grad in self._seen:  # noqa: SIM110 (any() takes twice as long)
+            if id(t._data) != place or t._requires_grad is not grad or t._hooks:
+                return True
+        return False
 
     def difference(self) -> str:
         """What is not as it was at the last `look`, in words; empty where that is nothing."""
