@@ -12,6 +12,7 @@ import pytest
 
 from gpunn.backend import numpy as backend
 from gpunn.backend.numpy import blas, workers
+from gpunn.backend.numpy.optimizer import sgd_product_step
 
 
 @pytest.fixture
@@ -106,3 +107,30 @@ def test_the_bits_are_those_of_one_core(team: Any) -> None:
 
     for a, b in zip(once(2), once(1)):
         np.testing.assert_array_equal(a, b)
+
+
+def test_products_are_divided_in_a_scope_only(team: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, w, dz = (rng.standard_normal(s) for s in ((60, 50), (40, 50), (60, 40)))
+    b = rng.standard_normal(40)
+    y, dx, dw, buf, p = (
+        np.empty((60, 40)),
+        np.empty((60, 50)),
+        np.empty((40, 50)),
+        np.ones((40, 50)),
+        np.zeros((40, 50)),
+    )
+    seen: list[tuple[int, int]] = []
+    workers.in_parts(lambda start, stop: seen.append((start, stop)), 10, 1e6)
+    assert seen == [(0, 10)]
+    with workers.cores():
+        workers.in_parts(lambda start, stop: seen.append((start, stop)), 10, 1e6)
+        backend.linear_activation(x, w, b, "relu", 0.0, out=y)
+        backend.linear_backward(dz, x, w, (True, True, False), out=(dx, dw))
+        sgd_product_step(p, buf, dz, x, 0.1, 0.9, 0.0, 0.0, False, False)
+    assert sorted(seen[1:]) == [(0, 2), (2, 5), (5, 7), (7, 10)]
+    np.testing.assert_allclose(y, np.maximum(x @ w.T + b, 0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dx, dz @ w, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dw, dz.T @ x, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(buf, 0.9 + dz.T @ x, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(p, -0.1 * buf, rtol=1e-12, atol=1e-12)

@@ -11,6 +11,7 @@ from .activation import activation as _activation
 from .activation import activation_backward as _activation_backward
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
+from .workers import in_parts
 from .workspace import declares, scratch, taken
 
 FEW_ROWS = 64
@@ -34,13 +35,21 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     """f(x w^T + b) for x (..., i), w (o, i), b (o,) or None."""
     if _is_half(x):
         return _narrow(linear_activation(_wide(x), _wide(w), _wide(b), kind, parameter), x.dtype, out)
-    if x.ndim > 2:  # one product, where matmul would make one for each matrix
+    if x.ndim != 2:  # one product, where matmul would make one for each matrix
         y = linear_activation(_rows(x), w, b, kind, parameter, out=_rows(out))
         return y.reshape(*x.shape[:-1], w.shape[0])
-    y = _of_batch(x, w.T, out)
-    if b is not None:
-        y += b
-    return y if kind == "none" else _activation(y, kind, parameter, out=y)
+    y = np.empty((len(x), len(w)), x.dtype) if out is None else out
+    transposed = _transposed(len(x), *w.T.shape)
+
+    def some(start: int, stop: int) -> None:
+        z = _of_batch(x[start:stop], w.T, transposed, y[start:stop])
+        if b is not None:
+            z += b
+        if kind != "none":
+            _activation(z, kind, parameter, out=z)
+
+    in_parts(some, len(x), _microseconds(len(x), *w.shape))
+    return y
 
 
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
@@ -55,9 +64,9 @@ def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], ou
     rows = _rows(dz)
     results = []
     if wanted[0]:
-        results.append(_of_batch(rows, w, _rows(next(outs))).reshape(*dz.shape[:-1], w.shape[1]))
+        results.append(_input_grad(rows, w, _rows(next(outs))).reshape(*dz.shape[:-1], w.shape[1]))
     if wanted[1]:
-        results.append(matmul(rows.T, _rows(x), out=next(outs)))
+        results.append(_weight_grad(rows, _rows(x), next(outs)))
     if wanted[2]:
         results.append(_sum(rows, (0,), False, out=next(outs)))
     return tuple(results)
@@ -86,12 +95,28 @@ def linear_activation_backward(
         return linear_backward(dz, x, w, wanted, out=out)
 
 
-def _of_batch(x: Any, w: Any, out: Any) -> Any:
+def _input_grad(dz: Any, w: Any, out: Any) -> Any:
+    dx = np.empty((len(dz), w.shape[1]), dz.dtype) if out is None else out
+    transposed = _transposed(len(dz), *w.shape)
+    in_parts(lambda i, j: _of_batch(dz[i:j], w, transposed, dx[i:j]), len(dz), _microseconds(len(dz), *w.shape))
+    return dx
+
+
+def _weight_grad(dz: Any, x: Any, out: Any) -> Any:
+    dw = np.empty((dz.shape[1], x.shape[1]), dz.dtype) if out is None else out
+    in_parts(lambda i, j: matmul(dz[:, i:j].T, x, out=dw[i:j]), len(dw), _microseconds(len(dz), *dw.shape))
+    return dw
+
+
+def _microseconds(n: int, i: int, o: int) -> float:
+    """About what a product of these sizes takes on one core."""
+    return n * i * o * 20e-6
+
+
+def _of_batch(x: Any, w: Any, transposed: bool, out: Any) -> Any:
     """x w for a batch x (n, i). For small n as (w^T x^T)^T: OpenBLAS then has many rows to divide among its threads."""
-    if x.ndim < 2 or not _transposed(len(x), *w.shape):
+    if not transposed:
         return matmul(x, w, out=out)
-    if out is None:
-        out = np.empty((len(x), w.shape[1]), x.dtype)
     with scratch() as take:
         np.copyto(out, np.matmul(w.T, x.T, out=take((w.shape[1], len(x)), x.dtype)).T)
     return out

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from .blas import add_product, add_scaled
-from .linear import matmul
+from .linear import _microseconds, matmul
 from .memory import address as _address
+from .workers import in_parts
 from .workspace import scratch, taken
 
 # Elements at a time: five float32 arrays of this length take 640 KiB, which leaves room in an L2 cache of 1 MiB, and a
@@ -82,14 +83,19 @@ def sgd_product_step(
     five times that a step goes through memory of that size, two are left. Results differ from `sgd_step` by rounding.
     """
     sign = -1.0 if maximize else 1.0
-    if buf is None:
-        add_product(p, a.T, b, -sign * lr, 1 - lr * weight_decay)
-        return
     share = 1.0 if first else 1.0 - dampening
-    add_product(buf, a.T, b, sign * share, 0.0 if first else momentum)
-    if weight_decay:
-        add_scaled(buf, p, share * weight_decay)
-    add_scaled(p, buf, -lr)
+
+    def some(start: int, stop: int) -> None:
+        rows, factor = slice(start, stop), a[:, start:stop].T
+        if buf is None:
+            add_product(p[rows], factor, b, -sign * lr, 1 - lr * weight_decay)
+            return
+        add_product(buf[rows], factor, b, sign * share, 0.0 if first else momentum)
+        if weight_decay:
+            add_scaled(buf[rows], p[rows], share * weight_decay)
+        add_scaled(p[rows], buf[rows], -lr)
+
+    in_parts(some, len(p), _microseconds(len(b), *p.shape))
 
 
 def walk_product(update: Callable[[Any, Any, list[Any]], None], p: Any, moments: list[Any], a: Any, b: Any) -> None:

@@ -173,6 +173,23 @@ def divide(function: Part, count: int) -> None:
         team.lock.release()
 
 
+def in_parts(function: Part, count: int, microseconds: float) -> None:
+    """Call `function` for all of 0 to `count`, which take so long together: inside a scope of `cores` in parts.
+
+    For products, which BLAS divides by itself outside of one.
+    """
+    pieces = parts(count, microseconds) if _scopes.open else 1
+    if pieces == 1:
+        function(0, count)
+        return
+
+    def some(start: int, stop: int) -> None:
+        for k in range(start, stop):
+            function(k * count // pieces, (k + 1) * count // pieces)
+
+    divide(some, pieces)
+
+
 def _current_core() -> int:
     """The core that the caller runs on, -1 where the system does not say."""
     return int(_sched_getcpu()) if _sched_getcpu is not None else -1
