@@ -34,6 +34,7 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
         panels, 1, figsize=(8, 4.6 + 2 * (panels - 1)), sharex=True, squeeze=False, height_ratios=[3, 1.2][:panels]
     )
     top = axes[0][0]
+    sizes = sorted({r["batch_size"] for r in rows})
     for name in names:
         mine = [r for r in rows if r["implementation"] == name and "samples_per_second" in r]
         if not mine:
@@ -47,12 +48,14 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
         top.fill_between(b, low, high, color=COLOURS[name], alpha=0.15, lw=0)
     if recommended:
         top.axvline(recommended["batch_size"], color="#555555", ls=":", lw=1)
+        large = recommended["batch_size"] > (min(sizes) * max(sizes)) ** 0.5  # right of the middle of the axis
         top.annotate(
-            f" recommended: {recommended['batch_size']}",
+            f" recommended: {recommended['batch_size']} ",
             (recommended["batch_size"], 0.03),
             xycoords=("data", "axes fraction"),
             color="#555555",
             fontsize=9,
+            ha="right" if large else "left",
         )
     where = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
     top.set(xscale="log", yscale="log", ylabel="samples per second")
@@ -65,7 +68,6 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
     top.grid(which="both", alpha=0.2)
     if panels == 2:
         _ratio_panel(axes[1][0], rows)
-    sizes = sorted({r["batch_size"] for r in rows})
     bottom = axes[-1][0]
     bottom.set_xlabel("mini-batch size")
     bottom.xaxis.set_major_locator(FixedLocator(sizes))
@@ -90,7 +92,8 @@ def _ratio_panel(ax: Any, rows: list[dict[str, Any]]) -> None:
         ax.plot(*zip(*to_peer.items()), "o-", color=COLOURS["gpunn"], label="the best peer")
     if to_floor:
         ax.plot(*zip(*to_floor.items()), "--", color=COLOURS[FLOOR], label=IMPLEMENTATIONS[FLOOR][2])
-    ax.set(xscale="log", ylabel="gpunn\nrelative to", ylim=(0, None))
+    top = 1.1 * max(1, *to_peer.values(), *to_floor.values())
+    ax.set(xscale="log", ylabel="gpunn\nrelative to", ylim=(0, top))
     if to_peer or to_floor:
         ax.legend(frameon=False, fontsize=9)
     ax.grid(alpha=0.2)

@@ -16,6 +16,9 @@ A call that needs the host in its middle, which reads from the device or goes th
 a graph. It is done op by op between two graphs; `CapturedProgram.explain_capture` lists such calls. The host looks for
 bad indices before each of them, so they never see what comes of one.
 
+A batch of another size, such as the last one of an epoch, has a graph of its own in the same memory. To pad it instead
+every op would have to know how many samples count: batch norm, means, dropout's numbering.
+
 A list is launched one by one the first time, which also loads its kernels, and captured behind that. An optimizer whose
 state is about to be made (at the first step) or was loaded does that step op by op.
 
