@@ -60,13 +60,15 @@ def panel_svg(panel: Panel) -> str:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Four to eight round numbers that enclose the values: steps of 1, 2 or 5 times a power of ten."""
-    span = high - low or abs(high) or 1.0
-    step = 10.0 ** math.floor(math.log10(span / 4))
+    size = max(abs(low), abs(high))
+    span = high - low if high - low > 1e-6 * size else size or 1.0  # values that differ by rounding are one value
+    power = math.floor(math.log10(span / 4))
+    step = 10.0**power
     step *= next(factor for factor in (1, 2, 5, 10) if span / (factor * step) <= 6)
     first, last = math.floor(low / step), math.ceil(high / step)
     if first == last:
         last += 1
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [round(i * step, -power) for i in range(first, last + 1)]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -75,7 +75,10 @@ def test_widely_spread_values_are_drawn_logarithmically():
 
 @pytest.mark.parametrize(
     "values",
-    [[1.0], [3.0, 3.0], [0.0, 0.0], [-5.0, 5.0], [1e-9, 2e-9], [1e9, 3e9], [10.0, 1e-3], [0.97, math.nan, 0.99]],
+    [
+        *([1.0], [3.0, 3.0], [0.0, 0.0], [-5.0, 5.0], [1e-9, 2e-9], [1e-14, 3e-14], [1e9, 3e9], [10.0, 1e-3]),
+        *([0.97, math.nan, 0.99], [5.66e-4, math.nextafter(5.66e-4, 1)]),
+    ],
     ids=str,
 )
 def test_lines_stay_within_the_diagram(values):
