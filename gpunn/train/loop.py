@@ -48,7 +48,8 @@ class FitLoop:
         self.epochs = epochs
         self.progress = progress
         self.folder = run
-        self.resident = resident(loader, trainer.device)
+        # A loader's data set on the device, where it can lie there.
+        self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
         self.step.note = progress.note
         self.meter = Meter(trainer.metrics)
@@ -105,7 +106,7 @@ class FitLoop:
         trainer.model.train()
         before, began = self.seconds, time.perf_counter()
         try:
-            for group in data.in_groups(self._batches(), trainer.grad_accumulation):
+            for group in data.in_groups(self._batches(self.loader), trainer.grad_accumulation):
                 for (loss, output), batch in zip(step(group), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
@@ -126,11 +127,12 @@ class FitLoop:
         self.seconds = before + time.perf_counter() - began
         self.trained = True
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self, loader: DataLoader) -> Iterator[Batch]:
         """The batches of an epoch, or the rest of them."""
-        if self.resident is not None:
-            return self.resident.batches(self.trainer.objective)
-        return data.batches(self.loader, self.trainer.objective, self.trainer.device)
+        there = self._resident.get(loader)
+        if there is not None:
+            return there.batches(self.trainer.objective)
+        return data.batches(loader, self.trainer.objective, self.trainer.device)
 
     def _row(self) -> Row:
         """The row of an epoch whose steps are done, with its validation."""
@@ -157,7 +159,7 @@ class FitLoop:
         return {"penalty": penalty, "objective": loss + penalty}
 
     def _until_interrupted(self, loader: DataLoader) -> Iterator[Batch]:
-        for batch in data.batches(loader, self.trainer.objective, self.trainer.device):
+        for batch in self._batches(loader):
             if self._interrupt.requested:
                 self._leave(self._save(), f"in the validation of epoch {self.trainer.epoch}")
             yield batch

@@ -132,8 +132,10 @@ def test_training_is_the_same(options: dict[str, Any]) -> None:
             model, "cross_entropy", optim.Adam(model.parameters(), lr=0.01), metrics=["accuracy"], seed=2, **options
         )
         data = kind(gpunn.tensor(X / 20), gpunn.tensor(Y))
-        rows = trainer.fit(data, epochs=2, batch_size=8).rows
-        return [p.detach().cpu().numpy() for p in model.parameters()], [(r["loss"], r["accuracy"]) for r in rows]
+        rows = trainer.fit(data, epochs=2, batch_size=8, validation=data).rows
+        return [p.detach().cpu().numpy() for p in model.parameters()], [
+            (r["loss"], r["accuracy"], r["val_loss"]) for r in rows
+        ]
 
     (ours, history), (theirs, other) = trained(TensorDataset), trained(Asked)
     assert history == other
