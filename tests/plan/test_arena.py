@@ -15,7 +15,7 @@ from gpunn.plan import Arena
 from gpunn.plan.arena import Memory
 
 from ..backend import fake_cupy
-from . import test_capture, test_step
+from . import captured, test_step
 from .networks import NETWORKS, OPTIMIZERS
 from .test_step import eager
 
@@ -72,14 +72,14 @@ def test_sizes_that_change_have_the_bits_of_eager_work(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["mlp", "residual"])
 def test_on_a_device_they_have_the_bits_of_plans_apart(network: str) -> None:
-    case = (*test_capture.NETWORKS[network], nn.CrossEntropyLoss())
+    case = (*captured.NETWORKS[network], nn.CrossEntropyLoss())
     apart = lambda *args: TrainStep(*args, arena=Apart())  # noqa: E731
     assert_same(train(TrainStep, case, "sim"), train(apart, case, "sim"))
 
 
 def test_a_step_that_is_not_captured() -> None:
-    case = (*test_capture.NETWORKS["mlp"], nn.CrossEntropyLoss())
-    assert_same(train(test_capture.loose, case, "sim"), train(eager, case, "sim"))
+    case = (*captured.NETWORKS["mlp"], nn.CrossEntropyLoss())
+    assert_same(train(captured.loose, case, "sim"), train(eager, case, "sim"))
 
 
 class Constants(nn.Module):
@@ -110,7 +110,7 @@ def test_plans_on_different_streams_follow_one_another(share: bool) -> None:
         expected, results = [], []
         for make_step in (eager, TrainStep):
             gpunn.manual_seed(0)
-            model = test_capture.Small().to("cuda")
+            model = captured.Small().to("cuda")
             arena = Arena()
             opt, loss_fn = optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss()
             if make_step is eager:
@@ -173,7 +173,7 @@ def test_it_grows_and_the_old_one_goes() -> None:
 def test_on_a_device_all_that_a_step_computes_in_is_shared() -> None:
     def used(sizes: tuple[int, ...]) -> int:
         gpunn.manual_seed(0)
-        model = test_capture.Small().to("cuda")
+        model = captured.Small().to("cuda")
         step = TrainStep(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
         before = gpunn.cuda.memory_allocated()
         for n in sizes * 4:
