@@ -12,7 +12,10 @@ from typing import Any
 # Before NumPy is imported, and inherited by the programs that tests start: the arrays are small, and more threads than
 # two cost more than they bring; more than one, where a test process runs on each core already.
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ[_variable] = "1"  # not what the process that starts the others has set for itself
+    else:
+        os.environ.setdefault(_variable, "2")
 # The same device everywhere: where there is a GPU the command would take it.
 os.environ.setdefault("GPUNN_DEVICE", "cpu")
 
