@@ -59,6 +59,14 @@ def test_infinite_gradient_stays_where_it_is():
     np.testing.assert_array_equal(x.grad.numpy(), [[[[0, 0], [0, INF]]]])
 
 
+def test_an_infinite_element_spoils_only_the_means_of_its_windows():
+    # Of 5 rows, windows 0 to 2 and 2 to 4; of 5 columns, 0 to 1, 1 to 3 and 3 to 4.
+    x = np.arange(25.0).reshape(1, 1, 5, 5)
+    x[0, 0, 0, 0] = INF
+    y = ops.adaptive_avg_pool2d(gpunn.tensor(x), (2, 3))
+    np.testing.assert_array_equal(y.numpy()[0, 0], [[INF, 7, 8.5], [15.5, 17, 18.5]])
+
+
 def test_half_precision_gradients_are_summed_in_float32():
     # One element is the largest of 2601 windows: float16 stops counting at 2048.
     x = np.zeros((1, 1, 101, 101))

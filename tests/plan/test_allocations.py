@@ -15,7 +15,19 @@ from gpunn.models import cnn
 from .allocations import counted
 from .networks import NETWORKS, OPTIMIZERS
 
-CASES: dict[str, Any] = {**NETWORKS, "cnn": (lambda: cnn((1, 28, 28), 10), (1, 28, 28), nn.CrossEntropyLoss())}
+
+def averages() -> nn.Module:
+    """Pooling by means, with padding, and to a size that does not divide the image."""
+    convolution = nn.Conv2d(1, 4, 3)
+    pooling = nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d((3, 2))
+    return nn.Sequential(convolution, nn.ReLU(), *pooling, nn.Flatten(), nn.Linear(24, 10))
+
+
+CASES: dict[str, Any] = {
+    **NETWORKS,
+    "cnn": (lambda: cnn((1, 28, 28), 10), (1, 28, 28), nn.CrossEntropyLoss()),
+    "averages": (averages, (1, 20, 18), nn.CrossEntropyLoss()),
+}
 
 
 def steps(network: str, optimizer: str, batch: int, fuse: bool = True) -> Iterator[tuple[list[int], list[int]]]:

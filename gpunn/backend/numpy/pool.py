@@ -12,7 +12,7 @@ import numpy as np
 from .elementwise import _BITS
 from .im2col import Pair, wide
 from .workers import divide, parts
-from .workspace import Take, scratch
+from .workspace import Take, declares, scratch, taken
 
 __all__ = [
     "max_pool2d",
@@ -146,14 +146,19 @@ def avg_pool2d(
     ys = np.empty((*x.shape[:2], *positions), x.dtype) if out is None else out
     down, across = _both_axes(x.shape[2:], positions, kernel, stride, corner)
     sizes = divisor or _window_sizes(x.shape[2:], positions, kernel, stride, corner, count_padding)
-    for plane, y in _blocks(x, ys):
-        part = np.zeros((*plane.shape[:2], positions[1]), wide(x.dtype))
-        for _, here, there in across:
-            part[..., here] += plane[..., there]
-        total = np.zeros((plane.shape[0], *positions), part.dtype)
-        for _, here, there in down:
-            total[:, here] += part[:, there]
-        np.divide(total, sizes, out=y, casting="unsafe")
+
+    def part(planes: Any, y: Any) -> None:
+        with scratch() as take:
+            rows, total = (take(shape, wide(x.dtype)) for shape in _sums(planes.shape, y.shape))
+            rows.fill(0)
+            for _, here, there in across:
+                rows[..., here] += planes[..., there]
+            total.fill(0)
+            for _, here, there in down:
+                total[:, here] += rows[:, there]
+            np.divide(total, sizes, out=y, casting="unsafe")
+
+    _divide(part, x, ys)
     return ys
 
 
@@ -171,45 +176,92 @@ def avg_pool2d_backward(
     dxs = np.empty((*dy.shape[:2], *size), dy.dtype) if out is None else out
     down, across = _both_axes(size, dy.shape[2:], kernel, stride, corner)
     sizes = divisor or _window_sizes(size, dy.shape[2:], kernel, stride, corner, count_padding)
-    for dx, given in _blocks(dxs, dy):
-        share = given.astype(wide(dy.dtype))
-        share /= sizes
-        part = np.zeros((given.shape[0], size[0], dy.shape[3]), share.dtype)
-        for _, here, there in down:
-            part[:, there] += share[:, here]
-        total = np.zeros(dx.shape, share.dtype)
-        for _, here, there in across:
-            total[..., there] += part[..., here]
-        np.copyto(dx, total, casting="unsafe")
+
+    def part(dx: Any, given: Any) -> None:
+        with scratch() as take:
+            rows, share = (take(shape, wide(dy.dtype)) for shape in _sums(dx.shape, given.shape))
+            np.divide(given, sizes, out=share)
+            rows.fill(0)
+            for _, here, there in down:
+                rows[:, there] += share[:, here]
+            _spread(rows, across, dx, take)
+
+    _divide(part, dxs, dy)
     return dxs
 
 
 def adaptive_avg_pool2d(x: Any, positions: Pair, out: Any = None) -> Any:
-    """P x Q^T with the matrices of `_shares`: the mean of each of `positions` windows that cover the image evenly."""
-    return _between(_shares(x.shape[2], positions[0]), x, _shares(x.shape[3], positions[1]).T, out)
+    """The mean of each of `positions` windows that cover the image evenly, first along rows, then across them.
+
+    Window i of n goes from floor(i size / n) to ceil((i + 1) size / n).
+    """
+    ys = np.empty((*x.shape[:2], *positions), x.dtype) if out is None else out
+    down, across = (_even_windows(*axis) for axis in zip(x.shape[2:], positions))
+    if not ys.size:
+        return ys
+    sizes = _even_sizes(x.shape[2:], positions)
+
+    def part(planes: Any, y: Any) -> None:
+        with scratch() as take:
+            rows, total = (take(shape, wide(x.dtype)) for shape in _sums(planes.shape, y.shape))
+            for j, window in enumerate(across):
+                np.add.reduce(planes[..., window], axis=2, dtype=rows.dtype, out=rows[..., j])
+            for i, window in enumerate(down):
+                np.add.reduce(rows[:, window], axis=1, out=total[:, i])
+            np.divide(total, sizes, out=y, casting="unsafe")
+
+    _divide(part, x, ys)
+    return ys
 
 
 def adaptive_avg_pool2d_backward(dy: Any, size: Pair, out: Any = None) -> Any:
-    """P^T dy Q: the adjoint of `adaptive_avg_pool2d`."""
-    return _between(_shares(size[0], dy.shape[2]).T, dy, _shares(size[1], dy.shape[3]), out)
+    """dx (n, c, *size): each dy over the size of its window, added to all elements of it."""
+    dxs = np.empty((*dy.shape[:2], *size), dy.dtype) if out is None else out
+    down, across = (_even_windows(*axis) for axis in zip(size, dy.shape[2:]))
+    if not dy.size:
+        dxs.fill(0)
+        return dxs
+    sizes = _even_sizes(size, dy.shape[2:])
+    taps = [(j, slice(j, j + 1), window) for j, window in enumerate(across)]
+
+    def part(dx: Any, given: Any) -> None:
+        with scratch() as take:
+            rows, share = (take(shape, wide(dy.dtype)) for shape in _sums(dx.shape, given.shape))
+            np.divide(given, sizes, out=share)
+            rows.fill(0)
+            for i, window in enumerate(down):
+                rows[:, window] += share[:, i, None]
+            _spread(rows, taps, dx, take)
+
+    _divide(part, dxs, dy)
+    return dxs
 
 
-def _between(left: Any, x: Any, right: Any, out: Any) -> Any:
-    dtype = wide(x.dtype)
-    y = np.matmul(left.astype(dtype), np.matmul(x.astype(dtype, copy=False), right.astype(dtype)))
-    if out is None:
-        return y.astype(x.dtype, copy=False)
-    np.copyto(out, y, casting="unsafe")
-    return out
+def _spread(rows: Any, across: Any, dx: Any, take: Take) -> None:
+    """Write to each element of dx the sum of what `rows` gives to the windows along a row that it lies in."""
+    total = dx if dx.dtype == rows.dtype else take(dx.shape, rows.dtype)
+    total.fill(0)
+    for _, here, there in across:
+        total[..., there] += rows[..., here]
+    if total is not dx:
+        np.copyto(dx, total, casting="unsafe")
 
 
-def _shares(size: int, count: int) -> Any:
-    """(count, size): 1 / length in window i, from floor(i size / count) to ceil((i + 1) size / count), 0 elsewhere."""
-    shares = np.zeros((count, size))
-    for i in range(count):
-        start, stop = i * size // count, -(-(i + 1) * size // count)
-        shares[i, start:stop] = 1 / (stop - start)
-    return shares
+def _sums(image: tuple[int, ...], positions: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of sums along the rows of planes (p, h, w), for windows (p, oh, ow), and of all sums."""
+    return (*image[:2], positions[2]), positions
+
+
+@lru_cache(maxsize=64)
+def _even_windows(size: int, count: int) -> list[slice]:
+    return [slice(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+@lru_cache(maxsize=64)
+def _even_sizes(size: Pair, positions: Pair) -> Any:
+    """The number of elements of each window of `_even_windows` (oh, ow)."""
+    down, across = ([w.stop - w.start for w in _even_windows(*axis)] for axis in zip(size, positions))
+    return np.multiply.outer(down, across).astype(np.float32)  # small integers: exact
 
 
 def _divide(function: Callable[..., None], *arrays: Any) -> None:
@@ -230,9 +282,43 @@ def _blocks(*arrays: Any) -> Iterator[tuple[Any, ...]]:
     """Arrays (n, c, ., .) as (planes, ., .), some planes at a time."""
     flat = [a.reshape(-1, *a.shape[2:]) for a in arrays]
     planes = flat[0].shape[0]
-    step = max(BLOCK_BYTES // max(max(f[:1].nbytes for f in flat), 1), 1)
+    step = _step(*(f[:1].nbytes for f in flat))
     for start in range(0, planes, step):
         yield tuple(f[start : start + step] for f in flat)
+
+
+def _step(*plane_bytes: int) -> int:
+    """How many planes of arrays are one block."""
+    return max(BLOCK_BYTES // max(*plane_bytes, 1), 1)
+
+
+@declares("avg_pool2d")
+def _avg_pool2d_needs(x: Any, positions: Pair, *args: Any, out: Any = None) -> int:
+    return _sums_need(x.shape, (*x.shape[:2], *positions), x.dtype)
+
+
+@declares("avg_pool2d_backward")
+def _avg_pool2d_backward_needs(dy: Any, size: Pair, *args: Any, out: Any = None) -> int:
+    return _sums_need((*dy.shape[:2], *size), dy.shape, dy.dtype, spread=True)
+
+
+@declares("adaptive_avg_pool2d")
+def _adaptive_avg_pool2d_needs(x: Any, positions: Pair, out: Any = None) -> int:
+    return _avg_pool2d_needs(x, positions)
+
+
+@declares("adaptive_avg_pool2d_backward")
+def _adaptive_avg_pool2d_backward_needs(dy: Any, size: Pair, out: Any = None) -> int:
+    return _avg_pool2d_backward_needs(dy, size)
+
+
+def _sums_need(image: tuple[int, ...], positions: tuple[int, ...], dtype: Any, spread: bool = False) -> int:
+    """What a block of these images and windows takes; with `spread` also one of images, where its type is half."""
+    planes = min(_step(*(prod(shape[2:]) * dtype.itemsize for shape in (image, positions))), prod(image[:2]))
+    shapes = [*_sums((planes, *image[2:]), (planes, *positions[2:]))]
+    if spread and wide(dtype) != dtype:
+        shapes.append((planes, *image[2:]))
+    return taken(wide(dtype), *shapes)
 
 
 @lru_cache(maxsize=64)
@@ -262,6 +348,7 @@ def _axis_taps(size: int, positions: int, kernel: int, stride: int, corner: int,
     return taps
 
 
+@lru_cache(maxsize=64)
 def _window_sizes(size: Pair, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, count_padding: bool) -> Any:
     """The number of elements of each window (oh, ow) inside the image, or inside image and padding."""
     lengths = []
