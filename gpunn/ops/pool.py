@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
-from gpunn.backend.dtypes import int32, int64, uint8
+from gpunn.backend.dtypes import bool_, int32, int64, uint8
 from gpunn.backend.spec import Spec
 
 from .base import Cost, Op, shape_error
@@ -67,6 +67,8 @@ class MaxPool2d(Pooling):
     saves_output = True
 
     def shape(self, x: Spec) -> Any:
+        if x.dtype is bool_:
+            raise NotImplementedError(f"max_pool2d: got {x!r}; expected numbers, such as x.float()")
         y = self.windows(x)
         return y, y.like(dtype=uint8 if prod(self.kernel) <= 256 else int32)
 

@@ -123,6 +123,13 @@ def test_what_else_does_not_fit_is_named():
     assert "in the padding alone" in message(ops.max_pool2d, gpunn.zeros(1, 1, 2, 9), 2, 1, 1, 3)
 
 
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_truth_values_have_no_largest_one(device):  # as in PyTorch
+    x = gpunn.tensor([[[[True, False], [False, False]]]], device=device)
+    with pytest.raises(NotImplementedError, match=r"max_pool2d: got bool\[1, 1, 2, 2\].*expected numbers"):
+        ops.max_pool2d(x, 2)
+
+
 def test_max_pooling_keeps_one_byte_for_each_result():
     y, which = primitives.max_pool2d(normal(1, 2, 4, 4), (2, 2), (2, 2), (2, 2), (0, 0), (1, 1))
     assert which.dtype == np.uint8
