@@ -61,6 +61,8 @@ class Batch:
 class Gathered(Batch):
     """Samples of a data set on the device, which are gathered when they are asked for: in a planned step, by the step.
 
+    So `inputs` and `target`, which a `Batch` has from the beginning, are made here at the first use.
+
     data:    the tensors of the data set, (*inputs, target), on the device
     indices: (n,) int64, the samples, on the device
     share:   as above

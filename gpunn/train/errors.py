@@ -26,6 +26,10 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.checkpoint = checkpoint
 
 
+class NoTensor(Exception):
+    """A model's output is no tensor, so that a plan can't give it; caught where the step is done op by op instead."""
+
+
 def advice(trainer: Trainer, batch: Batch | None = None) -> str:
     """What to try where numbers became infinite or NaN, in this batch if it is known."""
     if batch is not None:

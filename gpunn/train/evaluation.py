@@ -12,6 +12,7 @@ from gpunn.autograd.mode import state
 from gpunn.plan import Arena, Step
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
+from gpunn.train.errors import NoTensor
 from gpunn.train.objective import Objective
 
 Function = Callable[..., tuple[Any, ...]]
@@ -85,7 +86,7 @@ class EvaluationStep(Step):
         if self._expressible:
             try:
                 return super().__call__(*tensors)
-            except _NoTensor:
+            except NoTensor:
                 self._expressible = False
         return self.function(*tensors)
 
@@ -93,7 +94,7 @@ class EvaluationStep(Step):
         """The function."""
         results = self.function(*tensors)
         if state.tracer is not None and not all(isinstance(t, Tensor) for t in results):
-            raise _NoTensor
+            raise NoTensor
         return results
 
 
@@ -104,7 +105,3 @@ def _loss_and_output(model: nn.Module, objective: Objective, *tensors: Tensor) -
 
 def _output(model: nn.Module, *inputs: Tensor) -> tuple[Any, ...]:
     return (model(*inputs),)
-
-
-class _NoTensor(Exception):
-    """A result is no tensor."""

@@ -13,6 +13,7 @@ from gpunn.random import Parts
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.cut import cut, free_memory, parts_that_fit
+from gpunn.train.errors import NoTensor
 from gpunn.train.objective import Objective
 
 
@@ -108,7 +109,7 @@ class PlannedStep(Step):
             return self._together(self.eager.run(self._batches, weights, self._contexts()), weights)
         try:
             found = super().__call__(*_flat(self._batches, weights))
-        except _NoTensor:
+        except NoTensor:
             self._expressible = False
             return self.eager.run(batches, self.eager.weights(batches))
         return self._together(list(zip(found[::2], found[1::2])), weights)
@@ -123,7 +124,7 @@ class PlannedStep(Step):
             weights.append(next(tensors) if weighted else None)
         results = tuple(t for result in self.eager.run(batches, weights, self._contexts()) for t in result)
         if not all(isinstance(t, Tensor) for t in results):
-            raise _NoTensor
+            raise NoTensor
         return results
 
     def memory(self, batches: Sequence[Batch]) -> MemoryReport:
@@ -139,7 +140,7 @@ class PlannedStep(Step):
             limit = self._limit(batch)
             try:
                 parts = 1 if limit is None else parts_that_fit(batch, self.model, self.memory, limit)
-            except _NoTensor:
+            except NoTensor:
                 parts = 1
             self._parts[key] = parts
             if parts > 1 and self.note is not None:
@@ -178,7 +179,3 @@ class PlannedStep(Step):
 
 def _flat(batches: Sequence[Batch], weights: Sequence[Tensor | None]) -> list[Tensor]:
     return [t for batch, w in zip(batches, weights) for t in (*batch.tensors(), w) if t is not None]
-
-
-class _NoTensor(Exception):
-    """The model's output is no tensor."""

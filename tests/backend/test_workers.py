@@ -120,15 +120,15 @@ def test_products_are_divided_in_a_scope_only(team: Any) -> None:
         np.ones((40, 50)),
         np.zeros((40, 50)),
     )
-    seen: list[tuple[int, int]] = []
-    workers.in_parts(lambda start, stop: seen.append((start, stop)), 10, 1e6)
-    assert seen == [(0, 10)]
+    assert workers.product_parts(60, 1000, 1000, 1000) == 1
+    seen: list[tuple[slice, int]] = []
     with workers.cores():
-        workers.in_parts(lambda start, stop: seen.append((start, stop)), 10, 1e6)
+        assert workers.product_parts(60, 1000, 1000, 1000) == workers.MOST_PARTS
+        workers.in_parts(lambda some, k: seen.append((some, k)), 4, 10)
         backend.linear_activation(x, w, b, "relu", 0.0, out=y)
         backend.linear_backward(dz, x, w, (True, True, False), out=(dx, dw))
         sgd_product_step(p, buf, dz, x, 0.1, 0.9, 0.0, 0.0, False, False)
-    assert sorted(seen[1:]) == [(0, 2), (2, 5), (5, 7), (7, 10)]
+    assert sorted((k, some.start, some.stop) for some, k in seen) == [(0, 0, 2), (1, 2, 5), (2, 5, 7), (3, 7, 10)]
     np.testing.assert_allclose(y, np.maximum(x @ w.T + b, 0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(dx, dz @ w, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(dw, dz.T @ x, rtol=1e-12, atol=1e-12)

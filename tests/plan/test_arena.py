@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_sizes_that_change_have_the_bits_of_eager_work(network: str) -> None:
 @pytest.mark.parametrize("network", ["mlp", "residual"])
 def test_on_a_device_they_have_the_bits_of_plans_apart(network: str) -> None:
     case = (*captured.NETWORKS[network], nn.CrossEntropyLoss())
-    apart = lambda *args: TrainStep(*args, arena=Apart())  # noqa: E731
+    apart = partial(TrainStep, arena=Apart())
     assert_same(train(TrainStep, case, "sim"), train(apart, case, "sim"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_a_run_repeats_to_the_bit(network: str) -> None:
 
 
 def test_a_list_of_primitives_does_the_same() -> None:
-    loose = lambda *args: TrainStep(*args, capture=False)  # noqa: E731
+    loose = partial(TrainStep, capture=False)
     for a, b in zip(train(TrainStep, "gated")[0], train(loose, "gated")[0], strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -219,7 +219,9 @@ def test_what_is_used_several_times_inside_is_in_the_chain() -> None:
 
 @pytest.mark.usefixtures("any_size")
 def test_masks_and_choices() -> None:
-    body = lambda x: gpunn.where((x > 0) & ~gpunn.isnan(x), x, 0.5) * (x < 1).to(gpunn.float32)  # noqa: E731
+    def body(x: gpunn.Tensor) -> gpunn.Tensor:
+        return gpunn.where((x > 0) & ~gpunn.isnan(x), x, 0.5) * (x < 1).to(gpunn.float32)
+
     found, _, graph = chained(body, X)
     assert found == ["Chain"]
     steps = [name for name, *_ in only(graph, "Chain").op.steps]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -12,7 +11,7 @@ from . import conv_shifted
 from .activation import activation
 from .conv_blocks import BLOCK_BYTES, POINTWISE, Blocks, Layout, ranges
 from .im2col import Pair, wide
-from .workers import divide, parts
+from .workers import in_parts, parts
 from .workspace import declares, scratch, taken
 
 __all__ = ["conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"]
@@ -47,7 +46,7 @@ def conv2d_forward(
     def part(images: slice, _: int) -> None:
         _forward(x[images], w, b, positions, stride, corner, dilation, groups, kind, parameter, out[images])
 
-    _in_parts(part, _parts(x.shape, w.shape, positions, groups), n)
+    in_parts(part, _parts(x.shape, w.shape, positions, groups), n)
     return out
 
 
@@ -110,7 +109,7 @@ def conv2d_input_grad(
         else:
             _input_grad(dz[images], w, stride, corner, dilation, groups, out[images])
 
-    _in_parts(part, _parts(shape, w.shape, dz.shape[2:], groups), n)
+    in_parts(part, _parts(shape, w.shape, dz.shape[2:], groups), n)
     return out
 
 
@@ -159,7 +158,7 @@ def conv2d_weight_grad(
             function = conv_shifted.weight_grad if shifted else _weight_grad
             function(x[images], dz[images], stride, corner, dilation, groups, dws[k], dbs[k] if bias else None)
 
-        _in_parts(part, count, len(x))
+        in_parts(part, count, len(x))
         results: list[tuple[Any, Any]] = [(dws, dw), (dbs, db)]
         for each, result in results[: 1 + bias]:
             for k in range(1, count):
@@ -266,16 +265,6 @@ def _parts(x: tuple[int, ...], w: tuple[int, ...], positions: Pair, groups: int)
     products = x[0] * prod(w) * prod(positions)
     elements = x[0] * (prod(x[1:]) + w[0] * prod(positions))
     return parts(x[0], products * 20e-6 + elements * 0.5e-3)
-
-
-def _in_parts(function: Callable[[slice, int], None], count: int, images: int) -> None:
-    """Call ``function(some images, k)`` for parts k of a batch, on all cores."""
-
-    def some(start: int, stop: int) -> None:
-        for k in range(start, stop):
-            function(slice(k * images // count, (k + 1) * images // count), k)
-
-    divide(some, count)
 
 
 def _is_pointwise(x: Any, w: Any, positions: Pair, stride: Pair, corner: Pair) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .workers import divide, parts
+from .workers import in_parts, parts
 from .workspace import scratch
 
 _STREAM = 1
@@ -59,11 +59,11 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
     size = source.size
     chunks = -(-size // _CHUNK)
 
-    def some(start: int, stop: int) -> None:
+    def some(part: slice, _: int) -> None:
         with scratch() as take:
             numbers, kept = take((_CHUNK,), _FLOAT32), take((_CHUNK,), _BOOL)
             factors = take((_CHUNK,), x.dtype)
-            for begin in range(start * _CHUNK, min(stop * _CHUNK, size), _CHUNK):
+            for begin in range(part.start * _CHUNK, min(part.stop * _CHUNK, size), _CHUNK):
                 end = min(begin + _CHUNK, size)
                 n = end - begin
                 _draws.numbers(seed, call, offset + begin, numbers[:n])
@@ -72,8 +72,5 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
                 np.multiply(factors[:n], scale, out=factors[:n])
                 np.multiply(source[begin:end], factors[:n], out=target[begin:end])
 
-    if parts(chunks, size * _MICROSECONDS) > 1:
-        divide(some, chunks)
-    else:
-        some(0, chunks)
+    in_parts(some, parts(chunks, size * _MICROSECONDS), chunks)
     return y

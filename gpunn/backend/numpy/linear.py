@@ -11,7 +11,7 @@ from .activation import activation as _activation
 from .activation import activation_backward as _activation_backward
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
-from .workers import in_parts
+from .workers import in_parts, product_parts
 from .workspace import declares, scratch, taken
 
 FEW_ROWS = 64
@@ -41,14 +41,14 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     y = np.empty((len(x), len(w)), x.dtype) if out is None else out
     transposed = _transposed(len(x), *w.T.shape)
 
-    def some(start: int, stop: int) -> None:
-        z = _of_batch(x[start:stop], w.T, transposed, y[start:stop])
+    def part(some: slice, _: int) -> None:
+        z = _of_batch(x[some], w.T, transposed, y[some])
         if b is not None:
             z += b
         if kind != "none":
             _activation(z, kind, parameter, out=z)
 
-    in_parts(some, len(x), _microseconds(len(x), *w.shape))
+    in_parts(part, product_parts(len(x), len(x), *w.shape), len(x))
     return y
 
 
@@ -98,19 +98,16 @@ def linear_activation_backward(
 def _input_grad(dz: Any, w: Any, out: Any) -> Any:
     dx = np.empty((len(dz), w.shape[1]), dz.dtype) if out is None else out
     transposed = _transposed(len(dz), *w.shape)
-    in_parts(lambda i, j: _of_batch(dz[i:j], w, transposed, dx[i:j]), len(dz), _microseconds(len(dz), *w.shape))
+    pieces = product_parts(len(dz), len(dz), *w.shape)
+    in_parts(lambda some, _: _of_batch(dz[some], w, transposed, dx[some]), pieces, len(dz))
     return dx
 
 
 def _weight_grad(dz: Any, x: Any, out: Any) -> Any:
     dw = np.empty((dz.shape[1], x.shape[1]), dz.dtype) if out is None else out
-    in_parts(lambda i, j: matmul(dz[:, i:j].T, x, out=dw[i:j]), len(dw), _microseconds(len(dz), *dw.shape))
+    pieces = product_parts(len(dw), len(dz), *dw.shape)
+    in_parts(lambda some, _: matmul(dz[:, some].T, x, out=dw[some]), pieces, len(dw))
     return dw
-
-
-def _microseconds(n: int, i: int, o: int) -> float:
-    """About what a product of these sizes takes on one core."""
-    return n * i * o * 20e-6
 
 
 def _of_batch(x: Any, w: Any, transposed: bool, out: Any) -> Any:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from .blas import add_product, add_scaled
-from .linear import _microseconds, matmul
+from .linear import matmul
 from .memory import address as _address
-from .workers import in_parts
+from .workers import in_parts, product_parts
 from .workspace import scratch, taken
 
 # Elements at a time: five float32 arrays of this length take 640 KiB, which leaves room in an L2 cache of 1 MiB, and a
@@ -85,8 +85,8 @@ def sgd_product_step(
     sign = -1.0 if maximize else 1.0
     share = 1.0 if first else 1.0 - dampening
 
-    def some(start: int, stop: int) -> None:
-        rows, factor = slice(start, stop), a[:, start:stop].T
+    def part(rows: slice, _: int) -> None:
+        factor = a[:, rows].T
         if buf is None:
             add_product(p[rows], factor, b, -sign * lr, 1 - lr * weight_decay)
             return
@@ -95,7 +95,7 @@ def sgd_product_step(
             add_scaled(buf[rows], p[rows], share * weight_decay)
         add_scaled(p[rows], buf[rows], -lr)
 
-    in_parts(some, len(p), _microseconds(len(b), *p.shape))
+    in_parts(part, product_parts(len(p), len(b), *p.shape), len(p))
 
 
 def walk_product(update: Callable[[Any, Any, list[Any]], None], p: Any, moments: list[Any], a: Any, b: Any) -> None:

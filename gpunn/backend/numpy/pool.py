@@ -11,7 +11,7 @@ import numpy as np
 
 from .elementwise import _BITS
 from .im2col import Pair, wide
-from .workers import divide, parts
+from .workers import in_parts, parts
 from .workspace import Take, declares, scratch, taken
 
 __all__ = [
@@ -267,15 +267,13 @@ def _even_sizes(size: Pair, positions: Pair) -> Any:
 def _divide(function: Callable[..., None], *arrays: Any) -> None:
     """Call ``function(*planes)`` for all planes of arrays (n, c, ., .), some at a time, on all cores."""
     flat = [a.reshape(-1, *a.shape[2:]) for a in arrays]
-
     count = len(flat[0])
-    pieces = parts(count, max(a.size for a in arrays) * _MICROSECONDS)
 
-    def part(start: int, stop: int) -> None:
-        for planes in _blocks(*(f[start * count // pieces : stop * count // pieces, None] for f in flat)):
+    def part(some: slice, _: int) -> None:
+        for planes in _blocks(*(f[some, None] for f in flat)):
             function(*planes)
 
-    divide(part, pieces)
+    in_parts(part, parts(count, max(a.size for a in arrays) * _MICROSECONDS), count)
 
 
 def _blocks(*arrays: Any) -> Iterator[tuple[Any, ...]]:
@@ -293,23 +291,15 @@ def _step(*plane_bytes: int) -> int:
 
 
 @declares("avg_pool2d")
-def _avg_pool2d_needs(x: Any, positions: Pair, *args: Any, out: Any = None) -> int:
+@declares("adaptive_avg_pool2d")
+def _avg_pool2d_needs(x: Any, positions: Pair, *windows: Any, out: Any = None) -> int:
     return _sums_need(x.shape, (*x.shape[:2], *positions), x.dtype)
 
 
 @declares("avg_pool2d_backward")
-def _avg_pool2d_backward_needs(dy: Any, size: Pair, *args: Any, out: Any = None) -> int:
-    return _sums_need((*dy.shape[:2], *size), dy.shape, dy.dtype, spread=True)
-
-
-@declares("adaptive_avg_pool2d")
-def _adaptive_avg_pool2d_needs(x: Any, positions: Pair, out: Any = None) -> int:
-    return _avg_pool2d_needs(x, positions)
-
-
 @declares("adaptive_avg_pool2d_backward")
-def _adaptive_avg_pool2d_backward_needs(dy: Any, size: Pair, out: Any = None) -> int:
-    return _avg_pool2d_backward_needs(dy, size)
+def _avg_pool2d_backward_needs(dy: Any, size: Pair, *windows: Any, out: Any = None) -> int:
+    return _sums_need((*dy.shape[:2], *size), dy.shape, dy.dtype, spread=True)
 
 
 def _sums_need(image: tuple[int, ...], positions: tuple[int, ...], dtype: Any, spread: bool = False) -> int:

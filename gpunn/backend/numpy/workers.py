@@ -173,21 +173,19 @@ def divide(function: Part, count: int) -> None:
         team.lock.release()
 
 
-def in_parts(function: Part, count: int, microseconds: float) -> None:
-    """Call `function` for all of 0 to `count`, which take so long together: inside a scope of `cores` in parts.
+def in_parts(function: Callable[[slice, int], None], pieces: int, count: int) -> None:
+    """Call ``function(some, k)`` for parts k of `count` items, as equal as possible, on all cores."""
 
-    For products, which BLAS divides by itself outside of one.
-    """
-    pieces = parts(count, microseconds) if _scopes.open else 1
-    if pieces == 1:
-        function(0, count)
-        return
-
-    def some(start: int, stop: int) -> None:
+    def several(start: int, stop: int) -> None:
         for k in range(start, stop):
-            function(k * count // pieces, (k + 1) * count // pieces)
+            function(slice(k * count // pieces, (k + 1) * count // pieces), k)
 
-    divide(some, pieces)
+    divide(several, pieces)
+
+
+def product_parts(count: int, n: int, i: int, o: int) -> int:
+    """In how many parts of `count` a product of these sizes is done; BLAS divides it by itself outside of a scope."""
+    return parts(count, n * i * o * 20e-6) if _scopes.open else 1
 
 
 def _current_core() -> int:
