@@ -13,6 +13,8 @@ def cache_folder(name: str) -> Path:
     """
     if chosen := os.environ.get("GPUNN_CACHE"):
         return Path(chosen).expanduser() / name
-    from platformdirs import user_cache_path
-
+    try:
+        from platformdirs import user_cache_path
+    except ModuleNotFoundError:  # training needs no more than NumPy and CuPy
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpunn" / name
     return user_cache_path("gpunn") / name

@@ -15,6 +15,7 @@ import inspect
 import os
 import shutil
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +34,9 @@ from .launch import Launcher
 INSTALL = "pip install 'gpunn[cuda12]', or 'gpunn[cuda13]' for a driver of CUDA 13 (nvidia-smi says which)"
 
 try:
-    import cupy
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # where warnings are errors, one of CuPy's is no reason to have no GPU
+        import cupy
 except ImportError as error:
     _said = str(error.__cause__ or error).strip().splitlines()[-1]
     _why = "is not installed" if error.name == "cupy" else f"can't be imported ({_said})"

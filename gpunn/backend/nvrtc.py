@@ -242,15 +242,19 @@ def architecture(capability: int, major: int | None = None) -> str:
 
 @cache
 def _library(major: int | None) -> _Nvrtc:
-    found = cuda_library.load("nvrtc", PREFERRED if major is None else (major,))
-    if found is None:
+    try:
+        return cuda_library.first_working("nvrtc", PREFERRED if major is None else (major,), _Nvrtc)
+    except cuda_library.LibraryMissing as error:
         which = "" if major is None else f" of CUDA {major}"
-        raise NvrtcMissing(f"NVRTC{which}, the CUDA compiler, was not found; {INSTALL}")
-    return _Nvrtc(found)
+        raise NvrtcMissing(f"NVRTC{which}, the CUDA compiler, was not found; {INSTALL} ({error})") from None
 
 
 class _Nvrtc:
-    """The library, through ctypes, which lets other threads run while it compiles."""
+    """The library, through ctypes, which lets other threads run while it compiles.
+
+    Raises:
+        RuntimeError: it is there, but compiles nothing.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.c, self.path = library, library._name
@@ -262,6 +266,7 @@ class _Nvrtc:
         numbers = (ctypes.c_int * count.value)()
         self._call("nvrtcGetSupportedArchs", numbers)
         self.architectures = tuple(f"sm_{n}" for n in numbers)
+        self.compile("empty.cu", "", (f"-arch={self.architectures[0]}",))
 
     def compile(self, name: str, code: str, options: Sequence[str]) -> tuple[str, bytes]:
         """The log and the cubin (or PTX); CompileError with the log if there is none."""

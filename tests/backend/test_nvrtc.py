@@ -58,6 +58,44 @@ def test_without_nvrtc_the_error_says_what_to_install(monkeypatch) -> None:
         nvrtc._library.cache_clear()
 
 
+def test_the_next_nvrtc_is_taken_where_one_does_not_work(monkeypatch, tmp_path) -> None:
+    whole = nvrtc._library(None).path
+    broken = tmp_path / "libnvrtc.so.12"
+    broken.write_text("no library")
+    absent = str(tmp_path / "absent" / "libnvrtc.so.12")
+    monkeypatch.setattr(cuda_library, "candidates", lambda name, majors: iter([absent, str(broken), whole]))
+    assert cuda_library.first_working("nvrtc", (12,), nvrtc._Nvrtc).path == whole
+
+    monkeypatch.setattr(cuda_library, "candidates", lambda name, majors: iter([absent, str(broken)]))
+    with pytest.raises(cuda_library.LibraryMissing) as missing:
+        cuda_library.first_working("nvrtc", (12,), nvrtc._Nvrtc)
+    assert f"tried {broken}: " in str(missing.value)
+    assert f"not there: {absent}" in str(missing.value)
+
+
+def test_an_nvrtc_that_compiles_nothing_is_not_taken(monkeypatch) -> None:
+    whole = nvrtc._library(None).path
+
+    def fail(self, name, code, options):
+        raise CompileError("nvrtc: error: failed to open libnvrtc-builtins.so.13.0.\n")
+
+    monkeypatch.setattr(cuda_library, "candidates", lambda name, majors: iter([whole]))
+    monkeypatch.setattr(nvrtc._Nvrtc, "compile", fail)
+    with pytest.raises(cuda_library.LibraryMissing, match=r"failed to open libnvrtc-builtins\.so\.13\.0"):
+        cuda_library.first_working("nvrtc", (12,), nvrtc._Nvrtc)
+
+
+def test_libraries_that_lie_beside_nvrtc_are_opened_with_it(monkeypatch, tmp_path) -> None:
+    opened = []
+    monkeypatch.setattr(cuda_library.ctypes, "CDLL", lambda path: opened.append(path))
+    for file in ("libnvrtc.so.13", "libnvrtc-builtins.so.13.0", "libnvrtc-builtins.alt.so.13.0", "libother.so"):
+        (tmp_path / file).touch()
+    cuda_library._open(str(tmp_path / "libnvrtc.so.13"))
+    assert opened == [str(tmp_path / "libnvrtc.so.13"), str(tmp_path / "libnvrtc-builtins.so.13.0")]
+    cuda_library._open("libnvrtc.so.13")
+    assert opened[2:] == ["libnvrtc.so.13"]
+
+
 @pytest.fixture
 def texts(monkeypatch, tmp_path):
     """Texts of one's own, in the folder that is returned, and an empty cache."""
