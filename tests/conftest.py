@@ -67,8 +67,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"no GPU: {no_gpu()}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what compares with PyTorch, for `pytest -m torch`."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--op-cases N`: of the tests of every op on a GPU, N that are spread over all of them."""
+    parser.addoption("--op-cases", type=int, metavar="N", help="of the tests of every op on a GPU, run about N")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what compares with PyTorch, for `pytest -m torch`; leave out what `--op-cases` does not take."""
+    if wanted := config.getoption("--op-cases"):
+        cases = [item for item in items if item.path.name == "test_cases.py" and item.get_closest_marker("gpu")]
+        left_out = set(cases) - set(cases[:: max(1, len(cases) // wanted)])
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker("torch")

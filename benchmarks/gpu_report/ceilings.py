@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import gpunn
 
-from .setup import Setup
-
-Row = dict[str, Any]
+from .setup import Row, Setup
 
 
-def ceilings(setup: Setup) -> list[Row]:
-    """Bandwidth of copies, products of matrices in each precision, launches."""
-    return [*copies(setup), *products(setup), *launches(setup)]
+def ceilings(setup: Setup) -> Iterator[Row]:
+    """Bandwidth of copies, launches, products of matrices in each precision."""
+    for find in (copies, launches, products):
+        try:
+            yield from find(setup)
+        except Exception as error:
+            yield {"name": find.__name__, "error": f"{type(error).__name__}: {error}"[:300]}
 
 
-def products_tf32(setup: Setup) -> list[Row]:
+def products_tf32(setup: Setup) -> Iterator[Row]:
     """Products in TF32, which CuPy allows by ``CUPY_TF32`` in the environment of its process."""
     assert os.environ.get("CUPY_TF32") == "1"
-    return list(products(setup, {"TF32": "float32"}))
+    yield from products(setup, {"TF32": "float32"})
 
 
 def copies(setup: Setup) -> Iterator[Row]:
@@ -73,8 +74,7 @@ def launches(setup: Setup) -> Iterator[Row]:
     yield {"name": "memory of 1024 elements", **setup.measure(lambda: backend.empty((1024,), "float32"))}
     yield {"name": "synchronize", **setup.measure(backend.synchronize)}
     if setup.device.type == "cuda":
-        stream = gpunn.cuda.Stream().cupy
-        with stream:
+        with gpunn.cuda.Stream(setup.device).cupy as stream:
             for count in (1, 100, 1000):
                 stream.begin_capture()
                 for _ in range(count):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import pkgutil
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,59 +21,80 @@ from gpunn.bench.implementations.gpunn_eager import Training as Eager
 from gpunn.bench.implementations.gpunn_plan import Training as Planned
 from gpunn.bench.workloads import WORKLOADS
 
-from .setup import Setup
+from .setup import Row, Setup
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def tests(setup: Setup) -> dict[str, Any]:
-    """``pytest -m gpu``: how many passed, and what failed."""
+OP_CASES = 1500
+"""Of the tests of every op on the device, how many are run unless all are wanted."""
+
+
+def tests(setup: Setup) -> Iterator[Row]:
+    """``pytest -m gpu`` in a process for each core: a row for each test that failed or was skipped, then the count.
+
+    On the simulator its own tests.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}", "-p", "no:cacheprovider"]
-        where = ["tests/backend"] if setup.tiny else ["tests"]
+        which = "gpu" if setup.device.type == "cuda" else "not slow and not gpu"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", which, f"--junitxml={report}", "-p", "no:cacheprovider"]
+        if importlib.util.find_spec("xdist"):
+            command += ["--numprocesses", str(max(1, len(os.sched_getaffinity(0)) - 2)), "--dist", "worksteal"]
+        if not setup.all:
+            command += ["--op-cases", str(OP_CASES)]
+        where = ["tests/backend/simulator"] if setup.tiny else ["tests"]
         done = subprocess.run([*command, *where], cwd=ROOT, capture_output=True, text=True)
         if not report.exists():
             raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
         cases = list(ElementTree.parse(report).iter("testcase"))
-    failed, skipped = [], Counter[str]()
+    passed = 0
     for case in cases:
-        for kind in case:
-            message = kind.get("message", "").splitlines()[:1]
-            if kind.tag in ("failure", "error"):
-                failed.append({"test": f"{case.get('classname')}::{case.get('name')}", "message": "".join(message)})
-            elif kind.tag == "skipped":
-                skipped["".join(message)] += 1
-    passed = len(cases) - len(failed) - skipped.total()
-    return {"passed": passed, "failed": failed, "skipped": dict(skipped)}
+        outcome = next((kind for kind in case if kind.tag in ("failure", "error", "skipped")), None)
+        if outcome is None:
+            passed += 1
+            continue
+        said = (outcome.get("message") or outcome.text or "").strip().splitlines()[:1]
+        kind = "skipped" if outcome.tag == "skipped" else "failed"
+        yield {"test": f"{case.get('classname')}::{case.get('name')}", "outcome": kind, "said": "".join(said)[:300]}
+    yield {"passed": passed}
 
 
 # Every op -------------------------------------------------------------------------------------------------------------
 
 
-def ops(setup: Setup) -> dict[str, Any]:
-    """The op cases of the tests on the device and on the CPU, results and gradients, in every type of the case."""
+def ops(setup: Setup) -> Iterator[Row]:
+    """The op cases of the tests on the device and on the CPU, results and gradients, in every type of the case.
+
+    In an order in which the first ones are of every op, so that less time finds most of what all would find.
+    """
     from tests.ops import cases
     from tests.ops.harness import CASES
 
     for module in pkgutil.iter_modules(cases.__path__):
         importlib.import_module(f"{cases.__name__}.{module.name}")
-    chosen = CASES[::20] if setup.tiny else CASES
-    failed, worst = [], {}
-    for case in chosen:
+    for case in CASES[::40] if setup.tiny else (case for start in range(16) for case in CASES[start::16]):
         for dtype in case.dtypes:
+            row: Row = {"case": case.name, "dtype": dtype}
             try:
                 error = _largest_error(case, dtype, str(setup.device))
             except Exception as problem:
-                failed.append(
-                    {"case": case.name, "dtype": dtype, "error": f"{type(problem).__name__}: {problem}"[:300]}
-                )
+                yield {**row, "failed": f"{type(problem).__name__}: {problem}"[:300]}
                 continue
             if error > 1:
-                failed.append({"case": case.name, "dtype": dtype, "error": f"{error:.1f} times the tolerance"})
-            if error > worst.get(dtype, ("", -1.0))[1]:
-                worst[dtype] = (case.name, error)
-    return {"cases": len(chosen), "failed": failed, "largest_error_in_tolerances": worst}
+                row["failed"] = f"more than what is tolerated, {error:.1f} times"
+            yield {**row, "error": error if np.isfinite(error) else None}
+
+
+def condense_ops(rows: list[Row]) -> dict[str, Any]:
+    """How many there were, what failed, and the largest error of each type with its case."""
+    worst: dict[str, tuple[str, float]] = {}
+    for row in rows:
+        error = row.get("error")
+        if error is not None and error > worst.get(row["dtype"], ("", -1.0))[1]:
+            worst[row["dtype"]] = row["case"], error
+    failed = [row for row in rows if "failed" in row]
+    return {"compared": len(rows), "failed": failed, "largest_error_in_tolerances": worst}
 
 
 def _largest_error(case: Any, dtype: str, device: str) -> float:
@@ -114,9 +137,8 @@ def _values(case: Any, dtype: str, device: str) -> list[np.ndarray]:
 # Training -------------------------------------------------------------------------------------------------------------
 
 
-def trainings(setup: Setup) -> list[dict[str, Any]]:
+def trainings(setup: Setup) -> Iterator[Row]:
     """The first losses of training on the device and on the CPU, and whether two runs have the same bits."""
-    rows = []
     device = str(setup.device)
     steps, batch = (4, 2) if setup.tiny else (20, 32)
     for workload in ("W3",) if setup.tiny else ("W1", "W4", "cnn"):
@@ -124,7 +146,7 @@ def trainings(setup: Setup) -> list[dict[str, Any]]:
         for optimizer in ("sgd", "adam"):
             expected = Eager(w, batch, 4, optimizer, "cpu").losses(steps)[: w.gate]
             for kind, made in (("eager", Eager), ("planned", Planned)):
-                row: dict[str, Any] = {"workload": workload, "optimizer": optimizer, "kind": kind}
+                row: Row = {"workload": workload, "optimizer": optimizer, "kind": kind}
                 try:
                     first, second = (made(w, batch, 4, optimizer, device).losses(steps)[: w.gate] for _ in range(2))
                     row["loss_error"] = float(np.max(np.abs(np.subtract(first, expected))) / abs(expected[0]))
@@ -132,5 +154,4 @@ def trainings(setup: Setup) -> list[dict[str, Any]]:
                     row["same_bits_twice"] = first == second
                 except Exception as error:
                     row["error"] = f"{type(error).__name__}: {error}"[:300]
-                rows.append(row)
-    return rows
+                yield row

@@ -12,17 +12,29 @@ import numpy as np
 
 import gpunn
 
+Row = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Setup:
-    """A device to measure."""
+    """A device to measure.
+
+    Attributes:
+        device: the device.
+        small: whether everything is as small as it can be, to try the report itself.
+        all: whether every case is wanted, and not a sample.
+        known: how many rows of its part another process has found already.
+    """
 
     device: gpunn.device
+    small: bool = False
+    all: bool = False
+    known: int = 0
 
     @property
     def tiny(self) -> bool:
-        """Whether everything is as small as it can be: on the simulator, to try the report itself."""
-        return self.device.type != "cuda"
+        """Whether everything is as small as it can be: on the simulator always."""
+        return self.small or self.device.type != "cuda"
 
     @property
     def xp(self) -> Any:
@@ -61,6 +73,18 @@ class Setup:
             times.append(block() / calls * 1e6)
         p10, median, p90 = (float(t) for t in np.percentile(times, (10, 50, 90)))
         return {"us": median, "p10": p10, "p90": p90, "calls": calls}
+
+    def measure_in_graph(self, run: Callable[[], Any], repeats: int) -> dict[str, float]:
+        """As `measure`, of a call that launches kernels, from a graph of `repeats` of them: microseconds of one."""
+        if self.tiny:
+            return self.measure(run)
+        with gpunn.cuda.Stream(self.device).cupy as stream:
+            stream.begin_capture()
+            for _ in range(repeats):
+                run()
+            graph = stream.end_capture()
+            time = self.measure(graph.launch, repeats=8)
+        return {name: value if name == "calls" else value / repeats for name, value in time.items()}
 
     def rotated(self, make: Callable[[], Sequence[Any]], largest_cache: int = 256 << 20) -> Callable[[], Sequence[Any]]:
         """Inputs that are no longer in the cache when their turn comes again; call it for the next ones."""

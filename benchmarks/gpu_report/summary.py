@@ -1,119 +1,221 @@
-"""The report in a few lines and tables."""
+"""The report in some lines: each part as it ends, all of them within `MOST` characters."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from gpunn.cli.common import print_table
+Row = dict[str, Any]
+
+MOST = 9000
+"""Characters on standard output."""
+KEPT = 400
+"""Of them, what is kept for each of the parts that are still to come, and for the end."""
+SHOWN = 5
+"""Of equal failures, how many are named."""
 
 
-def summarise(result: dict[str, Any]) -> list[str]:
-    """Print the report; returns what failed in it, a line each."""
-    where = result["machine"]
-    print(f"{where.get('gpu', result['device'])}; gpunn {where['revision']}; {where['date']}")
-    if "note" in result:
-        print(result["note"])
-    failed = []
-    for part, outcome in result["parts"].items():
-        print()
+class Summary:
+    """Says what each part has found.
+
+    Args:
+        result: the report, which grows.
+        parts: how many parts there will be.
+    """
+
+    def __init__(self, result: dict[str, Any], parts: int) -> None:
+        self.result, self.parts, self.room = result, parts, MOST
+        self.failed: list[str] = []
+        where = result["machine"]
+        self._print([f"{where.get('gpu', result['device'])}; gpunn {where.get('revision')}; {where.get('date')}"])
+        if "note" in result:
+            self._print([result["note"]])
+
+    def say(self, part: str) -> None:
+        """Print what a part has found, cut to its share."""
+        outcome = self.result["parts"][part]
+        self.parts -= 1
+        lines, failures = TABLES[part](outcome["found"])
         if "error" in outcome:
-            failed.append(f"{part}: {outcome['error']}")
-            print(f"{part} failed: {outcome['error']}")
-            continue
-        failed += [f"{part}: {line}" for line in TABLES[part](outcome["found"])]
-    if failed:
-        print(f"\nfailures: {len(failed)}")
-        for line in failed:
-            print(f"  {line}")
-    else:
-        print("\nnothing failed")
-    return failed
+            failures = [outcome["error"], *failures]
+        self.failed += failures
+        head = f"== {part}, {outcome['seconds']:.0f} s" + (f", {len(failures)} failed" if failures else "")
+        self._print([head, *grouped(failures), *lines], self.room - KEPT * (self.parts + 1))
+
+    def end(self, path: Path) -> int:
+        """The last lines; 1 if something failed, else 0."""
+        said = f"failures: {len(self.failed)}" if self.failed else "nothing failed"
+        self._print([said, f"wrote {path}"])
+        return 1 if self.failed else 0
+
+    def _print(self, lines: list[str], most: int = MOST) -> None:
+        shown: list[str] = []
+        for i, line in enumerate(lines):
+            line = line[:300]
+            if sum(len(s) + 1 for s in shown) + len(line) + 50 > most:
+                shown.append(f"... {len(lines) - i} more lines are left out here")
+                break
+            shown.append(line)
+        text = "\n".join(shown)
+        self.room -= len(text) + 1
+        print(text, flush=True)
 
 
-def _tests(found: dict[str, Any]) -> list[str]:
-    print(f"tests: {found['passed']} passed, {len(found['failed'])} failed, {sum(found['skipped'].values())} skipped")
-    return [f"{f['test']}: {f['message']}" for f in found["failed"]]
+def grouped(failures: Iterable[str]) -> list[str]:
+    """Failures that differ in names and numbers only are told once, the first ones by name, with how many there are.
+
+    A failure is "what: why"; those with the same why are equal.
+    """
+    groups: dict[str, list[str]] = {}
+    for failure in failures:
+        why = _split(failure)[1]
+        groups.setdefault(re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]\d+)?", "#", why), []).append(failure)
+    lines = []
+    for together in sorted(groups.values(), key=len, reverse=True):
+        whats = [_split(failure)[0] for failure in together]
+        more = f" and {len(together) - SHOWN} more" if len(together) > SHOWN else ""
+        count = f"{len(together)} x " if len(together) > 1 else ""
+        names = f"  [{', '.join(whats[:SHOWN])}{more}]" if whats[0] else ""
+        lines.append(f"FAIL {count}{_split(together[0])[1]}{names}")
+    return lines
 
 
-def _ops(found: dict[str, Any]) -> list[str]:
-    print(f"ops: {found['cases']} cases against the CPU, {len(found['failed'])} failed")
-    for dtype, (case, error) in found["largest_error_in_tolerances"].items():
-        print(f"  {dtype}: at most {error:.2f} of what is tolerated ({case})")
-    return [f"{f['case']} in {f['dtype']}: {f['error']}" for f in found["failed"]]
+def _split(failure: str) -> tuple[str, str]:
+    what, colon, why = failure.partition(": ")
+    return (what, why) if colon else ("", what)
 
 
-def _trainings(found: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        (r["workload"], r["optimizer"], r["kind"], f"{r.get('loss_error', float('nan')):.1e}", r.get("same_bits_twice"))
-        for r in found
+# A part's lines, and what failed in it, as "what: why" --------------------------------------------------------------
+
+Said = tuple[list[str], list[str]]
+
+
+def _stages(rows: list[Row]) -> Said:
+    return [f"ok   {r['name']}: {r['said']}" for r in rows if r["ok"]], [
+        f"{r['name']}: {r['said']}" for r in rows if not r["ok"]
     ]
-    print_table(
-        ("workload", "optimizer", "kind", "error of the losses", "same bits twice"), rows, "training against the CPU"
-    )
-    return [
+
+
+def _tests(rows: list[Row]) -> Said:
+    passed = sum(r.get("passed", 0) for r in rows)
+    failed = [r for r in rows if r.get("outcome") == "failed"]
+    skipped = [r for r in rows if r.get("outcome") == "skipped"]
+    lines = [f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped"]
+    lines += [line.replace("FAIL", "skip", 1) for line in grouped(f"{r['test']}: {r['said']}" for r in skipped)]
+    failures = [f"{r['test']}: {r['said']}" for r in failed]
+    return lines, failures or ([] if passed else ["no test passed"])
+
+
+def _ops(found: dict[str, Any]) -> Said:
+    lines = [f"{found['compared']} results compared with the CPU's, {len(found['failed'])} failed"]
+    lines += [
+        f"  {dtype}: at most {error:.2f} of what is tolerated ({case})"
+        for dtype, (case, error) in found["largest_error_in_tolerances"].items()
+    ]
+    failures = [f"{r['case']} in {r['dtype']}: {r['failed']}" for r in found["failed"]]
+    return lines, failures or ([] if found["compared"] else ["nothing was compared"])
+
+
+def _trainings(rows: list[Row]) -> Said:
+    lines = [
+        f"{r['workload']:4} {r['optimizer']:4} {r['kind']:8} losses differ from the CPU's by {r['loss_error']:.1e}; "
+        f"{'the same bits twice' if r['same_bits_twice'] else 'other bits the second time'}"
+        for r in rows
+        if "error" not in r
+    ]
+    failures = [
         f"{r['workload']} {r['optimizer']} {r['kind']}: {r.get('error', 'other losses, or other bits the second time')}"
-        for r in found
+        for r in rows
         if "error" in r or not (r["agrees"] and r["same_bits_twice"])
     ]
+    return lines, failures or ([] if rows else ["nothing was trained"])
 
 
-def _ceilings(found: list[dict[str, Any]]) -> list[str]:
-    rows = [(r["name"], r.get("precision", ""), _number(r.get("us")), _rate(r)) for r in found]
-    print_table(("what", "precision", "us", "rate"), rows, "ceilings")
-    return [f"{r['name']} {r.get('precision', '')}: {r['error']}" for r in found if "error" in r]
-
-
-def _kernels(found: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        (
-            r["name"],
-            " x ".join(map(str, r.get("sizes", ()))),
-            _number(r.get("us")),
-            _number(r.get("gb_s")),
-            _number(r.get("with_gradient_us")),
-            _number(r.get("cupy_us")),
-            f"{r['cupy_over_ours']:.2f} x" if "cupy_over_ours" in r else "",
+def _training(rows: list[Row]) -> Said:
+    lines, batches = [], {(r["workload"], r["batch_size"]): None for r in rows}
+    for workload, batch in batches:
+        who = [r for r in rows if (r["workload"], r["batch_size"]) == (workload, batch) and "microseconds" in r]
+        times = "  ".join(
+            f"{r['implementation']} {_number(r['microseconds'])}{'' if r['valid'] else ' (void)'}" for r in who
         )
-        for r in found
+        lines.append(f"{workload} B={batch}: {times} us")
+    failures = [
+        f"{r['workload']} at {r['batch_size']}, {r['implementation']}: {r.get('error', 'other losses')}"
+        for r in rows
+        if not r["valid"]
     ]
-    print_table(("kernel", "sizes", "us", "GB/s", "with gradient", "CuPy us", "CuPy / ours"), rows, "kernels")
-    return [
-        f"{r['name']}: {r.get('error') or 'differs from CuPy by ' + format(r['error_to_cupy'], '.1e')}"
-        for r in found
+    return lines, failures
+
+
+def _launches(rows: list[Row]) -> Said:
+    lines: list[str] = []
+    for (workload, batch), together in _by_step(rows):
+        whole = {r["kernel"]: r["us"] for r in together if "launch" not in r}
+        each = [r for r in together if "launch" in r]
+        said = ", ".join(f"{name} {_number(us)}" for name, us in whole.items())
+        total = _number(sum(r["us"] for r in each))
+        lines.append(f"{workload} B={batch}: {said} us; {len(each)} launches, {total} us:")
+        kernels: dict[str, list[float]] = {}
+        for r in each:
+            kernels.setdefault(r["kernel"], []).append(r["us"])
+        lines.append("  " + ", ".join(f"{k} {'+'.join(_number(t) for t in ts)}" for k, ts in kernels.items()))
+    return lines, [f"{r['workload']} at {r['batch_size']}: {r['error']}" for r in rows if "error" in r]
+
+
+def _by_step(rows: list[Row]) -> list[tuple[tuple[str, int], list[Row]]]:
+    steps: dict[tuple[str, int], list[Row]] = {}
+    for r in rows:
+        if "error" not in r:
+            steps.setdefault((r["workload"], r["batch_size"]), []).append(r)
+    return list(steps.items())
+
+
+def _ceilings(rows: list[Row]) -> Said:
+    lines = [f"{_name(r)}: {_number(r['us'])} us{_rate(r)}" for r in rows if "error" not in r]
+    return lines, [f"{_name(r)}: {r['error']}" for r in rows if "error" in r]
+
+
+def _kernels(rows: list[Row]) -> Said:
+    lines = []
+    for r in rows:
+        if "error" in r:
+            continue
+        more = f", with gradient {_number(r['with_gradient_us'])}" if "with_gradient_us" in r else ""
+        more += f", CuPy {_number(r['cupy_us'])}: {r['cupy_us'] / r['us']:.2f} x" if "cupy_us" in r else ""
+        more += f", CuPy: {r['cupy_error'][:60]}" if "cupy_error" in r else ""
+        lines.append(f"{_name(r)}: {_number(r['us'])} us{_rate(r)}{more}")
+    failures = [
+        f"{_name(r)}: {r.get('error') or 'differs from CuPy by ' + format(r['error_to_cupy'], '.1e')}"
+        for r in rows
         if "error" in r or not r.get("agrees", True)
     ]
+    return lines, failures
 
 
-def _training(found: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        (r["workload"], r.get("batch_size", ""), r.get("implementation", ""), _number(r.get("microseconds")),
-         _number(r.get("samples_per_second")), "" if r.get("valid") else "void")
-        for r in found
-    ]  # fmt: skip
-    print_table(("workload", "batch", "who", "us a step", "samples/s", ""), rows, "training")
-    return [
-        f"{r['workload']} at {r.get('batch_size')}, {r.get('implementation')}: {r.get('error', 'other losses')}"
-        for r in found
-        if not r.get("valid")
-    ]
+def _name(row: Row) -> str:
+    return " ".join([row["name"], *([row["precision"]] if "precision" in row else []), *map(str, row.get("sizes", ()))])
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _rate(row: dict[str, Any]) -> str:
+def _rate(row: Row) -> str:
     if "gb_s" in row:
-        return f"{row['gb_s']:,.1f} GB/s"
-    return f"{row['tflop_s']:,.2f} TFLOP/s" if "tflop_s" in row else row.get("error", "")
+        return f", {row['gb_s']:,.0f} GB/s"
+    return f", {row['tflop_s']:,.1f} TFLOP/s" if "tflop_s" in row else ""
 
 
-TABLES = {
-    "tests": _tests,
-    "ops": _ops,
+TABLES: dict[str, Callable[[Any], Said]] = {
+    "stages": _stages,
     "trainings": _trainings,
+    "ops": _ops,
+    "training": _training,
+    "launches": _launches,
+    "kernels": _kernels,
     "ceilings": _ceilings,
     "tf32": _ceilings,
-    "kernels": _kernels,
-    "training": _training,
+    "tests": _tests,
 }

@@ -1,37 +1,29 @@
-"""Training at every batch size, beside the frameworks that are installed: ``gpunn bench batch-size``."""
+"""Training at several batch sizes, beside the frameworks that are installed, as ``gpunn bench batch-size`` does it."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from typing import Any
+from collections.abc import Iterator
 
 from gpunn.bench.implementations import PEERS, missing
+from gpunn.bench.protocol import Effort, compare_each
 
-from .setup import Setup
+from .setup import Row, Setup
 
-SIZES = {
-    "W1": "1,32,128,512,4096,65536",
-    "W2": "64,1024",
-    "W3": "16384,262144",
-    "W4": "32,128,1024,8192",
-    "W5": "128,1024",
-}
+CASES = (
+    *(("W1", 128), ("W1", 4096), ("W4", 128), ("W2", 1024), ("cnn", 128), ("W1", 65536), ("W5", 128)),
+    *(("W1", 1024), ("W1", 1), ("W1", 32), ("W2", 64), ("W4", 1024), ("cnn", 1024), ("W3", 262144)),
+)
+"""In the order of their worth: the time may end before the last ones."""
+SLOW = ("torch-compile",)
+"""What takes a minute to compile each shape is left out unless everything is wanted."""
 
 
-def training(setup: Setup) -> list[dict[str, Any]]:
-    """The rows of ``gpunn bench batch-size`` for each workload."""
-    peers = ["gpunn-eager"]
+def training(setup: Setup) -> Iterator[Row]:
+    """The rows of `gpunn.bench.protocol.compare`."""
+    names = ["gpunn", "gpunn-eager"]
     if not setup.tiny:
-        peers += [name for name in PEERS if not name.startswith("gpunn") and not missing(name)]
-    rows = []
-    for workload, sizes in {"W3": "2"}.items() if setup.tiny else SIZES.items():
-        command = [sys.executable, "-m", "gpunn", "bench", "batch-size", "--json", "--device", str(setup.device)]
-        command += ["--workload", workload, "--batch-sizes", sizes, "--peers", ",".join(peers)]
-        done = subprocess.run([*command, *(["--quick"] if setup.tiny else [])], capture_output=True, text=True)
-        try:
-            rows += json.loads(done.stdout.splitlines()[-1])["rows"]
-        except (IndexError, ValueError):
-            rows.append({"workload": workload, "error": done.stderr.strip()[-300:]})
-    return rows
+        peers = (name for name in PEERS if name not in names and not missing(name))
+        names += [name for name in peers if setup.all or name not in SLOW]
+    effort = Effort(rounds=2, blocks=2, block_seconds=0.0) if setup.tiny else Effort(budget_seconds=2)
+    cases = (("W3", 2),) if setup.tiny else CASES
+    return compare_each(cases, names, device=str(setup.device), effort=effort)

@@ -210,6 +210,15 @@ def version(major: int | None = None) -> tuple[int, int]:
     return _library(major).version
 
 
+def path(major: int | None = None) -> str:
+    """NVRTC's file.
+
+    Raises:
+        NvrtcMissing: there is none.
+    """
+    return _library(major).path
+
+
 def known_architectures(major: int | None = None) -> tuple[str, ...]:
     """The architectures that this NVRTC compiles for.
 

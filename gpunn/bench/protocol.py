@@ -1,9 +1,9 @@
 """How implementations are compared.
 
-One process each. In each of several rounds every implementation is timed once, in turn, so that a machine whose speed
-drifts favours nobody. A block of steps takes at least 20 ms, and there are at least 20 blocks. A peer's row counts
-only if its first losses agree with ours. Where the matrix products alone are timed too, as one more implementation,
-every row says how much of its step they are.
+One process each. All prepare at once; what is timed has the machine for itself. In each of several rounds every
+implementation is timed once, in turn, so that a machine whose speed drifts favours nobody. A block of steps takes at
+least 20 ms, and there are at least 20 blocks. A peer's row counts only if its first losses agree with ours. Where the
+matrix products alone are timed too, as one more implementation, every row says how much of its step they are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -64,20 +64,27 @@ class Worker:
 
     def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
         """Send an order, wait for the answer; ``{"error": ...}`` if the process died."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        try:
+        self.send(order, **arguments)
+        return self.answer()
+
+    def send(self, order: str, **arguments: Any) -> None:
+        """Send an order; `answer` waits for what comes of it."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps({"order": order, **arguments}) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to the last order; ``{"error": ...}`` if the process died."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
         if not line:
             self.process.wait()
             self.errors.seek(0)
             last = self.errors.read().strip().splitlines()[-1:]
             return {"error": f"the process of {self.name} ended: {''.join(last)}"}
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        found: dict[str, Any] = json.loads(line)
+        return found
 
     def stop(self) -> None:
         """End the process."""
@@ -114,30 +121,41 @@ def compare(
     What has no losses has None for ``loss_error`` and ``valid``; without ``products`` among the implementations the
     last two are None.
     """
+    rows = []
+    cases = [(workload, batch) for batch in batch_sizes]
+    for row in compare_each(cases, implementations, device=device, optimizer=optimizer, effort=effort):
+        rows.append(row)
+        on_row(row)
+    return rows
+
+
+def compare_each(
+    cases: Iterable[tuple[str, int]],
+    implementations: Sequence[str],
+    *,
+    device: str = "cpu",
+    optimizer: str = "sgd",
+    effort: Effort = Effort(),
+) -> Iterator[dict[str, Any]]:
+    """The rows of `compare` for one (workload, batch size) after another, as they are found."""
     workers = [Worker(name) for name in implementations]
-    rows: list[dict[str, Any]] = []
     try:
-        for batch in batch_sizes:
-            for row in _one_batch_size(workers, workload, batch, device, optimizer, effort):
-                rows.append(row)
-                on_row(row)
+        for workload, batch in cases:
+            yield from _one_batch_size(workers, workload, batch, device, optimizer, effort)
     finally:
         for worker in workers:
             worker.stop()
-    return rows
 
 
 def _one_batch_size(
     workers: list[Worker], workload: str, batch: int, device: str, optimizer: str, effort: Effort
 ) -> list[dict[str, Any]]:
-    order = {
-        "workload": workload,
-        "batch": batch,
-        "optimizer": optimizer,
-        "device": device,
-        "block_seconds": effort.block_seconds,
-    }
-    prepared = [w.ask("prepare", **order) for w in workers]
+    for w in workers:
+        w.send("prepare", workload=workload, batch=batch, optimizer=optimizer, device=device)
+    prepared = [w.answer() for w in workers]
+    for w, p in zip(workers, prepared):
+        if "error" not in p:
+            p.update(w.ask("calibrate", block_seconds=effort.block_seconds))
     times: list[list[float]] = [[] for _ in workers]
     for _ in range(effort.rounds):
         for i, worker in enumerate(workers):

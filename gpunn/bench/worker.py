@@ -1,7 +1,8 @@
 """A process that times one implementation, steered over its standard input: ``python -m gpunn.bench.worker NAME``.
 
-Every line in and out is one JSON object. Orders: ``prepare`` (build, compile, first losses), ``block`` (time some
-steps), ``stop``. An error is answered as ``{"error": ...}``, and the process goes on.
+Every line in and out is one JSON object. Orders: ``prepare`` (build, compile, first losses), ``calibrate`` (find how
+many steps fill a block), ``block`` (time some of them), ``stop``. An error is answered as ``{"error": ...}``, and the
+process goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 BATCHES = 4
+WARM = 4
+"""Steps behind a reset that do not count: a plan is captured in its third. A multiple of all `steps_per_call`."""
 GATE = 20
 """How many first losses are reported."""
 
@@ -45,8 +48,8 @@ class Session:
         self.name = name
         self.training: Any = None
 
-    def prepare(self, workload: str, batch: int, optimizer: str, device: str, block_seconds: float) -> dict[str, Any]:
-        """Build, warm up, and find how many steps fill a block."""
+    def prepare(self, workload: str, batch: int, optimizer: str, device: str) -> dict[str, Any]:
+        """Build, and take the first steps."""
         from .implementations import load
         from .workloads import WORKLOADS
 
@@ -55,8 +58,11 @@ class Session:
         start = time.perf_counter()
         self.training = t = load(self.name)(WORKLOADS[workload], batch, BATCHES, optimizer, device)
         losses = t.losses(GATE)
-        compile_seconds = time.perf_counter() - start
-        t.run(t.steps_per_call)
+        return {"losses": losses, "prepare_seconds": time.perf_counter() - start, "versions": t.versions()}
+
+    def calibrate(self, block_seconds: float) -> dict[str, Any]:
+        """Find how many steps fill a block."""
+        t = self.training
         self.steps = t.steps_per_call
         while True:
             seconds = self._time()
@@ -65,13 +71,7 @@ class Session:
             self.steps = t.steps_per_call * max(
                 self.steps // t.steps_per_call + 1, int(self.steps * block_seconds / seconds / t.steps_per_call * 1.1)
             )
-        return {
-            "losses": losses,
-            "prepare_seconds": compile_seconds,
-            "steps": self.steps,
-            "seconds": seconds,
-            "versions": t.versions(),
-        }
+        return {"steps": self.steps, "seconds": seconds}
 
     def block(self, repeats: int) -> dict[str, Any]:
         """Seconds a step, for some blocks, each from the initial weights."""
@@ -79,7 +79,7 @@ class Session:
 
     def _time(self) -> float:
         self.training.reset()
-        self.training.run(self.training.steps_per_call)
+        self.training.run(WARM)
         start = time.perf_counter()
         self.training.run(self.steps)
         return time.perf_counter() - start

@@ -13,6 +13,7 @@ IMPLEMENTATIONS = {
     "gpunn-eager": ("gpunn.bench.implementations.gpunn_eager", "gpunn", "gpunn, eager"),
     "torch": ("gpunn.bench.implementations.torch_eager", "torch", "PyTorch, eager"),
     "torch-compile": ("gpunn.bench.implementations.torch_compile", "torch", "PyTorch, torch.compile"),
+    "torch-graph": ("gpunn.bench.implementations.torch_graph", "torch", "PyTorch, CUDA graph"),
     "jax": ("gpunn.bench.implementations.jax_scan", "jax", "JAX, jit + scan"),
     "products": ("gpunn.bench.implementations.products", "numpy", "matrix products alone"),
 }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# Before JAX is loaded: it would take three quarters of a GPU's memory, which others are measured on at the same time.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +15,7 @@ from gpunn.bench.optimizers import OPTIMIZERS
 from gpunn.bench.workloads import Layer, Workload
 
 EPS = 1e-5  # batch norm's, as in PyTorch
+jax.config.update("jax_default_matmul_precision", "highest")  # float32, and not TF32, which a GPU would take
 
 
 class Training:

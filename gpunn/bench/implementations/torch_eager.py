@@ -10,6 +10,10 @@ import torch
 from gpunn.bench.optimizers import OPTIMIZERS
 from gpunn.bench.workloads import Layer, Workload
 
+# float32, and not TF32, which a GPU would take for convolutions
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.benchmark = True  # the fastest algorithm for each shape
+
 
 class Residual(torch.nn.Module):
     """x + branch(x)."""
