@@ -67,9 +67,11 @@ extern "C" __global__ void avg_pool_backward(
         const scalar_t* plane = dy + run.plane * out_h * out_w;
         for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next()) {
             acc_t sum = 0;
-            for (int q = beside.last(); q >= beside.first(); --q) {
+            for (int l = 0; l < beside.count(); ++l) {
+                const int q = beside.last() - l;
                 acc_t of_column = 0;
-                for (int r = above.last(); r >= above.first(); --r) {
+                for (int k = 0; k < above.count(); ++k) {
+                    const int r = above.last() - k;
                     const acc_t g = plane[(index_t)r * out_w + q];
                     of_column += g / size_of(down, across, r, q, count_padding, divisor);
                 }

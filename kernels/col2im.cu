@@ -54,10 +54,12 @@ extern "C" __global__ void col2im_windows(
         Windows above(down, run.row * RUN);
         for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next()) {
             acc_t sum = 0;
-            for (int r = above.last(); r >= above.first(); --r) {
+            for (int k = 0; k < above.count(); ++k) {
+                const int r = above.last() - k;
                 const int kernel_row = down.element_of(r, row);
                 if (kernel_row < 0) continue;
-                for (int q = beside.last(); q >= beside.first(); --q) {
+                for (int l = 0; l < beside.count(); ++l) {
+                    const int q = beside.last() - l;
                     const int kernel_column = across.element_of(q, run.column);
                     if (kernel_column < 0) continue;
                     const index_t line = (run.plane * kernel_h + kernel_row) * kernel_w + kernel_column;

@@ -75,6 +75,10 @@ struct Axis {
 };
 
 // The windows that reach an element of the image, and those of the next ones. It divides once, at the start.
+//
+// Whoever adds up over them in the order of the kernel's elements, which is that from the last window to the first, goes
+// up from 0 to count() and takes last() - k. A loop that goes down makes the compiler count its turns by a maximum of
+// three, of which one is negated, and ptxas loses the sign; see gpunn/backend/lost_negation.py.
 struct Windows {
     __device__ __forceinline__ Windows(const Axis& axis, int element) : axis(axis) {
         const int to = element + axis.corner, from = to - (axis.kernel - 1) * axis.dilation + axis.stride - 1;
@@ -85,6 +89,7 @@ struct Windows {
     }
     __device__ __forceinline__ int first() const { return max(low, 0); }
     __device__ __forceinline__ int last() const { return min(high, axis.positions - 1); }
+    __device__ __forceinline__ int count() const { return last() - first() + 1; }
 
     __device__ __forceinline__ void next() {
         if (++high_rest == axis.stride) {

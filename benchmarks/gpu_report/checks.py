@@ -41,6 +41,8 @@ def tests(setup: Setup) -> Iterator[Row]:
         command = [sys.executable, "-m", "pytest", "-q", "-m", which, f"--junitxml={report}", "-p", "no:cacheprovider"]
         if importlib.util.find_spec("xdist"):
             command += ["--numprocesses", str(max(1, len(os.sched_getaffinity(0)) - 2)), "--dist", "worksteal"]
+        if importlib.util.find_spec("pytest_benchmark"):
+            command.append("--benchmark-disable")  # else it warns that it does so itself beside several processes
         if not setup.all:
             command += ["--op-cases", str(OP_CASES)]
         where = ["tests/backend/simulator"] if setup.tiny else ["tests"]

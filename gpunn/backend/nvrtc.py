@@ -25,6 +25,7 @@ from . import cuda_library
 from .cache import cache_folder
 from .kernel_texts import included_headers, kernel_folder, kernel_names, kernel_text
 from .launch import check_types, compile_options
+from .lost_negation import lost_negations
 from .signature import type_combinations
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
@@ -288,7 +289,14 @@ class _Nvrtc:
             if failed:
                 raise CompileError(log or self.c.nvrtcGetErrorString(failed).decode())
             virtual = any(option.startswith("-arch=compute_") for option in options)
-            return log, self._bytes("PTX", program).rstrip(b"\0") if virtual else self._bytes("CUBIN", program)
+            ptx = self._bytes("PTX", program).rstrip(b"\0")
+            if lost := lost_negations(ptx.decode()):
+                raise CompileError(
+                    f"{name}: {', '.join(lost)}: a maximum or minimum of three integers, of which one is negated; "
+                    "ptxas of CUDA 12.9 and 13.0 loses the sign, see gpunn.backend.lost_negation. If a loop goes down "
+                    "between two bounds, let it go up"
+                )
+            return log, ptx if virtual else self._bytes("CUBIN", program)
         finally:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))
 

@@ -1,6 +1,7 @@
-"""The report of a GPU, tried on the simulator; without a GPU it says so."""
+"""The report of a GPU, tried on the simulator and on a GPU that is none; without a GPU it says so."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,28 @@ import pytest
 from gpunn import cuda
 
 ROOT = Path(__file__).resolve().parents[2]
+MACHINE = Path(__file__).with_name("machine_with_a_gpu")
 
 
-def call(*arguments):
-    command = [sys.executable, "-m", "benchmarks.gpu_report", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def call(*arguments, **environment):
+    command = [sys.executable, "-m", "benchmarks.gpu_report", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment)
+
+
+@pytest.fixture
+def report(monkeypatch):
+    """The program, in this process."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.gpu_report import __main__ as program
+
+    return program
+
+
+@pytest.fixture
+def summary(report):
+    from benchmarks.gpu_report import summary
+
+    return summary
 
 
 def test_without_a_gpu():
@@ -26,41 +44,117 @@ def test_without_a_gpu():
     assert done.stderr.count("\n") == 1
 
 
-def test_wrong_calls():
+def test_wrong_calls(tmp_path):
     assert "give --device cuda or sim" in call("--device", "cpu").stderr
     done = call("--parts", "ops,lunch")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "there are no parts lunch; there are tests, ops" in done.stderr
+    assert "there are no parts lunch; there are stages, trainings, ops" in done.stderr
+    (tmp_path / "file").touch()
+    done = call("--device", "sim", "--out", tmp_path / "file")
+    assert done.returncode == 2
+    assert f"--out {tmp_path / 'file'} can't be written" in done.stderr
 
 
 @pytest.mark.slow
-def test_all_parts_on_the_simulator():
-    path = ROOT / "benchmarks" / "results" / "gpu_sim.json"
-    path.unlink(missing_ok=True)
-    done = call("--device", "sim")
+def test_all_parts_on_the_simulator(tmp_path):
+    done = call("--device", "sim", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "They say nothing about a GPU." in done.stdout
     assert "nothing failed" in done.stdout
-    parts = json.loads(path.read_text())["parts"]
-    assert list(parts) == ["tests", "ops", "trainings", "ceilings", "tf32", "kernels", "training"]
-    assert all("found" in part for part in parts.values())
-    path.unlink()
+    assert len(done.stdout) <= 9000
+    parts = json.loads((tmp_path / "gpu_sim.json").read_text())["parts"]
+    expected = ["stages", "trainings", "ops", "training", "launches", "kernels", "ceilings", "tf32", "tests"]
+    assert list(parts) == expected
+    assert all(part["found"] and "error" not in part for part in parts.values())
 
 
-def test_a_part_that_fails_does_not_stop_the_others(monkeypatch, tmp_path, capsys):
-    monkeypatch.syspath_prepend(str(ROOT))
-    from benchmarks.gpu_report import __main__ as report
+@pytest.mark.parametrize("broken", ["device", "first kernel", "captured step"])
+def test_a_stage_that_breaks_the_device_does_not_stop_the_next(tmp_path, broken):
+    """With nothing installed that training does not need."""
+    done = call(
+        *("--tiny", "--out", tmp_path, "--parts", "stages,trainings"),
+        PYTHONPATH=str(MACHINE),
+        GPUNN_TEST_BROKEN=broken,
+        GPUNN_TEST_ABSENT="platformdirs,torch,matplotlib",
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    parts = json.loads((tmp_path / "gpu_simulated_gpu.json").read_text())["parts"]
+    said = {row["name"]: row["ok"] for row in parts["stages"]["found"]}
+    assert said == {
+        **dict.fromkeys(("packages", "device", "compiler", "first kernel", "arguments"), True),
+        **dict.fromkeys(("products", "captured step", "gradients"), True),
+        broken: False,
+    }
+    assert "FAIL RuntimeError: cudaErrorIllegalAddress: an illegal memory access was encountered" in done.stdout
+    assert "platformdirs" in done.stdout.split("missing: ")[1].splitlines()[0]
+    assert len(parts["trainings"]["found"]) == 4
+    assert "failures: 1" in done.stdout
 
-    answers = {"tests": {"error": "the device broke", "log": ""}}
-    found = {"passed": 3, "failed": [], "skipped": {"no torch": 2}}
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    monkeypatch.setattr(report, "run", lambda part, options: answers.get(part) or {"seconds": 1.0, "found": []})
-    monkeypatch.setattr(sys, "argv", ["report", "--device", "sim", "--parts", "tests,trainings,kernels"])
+
+def test_a_part_that_fails_does_not_stop_the_others(report, monkeypatch, tmp_path, capsys):
+    answers = {"trainings": {"seconds": 2.0, "found": [], "error": "the device broke", "log": ""}}
+    monkeypatch.setattr(report, "run", lambda part, options, seconds: answers.get(part) or {"seconds": 1, "found": []})
+    arguments = ["report", "--device", "sim", "--out", str(tmp_path), "--parts", "stages,trainings,kernels"]
+    monkeypatch.setattr(sys, "argv", arguments)
     assert report.main() == 1
     out = capsys.readouterr().out
-    assert "tests failed: the device broke" in out
-    assert "failures: 1" in out
-    assert list(json.loads((tmp_path / "gpu_sim.json").read_text())["parts"]) == ["tests", "trainings", "kernels"]
-    answers["tests"] = {"seconds": 1.0, "found": found}
-    assert report.main() == 0
-    assert "tests: 3 passed, 0 failed, 2 skipped" in capsys.readouterr().out
+    assert "== trainings, 2 s, 2 failed\nFAIL the device broke" in out
+    assert "failures: 2" in out
+    assert list(json.loads((tmp_path / "gpu_sim.json").read_text())["parts"]) == ["stages", "trainings", "kernels"]
+
+
+def test_a_part_that_takes_too_long_keeps_what_it_found_and_leaves_no_process(report, monkeypatch, tmp_path):
+    started = tmp_path / "started"
+    program = tmp_path / "program"
+    program.write_text(
+        "#!/usr/bin/env python3\n"
+        "import subprocess, sys, time\n"
+        "rows = sys.argv[sys.argv.index('--rows') + 1]\n"
+        "open(rows, 'a').write('{\"name\": \"first\"}\\n')\n"
+        f"open({str(started)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))\n"
+        "time.sleep(600)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(report.sys, "executable", str(program))
+    options = type("Options", (), {"device": "sim", "tiny": True, "all": False})
+    outcome = report.run("kernels", options, 1.0)
+    assert outcome["found"] == [{"name": "first"}]
+    assert outcome["error"] == "broken off after 1 s"
+    state = Path("/proc", started.read_text(), "stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"  # dead, and not yet forgotten
+
+
+def test_a_checkout_that_can_not_be_written(report, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "file" / "results")
+    elsewhere = report._folder(None)
+    assert elsewhere.is_dir()
+    elsewhere.rmdir()
+
+
+def test_equal_failures_are_told_once(summary):
+    failures = [f"case{i} in float32: {i}.5 times the tolerance" for i in range(7)] + ["other: no such kernel", "alone"]
+    assert summary.grouped(failures) == [
+        "FAIL 7 x 0.5 times the tolerance  [case0 in float32, case1 in float32, case2 in float32, case3 in float32, "
+        "case4 in float32 and 2 more]",
+        "FAIL no such kernel  [other]",
+        "FAIL alone",
+    ]
+
+
+def test_the_summary_stays_within_its_room(summary, capsys, tmp_path):
+    rows = [{"name": f"kernel {i}", "us": 1.5, "sizes": [8192, 8192]} for i in range(400)]
+    parts = {name: {"seconds": 1.0, "found": rows} for name in ("kernels", "ceilings", "tf32")}
+    said = summary.Summary({"machine": {}, "device": "cuda", "parts": parts}, 3)
+    for part in parts:
+        said.say(part)
+    assert said.end(tmp_path) == 0
+    out = capsys.readouterr().out
+    assert len(out) <= summary.MOST
+    assert all(f"== {part}, 1 s" in out for part in parts)
+    assert "more lines are left out here" in out
+
+
+@pytest.mark.parametrize("rows", [[], [{"test": "t", "outcome": "skipped", "said": "no GPU"}, {"passed": 0}]])
+def test_no_test_passed_is_a_failure(summary, rows):
+    assert summary.TABLES["tests"](rows)[1] == ["no test passed"]

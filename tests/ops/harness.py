@@ -139,7 +139,11 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
             first = result if not isinstance(result, tuple) else result[0]
             with np.errstate(all="ignore"):
                 here = backend or first.device.backend
-                data = op.forward(here, *arrays)
+                if op.name == "Transfer":  # from a device that is not known here
+                    arrays = [array.get() if hasattr(array, "get") else array for array in arrays]
+                    data = here.from_numpy(arrays[0])
+                else:
+                    data = op.forward(here, *arrays)
                 data = here.asarray(data) if not isinstance(data, tuple) else tuple(map(here.asarray, data))
                 if watch is not None:
                     watch(op, arrays, result, data)

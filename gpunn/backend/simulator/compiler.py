@@ -139,7 +139,10 @@ def compile_to(output: Path, flags: Sequence[str], what: str) -> None:
     Raises:
         SimulatorError: it found errors; the message has them, with their places in the text.
     """
-    done = subprocess.run([*command(), *flags, "-o", str(output)], capture_output=True, text=True)
+    # Folders that the environment adds could hold the C++ library, which kernel texts are compiled without.
+    environment = {name: value for name, value in os.environ.items() if name not in ("CPATH", "CPLUS_INCLUDE_PATH")}
+    call = [*command(), *flags, "-o", str(output)]
+    done = subprocess.run(call, capture_output=True, text=True, env=environment)
     if done.returncode:
         first = re.search(r"^([^\s:]+):(\d+):(?:\d+:)? (?:fatal )?error: ", done.stderr, re.MULTILINE)
         raise SimulatorError(

@@ -341,3 +341,13 @@ def test_the_end_of_dynamic_shared_memory_is_noticed_in_fast_mode():
             kernel((1,), (1,), (np.zeros(1, F), I(size // 4)), shared_mem=size)
     with pytest.raises(SimulatorError, match="null pointer"):
         kernel((1,), (1,), (np.zeros(1, F), I(0)))
+
+
+def test_folders_that_the_environment_adds_do_not_matter(monkeypatch, tmp_path):
+    (tmp_path / "math.h").write_text("#error the environment's\n")
+    monkeypatch.setenv("CPLUS_INCLUDE_PATH", str(tmp_path))
+    monkeypatch.setenv("CPATH", str(tmp_path))
+    text = f'extern "C" __global__ void f(float* x) {{ x[0] = exp(x[0]); }} // {tmp_path}'
+    x = np.zeros(1, np.float32)
+    RawModule(code=text).get_function("f")((1,), (1,), (x,))
+    assert x[0] == 1

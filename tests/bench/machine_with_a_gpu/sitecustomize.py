@@ -1,6 +1,7 @@
 """A process that has this folder on its path is on a machine with a GPU that is none: CuPy is the fake one.
 
-``GPUNN_TEST_BROKEN`` names a stage of the report that fails there.
+``GPUNN_TEST_ABSENT`` names packages that are not installed there, ``GPUNN_TEST_BROKEN`` a stage of the report that
+fails.
 """
 
 import os
@@ -9,7 +10,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.backend import fake_cupy
+
+class Absent:
+    """Packages that are not found, whatever is installed."""
+
+    names = tuple(filter(None, os.environ.get("GPUNN_TEST_ABSENT", "").split(",")))
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+
+from tests.backend import fake_cupy  # noqa: E402
 
 installed = fake_cupy.installed()
 installed.__enter__()
