@@ -16,17 +16,16 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property, wraps
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import nvrtc, recording
+from .cuda_staging import Staging
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
 from .launch import Launcher
@@ -43,10 +42,6 @@ except ImportError as error:
     raise ImportError(f"the device cuda needs CuPy, which {_why}; {INSTALL}", name="cupy") from error
 
 Array = Any
-PIECE = 32 << 20
-"""Bytes that are copied from the host at a time."""
-MOST_WAITING = 8
-"""Pieces that may wait for the device before the host does."""
 _HERE: AbstractContextManager[Any] = nullcontext()
 
 
@@ -76,7 +71,6 @@ class CudaBackend(KernelBackend):
 
     Attributes:
         ordinal: which device, counted from 0.
-        peak: the most bytes of CuPy's pool that were in use just after gpunn took some.
     """
 
     name = "cuda"
@@ -93,10 +87,10 @@ class CudaBackend(KernelBackend):
         self.ordinal = index
         self.several = count > 1
         self.device = cupy.cuda.Device(index)
-        self.peak = 0
+        self._peak: int | None = None
         self.launcher = CupyLauncher(self)
         self._pool = cupy.get_default_memory_pool()
-        self._staging = _Staging()
+        self._staging = Staging(cupy)
 
     def here(self) -> AbstractContextManager[Any]:
         """A context in which this is CUDA's current device; it costs next to nothing where it already is."""
@@ -123,9 +117,8 @@ class CudaBackend(KernelBackend):
             array = cupy.empty(shape, dtype)
         except MemoryError as error:
             raise OutOfMemoryError(self._out_of_memory(shape, dtype)) from error
-        used = self._pool.used_bytes()
-        if used > self.peak:
-            self.peak = used
+        if self._peak is not None:
+            self._peak = max(self._peak, self._pool.used_bytes())
         return array
 
     def from_numpy(self, x: Any) -> Array:
@@ -150,17 +143,24 @@ class CudaBackend(KernelBackend):
     def to_numpy(self, x: Array) -> Any:
         """An array of this device as a NumPy array, when all work on it is done."""
         recording.forbid("reads from the device")
-        x = self.contiguous(x)
+        with self.here():
+            y = self.read(self.contiguous(x))
+            self.look()
+        return y
+
+    def read(self, x: Array) -> Any:
+        """As `to_numpy`, of a row-major array, without a look at what checks have found."""
         y = np.empty(x.shape, x.dtype)
         if y.size:
-            with self.here():
-                x.get(out=y)
+            x.get(out=y)
         return y
 
     def synchronize(self) -> None:
         """Wait until all work on this device is done, on all of its streams."""
         recording.forbid("waits for the device")
-        self.device.synchronize()
+        with self.here():
+            self.device.synchronize()
+            self.look()
 
     def address(self, x: Array) -> int:
         """The address of the first element."""
@@ -171,6 +171,22 @@ class CudaBackend(KernelBackend):
         with self.here():
             pool = self._pool
             return Memory(pool.used_bytes(), pool.total_bytes(), pool.get_limit(), *self.device.mem_info)
+
+    def peak(self) -> int:
+        """The most bytes of CuPy's pool that were in use just after gpunn took some.
+
+        It is looked for from the first time that somebody wants to know, since CuPy 14.0 walks over all arrays to count
+        them. For the time before, what the pool has taken from the device is the answer, which is never less.
+        """
+        if self._peak is None:
+            with self.here():
+                self._peak = self._pool.total_bytes()
+        return self._peak
+
+    def reset_peak(self) -> None:
+        """Look for the peak from now on."""
+        with self.here():
+            self._peak = self._pool.used_bytes()
 
     def empty_cache(self) -> None:
         """Give back to the device what CuPy's pool keeps for later."""
@@ -314,49 +330,6 @@ def _file(cubin: bytes) -> Path:
             file.write(cubin)
         os.replace(name, path)
     return path
-
-
-# Copies ---------------------------------------------------------------------------------------------------------------
-
-
-class _Staging:
-    """Copies from the host, through page-locked memory.
-
-    From such memory the device reads by itself while the host goes on, and the host's array may change at once. The
-    memory is CuPy's, and goes back to its pool when the device has read it, in pieces, so that a large array does not
-    lock as much memory as it has itself.
-    """
-
-    def __init__(self) -> None:
-        self.waiting: deque[tuple[Any, Any]] = deque()
-        self.lock = Lock()
-
-    def copy(self, x: Any, y: Array) -> None:
-        """Copy a NumPy array to a row-major array on the current device, on its current stream."""
-        source = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
-        target = y.reshape(-1).view(np.uint8)
-        for start in range(0, source.size, PIECE):
-            part, place = source[start : start + PIECE], target[start : start + PIECE]
-            try:
-                buffer = cupy.cuda.alloc_pinned_memory(part.size)
-            except cupy.cuda.runtime.CUDARuntimeError:  # the system locks no more memory
-                place.set(part)
-                cupy.cuda.get_current_stream().synchronize()
-                continue
-            staged = np.frombuffer(buffer, np.uint8, part.size)
-            staged[...] = part
-            place.set(staged)
-            read = cupy.cuda.Event(disable_timing=True)
-            read.record()
-            self._keep(read, buffer)
-
-    def _keep(self, read: Any, buffer: Any) -> None:
-        """Keep the memory until the event happens; let go of what was read, and wait if there is too much."""
-        with self.lock:
-            self.waiting.append((read, buffer))
-            while self.waiting and (self.waiting[0][0].done or len(self.waiting) > MOST_WAITING):
-                first, _ = self.waiting.popleft()
-                first.synchronize()
 
 
 # Other libraries' arrays ----------------------------------------------------------------------------------------------

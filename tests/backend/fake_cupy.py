@@ -8,10 +8,12 @@ so that memory which changes too early, or is read too early, gives wrong result
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -33,7 +35,7 @@ TOTAL = 1 << 30
 
 
 class _Machine:
-    """What there is, and what the tests count."""
+    """What there is, and what the tests count: `calls` that cost the host time, by what they do."""
 
     def __init__(self, devices: int, driver: int) -> None:
         self.devices, self.driver = devices, driver
@@ -41,6 +43,7 @@ class _Machine:
         self.pools = [_DevicePool() for _ in range(devices)]
         self.streams: list[weakref.ref[Stream]] = []
         self.switches = 0
+        self.calls: Counter[str] = Counter()
         self.pinned: dict[int, list[np.ndarray]] = {}
         self.no_pinned_memory = False
 
@@ -120,6 +123,7 @@ class Device:
         return self
 
     def synchronize(self) -> None:
+        machine.calls["wait of the host"] += 1
         for reference in machine.streams:
             stream = reference()
             if stream is not None and stream.device_id in (self.id, -1):
@@ -160,6 +164,7 @@ class Stream:
         return not self.work
 
     def synchronize(self) -> None:
+        machine.calls["wait of the host"] += 1
         self.refuse_in_capture("synchronous API calls")
         while self.work:
             self.work.pop(0)()
@@ -197,6 +202,7 @@ class Stream:
 
     def wait_event(self, event: Event) -> None:
         _forbid_in_capture("waiting for an event")
+        machine.calls["wait of a stream"] += 1
         stream, count = event.stream, event.count  # as it is recorded now, not when the work is done
         self.work.append(lambda: stream.work_until(event, count))
 
@@ -216,6 +222,7 @@ class Graph:
 
     def launch(self, stream: Stream | None = None) -> None:
         _forbid_in_capture("launching a graph")
+        machine.calls["graph"] += 1
         assert self.device_id == _get_device(), "the graph is of another device"
         (stream or get_current_stream()).work.extend(self.captured)
 
@@ -238,6 +245,7 @@ class Event:
     """Counts how often it was recorded, and how many of those the device has reached."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        machine.calls["event made"] += 1
         self.count = self.happened = 0
         self.stream = Stream.null
         self.device_id = _get_device()
@@ -245,16 +253,19 @@ class Event:
     @property
     def done(self) -> bool:
         _forbid_in_capture("asking whether an event happened")
+        machine.calls["event asked"] += 1
         return self.happened >= self.count
 
     def record(self, stream: Stream | None = None) -> None:
         _forbid_in_capture("recording an event that is not of the graph")
+        machine.calls["event recorded"] += 1
         assert self.device_id == _get_device(), "the event is of another device"
         self.count, self.stream = self.count + 1, stream or get_current_stream()
         self.stream.work.append(partial(setattr, self, "happened", self.count))
 
     def synchronize(self) -> None:
         _forbid_in_capture("waiting for an event")
+        machine.calls["wait of the host"] += 1
         self.stream.work_until(self, self.count)
 
 
@@ -276,6 +287,7 @@ class _Memory:
 
     def __init__(self, size: int) -> None:
         _forbid_in_capture("allocating")
+        machine.calls["array"] += 1
         pool = machine.pools[_get_device()]
         size = -(-size // 512) * 512
         if pool.used + size > (pool.limit or TOTAL):
@@ -293,6 +305,7 @@ def _give_back(pool: _DevicePool, size: int) -> None:
 
 class _MemoryPool:
     def used_bytes(self) -> int:
+        machine.calls["memory counted"] += 1
         return machine.pools[_get_device()].used
 
     def total_bytes(self) -> int:
@@ -316,19 +329,16 @@ def get_default_memory_pool() -> _MemoryPool:
 def alloc_pinned_memory(size: int) -> Any:
     """Memory that is used again as soon as it is let go of, and scribbled over before."""
     _forbid_in_capture("allocating")
+    machine.calls["page-locked memory"] += 1
     if machine.no_pinned_memory:
         raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
     size = max(512, 1 << (size - 1).bit_length())
     free = machine.pinned.setdefault(size, [])
     block = free.pop() if free else np.empty(size, np.uint8)
     block[...] = 0xEE
-    pointer = block.view(_PinnedMemoryPointer)
+    pointer = type("PinnedMemoryPointer", (ctypes.c_uint8 * size,), {}).from_buffer(block)  # that can be watched
     weakref.finalize(pointer, free.append, block)
     return pointer
-
-
-class _PinnedMemoryPointer(np.ndarray):
-    """Something with a buffer that can be watched."""
 
 
 # Arrays ---------------------------------------------------------------------------------------------------------------
@@ -341,10 +351,26 @@ class MemoryPointer:
     def copy_from_device_async(self, src: MemoryPointer, size: int, stream: Stream | None = None) -> None:
         stream = stream or get_current_stream()
         stream.refuse_in_capture("D2D transfers")
+        machine.calls["copy"] += 1
         target, source = self.host, src.host
         assert size == target.nbytes == source.nbytes
         assert target.flags.c_contiguous and source.flags.c_contiguous
         stream.give(lambda: np.copyto(target.reshape(-1).view(np.uint8), source.reshape(-1).view(np.uint8)))
+
+    def __add__(self, offset: int) -> MemoryPointer:
+        assert self.host.flags.c_contiguous
+        return MemoryPointer(self.ptr + offset, self.device_id, self.mem, self.host.reshape(-1).view(np.uint8)[offset:])
+
+    def copy_from_host_async(self, mem: ctypes.c_void_p, size: int, stream: Stream | None = None) -> None:
+        stream = stream or get_current_stream()
+        stream.refuse_in_capture("H2D transfers")
+        machine.calls["copy from the host"] += 1
+        assert self.host.flags.c_contiguous
+        assert self.device_id == _get_device()
+        target = self.host.reshape(-1).view(np.uint8)[:size]
+        assert mem.value and target.size == size
+        source = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(mem.value))
+        stream.give(lambda: np.copyto(target, source))
 
 
 class ndarray:
@@ -558,6 +584,7 @@ class _Kernel:
         if not self.loaded:
             _forbid_in_capture("loading a kernel")
             self.loaded = True
+        machine.calls["launch"] += 1
         get_current_stream().give(run)
 
     def __getattr__(self, name: str) -> Any:
