@@ -29,19 +29,20 @@ from gpunn.backend.device import _BACKENDS, register_backend
 from gpunn.backend.kernel_texts import kernel_folder, kernel_text
 from gpunn.backend.launch import compile_options
 
+from .fake_launch import check_bytes, check_sizes
+from .fake_pool import TOTAL, DevicePool, Work
+
 __version__ = "14.0.0"
-TOTAL = 1 << 30
-"""Bytes of memory of each device."""
 
 
 class _Machine:
     """What there is, and what the tests count: `calls` that cost the host time, by what they do."""
 
-    def __init__(self, devices: int, driver: int) -> None:
-        self.devices, self.driver = devices, driver
+    def __init__(self, devices: int, driver: int, toolkit: int) -> None:
+        self.devices, self.driver, self.toolkit = devices, driver, toolkit
         self.local = threading.local()
-        self.pools = [_DevicePool() for _ in range(devices)]
-        self.streams: list[weakref.ref[Stream]] = []
+        self.pools = [DevicePool() for _ in range(devices)]
+        self.queues: list[tuple[int, Work]] = []
         self.switches = 0
         self.calls: Counter[str] = Counter()
         self.pinned: dict[int, list[np.ndarray]] = {}
@@ -58,15 +59,11 @@ class CUDARuntimeError(RuntimeError):
         self.status = 2
 
 
-class OutOfMemoryError(MemoryError):
-    pass
-
-
 # Devices --------------------------------------------------------------------------------------------------------------
 
 
 def _device_count() -> int:
-    if not machine.driver:
+    if machine.driver // 1000 < machine.toolkit // 1000:
         raise CUDARuntimeError(
             "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
         )
@@ -124,10 +121,9 @@ class Device:
 
     def synchronize(self) -> None:
         machine.calls["wait of the host"] += 1
-        for reference in machine.streams:
-            stream = reference()
-            if stream is not None and stream.device_id in (self.id, -1):
-                stream.synchronize()
+        for device_id, work in machine.queues:
+            if device_id in (self.id, -1):
+                _do(work)
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -145,11 +141,11 @@ class Stream:
     def __init__(
         self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
     ) -> None:
-        self.work: list[Callable[[], None]] = []
+        self.work: Work = []
         self.captured: list[Callable[[], None]] | None = None
         self.ptr = 0 if null else id(self)
         self.device_id = -1 if null else _get_device()
-        machine.streams.append(weakref.ref(self))
+        machine.queues.append((self.device_id, self.work))  # which is done also when nobody has the stream any more
 
     def __enter__(self) -> Stream:
         assert self.device_id in (-1, machine.current), "the stream is of another device"
@@ -166,8 +162,7 @@ class Stream:
     def synchronize(self) -> None:
         machine.calls["wait of the host"] += 1
         self.refuse_in_capture("synchronous API calls")
-        while self.work:
-            self.work.pop(0)()
+        _do(self.work)
 
     def give(self, work: Callable[[], None]) -> None:
         """Do this on the stream, or take it down where the stream captures."""
@@ -209,6 +204,11 @@ class Stream:
     def work_until(self, event: Event, count: int) -> None:
         while event.happened < count:
             self.work.pop(0)()
+
+
+def _do(work: Work) -> None:
+    while work:
+        work.pop(0)()
 
 
 class Graph:
@@ -277,30 +277,16 @@ def get_elapsed_time(start: Event, end: Event) -> float:
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
-class _DevicePool:
-    def __init__(self) -> None:
-        self.used = self.reserved = self.limit = 0
-
-
 class _Memory:
     """Memory of a device, given back to the pool when the last array in it goes."""
 
     def __init__(self, size: int) -> None:
         _forbid_in_capture("allocating")
         machine.calls["array"] += 1
-        pool = machine.pools[_get_device()]
-        size = -(-size // 512) * 512
-        if pool.used + size > (pool.limit or TOTAL):
-            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {pool.used:,} bytes).")
-        pool.used += size
-        pool.reserved = max(pool.reserved, pool.used)
+        stream, pool = get_current_stream(), machine.pools[_get_device()]
         self.device_id = machine.current
-        self.bytes = np.full(size, 0xA5, np.uint8)
-        weakref.finalize(self, _give_back, pool, size)
-
-
-def _give_back(pool: _DevicePool, size: int) -> None:
-    pool.used -= size
+        self.bytes = pool.take(size, stream.ptr)
+        weakref.finalize(self, pool.give_back, self.bytes, stream.ptr, stream.work).atexit = False
 
 
 class _MemoryPool:
@@ -312,8 +298,7 @@ class _MemoryPool:
         return machine.pools[_get_device()].reserved
 
     def free_all_blocks(self) -> None:
-        pool = machine.pools[_get_device()]
-        pool.reserved = pool.used
+        machine.pools[_get_device()].free_all()
 
     def get_limit(self) -> int:
         return machine.pools[_get_device()].limit
@@ -556,7 +541,7 @@ def _without_base(array: ndarray) -> ndarray:
 
 def compile_text(name: str, types: dict[str, str], arch: str, major: int) -> Any:
     """In the place of NVRTC: a module's file holds the text."""
-    assert (arch, major) == ("sm_90", 12)
+    assert (arch, major) == ("sm_90", machine.toolkit // 1000)
     options = (*compile_options(types), f"-I{kernel_folder()}")
     return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{name}"\n{kernel_text(name)}', options)))
 
@@ -579,6 +564,8 @@ class _Kernel:
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
         assert _get_device() in self.module.loaded_on, "the module is of another device"
+        check_sizes(self.function, grid, block, shared_mem)
+        check_bytes(self.function, args, ndarray)
         converted = tuple(map(_argument, args))
         run = lambda: self.function(grid, block, converted, shared_mem=shared_mem)  # noqa: E731
         if not self.loaded:
@@ -587,20 +574,24 @@ class _Kernel:
         machine.calls["launch"] += 1
         get_current_stream().give(run)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.function, name)
+    @property
+    def attributes(self) -> dict[str, int]:
+        return self.function.attributes
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self.function.max_dynamic_shared_size_bytes
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        self.function.max_dynamic_shared_size_bytes = size
 
 
 def _argument(a: Any) -> Any:
     if isinstance(a, ndarray):
         assert a.memory.device_id == machine.current, "the array is of another device"
         return a.host
-    if isinstance(a, np.ndarray):
-        if a.size != 1:
-            raise TypeError("Only numpy.ndarrays of size one can be passed by value")
-        return a.copy()
-    assert a is None or isinstance(a, np.generic), f"{a!r} has no type of its own"
-    return a
+    return a.copy() if isinstance(a, np.ndarray) else a
 
 
 # The module -----------------------------------------------------------------------------------------------------------
@@ -611,7 +602,7 @@ runtime = SimpleNamespace(
     getDevice=_get_device,
     getDeviceProperties=_properties,
     driverGetVersion=lambda: machine.driver,
-    runtimeGetVersion=lambda: 12080,
+    runtimeGetVersion=lambda: machine.toolkit,
     pointerGetAttributes=lambda pointer: SimpleNamespace(device=machine.devices - 1),
 )
 cuda = SimpleNamespace(
@@ -625,24 +616,23 @@ cuda = SimpleNamespace(
     alloc_pinned_memory=alloc_pinned_memory,
 )
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=as_strided))
-machine = _Machine(1, 12080)
+machine = _Machine(1, 12080, 12080)
 
 
 @contextmanager
-def installed(devices: int = 1, driver: int = 12080) -> Iterator[_Machine]:
-    """Inside, this is CuPy, on a machine with so many devices."""
+def installed(devices: int = 1, driver: int | None = None, toolkit: int = 12080) -> Iterator[_Machine]:
+    """Inside, this is CuPy for a version of CUDA, on a machine with so many devices and such a driver."""
     global machine
     loader = _BACKENDS["cuda"]
     before = {name: sys.modules.pop(name, None) for name in ("cupy", "gpunn.backend.cuda")}
     original = nvrtc.compile_text, nvrtc.architecture, nvrtc.version
-    machine = _Machine(devices, driver)
+    machine = _Machine(devices, toolkit if driver is None else driver, toolkit)
     Stream.null = object.__new__(Stream)
-    Stream.null.__dict__.update(work=[], captured=None, ptr=0, device_id=-1)
-    machine.streams.append(weakref.ref(Stream.null))
+    Stream.null.__init__(null=True)  # type: ignore[misc]
     sys.modules["cupy"] = sys.modules[__name__]
     nvrtc.compile_text = compile_text  # type: ignore[assignment]
     nvrtc.architecture = lambda capability, major: f"sm_{capability}"  # type: ignore[assignment,misc]
-    nvrtc.version = lambda major=None: (12, 8)
+    nvrtc.version = lambda major=None: (toolkit // 1000, toolkit % 1000 // 10)
     register_backend("cuda", loader)  # forgets the devices and their backends
     try:
         yield machine
