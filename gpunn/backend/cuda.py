@@ -9,22 +9,20 @@ below 1.2e-38 become 0, and its cache does not notice when a header changes.
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import inspect
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property, wraps
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+from weakref import WeakSet
 
 import numpy as np
 
 from . import nvrtc, recording
+from .cuda_failures import FORKED, why_failed, why_no_context
+from .cuda_files import file_of
 from .cuda_staging import Staging
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
@@ -42,7 +40,9 @@ except ImportError as error:
     raise ImportError(f"the device cuda needs CuPy, which {_why}; {INSTALL}", name="cupy") from error
 
 Array = Any
+F = TypeVar("F", bound=Callable[..., Any])
 _HERE: AbstractContextManager[Any] = nullcontext()
+_CUDA_ERRORS = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
 
 
 def why_unusable() -> str:
@@ -53,6 +53,8 @@ def why_unusable() -> str:
             return ""
         return "the driver has no device"
     except RuntimeError as error:
+        if "cudaErrorInitializationError" in str(error):
+            return FORKED
         driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
         if not driver:
             return "there is no NVIDIA driver"
@@ -64,6 +66,32 @@ def why_unusable() -> str:
 
 def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _told(method: F) -> F:
+    """A method of a backend, or of something that has one, whose errors of CUDA say what they mean."""
+
+    @wraps(method)
+    def told(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except _CUDA_ERRORS as error:
+            raise DeviceError(f"cuda:{self.ordinal} has failed: {why_failed(error)}") from error
+
+    return cast(F, told)
+
+
+_made: WeakSet[CudaBackend] = WeakSet()
+
+
+def _after_fork() -> None:
+    """CUDA would fail in other words, and somewhere."""
+    for backend in _made:
+        for name in ("allocate", "write", "transfer", "read", "to_numpy", "synchronize", "memory", "launcher"):
+            setattr(backend, name, backend.not_here)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class CudaBackend(KernelBackend):
@@ -91,6 +119,16 @@ class CudaBackend(KernelBackend):
         self.launcher = CupyLauncher(self)
         self._pool = cupy.get_default_memory_pool()
         self._staging = Staging(cupy)
+        try:
+            with self.here():
+                self.device.mem_info  # noqa: B018  the first call that needs the device itself
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"the device cuda:{index} can't be used: {why_no_context(error)}") from error
+        _made.add(self)
+
+    def not_here(self, *_: Any, **__: Any) -> NoReturn:
+        """Say that the device can't be used in a process that was forked off."""
+        raise DeviceError(f"the device cuda:{self.ordinal} can't be used: {FORKED}")
 
     def here(self) -> AbstractContextManager[Any]:
         """A context in which this is CUDA's current device; it costs next to nothing where it already is."""
@@ -101,6 +139,7 @@ class CudaBackend(KernelBackend):
 
     # Memory -----------------------------------------------------------------------------------------------------------
 
+    @_told
     def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
         """Memory for `empty`.
 
@@ -127,6 +166,7 @@ class CudaBackend(KernelBackend):
         self.write(x, y)
         return y
 
+    @_told
     def write(self, x: Any, out: Array) -> None:
         """Copy a NumPy array to a row-major array of the same shape and type; the host goes on, and may change x."""
         recording.forbid("copies from the host")
@@ -134,6 +174,7 @@ class CudaBackend(KernelBackend):
             with self.here():
                 self._staging.copy(x, out)
 
+    @_told
     def transfer(self, x: Array, out: Array) -> None:
         """Copy a row-major array to another one of the same shape and type, without a kernel: quicker for the host."""
         recording.forbid("copies without a kernel")
@@ -148,6 +189,7 @@ class CudaBackend(KernelBackend):
             self.look()
         return y
 
+    @_told
     def read(self, x: Array) -> Any:
         """As `to_numpy`, of a row-major array, without a look at what checks have found."""
         y = np.empty(x.shape, x.dtype)
@@ -155,6 +197,7 @@ class CudaBackend(KernelBackend):
             x.get(out=y)
         return y
 
+    @_told
     def synchronize(self) -> None:
         """Wait until all work on this device is done, on all of its streams."""
         recording.forbid("waits for the device")
@@ -166,6 +209,7 @@ class CudaBackend(KernelBackend):
         """The address of the first element."""
         return int(x.data.ptr)
 
+    @_told
     def memory(self) -> Memory:
         """The device's memory now."""
         with self.here():
@@ -262,7 +306,9 @@ class CupyLauncher(Launcher):
     def __init__(self, backend: CudaBackend) -> None:
         of_device = (lambda a: a.data.device_id) if backend.several else None
         super().__init__(cupy.RawModule, cupy.ndarray, of_device, backend.ordinal)
-        self.backend = backend
+        self.backend, self.ordinal = backend, backend.ordinal
+
+    __call__ = _told(Launcher.__call__)
 
     @cached_property
     def target(self) -> tuple[str, int]:
@@ -273,7 +319,7 @@ class CupyLauncher(Launcher):
     def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
         """The compiled module of a text, for one choice of types."""
         compiled = nvrtc.compile_text(text, types, *self.target)
-        module = cupy.RawModule(path=str(_file(compiled.cubin)))
+        module = cupy.RawModule(path=str(file_of(compiled.cubin)))
         return _OnItsDevice(module, self.backend) if self.backend.several else module
 
 
@@ -311,25 +357,6 @@ class _Function:
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
         with self.backend.here():
             self.function.max_dynamic_shared_size_bytes = size
-
-
-@cache
-def _folder() -> Path:
-    """Where this process keeps its compiled modules, since CuPy takes them as files."""
-    folder = Path(tempfile.mkdtemp(prefix="gpunn-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _file(cubin: bytes) -> Path:
-    """A file with this content. CuPy remembers modules by their path, so other content has another name."""
-    path = _folder() / hashlib.sha256(cubin).hexdigest()
-    if not path.exists():
-        descriptor, name = tempfile.mkstemp(dir=_folder())
-        with open(descriptor, "wb") as file:
-            file.write(cubin)
-        os.replace(name, path)
-    return path
 
 
 # Other libraries' arrays ----------------------------------------------------------------------------------------------

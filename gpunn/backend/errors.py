@@ -109,8 +109,8 @@ class EagerErrors:
 
     def check(self, look: Callable[[Array], None], blocks: int, complain: Complain) -> None:
         """Launch ``look(found)``, a check of so many blocks; see `gpunn.backend.kernel.check.Check.refuse`."""
-        stream = self._backend.streams.get_current_stream()
-        with self._lock:
+        with self._backend.here(), self._lock:
+            stream = self._backend.streams.get_current_stream()
             if self._errors.used and (stream is not self._stream or not self._errors.has_room(blocks)):
                 self.look()
             self._stream = stream
@@ -120,7 +120,7 @@ class EagerErrors:
         """As `Errors.so_far`, for kernels on the current stream."""
         if not self._errors.used:
             return None, 0
-        with self._lock:
+        with self._backend.here(), self._lock:
             if self._stream is self._backend.streams.get_current_stream():
                 return self._errors.so_far()
             return None, 0
@@ -129,7 +129,7 @@ class EagerErrors:
         """Wait for the checks, if there are any that the host has not looked at, and raise what is wrong."""
         if not self._errors.used:
             return
-        with self._lock, self._stream:
+        with self._backend.here(), self._lock, self._stream:
             try:
                 self._errors.look()
             except BaseException:

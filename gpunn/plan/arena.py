@@ -65,8 +65,7 @@ class Memory:
     def look(self) -> None:
         """Raise what checks have found that were not part of a graph; if there were some, wait for the device."""
         if self.has_streams:
-            with self._backend.here():
-                self._backend.look()
+            self._backend.look()
 
     def __enter__(self) -> None:
         with self._backend.here():

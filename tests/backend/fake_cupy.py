@@ -29,7 +29,7 @@ from gpunn.backend.device import _BACKENDS, register_backend
 from gpunn.backend.kernel_texts import kernel_folder, kernel_text
 from gpunn.backend.launch import compile_options
 
-from .fake_launch import check_bytes, check_sizes
+from .fake_launch import CUDADriverError, check_bytes, check_sizes
 from .fake_pool import TOTAL, DevicePool, Work
 
 __version__ = "14.0.0"
@@ -47,6 +47,7 @@ class _Machine:
         self.calls: Counter[str] = Counter()
         self.pinned: dict[int, list[np.ndarray]] = {}
         self.no_pinned_memory = False
+        self.broken: dict[int, str] = {}  # devices, with the error that CUDA has for every call
 
     @property
     def current(self) -> int:
@@ -54,9 +55,13 @@ class _Machine:
 
 
 class CUDARuntimeError(RuntimeError):
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.status = 2
+    pass
+
+
+def _use_device() -> None:
+    """What every call does that needs the device itself."""
+    if found := machine.broken.get(machine.current):
+        raise CUDARuntimeError(found)
 
 
 # Devices --------------------------------------------------------------------------------------------------------------
@@ -121,12 +126,14 @@ class Device:
 
     def synchronize(self) -> None:
         machine.calls["wait of the host"] += 1
+        _use_device()
         for device_id, work in machine.queues:
             if device_id in (self.id, -1):
                 _do(work)
 
     @property
     def mem_info(self) -> tuple[int, int]:
+        _use_device()
         return TOTAL - machine.pools[self.id].reserved, TOTAL
 
 
@@ -161,6 +168,7 @@ class Stream:
 
     def synchronize(self) -> None:
         machine.calls["wait of the host"] += 1
+        _use_device()
         self.refuse_in_capture("synchronous API calls")
         _do(self.work)
 
@@ -283,6 +291,7 @@ class _Memory:
     def __init__(self, size: int) -> None:
         _forbid_in_capture("allocating")
         machine.calls["array"] += 1
+        _use_device()
         stream, pool = get_current_stream(), machine.pools[_get_device()]
         self.device_id = machine.current
         self.bytes = pool.take(size, stream.ptr)
@@ -337,6 +346,7 @@ class MemoryPointer:
         stream = stream or get_current_stream()
         stream.refuse_in_capture("D2D transfers")
         machine.calls["copy"] += 1
+        _use_device()
         target, source = self.host, src.host
         assert size == target.nbytes == source.nbytes
         assert target.flags.c_contiguous and source.flags.c_contiguous
@@ -350,6 +360,7 @@ class MemoryPointer:
         stream = stream or get_current_stream()
         stream.refuse_in_capture("H2D transfers")
         machine.calls["copy from the host"] += 1
+        _use_device()
         assert self.host.flags.c_contiguous
         assert self.device_id == _get_device()
         target = self.host.reshape(-1).view(np.uint8)[:size]
@@ -572,6 +583,8 @@ class _Kernel:
             _forbid_in_capture("loading a kernel")
             self.loaded = True
         machine.calls["launch"] += 1
+        if found := machine.broken.get(machine.current):
+            raise CUDADriverError(found)
         get_current_stream().give(run)
 
     @property
@@ -607,6 +620,7 @@ runtime = SimpleNamespace(
 )
 cuda = SimpleNamespace(
     runtime=runtime,
+    driver=SimpleNamespace(CUDADriverError=CUDADriverError),
     Device=Device,
     Stream=Stream,
     Event=Event,

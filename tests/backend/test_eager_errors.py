@@ -171,6 +171,16 @@ def test_each_device_has_its_own(two) -> None:
         second.tolist()
 
 
+def test_a_check_is_on_the_stream_of_its_device(two) -> None:
+    x = gpunn.tensor(X, device="cuda:1")
+    bad = gpunn.tensor([0, 1, 8], device="cuda:1")
+    gpunn.cuda.synchronize(1)
+    with gpunn.cuda.stream(gpunn.cuda.Stream(1)), gpunn.cuda.device(0):
+        F.cross_entropy(x, bad)
+    with pytest.raises(IndexError, match="Target 8"):
+        x.tolist()
+
+
 def test_who_checks_nothing_takes_no_memory_for_it(machine) -> None:
     layer = nn.Linear(4, 3).to("cuda")
     opt = optim.SGD(layer.parameters(), 0.1)
