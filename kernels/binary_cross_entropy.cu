@@ -46,10 +46,9 @@ struct First {
 };
 
 // The first x that is not from 0 to 1 (NaN is not) in each block's share of them, in their order: found[2 b] is its place
-// or -1, found[2 b + 1] the bits of its value in float64. With `keep` a place that stands there stays, as in check.cu.
+// or -1, found[2 b + 1] the bits of its value in float64. A place that stands there already stays, as in check.cu.
 extern "C" __global__ void __launch_bounds__(256) first_improbable(
-    const scalar_t* __restrict__ x, long long* __restrict__ found, long long count, long long share,
-    bool keep) {
+    const scalar_t* __restrict__ x, long long* __restrict__ found, long long count, long long share) {
     const index_t begin = blockIdx.x * share, end = begin + share < count ? begin + share : count;
     First first = {count};
     for (index_t i = begin + Block::rank(); i < end; i += Block::size()) {
@@ -58,7 +57,7 @@ extern "C" __global__ void __launch_bounds__(256) first_improbable(
     }
     first = Block::reduce(first);
     long long* mine = found + 2 * blockIdx.x;
-    if (Block::rank() == 0 && !(keep && mine[0] >= 0)) {
+    if (Block::rank() == 0 && mine[0] < 0) {
         mine[0] = first.place < count ? first.place : -1;
         mine[1] = first.place < count ? __double_as_longlong((double)acc_t(x[first.place])) : 0;
     }

@@ -9,24 +9,21 @@ below 1.2e-38 become 0, and its cache does not notice when a header changes.
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import inspect
 import os
-import shutil
-import tempfile
 import warnings
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property, wraps
-from pathlib import Path
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+from weakref import WeakSet
 
 import numpy as np
 
 from . import nvrtc, recording
+from .cuda_failures import FORKED, why_failed, why_no_context
+from .cuda_files import file_of
+from .cuda_staging import Staging
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
 from .launch import Launcher
@@ -43,11 +40,9 @@ except ImportError as error:
     raise ImportError(f"the device cuda needs CuPy, which {_why}; {INSTALL}", name="cupy") from error
 
 Array = Any
-PIECE = 32 << 20
-"""Bytes that are copied from the host at a time."""
-MOST_WAITING = 8
-"""Pieces that may wait for the device before the host does."""
+F = TypeVar("F", bound=Callable[..., Any])
 _HERE: AbstractContextManager[Any] = nullcontext()
+_CUDA_ERRORS = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
 
 
 def why_unusable() -> str:
@@ -58,6 +53,8 @@ def why_unusable() -> str:
             return ""
         return "the driver has no device"
     except RuntimeError as error:
+        if "cudaErrorInitializationError" in str(error):
+            return FORKED
         driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
         if not driver:
             return "there is no NVIDIA driver"
@@ -71,12 +68,37 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
+def _told(method: F) -> F:
+    """A method of a backend, or of something that has one, whose errors of CUDA say what they mean."""
+
+    @wraps(method)
+    def told(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except _CUDA_ERRORS as error:
+            raise DeviceError(f"cuda:{self.ordinal} has failed: {why_failed(error)}") from error
+
+    return cast(F, told)
+
+
+_made: WeakSet[CudaBackend] = WeakSet()
+
+
+def _after_fork() -> None:
+    """CUDA would fail in other words, and somewhere."""
+    for backend in _made:
+        for name in ("allocate", "write", "transfer", "read", "to_numpy", "synchronize", "memory", "launcher"):
+            setattr(backend, name, backend.not_here)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class CudaBackend(KernelBackend):
     """The primitives on the CuPy arrays of one device.
 
     Attributes:
         ordinal: which device, counted from 0.
-        peak: the most bytes of CuPy's pool that were in use just after gpunn took some.
     """
 
     name = "cuda"
@@ -93,10 +115,20 @@ class CudaBackend(KernelBackend):
         self.ordinal = index
         self.several = count > 1
         self.device = cupy.cuda.Device(index)
-        self.peak = 0
+        self._peak: int | None = None
         self.launcher = CupyLauncher(self)
         self._pool = cupy.get_default_memory_pool()
-        self._staging = _Staging()
+        self._staging = Staging(cupy)
+        try:
+            with self.here():
+                self.device.mem_info  # noqa: B018  the first call that needs the device itself
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"the device cuda:{index} can't be used: {why_no_context(error)}") from error
+        _made.add(self)
+
+    def not_here(self, *_: Any, **__: Any) -> NoReturn:
+        """Say that the device can't be used in a process that was forked off."""
+        raise DeviceError(f"the device cuda:{self.ordinal} can't be used: {FORKED}")
 
     def here(self) -> AbstractContextManager[Any]:
         """A context in which this is CUDA's current device; it costs next to nothing where it already is."""
@@ -107,6 +139,7 @@ class CudaBackend(KernelBackend):
 
     # Memory -----------------------------------------------------------------------------------------------------------
 
+    @_told
     def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
         """Memory for `empty`.
 
@@ -123,9 +156,8 @@ class CudaBackend(KernelBackend):
             array = cupy.empty(shape, dtype)
         except MemoryError as error:
             raise OutOfMemoryError(self._out_of_memory(shape, dtype)) from error
-        used = self._pool.used_bytes()
-        if used > self.peak:
-            self.peak = used
+        if self._peak is not None:
+            self._peak = max(self._peak, self._pool.used_bytes())
         return array
 
     def from_numpy(self, x: Any) -> Array:
@@ -134,6 +166,7 @@ class CudaBackend(KernelBackend):
         self.write(x, y)
         return y
 
+    @_told
     def write(self, x: Any, out: Array) -> None:
         """Copy a NumPy array to a row-major array of the same shape and type; the host goes on, and may change x."""
         recording.forbid("copies from the host")
@@ -141,6 +174,7 @@ class CudaBackend(KernelBackend):
             with self.here():
                 self._staging.copy(x, out)
 
+    @_told
     def transfer(self, x: Array, out: Array) -> None:
         """Copy a row-major array to another one of the same shape and type, without a kernel: quicker for the host."""
         recording.forbid("copies without a kernel")
@@ -150,27 +184,53 @@ class CudaBackend(KernelBackend):
     def to_numpy(self, x: Array) -> Any:
         """An array of this device as a NumPy array, when all work on it is done."""
         recording.forbid("reads from the device")
-        x = self.contiguous(x)
-        y = np.empty(x.shape, x.dtype)
-        if y.size:
-            with self.here():
-                x.get(out=y)
+        with self.here():
+            y = self.read(self.contiguous(x))
+            self.look()
         return y
 
+    @_told
+    def read(self, x: Array) -> Any:
+        """As `to_numpy`, of a row-major array, without a look at what checks have found."""
+        y = np.empty(x.shape, x.dtype)
+        if y.size:
+            x.get(out=y)
+        return y
+
+    @_told
     def synchronize(self) -> None:
         """Wait until all work on this device is done, on all of its streams."""
         recording.forbid("waits for the device")
-        self.device.synchronize()
+        with self.here():
+            self.device.synchronize()
+            self.look()
 
     def address(self, x: Array) -> int:
         """The address of the first element."""
         return int(x.data.ptr)
 
+    @_told
     def memory(self) -> Memory:
         """The device's memory now."""
         with self.here():
             pool = self._pool
             return Memory(pool.used_bytes(), pool.total_bytes(), pool.get_limit(), *self.device.mem_info)
+
+    def peak(self) -> int:
+        """The most bytes of CuPy's pool that were in use just after gpunn took some.
+
+        It is looked for from the first time that somebody wants to know, since CuPy 14.0 walks over all arrays to count
+        them. For the time before, what the pool has taken from the device is the answer, which is never less.
+        """
+        if self._peak is None:
+            with self.here():
+                self._peak = self._pool.total_bytes()
+        return self._peak
+
+    def reset_peak(self) -> None:
+        """Look for the peak from now on."""
+        with self.here():
+            self._peak = self._pool.used_bytes()
 
     def empty_cache(self) -> None:
         """Give back to the device what CuPy's pool keeps for later."""
@@ -246,7 +306,9 @@ class CupyLauncher(Launcher):
     def __init__(self, backend: CudaBackend) -> None:
         of_device = (lambda a: a.data.device_id) if backend.several else None
         super().__init__(cupy.RawModule, cupy.ndarray, of_device, backend.ordinal)
-        self.backend = backend
+        self.backend, self.ordinal = backend, backend.ordinal
+
+    __call__ = _told(Launcher.__call__)
 
     @cached_property
     def target(self) -> tuple[str, int]:
@@ -257,7 +319,7 @@ class CupyLauncher(Launcher):
     def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
         """The compiled module of a text, for one choice of types."""
         compiled = nvrtc.compile_text(text, types, *self.target)
-        module = cupy.RawModule(path=str(_file(compiled.cubin)))
+        module = cupy.RawModule(path=str(file_of(compiled.cubin)))
         return _OnItsDevice(module, self.backend) if self.backend.several else module
 
 
@@ -295,68 +357,6 @@ class _Function:
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
         with self.backend.here():
             self.function.max_dynamic_shared_size_bytes = size
-
-
-@cache
-def _folder() -> Path:
-    """Where this process keeps its compiled modules, since CuPy takes them as files."""
-    folder = Path(tempfile.mkdtemp(prefix="gpunn-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _file(cubin: bytes) -> Path:
-    """A file with this content. CuPy remembers modules by their path, so other content has another name."""
-    path = _folder() / hashlib.sha256(cubin).hexdigest()
-    if not path.exists():
-        descriptor, name = tempfile.mkstemp(dir=_folder())
-        with open(descriptor, "wb") as file:
-            file.write(cubin)
-        os.replace(name, path)
-    return path
-
-
-# Copies ---------------------------------------------------------------------------------------------------------------
-
-
-class _Staging:
-    """Copies from the host, through page-locked memory.
-
-    From such memory the device reads by itself while the host goes on, and the host's array may change at once. The
-    memory is CuPy's, and goes back to its pool when the device has read it, in pieces, so that a large array does not
-    lock as much memory as it has itself.
-    """
-
-    def __init__(self) -> None:
-        self.waiting: deque[tuple[Any, Any]] = deque()
-        self.lock = Lock()
-
-    def copy(self, x: Any, y: Array) -> None:
-        """Copy a NumPy array to a row-major array on the current device, on its current stream."""
-        source = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
-        target = y.reshape(-1).view(np.uint8)
-        for start in range(0, source.size, PIECE):
-            part, place = source[start : start + PIECE], target[start : start + PIECE]
-            try:
-                buffer = cupy.cuda.alloc_pinned_memory(part.size)
-            except cupy.cuda.runtime.CUDARuntimeError:  # the system locks no more memory
-                place.set(part)
-                cupy.cuda.get_current_stream().synchronize()
-                continue
-            staged = np.frombuffer(buffer, np.uint8, part.size)
-            staged[...] = part
-            place.set(staged)
-            read = cupy.cuda.Event(disable_timing=True)
-            read.record()
-            self._keep(read, buffer)
-
-    def _keep(self, read: Any, buffer: Any) -> None:
-        """Keep the memory until the event happens; let go of what was read, and wait if there is too much."""
-        with self.lock:
-            self.waiting.append((read, buffer))
-            while self.waiting and (self.waiting[0][0].done or len(self.waiting) > MOST_WAITING):
-                first, _ = self.waiting.popleft()
-                first.synchronize()
 
 
 # Other libraries' arrays ----------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ While a `Recorder` takes down a call, the host code of the kernels runs as ever,
 - what it launches goes into a list;
 - memory for what it computes on the way are pieces of one workspace, and all given back at the end of the call;
 - numbers that are others at each step are read by kernels from memory that the host fills before (`Numbers`);
-- what it checks (that indices lie where they may) is left on the device, for the host to look at later (`Errors`);
+- what it checks (that indices lie where they may) is left on the device, for the host to look at later
+  (`gpunn.backend.errors`);
 - reading from the device, copying from the host and waiting are `NotRecordable`.
 
 So a list of launches allocates nothing and waits for nothing, and can be captured into a CUDA graph with `capture`.
@@ -15,17 +16,16 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import is_
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-Array = Any
-Complain = Callable[[int, int], NoReturn]
-"""Raises the error about a bad element, given its value and its place in row-major order."""
+from .errors import Complain, Errors
 
+Array = Any
 MOST_ERRORS = 1024
 """Blocks of checks that a recorder has room for."""
 _ALIGNMENT = 64
@@ -111,6 +111,8 @@ class Numbers:
         self._host = np.zeros(most, np.float64)
         self._device = backend.empty((most,), np.float64)
         self.nbytes = self._device.nbytes
+        self._there = np.zeros(most, np.uint64)  # the bits of what was sent last,
+        self._sent = 0  # and how many
         self._pieces: dict[tuple[int, int], Array] = {}
         self.used = 0
 
@@ -119,10 +121,7 @@ class Numbers:
         start, stop = self.used, self.used + len(values)
         self._host[start:stop] = values
         self.used = stop
-        piece = self._pieces.get((start, stop))
-        if piece is None:  # the same object each time, so that launches can be compared
-            piece = self._pieces[start, stop] = self._device[start:stop]
-        return piece
+        return self._piece(start, stop)
 
     def take_whole(self) -> Number:
         """A whole number behind the others; it stands for its value in recorded calls."""
@@ -135,70 +134,19 @@ class Numbers:
         self._host.view(np.uint64)[number.at] = value
 
     def send(self) -> None:
-        """Copy all to the device, in the order of the current stream; the host goes on."""
-        if self.used:
-            self._backend.write(self._host[: self.used], self._device[: self.used])
+        """Copy them to the device if they have changed, in the order of the current stream; the host goes on."""
+        bits, there = self._host.view(np.uint64)[: self.used], self._there[: self.used]
+        if self.used > self._sent or (bits != there).any():
+            self._backend.write(self._host[: self.used], self._piece(0, self.used))
+            there[...] = bits
+            self._sent = max(self._sent, self.used)
 
-
-class Errors:
-    """What checks have found and the host has not looked at yet.
-
-    For each block of a check two words: the place of the first bad element, or -1, and its value. What was found
-    stays until the host has looked, also if later steps find nothing: checks only write where nothing stands.
-
-    Attributes:
-        nbytes: of the device's memory.
-    """
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._found = backend.full((MOST_ERRORS, 2), -1, np.int64)
-        self.nbytes = self._found.nbytes
-        self._pieces: dict[int, Array] = {}
-        self._complaints: list[tuple[int, int, Complain]] = []
-        self._used = 0
-
-    def take(self, blocks: int, complain: Complain) -> Array:
-        """Words for a check of so many blocks."""
-        start, stop = self._used, self._used + blocks
-        if stop > MOST_ERRORS:
-            raise NotRecordable("checks more than there is room for")
-        self._used = stop
-        self._complaints.append((start, stop, complain))
-        return self._found[start:stop]
-
-    def so_far(self) -> tuple[Array | None, int]:
-        """The words of all checks up to now and their number, for kernels that do nothing after an error."""
-        if not self._used:
-            return None, 0
-        piece = self._pieces.get(self._used)
+    def _piece(self, start: int, stop: int) -> Array:
+        """The same object each time, so that launches can be compared."""
+        piece = self._pieces.get((start, stop))
         if piece is None:
-            piece = self._pieces[self._used] = self._found[: self._used]
-        return piece, self._used
-
-    def forget_checks(self) -> None:
-        """Give all words back."""
-        self._complaints.clear()
-        self._used = 0
-
-    def look(self) -> None:
-        """Wait for the device, and raise what the first check that has found something complains about."""
-        if not self._used:
-            return
-        found = self._backend.to_numpy(self._found[: self._used])
-        if (found[:, 0] < 0).all():
-            return
-        self._backend.full(self._found.shape, -1, np.int64, out=self._found)
-        for start, stop, complain in self._complaints:
-            report(found[start:stop], complain)
-
-
-def report(found: Any, complain: Complain) -> None:
-    """Complain about the first bad element, if the blocks of a check have found some."""
-    bad = found[found[:, 0] >= 0]
-    if len(bad):
-        place, value = bad[bad[:, 0].argmin()]
-        complain(int(value), int(place))
+            piece = self._pieces[start, stop] = self._device[start:stop]
+        return piece
 
 
 class Recorder:
@@ -217,7 +165,7 @@ class Recorder:
     def __init__(self, backend: Any, most_numbers: int = 0) -> None:
         self.backend = backend
         self.numbers = Numbers(backend, most_numbers)
-        self.errors = Errors(backend)
+        self.errors = Errors(backend, MOST_ERRORS)
         self.workspace_bytes = 0
         self._workspace: Array | None = None
         self._in_use = 0
@@ -256,6 +204,12 @@ class Recorder:
             self._launches.append(self._known[at])
         else:
             self._launches.append(Launch(kernel, grid, block, args, shared_mem))
+
+    def room_for(self, blocks: int, complain: Complain) -> Array:
+        """Words for a check of so many blocks."""
+        if not self.errors.has_room(blocks):
+            raise NotRecordable("checks more than there is room for")
+        return self.errors.take(blocks, complain)
 
     def repeats(self, key: tuple[Any, ...]) -> bool:
         """Take down the launch that is known at this place, without finding out anew what it is, if it has this key.

@@ -77,6 +77,12 @@ class SimBackend(KernelBackend):
     def to_numpy(self, x: Array) -> Any:
         """An array of this backend as a NumPy array, when all work on it is done: a copy, as on a GPU."""
         recording.forbid("reads from the device")
+        y = self.read(x)
+        self.look()
+        return y
+
+    def read(self, x: Array) -> Any:
+        """As `to_numpy`, without a look at what checks have found."""
         forbid_in_capture("a copy to the host")
         return np.array(x, order="C")
 
@@ -96,6 +102,7 @@ class SimBackend(KernelBackend):
         """Wait until all work is done; here it always is."""
         recording.forbid("waits for the device")
         forbid_in_capture("synchronisation")
+        self.look()
 
     def address(self, x: Array) -> int:
         """The address of the first element."""

@@ -23,16 +23,17 @@ def memory_reserved(device: Any = None) -> int:
 def max_memory_allocated(device: Any = None) -> int:
     """The most that `memory_allocated` was, since the start or `reset_peak_memory_stats`.
 
-    CuPy keeps no such number. gpunn looks each time that it takes memory itself, so what CuPy's own functions took and
-    gave back in between is not seen.
+    CuPy keeps no such number. From the first call of this function or of `reset_peak_memory_stats` on gpunn looks each
+    time that it takes memory itself, so what CuPy's own functions took and gave back in between is not seen. For the
+    time before that call it is `memory_reserved`, which may be more than the peak was.
     """
-    return backend_of(device).peak
+    peak: int = backend_of(device).peak()
+    return peak
 
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Begin anew with what is in use now."""
-    backend = backend_of(device)
-    backend.peak = backend.memory().used
+    backend_of(device).reset_peak()
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

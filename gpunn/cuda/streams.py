@@ -55,8 +55,9 @@ class Stream:
         return bool(self.cupy.done)
 
     def synchronize(self) -> None:
-        """Wait until all its work is done."""
+        """Wait until all its work is done, and raise what gpunn's checks have found, such as a bad label."""
         self.cupy.synchronize()
+        self.device.backend.look()
 
     def record_event(self, event: Event | None = None) -> Event:
         """Let an event, a new one by default, happen when the work so far is done."""

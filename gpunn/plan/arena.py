@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Memory:
     """Memory of one device, in which programs are done one after the other.
 
-    It is a context for a step on a device with kernels: the current stream waits for the end of the step before, which
-    may have been another program's on another stream.
+    It is a context for a step on a device with kernels: if the step before, which may have been another program's, was
+    on another stream, the current one waits for its end. The null stream is always there, so its work is noted only
+    then; any other stream may be gone then, so the end of a step is noted on it at once.
 
     Attributes:
         has_streams: whether it is such a device.
@@ -34,6 +35,7 @@ class Memory:
         if self.has_streams:
             with self._backend.here():
                 self._used = self._backend.streams.Event(disable_timing=True)
+            self._stream = self._backend.streams.Stream.null
 
     @property
     def nbytes(self) -> int:
@@ -51,6 +53,7 @@ class Memory:
         if what not in self._pieces or self._pieces[what].size < size:
             if self.has_streams:
                 with self._backend.here():
+                    self._note_null()
                     self._used.synchronize()
             for other in list(self._programs - {program}):
                 other.let_go()
@@ -59,13 +62,31 @@ class Memory:
         self._programs.add(program)
         return self._pieces[what]
 
+    def look(self) -> None:
+        """Raise what checks have found that were not part of a graph; if there were some, wait for the device."""
+        if self.has_streams:
+            self._backend.look()
+
     def __enter__(self) -> None:
         with self._backend.here():
-            self._backend.streams.get_current_stream().wait_event(self._used)
+            stream = self._backend.streams.get_current_stream()
+            if stream is not self._stream:
+                self._note_null()
+                stream.wait_event(self._used)
+                self._stream = stream
 
     def __exit__(self, *_: object) -> None:
-        with self._backend.here():
-            self._used.record(self._backend.streams.get_current_stream())
+        if not self._is_on_null():
+            with self._backend.here():
+                self._used.record(self._stream)
+
+    def _note_null(self) -> None:
+        """Let the event be the end of the last step also if that was on the null stream."""
+        if self._is_on_null():
+            self._used.record(self._stream)
+
+    def _is_on_null(self) -> bool:
+        return self._stream is self._backend.streams.Stream.null
 
 
 class Arena:

@@ -6,8 +6,9 @@ graph repeats the same launches with the same arguments, so everything has its p
 - The batch is copied to the arena before, and results are copied from there behind the graph.
 - What primitives compute on the way lies in one workspace.
 - Numbers that change from step to step (learning rates, powers of Adam's betas, the numbers of dropout's draws) lie on
-  the device; the host writes them there before, in one copy. For that an optimizer's host code runs at each step, and
-  is taken down: if it launches the same as before, only its numbers count; if not, the graph is captured anew.
+  the device; the host writes them there before, in one copy, if one has changed. For that an optimizer's host code runs
+  at each step, and is taken down: if it launches the same as before, only its numbers count; if not, the graph is
+  captured anew.
 - Bad indices and labels are noted on the device. Kernels read nothing for them, and **optimizers update nothing any
   more** from the step on that has met one, so parameters and moments stay as the last good step left them. The host
   finds out when it looks (`Program.check`), with the error that eager work raises.
@@ -35,7 +36,8 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backend.recording import Errors, Launch, NotRecordable, Number, Recorder, capture
+from gpunn.backend.errors import Errors
+from gpunn.backend.recording import Launch, NotRecordable, Number, Recorder, capture
 from gpunn.optim.bound import BoundStep
 
 from .arena import Arena, Memory
@@ -212,6 +214,7 @@ class CapturedProgram(Program):
             if call.obstacle or isinstance(call.function, BoundStep):
                 self._look()
                 call()
+                self.backend.look()
             else:
                 for launch in call.launches:
                     launch.run()

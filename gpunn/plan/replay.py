@@ -182,7 +182,9 @@ class Program:
         return f"nothing is captured: {len(self._calls)} calls, one after the other"
 
     def check(self) -> None:
-        """Raise what is wrong with the indices of steps up to now, if that is not known yet: here it always is."""
+        """Wait for the device if need be, and raise what is wrong with the indices of steps up to now."""
+        if self.bound_to is not None:
+            self.bound_to.look()
 
     # Making the list of calls -----------------------------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ import pytest
 from . import fake_cupy
 
 
-@pytest.fixture
-def machine() -> Iterator[Any]:
-    """A machine with one device."""
-    with fake_cupy.installed() as found:
+@pytest.fixture(params=[12080, 13000], ids=["cuda12", "cuda13"])
+def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A machine with one device, and CuPy for CUDA 12.8 or 13.0."""
+    with fake_cupy.installed(toolkit=request.param) as found:
         yield found
 
 

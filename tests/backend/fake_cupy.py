@@ -8,10 +8,12 @@ so that memory which changes too early, or is read too early, gives wrong result
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,22 +29,25 @@ from gpunn.backend.device import _BACKENDS, register_backend
 from gpunn.backend.kernel_texts import kernel_folder, kernel_text
 from gpunn.backend.launch import compile_options
 
+from .fake_launch import CUDADriverError, check_bytes, check_sizes
+from .fake_pool import TOTAL, DevicePool, Work
+
 __version__ = "14.0.0"
-TOTAL = 1 << 30
-"""Bytes of memory of each device."""
 
 
 class _Machine:
-    """What there is, and what the tests count."""
+    """What there is, and what the tests count: `calls` that cost the host time, by what they do."""
 
-    def __init__(self, devices: int, driver: int) -> None:
-        self.devices, self.driver = devices, driver
+    def __init__(self, devices: int, driver: int, toolkit: int) -> None:
+        self.devices, self.driver, self.toolkit = devices, driver, toolkit
         self.local = threading.local()
-        self.pools = [_DevicePool() for _ in range(devices)]
-        self.streams: list[weakref.ref[Stream]] = []
+        self.pools = [DevicePool() for _ in range(devices)]
+        self.queues: list[tuple[int, Work]] = []
         self.switches = 0
+        self.calls: Counter[str] = Counter()
         self.pinned: dict[int, list[np.ndarray]] = {}
         self.no_pinned_memory = False
+        self.broken: dict[int, str] = {}  # devices, with the error that CUDA has for every call
 
     @property
     def current(self) -> int:
@@ -50,20 +55,20 @@ class _Machine:
 
 
 class CUDARuntimeError(RuntimeError):
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.status = 2
-
-
-class OutOfMemoryError(MemoryError):
     pass
+
+
+def _use_device() -> None:
+    """What every call does that needs the device itself."""
+    if found := machine.broken.get(machine.current):
+        raise CUDARuntimeError(found)
 
 
 # Devices --------------------------------------------------------------------------------------------------------------
 
 
 def _device_count() -> int:
-    if not machine.driver:
+    if machine.driver // 1000 < machine.toolkit // 1000:
         raise CUDARuntimeError(
             "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
         )
@@ -120,13 +125,15 @@ class Device:
         return self
 
     def synchronize(self) -> None:
-        for reference in machine.streams:
-            stream = reference()
-            if stream is not None and stream.device_id in (self.id, -1):
-                stream.synchronize()
+        machine.calls["wait of the host"] += 1
+        _use_device()
+        for device_id, work in machine.queues:
+            if device_id in (self.id, -1):
+                _do(work)
 
     @property
     def mem_info(self) -> tuple[int, int]:
+        _use_device()
         return TOTAL - machine.pools[self.id].reserved, TOTAL
 
 
@@ -141,11 +148,11 @@ class Stream:
     def __init__(
         self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
     ) -> None:
-        self.work: list[Callable[[], None]] = []
+        self.work: Work = []
         self.captured: list[Callable[[], None]] | None = None
         self.ptr = 0 if null else id(self)
         self.device_id = -1 if null else _get_device()
-        machine.streams.append(weakref.ref(self))
+        machine.queues.append((self.device_id, self.work))  # which is done also when nobody has the stream any more
 
     def __enter__(self) -> Stream:
         assert self.device_id in (-1, machine.current), "the stream is of another device"
@@ -160,9 +167,10 @@ class Stream:
         return not self.work
 
     def synchronize(self) -> None:
+        machine.calls["wait of the host"] += 1
+        _use_device()
         self.refuse_in_capture("synchronous API calls")
-        while self.work:
-            self.work.pop(0)()
+        _do(self.work)
 
     def give(self, work: Callable[[], None]) -> None:
         """Do this on the stream, or take it down where the stream captures."""
@@ -197,12 +205,18 @@ class Stream:
 
     def wait_event(self, event: Event) -> None:
         _forbid_in_capture("waiting for an event")
+        machine.calls["wait of a stream"] += 1
         stream, count = event.stream, event.count  # as it is recorded now, not when the work is done
         self.work.append(lambda: stream.work_until(event, count))
 
     def work_until(self, event: Event, count: int) -> None:
         while event.happened < count:
             self.work.pop(0)()
+
+
+def _do(work: Work) -> None:
+    while work:
+        work.pop(0)()
 
 
 class Graph:
@@ -216,6 +230,7 @@ class Graph:
 
     def launch(self, stream: Stream | None = None) -> None:
         _forbid_in_capture("launching a graph")
+        machine.calls["graph"] += 1
         assert self.device_id == _get_device(), "the graph is of another device"
         (stream or get_current_stream()).work.extend(self.captured)
 
@@ -238,6 +253,7 @@ class Event:
     """Counts how often it was recorded, and how many of those the device has reached."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        machine.calls["event made"] += 1
         self.count = self.happened = 0
         self.stream = Stream.null
         self.device_id = _get_device()
@@ -245,16 +261,19 @@ class Event:
     @property
     def done(self) -> bool:
         _forbid_in_capture("asking whether an event happened")
+        machine.calls["event asked"] += 1
         return self.happened >= self.count
 
     def record(self, stream: Stream | None = None) -> None:
         _forbid_in_capture("recording an event that is not of the graph")
+        machine.calls["event recorded"] += 1
         assert self.device_id == _get_device(), "the event is of another device"
         self.count, self.stream = self.count + 1, stream or get_current_stream()
         self.stream.work.append(partial(setattr, self, "happened", self.count))
 
     def synchronize(self) -> None:
         _forbid_in_capture("waiting for an event")
+        machine.calls["wait of the host"] += 1
         self.stream.work_until(self, self.count)
 
 
@@ -266,41 +285,29 @@ def get_elapsed_time(start: Event, end: Event) -> float:
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
-class _DevicePool:
-    def __init__(self) -> None:
-        self.used = self.reserved = self.limit = 0
-
-
 class _Memory:
     """Memory of a device, given back to the pool when the last array in it goes."""
 
     def __init__(self, size: int) -> None:
         _forbid_in_capture("allocating")
-        pool = machine.pools[_get_device()]
-        size = -(-size // 512) * 512
-        if pool.used + size > (pool.limit or TOTAL):
-            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {pool.used:,} bytes).")
-        pool.used += size
-        pool.reserved = max(pool.reserved, pool.used)
+        machine.calls["array"] += 1
+        _use_device()
+        stream, pool = get_current_stream(), machine.pools[_get_device()]
         self.device_id = machine.current
-        self.bytes = np.full(size, 0xA5, np.uint8)
-        weakref.finalize(self, _give_back, pool, size)
-
-
-def _give_back(pool: _DevicePool, size: int) -> None:
-    pool.used -= size
+        self.bytes = pool.take(size, stream.ptr)
+        weakref.finalize(self, pool.give_back, self.bytes, stream.ptr, stream.work).atexit = False
 
 
 class _MemoryPool:
     def used_bytes(self) -> int:
+        machine.calls["memory counted"] += 1
         return machine.pools[_get_device()].used
 
     def total_bytes(self) -> int:
         return machine.pools[_get_device()].reserved
 
     def free_all_blocks(self) -> None:
-        pool = machine.pools[_get_device()]
-        pool.reserved = pool.used
+        machine.pools[_get_device()].free_all()
 
     def get_limit(self) -> int:
         return machine.pools[_get_device()].limit
@@ -316,19 +323,16 @@ def get_default_memory_pool() -> _MemoryPool:
 def alloc_pinned_memory(size: int) -> Any:
     """Memory that is used again as soon as it is let go of, and scribbled over before."""
     _forbid_in_capture("allocating")
+    machine.calls["page-locked memory"] += 1
     if machine.no_pinned_memory:
         raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
     size = max(512, 1 << (size - 1).bit_length())
     free = machine.pinned.setdefault(size, [])
     block = free.pop() if free else np.empty(size, np.uint8)
     block[...] = 0xEE
-    pointer = block.view(_PinnedMemoryPointer)
+    pointer = type("PinnedMemoryPointer", (ctypes.c_uint8 * size,), {}).from_buffer(block)  # that can be watched
     weakref.finalize(pointer, free.append, block)
     return pointer
-
-
-class _PinnedMemoryPointer(np.ndarray):
-    """Something with a buffer that can be watched."""
 
 
 # Arrays ---------------------------------------------------------------------------------------------------------------
@@ -341,10 +345,28 @@ class MemoryPointer:
     def copy_from_device_async(self, src: MemoryPointer, size: int, stream: Stream | None = None) -> None:
         stream = stream or get_current_stream()
         stream.refuse_in_capture("D2D transfers")
+        machine.calls["copy"] += 1
+        _use_device()
         target, source = self.host, src.host
         assert size == target.nbytes == source.nbytes
         assert target.flags.c_contiguous and source.flags.c_contiguous
         stream.give(lambda: np.copyto(target.reshape(-1).view(np.uint8), source.reshape(-1).view(np.uint8)))
+
+    def __add__(self, offset: int) -> MemoryPointer:
+        assert self.host.flags.c_contiguous
+        return MemoryPointer(self.ptr + offset, self.device_id, self.mem, self.host.reshape(-1).view(np.uint8)[offset:])
+
+    def copy_from_host_async(self, mem: ctypes.c_void_p, size: int, stream: Stream | None = None) -> None:
+        stream = stream or get_current_stream()
+        stream.refuse_in_capture("H2D transfers")
+        machine.calls["copy from the host"] += 1
+        _use_device()
+        assert self.host.flags.c_contiguous
+        assert self.device_id == _get_device()
+        target = self.host.reshape(-1).view(np.uint8)[:size]
+        assert mem.value and target.size == size
+        source = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(mem.value))
+        stream.give(lambda: np.copyto(target, source))
 
 
 class ndarray:
@@ -530,7 +552,7 @@ def _without_base(array: ndarray) -> ndarray:
 
 def compile_text(name: str, types: dict[str, str], arch: str, major: int) -> Any:
     """In the place of NVRTC: a module's file holds the text."""
-    assert (arch, major) == ("sm_90", 12)
+    assert (arch, major) == ("sm_90", machine.toolkit // 1000)
     options = (*compile_options(types), f"-I{kernel_folder()}")
     return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{name}"\n{kernel_text(name)}', options)))
 
@@ -553,27 +575,36 @@ class _Kernel:
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
         assert _get_device() in self.module.loaded_on, "the module is of another device"
+        check_sizes(self.function, grid, block, shared_mem)
+        check_bytes(self.function, args, ndarray)
         converted = tuple(map(_argument, args))
         run = lambda: self.function(grid, block, converted, shared_mem=shared_mem)  # noqa: E731
         if not self.loaded:
             _forbid_in_capture("loading a kernel")
             self.loaded = True
+        machine.calls["launch"] += 1
+        if found := machine.broken.get(machine.current):
+            raise CUDADriverError(found)
         get_current_stream().give(run)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.function, name)
+    @property
+    def attributes(self) -> dict[str, int]:
+        return self.function.attributes
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self.function.max_dynamic_shared_size_bytes
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        self.function.max_dynamic_shared_size_bytes = size
 
 
 def _argument(a: Any) -> Any:
     if isinstance(a, ndarray):
         assert a.memory.device_id == machine.current, "the array is of another device"
         return a.host
-    if isinstance(a, np.ndarray):
-        if a.size != 1:
-            raise TypeError("Only numpy.ndarrays of size one can be passed by value")
-        return a.copy()
-    assert a is None or isinstance(a, np.generic), f"{a!r} has no type of its own"
-    return a
+    return a.copy() if isinstance(a, np.ndarray) else a
 
 
 # The module -----------------------------------------------------------------------------------------------------------
@@ -584,11 +615,12 @@ runtime = SimpleNamespace(
     getDevice=_get_device,
     getDeviceProperties=_properties,
     driverGetVersion=lambda: machine.driver,
-    runtimeGetVersion=lambda: 12080,
+    runtimeGetVersion=lambda: machine.toolkit,
     pointerGetAttributes=lambda pointer: SimpleNamespace(device=machine.devices - 1),
 )
 cuda = SimpleNamespace(
     runtime=runtime,
+    driver=SimpleNamespace(CUDADriverError=CUDADriverError),
     Device=Device,
     Stream=Stream,
     Event=Event,
@@ -598,24 +630,23 @@ cuda = SimpleNamespace(
     alloc_pinned_memory=alloc_pinned_memory,
 )
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=as_strided))
-machine = _Machine(1, 12080)
+machine = _Machine(1, 12080, 12080)
 
 
 @contextmanager
-def installed(devices: int = 1, driver: int = 12080) -> Iterator[_Machine]:
-    """Inside, this is CuPy, on a machine with so many devices."""
+def installed(devices: int = 1, driver: int | None = None, toolkit: int = 12080) -> Iterator[_Machine]:
+    """Inside, this is CuPy for a version of CUDA, on a machine with so many devices and such a driver."""
     global machine
     loader = _BACKENDS["cuda"]
     before = {name: sys.modules.pop(name, None) for name in ("cupy", "gpunn.backend.cuda")}
     original = nvrtc.compile_text, nvrtc.architecture, nvrtc.version
-    machine = _Machine(devices, driver)
+    machine = _Machine(devices, toolkit if driver is None else driver, toolkit)
     Stream.null = object.__new__(Stream)
-    Stream.null.__dict__.update(work=[], captured=None, ptr=0, device_id=-1)
-    machine.streams.append(weakref.ref(Stream.null))
+    Stream.null.__init__(null=True)  # type: ignore[misc]
     sys.modules["cupy"] = sys.modules[__name__]
     nvrtc.compile_text = compile_text  # type: ignore[assignment]
     nvrtc.architecture = lambda capability, major: f"sm_{capability}"  # type: ignore[assignment,misc]
-    nvrtc.version = lambda major=None: (12, 8)
+    nvrtc.version = lambda major=None: (toolkit // 1000, toolkit % 1000 // 10)
     register_backend("cuda", loader)  # forgets the devices and their backends
     try:
         yield machine

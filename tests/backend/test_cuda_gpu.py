@@ -192,7 +192,7 @@ def test_a_device_that_is_not_there() -> None:
 def test_bad_indices_are_the_errors_of_the_cpu(cuda) -> None:
     def message(device: Any, call: Any) -> tuple[type, str]:
         with pytest.raises((IndexError, RuntimeError, ValueError)) as error:
-            call(device)
+            call(device).cpu()
         return error.type, str(error.value)
 
     table = np.zeros((4, 2), np.float32)

@@ -15,7 +15,11 @@ import gpunn
 from gpunn.backend import kernel
 
 PACKAGE = Path(gpunn.__file__).parent
-TEXTS = [*Path(kernel.__file__).parent.glob("*.py"), PACKAGE / "backend" / "cuda.py", *(PACKAGE / "cuda").glob("*.py")]
+TEXTS = [
+    *Path(kernel.__file__).parent.glob("*.py"),
+    *(PACKAGE / "backend").glob("cuda*.py"),
+    *(PACKAGE / "cuda").glob("*.py"),
+]
 
 
 def chains(path: Path) -> Iterator[str]:
@@ -23,7 +27,7 @@ def chains(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute):
             text = ast.unparse(node)
-            for start in ("self.xp.", "cupy."):
+            for start in ("self.xp.", "cupy.", "self.cupy."):
                 if text.startswith(start) and text.removeprefix(start).replace(".", "").isidentifier():
                     yield text.removeprefix(start)
             # `runtime = cupy.cuda.runtime` stands before these.
@@ -74,7 +78,7 @@ def test_objects_have_what_is_asked_of_them(cupy: ModuleType) -> None:
     cuda = cupy.cuda
     for owner, names in (
         (cupy.ndarray, ARRAY),
-        (cuda.MemoryPointer, ("ptr", "device_id", "copy_from_device_async")),
+        (cuda.MemoryPointer, ("ptr", "device_id", "copy_from_device_async", "copy_from_host_async", "__add__")),
         (cuda.Device, ("use", "synchronize", "mem_info", "compute_capability", "__enter__")),
         (cuda.Stream, ("null", "record", "wait_event", "synchronize", "done", "__enter__")),
         (cuda.Stream, ("begin_capture", "end_capture", "is_capturing")),

@@ -101,6 +101,7 @@ def test_bad_indices_are_the_errors_of_the_cpu(call):
     for backend in (numpy_backend, SIM):
         with pytest.raises((IndexError, RuntimeError)) as error:
             call(backend)
+            backend.synchronize()
         messages.append((type(error.value), str(error.value)))
     assert messages[0] == messages[1]
 

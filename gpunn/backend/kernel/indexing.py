@@ -51,7 +51,8 @@ class Indexing(Sorting, Check):
     """Elements by lists of indices, one for each of some axes, broadcast together.
 
     The axes that the indices make come where the indexed ones were, if those are neighbours, else first. With `wrap` a
-    negative index counts from the end. What does not lie in the array is an IndexError, and nothing is written then.
+    negative index counts from the end. What does not lie in the array is an IndexError, when the host looks at what the
+    checks have found: before anything is written in place, and else later.
     """
 
     def index(self, x: Array, indices: tuple[Array, ...], axes: Axes, wrap: bool, out: Array | None = None) -> Array:
@@ -62,7 +63,7 @@ class Indexing(Sorting, Check):
     def index_put(self, x: Array, v: Array, indices: tuple[Array, ...], axes: Axes, out: Array | None = None) -> Array:
         """A copy of x with v, an array or a number, at the indices, the last one where they repeat; `out` may be x."""
         found, _ = self._indices(indices, axes, x.shape, True)
-        y: Array = x if out is x else self.copy(x, out)
+        y = self._to_write_to(x, out)
         self._put(_joined(y, axes), v, found)
         return y
 
@@ -89,7 +90,7 @@ class Indexing(Sorting, Check):
     def scatter(self, x: Array, v: Array, index: Array, axis: int, out: Array | None = None) -> Array:
         """A copy of x with y[index[i][j]][j] = v[i][j] for axis 0, ..., the last one where indices repeat."""
         found = self._index_of_each(index, axis, x.shape, False)
-        y: Array = x if out is x else self.copy(x, out)
+        y = self._to_write_to(x, out)
         self._put(_covered(y, index, axis), v, found)
         return y
 
@@ -117,6 +118,13 @@ class Indexing(Sorting, Check):
         )
         self.launch_elements("index.cu", "gather", target.size, args, element_t=target.dtype)
         return y
+
+    def _to_write_to(self, x: Array, out: Array | None) -> Array:
+        """x itself where it is to be changed in place, if its indices are no errors; else a copy."""
+        if out is not x:
+            return self.copy(x, out)
+        self.look()
+        return x
 
     def _widened(self, x: Array, y: Array, inner: int) -> tuple[Array, Array, int]:
         """The same with elements of up to 8 bytes, where whole ones fit into `inner`: fewer, and larger, accesses."""

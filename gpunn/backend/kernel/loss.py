@@ -188,8 +188,8 @@ class Loss(Family):
         shape, dtype = x.shape, x.dtype
         blocks = min(ceil_div(x.size, 8 * THREADS), _MOST_CHECKING)
 
-        def look(found: Array, keep: bool) -> None:
-            args = (x, found, x.size, ceil_div(x.size, blocks), keep)
+        def look(found: Array) -> None:
+            args = (x, found, x.size, ceil_div(x.size, blocks))
             self.launch("binary_cross_entropy.cu", "first_improbable", (blocks,), (THREADS,), args, scalar_t=dtype)
 
         def complain(value: int, place: int) -> NoReturn:

@@ -1,8 +1,8 @@
 """Optimizer updates on flat arenas: one launch for all parameters.
 
 The kernels work in place; where results are wanted elsewhere the arrays are copied there first. What depends on the
-step alone is computed here, in Python's float64; a step that is recorded reads it from memory, and updates nothing
-after an error. The formulas stand at the classes of `gpunn.optim`.
+step alone is computed here, in Python's float64; a step that is recorded reads it from memory. After an error nothing
+is updated; see `gpunn.backend.errors`. The formulas stand at the classes of `gpunn.optim`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 
 from gpunn.backend import recording
 
+from .check import Check
 from .family import Array, ceil_div
 from .quad import Quads
 
 
-class Optimizer(Quads):
+class Optimizer(Quads, Check):
     """Optimizer updates on flat arenas."""
 
     def sgd_step(
@@ -109,12 +110,12 @@ class Optimizer(Quads):
         out: Any,
     ) -> Any:
         """Launch a kernel on the parameters and moments of `state`, or on copies in `out`."""
-        live, errors, error_count, key = None, None, 0, None
+        live, key = None, None
         recorder = recording.current()
+        errors, error_count = self.errors_so_far()
         if recorder is not None:
             live = recorder.numbers.take(numbers)
             numbers = (0.0,) * len(numbers)  # so that the launch is the same one at each step
-            errors, error_count = recorder.errors.so_far()
             if out is not None and all(map(is_, state, out)) and g.size and g.flags.c_contiguous:  # a single launch
                 key = (kernel, g, *state, *choices, live, error_count)
                 if recorder.repeats(key):
