@@ -51,7 +51,7 @@ def stage(name: str) -> Callable[[Callable[[Setup], str]], Callable[[Setup], str
 
 @stage("packages")
 def packages(setup: Setup) -> str:
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    missing = [name for name in PACKAGES if not _installed(name)]
     there = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in distributions()}
     found = [f"{name} {there[name]}" for name in VERSIONS if name in there]
     return f"Python {sys.version.split()[0]}, {', '.join(found)}; missing: {', '.join(missing) or 'nothing'}"
@@ -150,6 +150,13 @@ def gradients(setup: Setup) -> str:
     error = max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in zip(*got.values()))
     assert error < 1e-4, f"a gradient differs from the CPU's by {error:.1e} of its norm"
     return f"convolution, pooling, batch norm, linear: within {error:.1e} of the CPU's"
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _largest(a: list[float], b: list[float]) -> float:
