@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gpunn.datasets.errors import DataError
-
-Array = NDArray[Any]
-
-MOST_CLASSES_ANYWAY = 1000  # a higher label than this and than the number of samples is no class index
+from gpunn.datasets.labels import Array, Task, check_numbers, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +22,9 @@ class Arrays:
     y_train:  (n,) int64 class indices where `classes` is given, else (n, targets) floats to regress on
     x_test:   (m, *input_shape), or None where the source holds no test set; y_test likewise
     classes:  the name of each class, or None for regression
+    columns:  the names of the features of a table that has names, in their order in x
+    target:   the name of its column of labels
+    files_train, files_test: of images in files, the path of each below the folder
 
     Raises DataError where the arrays are empty, of different lengths or shapes, not finite, or hold a label that
     names no class.
@@ -37,6 +36,10 @@ class Arrays:
     x_test: Array | None = None
     y_test: Array | None = None
     classes: list[str] | None = None
+    columns: list[str] | None = None
+    target: str | None = None
+    files_train: list[str] | None = None
+    files_test: list[str] | None = None
 
     def __post_init__(self) -> None:
         self._check_part("train", self.x_train, self.y_train)
@@ -70,9 +73,31 @@ class Arrays:
             )
 
     @property
-    def task(self) -> Literal["classification", "regression"]:
+    def task(self) -> Task:
         """What the labels ask for."""
         return "regression" if self.classes is None else "classification"
+
+    def with_test(self, train: Array, test: Array) -> Arrays:
+        """The same data with two parts of its training samples, by their indices, as training and test set."""
+        x, y, files = self.x_train, self.y_train, self.files_train
+        of_train, of_test = (None if files is None else [files[i] for i in part] for part in (train, test))
+        data = replace(self, x_train=x[train], y_train=y[train], x_test=x[test], y_test=y[test])
+        return replace(data, files_train=of_train, files_test=of_test)
+
+    def with_classes(self, classes: Sequence[str]) -> Arrays:
+        """The same data with the indices that these classes have, each found by its name.
+
+        Raises DataError where there are samples of a class that is not among them.
+        """
+        assert self.classes is not None
+        place = {name: index for index, name in enumerate(classes)}
+        parts = [y for y in (self.y_train, self.y_test) if y is not None]
+        present = [self.classes[index] for index in np.unique(np.concatenate(parts))]
+        if unknown := [name for name in present if name not in place]:
+            raise DataError(f"{self.name}: has samples of the classes {listed(unknown)}; expected {listed(classes)}")
+        numbers = np.array([place.get(name, -1) for name in self.classes], np.int64)
+        y_test = None if self.y_test is None else numbers[self.y_test]
+        return replace(self, y_train=numbers[self.y_train], y_test=y_test, classes=list(classes))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -145,15 +170,6 @@ def _slices(x: Array, samples: int = 1024) -> Iterator[Array]:
         yield x[start : start + samples].astype(np.float64)
 
 
-def check_numbers(array: Array, what: str) -> None:
-    """Raise DataError unless the array holds numbers, all of them finite."""
-    if array.dtype.kind not in "buif":
-        raise DataError(f"{what} is of dtype {array.dtype}; expected integers or floats")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise DataError(f"{what} holds {array[where]} at {list(where)}; fill or drop what is missing first")
-
-
 def as_inputs(x: Array, what: str) -> Array:
     """Inputs in the layout of gpunn: a flat sample is (features,), an image (channels, height, width).
 
@@ -168,35 +184,3 @@ def as_inputs(x: Array, what: str) -> Array:
     if x.ndim == 4 and x.shape[3] in channels and x.shape[1] not in channels:
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     return x
-
-
-def as_labels(y: Array, what: str) -> tuple[Array, list[str] | None]:
-    """Labels in the layout of gpunn, and the names of the classes, None for regression.
-
-    Text (n,): its distinct values, sorted, are the classes. Integers (n,): the class indices themselves, from 0.
-    Floats (n,) or (n, targets): targets of a regression. A last axis of length 1 counts as none.
-    """
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.dtype.kind in "US" and y.ndim == 1:
-        names, indices = np.unique(y.astype(str), return_inverse=True)
-        return indices.astype(np.int64), [str(name) for name in names]
-    check_numbers(y, what)
-    if y.dtype.kind == "f":
-        if y.ndim not in (1, 2):
-            raise DataError(f"{what} has shape {y.shape}; expected (n,) or (n, targets)")
-        return y.reshape(len(y), -1), None
-    if y.ndim != 1:
-        raise DataError(
-            f"{what} is {y.dtype} of shape {y.shape}; expected class indices of shape (n,), or floats for regression"
-        )
-    if y.size == 0:
-        return y.astype(np.int64), []
-    if y.min() < 0:
-        raise DataError(f"{what} holds the label {y.min()}; classes are numbered from 0")
-    if y.max() >= max(MOST_CLASSES_ANYWAY, len(y)):
-        raise DataError(
-            f"{what} holds the label {y.max()} among {len(y)} samples; number the classes from 0 without gaps, "
-            "or give floats for a regression"
-        )
-    return y.astype(np.int64), [str(index) for index in range(int(y.max()) + 1)]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gpunn.datasets.arrays import Array, Arrays
+from gpunn.datasets.arrays import Arrays
 from gpunn.datasets.download import Remote, cache_folder, fetch, find
 from gpunn.datasets.errors import DataError
+from gpunn.datasets.labels import Array
 
 # The binary version, not the one for Python: that one is made of pickles, which can run code.
 CIFAR10 = Remote(

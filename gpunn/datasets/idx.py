@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpunn.datasets.arrays import Array
 from gpunn.datasets.errors import DataError
+from gpunn.datasets.labels import Array
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gpunn.datasets.arrays import Array, Arrays
+from gpunn.datasets.arrays import Arrays
 from gpunn.datasets.download import Remote, cache_folder, fetch, find, md5
 from gpunn.datasets.errors import DataError
 from gpunn.datasets.idx import parse_idx, read_content
+from gpunn.datasets.labels import Array
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"

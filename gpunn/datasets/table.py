@@ -5,39 +5,119 @@ from __future__ import annotations
 import csv
 import math
 from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpunn.datasets.arrays import Array, Arrays, as_labels
+from gpunn.datasets.arrays import Arrays
 from gpunn.datasets.errors import DataError
+from gpunn.datasets.labels import Array, Task, as_labels, listed
 
 if TYPE_CHECKING:
     from _csv import Reader
 
 LABEL_NAMES = ("label", "target", "class", "y")
 DELIMITERS = (",", ";", "\t")
-MOST_CLASSES_WITHOUT_DOUBT = 100
 
 
-def from_csv(path: str | Path) -> Arrays:
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a table are.
+
+    names:    of all columns, None where the first line is no header
+    width:    the number of columns
+    label:    the column of labels, None where there is none
+    features: the other columns, in the order that is wanted
+    """
+
+    names: list[str] | None
+    width: int
+    label: int | None
+    features: list[int]
+
+    def column(self, index: int) -> str:
+        """A column, for a message."""
+        return f"column {index + 1}" if self.names is None else f"column {self.names[index]!r}"
+
+
+def from_csv(
+    path: str | Path,
+    *,
+    target: str | None = None,
+    task: Task | None = None,
+    columns: Sequence[str] | None = None,
+) -> Arrays:
     """A data set from a table of numbers with one column of labels, delimited by comma, semicolon or tab.
 
     The first line is a header if one of its names is label, target, class or y (in any case), or none of them is a
-    number. The labels are in the column with the first of those names, else in the last column: text gives classes,
-    its distinct values in sorted order; whole numbers are class indices from 0; decimal fractions are the targets of
-    a regression.
+    number. A number is what NumPy's loadtxt reads as one. Text as labels gives classes, its distinct values in sorted
+    order; whole numbers (7, not 7.0) likewise; decimal fractions are the targets of a regression.
 
-    Raises DataError, with the line, where a cell is no finite number, lines differ in length, or nothing is left.
+    target:  the column of labels, by its name or, counted from 1, by its number; if not given the column with the
+             first of those four names, else the last one
+    task:    what whole numbers as labels are, "classification" or "regression", see `as_labels`
+    columns: the names of all other columns, in the order in which they are wanted
+
+    Raises DataError, with the line, where a cell is no finite number, lines differ in length, or nothing is left;
+    and, with their names, where columns are missing, not expected or twice there.
     """
+    path = str(path)
+    with _open(path) as reader:
+        first, rows = _first(reader, path)
+        names = _header(first[1], target, columns)
+        if names is None and columns is not None:
+            raise DataError(f"{path}: has no header; expected one with {listed(columns)} and the labels")
+        if len(first[1]) < 2:
+            raise DataError(
+                f"{path}: has one column; expected features and a label, delimited by comma, semicolon or tab"
+            )
+        label = _label(names, len(first[1]), target, path)
+        layout = Layout(names, len(first[1]), label, _features(names, len(first[1]), label, columns, path))
+        x, labels = _read(rows if names else chain([first], rows), layout, path)
+    y, classes = _as_labels(labels, f"{path}: {layout.column(label)}", task)
+    features = None if names is None else [names[i] for i in layout.features]
+    return Arrays(path, x, y, classes=classes, columns=features, target=None if names is None else names[label])
+
+
+def features_from_csv(
+    path: str | Path, count: int, *, target: str | None = None, columns: Sequence[str] | None = None
+) -> Array:
+    """The features (n, count) of a table as `from_csv` reads it; the column of labels may be there or not.
+
+    count:   the number of features
+    columns: their names, in the order in which they are wanted; a table without a header has exactly these then
+
+    Raises DataError as `from_csv` does.
+    """
+    path = str(path)
+    with _open(path) as reader:
+        first, rows = _first(reader, path)
+        width, names = len(first[1]), _header(first[1], target, columns)
+        label = None
+        if names is not None and columns is not None:
+            label = names.index(target) if target in names and target not in columns else None
+        elif columns is None and width == count + 1:
+            label = _label(names, width, target, path)
+        elif width != count:
+            raise DataError(f"{path}: has {width} columns; expected {count} features")
+        layout = Layout(names, width, label, _features(names, width, label, columns, path))
+        x, _ = _read(rows if names else chain([first], rows), layout, path)
+    return x
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Reader]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             delimiter = max(DELIMITERS, key=first.count)
             file.seek(0)
-            return _read(csv.reader(file, delimiter=delimiter, strict=True), str(path))
+            yield csv.reader(file, delimiter=delimiter, strict=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -46,81 +126,128 @@ def from_csv(path: str | Path) -> Arrays:
         raise DataError(f"{path}: not a CSV file ({error})") from error
 
 
-def _read(reader: Reader, path: str) -> Arrays:
+Row = tuple[int, list[str]]
+"""The number of a line, and its cells."""
+
+
+def _first(reader: Reader, path: str) -> tuple[Row, Iterator[Row]]:
+    """The first line and an iterator over the others."""
     rows = ((reader.line_num, row) for row in reader if row)  # a blank line is an empty row
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: the file is empty")
-    names = [cell.strip() for cell in first[1]]
-    if len(names) < 2:
-        raise DataError(f"{path}: has one column; expected features and a label, delimited by comma, semicolon or tab")
-    header = any(name.lower() in LABEL_NAMES for name in names) or not any(_is_number(name) for name in names)
-    if header:
-        label = _label_column(names, path)
-        columns = [f"column {name!r}" for name in names]
-    else:
-        label = len(names) - 1
-        columns = [f"column {number}" for number in range(1, len(names) + 1)]
-    features, labels = array("d"), []
-    for line, row in rows if header else chain([first], rows):
-        if len(row) != len(columns):
-            raise DataError(f"{path}: line {line} has {len(row)} cells; expected {len(columns)}, as in the first line")
-        labels.append(row.pop(label).strip())
-        try:
-            values = list(map(float, row))
-        except ValueError:
-            values = [math.nan]
-        if not labels[-1] or not math.isfinite(sum(values)):
-            row.insert(label, labels[-1])
-            _check_cells(row, label, columns, f"{path}: line {line}")
-        features.extend(values)
-    if not labels:
-        raise DataError(f"{path}: has a header but no rows")
-    y, classes = _labels(labels, f"{path}: {columns[label]}")
-    return Arrays(path, np.array(features).reshape(len(labels), -1), y, classes=classes)
+    return first, rows
 
 
-def _label_column(names: list[str], path: str) -> int:
-    """The column of the labels by its name in the header, else the last one."""
-    if "" in names:
+def _header(cells: list[str], target: str | None, columns: Sequence[str] | None) -> list[str] | None:
+    """The names of the columns, None where these cells are numbers."""
+    names = [cell.strip() for cell in cells]
+    numbers = [name for name in names if _is_number(name)]
+    known = any(name.lower() in LABEL_NAMES for name in names) or (target in names and target not in numbers)
+    expected = columns is not None and set(columns) <= set(names)  # names that are numbers are known by this alone
+    return names if known or expected or not numbers else None
+
+
+def _label(names: list[str] | None, width: int, target: str | None, path: str) -> int:
+    """The column of labels."""
+    if names is not None and "" in names:
         raise DataError(
             f"{path}: column {names.index('') + 1} has no name; if it only counts the rows, leave it out "
             "(pandas: to_csv(..., index=False))"
         )
-    lowered = [name.lower() for name in names]
-    return next((lowered.index(name) for name in LABEL_NAMES if name in lowered), len(names) - 1)
+    if target is None:
+        lowered = [name.lower() for name in names or ()]
+        return next((lowered.index(name) for name in LABEL_NAMES if name in lowered), width - 1)
+    if names is not None and target in names:
+        return names.index(target)
+    if target.isascii() and target.isdigit() and 1 <= int(target) <= width:
+        return int(target) - 1
+    there = f"the columns 1 to {width}, without names" if names is None else listed(names)
+    raise DataError(f"{path}: has no column {target!r} for the labels; there are {there}")
 
 
-def _check_cells(row: list[str], label: int, columns: list[str], where: str) -> None:
+def _features(
+    names: list[str] | None, width: int, label: int | None, columns: Sequence[str] | None, path: str
+) -> list[int]:
+    """All columns but that of the labels, in the order of `columns`."""
+    found = [i for i in range(width) if i != label]
+    if names is None:
+        return found
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: has more than one column called {listed(map(repr, twice))}")
+    if columns is None:
+        return found
+    wrong = [
+        f"{what} {listed(map(repr, some))}"
+        for what, some in (
+            ("lacks the columns", [name for name in columns if name not in names]),
+            ("has the unknown columns", [names[i] for i in found if names[i] not in columns]),
+        )
+        if some
+    ]
+    if wrong:
+        raise DataError(f"{path}: {' and '.join(wrong)}; expected {listed(columns)}")
+    return [names.index(name) for name in columns]
+
+
+def _read(rows: Iterator[Row], layout: Layout, path: str) -> tuple[Array, list[str]]:
+    """The features (n, f) in their order, and the labels as text, none where there is no such column."""
+    features, labels, label, count = array("d"), [], layout.label, 0
+    for line, row in rows:
+        where, count = f"{path}: line {line}", count + 1
+        if len(row) != layout.width:
+            raise DataError(f"{where} has {len(row)} cells; expected {layout.width}, as in the first line")
+        cells = row if label is None else row[:label] + row[label + 1 :]
+        if label is not None:
+            labels.append(row[label].strip())
+        values = _numbers(cells)
+        if values is None or (label is not None and not labels[-1]) or not math.isfinite(sum(values)):
+            _check_cells(row, layout, where)
+        features.extend(values or ())
+    if not count:
+        raise DataError(f"{path}: has a header but no rows")
+    x = np.array(features).reshape(count, len(layout.features))
+    stored = sorted(layout.features)
+    return (x if stored == layout.features else x[:, [stored.index(i) for i in layout.features]]), labels
+
+
+def _check_cells(row: list[str], layout: Layout, where: str) -> None:
     """Raise DataError for the first cell of a row that is empty or, outside the labels, no finite number."""
     for column, cell in enumerate(row):
         if not cell.strip():
-            raise DataError(f"{where}, {columns[column]} is empty; fill or drop what is missing first")
-        if column != label and not (_is_number(cell) and math.isfinite(float(cell))):
-            raise DataError(f"{where}, {columns[column]} holds {cell!r}; expected a finite number")
+            raise DataError(f"{where}, {layout.column(column)} is empty; fill or drop what is missing first")
+        if column != layout.label and not (_is_number(cell) and math.isfinite(float(cell))):
+            raise DataError(f"{where}, {layout.column(column)} holds {cell!r}; expected a finite number")
 
 
-def _labels(labels: list[str], what: str) -> tuple[Array, list[str] | None]:
+def _as_labels(labels: list[str], what: str, task: Task | None) -> tuple[Array, list[str] | None]:
     numeric = [_is_number(label) for label in labels]
     if not any(numeric):
         return as_labels(np.array(labels), what)
     if not all(numeric):
         text = labels[numeric.index(False)]
         raise DataError(f"{what} mixes numbers with text such as {text!r}; expected one or the other")
+    whole = all(label.lstrip("+-").isdigit() for label in labels)
+    return as_labels(np.array([int(label) for label in labels]) if whole else np.array(labels, float), what, task)
+
+
+def _numbers(cells: list[str]) -> list[float] | None:
+    """The cells as numbers, None where one is none."""
+    text = "".join(cells)
+    # Python takes 1_0 and other digits than 0 to 9 for numbers too.
+    if ("_" in text or not text.isascii()) and not all(map(_is_number, cells)):
+        return None
     try:
-        indices = [int(label) for label in labels]
+        return list(map(float, cells))
     except ValueError:
-        return as_labels(np.array(labels, float), what)
-    distinct = len(set(indices))
-    if distinct > max(MOST_CLASSES_WITHOUT_DOUBT, len(indices) // 2):
-        raise DataError(
-            f"{what} holds {distinct} different whole numbers in {len(indices)} rows; "
-            "write them as decimal fractions (3.0) for a regression, or as text for classes"
-        )
-    return as_labels(np.array(indices), what)
+        return None
 
 
 def _is_number(cell: str) -> bool:
+    """Whether a cell is a number for NumPy's loadtxt."""
+    cell = cell.strip()
+    if "_" in cell or not cell.isascii():
+        return False
     try:
         float(cell)
     except ValueError:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gpunn.datasets import Arrays, DataError, standardise, stratified_split
-from gpunn.datasets.arrays import as_inputs, as_labels, moments
+from gpunn.datasets.arrays import as_inputs, moments
 
 X = np.arange(12, dtype=np.uint8).reshape(6, 2)
 Y = np.array([0, 1, 2, 0, 1, 2])
@@ -106,33 +106,6 @@ def test_images_come_channels_first(stored, expected):
     assert inputs.shape == expected
     if stored[-1] == 3 and stored[1] != 3:
         np.testing.assert_array_equal(inputs[2, 1], x[2, :, :, 1])
-
-
-def test_text_labels_are_numbered_in_sorted_order():
-    y, classes = as_labels(np.array(["cat", "ant", "cat", "bee"]), "y")
-    assert (y.tolist(), classes) == ([2, 0, 2, 1], ["ant", "bee", "cat"])
-
-
-def test_whole_numbers_are_classes_and_floats_are_targets():
-    y, classes = as_labels(np.array([[2], [0], [2]], np.uint8), "y")
-    assert (y.tolist(), y.dtype, classes) == ([2, 0, 2], np.int64, ["0", "1", "2"])
-    y, classes = as_labels(np.array([1.0, 2.0], np.float32), "y")
-    assert (y.tolist(), y.dtype, classes) == ([[1], [2]], np.float32, None)
-
-
-@pytest.mark.parametrize(
-    ("y", "message"),
-    [
-        (np.array([0, -1]), "the label -1; classes are numbered from 0"),
-        (np.array([0, 2**40]), "number the classes from 0 without gaps"),
-        (np.eye(3, dtype=int), r"shape \(3, 3\); expected class indices"),
-        (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
-        (np.array([1j, 2j]), "complex128"),
-    ],
-)
-def test_labels_that_make_no_sense_are_refused(y, message):
-    with pytest.raises(DataError, match=f"^y .*{message}"):
-        as_labels(y, "y")
 
 
 def test_a_stratified_split_takes_the_same_part_of_each_class_and_is_always_the_same():

@@ -102,3 +102,61 @@ def test_without_pillow_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match="pip install pillow"):
         from_folder(tmp_path)
+
+
+def test_images_know_their_files(tmp_path):
+    save(tmp_path / "train" / "b" / "1.npy", grey(1))
+    save(tmp_path / "train" / "a" / "2.npy", grey(2))
+    save(tmp_path / "test" / "b" / "3.npy", grey(3))
+    data = from_folder(tmp_path)
+    assert (data.files_train, data.files_test) == (["train/a/2.npy", "train/b/1.npy"], ["test/b/3.npy"])
+    again = data.with_test(np.array([1]), np.array([0]))
+    assert (again.files_train, again.files_test) == (["train/b/1.npy"], ["train/a/2.npy"])
+
+
+# As a camera that was turned stores them: what the first row and the first column of the file are in the scene
+# (EXIF 2.3, table of tag 0x0112), as the same with NumPy.
+ORIENTATIONS = {
+    1: lambda scene: scene,
+    2: lambda scene: scene[:, ::-1],
+    3: lambda scene: scene[::-1, ::-1],
+    4: lambda scene: scene[::-1],
+    5: lambda scene: scene.T,
+    6: lambda scene: np.rot90(scene),
+    7: lambda scene: scene[::-1, ::-1].T,
+    8: lambda scene: np.rot90(scene, -1),
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_images_stand_upright(tmp_path, orientation, suffix):
+    image = pytest.importorskip("PIL.Image")
+    scene = np.kron(np.arange(0, 240, 20, np.uint8).reshape(4, 3), np.ones((8, 8), np.uint8))  # blocks survive JPEG
+    exif = image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "a").mkdir()
+    stored = np.ascontiguousarray(ORIENTATIONS[orientation](scene))
+    image.fromarray(stored).save(tmp_path / "a" / f"1{suffix}", exif=exif)
+    np.testing.assert_array_equal(from_folder(tmp_path).x_train[0, 0], scene)
+
+
+def test_pictures_of_several_sizes_are_resized(tmp_path):
+    save(tmp_path / "a" / "small.png", grey(7))
+    save(tmp_path / "b" / "large.png", np.full((9, 20, 3), 8, np.uint8))
+    with pytest.raises(DataError, match=r"large\.png: .*; bring all .*, or .* resized, as with --image-size 4,3$"):
+        from_folder(tmp_path)
+    data = from_folder(tmp_path, (5, 6))
+    assert data.x_train.shape == (2, 3, 5, 6)
+    assert [np.unique(image).tolist() for image in data.x_train] == [[7], [8]]
+    save(tmp_path / "a" / "array.npy", grey(1))
+    with pytest.raises(DataError, match=r"array\.npy is uint8 \(3, 4, 3\); bring all images to one size first$"):
+        from_folder(tmp_path, (5, 6))
+
+
+def test_a_resized_picture_is_an_average(tmp_path):
+    save(tmp_path / "a" / "1.png", np.kron(np.array([[10, 20], [30, 40]], np.uint8), np.ones((50, 50), np.uint8)))
+    found = from_folder(tmp_path, (2, 2)).x_train[0, 0]
+    # Each new pixel is a mean of its own quarter, and a little of the next ones.
+    assert np.abs(found - np.array([[10.0, 20], [30, 40]])).max() < 5
+    assert from_folder(tmp_path, (1, 1)).x_train.item() == pytest.approx(25, abs=1)

@@ -72,3 +72,22 @@ def test_damaged_files_are_named(tmp_path):
     np.save(tmp_path / "one.npy", X)
     with pytest.raises(DataError, match="a single array"):
         from_npz(tmp_path / "one.npy")
+
+
+def test_labels_in_bytes_are_text_in_utf_8(tmp_path):
+    np.savez(tmp_path / "set.npz", x_train=X[:3], y_train=["é", "c", "é"], x_test=X[:2], y_test=[b"c", "é".encode()])
+    data = from_npz(tmp_path / "set.npz")
+    assert (data.classes, data.y_train.tolist(), data.y_test.tolist()) == (["c", "é"], [1, 0, 1], [0, 1])
+    np.savez(tmp_path / "set.npz", x=X, y=["é".encode("latin-1")] * 6)
+    with pytest.raises(DataError, match=r"set\.npz: y holds text that is not in UTF-8"):
+        from_npz(tmp_path / "set.npz")
+
+
+def test_the_task_decides_what_integers_are(tmp_path):
+    np.savez(tmp_path / "set.npz", x_train=X, y_train=10 * Y, x_test=X[:1], y_test=[30])
+    assert from_npz(tmp_path / "set.npz").classes == ["0", "10", "20", "30"]
+    data = from_npz(tmp_path / "set.npz", "regression")
+    assert (data.classes, data.y_train[:3].tolist(), data.y_test.tolist()) == (None, [[0], [10], [20]], [[30]])
+    np.savez(tmp_path / "set.npz", x=X, y=10.0 * Y)
+    assert from_npz(tmp_path / "set.npz").task == "regression"
+    assert from_npz(tmp_path / "set.npz", "classification").classes == ["0", "10", "20"]

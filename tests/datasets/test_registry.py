@@ -36,3 +36,28 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
     (tmp_path / "data.xlsx").write_text("")
     with pytest.raises(DataError, match=r"its ending is '\.xlsx'; expected \.npz, \.csv"):
         load("data.xlsx")
+
+
+def test_options_go_to_the_sources_that_have_a_use_for_them(tmp_path):
+    (tmp_path / "a.csv").write_text("price,rooms\n100,2\n300,4\n")
+    np.savez(tmp_path / "a.npz", x=np.ones((2, 3)), y=[0, 1])
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    np.save(tmp_path / "images" / "a" / "1.npy", np.ones((2, 2)))
+    table = load(tmp_path / "a.csv", target="price", task="regression", columns=["rooms"])
+    assert (table.columns, table.y_train.tolist()) == (["rooms"], [[100], [300]])
+    assert load(tmp_path / "a.npz", task="regression").task == "regression"
+    assert load(tmp_path / "images", size=(2, 2)).input_shape == (1, 2, 2)
+    for source, option in (
+        (tmp_path / "a.npz", {"target": "price"}),
+        (tmp_path / "a.csv", {"size": (2, 2)}),
+        (tmp_path / "a.npz", {"size": (2, 2)}),
+        (tmp_path / "images", {"target": "price"}),
+        (tmp_path / "images", {"root": tmp_path}),
+        ("digits", {"target": "price"}),
+        ("digits", {"size": (2, 2)}),
+        ("mnist", {"target": "price"}),
+    ):
+        with pytest.raises(
+            DataError, match=rf"^{source}: takes no (target column|image size|root folder); only .* do$"
+        ):
+            load(source, **option)

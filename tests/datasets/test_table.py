@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from gpunn.datasets import DataError, from_csv
+from gpunn.datasets.table import features_from_csv
 
 
 @pytest.fixture
 def read(tmp_path):
-    def read(text, encoding="utf-8"):
+    def read(text, encoding="utf-8", **options):
         (tmp_path / "table.csv").write_bytes(text.encode(encoding))
-        return from_csv(tmp_path / "table.csv")
+        return from_csv(tmp_path / "table.csv", **options)
 
     return read
 
@@ -74,7 +75,7 @@ def test_other_ways_to_write_a_table(read, text):
         ("1,2,a\n3,4,7\n", "column 3 mixes numbers with text such as 'a'"),
         ("1,2,0\n3,4,-1\n", "column 3 holds the label -1"),
         ("a,target\n1,0.5\n2,nan\n", "column 'target' holds nan"),
-        ("a,label\n1,0\n2,123456789\n", "column 'label' holds the label 123456789 among 2 samples"),
+        ("a,b,a,label\n1,2,3,0\n", "has more than one column called 'a'"),
         (",a,label\n0,1,0\n", "column 1 has no name.*index=False"),
         ('1,"2,0\n', "not a CSV file"),
     ],
@@ -86,9 +87,108 @@ def test_tables_that_make_no_sense_are_refused(read, text, message):
 
 def test_prices_in_whole_numbers_are_not_taken_for_classes(read):
     rows = "".join(f"{row},{row * 3}\n" for row in range(200))
-    with pytest.raises(DataError, match="200 different whole numbers in 200 rows"):
+    with pytest.raises(DataError, match="200 different whole numbers in 200 samples"):
         read(rows)
     assert read(rows.replace("\n", ".0\n")).task == "regression"
+    assert read(rows, task="regression").y_train[:3].tolist() == [[0], [3], [6]]
+    assert len(read(rows, task="classification").classes) == 200
+
+
+# Python's float takes the first three; what NumPy's loadtxt refuses is no number.
+@pytest.mark.parametrize("cell", ["1_0", "0_1", "\uff11", "1j", "0x10", "1d3", "1e", "- 1", "True", "5f"])
+def test_a_cell_is_a_number_where_loadtxt_reads_one(read, cell):
+    with pytest.raises(ValueError, match="could not convert"):
+        np.loadtxt([cell])
+    with pytest.raises(DataError, match=f"line 2, column 1 holds '{cell}'; expected a finite number"):
+        read(f"1,0\n{cell},1\n")
+    assert read(f"1,a\n2,{cell}\n").classes == sorted(["a", cell])  # as a label it is text
+
+
+@pytest.mark.parametrize("cell", ["1e5", "+1", " 1 ", "1.", ".5", "1E-5", "1\xa0", "-0"])
+def test_numbers_are_those_of_loadtxt(read, cell):
+    assert read(f"{cell},0\n2,1\n").x_train[0, 0] == np.loadtxt([cell], encoding="utf-8")
+
+
+def test_the_target_is_a_column_by_name_or_number(read):
+    text = "rooms,price,class\n1,10.5,2\n3,20.5,4\n"
+    data = read(text, target="price")
+    assert (data.target, data.columns, data.y_train.tolist()) == ("price", ["rooms", "class"], [[10.5], [20.5]])
+    assert read(text, target="1").target == "rooms"
+    assert read("1,2,3\n4,5,6\n", target="2").x_train.tolist() == [[1, 3], [4, 6]]
+    assert read("1,a,3\n2,b,6\n", target="2").classes == ["a", "b"]
+    assert read("price,0,1\n7.5,5,6\n", target="price").columns == ["0", "1"]
+    for target in ("pric", "0", "4", "-1", "2.0", "\u0661"):
+        with pytest.raises(DataError, match=f"has no column '{target}' for the labels; there are rooms, price, class"):
+            read(text, target=target)
+    with pytest.raises(DataError, match="there are the columns 1 to 3, without names"):
+        read("1,2,3\n4,5,6\n", target="price")
+
+
+def test_columns_are_found_by_name(read):
+    text = "b,y,c,a\n2,0,3,1\n20,1,30,10\n"
+    data = read(text, columns=["a", "b", "c"])
+    assert (data.columns, data.target) == (["a", "b", "c"], "y")
+    np.testing.assert_array_equal(data.x_train, [[1, 2, 3], [10, 20, 30]])
+    assert data.y_train.tolist() == [0, 1]
+    with pytest.raises(
+        DataError, match="lacks the columns 'd', 'e' and has the unknown columns 'b'; expected a, c, d, e"
+    ):
+        read(text, columns=["a", "c", "d", "e"])
+    with pytest.raises(DataError, match=r"has the unknown columns 'b', 'c'; expected a$"):
+        read(text, columns=["a"])
+    with pytest.raises(DataError, match="has no header; expected one with a, b, c and the labels"):
+        read("1,2,3,0\n", columns=["a", "b", "c"])
+
+
+def test_names_that_are_numbers_are_known_where_they_are_expected(read):
+    data = read("1,0,2\n5,6,0\n7,8,1\n", columns=["0", "1"])
+    np.testing.assert_array_equal(data.x_train, [[6, 5], [8, 7]])
+
+
+class TestFeatures:
+    """Of a table to predict for, which may lack the labels."""
+
+    @pytest.fixture
+    def features(self, tmp_path):
+        def features(text, count=2, **known):
+            (tmp_path / "table.csv").write_text(text, encoding="utf-8")
+            return features_from_csv(tmp_path / "table.csv", count, **known).tolist()
+
+        return features
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("a,b\n1,2\n3,4\n", "b,a\n2,1\n4,3\n", "b;a\n2;1\n4;3\n", "b\ta\n2\t1\n4\t3\n"),
+            *("b,price,a\n2,9.5,1\n4,9.5,3\n", "b,price,a\n2,unknown,1\n4,?,3\n", "1,2\n3,4\n"),
+        ],
+    )
+    def test_of_columns_with_names(self, features, text):
+        assert features(text, columns=["a", "b"], target="price") == [[1, 2], [3, 4]]
+
+    @pytest.mark.parametrize("text", ["1,2\n3,4\n", "u,v\n1,2\n3,4\n", "1,2,x\n3,4,x\n", "y,u,v\nx,1,2\nx,3,4\n"])
+    def test_of_columns_without_names(self, features, text):
+        assert features(text) == [[1, 2], [3, 4]]
+
+    def test_the_column_of_labels_is_that_of_training(self, features):
+        assert features("0,1,2\n1,3,4\n", target="1") == [[1, 2], [3, 4]]
+
+    @pytest.mark.parametrize(
+        ("text", "known", "message"),
+        [
+            ("a,c\n1,2\n", {"columns": ["a", "b"]}, "lacks the columns 'b' and has the unknown columns 'c'"),
+            ("a,b,y\n1,2,3\n", {"columns": ["a", "b"]}, "unknown columns 'y'"),
+            ("a,b,b\n1,2,3\n", {"columns": ["a", "b"]}, "more than one column called 'b'"),
+            ("1,2,3\n", {"columns": ["a", "b"]}, "has 3 columns; expected 2 features"),
+            ("1,2,3,4\n", {}, "has 4 columns; expected 2 features"),
+            ("1\n", {}, "has 1 columns"),
+            ("a,b\n", {}, "a header but no rows"),
+            ("1,2\n3,oops\n", {}, "line 2, column 2 holds 'oops'"),
+        ],
+    )
+    def test_others_are_refused(self, features, text, known, message):
+        with pytest.raises(DataError, match=message):
+            features(text, **known)
 
 
 def test_huge_numbers_whose_sum_overflows_are_numbers_all_the_same(read):
