@@ -42,15 +42,21 @@ def build(spec: str, input_shape: tuple[int, ...], outputs: int, activation: str
     """
     if activation not in ACTIVATIONS:
         raise ModelError(f"there is no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
+    if (named := file_and_function(spec)) is not None:
+        return _from_file(*named, input_shape, outputs)
     name, _, argument = spec.partition(":")
-    if name.endswith(".py"):
-        return _from_file(Path(name), argument, input_shape, outputs)
     if name in ("mlp", "linear"):
         hidden = [] if name == "linear" else _sizes(spec, argument or "128,128")
         return mlp(input_shape, outputs, hidden, activation)
     if name in _IMAGE_MODELS and not argument:
         return _IMAGE_MODELS[name](input_shape, outputs, activation)
     raise ModelError(f"there is no model {spec!r}; there are mlp:SIZES, linear, lenet, cnn, and FILE.py:FUNCTION")
+
+
+def file_and_function(spec: str) -> tuple[Path, str] | None:
+    """The two of FILE.py:FUNCTION, of which the function may be missing; None for a model with a name."""
+    match = re.fullmatch(r"(.*\.py)(?::([^:/]*))?", spec)
+    return None if match is None else (Path(match[1]), match[2] or "")
 
 
 def mlp(input_shape: tuple[int, ...], outputs: int, hidden: list[int], activation: str = "relu") -> nn.Sequential:

@@ -1,86 +1,18 @@
-"""From options to the objects that train: data, model, loss, optimizer, schedule."""
+"""From options to the objects that train: model, loss, optimizer, schedule."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from gpunn import nn, optim
-from gpunn.datasets import Arrays, DataError, load, standardise, stratified_split
+from gpunn.datasets import Arrays
 from gpunn.optim import lr_scheduler
 from gpunn.tensor import Tensor
 
+from .data import Units
 from .errors import UsageError
-from .options import DEFAULT_LR
-
-TEST_FRACTION = 0.2
-"""Of a data set without a test part, so much is held out as one."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Data ready for a model: float32 inputs, standardised by the training data's moments."""
-
-    source: Arrays
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-    @property
-    def shape_info(self) -> dict[str, Any]:
-        """What a trained model needs to know about its data; stands in config.toml under [data_info]."""
-        mean, std = np.asarray(self.source.mean), np.asarray(self.source.std)
-        return {
-            "input_shape": list(self.source.input_shape),
-            "outputs": self.source.outputs,
-            "classes": self.source.classes,
-            "mean": mean.ravel().tolist(),
-            "std": std.ravel().tolist(),
-            "moments_shape": list(mean.shape),
-        }
-
-
-def prepare_data(options: argparse.Namespace) -> Prepared:
-    """Load the data, with a test part, and standardise it."""
-    data = with_test_part(load(options.data, options.data_root), options.seed)
-    assert data.x_test is not None and data.y_test is not None
-    targets = "float32" if data.classes is None else "int64"
-    return Prepared(
-        data,
-        standardise(data.x_train, data.mean, data.std),
-        data.y_train.astype(targets),
-        standardise(data.x_test, data.mean, data.std),
-        data.y_test.astype(targets),
-    )
-
-
-def with_test_part(data: Arrays, seed: int) -> Arrays:
-    """The data itself if it has a test part, else with a fifth held out as one, by class."""
-    if data.x_test is not None:
-        return data
-    rest, held = hold_out(data, TEST_FRACTION, seed)
-    x, y = data.x_train, data.y_train
-    return replace(data, x_train=x[rest], y_train=y[rest], x_test=x[held], y_test=y[held])
-
-
-def hold_out(data: Arrays, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training samples that stay, and of those held out: by class where there are classes.
-
-    Raises:
-        DataError: there are too few samples.
-    """
-    if data.classes is not None:
-        return stratified_split(data.y_train, fraction, seed)
-    n = len(data.x_train)
-    count = round(n * fraction)
-    if not 0 < count < n:
-        raise DataError(f"{data.name}: {n} samples are too few to hold out {fraction:.0%} of them")
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[count:]), np.sort(order[:count])
+from .options import DEFAULT_LR, LOSSES_OF_CLASSES
 
 
 def default_model(input_shape: tuple[int, ...]) -> str:
@@ -106,8 +38,8 @@ class OneHotLoss:
 def make_loss(options: argparse.Namespace, data: Arrays) -> Any:
     """The loss function, by name or by what the data asks for."""
     name = options.loss or ("mse" if data.classes is None else "cross_entropy")
-    if name == "cross_entropy" and data.classes is None:
-        raise UsageError(f"--loss cross_entropy: {data.name} has numbers as targets, not classes; mse or l1 fit")
+    if name in LOSSES_OF_CLASSES and data.classes is None:
+        raise UsageError(f"--loss {name}: {data.name} has numbers as targets, not classes; mse or l1 fit")
     if name == "cross_entropy":
         return nn.CrossEntropyLoss()
     losses = {
@@ -119,6 +51,15 @@ def make_loss(options: argparse.Namespace, data: Arrays) -> Any:
     }
     loss = losses[name]()
     return loss if data.classes is None else OneHotLoss(loss, len(data.classes))
+
+
+def make_metrics(units: Units | None) -> list[Any]:
+    """What is measured of classes, or of a regression: its errors in the units of the targets."""
+    from gpunn.train import R2, MeanAbsoluteError, RootMeanSquaredError
+
+    if units is None:
+        return ["accuracy", "per_class"]
+    return [R2(), RootMeanSquaredError(units[1]), MeanAbsoluteError(units[1])]
 
 
 def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:

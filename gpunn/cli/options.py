@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpunn.models import ACTIVATIONS
+from gpunn.datasets import NAMES
+from gpunn.models import ACTIVATIONS, file_and_function
 
-from .common import add_device, positive_int
+from .common import add_device, int_list, positive_int
 from .errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -21,12 +23,16 @@ else:
     import tomli as tomllib
 
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
+LOSSES_OF_CLASSES = ("cross_entropy", "bce_with_logits")
+TASKS = ("classification", "regression")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
 SCHEDULES = ("onecycle", "cosine", "step", "exponential", "plateau", "none")
 DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagrad": 0.02}
 """The largest learning rate of the schedule."""
 NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
+TABLES_OF_A_RUN = ("data_info", "fingerprint")
+"""What a run's config.toml has beside the options."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +46,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--data-root", metavar="DIR", help="the folder with the files of mnist and the like; else downloaded"
+    )
+    what.add_argument(
+        "--target",
+        metavar="COLUMN",
+        help="a table's column of labels, by its name or number; default: label, target, class or y, else the last one",
+    )
+    what.add_argument(
+        "--task", choices=TASKS, help="what whole numbers as labels are; default: as --loss asks for, else classes"
+    )
+    what.add_argument(
+        "--image-size", type=_image_size, metavar="H,W", help="resize the pictures of a folder to so many pixels"
     )
     what.add_argument(
         "--model",
@@ -100,8 +117,12 @@ def with_config(
         return options
     table = _read(path, bool(options.resume))
     known = {a.dest: a for a in parser._actions if a.dest not in NOT_CONFIGURED}
-    table = {key.replace("-", "_"): value for key, value in table.items() if not isinstance(value, dict)}
-    for key, value in table.items():
+    for name, value in table.items():
+        key = name.replace("-", "_")
+        if key in TABLES_OF_A_RUN:
+            continue
+        if isinstance(value, dict):
+            raise UsageError(f"{path}: options stand at the top of the file, not in a table such as [{name}]")
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             raise UsageError(f"{path}: there is no option {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
@@ -117,8 +138,15 @@ def default_options() -> dict[str, Any]:
 
 
 def configured(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of the training, as they stand in config.toml."""
-    return {k: v for k, v in vars(options).items() if k not in NOT_CONFIGURED}
+    """The options of the training, as they stand in config.toml: with whole paths, to be read from anywhere."""
+    found = {k: v for k, v in vars(options).items() if k not in NOT_CONFIGURED}
+    if options.data not in NAMES:
+        found["data"] = os.path.abspath(options.data)
+    if options.data_root is not None:
+        found["data_root"] = os.path.abspath(options.data_root)
+    if (named := file_and_function(options.model)) is not None:
+        found["model"] = f"{os.path.abspath(named[0])}:{named[1]}"
+    return found
 
 
 def _read(path: Path, resuming: bool) -> dict[str, Any]:
@@ -133,7 +161,11 @@ def _read(path: Path, resuming: bool) -> dict[str, Any]:
 
 def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
     """The value as the option on the command line would give it."""
-    text = str(value)
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise UsageError(f"{path}: {action.dest} is {value!r}; expected true or false")
+        return value
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     try:
         converted = action.type(text) if callable(action.type) else text
     except (argparse.ArgumentTypeError, ValueError) as error:
@@ -145,6 +177,13 @@ def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
 
 def _batch_size(text: str) -> int | str:
     return "full" if text == "full" else positive_int(text)
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    height, *width = int_list(text)
+    if len(width) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a height and a width")
+    return height, width[0] if width else height
 
 
 def _number(text: str, what: str, good: Any) -> float:

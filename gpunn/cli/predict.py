@@ -8,16 +8,23 @@ import json
 import sys
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .common import add_command, add_device, add_eager, pick_device
 from .errors import UsageError
 
+if TYPE_CHECKING:
+    from gpunn.datasets import Inputs
+    from gpunn.tensor import Tensor
+
+    from .trained import Trained
+
 EXAMPLE = """\
   gpunn predict runs/digits-cnn-1                       the test set of its data, to standard output
   gpunn predict runs/table-mlp-1 --input new.csv --out predictions.csv
+  gpunn predict runs/pets-cnn-1 --input photos --probabilities
   gpunn predict runs/mnist-cnn-1 --input images.npy --json"""
 
 
@@ -27,11 +34,12 @@ def add(commands: Any, name: str, text: str) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run folder of gpunn train")
     parser.add_argument(
         "--input",
-        metavar="FILE",
-        help="inputs alone: .npy, .npz with an array x, .csv of features; or a data set of the run's kind "
+        metavar="WHAT",
+        help="all that gpunn train reads, with labels or without them; an array (.npy), an image, a folder of images "
         "(default: the test set of the run's data)",
     )
     parser.add_argument("--data-root", metavar="DIR", help="the folder with the files of the data set")
+    parser.add_argument("--probabilities", action="store_true", help="those of all classes")
     add_device(parser)
     add_eager(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write there, not to standard output")
@@ -40,14 +48,15 @@ def add(commands: Any, name: str, text: str) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Load the network and the inputs, and write a line for each."""
-    from gpunn.nn.functional import softmax
     from gpunn.train import Trainer
 
     from . import job
     from .trained import load_trained
 
     trained = load_trained(options.run_folder, pick_device(options.device))
-    x, name = _inputs(trained, options)
+    if options.probabilities and trained.classes is None:
+        raise UsageError(f"--probabilities: {trained.path} has numbers as targets, not classes")
+    inputs = _inputs(trained, options)
     trainer = Trainer(
         trained.model,
         "mse",
@@ -55,85 +64,70 @@ def run(options: argparse.Namespace) -> None:
         progress=False,
         eager=options.eager or trained.options.eager,
     )
-    outputs = trainer.predict(trained.prepare(x, name))
-    if trained.classes is None:
-        header = [
-            "sample",
-            *(["prediction"] if outputs.shape[1] == 1 else [f"prediction_{i}" for i in range(outputs.shape[1])]),
-        ]
-        rows = [[i, *row] for i, row in enumerate(outputs.tolist())]
-    else:
-        probabilities = softmax(outputs, 1).cpu().numpy()
-        best = probabilities.argmax(1)
-        header = ["sample", "class", "probability"]
-        rows = [[i, trained.classes[k], round(float(probabilities[i, k]), 6)] for i, k in enumerate(best)]
+    outputs = trainer.predict(trained.prepare(inputs.x, options.input or trained.options.data))
+    predictions = _predictions(trained, outputs, options.probabilities)
+    what, names = ("sample", range(len(inputs.x))) if inputs.files is None else ("file", inputs.files)
+    found = [{what: name, **prediction} for name, prediction in zip(names, predictions)]
     if options.json:
-        print(json.dumps([dict(zip(header, row)) for row in rows]))
+        print(json.dumps(found))
         return
     if options.out is None:
-        _write(sys.stdout, header, rows)
+        _write(sys.stdout, found)
         return
     from gpunn import io
 
     text = StringIO()
-    _write(text, header, rows)
+    _write(text, found)
     io.write_text(options.out, text.getvalue())
-    print(f"wrote {options.out}: {len(rows):,} predictions", file=sys.stderr)
+    print(f"wrote {options.out}: {len(found):,} predictions", file=sys.stderr)
 
 
-def _write(stream: Any, header: list[str], rows: list[list[Any]]) -> None:
+def _predictions(trained: Trained, outputs: Tensor, all_classes: bool) -> list[dict[str, Any]]:
+    """What is predicted for each sample, by names."""
+    if trained.classes is None:
+        values = trained.restore(outputs.cpu().numpy())
+        names = ["prediction"] if values.shape[1] == 1 else [f"prediction_{i}" for i in range(values.shape[1])]
+        return [dict(zip(names, (float(f"{v:.8g}") for v in row))) for row in values]  # what float32 tells
+    found = probabilities(outputs, trained.options.loss).astype(np.float64).round(6)
+    return [
+        {"class": trained.classes[best], "probability": row[best]}
+        | ({"probabilities": dict(zip(trained.classes, row))} if all_classes else {})
+        for best, row in zip(outputs.cpu().numpy().argmax(1).tolist(), found.tolist())
+    ]
+
+
+def _write(stream: Any, found: list[dict[str, Any]]) -> None:
+    """A line for each sample, with a column for each class where their probabilities were asked for."""
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    rows = [dict(row) for row in found]
+    for row in rows:
+        row |= {f"probability_{name}": p for name, p in row.pop("probabilities", {}).items()}
+    writer.writerow(rows[0])
+    writer.writerows(row.values() for row in rows)
 
 
-def _inputs(trained: Any, options: argparse.Namespace) -> tuple[np.ndarray, str]:
+def _inputs(trained: Trained, options: argparse.Namespace) -> Inputs:
     """The inputs to predict for."""
-    from .evaluate import load_part
+    from gpunn.datasets import Inputs, load_inputs
+
+    from .part import load_part
 
     if options.input is None:
-        x, _, source = load_part(trained, None, options.data_root, "test")
-        return x, source.name
-    path = Path(options.input)
-    alone = _inputs_alone(path, trained.input_shape)
-    if alone is None:
-        x, _, source = load_part(trained, options.input, options.data_root, "all")
-        return x, source.name
-    if not len(alone) or not np.issubdtype(alone.dtype, np.number) or not np.isfinite(alone).all():
-        raise UsageError(f"{path}: expected at least one sample, of finite numbers")
-    return alone, str(path)
+        part = load_part(trained, None, options.data_root, "test")
+        return Inputs(part.x, part.files)
+    return load_inputs(options.input, trained.input_shape, options.data_root, **trained.knows(options.input))
 
 
-def _inputs_alone(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Inputs without targets from a file, None if it is not of that kind."""
-    from gpunn.datasets.arrays import as_inputs
+def probabilities(outputs: Tensor, loss: str | None) -> np.ndarray:
+    """The probability of each class (n, classes), as the loss has taught the network to tell it.
 
-    try:
-        if path.suffix == ".npy":
-            return as_inputs(np.load(path, allow_pickle=False), str(path))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                return as_inputs(stored["x"], str(path)) if list(stored) == ["x"] else None
-        if path.suffix == ".csv":
-            return _features(path, shape)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, EOFError) as error:
-        raise UsageError(f"{path} can't be read: {error}") from None
-    return None
-
-
-def _features(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """A table with exactly the features, with or without a header; None if it has more columns."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if not rows or len(shape) != 1 or len(rows[0]) != shape[0]:
-        return None
-    try:
-        [float(v) for v in rows[0]]
-    except ValueError:
-        rows = rows[1:]
-    lengths = {len(row) for row in rows}
-    if lengths - {shape[0]}:
-        raise UsageError(f"{path}: rows have {sorted(lengths)} columns; expected {shape[0]} in each")
-    return np.array(rows, dtype=np.float64)
+    Cross entropy: the softmax of the outputs. Losses on vectors with a 1 for the class: the outputs themselves, or for
+    bce_with_logits the sigmoid of each, from 0 to 1 and divided by their sum; the class of the highest output where
+    all are 0.
+    """
+    if loss in (None, "cross_entropy"):
+        return outputs.softmax(1).cpu().numpy()
+    scores = (outputs.sigmoid() if loss == "bce_with_logits" else outputs.clamp(0, 1)).cpu().numpy()
+    nothing = scores.sum(1) == 0
+    scores[nothing, outputs.cpu().numpy()[nothing].argmax(1)] = 1
+    return scores / scores.sum(1, keepdims=True)

@@ -40,14 +40,17 @@ def run(options: argparse.Namespace) -> None:
     from gpunn.train import EarlyStopping, Trainer
 
     from . import job
+    from .data import prepare_data
+    from .trained import stored_model
 
     device = pick_device(options.device)
-    data = job.prepare_data(options)
+    data = prepare_data(options)
     source = data.source
     options.model = options.model or job.default_model(source.input_shape)
-    classes = source.classes is not None
     gpunn.manual_seed(options.seed)
-    model = build(options.model, source.input_shape, source.outputs, options.activation).to(device)
+    model = build(
+        stored_model(options.model, options.resume), source.input_shape, source.outputs, options.activation
+    ).to(device)
     loss = job.make_loss(options, source)
     optimizer = job.make_optimizer(options, model)
     train, validation = _split(data, options)
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
         model,
         loss,
         optimizer,
-        metrics=["accuracy", "per_class"] if classes else ["mae", "r2"],
+        metrics=job.make_metrics(data.units),
         l2=options.l2,
         grad_accumulation=options.grad_accumulation,
         clip_norm=options.clip_norm,
@@ -81,7 +84,8 @@ def run(options: argparse.Namespace) -> None:
     history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
     model.load_state_dict(gpunn.load(folder.model_path))
     found = trainer.evaluate((data.x_test, data.y_test))
-    trainer.report((data.x_test, data.y_test), class_names=source.classes, images=source.x_test)
+    test = (data.x_test, data.y_test)
+    trainer.report(test, class_names=source.classes, images=source.x_test, units=data.units or (0.0, 1.0))
     result = _result(found, history, parameters, folder.path)
     gpunn.io.write_text(folder.path / "result.json", json.dumps(result) + "\n")
     if options.json:
@@ -92,26 +96,31 @@ def run(options: argparse.Namespace) -> None:
 
 def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
     """What to train on, and what to validate with."""
-    from . import job
+    from .data import hold_out
 
     x, y = data.x_train, data.y_train
     if not options.validation:
         return (x, y), None
-    rest, held = job.hold_out(data.source, options.validation, options.seed + 1)
+    rest, held = hold_out(data.source, options.validation, options.seed + 1)
     return (x[rest], y[rest]), (x[held], y[held])
 
 
 def _run_folder(options: argparse.Namespace, data: Any, validated: bool) -> Any:
+    from gpunn.models import file_and_function
     from gpunn.train import RunFolder
+
+    from .trained import MODEL_FILE
 
     path = options.resume or options.out or _next_free(f"{_word(options.data)}-{_word(options.model)}")
     # Where the learning rate runs down to 0 the last weights are the settled ones; elsewhere the best epoch's are kept.
+    named = None if options.resume else file_and_function(options.model)
     settles = options.schedule in ("onecycle", "cosine") and not options.patience
     return RunFolder(
         path,
         config={**configured(options), "data_info": data.shape_info},
         model="best" if validated and not settles else "last",
         resume_hint=f"gpunn train --resume {path}",
+        texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
     )
 
 
@@ -139,7 +148,7 @@ def _result(found: dict[str, Any], history: Any, parameters: int, path: Path) ->
         "run": str(path),
     }
     extra = {k: v for k, v in row.items() if k in ("val_loss", "val_accuracy")}
-    extra |= {f"test_{k}": v for k, v in found.items() if k in ("mae", "r2")}
+    extra |= {f"test_{k}": v for k, v in found.items() if k in ("r2", "rmse", "mae")}
     return result | extra
 
 
@@ -147,5 +156,6 @@ def _print(result: dict[str, Any], folder: Any) -> None:
     if result["test_accuracy"] is not None:
         print(f"test accuracy {result['test_accuracy']:.2%}, test loss {result['test_loss']:.4f}")
     else:
-        print(f"test loss {result['test_loss']:.4g}, R^2 {result['test_r2']:.4f}")
+        r2, rmse, mae = (result[f"test_{name}"] for name in ("r2", "rmse", "mae"))
+        print(f"test R^2 {r2:.4f}; errors in the target's units: RMSE {rmse:.4g}, MAE {mae:.4g}")
     print(f"report: {folder.report_path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.datasets import NAMES
+from gpunn.datasets.picture import PILLOW_SUFFIXES
+from gpunn.models import file_and_function
+
+from .data import Units
 from .errors import UsageError
 from .options import default_options
+
+MODEL_FILE = "model.py"
+"""In a run folder, the FILE.py that the network was made by."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +31,41 @@ class Trained:
         model: with its weights, in evaluation mode.
         options: what ``gpunn train`` was called with.
         input_shape: of one sample.
+        outputs: the number of classes, or of targets.
         classes: the classes' names, None for regression.
         mean: of the training inputs; with `std` they standardise new inputs alike.
         std: see `mean`.
+        columns: the names of the features, None where they have none.
+        target: the name of the column of labels, or its number as it was given, None for neither.
+        units: mean and standard deviation of the targets of a regression, None for classes.
     """
 
     path: Path
     model: Any
     options: Namespace
     input_shape: tuple[int, ...]
+    outputs: int
     classes: list[str] | None
     mean: np.ndarray
     std: np.ndarray
+    columns: list[str] | None
+    target: str | None
+    units: Units | None
+
+    def knows(self, source: str) -> dict[str, Any]:
+        """How to read a source as the training data was: the names of a table's columns, the size of pictures."""
+        path = Path(source)
+        if source not in NAMES and path.suffix.lower() == ".csv":
+            return {"target": self.target, "columns": self.columns}
+        if source not in NAMES and (path.is_dir() or path.suffix.lower() in PILLOW_SUFFIXES):
+            size = self.options.image_size
+            return {"size": None if size is None else (size[0], size[1])}
+        return {}
+
+    def restore(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs (n, targets) of a regression in the targets' own units, in float64."""
+        assert self.units is not None
+        return outputs.astype(np.float64) * self.units[1] + self.units[0]
 
     def prepare(self, x: np.ndarray, name: str) -> np.ndarray:
         """New inputs as float32, standardised as the training data was.
@@ -44,8 +76,10 @@ class Trained:
         from gpunn.datasets import standardise
 
         if x.shape[1:] != self.input_shape:
+            pictures = x.ndim == len(self.input_shape) + 1 == 4 and self.options.image_size is None
+            hint = "; a run with --image-size resizes pictures" if pictures else ""
             raise UsageError(
-                f"{name}: one sample has shape {x.shape[1:]}, {self.path} was trained on {self.input_shape}"
+                f"{name}: one sample has shape {x.shape[1:]}, {self.path} was trained on {self.input_shape}{hint}"
             )
         return standardise(x, self.mean, self.std)
 
@@ -68,8 +102,39 @@ def load_trained(path: Path, device: Any) -> Trained:
     if info is None:
         raise UsageError(f"{folder.config_path} is not from gpunn train: [data_info] is missing")
     shape = tuple(info["input_shape"])
-    model = build(config["model"], shape, info["outputs"], config["activation"])
+    model = build(stored_model(config["model"], path), shape, info["outputs"], config["activation"])
     model.load_state_dict(gpunn.load(folder.model_path))
-    moments = [np.reshape(info[name], info["moments_shape"]) for name in ("mean", "std")]
+    mean, std = (np.reshape(info[name], info["moments_shape"]) for name in ("mean", "std"))
     options = Namespace(**{**default_options(), **config})
-    return Trained(path, model.to(device).eval(), options, shape, info.get("classes"), *moments)
+    classes, outputs = info.get("classes"), info["outputs"]
+    # Runs of older versions have neither names of columns nor units of targets, which were not standardised.
+    units = np.array(info.get("target_mean", [0.0] * outputs)), np.array(info.get("target_std", [1.0] * outputs))
+    return Trained(
+        path,
+        model.to(device).eval(),
+        options,
+        shape,
+        outputs,
+        classes,
+        mean,
+        std,
+        columns=info.get("columns"),
+        target=info.get("target", options.target),
+        units=units if classes is None else None,
+    )
+
+
+def stored_model(spec: str, run: Path | None) -> str:
+    """What the network of a run is built from: a FILE.py as it was when the run began.
+
+    Where the file has changed since, or is gone, that is the copy in the run folder, and a line says so.
+    """
+    named = file_and_function(spec)
+    if named is None or run is None or not (run / MODEL_FILE).is_file():
+        return spec
+    (file, function), copy = named, run / MODEL_FILE
+    if file.is_file() and file.read_text(encoding="utf-8") == copy.read_text(encoding="utf-8"):
+        return spec
+    what = "has changed since the run" if file.is_file() else "is gone"
+    print(f"{file} {what}: the network is built from its copy {copy}", file=sys.stderr)
+    return f"{copy}:{function}"

@@ -9,12 +9,12 @@ from gpunn.datasets.idx import read_idx
 from gpunn.datasets.inputs import Inputs, load_inputs
 from gpunn.datasets.mnist_format import fashion_mnist, mnist
 from gpunn.datasets.npz import from_npz
-from gpunn.datasets.registry import load
+from gpunn.datasets.registry import NAMES, load
 from gpunn.datasets.split import stratified_split
 from gpunn.datasets.table import from_csv
 
 __all__ = [
-    "Arrays", "DataError", "Inputs", "load", "load_inputs", "standardise", "stratified_split",
+    "NAMES", "Arrays", "DataError", "Inputs", "load", "load_inputs", "standardise", "stratified_split",
     "digits", "mnist", "fashion_mnist", "cifar10",
     "from_npz", "from_csv", "from_folder", "read_idx",
 ]  # fmt: skip

@@ -6,7 +6,17 @@ from gpunn.train.checkpoint import load_checkpoint
 from gpunn.train.errors import TrainingError, TrainingInterrupted
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.history import History
-from gpunn.train.metrics import R2, Accuracy, Average, MeanAbsoluteError, MeanSquaredError, Metric, PerClass, TopK
+from gpunn.train.metrics import (
+    R2,
+    Accuracy,
+    Average,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+    PerClass,
+    RootMeanSquaredError,
+    TopK,
+)
 from gpunn.train.progress import Bar, Lines, Progress
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.step import EagerStep, PlannedStep
@@ -15,6 +25,7 @@ from gpunn.train.trainer import Trainer
 __all__ = [
     "Trainer", "History", "RunFolder", "TrainingError", "TrainingInterrupted", "load_checkpoint", "fingerprint",
     "Callback", "EarlyStopping", "BestModel", "ScheduleCallback", "LambdaCallback",
-    "Metric", "Accuracy", "TopK", "PerClass", "MeanSquaredError", "MeanAbsoluteError", "R2", "Average",
+    "Metric", "Accuracy", "TopK", "PerClass", "Average",
+    "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "R2",
     "Progress", "Bar", "Lines", "EagerStep", "PlannedStep", "Batch",
 ]  # fmt: skip

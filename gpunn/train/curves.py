@@ -10,7 +10,13 @@ from pathlib import Path
 from gpunn import io
 from gpunn.train.history import TIMING, History
 
-TITLES = {"lr": "learning rate", "mse": "mean squared error", "mae": "mean absolute error", "r2": "R²"}
+TITLES = {
+    "lr": "learning rate",
+    "mse": "mean squared error",
+    "rmse": "root mean squared error",
+    "mae": "mean absolute error",
+    "r2": "R²",
+}
 LOG_RATIO = 50
 """Values over a wider range than this are drawn on a logarithmic axis."""
 

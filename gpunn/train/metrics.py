@@ -160,11 +160,19 @@ class PerClass(Metric):
 
 
 class MeanSquaredError(Metric):
-    """The mean of (output - target)^2 over all entries, in float64."""
+    """The mean of (output - target)^2 over all entries, in float64.
+
+    scale: what 1 is in the units in which the error is wanted: the standard deviation of targets that were
+           standardised, one number or one for each column
+    """
 
     name = "mse"
     higher_is_better = False
     state = ("total", "count")
+
+    def __init__(self, scale: Any = 1.0):
+        self.scale = scale
+        super().__init__()
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -172,7 +180,7 @@ class MeanSquaredError(Metric):
 
     def update(self, output: Array, target: Array) -> None:
         """Add one batch."""
-        self.total += float(np.square(_difference(self.name, output, target)).sum())
+        self.total += float(np.square(_difference(self.name, output, target) * self.scale).sum())
         self.count += output.size
 
     def compute(self) -> float:
@@ -180,12 +188,28 @@ class MeanSquaredError(Metric):
         return _ratio(self.total, self.count)
 
 
+class RootMeanSquaredError(MeanSquaredError):
+    """The square root of the mean of (output - target)^2 over all entries, in the units of the targets; or of `scale`,
+    as for `MeanSquaredError`.
+    """
+
+    name = "rmse"
+
+    def compute(self) -> float:
+        """The root of the mean so far."""
+        return float(np.sqrt(super().compute()))
+
+
 class MeanAbsoluteError(Metric):
-    """The mean of |output - target| over all entries, in float64."""
+    """The mean of |output - target| over all entries, in float64; `scale` as for `MeanSquaredError`."""
 
     name = "mae"
     higher_is_better = False
     state = ("total", "count")
+
+    def __init__(self, scale: Any = 1.0):
+        self.scale = scale
+        super().__init__()
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -193,7 +217,7 @@ class MeanAbsoluteError(Metric):
 
     def update(self, output: Array, target: Array) -> None:
         """Add one batch."""
-        self.total += float(np.abs(_difference(self.name, output, target)).sum())
+        self.total += float(np.abs(_difference(self.name, output, target) * self.scale).sum())
         self.count += output.size
 
     def compute(self) -> float:
@@ -265,6 +289,7 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "top5": TopK,
     "per_class": PerClass,
     "mse": MeanSquaredError,
+    "rmse": RootMeanSquaredError,
     "mae": MeanAbsoluteError,
     "r2": R2,
 }

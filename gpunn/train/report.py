@@ -13,6 +13,7 @@ from gpunn.train.curves import panels
 from gpunn.train.history import History
 from gpunn.train.pictures import data_url
 from gpunn.train.progress import duration
+from gpunn.train.scatter import errors_svg, scatter_svg
 from gpunn.train.svg import panel_svg
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES_IN_A_MATRIX = 30
 MOST_CONFUSIONS = 10
+MOST_TARGETS = 8
 
 
 def write_report(
@@ -110,6 +112,12 @@ def _evaluation(evaluation: Evaluation) -> Iterable[str]:
         )
         note = f"<p>The {len(mistakes)} mistakes that the model was most sure of.</p>"
         yield _section("Misclassified samples", f'{note}<div class="samples">{pictures}</div>')
+    if (predictions := evaluation.predictions) is not None:
+        drawn = []
+        for number, (target, output) in enumerate(zip(*(p.T[:MOST_TARGETS] for p in predictions)), 1):
+            title = "target" if predictions[0].shape[1] == 1 else f"target {number}"
+            drawn += [_figure(draw(title, target, output)) for draw in (scatter_svg, errors_svg)]
+        yield _section(f"Predictions, {evaluation.name} data", f'<div class="curves">{"".join(drawn)}</div>')
 
 
 def _matrix(confusion: Sequence[Sequence[int]], evaluation: Evaluation) -> str:

@@ -35,23 +35,35 @@ class Mistake:
 
 
 class Evaluation:
-    """What a model makes of data that it has not learned from: results, and the mistakes that it was most sure of.
+    """What a model makes of data that it has not learned from: results, and the mistakes that it was most sure of; or
+    what it predicted beside what is true.
 
     results: those of `Trainer.evaluate`
+    units:   mean and standard deviation by which the targets of a regression were standardised
     """
 
-    def __init__(self, name: str, class_names: Sequence[str] | None = None, images: Any = None):
+    def __init__(
+        self,
+        name: str,
+        class_names: Sequence[str] | None = None,
+        images: Any = None,
+        units: tuple[Any, Any] = (0.0, 1.0),
+    ):
         self.name = name
+        self.units = units
         self.class_names = None if class_names is None else [str(c) for c in class_names]
         self.results: dict[str, Any] = {}
         self.samples = 0
         self._images = images
         self._heap: list[Mistake] = []
+        self._regressed: list[tuple[Any, Any]] = []
 
     def add(self, batch: Batch, output: Tensor) -> None:
-        """Look for mistakes in a batch; where the outputs are no classes, there are none."""
+        """Look for mistakes in a batch; where the outputs are no classes but columns of numbers, keep those."""
         host, target = output.cpu().numpy(), batch.host_target().numpy()
         first, self.samples = self.samples, self.samples + len(host)
+        if target.dtype.kind == "f" and target.ndim == 2 and target.shape == host.shape:
+            self._regressed.append((target, host))
         if host.ndim != 2 or host.shape[1] < 2 or target.ndim != 1 or target.dtype.kind == "f":
             return
         predicted, wanted = classes_of(host, target)
@@ -70,6 +82,15 @@ class Evaluation:
     def mistakes(self) -> list[Mistake]:
         """At most 24, the surest first."""
         return sorted(self._heap, reverse=True)
+
+    @property
+    def predictions(self) -> tuple[Any, Any] | None:
+        """Targets and outputs (n, targets) of a regression in the targets' own units; None for classes."""
+        if not self._regressed:
+            return None
+        mean, deviation = self.units
+        targets, outputs = (np.concatenate(parts).astype(np.float64) for parts in zip(*self._regressed))
+        return targets * deviation + mean, outputs * deviation + mean
 
     def class_name(self, index: int) -> str:
         """The name of a class, its index where it has none."""

@@ -33,6 +33,7 @@ class RunFolder:
                        epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
     curves.png         loss, accuracy and the other measures over epochs
     report.html        all of it to look at
+    and what `texts` has
 
     path:             the folder; made, with the folders above it, when the run begins
     config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
@@ -40,6 +41,7 @@ class RunFolder:
     monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
     keep_checkpoints: of older epochs' checkpoints all but so many are removed
     resume_hint:      how to resume, for the line after Ctrl-C
+    texts:            names and contents of further files, such as the source of the model
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RunFolder:
         monitor: str | None = None,
         keep_checkpoints: int = 2,
         resume_hint: str = "call fit() with resume=True",
+        texts: Mapping[str, str] | None = None,
     ):
         if model not in ("best", "last"):
             raise ValueError(f"RunFolder: model is {model!r}; expected 'best' or 'last'")
@@ -62,6 +65,7 @@ class RunFolder:
         self.monitor = monitor
         self.keep_checkpoints = keep_checkpoints
         self.resume_hint = resume_hint
+        self.texts = texts or {}
         self.config_path = self.path / "config.toml"
         self.metrics_path = self.path / "metrics.jsonl"
         self.model_path = self.path / "model.safetensors"
@@ -83,6 +87,8 @@ class RunFolder:
         self.checkpoints_path.mkdir(parents=True, exist_ok=True)
         config = settings if self.config is None else self.config
         io.write_text(self.config_path, to_toml({**config, "fingerprint": fingerprint}))
+        for name, text in self.texts.items():
+            io.write_text(self.path / name, text)
 
     def read_config(self) -> dict[str, Any]:
         """What stands in config.toml, without the fingerprint.

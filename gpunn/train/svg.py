@@ -17,8 +17,8 @@ def panel_svg(panel: Panel) -> str:
     if not values:
         return ""
     scale = math.log10 if panel.logarithmic else float
-    ticks = _log_ticks(min(values), max(values)) if panel.logarithmic else _ticks(min(values), max(values))
-    low, high = scale(min(ticks)), scale(max(ticks))
+    up = _log_ticks(min(values), max(values)) if panel.logarithmic else ticks(min(values), max(values))
+    low, high = scale(min(up)), scale(max(up))
     first, last = panel.epochs[0], panel.epochs[-1]
 
     def x(epoch: float) -> float:
@@ -31,7 +31,7 @@ def panel_svg(panel: Panel) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(panel.title)} over epochs">',
         f'<text class="title" x="{LEFT}" y="16">{escape(panel.title)}</text>',
     ]
-    for tick in ticks:
+    for tick in up:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
     for epoch in _epoch_ticks(first, last):
@@ -58,7 +58,7 @@ def panel_svg(panel: Panel) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Four to eight round numbers that enclose the values: steps of 1, 2 or 5 times a power of ten."""
     size = max(abs(low), abs(high))
     span = high - low if high - low > 1e-6 * size else size or 1.0  # values that differ by rounding are one value

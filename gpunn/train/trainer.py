@@ -209,22 +209,31 @@ class Trainer:
         return outputs[0] if len(outputs) == 1 else gpunn.cat(outputs)
 
     def report(
-        self, data: Any, *, name: str = "test", class_names: Sequence[str] | None = None, images: Any = None
+        self,
+        data: Any,
+        *,
+        name: str = "test",
+        class_names: Sequence[str] | None = None,
+        images: Any = None,
+        units: tuple[Any, Any] = (0.0, 1.0),
     ) -> Path:
         """Evaluate on data, and write report.html in the run folder anew with the results and with mistakes to look at.
 
-        With the metric "per_class" it also has the results by class and the confusion matrix.
+        With the metric "per_class" it also has the results by class and the confusion matrix. For a regression it
+        has a diagram of what was predicted beside what is true, and one of the errors.
 
         name:        what the data is called there
         class_names: the classes in the order of their indices
         images:      (n, channels, height, width) or (n, height, width), what to show of each sample where it was
                      misclassified; if not given its input, where that is an image of 1 or 3 channels
+        units:       mean and standard deviation by which the targets of a regression were standardised; its
+                     predictions are drawn in the targets' own units, m + s v for a value v
 
         Returns the path of report.html. Raises ValueError without a run folder.
         """
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
-        evaluation = Evaluation(name, class_names=class_names, images=images)
+        evaluation = Evaluation(name, class_names, images, units)
         evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path

@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from gpunn.train import R2, Accuracy, Average, MeanAbsoluteError, MeanSquaredError, PerClass, TopK
+from gpunn.train import (
+    R2,
+    Accuracy,
+    Average,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    PerClass,
+    RootMeanSquaredError,
+    TopK,
+)
 from gpunn.train.metrics import METRICS, as_metrics
 
 
@@ -91,6 +100,16 @@ def test_errors_by_loops(rng):
     pairs = [(float(o), float(t)) for o, t in zip(output.ravel(), target.ravel())]
     assert measured(MeanSquaredError(), output, target) == pytest.approx(sum((o - t) ** 2 for o, t in pairs) / 60)
     assert measured(MeanAbsoluteError(), output, target) == pytest.approx(sum(abs(o - t) for o, t in pairs) / 60)
+    root = math.sqrt(sum((o - t) ** 2 for o, t in pairs) / 60)
+    assert measured(RootMeanSquaredError(), output, target) == pytest.approx(root)
+
+
+@pytest.mark.parametrize("metric", [MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError])
+@pytest.mark.parametrize("deviation", [3.7, np.array([0.01, 3.0, 2000.0])], ids=["one", "of each column"])
+def test_errors_of_standardised_targets_in_their_own_units(rng, metric, deviation):
+    output, target = rng.normal(size=(2, 20, 3)) * deviation + 100
+    standardised = ((values - 100) / deviation for values in (output, target))
+    assert measured(metric(deviation), *standardised, batch=7) == pytest.approx(measured(metric(), output, target))
 
 
 def test_r2_by_its_definition(rng):
@@ -131,7 +150,7 @@ def test_a_function_is_averaged_over_samples():
 @pytest.mark.parametrize("name", METRICS)
 def test_batches_make_no_difference(name, rng):
     output, target = rng.normal(size=(40, 6)), rng.integers(0, 6, size=40)
-    if name in ("mse", "mae", "r2"):
+    if name in ("mse", "rmse", "mae", "r2"):
         target = rng.normal(size=(40, 6))
     whole, parts = METRICS[name](), METRICS[name]()
     expected = measured(whole, output, target)
@@ -145,7 +164,7 @@ def test_batches_make_no_difference(name, rng):
 @pytest.mark.parametrize("name", METRICS)
 def test_the_state_carries_over(name, rng):
     output, target = rng.normal(size=(40, 6)), rng.integers(0, 6, size=40)
-    if name in ("mse", "mae", "r2"):
+    if name in ("mse", "rmse", "mae", "r2"):
         target = rng.normal(size=(40, 6))
     straight = METRICS[name]()
     first, second = METRICS[name](), METRICS[name]()
@@ -157,7 +176,7 @@ def test_the_state_carries_over(name, rng):
     assert straight.compute() == second.compute()
 
 
-@pytest.mark.parametrize("name", ["accuracy", "top5", "mse", "mae", "r2"])
+@pytest.mark.parametrize("name", ["accuracy", "top5", "mse", "rmse", "mae", "r2"])
 def test_nothing_measured_is_nan(name):
     assert math.isnan(METRICS[name]().compute())
 

@@ -16,6 +16,7 @@ from gpunn.train import Batch, History, RunFolder
 from gpunn.train.curves import Panel, panels, write_curves
 from gpunn.train.pictures import as_picture, png
 from gpunn.train.results import Evaluation
+from gpunn.train.scatter import errors_svg, scatter_svg
 from gpunn.train.svg import panel_svg
 
 from .conftest import make_trainer
@@ -183,6 +184,86 @@ def test_a_regression_has_no_mistakes():
     evaluation.add(Batch((gpunn.zeros(2, 4),), gpunn.zeros(2, 1), 2.0), gpunn.ones(2, 1))
     evaluation.add(Batch((gpunn.zeros(2, 4),), gpunn.zeros(2, 3), 6.0), gpunn.ones(2, 3))
     assert evaluation.mistakes == []
+
+
+def test_a_regression_is_seen_in_its_own_units():
+    evaluation = Evaluation("test", units=(np.array([100.0, 5]), np.array([10.0, 1])))
+    for target, output in (([[0.0, 1]], [[1.0, 1]]), ([[2.0, 2], [-1, 0]], [[2.0, 3], [0, 0]])):
+        n = len(target)
+        evaluation.add(Batch((gpunn.zeros(n, 4),), gpunn.tensor(target), 2.0 * n), gpunn.tensor(output))
+    targets, outputs = evaluation.predictions
+    assert targets.tolist() == [[100, 6], [120, 7], [90, 5]]
+    assert outputs.tolist() == [[110, 6], [120, 8], [100, 5]]
+
+
+def lines_of(svg):
+    """The root of a diagram, whose size is known, and its elements by their class."""
+    root = ElementTree.fromstring(svg)  # well-formed
+    found = {}
+    for element in root.iter():
+        found.setdefault(element.get("class"), []).append(element)
+    return root, found
+
+
+def test_predictions_lie_on_the_diagonal_where_they_are_true():
+    target = np.array([1.0, 2.0, 4.0])
+    _, found = lines_of(scatter_svg("a < b", target, np.array([1.0, 2.0, 3.0])))
+    (diagonal,) = found["diagonal"]
+    x1, y1, x2, y2 = (float(diagonal.get(name)) for name in ("x1", "y1", "x2", "y2"))
+    above = [
+        float(point.get("cy")) - (y1 + (y2 - y1) * (float(point.get("cx")) - x1) / (x2 - x1))
+        for point in found["point"]
+    ]
+    assert above[:2] == pytest.approx([0, 0], abs=0.1)
+    assert above[2] > 5  # further down: less was predicted than is true
+    assert [text.text for text in found["title"]] == ["a < b: predicted"]
+
+
+def test_of_many_predictions_some_are_drawn():
+    values = np.linspace(0, 1, 4500)
+    _, found = lines_of(scatter_svg("", values, values))
+    assert len(found["point"]) == 900  # every fifth
+
+
+def test_errors_are_counted():
+    target = np.zeros(7)
+    _, found = lines_of(errors_svg("", target, np.array([-1.0, -1, -1, 0, 0, 1, 1])))
+    heights = [float(bar.get("height")) for bar in found["bar"]]
+    assert [bar[0].text.split(": ")[1] for bar in found["bar"]] == ["3", "2", "2"]
+    assert heights == pytest.approx([heights[0], heights[0] * 2 / 3, heights[0] * 2 / 3], abs=0.2)
+
+
+@pytest.mark.parametrize("draw", [scatter_svg, errors_svg])
+@pytest.mark.parametrize(
+    ("target", "output"),
+    [
+        *(([1.0], [1.0]), ([0.0, 0.0], [0.0, 0.0]), ([5.0, 5.0], [5.0, math.nextafter(5, 6)])),
+        *(([-3.0, 1e9], [1e9, -3.0]), ([1e-9, 2e-9], [2e-9, 1e-9]), ([1e6, 1e6 + 1], [1e6, 1e6])),
+    ],
+)
+def test_what_is_drawn_of_a_regression_stays_within_the_diagram(draw, target, output):
+    root, found = lines_of(draw("", np.array(target), np.array(output)))
+    width, height = map(int, root.get("viewBox").split()[2:])
+    places = [(float(p.get("cx")), float(p.get("cy"))) for p in found.get("point", [])]
+    places += [(float(b.get("x")), float(b.get("y"))) for b in found.get("bar", [])]
+    places += [(float(b.get("x")) + float(b.get("width")), float(b.get("y"))) for b in found.get("bar", [])]
+    assert places
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+
+
+def test_the_report_of_a_regression(tmp_path, rng):
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    y = (x @ rng.normal(size=(4, 2))).astype(np.float32)
+    trainer = make_trainer(nn.Linear(4, 2), loss="mse", metrics=["rmse"], run_dir=RunFolder(tmp_path / "run"), lr=0.01)
+    trainer.fit((x, y), 2)
+    before = Page((tmp_path / "run" / "report.html").read_text()).counts["svg"]
+    text = trainer.report((x, y), units=(100.0, 5.0)).read_text()
+    page = Page(text)
+    assert "Predictions, test data" in page.text
+    assert page.counts["svg"] == before + 2 * 2  # points and errors of each target
+    for title in ("target 1: predicted", "target 2: samples by error"):
+        assert title in page.text
+    assert text.count('class="point"') == 2 * 60
 
 
 @pytest.fixture
