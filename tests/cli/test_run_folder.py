@@ -1,0 +1,186 @@
+"""A run folder is enough to use a network: from anywhere, and with the network as it was."""
+
+import shutil
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+from gpunn.cli.options import configured, default_options
+from gpunn.models import ModelError, build, file_and_function
+
+QUICK = ("--epochs", 1, "--validation", 0)
+NETWORK = """\
+from math import prod
+from gpunn import nn
+
+def make(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 7), nn.{activation}(), nn.Linear(7, outputs))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(monkeypatch):
+    """Drawing takes longer than these runs do."""
+    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Change to a folder where no relative path of the run is right."""
+
+    def elsewhere():
+        (tmp_path / "deep" / "down").mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(tmp_path / "deep" / "down")
+
+    return elsewhere
+
+
+def write_data(folder):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    x[:, 0] += 3 * y
+    np.savez(folder / "t.npz", x=x, y=y)
+    rows = [",".join([*(f"{v:.3f}" for v in row), str(label)]) for row, label in zip(x, y)]
+    (folder / "t.csv").write_text("\n".join(["a,b,c,y", *rows]))
+    for row, label in zip(x, y):
+        (folder / "images" / f"class{label}").mkdir(parents=True, exist_ok=True)
+        np.save(folder / "images" / f"class{label}" / f"{row[1]:.6f}.npy", row.reshape(1, 3))
+
+
+@pytest.mark.parametrize("data", ["t.npz", "./t.csv", "sub/../t.csv", "images"])
+def test_a_run_is_used_from_elsewhere(gpunn_command, tmp_path, elsewhere, data):
+    (tmp_path / "sub").mkdir()
+    write_data(tmp_path)
+    (tmp_path / "net.py").write_text(NETWORK.format(activation="ReLU"))
+    trained = gpunn_command("train", "--data", data, "--model", "net.py:make", *QUICK, "--out", "run", "--json")
+    assert trained.code == 0, trained.err
+    here = gpunn_command("evaluate", "run", "--json")
+    elsewhere()
+    there = gpunn_command("evaluate", tmp_path / "run", "--json")
+    assert there.json == here.json
+    assert "built from its copy" not in there.err
+    assert gpunn_command("predict", tmp_path / "run").code == 0
+    assert gpunn_command("train", "--resume", tmp_path / "run", "--epochs", 2, "--schedule", "none").code == 0
+
+
+def test_what_is_a_name_stays_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def stored(**options):
+        found = configured(Namespace(**{**default_options(), "model": "mlp:8,8", **options}))
+        return found["data"], found["data_root"], found["model"]
+
+    assert stored() == ("digits", None, "mlp:8,8")
+    assert stored(data="mnist", data_root="files") == ("mnist", str(tmp_path / "files"), "mlp:8,8")
+    assert stored(data="./digits", model="cnn") == (str(tmp_path / "digits"), None, "cnn")
+    assert stored(data="../t.csv", model="a/net.py:make") == (
+        str(tmp_path.parent / "t.csv"),
+        None,
+        str(tmp_path / "a" / "net.py:make"),
+    )
+
+
+@pytest.mark.parametrize("change", ["changed", "gone"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "resume"])
+def test_a_network_is_the_one_that_was_trained(gpunn_command, tmp_path, change, command):
+    """With another activation the weights would fit as well, and the answers would be others."""
+    (tmp_path / "net.py").write_text(NETWORK.format(activation="Tanh"))
+    gpunn_command("train", "--model", "net.py:make", *QUICK, "--out", "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+
+    def answer(run):
+        if command == "resume":
+            result = gpunn_command("train", "--resume", run, "--epochs", 2, "--schedule", "none", "--json")
+            assert result.code == 0, result.err
+            return result.json["test_loss"], result.err
+        result = gpunn_command(command, run, "--json")
+        assert result.code == 0, result.err
+        return result.json, result.err
+
+    expected, err = answer("run")
+    assert "built from its copy" not in err
+    if change == "changed":
+        (tmp_path / "net.py").write_text(NETWORK.format(activation="ReLU"))
+    else:
+        (tmp_path / "net.py").unlink()
+    found, err = answer("other")
+    assert found == expected
+    what = "has changed since the run" if change == "changed" else "is gone"
+    assert f"{tmp_path / 'net.py'} {what}: the network is built from its copy other/model.py\n" in err
+
+
+def test_a_folder_with_a_colon_in_its_name(gpunn_command, tmp_path, monkeypatch):
+    (tmp_path / "a:b").mkdir()
+    monkeypatch.chdir(tmp_path / "a:b")
+    (tmp_path / "a:b" / "net.py").write_text(NETWORK.format(activation="Tanh"))
+    assert gpunn_command("train", "--model", "net.py:make", *QUICK, "--out", "run").code == 0
+    assert gpunn_command("evaluate", "run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("net.py:make", ("net.py", "make")),
+        ("net.py", ("net.py", "")),
+        ("net.py:", ("net.py", "")),
+        ("/a:b/net.py:make", ("/a:b/net.py", "make")),
+        ("a.py/net.py:make", ("a.py/net.py", "make")),
+        ("mlp:8", None),
+        ("net.pyc", None),
+    ],
+)
+def test_a_file_and_its_function(spec, expected):
+    found = file_and_function(spec)
+    assert (None if found is None else (str(found[0]), found[1])) == expected
+
+
+def test_a_file_without_its_function(tmp_path):
+    (tmp_path / "net.py").write_text("")
+    with pytest.raises(ModelError, match=r"name the function too, such as .*net\.py:make_model"):
+        build(f"{tmp_path}/net.py", (3,), 2)
+
+
+def test_options_of_a_run_serve_as_a_file_of_options(gpunn_command, tmp_path):
+    write_data(tmp_path)
+    first = gpunn_command("train", "--data", "t.csv", "--target", "b", *QUICK, "--out", "run", "--json")
+    second = gpunn_command("train", "--config", "run/config.toml", "--out", "again", "--json")
+    assert second.code == 0, second.err
+    assert (second.json["test_loss"], second.json["test_r2"]) == (first.json["test_loss"], first.json["test_r2"])
+
+
+def test_a_run_that_was_not_eager_goes_on_so(gpunn_command, tmp_path):
+    gpunn_command("train", "--model", "mlp:8", *QUICK, "--out", "run")
+    assert "eager = false" in (tmp_path / "run" / "config.toml").read_text()
+    gpunn_command("train", "--config", "run/config.toml", "--out", "again")
+    assert "eager = false" in (tmp_path / "again" / "config.toml").read_text()
+    gpunn_command("train", "--config", "run/config.toml", "--eager", "--out", "third")
+    assert "eager = true" in (tmp_path / "third" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train]\nepochs = 3\n", "o.toml: options stand at the top of the file, not in a table such as [train]"),
+        ("epochs = 3\n[optimizer]\nlr = 1\n", "not in a table such as [optimizer]"),
+        ("train.epochs = 3\n", "not in a table such as [train]"),
+        ("[a.b]\nepochs = 3\n", "not in a table such as [a]"),
+        ("[[train]]\nepochs = 3\n", "there is no option 'train'"),
+        ('eager = "false"\n', "eager is 'false'; expected true or false"),
+        ("eager = 0\n", "eager is 0; expected true or false"),
+        ("image-size = [8, 8, 8]\n", "image_size: '8,8,8' is not a height and a width"),
+    ],
+)
+def test_a_file_of_options_that_says_nothing_is_refused(gpunn_command, tmp_path, text, message):
+    (tmp_path / "o.toml").write_text(text)
+    result = gpunn_command("train", "--config", "o.toml")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_names_of_options_may_have_dashes(gpunn_command, tmp_path):
+    (tmp_path / "o.toml").write_text("batch-size = 100\ngrad_accumulation = 2\n")
+    gpunn_command("train", "--config", "o.toml", "--model", "mlp:8", *QUICK, "--out", "run")
+    config = (tmp_path / "run" / "config.toml").read_text()
+    assert "batch_size = 100\n" in config
+    assert "grad_accumulation = 2\n" in config
