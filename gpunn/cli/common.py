@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import gpunn
 from gpunn.backend.device import device_types
@@ -137,11 +138,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
     console = Console(file=file)
     right = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(columns))]
     if console.is_terminal:
-        table = Table(title=title)
+        table = Table(title=Text(title) if title else None)  # as texts, since names may look like markup
         for name, numbers in zip(columns, right):
-            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+            table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
         for row in rows:
-            table.add_row(*map(str, row))
+            table.add_row(*(Text(str(cell)) for cell in row))
         console.print(table)
         return
     lines = [list(columns), *([str(cell) for cell in row] for row in rows)]

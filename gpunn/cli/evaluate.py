@@ -7,10 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from .common import add_command, add_device, add_eager, pick_device
+from .common import add_command, add_device, add_eager, pick_device, print_table
 
 EXAMPLE = """\
   gpunn evaluate runs/digits-cnn-1                      on the test set of its data
@@ -63,18 +60,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _print(found: dict[str, Any], classes: list[str] | None) -> None:
-    console = Console()
-    per_class = found.get("per_class")
     line = ", ".join(f"{k} {v:.4f}" for k, v in found.items() if isinstance(v, float))
-    console.print(f"{found['data']}, {found['part']}, {found['samples']:,} samples: {line}", highlight=False)
-    if not per_class or classes is None:
-        return
-    columns = [k for k, v in per_class.items() if isinstance(v, list) and v and not isinstance(v[0], list)]
-    table = Table("class", *columns)
-    for i, name in enumerate(classes):
-        table.add_row(name, *(_cell(per_class[k][i]) for k in columns))
-    console.print(table)
+    print(f"{found['data']}, {found['part']}, {found['samples']:,} samples: {line}")
+    if classes is not None:
+        per_class = {k: v for k, v in found["per_class"].items() if k != "confusion"}
+        rows = [[name, *map(_cell, values)] for name, *values in zip(classes, *per_class.values())]
+        print_table(["class", *per_class], rows)
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def _cell(value: float) -> Any:
+    return f"{value:.4f}" if isinstance(value, float) else value

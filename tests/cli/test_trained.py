@@ -22,10 +22,26 @@ def test_evaluate_repeats_the_measurement(gpunn_command, run):
 
 
 def test_evaluate_shows_each_class(gpunn_command, run):
-    out = gpunn_command("evaluate", "run").out
-    assert "accuracy" in out
-    for digit in range(10):
-        assert f" {digit} " in out
+    line, head, *rows = gpunn_command("evaluate", "run").out.splitlines()
+    assert "accuracy" in line
+    assert head.split() == ["class", "recall", "precision", "f1", "support"]
+    assert [row.split()[0] for row in rows] == [str(digit) for digit in range(10)]
+    assert sum(int(row.split()[-1]) for row in rows) == 359
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[bold]", "[red]a[/red]", "a" * 100, ":smile:", "<b>&"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_evaluate_shows_names_as_they_are(gpunn_command, tmp_path, monkeypatch, name, terminal):
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "200")
+    np.savez(tmp_path / "t.npz", x=np.arange(20.0)[:, None], y=[name, "other"] * 10)
+    trained = gpunn_command("train", "--data", "t.npz", "--model", "linear", "--epochs", 1, "--out", "run")
+    assert trained.code == 0, trained.err
+    result = gpunn_command("evaluate", "run")
+    assert result.code == 0, result.err
+    assert name in result.out
+    assert name in trained.err
 
 
 def test_predict_agrees_with_evaluate(gpunn_command, run):
