@@ -13,12 +13,13 @@ from gpunn.autograd.tape import apply
 
 from .activation import softplus
 from .base import shape_error
-from .comparison import clamp, eq, gt, le, lt, where
+from .comparison import clamp, eq, le, lt, where
 from .cross_entropy import check_reduction, reduced
-from .elementwise import Elementwise
+from .elementwise import Elementwise, broadcast_shapes
 from .math import exp, log, log1p, sigmoid, sqrt
 from .promote import promote
 from .vector_norm import vector_norm
+from .view import broadcast_to
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -180,7 +181,8 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
 
     Args:
         input: logarithms of probabilities.
-        target: probabilities, or their logarithms with `log_target`; a probability of 0 contributes 0.
+        target: probabilities, or their logarithms with `log_target`; a probability of 0 contributes 0, and one below 0
+            gives NaN.
         reduction: also ``"batchmean"``, the sum over input.shape[0]: the divergence as mathematics defines it, which
             ``"mean"`` is not, as a warning says.
     """
@@ -195,16 +197,18 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
     if log_target:
         loss = exp(target) * (target - input)
     else:
-        positive = gt(target, 0)
-        loss = where(positive, target * log(where(positive, target, 1.0)), 0.0) - target * input
+        loss = target * log(where(eq(target, 0), 1.0, target)) - target * input
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss
     return reduced(loss, reduction)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """sum(x1 x2) / (max(|x1|, eps) max(|x2|, eps)) along `dim`; the two are broadcast."""
-    a, b = (x / clamp(vector_norm(x, 2, dim, keepdim=True), min=eps) for x in promote("cosine_similarity", x1, x2))
+    """sum(x1 x2) / (max(|x1|, eps) max(|x2|, eps)) along `dim`; the two are broadcast, before their norms are taken."""
+    name = "cosine_similarity"
+    shape = broadcast_shapes(name, x1.shape, x2.shape)
+    vectors = (x if x.shape == shape else broadcast_to(x, shape) for x in promote(name, x1, x2))
+    a, b = (x / clamp(vector_norm(x, 2, dim, keepdim=True), min=eps) for x in vectors)
     return (a * b).sum(dim)
 
 

@@ -29,16 +29,22 @@ def cut(batch: Batch, parts: int, objective: Objective) -> list[Batch]:
     return pieces
 
 
-def parts_that_fit(batch: Batch, model: nn.Module, forecast: Forecast, limit: int) -> int:
+def parts_that_fit(batch: Batch, model: nn.Module, objective: Objective, forecast: Forecast, limit: int) -> int:
     """Into how many micro-batches a batch has to be cut so that a step needs at most `limit` bytes; 1 if it fits.
 
     forecast: what a step on these micro-batches needs; it looks at their shapes alone
 
-    Raises TrainingError where the model mixes the samples of a batch, or a single sample does not fit.
+    Raises TrainingError where model or loss mix the samples of a batch, or a single sample does not fit.
     """
     whole = forecast([batch])
     if whole.total <= limit or batch.samples < 2:
         return 1
+    if not objective.separable:
+        reason = (
+            "the loss is a function of the whole batch for all that is known, so the batch can't be cut; those of "
+            "gpunn.nn, or an object with an attribute reduction = 'mean' or 'sum', say how parts add up"
+        )
+        raise TrainingError(_refusal(batch, whole, limit, reason, forecast))
     layers = {id(m): name for name, m in model.named_modules()}
     reason = obstacle(trace(lambda *inputs: model(*inputs), batch.input_shapes(), layers=layers)[0])
     if reason:

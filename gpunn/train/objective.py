@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gpunn import nn, no_grad
+from gpunn.nn import functional as F
 from gpunn.tensor import Tensor
 
 LOSSES = {
@@ -20,6 +22,13 @@ LOSSES = {
     "smooth_l1": "SmoothL1Loss",
     "huber": "HuberLoss",
 }
+_OF_LABELS = {F.cross_entropy, F.nll_loss}
+_OF_NUMBERS = {
+    *(F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss),
+    *(F.binary_cross_entropy, F.binary_cross_entropy_with_logits),
+}
+"""The functions that say by what they divide as the modules of the same name do, the latter as long as there is no
+weight."""
 
 
 class Objective:
@@ -29,7 +38,11 @@ class Objective:
     s = l2/2 sum ||W||^2 over the model's weights W with two or more dimensions, so not over biases and the scales of
         norms;  ds/dW = l2 W     (Goodfellow, Bengio, Courville, "Deep Learning", 2016, 7.1.1)
 
-    loss: ``loss(output, target)`` gives one number; or the name of one of `LOSSES`
+    loss: ``loss(output, target)`` gives one number; or the name of one of `LOSSES`. An object with an attribute
+        `reduction`, as the losses of `gpunn.nn` have, thereby says that its losses of several batches add up to that
+        of all ("sum"), or are a mean (any other) over the number of targets, or over the weights of those that count
+        if it has an `ignore_index` or class weights as `weight`. So do the functions of `gpunn.nn.functional` with
+        their arguments in a `functools.partial`. What any other function divides by is unknown.
     """
 
     def __init__(self, loss: str | Callable[[Tensor, Tensor], Tensor], model: nn.Module, l2: float = 0.0):
@@ -43,7 +56,6 @@ class Objective:
             raise ValueError(f"l2 is {l2}; expected 0 or a positive number")
         self.function = loss
         self.l2 = l2
-        self.reduction: str = getattr(loss, "reduction", "mean")
         self.weights = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2] if l2 else []
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
@@ -57,20 +69,43 @@ class Objective:
             raise ValueError(f"the loss function gave {given}; expected one number, as with reduction='mean'")
         return loss
 
+    @property
+    def separable(self) -> bool:
+        """Whether the losses of several batches, each by its `share`, are the loss of all of them as one batch."""
+        return self._options() is not None
+
+    @property
+    def reduction(self) -> str | None:
+        """How the losses of samples become one: "sum", or "mean" and its kind; None where that is unknown."""
+        options = self._options()
+        return None if options is None else options["reduction"]
+
     def share(self, target: Tensor) -> float:
         """By what a batch counts when losses are averaged or gradients added up: what its mean was divided by.
 
         That is the number of targets; where the loss has class weights or an index to ignore, the sum of the weights
-        of those that count. The loss of a batch that is a sum already counts as 1.
+        of those that count. The loss of a batch that is a sum already counts as 1. Where it is unknown, the number of
+        targets is taken for it, which is enough for the mean that is shown.
         """
-        if self.reduction == "sum":
+        options = self._options() or {}
+        if options.get("reduction") == "sum":
             return 1.0
-        ignore, weight = getattr(self.function, "ignore_index", None), getattr(self.function, "weight", None)
+        ignore, weight = options.get("ignore_index"), options.get("weight")
         if target.dtype.is_floating_point or (ignore is None and weight is None):
             return float(target.numel())
         labels = target.cpu().numpy()
         counted = labels[labels != ignore] if ignore is not None else labels
         return float(counted.size if weight is None else weight.cpu().numpy()[counted].sum(dtype=np.float64))
+
+    def _options(self) -> dict[str, Any] | None:
+        """What says how the loss is reduced, by the names in PyTorch; None where nothing does."""
+        loss = self.function
+        if hasattr(loss, "reduction"):
+            return {name: getattr(loss, name, None) for name in ("reduction", "ignore_index", "weight")}
+        function, given = (loss.func, loss.keywords) if isinstance(loss, partial) and not loss.args else (loss, {})
+        if function in _OF_LABELS:
+            return {"reduction": "mean", "ignore_index": -100} | given
+        return {"reduction": "mean"} | given if function in _OF_NUMBERS and "weight" not in given else None
 
     def penalty(self) -> float:
         """s for the weights as they are."""

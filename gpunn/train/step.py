@@ -21,7 +21,8 @@ class EagerStep:
     """A training step op by op; ``step(batches)`` changes the parameters once.
 
     With several batches the gradient is that of all of them as one batch, within rounding: of means, the gradient of
-    each counts by its share. Returned are loss and output of each batch, as they were before the update.
+    each counts by its share. Returned are loss and output of each batch, as they were before the update. Where the loss
+    is a function of which no share is known, it is that of all outputs together, and all graphs are kept up to then.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, optimizer: Any, clip_norm: float | None = None):
@@ -37,13 +38,17 @@ class EagerStep:
 
     def weights(self, batches: Sequence[Batch]) -> list[Tensor | None]:
         """By what the gradient of each batch is multiplied: a tensor without dimensions, or None for 1."""
-        total = sum(batch.share for batch in batches)
-        if len(batches) == 1 or self.objective.reduction == "sum":
+        if not self.weighted(batches):
             return [None] * len(batches)
+        total = sum(batch.share for batch in batches)
         first = next(p for p in self.model.parameters() if p.dtype.is_floating_point)
         return [
             full((), batch.share / total if total else 0.0, dtype=first.dtype, device=first.device) for batch in batches
         ]
+
+    def weighted(self, batches: Sequence[Batch]) -> bool:
+        """Whether each batch has a weight of its own."""
+        return len(batches) > 1 and self.objective.separable and self.objective.reduction != "sum"
 
     def run(
         self,
@@ -52,21 +57,38 @@ class EagerStep:
         contexts: Sequence[AbstractContextManager[None]] | None = None,
     ) -> list[tuple[Tensor, Any]]:
         """The step, with the weights of the batches, each in its context if it has one."""
-        objective = self.objective
-        results = []
         self.optimizer.zero_grad()
-        for batch, weight, context in zip(batches, weights, contexts or [nullcontext()] * len(batches)):
-            with context:
-                output = self.model(*batch.inputs)
-                loss = objective.loss(output, batch.target)
-            if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
-                loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
-            results.append((loss.detach(), output.detach() if isinstance(output, Tensor) else output))
-        objective.add_penalty_gradient()
+        contexts = contexts or [nullcontext()] * len(batches)
+        if len(batches) > 1 and not self.objective.separable:
+            results = self._as_one(batches, contexts)
+        else:
+            results = [self._alone(*each) for each in zip(batches, weights, contexts)]
+        self.objective.add_penalty_gradient()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.trained_parameters(), self.clip_norm)
         self.optimizer.step()
         return results
+
+    def _alone(self, batch: Batch, weight: Tensor | None, context: AbstractContextManager[None]) -> tuple[Tensor, Any]:
+        """Loss and output of a batch, whose weighted gradient is added to what is there."""
+        with context:
+            output = self.model(*batch.inputs)
+            loss = self.objective.loss(output, batch.target)
+        if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
+            loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
+        return loss.detach(), _detached(output)
+
+    def _as_one(
+        self, batches: Sequence[Batch], contexts: Sequence[AbstractContextManager[None]]
+    ) -> list[tuple[Tensor, Any]]:
+        """The loss of all batches together and the output of each; the gradient is added to what is there."""
+        outputs = []
+        for batch, context in zip(batches, contexts):
+            with context:
+                outputs.append(self.model(*batch.inputs))
+        loss = self.objective.loss(_joined(outputs), gpunn.cat([batch.target for batch in batches]))
+        loss.backward()
+        return [(loss.detach(), _detached(output)) for output in outputs]
 
     def check(self) -> None:
         """Look whether a step up to now has met a label that is none: here that is known at once; see `Step.check`."""
@@ -120,8 +142,7 @@ class PlannedStep(Step):
         batches, weights = [], []
         for batch in self._batches:
             batches.append(batch.of(tensors))
-            weighted = len(self._batches) > 1 and self.eager.objective.reduction != "sum"
-            weights.append(next(tensors) if weighted else None)
+            weights.append(next(tensors) if self.eager.weighted(self._batches) else None)
         results = tuple(t for result in self.eager.run(batches, weights, self._contexts()) for t in result)
         if not all(isinstance(t, Tensor) for t in results):
             raise NoTensor
@@ -139,7 +160,9 @@ class PlannedStep(Step):
         if parts is None:
             limit = self._limit(batch)
             try:
-                parts = 1 if limit is None else parts_that_fit(batch, self.model, self.memory, limit)
+                parts = (
+                    1 if limit is None else parts_that_fit(batch, self.model, self.eager.objective, self.memory, limit)
+                )
             except NoTensor:
                 parts = 1
             self._parts[key] = parts
@@ -175,6 +198,25 @@ class PlannedStep(Step):
         parts = zip(results, weights, self._batches)
         losses = [loss if w is None else loss * w.to(loss.dtype) for (loss, _), w, batch in parts if batch.share]
         return [(gpunn.stack(losses).sum(), gpunn.cat([output for _, output in results]))]
+
+
+def _detached(output: Any) -> Any:
+    return output.detach() if isinstance(output, Tensor) else output
+
+
+def _joined(outputs: Sequence[Any]) -> Any:
+    """Outputs of several batches as one of all samples: tensors, or tuples, lists and dicts of them."""
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        return gpunn.cat(outputs)
+    if isinstance(first, dict):
+        return {key: _joined([output[key] for output in outputs]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return [_joined(parts) for parts in zip(*outputs)]
+    raise TypeError(
+        f"the loss is a function of all batches of a step, and the model gives {type(first).__name__}, which can't be "
+        "joined; expected tensors, or tuples, lists or dicts of them"
+    )
 
 
 def _flat(batches: Sequence[Batch], weights: Sequence[Tensor | None]) -> list[Tensor]:

@@ -9,6 +9,8 @@ import gpunn
 from gpunn import ops
 from gpunn.autograd import grad
 
+from .harness import normal
+
 
 def logits(values, dtype="float32"):
     return gpunn.tensor(values, dtype=dtype, requires_grad=True)
@@ -205,3 +207,46 @@ def test_kl_div_warns_that_its_mean_is_not_the_divergence():
 def test_cosine_embedding_loss_wants_pairs():
     with pytest.raises(RuntimeError, match=r"\(n, d\) and a target \(n,\)"):
         ops.cosine_embedding_loss(gpunn.zeros(2, 3), gpunn.zeros(2, 3), gpunn.zeros(2, 3))
+
+
+BROADCAST = {
+    "mse_loss": lambda f, x, y: f.mse_loss(x, y),
+    "l1_loss": lambda f, x, y: f.l1_loss(x, y, reduction="sum"),
+    "smooth_l1_loss": lambda f, x, y: f.smooth_l1_loss(x, y, reduction="none"),
+    "huber_loss": lambda f, x, y: f.huber_loss(x, y),
+    "kl_div": lambda f, x, y: f.kl_div(x, y.exp(), reduction="batchmean"),
+    "cosine_similarity": lambda f, x, y: f.cosine_similarity(x, y, dim=-1),
+    "cosine_similarity-first": lambda f, x, y: f.cosine_similarity(x, y, dim=0),
+}
+SHAPES = [((2, 3), (3,)), ((2, 3), (2, 1)), ((2, 3), ()), ((2, 1), (1, 3)), ((1,), (3,)), ((2, 1, 3), (4, 1))]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize("name", BROADCAST)
+def test_inputs_that_broadcast(torch, name, device):
+    for shapes in SHAPES:
+        arrays = [normal(*shape, seed=i) for i, shape in enumerate(shapes)]
+        results = []
+        for library, where in ((torch, {}), (gpunn, {"device": device})):
+            x, y = (library.tensor(a, **where, requires_grad=True) for a in arrays)
+            loss = BROADCAST[name](library.nn.functional, x, y)
+            loss.sum().backward()
+            kept = [loss.detach(), x.grad] + ([] if y.grad is None else [y.grad])
+            results.append([t.cpu().numpy() for t in kept])
+        for theirs, ours in zip(*results, strict=True):
+            assert theirs.shape == ours.shape
+            np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12, err_msg=f"{name} of {shapes}")
+
+
+def test_cosine_similarity_of_a_vector_and_a_number():
+    # (1, 1) and (1, 1): the number stands for both elements.
+    assert ops.cosine_similarity(gpunn.tensor([1.0, 1.0]), gpunn.tensor([1.0]), dim=0).item() == pytest.approx(1)
+    # 45 degrees between (1, 0) and (2, 2).
+    cosine = ops.cosine_similarity(gpunn.tensor([1.0, 0.0]), gpunn.tensor(2.0), dim=0).item()
+    assert cosine == pytest.approx(0.5**0.5)
+
+
+def test_kl_div_of_what_is_no_probability_is_nan():
+    loss = ops.kl_div(gpunn.tensor([0.0, 0.0, 0.0]), gpunn.tensor([-1.0, 0.0, math.nan]), reduction="none")
+    np.testing.assert_array_equal(loss.numpy(), [math.nan, 0, math.nan])

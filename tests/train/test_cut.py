@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from rich.filesize import decimal
@@ -88,8 +90,8 @@ def test_memory_that_a_plan_has_is_there_for_the_next_one(monkeypatch: pytest.Mo
     assert list(step._parts.values()) == [1, 1]
 
 
-def refusal(model: nn.Module, limit: int) -> str:
-    objective = Objective("mse", model)
+def refusal(model: nn.Module, limit: int, loss: Any = "mse") -> str:
+    objective = Objective(loss, model)
     step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.1)), limit)
     x = gpunn.ones(64, 8)
     with pytest.raises(TrainingError) as error:
@@ -110,6 +112,13 @@ def test_what_mixes_samples_is_named_with_what_would_fit() -> None:
     step([Batch((gpunn.ones(largest, 8),), gpunn.ones(largest, 2), float(largest))])
     with pytest.raises(TrainingError):
         step([Batch((gpunn.ones(largest + 1, 8),), gpunn.ones(largest + 1, 2), float(largest + 1))])
+
+
+def test_a_loss_of_which_nothing_is_known_is_not_cut() -> None:
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2))
+    text = refusal(model, LEAST_BYTES + 20_000, lambda output, target: ((output - target) ** 2).mean().sqrt())
+    assert "the loss is a function of the whole batch for all that is known, so the batch can't be cut" in text
+    assert "reduction = 'mean'" in text
 
 
 def test_nothing_fits() -> None:

@@ -1,10 +1,13 @@
 """J = L + s and its gradient."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import gpunn
 from gpunn import nn
+from gpunn.nn import functional as F
 from gpunn.train.objective import LOSSES, Objective
 
 
@@ -87,6 +90,32 @@ def test_share_is_what_a_mean_was_divided_by():
     assert Objective(nn.MSELoss(reduction="sum"), model).share(labels) == 1
     assert Objective("mse", model).share(gpunn.zeros(5, 2)) == 10
     assert Objective(lambda output, target: output.sum(), model).share(labels) == 5
+
+
+def test_share_of_functions_with_their_options():
+    model, labels = nn.Linear(1, 1), gpunn.tensor([0, 1, 2, 2, -100])
+    assert Objective(F.cross_entropy, model).share(labels) == 4
+    assert Objective(partial(F.nll_loss, ignore_index=2), model).share(labels) == 3
+    assert Objective(partial(F.cross_entropy, reduction="sum"), model).share(labels) == 1
+    assert Objective(partial(F.smooth_l1_loss, beta=0.5), model).share(gpunn.zeros(5, 2)) == 10
+
+
+@pytest.mark.parametrize(
+    ("loss", "separable"),
+    [
+        (nn.CrossEntropyLoss(), True),
+        (F.cross_entropy, True),
+        (partial(F.mse_loss, reduction="sum"), True),
+        (
+            partial(F.mse_loss, weight=gpunn.ones(2, 1)),
+            False,
+        ),  # a mean over the weights, whose shape is that of a batch
+        (lambda output, target: F.cross_entropy(output, target), False),
+        (partial(lambda power, output, target: (output - target) ** power, 2), False),
+    ],
+)
+def test_of_which_losses_is_known_how_they_add_up(loss, separable):
+    assert Objective(loss, nn.Linear(1, 1)).separable is separable
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """One training step: gradients of micro-batches, clipping, and PyTorch's update."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import gpunn
 from gpunn import nn, optim
+from gpunn.nn import functional as F
 from gpunn.train import Batch, EagerStep, PlannedStep
 from gpunn.train.objective import Objective
 
@@ -35,7 +38,26 @@ LOSSES = {
     "ignore_index": lambda: nn.CrossEntropyLoss(ignore_index=2),
     "label smoothing": lambda: nn.CrossEntropyLoss(label_smoothing=0.1),
     "sum": lambda: nn.CrossEntropyLoss(reduction="sum"),
+    "as it is": lambda: F.cross_entropy,
+    "in a partial": lambda: partial(F.cross_entropy, ignore_index=1, weight=weights_of_classes()),
+    "in a function, ignoring": lambda: lambda output, target: F.cross_entropy(output, target, ignore_index=2),
+    "in a function, class weights": lambda: lambda o, t: F.cross_entropy(o, t, weight=weights_of_classes()),
+    "in a function, nll": lambda: lambda o, t: F.nll_loss(o.log_softmax(1), t, weight=weights_of_classes()),
+    "in a function, sum": lambda: lambda output, target: F.cross_entropy(output, target, reduction="sum"),
+    "in a function, mask": lambda: masked_mean,
+    "two means": lambda: lambda o, t: F.cross_entropy(o, t, ignore_index=2) + 0.1 * o.square().mean(),
+    "samples meet": lambda: lambda o, t: F.cross_entropy(o @ o.T, gpunn.arange(len(o))),
+    "its root": lambda: lambda output, target: F.cross_entropy(output, target).sqrt(),
 }
+
+
+def weights_of_classes():
+    return gpunn.tensor(CLASS_WEIGHT, dtype="float64")
+
+
+def masked_mean(output, target):
+    counts = (target != 2).double()
+    return (F.cross_entropy(output, target, reduction="none") * counts).sum() / counts.sum()
 
 
 @pytest.mark.parametrize("sizes", [[11], [4, 4, 3], [1] * 11, [10, 1]], ids=str)
@@ -47,6 +69,62 @@ def test_micro_batches_give_the_gradient_of_the_whole(name, sizes, rng):
     step, objective, other = make(LOSSES[name]())
     step(in_batches(objective, x, y, sizes))
     np.testing.assert_allclose(gradient(other), gradient(model), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_planned_micro_batches_train_as_the_whole_does(name, rng):
+    x, y = rng.normal(size=(2, 11, 6)), rng.integers(0, 4, size=(2, 11))
+    seen = []
+    for sizes in ([11], [4, 4, 3]):
+        _, objective, model = make(LOSSES[name]())
+        step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.5)))
+        for inputs, target in zip(x, y):
+            step(in_batches(objective, inputs, target, sizes))
+        seen.append(np.concatenate([p.detach().numpy().ravel() for p in model.parameters()]))
+    np.testing.assert_allclose(seen[1], seen[0], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [lambda y, z: (y, z), lambda y, z: {"y": y, "z": [z]}])
+def test_outputs_that_are_no_tensors_are_joined(kind, rng):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.y, self.z = nn.Linear(6, 4).double(), nn.Linear(6, 2).double()
+
+        def forward(self, x):
+            return kind(self.y(x), self.z(x))
+
+    def loss(output, target):
+        y, z = (output["y"], output["z"][0]) if isinstance(output, dict) else output
+        return F.cross_entropy(y, target, ignore_index=1) + z.square().mean()
+
+    x, y = rng.normal(size=(7, 6)), rng.integers(0, 4, size=7)
+    gradients = []
+    for sizes in ([7], [4, 3]):
+        gpunn.manual_seed(0)
+        model = Two()
+        objective = Objective(loss, model)
+        step = EagerStep(model, objective, optim.SGD(model.parameters(), 0.0))
+        results = step(in_batches(objective, x, y, sizes))
+        assert len({value.item() for value, _ in results}) == 1  # that of all
+        gradients.append(gradient(model))
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-12, atol=1e-15)
+
+
+def test_what_cannot_be_joined_is_named(rng):
+    class Output:
+        def __init__(self, y):
+            self.y = y
+
+    class Model(nn.Linear):
+        def forward(self, input):
+            return Output(super().forward(input))
+
+    model = Model(6, 4).double()
+    objective = Objective(lambda output, target: F.cross_entropy(output.y, target), model)
+    step = EagerStep(model, objective, optim.SGD(model.parameters(), 0.0))
+    with pytest.raises(TypeError, match=r"all batches of a step.* gives Output, which can't be joined"):
+        step(in_batches(objective, rng.normal(size=(4, 6)), rng.integers(0, 4, size=4), [2, 2]))
 
 
 def test_micro_batches_of_a_regression(rng):

@@ -55,7 +55,7 @@ def max_pool2d(
             value, larger, chosen = take(y.shape, y.dtype), take(y.shape, _BOOL), take(y.shape, tap.dtype)
             if first is None:
                 np.copyto(y, planes[taps[0][2]])
-                tap.fill(0)
+                tap.fill(taps[0][0])
             else:  # where all elements are -inf, none is larger than the start, and the first inside the image stays
                 y.fill(np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf)
                 np.copyto(tap, first)
