@@ -10,6 +10,7 @@ from .ceilings import ceilings, products_tf32
 from .checks import condense_ops, ops, tests, trainings
 from .kernels import kernels
 from .launches import launches
+from .schedules import schedules
 from .setup import Row, Setup
 from .stages import stages
 from .training import training
@@ -44,5 +45,6 @@ PARTS = {
     "kernels": Part(kernels, 80),
     "ceilings": Part(ceilings, 40),
     "tf32": Part(products_tf32, 15, environment={"CUPY_TF32": "1"}),
+    "schedules": Part(schedules, 60),
     "tests": Part(tests, 150),
 }

@@ -194,6 +194,17 @@ def _kernels(rows: list[Row]) -> Said:
     return lines, failures
 
 
+def _schedules(rows: list[Row]) -> Said:
+    lines = []
+    for r in rows:
+        best = min(r["us"], key=r["us"].get)
+        picked = f"{r['picked']} {_number(r['us'][r['picked']])}" if r["picked"] in r["us"] else r["picked"]
+        rate = f"{r['flop'] / r['us'][best] / 1e6:.1f} TFLOP/s"
+        sizes = " ".join(map(str, r["sizes"]))
+        lines.append(f"{r['product']} {sizes}: {picked}; best {best} {_number(r['us'][best])} us, {rate}")
+    return lines, []
+
+
 def _name(row: Row) -> str:
     return " ".join([row["name"], *([row["precision"]] if "precision" in row else []), *map(str, row.get("sizes", ()))])
 
@@ -217,5 +228,6 @@ TABLES: dict[str, Callable[[Any], Said]] = {
     "kernels": _kernels,
     "ceilings": _ceilings,
     "tf32": _ceilings,
+    "schedules": _schedules,
     "tests": _tests,
 }

@@ -13,6 +13,7 @@ COLOURS = {
     "gpunn-eager": "#56B4E9",
     "torch": "#D55E00",
     "torch-compile": "#CC79A7",
+    "torch-graph": "#E69F00",
     "jax": "#009E73",
     FLOOR: "#777777",
 }

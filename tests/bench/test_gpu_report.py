@@ -64,7 +64,18 @@ def test_all_parts_on_the_simulator(tmp_path):
     assert "nothing failed" in done.stdout
     assert len(done.stdout) <= 9000
     parts = json.loads((tmp_path / "gpu_sim.json").read_text())["parts"]
-    expected = ["stages", "trainings", "ops", "training", "launches", "kernels", "ceilings", "tf32", "tests"]
+    expected = [
+        "stages",
+        "trainings",
+        "ops",
+        "training",
+        "launches",
+        "kernels",
+        "ceilings",
+        "tf32",
+        "schedules",
+        "tests",
+    ]
     assert list(parts) == expected
     assert all(part["found"] and "error" not in part for part in parts.values())
 
