@@ -1,4 +1,4 @@
-"""Tensors as text."""
+"""Tensors and sizes as text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
+def bytes_text(n: float) -> str:
+    """A number of bytes in binary units: "640 B", "1.5 KiB", "37.3 GiB"."""
+    if abs(n) < 1024:
+        return f"{n:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        n /= 1024
+        if abs(n) < 1023.95:  # else it would be shown as 1024.0
+            return f"{n:.1f} {unit}"
+    return f"{n / 1024:.1f} TiB"
+
+
 def describe(x: Tensor) -> str:
     """``tensor([[1., 2.]], requires_grad=True)``, with what can't be seen from the numbers."""
     notes = []
-    if x.numel() == 0 and x.dim() != 1:
+    if (x.numel() == 0 and x.dim() != 1) or x.device.type == "meta":
         notes.append(f"size={x.shape}")
     if x.dtype not in ((get_default_dtype(), int64, bool_) if x.numel() else (get_default_dtype(),)):
         notes.append(f"dtype={x.dtype!r}")
@@ -27,6 +38,8 @@ def describe(x: Tensor) -> str:
         notes.append("requires_grad=True")
     if not hasattr(x._data, "dtype"):
         return f"tensor(<traced {x._spec!r}>)"
+    if x.device.type == "meta":
+        return f"tensor({', '.join(['...', *notes])})"
     values = x.detach().cpu().numpy()
     if x.dtype.name == "bfloat16":
         values = values.astype(np.float32)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 _count = itertools.count()
+_META = device("meta")
 
 
 class TensorBase:
@@ -244,10 +245,12 @@ def apply(op: Op, *inputs: Any) -> Any:
             )
         here = op.device  # type: ignore[attr-defined]  # an op without inputs says where its result is made
     result = op.shape(*specs)
-    if state.tracer is None:
-        data = state.quietly(op.forward, here.backend, *arrays)
-    else:
+    if state.tracer is not None:
         data = state.tracer(op, arrays, result)
+    elif here is _META:
+        data = here.backend.results(result)
+    else:
+        data = state.quietly(op.forward, here.backend, *arrays)
     record = tracked and state.grad_enabled and op.differentiable
     if isinstance(result, Spec):
         if not result.shape and state.tracer is None:

@@ -20,6 +20,8 @@ from weakref import WeakSet
 
 import numpy as np
 
+from gpunn.printing import bytes_text
+
 from . import nvrtc, recording
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
@@ -245,12 +247,13 @@ class CudaBackend(KernelBackend):
     def _out_of_memory(self, shape: Sequence[int], dtype: Any) -> str:
         m = self.memory()
         asked = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        limit = f", which may take {_text(m.limit)}" if m.limit else ""
+        limit = f", which may take {bytes_text(m.limit)}" if m.limit else ""
         return (
-            f"cuda:{self.ordinal} is out of memory: {_text(asked)} were asked for, for an array {tuple(shape)} of "
-            f"{np.dtype(dtype).name}; arrays take {_text(m.used)}, CuPy's pool keeps {_text(m.reserved - m.used)} more"
-            f"{limit}, and {_text(m.free)} of {_text(m.total)} are free. Take smaller batches, let go of results that "
-            "hold a graph (loss.item(), not loss), evaluate under no_grad(); nvidia-smi shows what else runs there"
+            f"cuda:{self.ordinal} is out of memory: {bytes_text(asked)} were asked for, for an array {tuple(shape)} of "
+            f"{np.dtype(dtype).name}; arrays take {bytes_text(m.used)}, CuPy's pool keeps "
+            f"{bytes_text(m.reserved - m.used)} more{limit}, and {bytes_text(m.free)} of {bytes_text(m.total)} are "
+            "free. Take smaller batches, let go of results that hold a graph (loss.item(), not loss), evaluate under "
+            "no_grad(); nvidia-smi shows what else runs there"
         )
 
 
@@ -262,14 +265,6 @@ class Memory(NamedTuple):
     limit: int
     free: int
     total: int
-
-
-def _text(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:.2f} GiB"
 
 
 # What goes through CuPy itself makes its arrays on the current device, and has to find the right one there.

@@ -11,6 +11,7 @@ from typing import Any
 
 _BACKENDS: dict[str, Callable[[int | None], Any]] = {
     "cpu": lambda index: importlib.import_module("gpunn.backend.numpy"),
+    "meta": lambda index: importlib.import_module("gpunn.backend.meta").Meta(),
     "cuda": lambda index: importlib.import_module("gpunn.backend.cuda").backend(index),
     "sim": lambda index: importlib.import_module("gpunn.backend.sim").backend(),
 }
@@ -29,7 +30,10 @@ class device:
     """Where a tensor's elements live: ``gpunn.device("cpu")``, ``gpunn.device("cuda", 1)``, ``gpunn.device("cuda:1")``.
 
     There is one object per device, so devices are compared with ``is`` or ``==``. ``"cuda"`` is CUDA's current device,
-    ``"cuda:0"`` unless `gpunn.cuda.set_device` or CuPy chose another.
+    ``"cuda:0"`` unless `gpunn.cuda.set_device` or CuPy chose another. On ``"meta"`` tensors have no elements, so that a
+    network of any size can be made, called and traced, which gives the shapes alone.
+
+    In a ``with`` block it is the default device: ``with gpunn.device("meta"): model = make()``.
 
     Attributes:
         type: the backend's name, such as ``"cpu"``.
@@ -61,7 +65,7 @@ class device:
             raise ValueError(f"there is no device {name!r} here; there are: {', '.join(sorted(_BACKENDS))}")
         if match[2]:
             index = int(match[2])
-        if name in ("cpu", "sim"):
+        if name in ("cpu", "sim", "meta"):
             index = None
         elif name == "cuda" and index is None:
             index = _current_cuda()
@@ -79,6 +83,16 @@ class device:
             raise AttributeError(name)
         self.backend = _BACKENDS[self.type](self.index)
         return self.backend
+
+    def __enter__(self) -> device:
+        global _default
+        _outer.append(_default)
+        _default = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _default
+        _default = _outer.pop()
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -124,6 +138,7 @@ def device_types() -> list[str]:
 
 
 _default: device | None = None
+_outer: list[device | None] = []  # what the ``with`` blocks that are entered go back to
 
 
 def get_default_device() -> device:

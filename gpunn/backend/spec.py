@@ -56,6 +56,15 @@ class Spec:
         return f"{self.dtype.name}{list(self.shape)}" + ("" if self.device.type == "cpu" else f" on {self.device}")
 
 
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides, in elements, of an array without gaps."""
+    steps, step = [], 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= n
+    return tuple(reversed(steps))
+
+
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes that ``f(2, 3)``, ``f((2, 3))`` and ``f()`` mean.
 

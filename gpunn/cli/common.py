@@ -40,6 +40,16 @@ def add_command(
     return parser
 
 
+def add_model(parser: argparse._ActionsContainer) -> None:
+    """The options that name a network, for commands that need no data."""
+    parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
+    parser.add_argument("--activation", default="relu")
+    parser.add_argument(
+        "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
+    )
+    parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
+
+
 def add_device(parser: argparse._ActionsContainer) -> None:
     """The option --device."""
     parser.add_argument(

@@ -93,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--memory-limit",
         type=_bytes,
         metavar="SIZE",
-        help="what a step may need, such as 500MB; larger batches are cut (default: what is free)",
+        help="what a step may need, such as 500MiB; larger batches are cut (default: what is free)",
     )
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
@@ -209,7 +209,8 @@ def _fraction(text: str) -> float:
 
 
 def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|TB)?", str(text))
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT])(i?)B|B)?", str(text))
     if match is None or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"expected a size such as 500MB or 1.5GB, got {text!r}")
-    return int(float(match[1]) * 1000 ** ("B", "kB", "MB", "GB", "TB").index(match[2] or "B"))
+        raise argparse.ArgumentTypeError(f"expected a size such as 500MiB or 1.5GB, got {text!r}")
+    power = " KMGT".index(match[2].upper()) if match[2] else 0
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from .common import add_command, input_shape, positive_int
+from .common import add_command, add_model, input_shape, positive_int
 
 EXAMPLE = """\
   gpunn summary                                       the network that gpunn train trains
@@ -19,24 +19,19 @@ EXAMPLE = """\
 def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
-    parser.add_argument("--activation", default="relu")
-    parser.add_argument(
-        "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
-    )
-    parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
+    add_model(parser)
     parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Build the network and print its summary."""
+    """Print what there is to say of the network."""
     from gpunn.inspect import summary
-    from gpunn.models import build
+
+    from .abstract import told_of
 
     shape = input_shape(options.input)
-    model = build(options.model, shape, options.classes, options.activation)
-    result = summary(model, (options.batch_size, *shape))
+    result = told_of(options, shape, lambda model: summary(model, (options.batch_size, *shape)))
     if options.json:
         print(json.dumps(result.to_dict()))
     else:

@@ -157,7 +157,12 @@ def _progress(url: str, start: int, total: int | None) -> Iterator[Callable[[int
 
     console = Console(stderr=True)
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+        )
         with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
             task = bar.add_task(url.rsplit("/", 1)[-1], total=total, completed=start)
             yield lambda count: bar.advance(task, count)
@@ -169,7 +174,7 @@ def _progress(url: str, start: int, total: int | None) -> Iterator[Callable[[int
         size += count
         if total and size * 10 // total > tenths:
             tenths = size * 10 // total
-            print(f"{url}: {size / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)
+            print(f"{url}: {size / 2**20:.1f} of {total / 2**20:.1f} MiB", file=sys.stderr, flush=True)
 
     yield advance
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gpunn
 from gpunn import nn
+from gpunn.printing import bytes_text
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Summary:
         table = Table(
             title=f"input {_shape_text(list(self.input_shape))}",
             caption=f"{self.parameters:,} parameters ({self.trainable:,} trainable), "
-            f"{_bytes_text(self.parameter_bytes)}"
-            + (f" + buffers {_bytes_text(self.buffer_bytes)}" if self.buffer_bytes else ""),
+            f"{bytes_text(self.parameter_bytes)}"
+            + (f" + buffers {bytes_text(self.buffer_bytes)}" if self.buffer_bytes else ""),
         )
         table.add_column("place", no_wrap=True)
         table.add_column("layer", overflow="fold")
@@ -74,7 +75,8 @@ class Summary:
 def summary(model: nn.Module, input_shape: tuple[int, ...], dtype: Any = None) -> Summary:
     """List the layers of a model, in the order in which they are called.
 
-    The model is called once, in evaluation mode and without recording, on zeros.
+    The model is called once, in evaluation mode and without recording, on zeros; on the device ``meta``, where that
+    takes no memory and no time, if that is where the model is.
 
     Args:
         model: any module whose ``forward`` takes one tensor.
@@ -140,11 +142,3 @@ def _shape_of(output: Any) -> list[Any]:
 
 def _shape_text(shape: list[Any]) -> str:
     return "[" + ", ".join(_shape_text(n) if isinstance(n, list) else str(n) for n in shape) + "]"
-
-
-def _bytes_text(n: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} GiB"

@@ -1,7 +1,8 @@
 """Initial values for parameters.
 
 Every function fills the tensor it is given, unrecorded, and returns it. Random numbers come from `generator` (gpunn's
-default one if None, see `gpunn.manual_seed`), one draw per tensor, on the host, so the device makes no difference.
+default one if None, see `gpunn.manual_seed`), one draw per tensor, on the host, so the device makes no difference; on
+``meta``, where there is nothing to fill, nothing is drawn.
 
 The fans of a weight count what one output sums up, and what one input spreads to:
 
@@ -11,14 +12,28 @@ The fans of a weight count what one output sums up, and what one input spreads t
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gpunn.autograd.mode import no_grad
 from gpunn.random import Generator, default_generator
 from gpunn.tensor import Tensor, from_numpy
+
+F = TypeVar("F", bound=Callable[..., Tensor])
+
+
+def _where_there_are_elements(fill: F) -> F:
+    """`fill`, which leaves a tensor on the device meta as it is and draws nothing for it."""
+
+    @functools.wraps(fill)
+    def filled(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return tensor if tensor.device.type == "meta" else fill(tensor, *args, **kwargs)
+
+    return filled  # type: ignore[return-value]
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -47,6 +62,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"calculate_gain: no gain is known for {nonlinearity!r}; give the standard deviation yourself")
 
 
+@_where_there_are_elements
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform numbers from [a, b]: mean (a + b) / 2, variance (b - a)^2 / 12."""
     if a > b:
@@ -56,6 +72,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     return _fill(tensor, u * dtype(b - a) + dtype(a))
 
 
+@_where_there_are_elements
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal numbers of the given mean and standard deviation."""
     _check_std("normal_", std)
@@ -63,6 +80,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     return _fill(tensor, draw.standard_normal(tensor.shape, dtype=dtype) * dtype(std) + dtype(mean))
 
 
+@_where_there_are_elements
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -112,6 +130,7 @@ def zeros_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 0)
 
 
+@_where_there_are_elements
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix, so that a linear layer starts as the identity (as far as the sizes allow)."""
     if tensor.ndim != 2:
@@ -119,6 +138,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
+@_where_there_are_elements
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution that passes its channels on: w[o, i] is 1 in the middle of the window where o = i, else 0.
 
@@ -193,6 +213,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+@_where_there_are_elements
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """`gain` times a random matrix Q with orthonormal rows or columns, whichever are fewer: Q Q^T = 1 or Q^T Q = 1.
 
@@ -211,6 +232,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
+@_where_there_are_elements
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal numbers, and in every column a share `sparsity` (rounded up) of zeros at random rows.
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gpunn.autograd.mode import no_grad, state
 from gpunn.backend.device import cuda_device
 from gpunn.backend.dtypes import as_dtype, bfloat16, float16, float32, float64
+from gpunn.ops import empty_like
 from gpunn.ops.cast import parse_to
 from gpunn.tensor import Tensor
 
@@ -248,6 +249,10 @@ class Module(Attributes):
         if d is not None and not d.is_floating_point:
             raise TypeError(f"Module.to takes a floating point type, got {d!r}")
         return self._convert(lambda t: t.to(dtype=d if t.is_floating_point() else None, device=device))
+
+    def to_empty(self: M, *, device: Any) -> M:
+        """Move the module without its elements, which are not set then: from ``meta`` to where they are to be."""
+        return self._convert(lambda t: empty_like(t, device=device))
 
     def float(self: M) -> M:
         """Convert the floats to float32."""

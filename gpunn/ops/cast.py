@@ -10,6 +10,7 @@ from gpunn.backend.device import cuda_device
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.meta import NO_DATA
 from gpunn.backend.spec import Spec
 
 from .base import Op
@@ -46,6 +47,8 @@ class Transfer(Op):
     target: Device
 
     def shape(self, x: Spec) -> Spec:
+        if x.device.type == "meta":
+            raise NotImplementedError(NO_DATA)
         return Spec(x.shape, x.dtype, self.target)
 
     def forward(self, backend: Any, x: Any, out: Any = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gpunn.backend.device import device as Device
 from gpunn.backend.spec import Spec
 
 
@@ -148,6 +149,11 @@ class Graph:
         """Let go of all arrays, also while values and nodes, which hold one another, are still there."""
         for x in self.states:
             x.state = None
+
+    def take_for(self, device: Device) -> None:
+        """Take all of it for what the same step would do on another device."""
+        for x in (*self.arguments, *self.states, *(y for node in self.nodes for y in node.outputs)):
+            x.spec = Spec(x.spec.shape, x.spec.dtype, device)
 
     def signature(self) -> list[Any]:
         """All that makes two traces of one step the same: operations, what they are applied to, and constants."""

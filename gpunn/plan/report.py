@@ -52,7 +52,7 @@ class MemoryReport:
         constants: what is computed once, and kept from step to step.
         moving: what is there twice while parameters move to the optimizer's memory, before anything else is there.
         peak_layer: where most of the arena is in use: the path of the layer and the op.
-        largest: the largest values of the arena at that time: (bytes, shape and type, layer).
+        largest: the largest values of the arena at that time: (bytes, type and shape, layer).
         layers: the layers, in order.
     """
 
@@ -145,7 +145,7 @@ def _peak(graph: Graph, life: Liveness) -> tuple[str, tuple[tuple[int, str, str]
     in_use = [sum(s.size for s in life.storages if s.first <= i <= s.last) for i in range(len(graph.nodes))]
     at = max(range(len(in_use)), key=in_use.__getitem__)
     alive = [
-        (y.spec.nbytes, repr(y.spec), node.layer or node.name)
+        (y.spec.nbytes, f"{y.spec.dtype.name}{list(y.spec.shape)}", node.layer or node.name)
         for node, y, storage in _in_arena(graph, life)
         if storage.first <= at <= storage.last
     ]

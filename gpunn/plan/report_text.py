@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.filesize import decimal
+from gpunn.printing import bytes_text
 
 if TYPE_CHECKING:
     from .report import MemoryReport
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def as_text(report: MemoryReport) -> str:
     """In all, what that is made of, where the peak is with the largest values there, and a line a layer."""
-    lines = [f"{decimal(report.total)} at the peak of a step"]
+    lines = [f"{bytes_text(report.total)} at the peak of a step"]
     lines += _table((name, _size(size)) for name, size in report.parts.items() if size)
     if report.largest:
         lines += ["", f"most is in use in {report.peak_layer}; the largest values there"]
@@ -28,7 +28,7 @@ def as_text(report: MemoryReport) -> str:
 
 
 def _size(size: int) -> str:
-    return decimal(size) if size else ""
+    return bytes_text(size) if size else ""
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.backend.device import device
 from gpunn.nn import Module
 
 from . import needs
@@ -197,9 +198,12 @@ class Step:
         """What a step on such a batch needs in memory; nothing is allocated.
 
         Args:
-            batch: tensors, or `gpunn.Spec`s of tensors that there are not yet.
+            batch: tensors, or `gpunn.Spec`s of tensors that there are not yet. With a model on the device ``meta`` they
+                are there too, and the step is taken for one on the CPU.
         """
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
+        if graph.arguments[0].spec.device.type == "meta":
+            graph.take_for(device("cpu"))
         self._simplify(graph)
         captured = self._is_captured(graph.arguments[0].spec.device)
         life = Liveness(graph, follow(graph), copied=captured)

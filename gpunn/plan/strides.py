@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend import numpy as numpy_backend
-from gpunn.backend.spec import Spec
+from gpunn.backend.meta import shadow_of
+from gpunn.backend.spec import row_major
 
 from .graph import Compute, Graph, Value
-
-_NOTHING = np.zeros(64, np.uint8)
 
 
 def follow(graph: Graph) -> set[int]:
@@ -24,7 +23,7 @@ def follow(graph: Graph) -> set[int]:
         found = shadows.get(id(value))
         if found is None:
             spec = value.spec
-            steps = spec.device.backend.strides(value.state) if value.state is not None else row_major(spec)
+            steps = spec.device.backend.strides(value.state) if value.state is not None else row_major(spec.shape)
             found = shadows[id(value)] = shadow_of(spec.shape, steps, spec.dtype.numpy)
         return found
 
@@ -38,21 +37,6 @@ def follow(graph: Graph) -> set[int]:
         views.add(id(node))
         shadows.update((id(y), array) for y, array in zip(node.outputs, result))
     return views
-
-
-def row_major(spec: Spec) -> tuple[int, ...]:
-    """The strides, in elements, of an array without gaps."""
-    steps, step = [], 1
-    for n in reversed(spec.shape):
-        steps.append(step)
-        step *= n
-    return tuple(reversed(steps))
-
-
-def shadow_of(shape: tuple[int, ...], steps: tuple[int, ...], dtype: Any) -> Any:
-    """An array of that shape and strides, in elements, without memory of its own; nobody may look at its elements."""
-    memory = _NOTHING[: dtype.itemsize].view(dtype)
-    return np.lib.stride_tricks.as_strided(memory, shape, [s * dtype.itemsize for s in steps], writeable=False)
 
 
 def _view(node: Compute, source: Any) -> tuple[Any, ...] | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.filesize import decimal
-
 from gpunn import cuda, nn
 from gpunn.backend.device import device as Device
 from gpunn.plan import MemoryReport, obstacle, trace
+from gpunn.printing import bytes_text
 from gpunn.train.batch import Batch
 from gpunn.train.errors import TrainingError
 from gpunn.train.objective import Objective
@@ -89,9 +88,9 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
 
 def _refusal(batch: Batch, whole: MemoryReport, limit: int, reason: str, forecast: Forecast) -> str:
     n = batch.samples
-    largest = ", ".join(f"{spec} of {layer} ({decimal(size)})" for size, spec, layer in whole.largest[:3])
+    largest = ", ".join(f"{spec} of {layer} ({bytes_text(size)})" for size, spec, layer in whole.largest[:3])
     text = (
-        f"a training step on a batch of {n} needs {decimal(whole.total)}, and {decimal(limit)} are there: "
+        f"a training step on a batch of {n} needs {bytes_text(whole.total)}, and {bytes_text(limit)} are there: "
         f"{reason}. The largest tensors are {largest}"
     )
 
@@ -102,6 +101,6 @@ def _refusal(batch: Batch, whole: MemoryReport, limit: int, reason: str, forecas
             return False
 
     if too_large(1):
-        fixed = decimal(whole.parameters + whole.buffers + whole.gradients + whole.optimizer + whole.workspace)
+        fixed = bytes_text(whole.parameters + whole.buffers + whole.gradients + whole.optimizer + whole.workspace)
         return f"{text}. No batch would fit: parameters, gradients, optimizer and workspace need {fixed}"
     return f"{text}. A batch of {_first(too_large, 1, n) - 1} would fit"

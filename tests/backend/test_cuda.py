@@ -119,8 +119,8 @@ def test_out_of_memory_says_where_the_memory_is(machine) -> None:
     with pytest.raises(gpunn.cuda.OutOfMemoryError) as error:
         gpunn.zeros(1024, 1 << 20, device="cuda")
     message = str(error.value)
-    assert "cuda:0 is out of memory: 4.00 GiB were asked for, for an array (1024, 1048576) of float32" in message
-    assert "arrays take 256 MiB, CuPy's pool keeps 0 B more, and 768 MiB of 1.00 GiB are free" in message
+    assert "cuda:0 is out of memory: 4.0 GiB were asked for, for an array (1024, 1048576) of float32" in message
+    assert "arrays take 256.0 MiB, CuPy's pool keeps 0 B more, and 768.0 MiB of 1.0 GiB are free" in message
     assert "Take smaller batches" in message
     assert isinstance(error.value, MemoryError)
     assert isinstance(error.value, RuntimeError)
@@ -130,7 +130,7 @@ def test_out_of_memory_says_where_the_memory_is(machine) -> None:
 
 def test_a_limit_of_the_pool(machine) -> None:
     gpunn.cuda.set_per_process_memory_fraction(0.25)
-    with pytest.raises(gpunn.cuda.OutOfMemoryError, match="more, which may take 256 MiB, and"):
+    with pytest.raises(gpunn.cuda.OutOfMemoryError, match=r"more, which may take 256\.0 MiB, and"):
         gpunn.zeros(300 << 20, dtype="uint8", device="cuda")
     gpunn.cuda.set_per_process_memory_fraction(1)
     gpunn.zeros(300 << 20, dtype="uint8", device="cuda")

@@ -36,7 +36,7 @@ def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["memory", "--model", "lenet", "--input", "1,28,28"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "lenet, batches of 64, adam"
-    assert "  parameters   247.0 kB" in shown  # of 61,706
+    assert "  parameters   241.2 KiB" in shown  # of 61,706: each begins at a multiple of 64 bytes
     assert shown[-1].startswith("by batch size: 16: ")
 
 
@@ -58,4 +58,4 @@ def test_a_limit_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["train", "--memory-limit", "much"])
     assert stopped.value.code == 2
-    assert "expected a size such as 500MB or 1.5GB, got 'much'" in capsys.readouterr().err
+    assert "expected a size such as 500MiB or 1.5GB, got 'much'" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_a_file_is_downloaded_once(server, tmp_path, capsys):
     assert server.requests == [("/data.bin", None)]
     assert names(tmp_path / "cache" / "set") == ["data.bin"]
     lines = capsys.readouterr().err.splitlines()  # plain lines where there is no terminal
-    assert lines[-1] == f"{server.url}data.bin: 0.5 of 0.5 MB" and len(lines) <= 11
+    assert lines[-1] == f"{server.url}data.bin: 0.5 of 0.5 MiB" and len(lines) <= 11
 
 
 def test_the_next_mirror_is_asked_when_one_is_dead_or_has_no_such_file(server, tmp_path):

@@ -214,7 +214,7 @@ def test_caches_that_cannot_be_written(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GPUNN_DATA", "/proc/self/status")
     nvrtc, simulator, data = host.caches()
     assert nvrtc.found == f"{tmp_path}/nvrtc: 1 files, 1.0 MiB"
-    assert simulator.found == f"{tmp_path}/simulator: 0 files, 0.0 MiB"
+    assert simulator.found == f"{tmp_path}/simulator: 0 files, 0 B"
     assert (data.state, data.remedy) == (WRONG, "export GPUNN_DATA=DIR")
 
 

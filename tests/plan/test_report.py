@@ -11,26 +11,26 @@ from gpunn import nn, optim
 # gradient of the scores, 32 x 10 (1,280), and the loss (64). Primitives compute in 2 MiB; the gradient of the loss in
 # itself, 1, is kept.
 MLP = """\
-2.3 MB at the peak of a step
-  parameters    38.5 kB
-  batch          8.4 kB
-  optimizer     76.9 kB
-  gradients     38.5 kB
-  activations   34.1 kB
-  workspace      2.1 MB
-  constants    64 bytes
+2.2 MiB at the peak of a step
+  parameters   37.6 KiB
+  batch         8.2 KiB
+  optimizer    75.1 KiB
+  gradients    37.6 KiB
+  activations  33.3 KiB
+  workspace     2.0 MiB
+  constants        64 B
 
 most is in use in 2: LinearBackward; the largest values there
-  float32[128, 64] of 0                           32.8 kB
-  float32[32, 128] of 2                           16.4 kB
-  float32[32, 128] of 0                           16.4 kB
-  float32[10, 128] of 2                            5.1 kB
-  float32[32, 10] of SoftmaxCrossEntropyBackward   1.3 kB
+  float32[128, 64] of 0                           32.0 KiB
+  float32[32, 128] of 2                           16.0 KiB
+  float32[32, 128] of 0                           16.0 KiB
+  float32[10, 128] of 2                            5.0 KiB
+  float32[32, 10] of SoftmaxCrossEntropyBackward   1.2 KiB
 
   layer  parameters  gradients  activations  in use after it
-  0         33.3 kB    33.3 kB      16.4 kB          16.4 kB
-  2          5.2 kB     5.2 kB      17.7 kB          17.7 kB
-  loss                               1.5 kB"""
+  0        32.5 KiB   32.5 KiB     16.0 KiB         16.0 KiB
+  2         5.0 KiB    5.0 KiB     17.2 KiB         17.2 KiB
+  loss                              1.5 KiB"""
 
 
 def test_the_text() -> None:
@@ -54,14 +54,14 @@ def test_parameters_that_move() -> None:
     assert report.parts == {"parameters": weights, "buffers": 0, "batch": batch, "parameters that move": weights}
     assert report.total == 2 * weights + batch
     assert str(report).splitlines()[:4] == [
-        "6.4 MB at the peak of a step",
-        "  parameters            3.2 MB",
-        "  batch                 3.1 kB",
-        "  parameters that move  3.2 MB",
+        "6.1 MiB at the peak of a step",
+        "  parameters            3.1 MiB",
+        "  batch                 3.1 KiB",
+        "  parameters that move  3.1 MiB",
     ]
 
 
 def test_the_text_of_a_step_that_does_nothing() -> None:
     step = gpunn.plan.EvalStep(nn.Identity())
     step(gpunn.rand(3))
-    assert str(step.plan.memory()) == "2.1 MB at the peak of a step\n  batch      12 bytes\n  workspace    2.1 MB"
+    assert str(step.plan.memory()) == "2.0 MiB at the peak of a step\n  batch         12 B\n  workspace  2.0 MiB"

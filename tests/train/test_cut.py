@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.filesize import decimal
 
 import gpunn
 from gpunn import nn, optim
 from gpunn.backend.numpy import workers
 from gpunn.backend.numpy.workspace import LEAST_BYTES
 from gpunn.plan import obstacle, trace
+from gpunn.printing import bytes_text
 from gpunn.train import Batch, EagerStep, PlannedStep, TrainingError
 from gpunn.train.cut import cut
 from gpunn.train.objective import Objective
@@ -126,7 +126,7 @@ def test_nothing_fits() -> None:
     assert "cut into samples it does not fit either" in text
     # W (2, 8) and b (2,) in float32, each in whole cache lines of 64 bytes; their gradients are fused with the update.
     # Beside those there is the memory that each thread computes in.
-    needed = decimal(128 + LEAST_BYTES)
+    needed = bytes_text(128 + LEAST_BYTES)
     assert f"No batch would fit: parameters, gradients, optimizer and workspace need {needed}" in text
 
 

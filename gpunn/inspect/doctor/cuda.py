@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpunn.backend.nvrtc import INSTALL
+from gpunn.printing import bytes_text
 
 from .finding import ABSENT, WRONG, Finding
 from .nvidia import Driver, driver, libraries
@@ -50,8 +51,8 @@ def driver_findings(found: Driver | None, hardware: bool) -> Iterator[Finding]:
         yield Finding(what, _version(found))
         for i, gpu in enumerate(found.gpus):
             major, minor = gpu.capability
-            free = "" if gpu.free is None else f", {gpu.free / 2**30:.1f} GiB free"
-            text = f"{gpu.name}, compute capability {major}.{minor}, {gpu.total / 2**30:.1f} GiB{free}"
+            free = "" if gpu.free is None else f", {bytes_text(gpu.free)} free"
+            text = f"{gpu.name}, compute capability {major}.{minor}, {bytes_text(gpu.total)}{free}"
             if gpu.capability < OLDEST:
                 yield Finding(f"GPU {i}", f"{text}; the kernels need 7.5 (Turing) or newer", WRONG)
             else:

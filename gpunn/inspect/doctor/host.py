@@ -22,6 +22,7 @@ from gpunn.backend.simulator.compiler import command, install_hint
 from gpunn.backend.simulator.errors import SimulatorError
 from gpunn.datasets.download import cache_folder as data_folder
 from gpunn.datasets.registry import DOWNLOADED
+from gpunn.printing import bytes_text
 
 from .finding import ABSENT, WRONG, Finding
 
@@ -156,4 +157,4 @@ def _cache(what: str, folder: Path, variable: str, parts: list[Path]) -> Finding
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         return Finding(what, f"{folder} can't be written", WRONG, f"export {variable}=DIR")
     sizes = [path.stat().st_size for part in parts for path in part.rglob("*") if path.is_file()]
-    return Finding(what, f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB")
+    return Finding(what, f"{folder}: {len(sizes)} files, {bytes_text(sum(sizes))}")

@@ -1,0 +1,73 @@
+"""What can be told of a network before it has elements."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from .errors import RunError
+
+T = TypeVar("T")
+
+CLASSES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad"}
+
+
+def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[[Any], T]) -> T:
+    """What `tell` says of the network that the options name, which is made on the device ``meta``: it takes no memory.
+
+    A network of a FILE.py that can't be made or called without elements gets some.
+    """
+    import gpunn
+    from gpunn.models import build
+
+    def make() -> Any:
+        return build(options.model, shape, options.classes, options.activation)
+
+    try:
+        with gpunn.device("meta"):
+            return tell(make())
+    except Exception:
+        if ".py" not in options.model:
+            raise
+    return tell(make())
+
+
+def forecasts(options: argparse.Namespace, shape: tuple[int, ...], sizes: Sequence[int]) -> dict[int, Any]:
+    """What a training step on the CPU needs in memory, for each size of a batch."""
+    import gpunn
+    from gpunn import nn, optim
+    from gpunn.backend.spec import Spec
+
+    def tell(model: Any) -> dict[int, Any]:
+        momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
+        optimizer = getattr(optim, CLASSES[options.optimizer])(model.parameters(), **momentum)
+        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
+        device = next(model.parameters()).device
+        return {
+            n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes
+        }
+
+    return told_of(options, shape, tell)
+
+
+def check_that_it_fits(spec: str, shape: tuple[int, ...], outputs: int, activation: str) -> None:
+    """Look whether there is memory for the parameters of a network, before they are drawn on the host.
+
+    Raises:
+        RunError: there is not; the message says what is needed, and what is free.
+    """
+    import gpunn
+    from gpunn.models import build
+    from gpunn.printing import bytes_text
+    from gpunn.train.cut import free_memory
+
+    with gpunn.device("meta"):
+        parameters = list(build(spec, shape, outputs, activation).parameters())
+    needed, free = sum(p.nbytes for p in parameters), free_memory(gpunn.device("cpu"))
+    if free is not None and needed > free:
+        call = f"gpunn memory --model {spec} --input {','.join(map(str, shape))} --classes {outputs}"
+        raise RunError(
+            f"out of memory: {spec} has {sum(p.numel() for p in parameters):,} parameters, which take "
+            f"{bytes_text(needed)}, and {bytes_text(free)} are free; what training would need says: {call}"
+        )
