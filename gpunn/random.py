@@ -21,6 +21,7 @@ import numpy as np
 from gpunn.autograd.mode import state
 from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
 from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.numpy.draw import philox as philox
 from gpunn.backend.spec import sizes
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ class Generator:
     """A seed, and how many draws were made from each of its streams."""
 
     def __init__(self, seed: int = 0):
-        self.manual_seed(seed)
+        self._seed = int(seed) % 2**64
+        self._calls: dict[int, int] = {}
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed`, an integer; negative ones count from 2^64 down."""
-        self._seed = int(seed) % 2**64
-        self._calls: dict[int, int] = {}
+        _only_outside_of_a_trace("is seeded")
+        self._seed, self._calls = int(seed) % 2**64, {}
         return self
 
     def initial_seed(self) -> int:
@@ -51,6 +53,8 @@ class Generator:
         return self._next_call(stream) if state.part is None else state.part.next_call(self, stream)
 
     def _next_call(self, stream: int) -> int:
+        if state.tracer is not None:
+            state.tracer.keep_state(self)
         call = self._calls.get(stream, 0)
         self._calls[stream] = call + 1
         return call if state.tracer is None else state.tracer.next_call(self, stream, call)
@@ -61,12 +65,20 @@ class Generator:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called."""
+        _only_outside_of_a_trace("gets a state")
         self._seed = int(state["seed"])
         self._calls = {int(k): int(v) for k, v in state["calls"].items()}
 
     def numpy(self, stream: int = VALUES) -> np.random.Generator:
         """NumPy's generator for the next draw from a stream."""
+        _only_outside_of_a_trace("gives numbers to Python")
         return philox(self._seed, stream, self.next_call(stream))
+
+
+def _only_outside_of_a_trace(what: str) -> None:
+    """Refuse what a plan could not do again."""
+    if state.tracer is not None:
+        state.tracer.refuse(f"a generator of random numbers {what}")
 
 
 class Parts:
@@ -115,13 +127,6 @@ class Part:
         state.part = None
 
 
-def philox(seed: int, stream: int, call: int, block: int = 0) -> np.random.Generator:
-    """NumPy's generator at the given place; `block` counts groups of 8 uniform floats within the draw."""
-    key = np.array([seed, stream], dtype=np.uint64)
-    counter = np.array([block, call, 0, 0], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
-
-
 default_generator = Generator(0)
 
 
@@ -154,7 +159,7 @@ def rand(
         RuntimeError: the type is not floating point.
     """
     d = _float("rand", dtype)
-    return _drawn(lambda rng: uniform(rng, sizes(size), d), generator, d, device, requires_grad)
+    return _drawn(uniform, (d,), sizes(size), generator, d, device, requires_grad)
 
 
 def randn(
@@ -166,7 +171,7 @@ def randn(
         RuntimeError: the type is not floating point.
     """
     d = _float("randn", dtype)
-    return _drawn(lambda rng: normal(rng, sizes(size), d), generator, d, device, requires_grad)
+    return _drawn(normal, (d,), sizes(size), generator, d, device, requires_grad)
 
 
 def randint(
@@ -188,7 +193,8 @@ def randint(
     if not isinstance(last, int) or shape is None or isinstance(shape, int):
         raise TypeError("randint: takes (high, size) or (low, high, size), and the size is a tuple")
     d, n = int64 if dtype is None else as_dtype(dtype), tuple(shape)
-    return _drawn(lambda rng: integers(rng, n, first, last, d), generator, d, device, requires_grad)
+    check_integers(first, last, d)
+    return _drawn(integers, (first, last), n, generator, d, device, requires_grad)
 
 
 def randperm(
@@ -198,7 +204,7 @@ def randperm(
     if n < 0:
         raise RuntimeError(f"randperm: there are no {n} integers")
     d = int64 if dtype is None else as_dtype(dtype)
-    return _drawn(lambda rng: rng.permutation(n), generator, d, device, requires_grad)
+    return _drawn(permutation, (), (n,), generator, d, device, requires_grad)
 
 
 def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -230,11 +236,16 @@ def normal(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Array:
     return np.asarray(rng.standard_normal(size, np.float64 if d.name == "float64" else np.float32))
 
 
-def integers(rng: np.random.Generator, size: tuple[int, ...], low: int, high: int, d: DType) -> Array:
-    """Integers from low up to high, without high.
+def integers(rng: np.random.Generator, size: tuple[int, ...], low: int, high: int) -> Array:
+    """Integers from low up to high, without high."""
+    return rng.integers(low, high, size=size, dtype=np.int64)
+
+
+def check_integers(low: int, high: int, d: DType) -> None:
+    """See to it that there are integers from low up to high, without high, and that the type `d` holds them.
 
     Raises:
-        RuntimeError: there is no such integer, or the type `d` can't hold it.
+        RuntimeError: it is not so.
     """
     if low >= high:
         raise RuntimeError(f"random integers: from {low} up to {high}, without {high}, there is none")
@@ -242,17 +253,25 @@ def integers(rng: np.random.Generator, size: tuple[int, ...], low: int, high: in
         first, last = (0, 1) if d.name == "bool" else (np.iinfo(d.numpy).min, np.iinfo(d.numpy).max)
         if low < first or high - 1 > last:
             raise RuntimeError(f"random integers: {d!r} does not hold all from {low} to {high - 1}")
-    return rng.integers(low, high, size=size, dtype=np.int64)
+
+
+def permutation(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """The integers 0 to n - 1 in random order, n being the size."""
+    return rng.permutation(size[0])
 
 
 def _drawn(
-    draw: Callable[[np.random.Generator], Any], generator: Generator | None, d: DType, device: Any, requires_grad: bool
+    sample: Callable[..., Any],
+    options: tuple[Any, ...],
+    size: tuple[int, ...],
+    generator: Generator | None,
+    d: DType,
+    device: Any,
+    requires_grad: bool,
 ) -> Tensor:
-    """A tensor of drawn values, made on the host."""
-    from gpunn.ops import tensor
+    from gpunn.ops.draw import draw
 
-    values = draw((generator or default_generator).numpy())
-    return tensor(np.asarray(values), dtype=d, device=device, requires_grad=requires_grad)
+    return draw(sample, options, size, d, device, generator).requires_grad_(requires_grad)
 
 
 def _float(name: str, d: Any) -> DType:

@@ -239,11 +239,11 @@ def apply(op: Op, *inputs: Any) -> Any:
             specs.append(x)
             arrays.append(x)
     if here is None:
-        if inputs:
+        if inputs and not op.from_number:
             raise TypeError(
                 f"{op.name} takes a tensor, got {type(inputs[0]).__name__}; make one with gpunn.tensor(...)"
             )
-        here = op.device  # type: ignore[attr-defined]  # an op without inputs says where its result is made
+        here = op.device  # type: ignore[attr-defined]  # an op without tensors says where its result is made
     result = op.shape(*specs)
     if state.tracer is not None:
         data = state.tracer(op, arrays, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 Array = Any
@@ -311,6 +312,19 @@ class LayerPrimitives(Protocol):
         self, images: Array, index: Array, scale: Array, shift: Array, dtype: Any, out: Any = None
     ) -> Array:
         """images[index] scale + shift in another type, for bytes (n, c, ...), with scale and shift (c,), or (1,)."""
+
+    def draw(
+        self,
+        sample: Callable[..., Any],
+        options: tuple[Any, ...],
+        shape: Shape,
+        dtype: Any,
+        seed: int,
+        stream: int,
+        call: int,
+        out: Any = None,
+    ) -> Array:
+        """``sample(rng, shape, *options)`` for NumPy's generator at (seed, stream, call), in the type `dtype`."""
 
     def dropout(self, x: Array, p: float, seed: int, call: int, offset: int, out: Any = None) -> Array:
         """x / (1 - p) where a uniform number is at least p, else 0."""

@@ -26,7 +26,8 @@ class PrimitiveUse:
     Attributes:
         op: the op's name.
         primitive: the primitive's name; empty for an op that asks for none, such as a view.
-        path: on a GPU: "kernel", "array module" where it has no kernel of ours, "no work" for views and transfers.
+        path: on a GPU: "kernel", "array module" where it has no kernel of ours, "host" where the host
+            computes it, "no work" for views and transfers.
         texts: the kernel texts whose names stand in its code or in what it calls.
     """
 
@@ -47,7 +48,10 @@ def primitive_uses() -> list[PrimitiveUse]:
         for primitive in primitives_of(op) or ("",):
             function = getattr(KernelBackend, primitive, None)
             texts = kernel_texts_of(function)
-            path = "array module" if getattr(function, "generic", False) else "kernel" if texts else "no work"
+            if primitive == "draw":
+                path = "host"
+            else:
+                path = "array module" if getattr(function, "generic", False) else "kernel" if texts else "no work"
             uses.append(PrimitiveUse(name, primitive, path, texts))
     return uses
 

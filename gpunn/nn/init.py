@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gpunn.autograd.mode import no_grad
-from gpunn.random import Generator, default_generator
+from gpunn.ops.draw import Sample, draw
+from gpunn.random import Generator
 from gpunn.tensor import Tensor, from_numpy
 
 F = TypeVar("F", bound=Callable[..., Tensor])
@@ -67,17 +68,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     """Uniform numbers from [a, b]: mean (a + b) / 2, variance (b - a)^2 / 12."""
     if a > b:
         raise RuntimeError(f"uniform_: the interval [{a}, {b}] ends before it begins")
-    draw, dtype = _draw(tensor, generator)
-    u = draw.random(tensor.shape, dtype=dtype)
-    return _fill(tensor, u * dtype(b - a) + dtype(a))
+    return _draw(tensor, generator, _uniform, a, b)
 
 
 @_where_there_are_elements
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal numbers of the given mean and standard deviation."""
     _check_std("normal_", std)
-    draw, dtype = _draw(tensor, generator)
-    return _fill(tensor, draw.standard_normal(tensor.shape, dtype=dtype) * dtype(std) + dtype(mean))
+    return _draw(tensor, generator, _normal, mean, std)
 
 
 @_where_there_are_elements
@@ -97,21 +95,7 @@ def trunc_normal_(
     _check_std("trunc_normal_", std)
     if a >= b:
         raise RuntimeError(f"trunc_normal_: the interval [{a}, {b}] ends before it begins")
-    draw, dtype = _draw(tensor, generator)
-    if std == 0:
-        return _fill(tensor, np.full(tensor.shape, min(max(mean, a), b), dtype))
-    low, high = (a - mean) / std, (b - mean) / std
-    peak = min(max(0.0, low), high)
-    # Further from the peak than this the density is below e^-40 of it, so cutting it off changes no float.
-    reach = min(9.0, 40 / abs(peak)) if peak else 9.0
-    low, high = max(low, peak - reach), min(high, peak + reach)
-    x = np.empty(tensor.numel())
-    missing = np.arange(tensor.numel())
-    while missing.size:
-        candidate = draw.uniform(low, high, missing.size)
-        x[missing] = candidate
-        missing = missing[np.log1p(-draw.random(missing.size)) >= (peak**2 - candidate**2) / 2]
-    return _fill(tensor, np.clip(x * std + mean, a, b).reshape(tensor.shape).astype(dtype))
+    return _draw(tensor, generator, _trunc_normal, mean, std, a, b)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -223,13 +207,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     """
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_ takes a tensor of at least 2 dimensions, got {tensor._spec!r}")
-    draw, _ = _draw(tensor, generator)
-    if not tensor.numel():
-        return tensor
-    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    q, r = np.linalg.qr(draw.standard_normal((max(rows, columns), min(rows, columns))))
-    q *= np.copysign(1.0, np.diag(r))
-    return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+    return _draw(tensor, generator, _orthogonal, gain)
 
 
 @_where_there_are_elements
@@ -241,12 +219,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     if tensor.ndim != 2:
         raise ValueError(f"sparse_ takes a matrix, got {tensor._spec!r}")
     _check_std("sparse_", std)
-    draw, _ = _draw(tensor, generator)
-    values = draw.standard_normal(tensor.shape) * std
-    zeros = math.ceil(sparsity * tensor.shape[0])
-    rows = draw.permuted(np.broadcast_to(np.arange(tensor.shape[0])[:, None], tensor.shape), axis=0)[:zeros]
-    np.put_along_axis(values, rows, 0, axis=0)
-    return _fill(tensor, values)
+    return _draw(tensor, generator, _sparse, sparsity, std)
 
 
 def affine_(weight: Tensor, bias: Tensor | None) -> None:
@@ -284,11 +257,61 @@ def _check_std(name: str, std: float) -> None:
         raise RuntimeError(f"{name}: the standard deviation is not negative, got {std}")
 
 
-def _draw(tensor: Tensor, generator: Generator | None) -> tuple[np.random.Generator, Any]:
-    """The next draw, and the type to make it in; half precision is drawn in float32."""
+# What a draw gives, by NumPy's generator, the shape, the type to compute in, and the options.
+
+
+def _uniform(rng: np.random.Generator, size: tuple[int, ...], dtype: Any, a: float, b: float) -> Any:
+    return rng.random(size, dtype=dtype) * dtype(b - a) + dtype(a)
+
+
+def _normal(rng: np.random.Generator, size: tuple[int, ...], dtype: Any, mean: float, std: float) -> Any:
+    return rng.standard_normal(size, dtype=dtype) * dtype(std) + dtype(mean)
+
+
+def _trunc_normal(
+    rng: np.random.Generator, size: tuple[int, ...], dtype: Any, mean: float, std: float, a: float, b: float
+) -> Any:
+    if std == 0:
+        return np.full(size, min(max(mean, a), b), dtype)
+    low, high = (a - mean) / std, (b - mean) / std
+    peak = min(max(0.0, low), high)
+    # Further from the peak than this the density is below e^-40 of it, so cutting it off changes no float.
+    reach = min(9.0, 40 / abs(peak)) if peak else 9.0
+    low, high = max(low, peak - reach), min(high, peak + reach)
+    x = np.empty(math.prod(size))
+    missing = np.arange(x.size)
+    while missing.size:
+        candidate = rng.uniform(low, high, missing.size)
+        x[missing] = candidate
+        missing = missing[np.log1p(-rng.random(missing.size)) >= (peak**2 - candidate**2) / 2]
+    return np.clip(x * std + mean, a, b).reshape(size).astype(dtype)
+
+
+def _orthogonal(rng: np.random.Generator, size: tuple[int, ...], dtype: Any, gain: float) -> Any:
+    count = math.prod(size)
+    if not count:
+        return np.empty(size, dtype)
+    rows, columns = size[0], count // size[0]
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.copysign(1.0, np.diag(r))
+    return gain * (q if rows >= columns else q.T).reshape(size)
+
+
+def _sparse(rng: np.random.Generator, size: tuple[int, ...], dtype: Any, sparsity: float, std: float) -> Any:
+    values = rng.standard_normal(size) * std
+    zeros = math.ceil(sparsity * size[0])
+    rows = rng.permuted(np.broadcast_to(np.arange(size[0])[:, None], size), axis=0)[:zeros]
+    np.put_along_axis(values, rows, 0, axis=0)
+    return values
+
+
+def _draw(tensor: Tensor, generator: Generator | None, sample: Sample, *options: Any) -> Tensor:
+    """Fill a tensor with the next draw; half precision is drawn in float32."""
     if not tensor.is_floating_point():
         raise RuntimeError(f"random numbers need a tensor of floats, got {tensor._spec!r}")
-    return (generator or default_generator).numpy(), np.float64 if tensor.dtype.name == "float64" else np.float32
+    dtype = np.float64 if tensor.dtype.name == "float64" else np.float32
+    with no_grad():
+        return tensor.copy_(draw(sample, (dtype, *options), tensor.shape, tensor.dtype, tensor.device, generator))
 
 
 def _fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:

@@ -63,6 +63,8 @@ class Op:
     """The inputs of the result's shape and type in whose memory a primitive may write the result: `out` may be them."""
     view: ClassVar[bool] = False
     """Whether the result shares the memory of the first input."""
+    from_number: ClassVar[bool] = False
+    """Whether the only input is a Python number, so that the op itself says where its result is made."""
     differentiable: ClassVar[bool] = True
     """False where the result is an integer or a boolean, or constant almost everywhere."""
     flop_per_element: ClassVar[int] = 1

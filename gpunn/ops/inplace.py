@@ -10,12 +10,14 @@ import numpy as np
 from gpunn.autograd.inplace import update
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase
-from gpunn.random import Generator, default_generator, integers, normal, uniform
+from gpunn.backend.dtypes import dtype as DType
+from gpunn.random import Generator, check_integers, integers, normal, uniform
 
 from .arithmetic import add, div, mul, pow, sub
 from .base import Operand
-from .construct import as_tensor, tensor
+from .construct import as_tensor
 from .creation import full_like
+from .draw import Sample, draw
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -59,7 +61,7 @@ def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Ge
     if std < 0:
         raise RuntimeError(f"normal_ expects std >= 0.0, got {std}")
     _require_float("normal_", input)
-    return _drawn(input, lambda rng: normal(rng, input.shape, input.dtype) * std + mean, generator)
+    return _drawn(input, _scaled_normal, (input.dtype, mean, std), generator)
 
 
 def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -71,7 +73,7 @@ def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: G
     _require_float("uniform_", input)
     if from_ > to:
         raise RuntimeError(f"uniform_ expects from <= to, got {from_} and {to}")
-    return _drawn(input, lambda rng: uniform(rng, input.shape, input.dtype) * (to - from_) + from_, generator)
+    return _drawn(input, _scaled_uniform, (input.dtype, from_, to), generator)
 
 
 def random_(input: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -87,7 +89,8 @@ def random_(input: Tensor, from_: int = 0, to: int | None = None, *, generator: 
         low, high = 0, from_
     else:
         low, high = 0, 1 + (_LARGEST.get(d.name) or int(np.iinfo(d.numpy).max))
-    return _drawn(input, lambda rng: integers(rng, input.shape, low, high, d), generator)
+    check_integers(low, high, d)
+    return _drawn(input, integers, (low, high), generator)
 
 
 def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -98,7 +101,7 @@ def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Generator | None = N
     """
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_: p is a probability, got {p}")
-    return _drawn(input, lambda rng: rng.random(input.shape) < p, generator)
+    return _drawn(input, _bernoulli, (p,), generator)
 
 
 def iadd(input: Tensor, other: Operand) -> Tensor:
@@ -138,12 +141,21 @@ def _operator(x: Tensor, function: Callable[..., Tensor], other: Operand) -> Ten
     return result
 
 
-def _drawn(x: Tensor, draw: Callable[[np.random.Generator], Any], generator: Generator | None) -> Tensor:
-    def values(x: Tensor) -> Tensor:
-        return tensor(draw((generator or default_generator).numpy()), dtype=x.dtype, device=x.device)
-
-    result: Tensor = update(x, values)
+def _drawn(x: Tensor, sample: Sample, options: tuple[Any, ...], generator: Generator | None) -> Tensor:
+    result: Tensor = update(x, lambda x: draw(sample, options, x.shape, x.dtype, x.device, generator))
     return result
+
+
+def _scaled_normal(rng: np.random.Generator, size: tuple[int, ...], d: DType, mean: float, std: float) -> Any:
+    return normal(rng, size, d) * std + mean
+
+
+def _scaled_uniform(rng: np.random.Generator, size: tuple[int, ...], d: DType, low: float, high: float) -> Any:
+    return uniform(rng, size, d) * (high - low) + low
+
+
+def _bernoulli(rng: np.random.Generator, size: tuple[int, ...], p: float) -> Any:
+    return rng.random(size) < p
 
 
 def _require_float(name: str, x: Tensor) -> None:

@@ -135,7 +135,7 @@ class Graph:
         nodes: what it does, in order.
         results: what it returns.
         states: the values that were there before the step: parameters, buffers, constants.
-        calls: the numbers that are drawn anew at each step: dropout's calls, in the order of their drawing.
+        calls: the numbers of draws, which are others at each step, in the order of drawing.
     """
 
     def __init__(self, arguments: list[Value]):
@@ -176,4 +176,6 @@ class Graph:
             for k, y in enumerate(node.outputs):
                 number[id(y)] = ("result", i, k)
         lines.append(("results", tuple(named(x) for x in self.results)))
+        # Also objects: a generator that each run makes anew draws the same numbers in each, but not in a replay.
+        lines.append(("the generators of random numbers", tuple((c.generator, c.stream, int(c)) for c in self.calls)))
         return lines

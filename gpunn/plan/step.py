@@ -15,7 +15,7 @@ from . import needs
 from .arena import Arena
 from .capture import CapturedProgram
 from .fuse import RULES, Note, apply_rules, check_rules
-from .graph import Graph, Update
+from .graph import Compute, Graph, Node, Update
 from .interrupt import install, wait
 from .liveness import Liveness
 from .memory import lay_out
@@ -237,7 +237,10 @@ class Step:
         if first != second:
             raise TraceError(_difference(first, second))
         notes = self._simplify(graph)
-        kind = CapturedProgram if self._is_captured(batch[0].device) else Program
+        kind: type[Program] = Program
+        if self._is_captured(batch[0].device):
+            kind = CapturedProgram
+            graph.nodes.sort(key=lambda node: not _is_draw(node))  # they need the host: not in the middle of a graph
         program = kind(graph, self.arena, notes)
         if batch[0].device.type == "cpu":
             program.compute_in(needs.workspace(graph), needs.on_all_cores(graph, bool(self.rules)))
@@ -374,6 +377,11 @@ class EvalStep(Step):
         return tuple(result) if isinstance(result, list) else result
 
 
+def _is_draw(node: Node) -> bool:
+    """Whether a node makes random numbers, of nothing but the number of a draw."""
+    return isinstance(node, Compute) and node.op.from_number
+
+
 def _difference(first: list[Any], second: list[Any]) -> str:
     """What two traces of one step do not agree on."""
     where = next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
@@ -381,7 +389,7 @@ def _difference(first: list[Any], second: list[Any]) -> str:
     return (
         f"the step does another thing each time it is run: operation {where + 1} is {a} in one trace and {b}, or "
         "applied to something else, in the next. Python's or NumPy's random numbers and counters have no place in a "
-        "step; draw outside and pass it in, or use dropout"
+        "step; draw with gpunn (gpunn.rand, gpunn.randn, ..., dropout), or draw outside and pass it in"
     )
 
 

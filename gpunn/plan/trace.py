@@ -11,7 +11,6 @@ from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.spec import Spec
-from gpunn.random import get_rng_state, set_rng_state
 
 from .graph import Assign, Compute, Graph, Update, Value
 
@@ -47,6 +46,7 @@ class Tracer:
         self.layers = layers
         self.layer = ""
         self.states: dict[int, Value] = {}
+        self.generators: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def enter(self, module: Any) -> str:
         """A module's forward begins; the path of the one around it."""
@@ -78,12 +78,28 @@ class Tracer:
         params = [p for group in optimizer.param_groups for p in group["params"] if p._grad is not None]
         self.graph.nodes.append(Update(optimizer, params, tuple(self._of(p._grad) for p in params)))
 
+    def keep_state(self, generator: Any) -> None:
+        """Note where a generator stands before its first draw, to put it back there."""
+        if id(generator) not in self.generators:
+            self.generators[id(generator)] = generator, generator.get_state()
+
     def next_call(self, generator: Any, stream: int, number: int) -> Call:
         """The number of a draw that the replay makes anew."""
         call = Call(number)
         call.generator, call.stream = generator, stream
         self.graph.calls.append(call)
         return call
+
+    def refuse(self, what: str) -> None:
+        """Refuse what happens in the step.
+
+        Raises:
+            TraceError: always.
+        """
+        raise TraceError(
+            f"{what} within the step, {_user_line()}; a plan would not do that again. Do it outside of the step, or "
+            "do without plans (Trainer(..., eager=True); --eager of gpunn train, evaluate and predict)"
+        )
 
     def read(self, tensor: Any) -> None:
         """Refuse to give the elements of a traced tensor.
@@ -124,12 +140,12 @@ def trace(
 ) -> tuple[Graph, Any]:
     """Run `body` on tensors without elements, like `arguments`; the graph, and what it returned.
 
-    Nothing that the body does to the state of the generator stays.
+    Generators of random numbers stand where they stood before.
     """
     values = [Value(a._spec, place=i) for i, a in enumerate(arguments)]
     graph = Graph(values)
-    before = get_rng_state()
-    outer, state.tracer = state.tracer, Tracer(graph, names or {}, layers or {})
+    tracer = Tracer(graph, names or {}, layers or {})
+    outer, state.tracer = state.tracer, tracer
     try:
         result = body(*(wrap(v, v.spec) for v in values))
         tensors = result if isinstance(result, tuple) else (result,)
@@ -138,10 +154,11 @@ def trace(
                 raise TraceError(
                     f"the step returns a {type(t).__name__}; expected tensors: a loss, or (loss, aux, ...)"
                 )
-            graph.results.append(state.tracer._of(t))
+            graph.results.append(tracer._of(t))
     finally:
         state.tracer = outer
-        set_rng_state(before)
+        for generator, before in tracer.generators.values():
+            generator.set_state(before)
     return graph, result
 
 

@@ -33,7 +33,8 @@ def test_every_op_has_kernels_or_nothing_to_compute() -> None:
     uses = primitive_uses()
     assert {u.op for u in uses} == set(OPS)
     assert {text for u in uses for text in u.texts} <= set(kernel_names())
-    assert {u.primitive for u in uses if u.path != "kernel"} == VIEWS_AND_TRANSFERS
+    assert {u.primitive for u in uses if u.path == "host"} == {"draw"}
+    assert {u.primitive for u in uses if u.path not in ("kernel", "host")} == VIEWS_AND_TRANSFERS
     by_op = {u.op: u for u in uses}
     assert by_op["Softmax"].texts == ("softmax.cu",)
     assert by_op["Identity"].path == "no work"

@@ -131,6 +131,12 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
         def enter(self, module: Any) -> str:
             return ""
 
+        def keep_state(self, generator: Any) -> None:
+            """It may go on."""
+
+        def refuse(self, what: str) -> None:
+            """Nothing is refused."""
+
         def next_call(self, generator: Any, stream: int, number: int) -> int:
             return number
 

@@ -10,6 +10,7 @@ from .activation import Activation
 from .batch_norm import BatchNorm
 from .chain import Chain
 from .conv import Conv
+from .draw import Draw
 from .dropout import Dropout
 from .elementwise import Elementwise
 from .embedding import Embedding
@@ -49,6 +50,7 @@ class KernelBackend(
     Softmax,
     Loss,
     Dropout,
+    Draw,
     Optimizer,
     Memory,
 ):

@@ -4,6 +4,7 @@ from .activation import *
 from .batch_norm import *
 from .chain import *
 from .conv import *
+from .draw import *
 from .dropout import *
 from .elementwise import *
 from .embedding import *
