@@ -153,6 +153,7 @@ __device__ __forceinline__ void forward(
         for (int c = 0; c < channels; ++c) {
             for (int i = 0; i < f.down.kernel; ++i) {
                 int offset = c * piece.size() + i * f.down.dilation * piece.pitch;
+#pragma unroll OUT == 1 ? 2 : 4  // by itself ptxas unrolls short bodies until registers spill
                 for (int j = 0; j < f.across.kernel; ++j, offset += f.across.dilation) {
                     const Several<OUT> weight = *of_tap++;
 #pragma unroll

@@ -1,4 +1,4 @@
-// One block's tile of a matrix product; matmul_vectorised.cu and linear_vectorised.cu are made of it.
+// One block's tile of a matrix product; matmul_vectorised.cu, linear_forward.cu and linear_backward.cu are made of it.
 //
 //   C (rows, columns) = A (rows, depth) B (depth, columns)
 //
@@ -56,24 +56,31 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
     const Operand from;
     const Slopes f;
     const int per_line, apart, line, position;
+    index_t at;         // the first quad of the next step
+    int i_left, k_left;  // how many elements there are along i and along k from there on
     Quad<scalar_t> quads[OWN], slopes[SLOPES ? OWN : 1];
 
-    __device__ __forceinline__ Stage(const Operand& from, const Slopes& f)
+    __device__ __forceinline__ Stage(const Operand& from, const Slopes& f, int first_i, int k_begin, int k_end)
         : from(from), f(f), per_line((from.along_k ? T::DEPTH : WIDTH) / 4), apart(T::THREADS / per_line),
-          line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4) {}
+          line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4) {
+        const int i = first_i + (from.along_k ? line : position), k = k_begin + (from.along_k ? position : line);
+        at = (index_t)(from.along_k ? i : k) * from.pitch + (from.along_k ? k : i);
+        i_left = from.size - i;
+        k_left = k_end - k;
+    }
 
-    // The step from k0 on, from global memory; zeros beyond the matrix.
-    __device__ __forceinline__ void fetch(int first_i, int k0, int k_end) {
-        const int first_line = line + (from.along_k ? first_i : k0), lines = from.along_k ? from.size : k_end;
-        const int start = position + (from.along_k ? k0 : first_i), end = from.along_k ? k_end : from.size;
-        const index_t first = (index_t)first_line * from.pitch + start;
+    // The next step, from global memory; zeros beyond the matrix.
+    __device__ __forceinline__ void fetch() {
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {
-            const int count = first_line + own * apart < lines ? end - start : 0;
-            const index_t at = first + (index_t)own * apart * from.pitch;
-            quads[own] = load_quad(from.x + at, count, from.vector);
-            if (SLOPES && f.y != nullptr) slopes[own] = load_quad(f.y + at, count, from.vector);
+            const bool exists = own * apart < (from.along_k ? i_left : k_left);
+            const int count = exists ? (from.along_k ? k_left : i_left) : 0;
+            const index_t there = at + (index_t)own * apart * from.pitch;
+            quads[own] = load_quad(from.x + there, count, from.vector);
+            if (SLOPES && f.y != nullptr) slopes[own] = load_quad(f.y + there, count, from.vector);
         }
+        at += from.along_k ? T::DEPTH : (index_t)T::DEPTH * from.pitch;
+        k_left -= T::DEPTH;
     }
 
     // To shared memory, as [k][i]. `sums` are over k, for lines along i.
@@ -113,12 +120,20 @@ template <class T> struct Place {
     }
 };
 
+// How many k of a step follow one another without a branch: all, but on Blackwell not with a side of 8. There ptxas of
+// CUDA 13 reads so far ahead that registers would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+template <int SIDE> constexpr int UNROLLED = SIDE == 8 ? 2 : 32;
+#else
+template <int SIDE> constexpr int UNROLLED = 32;
+#endif
+
 // c += A B for one step, which lies in shared memory.
 template <class T>
 __device__ __forceinline__ void multiply_step(const acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
     const acc_t* tile_a = words + Place<T>::row_of(0);
     const acc_t* tile_b = words + T::WORDS_A + Place<T>::column_of(0);
-#pragma unroll
+#pragma unroll UNROLLED<T::SIDE>
     for (int k = 0; k < T::DEPTH; ++k) {
         Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
 #pragma unroll
@@ -140,10 +155,10 @@ __device__ __forceinline__ void multiply_tile(
     const Operand& a, const Operand& b, const Slopes& slopes, int first_row, int first_column, int k_begin, int k_end,
     acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
     acc_t unused[4] = {};
-    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes);
-    Stage<T, T::COLUMNS> stage_b(b, {});
-    stage_a.fetch(first_row, k_begin, k_end);
-    stage_b.fetch(first_column, k_begin, k_end);
+    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin, k_end);
+    Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin, k_end);
+    stage_a.fetch();
+    stage_b.fetch();
     stage_a.place(words, sums);
     stage_b.place(words + T::WORDS_A, unused);
     __syncthreads();
@@ -151,8 +166,8 @@ __device__ __forceinline__ void multiply_tile(
     for (int k0 = k_begin; k0 < k_end; k0 += T::DEPTH, half ^= 1) {
         const bool more = k0 + T::DEPTH < k_end;
         if (more) {
-            stage_a.fetch(first_row, k0 + T::DEPTH, k_end);
-            stage_b.fetch(first_column, k0 + T::DEPTH, k_end);
+            stage_a.fetch();
+            stage_b.fetch();
         }
         multiply_step<T>(words + half * (T::WORDS / 2), c);
         if (more) {

@@ -1,5 +1,5 @@
 // Affine map of the last axis with its activation, and its gradients. First rung: naive. The fast ones are in
-// linear_vectorised.cu.
+// linear_forward.cu and linear_backward.cu.
 //
 //   Y = f(Z), Z = X W^T + b      X (rows, inputs)  W (outputs, inputs)  b (outputs)  Y (rows, outputs)
 //   dZ = dY o f'(Z);  dX = dZ W;  dW = dZ^T X;  db = sum of dZ over the rows   (Goodfellow et al. 2016, 6.5)

@@ -56,25 +56,28 @@ __device__ __forceinline__ void softmax_backward(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) softmax_forward_naive(
+// Blocks that share a multiprocessor, at least: with more the exponential in float64 would spill.
+constexpr int BLOCKS = sizeof(acc_t) == 8 ? 3 : 4;
+
+extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_naive(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long rows, int length, long long inner, int logarithm) {
     softmax<Alone>(x, y, rows, length, inner, logarithm);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) softmax_forward_columns(
+extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_columns(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long rows, int length, long long inner, int logarithm) {
     softmax<Columns>(x, y, rows, length, inner, logarithm);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) softmax_forward_warp(
+extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_warp(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long rows, int length, long long inner, int logarithm) {
     softmax<Warp>(x, y, rows, length, inner, logarithm);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) softmax_forward_block(
+extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_block(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long rows, int length, long long inner, int logarithm) {
     softmax<Block>(x, y, rows, length, inner, logarithm);

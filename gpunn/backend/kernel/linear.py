@@ -162,4 +162,4 @@ class Linear(Matmul):
         self.add_parts(parts, result, rest=db)
 
     def _launch_tiles(self, kernel: str, plan: Schedule, args: tuple[Any, ...], dtype: Any) -> None:
-        self.launch("linear_vectorised.cu", f"{kernel}_{plan.size}", plan.grid, plan.block, args, scalar_t=dtype)
+        self.launch(f"{kernel}.cu", f"{kernel}_{plan.size}", plan.grid, plan.block, args, scalar_t=dtype)
