@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -11,8 +12,7 @@ from gpunn.backend.dtypes import BOOL, FLOAT, INTEGER
 from .base import Operand
 from .creation import zeros_like
 from .elementwise import Elementwise
-from .promote import as_number, binary, binary_float, promote, result_type, unary_float
-from .rounding import trunc
+from .promote import as_number, binary, binary_float, promote, result_type, rounded_once, unary_float
 from .view import clone
 
 if TYPE_CHECKING:
@@ -49,21 +49,32 @@ class Mul(Elementwise):
 
 
 class Div(Elementwise):
-    """z = x / y;  dx = dz / y,  dy = -dz x / y^2, computed as -(dz / y) (x / y), which overflows later."""
+    """z = x / y;  dx = dz / y,  dy = -dz x / y^2, computed as -dz ((x / y) / y): neither y^2 nor 1 / y overflows."""
 
     primitive = "divide"
     saved = (0, 1)
     saved_for = ((1,), (0, 1))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
-        dx = dz / y
-        return dx, -dx * (x / y) if needs[1] else None
+        return dz / y if needs[0] else None, -dz * (x / y / y) if needs[1] else None
 
 
 class FloorDivide(Elementwise):
     """z = floor(x / y);  dx = dy = 0."""
 
     primitive = "floor_divide"
+
+    def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
+        zero = zeros_like(dz)
+        return zero, zero
+
+
+class TruncDivide(Elementwise):
+    """z = trunc(x / y);  dx = dy = 0."""
+
+    def forward(self, backend: Any, x: Any, y: Any, out: Any = None) -> Any:
+        quotient = backend.divide(x, y, out=out)
+        return backend.trunc(quotient, out=quotient)
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         zero = zeros_like(dz)
@@ -89,13 +100,14 @@ class Fmod(Elementwise):
     saved_for = ((1,), (1,))
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
-        return dz, -dz * trunc(x / y) if needs[1] else None
+        return dz, -dz * binary(TruncDivide(), x, y) if needs[1] else None
 
 
 class Pow(Elementwise):
     """z = x^y;  dx = dz y x^(y-1),  dy = dz z ln x.
 
-    At y = 0 dx is 0, and at x = 0, y >= 0 dy is 0, as in PyTorch: the limits, where the formula has 0 times infinity.
+    At y = 0 dx is 0, whatever dz, and at x = 0, y >= 0 dy is 0, as in PyTorch: the limits, where the formula has 0 times
+    infinity.
     """
 
     primitive = "power"
@@ -113,15 +125,15 @@ class Pow(Elementwise):
             if y_is_number:
                 dx = dz * (y * pow(x, y - 1)) if y != 0 else zeros_like(dz)
             else:
-                dx = dz * where(eq(y, 0), 0.0, y * pow(x, y - 1))
+                dx = where(eq(y, 0), 0.0, dz * (y * pow(x, y - 1)))
         if needs[1]:
             if not x_is_number:
                 at_zero = logical_and(eq(x, 0), ge(y, 0))
                 dy = dz * where(at_zero, 0.0, z * log(where(at_zero, 1.0, x)))
+            elif x == 0:
+                dy = dz * where(ge(y, 0), 0.0, z * -math.inf)
             else:
-                import math
-
-                dy = dz * z * (math.log(x) if x > 0 else 0.0 if x == 0 else math.nan)
+                dy = dz * z * (math.log(x) if x > 0 else math.nan)
         return dx, dy
 
 
@@ -240,7 +252,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     if rounding_mode == "trunc":
         x, y = promote("div", input, other)
         if result_type(x, y).is_floating_point:
-            return trunc(div(x, y))
+            return binary(TruncDivide(), x, y)
         return floor_divide(sub(x, fmod(x, y)), y)
     raise RuntimeError(f"div: rounding_mode is None, 'trunc' or 'floor', got {rounding_mode!r}")
 
@@ -339,22 +351,25 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
 
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """input + weight (end - input); from the nearer end, so that weight 1 gives `end` exactly, as in PyTorch."""
-    difference = end - input
-    if not isinstance(weight, TensorBase):
-        return input + difference * weight if builtins.abs(weight) < 0.5 else end - difference * (1 - weight)
     from .comparison import where
 
-    return where(abs(weight) < 0.5, input + weight * difference, end - difference * (1 - weight))
+    def by_number(a: Tensor, b: Tensor, w: Any) -> Tensor:
+        return a + (b - a) * w if builtins.abs(w) < 0.5 else b - (b - a) * (1 - w)
+
+    def by_tensor(a: Tensor, b: Tensor, w: Tensor) -> Tensor:
+        return where(abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
+
+    return rounded_once(by_tensor if isinstance(weight, TensorBase) else by_number, input, end, weight)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value tensor1 tensor2."""
-    return input + (tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * value)
+    return rounded_once(lambda x, a, b: x + (a if value == 1 else a * value) * b, input, tensor1, tensor2)
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value tensor1 / tensor2."""
-    return input + (tensor1 / tensor2 if value == 1 else tensor1 / tensor2 * value)
+    return rounded_once(lambda x, a, b: x + (a if value == 1 else a * value) / b, input, tensor1, tensor2)
 
 
 def _is_bool(x: Any) -> bool:

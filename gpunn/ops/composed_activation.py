@@ -9,8 +9,9 @@ from gpunn.autograd.inplace import update
 
 from .activation import elu, softplus
 from .base import shape_error
-from .comparison import ge, gt, le, lt, where
+from .comparison import ge, gt, le, logical_or, lt, where
 from .math import sigmoid, tanh
+from .promote import rounded_once
 from .slicing import chunk
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}")
+    if not input.dtype.is_floating_point:  # integers stay integers
+        min_val, max_val = int(min_val), int(max_val)
     # By where and not by clamp, whose gradient at a limit is 1.
     return _run(lambda x: where(le(x, min_val), min_val, where(ge(x, max_val), max_val, x)), input, inplace)
 
@@ -41,22 +44,30 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(input + 3, 0), 6) / 6."""
-    return _run(lambda x: relu6(x + 3) * (1 / 6), input, inplace)
+    return _smooth(lambda x: relu6(x + 3) * (1 / 6), input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """input min(max(input + 3, 0), 6) / 6 (Howard et al. 2019)."""
-    return _run(lambda x: x * relu6(x + 3) * (1 / 6), input, inplace)
+
+    def function(x: Tensor) -> Tensor:
+        below, above = le(x, -3), ge(x, 3)
+        inside = where(logical_or(below, above), 0.0, x)  # else the gradient at infinity would have 0 times infinity
+        return where(below, 0.0, where(above, x, inside * (inside + 3) * (1 / 6)))
+
+    return _smooth(function, input, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """input tanh(ln(1 + e^input)) (Misra 2019)."""
-    return _run(lambda x: x * tanh(softplus(x)), input, inplace)
+    return _smooth(lambda x: x * tanh(softplus(x)), input, inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """1.0507 times input where that is positive, else 1.0507 * 1.6733 (e^input - 1) (Klambauer et al. 2017)."""
-    return _run(lambda x: elu(x, 1.6732632423543772848170429916717) * 1.0507009873554804934193349852946, input, inplace)
+    return _smooth(
+        lambda x: elu(x, 1.6732632423543772848170429916717) * 1.0507009873554804934193349852946, input, inplace
+    )
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -67,7 +78,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("celu: alpha cannot be 0")
-    return _run(lambda x: elu(x * (1 / alpha), 1.0) * alpha, input, inplace)
+    return _smooth(lambda x: elu(x * (1 / alpha), 1.0) * alpha, input, inplace)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -96,12 +107,12 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.ndim > 1 or weight.numel() not in (1, channels):
         raise shape_error("prelu", f"there is 1 weight or one for each of {channels} channels, got {weight._spec!r}")
     w = weight.reshape(()) if weight.numel() == 1 else weight.reshape(-1, *(1,) * (input.ndim - 2))
-    return where(gt(input, 0), input, input * w)
+    return input * where(gt(input, 0), 1.0, w)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """The input where it is above the threshold, else value."""
-    return _run(lambda x: where(gt(x, threshold), x, value), input, inplace)
+    return _run(lambda x: where(le(x, threshold), value, x), input, inplace)
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -128,6 +139,10 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}")
     return where(gt(input, lambd), input - lambd, where(lt(input, -lambd), input + lambd, input * 0))
+
+
+def _smooth(function: Callable[[Any], Tensor], x: Tensor, inplace: bool) -> Tensor:
+    return _run(lambda x: rounded_once(function, x), x, inplace)
 
 
 def _run(function: Callable[[Any], Tensor], x: Tensor, inplace: bool) -> Tensor:

@@ -13,7 +13,7 @@ from gpunn.autograd.tape import apply
 
 from .activation import softplus
 from .base import shape_error
-from .comparison import clamp, eq, le, lt, where
+from .comparison import clamp, eq, ge, where
 from .cross_entropy import check_reduction, reduced
 from .elementwise import Elementwise, broadcast_shapes
 from .math import exp, log, log1p, sigmoid, sqrt
@@ -93,9 +93,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", be
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     x, t = _pair("smooth_l1_loss", input, target, reduction)
-    d = x - t
-    size = abs(d)
-    return reduced(where(lt(size, beta), d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+    large, size, inner = _parts(x - t, beta)
+    return reduced(where(large, size - 0.5 * beta, inner * inner * (0.5 / beta)), reduction)
 
 
 def huber_loss(
@@ -111,9 +110,8 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
     x, t = _pair("huber_loss", input, target, reduction)
-    d = x - t
-    size = abs(d)
-    loss = where(le(size, delta), d * d * 0.5, (size - 0.5 * delta) * delta)
+    large, size, inner = _parts(x - t, delta)
+    loss = where(large, (size - 0.5 * delta) * delta, inner * inner * 0.5)
     if weight is not None:
         _same_size("huber_loss", "weight", weight, input)
         loss = loss * weight
@@ -250,6 +248,13 @@ def _pair(name: str, input: Tensor, target: Tensor, reduction: str) -> list[Any]
     if not x.dtype.is_floating_point:
         raise shape_error(name, f"takes floats, got {input._spec!r} and {target._spec!r}; convert with .float()")
     return [x, t]
+
+
+def _parts(d: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Where |d| reaches the bound, |d|, and d where it does not: the parabola's gradient is never infinity times 0."""
+    size = abs(d)
+    large = ge(size, bound)
+    return large, size, where(large, 0.0, d)
 
 
 def _weighted(name: str, loss: Tensor, input: Tensor, weight: Tensor | None, reduction: str) -> Tensor:

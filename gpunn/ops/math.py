@@ -177,13 +177,20 @@ class Atan(Elementwise):
 
 
 class Atan2(Elementwise):
-    """z = the angle of the point (y, x), in (-pi, pi];  dy = dz x / (x^2 + y^2),  dx = -dz y / (x^2 + y^2)."""
+    """z = the angle of the point (y, x), in (-pi, pi];  dy = dz x / (x^2 + y^2),  dx = -dz y / (x^2 + y^2).
+
+    At the origin, where there is no angle, both are 0, as in PyTorch.
+    """
 
     primitive = "arctan2"
     saved = (0, 1)
 
     def vjp(self, needs: Any, dz: Any, z: Any, y: Any, x: Any) -> Any:
-        part = dz / (x * x + y * y)
+        from .comparison import eq, where
+
+        square = x * x + y * y
+        origin = eq(square, 0)
+        part = where(origin, 0.0, dz) / where(origin, 1.0, square)
         return part * x if needs[0] else None, -part * y if needs[1] else None
 
 

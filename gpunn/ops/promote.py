@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,18 @@ def to_float(x: Any) -> Any:
     if isinstance(x, TensorBase):
         return x if x._spec.dtype.category == FLOAT else x.to(get_default_dtype())  # type: ignore[attr-defined]
     return float(x)
+
+
+def rounded_once(function: Callable[..., Tensor], *operands: Any) -> Tensor:
+    """``function(*operands)``, in float32 where the result is in half precision.
+
+    What is made of several ops would else be rounded after each of them, or overflow on the way to a result that half
+    precision holds.
+    """
+    d = result_type(*operands)
+    if d.category != FLOAT or d.itemsize != 2:
+        return function(*operands)
+    return function(*(x.float() if isinstance(x, TensorBase) else x for x in operands)).to(d)  # type: ignore[attr-defined]
 
 
 def promote(op: Op | str, *operands: Operand) -> list[Any]:

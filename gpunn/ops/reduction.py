@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod as _prod
 from operator import index
@@ -14,6 +14,7 @@ from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
 from .base import Composite, Cost, Op, shape_error
+from .promote import rounded_once, unary_float
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -276,8 +277,6 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """ln of the sum of e^input over `dim`, without overflow."""
-    from .promote import unary_float
-
     return unary_float(LogSumExp(normalise_dims("logsumexp", dim, input.ndim), keepdim), input)
 
 
@@ -292,12 +291,7 @@ def var(
     _require_float("var", input.dtype)
     if isinstance(dim, bool):
         return var(input, None, dim, keepdim, correction=correction)
-    if input.dtype.itemsize == 2:
-        return var(input.float(), dim, unbiased, keepdim, correction=correction).to(input.dtype)
-    dims = normalise_dims("var", dim, input.ndim)
-    divisor = _count(input, dims) - ((1 if unbiased else 0) if correction is None else correction)
-    total = sum((input - mean(input, dims, keepdim=True)) ** 2, dims, keepdim)
-    return total / max(divisor, 0.0)
+    return rounded_once(_variance(input, dim, unbiased, keepdim, correction), input)
 
 
 def std(
@@ -307,9 +301,17 @@ def std(
     from .comparison import eq, where
     from .math import sqrt
 
-    variance = var(input, dim, unbiased, keepdim, correction=correction)
-    constant = eq(variance, 0)
-    return where(constant, variance, sqrt(where(constant, 1, variance)))
+    _require_float("std", input.dtype)
+    if isinstance(dim, bool):
+        return std(input, None, dim, keepdim, correction=correction)
+    variance_of = _variance(input, dim, unbiased, keepdim, correction)
+
+    def function(x: Tensor) -> Tensor:
+        variance = variance_of(x)
+        constant = eq(variance, 0)
+        return where(constant, variance, sqrt(where(constant, 1, variance)))
+
+    return rounded_once(function, input)
 
 
 def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -318,6 +320,15 @@ def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
     dims = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and input.shape[i + extra] != 1)
     result = apply(Sum(dims, True), input) if dims else input
     return result.reshape(shape) if result.shape != shape else result
+
+
+def _variance(
+    input: Tensor, dim: Dims, unbiased: bool, keepdim: bool, correction: float | None
+) -> Callable[[Tensor], Tensor]:
+    """The function that takes the variance of tensors of this shape."""
+    dims = normalise_dims("var", dim, input.ndim)
+    divisor = max(_count(input, dims) - ((1 if unbiased else 0) if correction is None else correction), 0.0)
+    return lambda x: sum((x - mean(x, dims, keepdim=True)) ** 2, dims, keepdim) / divisor
 
 
 def _count(x: Any, dims: tuple[int, ...]) -> int:

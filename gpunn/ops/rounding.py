@@ -9,6 +9,7 @@ from gpunn.autograd.tape import apply
 
 from .creation import zeros_like
 from .elementwise import Elementwise
+from .promote import rounded_once
 from .view import clone
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     if decimals == 0 or not input.dtype.is_floating_point:
         return _round("rint", input)
     scale = 10.0 ** abs(decimals)
-    return _round("rint", input * scale) / scale if decimals > 0 else _round("rint", input / scale) * scale
+    if decimals > 0:
+        return rounded_once(lambda x: _round("rint", x * scale) / scale, input)
+    return rounded_once(lambda x: _round("rint", x / scale) * scale, input)
 
 
 def _round(mode: str, x: Any) -> Tensor:

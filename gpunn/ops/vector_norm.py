@@ -10,7 +10,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import as_dtype
 
 from .arithmetic import abs, pow, sign
-from .comparison import eq, ne, where
+from .comparison import eq, where
 from .reduction import Dims, Reduction, amax, amin, normalise_dims, restore, sum
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VectorNorm(Reduction):
-    """y = (sum of |x|^p over dims)^(1/p);  dx = dy sign(x) (|x| / y)^(p - 1), 0 where x is 0.
+    """y = (sum of |x|^p over dims)^(1/p);  dx = dy sign(x) (|x| / y)^(p - 1), 0 where x or y is 0.
 
-    For p = 2 that is dx = dy x / y.
+    For p = 2 that is dx = dy x / y. For p < 1 it is dy sign(x) |x|^(p - 1) y^(1 - p), since |x| / y may round to 0.
     """
 
     p: float = 2.0
@@ -34,11 +34,13 @@ class VectorNorm(Reduction):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         dy, y = (restore(v, x, self.dims, self.keepdim) for v in (dy, y))
+        zero, power = eq(x, 0), self.p - 1
+        if self.p < 1:
+            return dy * where(zero, 0, sign(x) * pow(abs(where(zero, 1, x)), power) * pow(y, -power))
         share = x / where(eq(y, 0), 1, y)
         if self.p == 2:
             return dy * share
-        zero = eq(x, 0)
-        return dy * where(zero, 0, sign(x) * pow(abs(where(zero, 1, share)), self.p - 1))
+        return dy * where(zero, 0, sign(x) * pow(abs(where(zero, 1, share)), power))
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -59,7 +61,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     if ord == -math.inf:
         return amin(abs(x), dims, keepdim)
     if ord == 0:
-        return sum(ne(x, 0).to(x.dtype), dims, keepdim)
+        return sum(where(eq(x, 0), abs(sign(x)), 1), dims, keepdim)  # constant but at 0: the gradient is 0
     if ord == 1:
         return sum(abs(x), dims, keepdim)
     return apply(VectorNorm(dims, keepdim, float(ord)), x)

@@ -82,7 +82,7 @@ def _zeros(shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _leaky_relu(x: Any, a: float, out: Any) -> Any:
     with scratch() as take:
-        if 0 <= a <= 1:
+        if 0 < a <= 1:
             return np.maximum(x, np.multiply(x, a, out=take(x.shape, x.dtype)), out=out)
         return where(x > 0, x, np.asarray(x * a), out=out)
 
