@@ -222,11 +222,14 @@ def _check_cells(row: list[str], layout: Layout, where: str) -> None:
 
 def _as_labels(labels: list[str], what: str, task: Task | None) -> tuple[Array, list[str] | None]:
     numeric = [_is_number(label) for label in labels]
-    if not any(numeric):
+    if not any(numeric) or (task == "classification" and not all(numeric)):
         return as_labels(np.array(labels), what)
     if not all(numeric):
         text = labels[numeric.index(False)]
-        raise DataError(f"{what} mixes numbers with text such as {text!r}; expected one or the other")
+        raise DataError(
+            f"{what} mixes numbers with text such as {text!r}; expected one or the other, unless the task is "
+            "'classification' (on the command line --task)"
+        )
     whole = all(label.lstrip("+-").isdigit() for label in labels)
     return as_labels(np.array([int(label) for label in labels]) if whole else np.array(labels, float), what, task)
 

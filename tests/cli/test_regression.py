@@ -190,6 +190,31 @@ def test_any_column_can_be_the_target(gpunn_command, tmp_path):
     assert "lacks the columns 'c', 'price'" in gpunn_command("predict", "run", "--input", "new.csv").err
 
 
+def test_numbers_that_json_lacks_are_null(gpunn_command, tmp_path):
+    """One sample has no variance, so there is no R^2."""
+    x, y = nearly_linear()
+    write(tmp_path / "t.csv", x, y)
+    gpunn_command("train", "--data", "t.csv", *QUICK)
+    write(tmp_path / "one.csv", x[:1], y[:1])
+    result = gpunn_command("evaluate", "run", "--data", "one.csv", "--json")
+    assert result.json["r2"] is None
+    assert result.json["rmse"] == pytest.approx(result.json["mae"])
+    assert "NaN" not in result.out
+
+
+def test_a_table_that_has_changed_is_noticed(gpunn_command, tmp_path):
+    x, y = nearly_linear()
+    write(tmp_path / "t.csv", x, y)
+    gpunn_command("train", "--data", "t.csv", *QUICK)
+    said = "t.csv has changed since the run: its test set may not be the one of the training"
+    assert said not in gpunn_command("evaluate", "run").err
+    for new in (slice(1, None), slice(None, None, -1), [*range(N), 0]):
+        write(tmp_path / "t.csv", x[new], y[new])
+        assert said in gpunn_command("evaluate", "run").err
+        assert said in gpunn_command("predict", "run").err
+        assert "has changed" not in gpunn_command("evaluate", "run", "--part", "all").err
+
+
 def test_a_run_and_data_for_another_task(gpunn_command, tmp_path):
     x, y = nearly_linear()
     write(tmp_path / "t.csv", x, y)

@@ -109,6 +109,10 @@ def test_numbers_are_those_of_loadtxt(read, cell):
     assert read(f"{cell},0\n2,1\n").x_train[0, 0] == np.loadtxt([cell], encoding="utf-8")
 
 
+def test_numbers_and_text_are_classes_if_they_are_said_to_be(read):
+    assert read("1,10\n2,other\n3,9\n", task="classification").classes == ["10", "9", "other"]
+
+
 def test_the_target_is_a_column_by_name_or_number(read):
     text = "rooms,price,class\n1,10.5,2\n3,20.5,4\n"
     data = read(text, target="price")
