@@ -65,6 +65,9 @@ def _print(found: dict[str, Any], classes: list[str] | None) -> None:
         per_class = {k: v for k, v in found["per_class"].items() if k != "confusion"}
         rows = [[name, *map(_cell, values)] for name, *values in zip(classes, *per_class.values())]
         print_table(["class", *per_class], rows)
+    if per_target := found.get("per_target"):
+        rows = [[str(i), *map(_cell, values)] for i, values in enumerate(zip(*per_target.values()))]
+        print_table(["target", *per_target], rows)
 
 
 def _cell(value: float) -> Any:

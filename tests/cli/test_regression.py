@@ -92,6 +92,11 @@ def test_several_targets_have_a_scale_each(gpunn_command, tmp_path):
     found = gpunn_command("predict", "run", "--input", "t.npz", "--json").json
     predicted = np.array([[row["prediction_0"], row["prediction_1"]] for row in found])
     assert np.all(np.abs(predicted - both).mean(0) < 0.3 * both.std(0))
+    measured = gpunn_command("evaluate", "run", "--part", "all", "--json").json["per_target"]
+    np.testing.assert_allclose(measured["mae"], np.abs(predicted - both).mean(0), rtol=1e-4)
+    assert [line.split()[0] for line in gpunn_command("evaluate", "run").out.splitlines()[1:]] == ["target", "0", "1"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "Targets, test data" in report and "target 1: predicted" in report
     np.savez(tmp_path / "one.npz", x=x, y=y)
     result = gpunn_command("evaluate", "run", "--data", "one.npz")
     assert (result.code, result.out) == (2, "")
@@ -147,7 +152,7 @@ def test_the_task_is_decided_by_task_loss_and_labels_and_said(gpunn_command, tmp
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
-        (LABELS, (), "81 different whole numbers in 200 samples, classes or amounts; say which"),
+        (LABELS, (), "81 different whole numbers from 0 to 80 in 200 samples, classes or amounts; say which"),
         (-LABELS, (), "the label -80; classes are numbered from 0"),
         (
             LABELS / 2,
