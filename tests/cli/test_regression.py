@@ -8,17 +8,11 @@ import re
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 N = 200
 FAST = ("--epochs", 8, "--model", "linear", "--lr", 0.2)
 QUICK = ("--epochs", 1, "--model", "linear", "--out", "run")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_curves():
-    """Drawing takes longer than these runs do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-        yield
 
 
 def nearly_linear(mean=100.0, deviation=3.7):
