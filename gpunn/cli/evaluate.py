@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from .common import add_command, add_device, add_eager, pick_device, print_table
+from .common import add_command, add_device, add_eager, as_json, pick_device, print_table
 
 EXAMPLE = """\
   gpunn evaluate runs/digits-cnn-1                      on the test set of its data
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     found = trainer.evaluate((trained.prepare(part.x, name), prepare_targets(part.y, trained.units)))
     found = {"data": name, "part": part.name, "samples": len(part.x), **found}
     if options.json:
-        print(json.dumps(found))
+        print(as_json(found))
     else:
         _print(found, trained.classes)
 
@@ -66,6 +65,9 @@ def _print(found: dict[str, Any], classes: list[str] | None) -> None:
         per_class = {k: v for k, v in found["per_class"].items() if k != "confusion"}
         rows = [[name, *map(_cell, values)] for name, *values in zip(classes, *per_class.values())]
         print_table(["class", *per_class], rows)
+    if per_target := found.get("per_target"):
+        rows = [[str(i), *map(_cell, values)] for i, values in enumerate(zip(*per_target.values()))]
+        print_table(["target", *per_target], rows)
 
 
 def _cell(value: float) -> Any:

@@ -55,11 +55,12 @@ def make_loss(options: argparse.Namespace, data: Arrays) -> Any:
 
 def make_metrics(units: Units | None) -> list[Any]:
     """What is measured of classes, or of a regression: its errors in the units of the targets."""
-    from gpunn.train import R2, MeanAbsoluteError, RootMeanSquaredError
+    from gpunn.train import R2, MeanAbsoluteError, PerTarget, RootMeanSquaredError
 
     if units is None:
         return ["accuracy", "per_class"]
-    return [R2(), RootMeanSquaredError(units[1]), MeanAbsoluteError(units[1])]
+    several = [PerTarget(units[1])] if len(units[1]) > 1 else []
+    return [R2(), RootMeanSquaredError(units[1]), MeanAbsoluteError(units[1]), *several]
 
 
 def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:

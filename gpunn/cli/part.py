@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,15 @@ def load_part(trained: Trained, data: str | None, root: str | None, part: str | 
         DataError: columns are missing or unknown, or there are samples of unknown classes.
         UsageError: the data is for another task, or has another number of targets.
     """
-    source = _load(trained, data or trained.options.data, root)
-    part = part or ("test" if _own(trained, data) or source.x_test is not None else "all")
+    source, own = _load(trained, data or trained.options.data, root), _own(trained, data)
+    part = part or ("test" if own or source.x_test is not None else "all")
     if part != "all":
         source = with_test_part(source, trained.options.seed)
+        if own and not np.allclose(source.mean, trained.mean, rtol=1e-6, atol=1e-6 * trained.std.min()):
+            print(
+                f"{source.name} has changed since the run: its {part} set may not be the one of the training",
+                file=sys.stderr,
+            )
     train: tuple[Any, ...] = (source.x_train, source.y_train, source.files_train)
     test: tuple[Any, ...] = (source.x_test, source.y_test, source.files_test)
     chosen = [p for p in {"train": [train], "test": [test]}.get(part, [train, test]) if p[0] is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from io import StringIO
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .common import add_command, add_device, add_eager, pick_device
+from .common import add_command, add_device, add_eager, as_json, pick_device
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     what, names = ("sample", range(len(inputs.x))) if inputs.files is None else ("file", inputs.files)
     found = [{what: name, **prediction} for name, prediction in zip(names, predictions)]
     if options.json:
-        print(json.dumps(found))
+        print(as_json(found))
         return
     if options.out is None:
         _write(sys.stdout, found)

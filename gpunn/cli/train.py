@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .common import add_command, pick_device
+from .common import add_command, as_json, pick_device
 from .options import add_options, configured, with_config
 
 EXAMPLE = """\
   gpunn train                                              a small network on the bundled handwritten digits
   gpunn train --data mnist --model cnn --epochs 3
   gpunn train --data mnist --data-root DIR --model mlp:512,512 --epochs 5 --json
-  gpunn train --data table.csv --model mlp:64 --loss mse --l2 1e-4
+  gpunn train --data houses.csv --target price --task regression --l2 1e-4
   gpunn train --resume runs/digits-cnn-1 --epochs 40"""
 
 
@@ -87,9 +86,9 @@ def run(options: argparse.Namespace) -> None:
     test = (data.x_test, data.y_test)
     trainer.report(test, class_names=source.classes, images=source.x_test, units=data.units or (0.0, 1.0))
     result = _result(found, history, parameters, folder.path)
-    gpunn.io.write_text(folder.path / "result.json", json.dumps(result) + "\n")
+    gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")
     if options.json:
-        print(json.dumps(result))
+        print(as_json(result))
     else:
         _print(result, folder)
 

@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from gpunn.datasets.errors import DataError
 from gpunn.datasets.labels import Array, Task, check_numbers, listed
 
+ROUNDING = 1e-12
+"""A standard deviation of so little of the mean may be rounding: in float64, of the sum of a million equal numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
@@ -144,7 +147,8 @@ def moments(x: Array) -> tuple[Array, Array]:
 
     Images and other channels-first data (n, c, ...): one of each per channel, (c, 1, ...). Flat bytes (n, f) of dtype
     uint8 are pixels: one of each in all, (). Any other table (n, f): one of each per feature, (f,).
-    The standard deviation is that of the population (divisor n); where it is 0 it is given as 1.
+    The standard deviation is that of the population (divisor n); where it is 0 it is given as 1. That is also so where
+    it is that of the rounding of the mean.
     """
     axes: tuple[int, ...]
     if x.ndim > 2:
@@ -158,7 +162,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     mean = sum(part.sum(axis=axes, keepdims=True) for part in _slices(x)) / count
     variance = sum(np.square(part - mean).sum(axis=axes, keepdims=True) for part in _slices(x)) / count
     std = np.sqrt(variance)
-    std[std == 0] = 1
+    std[std <= ROUNDING * np.abs(mean)] = 1
     if axes == (0, 1):
         return mean.reshape(()), std.reshape(())
     return mean[0], std[0]

@@ -13,9 +13,8 @@ from gpunn.datasets.errors import DataError
 Array = NDArray[Any]
 Task = Literal["classification", "regression"]
 
-CLASSES_WITHOUT_DOUBT = 20
-SAMPLES_WITHOUT_DOUBT = 5
-"""More different whole numbers, with fewer samples of each, may well be amounts."""
+FEW = 10
+"""So many different whole numbers are taken for classes, whichever they are and however rare."""
 
 
 def as_labels(y: Array, what: str, task: Task | None = None) -> tuple[Array, list[str] | None]:
@@ -26,8 +25,8 @@ def as_labels(y: Array, what: str, task: Task | None = None) -> tuple[Array, lis
     also where it is None. Their names are those of integers: "0", "10", "20".
     All other numbers, (n,) or (n, targets), are targets of a regression. A last axis of length 1 counts as none.
 
-    Raises DataError for other shapes and types, and without a task for integers that may be classes or not: negative
-    ones, and many that are rare.
+    Raises DataError for other shapes and types, and without a task for integers that may be amounts as well: negative
+    ones, and of more than 10 different ones those that do not count from 0 or 1, or of which each is rare.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -70,10 +69,12 @@ def _check_classes(y: Array, what: str) -> None:
             f"{what} holds the label {y.min()}; classes are numbered from 0. If it is a class all the same, or an "
             f"amount, {say}"
         )
-    distinct = len(np.unique(y))
-    if distinct > CLASSES_WITHOUT_DOUBT and len(y) < SAMPLES_WITHOUT_DOUBT * distinct:
+    values = np.unique(y)
+    counting = values[:1].tolist() in ([0], [1]) and values[-1] < 2 * len(values)
+    if len(values) > FEW and (not counting or len(y) < 5 * len(values)):
         raise DataError(
-            f"{what} holds {distinct} different whole numbers in {len(y)} samples, classes or amounts; {say}"
+            f"{what} holds {len(values)} different whole numbers from {values[0]} to {values[-1]} in {len(y)} samples, "
+            f"classes or amounts; {say}"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 LABEL_NAMES = ("label", "target", "class", "y")
-DELIMITERS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,10 @@ def features_from_csv(
 def _open(path: str) -> Iterator[Reader]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            delimiter = max(DELIMITERS, key=first.count)
+            first = re.sub(r'"[^"]*"', "", file.readline())  # as it would be without texts in quotes
             file.seek(0)
+            # Beside semicolons or tabs, commas may be decimal ones.
+            delimiter = max(";", "\t", key=first.count) if ";" in first or "\t" in first else ","
             yield csv.reader(file, delimiter=delimiter, strict=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
@@ -217,16 +218,20 @@ def _check_cells(row: list[str], layout: Layout, where: str) -> None:
         if not cell.strip():
             raise DataError(f"{where}, {layout.column(column)} is empty; fill or drop what is missing first")
         if column != layout.label and not (_is_number(cell) and math.isfinite(float(cell))):
-            raise DataError(f"{where}, {layout.column(column)} holds {cell!r}; expected a finite number")
+            point = " with a decimal point" if _is_number(cell.replace(",", ".")) else ""
+            raise DataError(f"{where}, {layout.column(column)} holds {cell!r}; expected a finite number{point}")
 
 
 def _as_labels(labels: list[str], what: str, task: Task | None) -> tuple[Array, list[str] | None]:
     numeric = [_is_number(label) for label in labels]
-    if not any(numeric):
+    if not any(numeric) or (task == "classification" and not all(numeric)):
         return as_labels(np.array(labels), what)
     if not all(numeric):
         text = labels[numeric.index(False)]
-        raise DataError(f"{what} mixes numbers with text such as {text!r}; expected one or the other")
+        raise DataError(
+            f"{what} mixes numbers with text such as {text!r}; expected one or the other, unless the task is "
+            "'classification' (on the command line --task)"
+        )
     whole = all(label.lstrip("+-").isdigit() for label in labels)
     return as_labels(np.array([int(label) for label in labels]) if whole else np.array(labels, float), what, task)
 

@@ -14,6 +14,7 @@ from gpunn.train.metrics import (
     MeanSquaredError,
     Metric,
     PerClass,
+    PerTarget,
     RootMeanSquaredError,
     TopK,
 )
@@ -26,6 +27,6 @@ __all__ = [
     "Trainer", "History", "RunFolder", "TrainingError", "TrainingInterrupted", "load_checkpoint", "fingerprint",
     "Callback", "EarlyStopping", "BestModel", "ScheduleCallback", "LambdaCallback",
     "Metric", "Accuracy", "TopK", "PerClass", "Average",
-    "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "R2",
+    "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "R2", "PerTarget",
     "Progress", "Bar", "Lines", "EagerStep", "PlannedStep", "Batch",
 ]  # fmt: skip

@@ -234,7 +234,7 @@ class R2(Metric):
     """
 
     name = "r2"
-    state = ("count", "mean", "squares", "residual")
+    state: ClassVar[tuple[str, ...]] = ("count", "mean", "squares", "residual")
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -253,11 +253,45 @@ class R2(Metric):
         self.residual = self.residual + np.square(difference).sum(0)
         self.count = total
 
-    def compute(self) -> float:
-        """The coefficient so far."""
+    def columns(self) -> Array:
+        """The coefficient of each column so far."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(self.squares > 0, self.residual / self.squares, np.nan)
-        return float(np.mean(1 - ratio))
+            return 1 - np.where(self.squares > 0, self.residual / self.squares, np.nan)
+
+    def compute(self) -> Any:
+        """The coefficient so far."""
+        return float(np.mean(self.columns()))
+
+
+class PerTarget(R2):
+    """What a regression makes of each column of targets (n, targets).
+
+    compute() gives lists over the columns: "r2", the coefficient of determination; "rmse", the root of the mean
+    squared error; and "mae", the mean absolute error; the two in the units of `scale`, as for `MeanSquaredError`.
+    """
+
+    name = "per_target"
+    state = (*R2.state, "absolute")
+
+    def __init__(self, scale: Any = 1.0):
+        self.scale = scale
+        super().__init__()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self.absolute = np.zeros(())
+
+    def update(self, output: Array, target: Array) -> None:
+        """Merge one batch."""
+        super().update(output, target)
+        self.absolute = self.absolute + np.abs(_difference(self.name, output, target)).sum(0)
+
+    def compute(self) -> dict[str, list[float]]:
+        """The measures by column."""
+        rmse = np.sqrt(self.residual / max(self.count, 1)) * self.scale
+        mae = self.absolute / max(self.count, 1) * self.scale
+        return {"r2": self.columns().tolist(), "rmse": rmse.tolist(), "mae": mae.tolist()}
 
 
 class Average(Metric):
@@ -292,6 +326,7 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "rmse": RootMeanSquaredError,
     "mae": MeanAbsoluteError,
     "r2": R2,
+    "per_target": PerTarget,
 }
 
 

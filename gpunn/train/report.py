@@ -112,9 +112,12 @@ def _evaluation(evaluation: Evaluation) -> Iterable[str]:
         )
         note = f"<p>The {len(mistakes)} mistakes that the model was most sure of.</p>"
         yield _section("Misclassified samples", f'{note}<div class="samples">{pictures}</div>')
+    if per_target := evaluation.results.get("per_target"):
+        rows = [[f"target {i}", *(f"{v:.4g}" for v in values)] for i, values in enumerate(zip(*per_target.values()))]
+        yield _section(f"Targets, {evaluation.name} data", _table(["", *per_target], rows))
     if (predictions := evaluation.predictions) is not None:
         drawn = []
-        for number, (target, output) in enumerate(zip(*(p.T[:MOST_TARGETS] for p in predictions)), 1):
+        for number, (target, output) in enumerate(zip(*(p.T[:MOST_TARGETS] for p in predictions))):
             title = "target" if predictions[0].shape[1] == 1 else f"target {number}"
             drawn += [_figure(draw(title, target, output)) for draw in (scatter_svg, errors_svg)]
         yield _section(f"Predictions, {evaluation.name} data", f'<div class="curves">{"".join(drawn)}</div>')

@@ -5,17 +5,11 @@ import pytest
 
 from gpunn.cli import main
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 ANIMALS = {"ant": (0, 0), "bee": (9, 0), "cow": (0, 9), "dog": (9, 9)}
 LEARNED = ("ant", "bee", "cow")
 TRAIN = ("--model", "linear", "--epochs", 10, "--lr", 1, "--batch-size", "full", "--validation", 0, "--out", "run")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_curves():
-    """Drawing takes longer than these runs do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-        yield
 
 
 def table(animals, columns="ab", label="animal", header=True, called=str):

@@ -10,15 +10,9 @@ import gpunn
 from gpunn.cli import main
 from gpunn.cli.predict import probabilities
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 SHADES = {"black": 0, "grey": 120, "white": 240}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_curves():
-    """Drawing takes longer than these runs do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-        yield
 
 
 def picture(path, value, size=(4, 5), mode="L"):

@@ -8,17 +8,11 @@ import re
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 N = 200
 FAST = ("--epochs", 8, "--model", "linear", "--lr", 0.2)
 QUICK = ("--epochs", 1, "--model", "linear", "--out", "run")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_curves():
-    """Drawing takes longer than these runs do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-        yield
 
 
 def nearly_linear(mean=100.0, deviation=3.7):
@@ -92,6 +86,11 @@ def test_several_targets_have_a_scale_each(gpunn_command, tmp_path):
     found = gpunn_command("predict", "run", "--input", "t.npz", "--json").json
     predicted = np.array([[row["prediction_0"], row["prediction_1"]] for row in found])
     assert np.all(np.abs(predicted - both).mean(0) < 0.3 * both.std(0))
+    measured = gpunn_command("evaluate", "run", "--part", "all", "--json").json["per_target"]
+    np.testing.assert_allclose(measured["mae"], np.abs(predicted - both).mean(0), rtol=1e-4)
+    assert [line.split()[0] for line in gpunn_command("evaluate", "run").out.splitlines()[1:]] == ["target", "0", "1"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "Targets, test data" in report and "target 1: predicted" in report
     np.savez(tmp_path / "one.npz", x=x, y=y)
     result = gpunn_command("evaluate", "run", "--data", "one.npz")
     assert (result.code, result.out) == (2, "")
@@ -147,7 +146,7 @@ def test_the_task_is_decided_by_task_loss_and_labels_and_said(gpunn_command, tmp
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
-        (LABELS, (), "81 different whole numbers in 200 samples, classes or amounts; say which"),
+        (LABELS, (), "81 different whole numbers from 0 to 80 in 200 samples, classes or amounts; say which"),
         (-LABELS, (), "the label -80; classes are numbered from 0"),
         (
             LABELS / 2,
@@ -188,6 +187,31 @@ def test_any_column_can_be_the_target(gpunn_command, tmp_path):
     assert len(gpunn_command("predict", "run", "--input", "new.csv", "--json").json) == 1
     (tmp_path / "new.csv").write_text("b,a\n100,0\n")
     assert "lacks the columns 'c', 'price'" in gpunn_command("predict", "run", "--input", "new.csv").err
+
+
+def test_numbers_that_json_lacks_are_null(gpunn_command, tmp_path):
+    """One sample has no variance, so there is no R^2."""
+    x, y = nearly_linear()
+    write(tmp_path / "t.csv", x, y)
+    gpunn_command("train", "--data", "t.csv", *QUICK)
+    write(tmp_path / "one.csv", x[:1], y[:1])
+    result = gpunn_command("evaluate", "run", "--data", "one.csv", "--json")
+    assert result.json["r2"] is None
+    assert result.json["rmse"] == pytest.approx(result.json["mae"])
+    assert "NaN" not in result.out
+
+
+def test_a_table_that_has_changed_is_noticed(gpunn_command, tmp_path):
+    x, y = nearly_linear()
+    write(tmp_path / "t.csv", x, y)
+    gpunn_command("train", "--data", "t.csv", *QUICK)
+    said = "t.csv has changed since the run: its test set may not be the one of the training"
+    assert said not in gpunn_command("evaluate", "run").err
+    for new in (slice(1, None), slice(None, None, -1), [*range(N), 0]):
+        write(tmp_path / "t.csv", x[new], y[new])
+        assert said in gpunn_command("evaluate", "run").err
+        assert said in gpunn_command("predict", "run").err
+        assert "has changed" not in gpunn_command("evaluate", "run", "--part", "all").err
 
 
 def test_a_run_and_data_for_another_task(gpunn_command, tmp_path):

@@ -9,6 +9,8 @@ import pytest
 from gpunn.cli.options import configured, default_options
 from gpunn.models import ModelError, build, file_and_function
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 QUICK = ("--epochs", 1, "--validation", 0)
 NETWORK = """\
 from math import prod
@@ -17,12 +19,6 @@ from gpunn import nn
 def make(shape, outputs):
     return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 7), nn.{activation}(), nn.Linear(7, outputs))
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    """Drawing takes longer than these runs do."""
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
 
 
 @pytest.fixture

@@ -82,6 +82,19 @@ def test_a_feature_that_never_varies_becomes_zero():
     np.testing.assert_array_equal(standardise(x, *moments(x)), [[0, -1], [0, 1]])
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, -1e-30, 1.7e9 + 0.1])
+@pytest.mark.parametrize("count", [3, 300, 5000])
+def test_the_mean_of_equal_numbers_is_rounded_and_they_do_not_vary(value, count):
+    mean, std = moments(np.full((count, 2), value))
+    np.testing.assert_allclose(mean, [value, value], rtol=1e-12)
+    assert std.tolist() == [1, 1]
+
+
+def test_what_varies_little_beside_its_mean_still_varies():
+    x = 1e9 + np.array([[0.0], [0.01]])
+    np.testing.assert_allclose(moments(x)[1], [0.005], rtol=1e-4)
+
+
 @pytest.mark.parametrize("std", [0, -1, np.nan, [1, 0]])
 def test_standardise_refuses_a_deviation_that_is_none(std):
     with pytest.raises(DataError, match="std has to be positive"):

@@ -65,12 +65,15 @@ def test_the_task_does_not_make_text_numbers_nor_fractions_classes():
 
 
 def test_integers_that_may_be_amounts_need_a_task():
-    ages = np.arange(18, 91)
-    for rare in (ages, np.repeat(ages, 4)):
-        with pytest.raises(DataError, match=r"73 different whole numbers in \d+ samples, .*'regression'.*--task"):
-            as_labels(rare, "y")
-    assert len(as_labels(np.repeat(ages, 5), "y")[1]) == 73
-    assert len(as_labels(np.arange(20), "y")[1]) == 20
+    ages, counted, sparse = np.arange(18, 91), np.arange(1, 74), np.arange(0, 220, 20)
+    for doubtful in (ages, np.repeat(ages, 100), counted, np.repeat(counted, 4), np.repeat(sparse, 100)):
+        with pytest.raises(
+            DataError, match=r"\d+ different whole numbers from .* in \d+ samples, .*'regression'.*--task"
+        ):
+            as_labels(doubtful, "y")
+    for clear in (counted, counted - 1, np.delete(counted, slice(9, 40))):
+        assert as_labels(np.repeat(clear, 5), "y")[1] == [str(number) for number in clear]
+    assert len(as_labels(1000 * np.arange(10), "y")[1]) == 10
     assert len(as_labels(ages, "y", "classification")[1]) == 73
     with pytest.raises(DataError, match=r"the label -1; classes are numbered from 0.*--task"):
         as_labels(np.array([-1, 1]), "y")

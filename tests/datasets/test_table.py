@@ -87,11 +87,22 @@ def test_tables_that_make_no_sense_are_refused(read, text, message):
 
 def test_prices_in_whole_numbers_are_not_taken_for_classes(read):
     rows = "".join(f"{row},{row * 3}\n" for row in range(200))
-    with pytest.raises(DataError, match="200 different whole numbers in 200 samples"):
+    with pytest.raises(DataError, match="200 different whole numbers from 0 to 597 in 200 samples"):
         read(rows)
     assert read(rows.replace("\n", ".0\n")).task == "regression"
     assert read(rows, task="regression").y_train[:3].tolist() == [[0], [3], [6]]
     assert len(read(rows, task="classification").classes) == 200
+
+
+@pytest.mark.parametrize("text", ["1,5;7\n2,5;8\n", "1,5;a\n2,5;b\n", "1,5\t2,5\ta\n" * 2, "size, cm;label\n1,5;a\n"])
+def test_decimal_commas_do_not_part_cells(read, text):
+    with pytest.raises(DataError, match=r"holds '[12],5'; expected a finite number with a decimal point"):
+        read(text)
+
+
+def test_text_in_quotes_does_not_choose_what_parts_cells(read):
+    data = read('"a;b","c\td",label\n1,2,"x;y"\n3,4,"z\tz"\n')
+    assert (data.columns, data.classes) == (["a;b", "c\td"], ["x;y", "z\tz"])
 
 
 # Python's float takes the first three; what NumPy's loadtxt refuses is no number.
@@ -107,6 +118,10 @@ def test_a_cell_is_a_number_where_loadtxt_reads_one(read, cell):
 @pytest.mark.parametrize("cell", ["1e5", "+1", " 1 ", "1.", ".5", "1E-5", "1\xa0", "-0"])
 def test_numbers_are_those_of_loadtxt(read, cell):
     assert read(f"{cell},0\n2,1\n").x_train[0, 0] == np.loadtxt([cell], encoding="utf-8")
+
+
+def test_numbers_and_text_are_classes_if_they_are_said_to_be(read):
+    assert read("1,10\n2,other\n3,9\n", task="classification").classes == ["10", "9", "other"]
 
 
 def test_the_target_is_a_column_by_name_or_number(read):

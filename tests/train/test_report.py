@@ -261,7 +261,7 @@ def test_the_report_of_a_regression(tmp_path, rng):
     page = Page(text)
     assert "Predictions, test data" in page.text
     assert page.counts["svg"] == before + 2 * 2  # points and errors of each target
-    for title in ("target 1: predicted", "target 2: samples by error"):
+    for title in ("target 0: predicted", "target 1: samples by error"):
         assert title in page.text
     assert text.count('class="point"') == 2 * 60
 
