@@ -149,6 +149,26 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_columns(
     apply<Columns>(x, mean, var, weight, bias, y, {n, c, m}, eps);
 }
 
+// keep old + share value. The products are rounded before they are added, as elementwise ops would do it.
+__device__ __forceinline__ scalar_t moved(scalar_t old, acc_t keep, acc_t value, acc_t share) {
+    return scalar_t(acc_t(scalar_t(product(acc_t(old), keep))) + product(value, share));
+}
+
+// The running statistics after one more batch, a thread a channel, and how many batches there were. In place if new_mean
+// is mean, and so on.
+extern "C" __global__ void batch_norm_move(
+    const scalar_t* mean, const acc_t* batch_mean, const scalar_t* var, const acc_t* batch_var,
+    const long long* batches,  // null: they are not counted
+    scalar_t* new_mean, scalar_t* new_var,
+    long long* new_batches,  // null: they are not counted
+    long long c, acc_t keep, acc_t mean_share, acc_t var_share) {
+    const index_t channel = first_index();
+    if (channel == 0 && new_batches != nullptr) *new_batches = *batches + 1;
+    if (channel >= c) return;
+    new_mean[channel] = moved(mean[channel], keep, batch_mean[channel], mean_share);
+    new_var[channel] = moved(var[channel], keep, batch_var[channel], var_share);
+}
+
 // ---- Backward -------------------------------------------------------------------------------------------------------
 
 // The sums of dy and of dy (x - mean) over the block's share of a channel

@@ -187,6 +187,24 @@ class LayerPrimitives(Protocol):
     ) -> tuple[Array, Array, Array]:
         """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), and each channel's mean and variance."""
 
+    def move_statistics(
+        self,
+        mean: Array,
+        batch_mean: Array,
+        var: Array,
+        batch_var: Array,
+        batches: Array | None,
+        keep: float,
+        mean_share: float,
+        var_share: float,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """The running statistics (c,) after one more batch: keep mean + mean_share batch_mean, and var likewise.
+
+        And batches + 1, a whole number, if it is given. Of half types they meet statistics of a batch in float32. The
+        products are rounded before they are added. `out` may be (mean, var, batches).
+        """
+
     def batch_norm_inference(
         self, x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
     ) -> Array:

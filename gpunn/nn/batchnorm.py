@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from gpunn.ops import empty, ones, zeros
+from gpunn.ops.batch_norm import counted_batch_norm
 from gpunn.tensor import Tensor
 
 from . import functional as F
@@ -94,13 +95,11 @@ class _BatchNorm(_ChannelNorm):
             raise ValueError(
                 f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input {input._spec!r})"
             )
-        factor = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                factor = 1 / self.num_batches_tracked.item()
+        factor, batches = self.momentum, self.num_batches_tracked if self.training else None
+        if factor is None:
+            factor = 0.0 if batches is None else 1 / (batches.item() + 1)
         use_running = self.track_running_stats or not self.training
-        return F.batch_norm(
+        return counted_batch_norm(
             input,
             self.running_mean if use_running else None,
             self.running_var if use_running else None,
@@ -109,6 +108,7 @@ class _BatchNorm(_ChannelNorm):
             self.training or self.running_mean is None,
             factor,
             self.eps,
+            batches,
         )
 
 

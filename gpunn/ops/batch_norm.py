@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.inplace import assign
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import apply
+from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
 from .base import Composite, Op, shape_error
@@ -68,6 +69,31 @@ class BatchNormBackward(Composite):
 
 
 @dataclass(frozen=True)
+class MoveStatistics(Op):
+    """mean' = keep mean + mean_share mu;  var' = keep var + var_share v, from a batch's mu and v (c,).
+
+    And batches' = batches + 1, unless that is None. State moves so, which has no gradient.
+    """
+
+    keep: float
+    mean_share: float
+    var_share: float
+    differentiable = False
+    overwrites = (0, 2, 4)
+    flop_per_element = 3
+
+    def shape(self, mean: Spec, mu: Spec, var: Spec, v: Spec, batches: Spec | None) -> Any:
+        for name, running, value in (("running_mean", mean, mu), ("running_var", var, v)):
+            wanted = Spec(value.shape, mean.dtype, value.device)
+            if running != wanted:
+                raise shape_error("batch_norm", f"{name} must be {wanted!r}, got {running!r}")
+        return (mean, var) if batches is None else (mean, var, batches)
+
+    def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
+        return backend.move_statistics(*arrays, self.keep, self.mean_share, self.var_share, out=out)
+
+
+@dataclass(frozen=True)
 class BatchNormInference(Composite):
     """y = w (x - mu) / sqrt(v + eps) + b for given mu, v (c,): with the running statistics, in evaluation."""
 
@@ -117,6 +143,21 @@ def batch_norm(
         ValueError: in training, there is one value per channel, or eps is not positive.
         RuntimeError: shapes or types do not fit, or there are no running statistics in evaluation.
     """
+    return counted_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def counted_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    batches: Tensor | None = None,
+) -> Tensor:
+    """As `batch_norm`; where running statistics move, `batches` () becomes one more."""
     if input.ndim < 2:
         raise shape_error("batch_norm", f"the input has 2 or more dimensions (n, c, ...), got {input._spec!r}")
     if eps < 0 or (training and eps == 0):
@@ -132,9 +173,10 @@ def batch_norm(
             "the variance of one value is 0 (a last batch of 1 sample? DataLoader has drop_last)"
         )
     y, mu, var = apply(BatchNorm(eps), input, weight, bias)
-    if count:
-        _move(running_mean, mu, momentum)
-        _move(running_var, var, momentum, count / (count - 1))
+    if count and not (running_mean is None and running_var is None):
+        _move(running_mean, mu, running_var, var, batches, momentum, count / (count - 1))
+    elif batches is not None:
+        batches.add_(1)
     return y
 
 
@@ -161,15 +203,31 @@ def instance_norm(
     if count == 1:
         raise ValueError(f"instance_norm: expected more than 1 spatial element when training, got {input._spec!r}")
     y, mu, var = apply(GroupNorm(eps, input.shape[1]), input, weight, bias)
-    if input.shape[0] and count:
-        _move(running_mean, mu, momentum)
-        _move(running_var, var, momentum, count / (count - 1))
+    if input.shape[0] and count and not (running_mean is None and running_var is None):
+        with no_grad():
+            mu, var = mu.mean(0), var.mean(0)
+        _move(running_mean, mu, running_var, var, None, momentum, count / (count - 1))
     return y
 
 
-def _move(running: Tensor | None, value: Tensor, momentum: float, factor: float = 1.0) -> None:
-    """running = (1 - momentum) running + momentum factor value; a value for each sample is averaged."""
-    if running is not None:
-        with no_grad():
-            value = value.mean(0) if value.ndim > 1 else value
-            assign(running, (running * (1 - momentum) + value * (momentum * factor)).to(running.dtype))
+def _move(
+    mean: Tensor | None,
+    mu: Tensor,
+    var: Tensor | None,
+    v: Tensor,
+    batches: Tensor | None,
+    momentum: float,
+    factor: float,
+) -> None:
+    """mean = (1 - momentum) mean + momentum mu;  var = (1 - momentum) var + momentum factor v;  batches += 1."""
+    one = mean if mean is not None else var
+    assert one is not None
+    with no_grad():
+        work = float32 if one.dtype.itemsize == 2 else one.dtype
+        mu, v = mu.detach().to(work), v.detach().to(work)
+        # Of one that is not there nothing is kept: it stands for itself.
+        states = (mean if mean is not None else mu.to(one.dtype), var if var is not None else v.to(one.dtype))
+        moved = apply(MoveStatistics(1 - momentum, momentum, momentum * factor), states[0], mu, states[1], v, batches)
+        for state, value in zip((mean, var, batches), moved):
+            if state is not None:
+                assign(state, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .graph import Assign, Compute, Graph, ProductUpdate, Update, Value
+from .in_place import InPlace
 from .memory import Storage
 from .simplify import Uses
 
@@ -13,7 +14,8 @@ CONSTANT_BYTES = 4096
 class Liveness:
     """The memory that a graph needs.
 
-    Views own none: what reads a view reads the value that it shows. A result may take over the memory of an input that
+    Views own none: what reads a view reads the value that it shows. Nor does what is made where it is assigned to
+    (`gpunn.plan.in_place`). A result may take over the memory of an input that
     nobody reads later, where the op allows that. Gradients that one optimizer step takes lie one behind the other, as
     their parameters do, so that one walk updates them all.
 
@@ -30,6 +32,8 @@ class Liveness:
         place: for each value that owns memory, by its id, the storage and its number there.
         constants: the ids of nodes that are computed once.
         taken_over: how many results took over memory.
+        assigned: the ids of assignments that have nothing to do.
+        first_write: the first node that writes to what was there before the step; the number of nodes if none does.
     """
 
     def __init__(self, graph: Graph, views: set[int], in_place: bool = True, copied: bool = False):
@@ -40,6 +44,10 @@ class Liveness:
         self.taken_over = 0
         written = Uses(graph).written
         self.constants = {id(n) for n in graph.nodes if id(n) not in views and _is_constant(n, written)}
+        in_states = InPlace(graph, views)
+        self.assigned = in_states.assigned
+        self.first_write = _first_write(graph, in_states)
+        self.owner.update(in_states.target)
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
         made = self._find_lives(graph, views, copied)
@@ -74,6 +82,8 @@ class Liveness:
             for y in node.outputs:
                 if id(node) in views:
                     self.owner[id(y)] = self.owned(node.inputs[0])
+                    continue
+                if id(y) in self.owner:
                     continue
                 if id(node) in self.constants:
                     self.kept.append(Storage([y.spec.nbytes], 0, end))
@@ -117,10 +127,11 @@ class Liveness:
                 break
 
 
-def first_write(graph: Graph) -> int:
-    """The first node that writes to what was there before the step; the number of nodes if none does."""
+def _first_write(graph: Graph, in_states: InPlace) -> int:
     for i, node in enumerate(graph.nodes):
-        if isinstance(node, (Update, ProductUpdate)) or (isinstance(node, Assign) and node.inputs[0].state is not None):
+        if isinstance(node, (Update, ProductUpdate)) or id(node) in in_states.makers:
+            return i
+        if isinstance(node, Assign) and node.inputs[0].state is not None:
             return i
     return len(graph.nodes)
 

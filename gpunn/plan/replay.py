@@ -15,7 +15,7 @@ from gpunn.optim.bound import BoundProducts, BoundStep
 from .arena import Arena, Memory
 from .fuse import Note, explain
 from .graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
-from .liveness import Liveness, first_write
+from .liveness import Liveness
 from .memory import lay_out
 from .report import MemoryReport, report
 from .strides import follow
@@ -121,7 +121,7 @@ class Program:
         self._values = memory.take(self, "values", self.arena_bytes)
         self._kept = self.backend.empty((self._kept_bytes,), _BYTE)
         self._arrays, self._variable = self._arguments(arrays)
-        write = first_write(self.graph)
+        write = self.liveness.first_write
         for i, node in enumerate(self.graph.nodes):
             if i == write:
                 self.first_write = len(self._calls)
@@ -204,6 +204,8 @@ class Program:
         if value.state is not None:
             return value.state
         owner = self.liveness.owned(value)
+        if owner.state is not None:  # it is made where it is assigned to
+            return owner.state
         storage, number = self.liveness.place[id(owner)]
         memory = self._kept if id(owner.node) in self.liveness.constants else self._values
         start = storage.offset + storage.places[number]
@@ -223,6 +225,8 @@ class Program:
             self._arrays[id(y)] = array
 
     def _bind(self, node: Node) -> None:
+        if id(node) in self.liveness.assigned:
+            return
         if isinstance(node, Assign):
             target, value = node.inputs
             self._calls.append((self.backend.copy, [self._array(value)], {"out": self._array(target)}))

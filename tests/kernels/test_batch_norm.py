@@ -92,6 +92,38 @@ def test_large_ones_against_formulas(shape):
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
 
 
+STATISTICS = ["float32", "float64", "float16", bfloat16]
+
+
+@pytest.mark.parametrize("batches", [None, np.array(7)])
+@pytest.mark.parametrize("dtype", STATISTICS)
+def test_running_statistics_to_the_bit(dtype, batches):
+    work = "float64" if dtype == "float64" else "float32"
+    for c in (1, 3, 300):
+        running = normal(c, dtype=dtype), normal(c, dtype=dtype)
+        args = running[0], normal(c, dtype=work), running[1], normal(c, dtype=work)
+        compare("move_statistics", *args, batches, 0.9, 0.1, 0.1 * 64 / 63, exact=True)
+
+
+@pytest.mark.parametrize("dtype", STATISTICS)
+def test_running_statistics_in_place(dtype):
+    work = "float64" if dtype == "float64" else "float32"
+    mean, mu, var, v = normal(40, dtype=dtype), normal(40, dtype=work), normal(40, dtype=dtype), normal(40, dtype=work)
+    for backend in (numpy_backend, simulator("fast", "forward"), simulator("check", "reverse")):
+        expected = backend.move_statistics(mean, mu, var, v, np.array(2), 0.75, 0.25, 0.3)
+        out = mean.copy(), var.copy(), np.array(2)
+        backend.move_statistics(out[0], mu, out[1], v, out[2], 0.75, 0.25, 0.3, out=out)
+        for got, wanted in zip(out, expected, strict=True):
+            assert got.tobytes() == wanted.tobytes()
+        assert out[2] == 3
+
+
+def test_batches_of_no_channel_are_counted():
+    none = np.empty(0, np.float32)
+    for backend in (numpy_backend, simulator("fast", "forward")):
+        assert backend.move_statistics(none, none, none, none, np.array(4), 0.9, 0.1, 0.1)[2] == 5
+
+
 @pytest.mark.parametrize("name", ["fused", "split"])
 def test_a_large_mean_does_not_cancel(name):
     x = normal(500, 2, 40) + np.array([1e4, -3e3], np.float32).reshape(2, 1)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn import ops
+from gpunn import nn, ops
+from gpunn.autograd.tape import apply
+from gpunn.ops.batch_norm import BatchNorm
 
 
 def test_large_mean_costs_no_precision():
@@ -127,3 +129,42 @@ def test_same_bits_on_every_call():
         (y * y * y).sum().backward()
         bits.append((y.detach().numpy().tobytes(), x.grad.numpy().tobytes()))
     assert bits[0] == bits[1]
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+def test_running_statistics_move_as_elementwise_ops_would(dtype, device):
+    """(1 - m) running + m batch, each operation rounded, to the bit; a running mean alone, or a variance alone, too."""
+    rng = np.random.default_rng(3)
+    x = gpunn.tensor(rng.standard_normal((6, 5, 4)), dtype=dtype, device=device)
+    start = gpunn.tensor(rng.random(5) + 0.5, dtype=dtype, device=device)
+    _, mu, var = apply(BatchNorm(1e-5), x, None, None)
+    expected = [
+        (start * (1 - 0.3) + value * (0.3 * factor)).to(start.dtype).cpu().tolist()
+        for value, factor in ((mu, 1.0), (var, 24 / 23))
+    ]
+    for given in ((True, True), (True, False), (False, True)):
+        running = [start.clone() if there else None for there in given]
+        ops.batch_norm(x, *running, training=True, momentum=0.3)
+        for r, e in zip(running, expected):
+            assert r is None or r.cpu().tolist() == e
+
+
+@pytest.mark.parametrize("batch", [(4, 3), (0, 3)])
+def test_batches_are_counted_as_torch_does(torch, batch):
+    for momentum in (0.1, None):
+        ours, theirs = nn.BatchNorm1d(3, momentum=momentum), torch.nn.BatchNorm1d(3, momentum=momentum)
+        for _ in range(3):
+            ours(gpunn.ones(*batch))
+            theirs(torch.ones(*batch))
+        assert ours.num_batches_tracked.item() == theirs.num_batches_tracked.item() == 3
+        ours.eval()(gpunn.ones(2, 3))
+        assert ours.num_batches_tracked.item() == 3
+
+
+def test_running_statistics_that_do_not_fit():
+    x = gpunn.ones(4, 3)
+    with pytest.raises(RuntimeError, match=r"running_mean must be float32\[3\].*got float32\[2\]"):
+        ops.batch_norm(x, gpunn.zeros(2), gpunn.ones(3), training=True)
+    with pytest.raises(RuntimeError, match=r"running_var must be float32\[3\].*got float64\[3\]"):
+        ops.batch_norm(x, gpunn.zeros(3), gpunn.ones(3, dtype="float64"), training=True)

@@ -45,6 +45,27 @@ class BatchNorm(Family):
             how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps)
         return y, mean, var
 
+    def move_statistics(
+        self,
+        mean: Array,
+        batch_mean: Array,
+        var: Array,
+        batch_var: Array,
+        batches: Array | None,
+        keep: float,
+        mean_share: float,
+        var_share: float,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """(keep mean + mean_share batch_mean, the like of var, and batches + 1 if it is given); `out` may be those."""
+        old = (mean, var) if batches is None else (mean, var, batches)
+        new = tuple([self.result(y, a.shape, a.dtype) for y, a in zip(out or (None, None, None), old)])
+        given = [self.contiguous(a) for a in (mean, batch_mean, var, batch_var)]
+        args = (*given, batches, *(*new, None)[:3], mean.size, keep, mean_share, var_share)
+        count = max(mean.size, 1)  # one thread counts the batch
+        self.launch_elements("batch_norm.cu", "batch_norm_move", count, args, scalar_t=mean.dtype)
+        return new
+
     def batch_norm_inference(
         self, x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
     ) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .blocks import _BLOCK, _block_length, _blocks
+from .half import _is_half, _wide
 from .softmax import _working_type
 from .workspace import Take, declares, scratch, taken
 
@@ -30,6 +31,30 @@ def batch_norm_forward(x: Any, weight: Any, bias: Any, eps: float, out: Any = No
         _statistics(x3, mean, var, take)
         _normalise(x3, mean, _scale(var, eps, weight, take), bias, _channels(y), take)
     return y, mean, var
+
+
+def move_statistics(
+    mean: Any,
+    batch_mean: Any,
+    var: Any,
+    batch_var: Any,
+    batches: Any,
+    keep: float,
+    mean_share: float,
+    var_share: float,
+    out: Any = None,
+) -> tuple[Any, ...]:
+    """(keep mean + mean_share batch_mean, the like of var, and batches + 1 if given); `out` may be the old ones."""
+    old = (mean, var) if batches is None else (mean, var, batches)
+    new: tuple[Any, ...] = tuple([np.empty_like(a) for a in old]) if out is None else out
+    with scratch() as take:
+        for kept, value, share, y in zip(old, (batch_mean, batch_var), (mean_share, var_share), new):
+            moved = np.multiply(value, share, out=take(value.shape, value.dtype))
+            np.copyto(y, _wide(kept) * keep if _is_half(kept) else np.multiply(kept, keep, out=y), casting="same_kind")
+            np.add(y, moved, out=y, casting="same_kind")
+    if batches is not None:
+        np.add(batches, 1, out=new[2])
+    return new
 
 
 def batch_norm_inference(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> Any:

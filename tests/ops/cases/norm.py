@@ -70,6 +70,34 @@ add(
     gradient=False,
     atol=1e-5,
 )
+
+
+def running_statistics(x):
+    mean, var = (ops.full((3,), value, dtype=x.dtype, device=x.device) for value in (0.5, 2))
+    ops.batch_norm(x, mean, var, training=True, momentum=0.25)
+    return mean, var
+
+
+def running_statistics_by_torch(x):
+    import torch
+
+    mean, var = (torch.full((3,), value, dtype=x.dtype) for value in (0.5, 2))
+    torch.nn.functional.batch_norm(x, mean, var, training=True, momentum=0.25)
+    return mean, var
+
+
+for shape in ((4, 3), (5, 3, 2, 2)):
+    add(
+        f"batch_norm-{shape}-running",
+        running_statistics,
+        normal(*shape) + 1,
+        reference=lambda x: (
+            0.75 * 0.5 + 0.25 * np.moveaxis(x.astype(np.float64), 1, 0).reshape(3, -1).mean(1),
+            0.75 * 2 + 0.25 * np.moveaxis(x.astype(np.float64), 1, 0).reshape(3, -1).var(1, ddof=1),
+        ),
+        torch=running_statistics_by_torch,
+        gradient=False,
+    )
 add(
     "batch_norm-empty",
     lambda x: ops.batch_norm(x, None, None, training=True),
