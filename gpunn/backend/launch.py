@@ -47,9 +47,12 @@ _MAX_SHARED = 48 << 10
 """Bytes of shared memory that a kernel may have without opting in."""
 
 LAYOUT = np.dtype([("size", np.int64, 6), ("stride", np.int64, 6)])
-"""The struct Layout of `layout.cuh`; one is passed by value as an array of one element of this type."""
-STRUCTS = {"Layout": LAYOUT}
-"""What may be passed by value beside numbers."""
+"""The struct Layout of `layout.cuh`."""
+STRUCTS = {"Layout": np.dtype((np.void, LAYOUT.itemsize))}
+"""What may be passed by value beside numbers, each as an array of one element without fields.
+
+CuPy asks such an array for its ``__array_interface__`` at each launch, which describes every field anew.
+"""
 
 Convert = Callable[[Any], Any]
 
@@ -99,7 +102,7 @@ class Launcher:
             name: the kernel in it.
             grid: blocks along x, y, z; fewer numbers stand for 1.
             block: threads of a block along x, y, z.
-            args: arrays for pointers (None for null), Python or NumPy numbers, `LAYOUT` arrays.
+            args: arrays for pointers (None for null), Python or NumPy numbers, arrays of `STRUCTS`.
             shared_mem: bytes of dynamic shared memory.
             types: the type of each name that the text leaves open, such as ``scalar_t=np.dtype("float32")``.
 

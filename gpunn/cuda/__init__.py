@@ -1,6 +1,10 @@
 """The GPU: which devices there are, their memory, streams and events. PyTorch's names and meanings, over CuPy.
 
 CUDA's state is shared with CuPy: the current device and the current stream are CuPy's, and so is the memory pool.
+
+The host does not wait for what checks find, such as a label that is no class: the error comes when it waits anyway, to
+read an element or in `synchronize`, and up to then gpunn's optimizers change nothing. See `gpunn.backend.errors`.
+
 Everything here can be imported without CuPy and without a GPU; `is_available` says whether one can be used, and
 `why_unavailable` why not.
 """

@@ -205,6 +205,37 @@ def test_bad_indices_are_the_errors_of_the_cpu(cuda) -> None:
     assert gpunn.ones(3, device=cuda).sum().item() == 3  # the device still works
 
 
+def test_nothing_is_trained_from_a_bad_label_on(cuda) -> None:
+    layer = nn.Linear(4, 3).to(cuda)
+    opt = gpunn.optim.Adam(layer.parameters())
+    x = gpunn.ones(5, 4, device=cuda)
+
+    def step(labels: list[int]) -> None:
+        opt.zero_grad()
+        nn.functional.cross_entropy(layer(x), gpunn.tensor(labels, device=cuda)).backward()
+        opt.step()
+
+    step([0, 1, 2, 0, 1])
+    before = layer.weight.tolist()
+    step([0, 1, 2, 0, 3])
+    step([0, 1, 2, 0, 1])
+    with pytest.raises(IndexError, match="Target 3"):
+        gpunn.cuda.synchronize()
+    assert layer.weight.tolist() == before
+    step([0, 1, 2, 0, 1])
+    assert layer.weight.tolist() != before
+
+
+def test_running_statistics(cuda) -> None:
+    x = np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32)
+    norms = [nn.BatchNorm1d(3).to(device) for device in (cuda, "sim")]
+    for norm in norms:
+        for _ in range(3):
+            norm(gpunn.tensor(x, device=norm.weight.device))
+    for a, b in zip(norms[0].buffers(), norms[1].buffers()):
+        np.testing.assert_allclose(a.cpu().numpy(), b.cpu().numpy(), rtol=1e-6)
+
+
 def test_several_devices() -> None:
     if gpunn.cuda.device_count() < 2:
         pytest.skip("there is one device")

@@ -102,7 +102,7 @@ READ_ONLY.flags.writeable = False
         ("bias", [1.0], "takes an array of float32 or None, got"),
         ("y", READ_ONLY, r"'scalar_t\* y', takes an array to write to, got one that is read-only"),
         ("layout", None, "'Layout layout', takes a Layout as a NumPy array of one element, got None"),
-        ("layout", np.zeros(2, launch.LAYOUT), "takes a Layout as a NumPy array of one element"),
+        ("layout", np.zeros(2, launch.STRUCTS["Layout"]), "takes a Layout as a NumPy array of one element"),
         (
             "layout",
             np.zeros(1, np.int64),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from gpunn.backend import recording
-from gpunn.backend.launch import LAYOUT, Launcher
+from gpunn.backend.launch import LAYOUT, STRUCTS, Launcher
 
 Array = Any
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,7 +164,7 @@ def layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
     made["size"][0] = (1,) * missing + shape
     made["stride"][0] = (0,) * missing + strides
     made.flags.writeable = False
-    return made
+    return made.view(STRUCTS["Layout"])
 
 
 def element_strides(x: Array) -> tuple[int, ...]:
