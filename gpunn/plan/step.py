@@ -271,13 +271,13 @@ class Step:
         """The kernel texts that a step on such a batch launches on a device with kernels; nothing is computed.
 
         Args:
-            batch: tensors, or `Spec`s of tensors that there are not yet, on a device with kernels or, like the model, on
-                the device ``meta``.
+            batch: tensors, or `Spec`s of tensors that there are not yet, on the model's device. If that has no kernels,
+                as ``cpu`` and ``meta``, the step is taken for one on a device that has.
         """
         from .dry_run import dry_run
 
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
-        if graph.arguments[0].spec.device.type == "meta":
+        if not hasattr(graph.arguments[0].spec.device.backend, "launcher"):
             graph.take_for(device("sim"))
         self._simplify(graph)
         found = dry_run(graph).texts
