@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property, wraps
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
@@ -23,12 +23,14 @@ import numpy as np
 from gpunn.printing import bytes_text
 
 from . import nvrtc, recording
+from .compile_ahead import compile_ahead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
 from .cuda_staging import Staging
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
-from .launch import Launcher
+from .launch import Launcher, Text
+from .nvrtc import Compiled, Job
 
 INSTALL = "pip install 'gpunn[cuda12]', or 'gpunn[cuda13]' for a driver of CUDA 13 (nvidia-smi says which)"
 
@@ -303,6 +305,7 @@ class CupyLauncher(Launcher):
         super().__init__(cupy.RawModule, cupy.ndarray, of_device, backend.ordinal)
         self.backend, self.ordinal = backend, backend.ordinal
 
+    compiles_ahead = True
     __call__ = _told(Launcher.__call__)
 
     @cached_property
@@ -313,7 +316,16 @@ class CupyLauncher(Launcher):
 
     def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
         """The compiled module of a text, for one choice of types."""
-        compiled = nvrtc.compile_text(text, types, *self.target)
+        return self._module(nvrtc.compile_text(text, types, *self.target))
+
+    def prepare(self, texts: Iterable[Text], note: Callable[[str], None] | None = None) -> None:
+        """Compile these texts side by side, or find them where they are kept, before they are launched."""
+        arch, major = self.target
+        new = {Job(*text, arch): text for text in texts if text not in self._modules}
+        for job, compiled in compile_ahead(list(new), major, note).items():
+            self._modules[new[job]] = self._module(compiled)
+
+    def _module(self, compiled: Compiled) -> Any:
         module = cupy.RawModule(path=str(file_of(compiled.cubin)))
         return _OnItsDevice(module, self.backend) if self.backend.several else module
 

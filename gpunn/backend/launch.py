@@ -7,8 +7,8 @@ double. So every launch goes through here, where each argument is held against t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,6 +61,13 @@ class LaunchError(TypeError):
     """A kernel was called with something else than its text takes."""
 
 
+class Text(NamedTuple):
+    """A kernel text, and the type of each name that it leaves open, as (name, type), sorted."""
+
+    name: str
+    types: tuple[tuple[str, str], ...]
+
+
 class Launcher:
     """Compiles kernels when they are first used, and launches them with checked arguments.
 
@@ -69,7 +76,12 @@ class Launcher:
         array: the type of the arrays.
         device_of: says on which device an array lies, where there are several.
         device: the device that they have to lie on.
+
+    Attributes:
+        compiles_ahead: whether compiling takes so long that it is worth to `prepare`.
     """
+
+    compiles_ahead = False
 
     def __init__(
         self,
@@ -82,7 +94,7 @@ class Launcher:
         self.array = array
         self.device_of = device_of
         self.device = device
-        self._modules: dict[Any, Any] = {}
+        self._modules: dict[Text, Any] = {}
         self._kernels: dict[Any, _Kernel] = {}
 
     def __call__(
@@ -121,6 +133,14 @@ class Launcher:
         """The compiled function that launches of this kernel call, without checks; for its attributes."""
         return (self._kernels.get((text, name, *types.items())) or self._make(text, name, types)).function
 
+    def prepare(self, texts: Iterable[Text], note: Callable[[str], None] | None = None) -> None:
+        """Compile these texts before they are launched, where `compiles_ahead`.
+
+        Args:
+            texts: those that are compiled already cost nothing.
+            note: called with a line before anything is compiled that is not kept from an earlier time.
+        """
+
     def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
         """The compiled module of a text, for one choice of types; called once for each."""
         return self.raw_module(
@@ -135,7 +155,7 @@ class Launcher:
             raise ValueError(f"{text} has no kernel {name!r}; it has {', '.join(signatures(source))}")
         named = {variable: as_dtype(d).name for variable, d in types.items()}
         check_types(text, source, named)
-        key = (text, *sorted(named.items()))
+        key = Text(text, tuple(sorted(named.items())))
         module = self._modules.get(key)
         if module is None:
             module = self._modules[key] = self.compile(text, source, named)

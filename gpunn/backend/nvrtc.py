@@ -120,19 +120,30 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
     source = kernel_text(name)
     check_types(name, source, types)
     job = Job(name, tuple(sorted(types.items())), arch)
-    options = (*compile_options(types), f"-arch={arch}", "--ptxas-options=-v")
-    parts = (name, source, *map(kernel_text, included_headers(name)), *options, str(version(major)))
-    stored = cache_folder("nvrtc") / hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    stored = _stored(job, major)
     found = _load(stored)
     if found is None:
         code = f'#line 1 "{name}"\n{source}'
         try:
-            found = _library(major).compile(name, code, (*options, f"-I{kernel_folder()}"))
+            found = _library(major).compile(name, code, (*_options(job), f"-I{kernel_folder()}"))
         except CompileError as error:
             raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
         _store(stored, *found)
     log, cubin = found
     return Compiled(job, cubin, log, read_usage(log))
+
+
+def is_kept(job: Job, major: int | None = None) -> bool:
+    """Whether the result is there from an earlier time.
+
+    Args:
+        job: a compilation.
+        major: see `compile_text`.
+
+    Raises:
+        NvrtcMissing: there is no NVRTC.
+    """
+    return _stored(job, major).exists()
 
 
 def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
@@ -165,7 +176,7 @@ def compile_all(
         NvrtcMissing: there is no NVRTC.
     """
     results: dict[Job, Compiled | CompileError] = {}
-    _library(major)
+    version(major)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         futures = {pool.submit(compile_text, job.text, dict(job.types), job.arch, major): job for job in wanted}
         try:
@@ -316,12 +327,24 @@ class _Nvrtc:
 # What was compiled before: the log, a zero byte and the cubin, compressed -------------------------------------------
 
 
+def _options(job: Job) -> tuple[str, ...]:
+    return (*compile_options(dict(job.types)), f"-arch={job.arch}", "--ptxas-options=-v")
+
+
+def _stored(job: Job, major: int | None) -> Path:
+    """Where a result is kept, by all that it depends on, and by no folder: machines may share results."""
+    texts = (job.text, kernel_text(job.text), *map(kernel_text, included_headers(job.text)))
+    key = "\0".join((*texts, *_options(job), str(version(major))))
+    return cache_folder("nvrtc") / hashlib.sha256(key.encode()).hexdigest()
+
+
 def _load(stored: Path) -> tuple[str, bytes] | None:
     try:
         log, _, cubin = zlib.decompress(stored.read_bytes()).partition(b"\0")
-        os.utime(stored)  # it was asked for just now
     except (OSError, zlib.error):
         return None
+    with suppress(OSError):  # where results can't be written they are not deleted either
+        os.utime(stored)  # it was asked for just now
     return log.decode(), cubin
 
 

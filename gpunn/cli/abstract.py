@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from gpunn.backend.launch import Text
+
 from .errors import RunError
 
 T = TypeVar("T")
@@ -36,19 +38,39 @@ def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[
 def forecasts(options: argparse.Namespace, shape: tuple[int, ...], sizes: Sequence[int]) -> dict[int, Any]:
     """What a training step on the CPU needs in memory, for each size of a batch."""
     import gpunn
-    from gpunn import nn, optim
     from gpunn.backend.spec import Spec
 
     def tell(model: Any) -> dict[int, Any]:
-        momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
-        optimizer = getattr(optim, CLASSES[options.optimizer])(model.parameters(), **momentum)
-        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
-        device = next(model.parameters()).device
+        step, device = _step(options, model), next(model.parameters()).device
         return {
             n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes
         }
 
     return told_of(options, shape, tell)
+
+
+def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text, ...]:
+    """The kernel texts that training and evaluation launch on a GPU."""
+    import gpunn
+    from gpunn.backend.spec import Spec
+
+    def tell(model: Any) -> tuple[Text, ...]:
+        step, device = _step(options, model), next(model.parameters()).device
+        x = Spec((options.batch_size, *shape), gpunn.float32, device)
+        y = Spec((options.batch_size,), gpunn.int64, device)
+        training, evaluation = step.texts(x, y), gpunn.EvalStep(model.eval()).texts(x)
+        return tuple(dict.fromkeys((*training, *evaluation)))
+
+    return told_of(options, shape, tell)
+
+
+def _step(options: argparse.Namespace, model: Any) -> Any:
+    import gpunn
+    from gpunn import nn, optim
+
+    momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
+    optimizer = getattr(optim, CLASSES[options.optimizer])(model.parameters(), **momentum)
+    return gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 
 
 def check_that_it_fits(spec: str, shape: tuple[int, ...], outputs: int, activation: str) -> None:

@@ -9,16 +9,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
-from .common import add_command, print_table
+from .common import add_command, add_model, positive_int, print_table
+from .compiling import compile_kernels, compiling_bar
 from .errors import RunError, UsageError
+from .options import OPTIMIZERS
 
 EXAMPLE = """\
   gpunn doctor                               Python, NumPy, CuPy, driver, compilers, caches
   gpunn doctor --kernels                     registers, spills and shared memory of every kernel on sm_90
   gpunn doctor --kernels --arch all          every kernel for all architectures; needs no GPU
+  gpunn doctor --compile --model lenet --input 1,28,28      the kernels that training it needs, for the GPU here
+  gpunn doctor --compile --all --arch sm_90 --cuda 13       every kernel, for another machine; GPUNN_CACHE says where to
   gpunn doctor --ops                         what each op asks of a backend, and which kernels that is"""
 _COLOURS = {"ok": "green", "absent": "yellow", "wrong": "red"}
 
@@ -28,28 +31,36 @@ def add(commands: Any, name: str, text: str) -> None:
     parser = add_command(commands, name, text, run, EXAMPLE)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--kernels", action="store_true", help="compile every CUDA kernel, and list what it takes")
+    what.add_argument("--compile", action="store_true", help="compile kernels before they are needed, and keep them")
     what.add_argument("--ops", action="store_true", help="list the primitives and the kernels of every op")
     parser.add_argument(
         "--arch",
         metavar="A,...",
-        help="with --kernels: architectures such as sm_75,sm_90 (default: sm_90); all: all that gpunn is made for, "
-        "most of them with some types only",
+        help="architectures such as sm_75,sm_90; all: all that gpunn is made for, by --kernels most of them with some "
+        "types only (default: sm_90; with --compile that of the GPU here)",
     )
     parser.add_argument(
         "--cuda",
         type=int,
         choices=(12, 13),
-        help="with --kernels: whose NVRTC compiles (default: that of CUDA 12 if it is there)",
+        help="whose NVRTC compiles (default: that of CUDA 12 if it is there; with --compile that of CuPy)",
     )
+    ahead = parser.add_argument_group("with --compile")
+    ahead.add_argument("--all", action="store_true", help="every kernel in every type, not only those of a network")
+    add_model(ahead)
+    ahead.add_argument("--batch-size", type=positive_int, default=64, metavar="N", help="default: 64")
+    ahead.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print what was asked for; a `RunError` where something is wrong that has to be right."""
-    if (options.arch or options.cuda) and not options.kernels:
-        raise UsageError("--arch and --cuda say how --kernels compiles; give --kernels too")
+    if (options.arch or options.cuda) and not (options.kernels or options.compile):
+        raise UsageError("--arch and --cuda say how --kernels and --compile compile; give one of these too")
     if options.kernels:
         _kernels(options)
+    elif options.compile:
+        compile_kernels(options)
     elif options.ops:
         _ops(options)
     else:
@@ -82,18 +93,10 @@ def _kernels(options: argparse.Namespace) -> None:
 
     everywhere = options.arch == "all"
     archs = list(ARCHITECTURES) if everywhere else (options.arch or "sm_90").split(",")
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task("compiling", total=None)
+    with compiling_bar() as (start, advance):
         try:
             report = kernel_report(
-                archs,
-                every_type=not everywhere,
-                major=options.cuda,
-                on_start=lambda total: progress.update(task, total=total),
-                on_done=lambda: progress.advance(task),
+                archs, every_type=not everywhere, major=options.cuda, on_start=start, on_done=advance
             )
         except ValueError as error:
             raise UsageError(f"--arch: {error}") from None

@@ -39,10 +39,6 @@ class BoundStep:
                 gradients = [given[id(s.param)] for s in segments]
                 self.groups.append(_Group(optimizer, options, segments, gradients))
 
-    def is_one_kernel(self) -> bool:
-        """Whether updates are gpunn's own: a single primitive each, which takes all that changes from step to step."""
-        return type(self.optimizer)._update.__module__.startswith(f"{__package__}.")
-
     def is_settled(self) -> bool:
         """Whether the next call does what the last one did, with other numbers; not so where state is new or loaded."""
         return not any(group.has_changed() for group in self.groups)
@@ -52,6 +48,11 @@ class BoundStep:
         for group in self.groups:
             group.step()
         self.optimizer._stepped = True
+
+
+def is_one_kernel(optimizer: Optimizer) -> bool:
+    """Whether updates are gpunn's own: a single primitive each, which takes all that changes from step to step."""
+    return type(optimizer)._update.__module__.startswith(f"{__package__}.")
 
 
 class _Group:

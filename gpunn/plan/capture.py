@@ -38,7 +38,7 @@ import numpy as np
 
 from gpunn.backend.errors import Errors
 from gpunn.backend.recording import Launch, NotRecordable, Number, Recorder, capture
-from gpunn.optim.bound import BoundStep
+from gpunn.optim.bound import BoundStep, is_one_kernel
 
 from .arena import Arena, Memory
 from .fuse import Note
@@ -258,7 +258,7 @@ class CapturedProgram(Program):
             try:
                 if not isinstance(call.function, BoundStep):
                     self._taken_down(call)
-                elif not call.function.is_one_kernel():
+                elif not is_one_kernel(call.function.optimizer):
                     call.obstacle = "has an update of its own"
             except NotRecordable as obstacle:
                 call.obstacle = str(obstacle)

@@ -9,6 +9,7 @@ from typing import Any
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.device import device
+from gpunn.backend.launch import Text
 from gpunn.nn import Module
 
 from . import needs
@@ -198,7 +199,7 @@ class Step:
         """What a step on such a batch needs in memory; nothing is allocated.
 
         Args:
-            batch: tensors, or `gpunn.Spec`s of tensors that there are not yet. With a model on the device ``meta`` they
+            batch: tensors, or `Spec`s of tensors that there are not yet. With a model on the device ``meta`` they
                 are there too, and the step is taken for one on the CPU.
         """
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
@@ -209,9 +210,9 @@ class Step:
         life = Liveness(graph, follow(graph), copied=captured)
         workspace = 0
         if captured:
-            from .workspace import workspace_bytes  # with the host side of all kernels
+            from .dry_run import dry_run  # with the host side of all kernels
 
-            workspace = workspace_bytes(graph)
+            workspace = dry_run(graph).workspace_bytes
         elif graph.arguments[0].spec.device.type == "cpu":
             workspace = needs.forecast(graph, bool(self.rules))
         found = report(graph, life, lay_out(life.storages), self.model, self.optimizer, workspace)
@@ -237,6 +238,7 @@ class Step:
         if first != second:
             raise TraceError(_difference(first, second))
         notes = self._simplify(graph)
+        self._compile(graph)
         kind: type[Program] = Program
         if self._is_captured(batch[0].device):
             kind = CapturedProgram
@@ -264,6 +266,32 @@ class Step:
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return program
+
+    def texts(self, *batch: Any) -> tuple[Text, ...]:
+        """The kernel texts that a step on such a batch launches on a device with kernels; nothing is computed.
+
+        Args:
+            batch: tensors, or `Spec`s of tensors that there are not yet, on the model's device. If that has no kernels,
+                as ``cpu`` and ``meta``, the step is taken for one on a device that has.
+        """
+        from .dry_run import dry_run
+
+        graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
+        if not hasattr(graph.arguments[0].spec.device.backend, "launcher"):
+            graph.take_for(device("sim"))
+        self._simplify(graph)
+        found = dry_run(graph).texts
+        graph.let_go()
+        return found
+
+    def _compile(self, graph: Graph) -> None:
+        """Compile what the plan will launch, all at once, where that takes long."""
+        backend = graph.arguments[0].spec.device.backend
+        launcher = getattr(backend, "launcher", None)
+        if launcher is not None and launcher.compiles_ahead:
+            from .dry_run import dry_run
+
+            launcher.prepare(dry_run(graph).texts, self.note)
 
     def _is_captured(self, device: Any) -> bool:
         return self.capture and hasattr(device.backend, "streams")

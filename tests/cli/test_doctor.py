@@ -134,8 +134,8 @@ def test_kernels_that_do_not_compile_or_spill(gpunn_command, one_text) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--arch", "sm_90"], "say how --kernels compiles"),
-        (["--cuda", "12"], "say how --kernels compiles"),
+        (["--arch", "sm_90"], "say how --kernels and --compile compile"),
+        (["--cuda", "12"], "say how --kernels and --compile compile"),
         (["--kernels", "--ops"], "not allowed with"),
         (["--kernels", "--arch", "sm_1"], "does not know the architecture 'sm_1'; it knows"),
     ],

@@ -28,7 +28,7 @@ def findings() -> Iterator[Finding]:
     found, installed = driver(), installed_cupy()
     yield from driver_findings(found, gpu_is_there())
     yield cupy_finding(installed, found)
-    major = _major(installed[0][0]) if len(installed) == 1 else None
+    major = major_of(installed[0][0]) if len(installed) == 1 else None
     extra = _extra(found) if major is None else f"cuda{major}"
     yield from library_findings(libraries(major), cupy_is_there=bool(installed), extra=extra)
 
@@ -76,7 +76,7 @@ def cupy_finding(installed: list[tuple[str, str]], found: Driver | None) -> Find
     name, version = installed[0]
     if int(version.split(".")[0]) < 14:
         return Finding("CuPy", f"{text}; gpunn needs 14", WRONG, replace)
-    major = _major(name)
+    major = major_of(name)
     if major is not None and found is not None and found.cuda[0] < major:
         text += f"; it needs a driver for CUDA {major}, and this one runs up to {found.cuda[0]}.{found.cuda[1]}"
         return Finding("CuPy", text, WRONG, replace)
@@ -119,7 +119,7 @@ def gpu_is_there() -> bool:
     return False
 
 
-def _major(name: str) -> int | None:
+def major_of(name: str) -> int | None:
     """The CUDA that a wheel of CuPy is for: 12 for cupy-cuda12x; None where its name does not say."""
     match = re.fullmatch(r"cupy-cuda(\d+)x", name)
     return int(match[1]) if match else None

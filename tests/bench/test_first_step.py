@@ -1,0 +1,35 @@
+"""The benchmark of the first step: two processes on one cache, and what they have compiled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from benchmarks import first_step
+
+
+def test_a_row_counts_what_each_process_compiled(monkeypatch) -> None:
+    seconds, calls = iter([9.0, 2.0]), []
+
+    def run(command, *, env, **options):
+        calls.append(command[3:])
+        kept = Path(env["GPUNN_CACHE"]) / "nvrtc"
+        kept.mkdir(exist_ok=True)
+        for name in ("a", "b", "c"):
+            (kept / name).touch()
+        return SimpleNamespace(stdout=json.dumps({"texts": 4, "import": 0.5, "all": next(seconds)}))
+
+    monkeypatch.setattr(first_step.subprocess, "run", run)
+    assert first_step.measure("W1", 32, "sm_90") == {
+        "workload": "W1",
+        "batch_size": 32,
+        "ends_with": "compilation",
+        "texts": 4,
+        "compiled_cold": 3,
+        "seconds_cold": 9.0,
+        "compiled_warm": 0,
+        "seconds_warm": 2.0,
+        "seconds_import": 0.5,
+    }
+    assert calls == [["W1", "32", "sm_90"]] * 2
