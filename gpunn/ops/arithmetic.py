@@ -106,8 +106,8 @@ class Fmod(Elementwise):
 class Pow(Elementwise):
     """z = x^y;  dx = dz y x^(y-1),  dy = dz z ln x.
 
-    At y = 0 dx is 0, whatever dz, and at x = 0, y >= 0 dy is 0, as in PyTorch: the limits, where the formula has 0 times
-    infinity.
+    At y = 0 dx is 0, whatever dz is, and at x = 0, y >= 0 dy is 0, as in PyTorch: the limits, where the formula has 0
+    times infinity.
     """
 
     primitive = "power"
