@@ -73,8 +73,7 @@ class TruncDivide(Elementwise):
     """z = trunc(x / y);  dx = dy = 0."""
 
     def forward(self, backend: Any, x: Any, y: Any, out: Any = None) -> Any:
-        quotient = backend.divide(x, y, out=out)
-        return backend.trunc(quotient, out=quotient)
+        return backend.trunc(backend.divide(x, y, out=out), out=out)
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
         zero = zeros_like(dz)
@@ -106,7 +105,7 @@ class Fmod(Elementwise):
 class Pow(Elementwise):
     """z = x^y;  dx = dz y x^(y-1),  dy = dz z ln x.
 
-    At y = 0 dx is 0, whatever dz, and at x = 0, y >= 0 dy is 0, as in PyTorch: the limits, where the formula has 0
+    At y = 0 dx is 0, whatever dz is, and at x = 0, y >= 0 dy is 0, as in PyTorch: the limits, where the formula has 0
     times infinity.
     """
 
@@ -213,6 +212,7 @@ class Minimum(_Extremum):
     primitive = "minimum"
 
 
+_ROOTS = (0.5, -0.5)
 ADD, SUB, MUL, DIV, POW, NEG = Add(), Sub(), Mul(), Div(), Pow(), Neg()
 
 
@@ -301,6 +301,10 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
         category = input._spec.dtype.category
         if exponent == 2 and (category == FLOAT or (category == INTEGER and isinstance(exponent, int))):
             return apply(Square(), input)
+        if exponent in _ROOTS and category == FLOAT:  # not C's pow, for -0 and -inf: as in PyTorch
+            from .math import rsqrt, sqrt
+
+            return sqrt(input) if exponent > 0 else rsqrt(input)
         if category != FLOAT and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("pow: Integers to negative integer powers are not allowed; convert with .float() first")
     _no_bool("pow", input, exponent)

@@ -31,8 +31,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}")
-    if not input.dtype.is_floating_point:  # integers stay integers
-        min_val, max_val = int(min_val), int(max_val)
+    min_val, max_val = _of_type(input, min_val, max_val)
     # By where and not by clamp, whose gradient at a limit is 1.
     return _run(lambda x: where(le(x, min_val), min_val, where(ge(x, max_val), max_val, x)), input, inplace)
 
@@ -112,6 +111,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """The input where it is above the threshold, else value."""
+    threshold, value = _of_type(input, threshold, value)
     return _run(lambda x: where(le(x, threshold), value, x), input, inplace)
 
 
@@ -139,6 +139,11 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}")
     return where(gt(input, lambd), input - lambd, where(lt(input, -lambd), input + lambd, input * 0))
+
+
+def _of_type(x: Tensor, *numbers: float) -> tuple[float, ...]:
+    """The numbers as integers where x holds integers, which then stay integers, as in PyTorch."""
+    return numbers if x.dtype.is_floating_point else tuple(map(int, numbers))
 
 
 def _smooth(function: Callable[[Any], Tensor], x: Tensor, inplace: bool) -> Tensor:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpunn.autograd.tape import apply
+from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
-from gpunn.backend.dtypes import as_dtype, get_default_dtype, int64, scalar_dtype
+from gpunn.backend.dtypes import INTEGER, as_dtype, get_default_dtype, int64, scalar_dtype
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
@@ -77,7 +77,7 @@ def full(
     size: Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`fill_value` everywhere, in the type of the value unless `dtype` is given."""
-    fill_value = as_number(fill_value)
+    fill_value = _number(fill_value)
     d = scalar_dtype(fill_value) if dtype is None else as_dtype(dtype)
     return _make(Full(sizes((size,)), d, _device(device), fill_value), requires_grad)
 
@@ -141,11 +141,17 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... up to end, without end; ``arange(n)`` counts from 0.
 
+    In an integer type start and step are cut to integers, and in int64 so is end, before elements are counted: as in
+    PyTorch.
+
     Raises:
         RuntimeError: step is 0, or leads away from end.
     """
-    start, end, step = (as_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
-    if step == 0 or (end - start) * step < 0:
+    start, end, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
+    away = (end - start) * step < 0
+    if dtype is not None and as_dtype(dtype) is int64:
+        start, end, step = int(start), int(end), int(step)
+    if step == 0 or away:
         raise RuntimeError(f"arange: from {start} to {end} in steps of {step} never arrives")
     if dtype is not None:
         d = as_dtype(dtype)
@@ -153,6 +159,8 @@ def arange(
         d = get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else int64
     exact = all(isinstance(v, int) for v in (start, end, step))
     count = int(-((start - end) // step)) if exact else math.ceil((end - start) / step)
+    if d.category == INTEGER:
+        start, step = int(start), int(step)
     return _make(Arange((count,), d, _device(device), start, step), requires_grad)
 
 
@@ -166,7 +174,7 @@ def linspace(
 
     if steps < 0:
         raise RuntimeError(f"linspace: steps is the number of elements, got {steps}")
-    values = np.linspace(start, end, steps).astype(_float(dtype).numpy)
+    values = np.linspace(_number(start), _number(end), steps).astype(_float(dtype).numpy)
     from gpunn.tensor import from_numpy
 
     return transfer(from_numpy(values), _device(device)).requires_grad_(requires_grad)
@@ -180,6 +188,11 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 def _make(op: Op, requires_grad: bool) -> Tensor:
     t: Tensor = apply(op)
     return t.requires_grad_() if requires_grad else t
+
+
+def _number(x: Any) -> Any:
+    """A tensor of one element as the Python number it holds, a NumPy scalar likewise."""
+    return x.item() if isinstance(x, TensorBase) else as_number(x)  # type: ignore[attr-defined]
 
 
 def _device(d: Any) -> Device:

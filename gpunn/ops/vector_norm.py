@@ -49,13 +49,15 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     For ord = inf and -inf the largest and the smallest |x|, for ord = 0 the number of elements that are not 0.
 
     Raises:
-        RuntimeError: the elements are no floats.
+        RuntimeError: the elements are no floats, or `ord` is negative and there are none.
     """
     if dtype is not None:
         x = x.to(as_dtype(dtype))
     if not x.dtype.is_floating_point:
         raise RuntimeError(f"vector_norm: the elements must be floats, got {x._spec!r}; convert with .float()")
     dims = normalise_dims("vector_norm", dim, x.ndim)
+    if ord < 0 and 0 in [x.shape[d] for d in dims]:
+        raise RuntimeError(f"vector_norm: there is no norm of order {ord} of no element, in {x._spec!r} over {dims}")
     if ord == math.inf:
         return amax(abs(x), dims, keepdim)
     if ord == -math.inf:

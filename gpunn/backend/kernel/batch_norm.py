@@ -96,8 +96,10 @@ class BatchNorm(Family):
         outs = iter(out or (None, None, None))
         dx = self.result(next(outs), x.shape, x.dtype) if wanted[0] else None
         dw, db = (self.result(next(outs), mean.shape, work) if w else None for w in wanted[1:])
+        if not x.size:  # sums of nothing are 0, though there is no variance
+            dw, db = (None if a is None else self.full(a.shape, 0, work, out=a) for a in (dw, db))
         results = tuple([a for a in (dx, dw, db) if a is not None])
-        if not size[1]:
+        if not x.size:
             return results
         dy, x, mean, var = map(self.contiguous, (dy, x, mean, var))
         weight = self.converted(weight, work)

@@ -114,8 +114,10 @@ def batch_norm_backward(
                 np.subtract(target, t, out=dx3[block], casting="unsafe")
             results.append(dx)
         if wanted[1]:
-            np.copyto(part, _scale(var, eps, None, take))
-            results.append(_stored(np.multiply(dot, part, out=dot), work, next(outs)))
+            if n * m:  # else the sum is of nothing: 0, though there is no variance
+                np.copyto(part, _scale(var, eps, None, take))
+                np.multiply(dot, part, out=dot)
+            results.append(_stored(dot, work, next(outs)))
         if wanted[2]:
             results.append(_stored(db, work, next(outs)))
     return tuple(results)
