@@ -45,7 +45,7 @@ def evaluate(gpunn_command, tmp_path, run):
             (tmp_path / "old.csv").write_text(trained_on)
             assert gpunn_command("train", "--data", "old.csv", *TRAIN).code == 0
         (tmp_path / "new.csv").write_text(new)
-        return gpunn_command("evaluate", "run" if trained_on else run, "--data", "new.csv", "--json")
+        return gpunn_command("evaluate", "run" if trained_on else run, "--data", "new.csv", "--part", "all", "--json")
 
     return evaluate
 

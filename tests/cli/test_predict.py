@@ -105,7 +105,7 @@ def test_images_of_several_sizes(gpunn_command, tmp_path):
         picture(tmp_path / "data" / "white" / f"{n}.png", 240 + n, (9, 4), "RGB")
     result = gpunn_command("train", "--data", "data")
     assert result.code == 2
-    assert "bring all images to one size first, or have pictures resized, as with --image-size 4,5" in result.err
+    assert "bring all images to one size first, or train with --image-size 4,5, which resizes pictures" in result.err
     run = train(tmp_path, "--data", "data", "--image-size", "6,7")
     assert "image_size = [6, 7]" in (run / "config.toml").read_text()
     assert gpunn_command("evaluate", "run", "--part", "all", "--json").json["accuracy"] == 1
