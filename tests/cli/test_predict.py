@@ -113,6 +113,9 @@ def test_images_of_several_sizes(gpunn_command, tmp_path):
     (row,) = rows_of(gpunn_command("predict", "run", "--input", "one.png"))
     assert (row["file"], row["class"]) == ("one.png", "white")
     assert gpunn_command("train", "--resume", "run", "--epochs", 11, "--schedule", "none").code == 0
+    for n in range(5):
+        picture(tmp_path / "grey" / "black" / f"{n}.png", n)  # no colours at all, as in some folders of the training
+    assert gpunn_command("evaluate", "run", "--data", "grey", "--json").json["accuracy"] == 1
     for wrong in ("6,7,8", "6x7", "0", ""):
         assert gpunn_command("train", "--data", "data", "--image-size", wrong).code == 2
 
