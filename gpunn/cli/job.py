@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from gpunn import nn, optim
 from gpunn.datasets import Arrays
@@ -51,6 +54,25 @@ def make_loss(options: argparse.Namespace, data: Arrays) -> Any:
     }
     loss = losses[name]()
     return loss if data.classes is None else OneHotLoss(loss, len(data.classes))
+
+
+def make_probabilities(loss: str | None) -> Callable[[np.ndarray], np.ndarray]:
+    """From outputs (n, classes) to the probability of each class, as the loss has taught the network to tell it.
+
+    Cross entropy: the softmax of the outputs. Losses on vectors with a 1 for the class: the outputs themselves, or for
+    bce_with_logits the sigmoid of each, from 0 to 1 and divided by their sum; the class of the highest output where
+    all are 0.
+    """
+    from gpunn.train.results import softmax
+
+    def shares(outputs: np.ndarray) -> np.ndarray:
+        scores = outputs.astype(np.float64)
+        scores = 0.5 * (1 + np.tanh(0.5 * scores)) if loss == "bce_with_logits" else scores.clip(0, 1)
+        nothing = scores.sum(1) == 0
+        scores[nothing, outputs[nothing].argmax(1)] = 1
+        return scores / scores.sum(1, keepdims=True)
+
+    return softmax if loss in (None, "cross_entropy") else shares
 
 
 def make_metrics(units: Units | None) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.datasets import Arrays, load
+from gpunn.datasets import Arrays, DataError, load
 from gpunn.datasets.labels import Task, listed
 
 from .data import with_test_part
@@ -36,17 +36,18 @@ class Part:
 def load_part(trained: Trained, data: str | None, root: str | None, part: str | None) -> Part:
     """A part of the run's data, or of other data, whose columns and classes are found by the names that the run has.
 
-    part: if not given the test set; of other data without one, all
+    part: if not given the test set; of other data without one, all, unless it is the run's data in another place
 
     Raises:
         DataError: columns are missing or unknown, or there are samples of unknown classes.
         UsageError: the data is for another task, or has another number of targets.
     """
     source, own = _load(trained, data or trained.options.data, root), _own(trained, data)
-    part = part or ("test" if own or source.x_test is not None else "all")
+    same = source.x_test is not None or _held_out_alike(trained, source)
+    part = part or ("test" if own or same else "all")
     if part != "all":
         source = with_test_part(source, trained.options.seed)
-        if own and not np.allclose(source.mean, trained.mean, rtol=1e-6, atol=1e-6 * trained.std.min()):
+        if own and not same:
             print(
                 f"{source.name} has changed since the run: its {part} set may not be the one of the training",
                 file=sys.stderr,
@@ -70,6 +71,17 @@ def _load(trained: Trained, place: str, root: str | None) -> Arrays:
             f"{trained.path} was trained on {_kind(trained.classes, trained.outputs)}"
         )
     return source if trained.classes is None else source.with_classes(trained.classes)
+
+
+def _held_out_alike(trained: Trained, source: Arrays) -> bool:
+    """Whether a data set without a test set is the run's, wherever it lies now: what is left to train on has the mean
+    that it had then.
+    """
+    try:
+        left = with_test_part(source, trained.options.seed)
+    except DataError:  # too few samples, unlike the run's
+        return False
+    return bool(np.allclose(left.mean, trained.mean, rtol=1e-6, atol=1e-6 * trained.std.min()))
 
 
 def _own(trained: Trained, data: str | None) -> bool:

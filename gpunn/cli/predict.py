@@ -16,7 +16,6 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from gpunn.datasets import Inputs
-    from gpunn.tensor import Tensor
 
     from .trained import Trained
 
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         eager=options.eager or trained.options.eager,
     )
     outputs = trainer.predict(trained.prepare(inputs.x, options.input or trained.options.data))
-    predictions = _predictions(trained, outputs, options.probabilities)
+    predictions = _predictions(trained, outputs.cpu().numpy(), options.probabilities)
     what, names = ("sample", range(len(inputs.x))) if inputs.files is None else ("file", inputs.files)
     found = [{what: name, **prediction} for name, prediction in zip(names, predictions)]
     if options.json:
@@ -81,17 +80,19 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.out}: {len(found):,} predictions", file=sys.stderr)
 
 
-def _predictions(trained: Trained, outputs: Tensor, all_classes: bool) -> list[dict[str, Any]]:
+def _predictions(trained: Trained, values: np.ndarray, all_classes: bool) -> list[dict[str, Any]]:
     """What is predicted for each sample, by names."""
+    from . import job
+
     if trained.classes is None:
-        values = trained.restore(outputs.cpu().numpy())
+        values = trained.restore(values)
         names = ["prediction"] if values.shape[1] == 1 else [f"prediction_{i}" for i in range(values.shape[1])]
         return [dict(zip(names, (float(f"{v:.8g}") for v in row))) for row in values]  # what float32 tells
-    found = probabilities(outputs, trained.options.loss).astype(np.float64).round(6)
+    found = job.make_probabilities(trained.options.loss)(values).round(6)
     return [
         {"class": trained.classes[best], "probability": row[best]}
         | ({"probabilities": dict(zip(trained.classes, row))} if all_classes else {})
-        for best, row in zip(outputs.cpu().numpy().argmax(1).tolist(), found.tolist())
+        for best, row in zip(values.argmax(1).tolist(), found.tolist())
     ]
 
 
@@ -115,18 +116,3 @@ def _inputs(trained: Trained, options: argparse.Namespace) -> Inputs:
         part = load_part(trained, None, options.data_root, "test")
         return Inputs(part.x, part.files)
     return load_inputs(options.input, trained.input_shape, options.data_root, **trained.knows(options.input))
-
-
-def probabilities(outputs: Tensor, loss: str | None) -> np.ndarray:
-    """The probability of each class (n, classes), as the loss has taught the network to tell it.
-
-    Cross entropy: the softmax of the outputs. Losses on vectors with a 1 for the class: the outputs themselves, or for
-    bce_with_logits the sigmoid of each, from 0 to 1 and divided by their sum; the class of the highest output where
-    all are 0.
-    """
-    if loss in (None, "cross_entropy"):
-        return outputs.softmax(1).cpu().numpy()
-    scores = (outputs.sigmoid() if loss == "bce_with_logits" else outputs.clamp(0, 1)).cpu().numpy()
-    nothing = scores.sum(1) == 0
-    scores[nothing, outputs.cpu().numpy()[nothing].argmax(1)] = 1
-    return scores / scores.sum(1, keepdims=True)

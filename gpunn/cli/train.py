@@ -84,7 +84,13 @@ def run(options: argparse.Namespace) -> None:
     model.load_state_dict(gpunn.load(folder.model_path))
     found = trainer.evaluate((data.x_test, data.y_test))
     test = (data.x_test, data.y_test)
-    trainer.report(test, class_names=source.classes, images=source.x_test, units=data.units or (0.0, 1.0))
+    trainer.report(
+        test,
+        class_names=source.classes,
+        images=source.x_test,
+        units=data.units or (0.0, 1.0),
+        probabilities=job.make_probabilities(options.loss),
+    )
     result = _result(found, history, parameters, folder.path)
     gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")
     if options.json:

@@ -68,13 +68,16 @@ class Trained:
         return outputs.astype(np.float64) * self.units[1] + self.units[0]
 
     def prepare(self, x: np.ndarray, name: str) -> np.ndarray:
-        """New inputs as float32, standardised as the training data was.
+        """New inputs as float32, standardised as the training data was. Grey images have equal colours, if there were
+        colours: a folder with both was read so.
 
         Raises:
             UsageError: their shape is not that of the training data.
         """
         from gpunn.datasets import standardise
 
+        if x.shape[1:] == (1, *self.input_shape[1:]) and len(self.input_shape) == 3:
+            x = x.repeat(self.input_shape[0], axis=1)
         if x.shape[1:] != self.input_shape:
             pictures = x.ndim == len(self.input_shape) + 1 == 4 and self.options.image_size is None
             hint = "; a run with --image-size resizes pictures" if pictures else ""

@@ -59,7 +59,8 @@ def load_inputs(
         data = load(source, root)
         x = data.x_train if data.x_test is None else np.concatenate([data.x_train, data.x_test])
     elif path.is_dir():
-        found = images_in(file for file in path.rglob("*") if file.is_file())
+        visible = (file for file in path.rglob("*") if not any(p[0] == "." for p in file.relative_to(path).parts))
+        found = images_in(file for file in visible if file.is_file())
         if not found:
             raise DataError(f"{path}: holds no images ({', '.join(PILLOW_SUFFIXES)} or .npy)")
         x = np.stack(list(read_images(found, size).values()))
@@ -82,8 +83,6 @@ def load_inputs(
     if not len(x):
         raise DataError(f"{path}: holds no sample")
     check_numbers(x, str(path))
-    if files is not None and len(shape) == 3 and x.shape[1] == 1:
-        x = x.repeat(shape[0], axis=1)  # grey images for a network of coloured ones, as in a folder with both
     return Inputs(x, files)
 
 

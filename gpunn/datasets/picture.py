@@ -44,7 +44,7 @@ def read_images(files: Iterable[Path], size: Size | None = None) -> dict[Path, A
             raise DataError(
                 f"{file}: {image.dtype} (channels, height, width) = {image.shape}, but {first.name} is "
                 f"{expected.dtype} {expected.shape}; bring all images to one size first"
-                + ("" if size else f", or have pictures resized, as with --image-size {height},{width}")
+                + ("" if size else f", or train with --image-size {height},{width}, which resizes pictures")
             )
     return alike
 

@@ -69,9 +69,7 @@ def from_csv(
     path = str(path)
     with _open(path) as reader:
         first, rows = _first(reader, path)
-        names = _header(first[1], target, columns)
-        if names is None and columns is not None:
-            raise DataError(f"{path}: has no header; expected one with {listed(columns)} and the labels")
+        names = _header(first[1], target, columns, path)
         if len(first[1]) < 2:
             raise DataError(
                 f"{path}: has one column; expected features and a label, delimited by comma, semicolon or tab"
@@ -90,18 +88,18 @@ def features_from_csv(
     """The features (n, count) of a table as `from_csv` reads it; the column of labels may be there or not.
 
     count:   the number of features
-    columns: their names, in the order in which they are wanted; a table without a header has exactly these then
+    columns: their names, in the order in which they are wanted
 
     Raises DataError as `from_csv` does.
     """
     path = str(path)
     with _open(path) as reader:
         first, rows = _first(reader, path)
-        width, names = len(first[1]), _header(first[1], target, columns)
+        width, names = len(first[1]), _header(first[1], target, columns, path)
         label = None
         if names is not None and columns is not None:
             label = names.index(target) if target in names and target not in columns else None
-        elif columns is None and width == count + 1:
+        elif width == count + 1:
             label = _label(names, width, target, path)
         elif width != count:
             raise DataError(f"{path}: has {width} columns; expected {count} features")
@@ -140,13 +138,17 @@ def _first(reader: Reader, path: str) -> tuple[Row, Iterator[Row]]:
     return first, rows
 
 
-def _header(cells: list[str], target: str | None, columns: Sequence[str] | None) -> list[str] | None:
-    """The names of the columns, None where these cells are numbers."""
+def _header(cells: list[str], target: str | None, columns: Sequence[str] | None, path: str) -> list[str] | None:
+    """The names of the columns, None where these cells are numbers; an error where names are expected."""
     names = [cell.strip() for cell in cells]
     numbers = [name for name in names if _is_number(name)]
     known = any(name.lower() in LABEL_NAMES for name in names) or (target in names and target not in numbers)
     expected = columns is not None and set(columns) <= set(names)  # names that are numbers are known by this alone
-    return names if known or expected or not numbers else None
+    if known or expected or not numbers:
+        return names
+    if columns is not None:
+        raise DataError(f"{path}: has no header; expected one with {listed(columns)}")
+    return None
 
 
 def _label(names: list[str] | None, width: int, target: str | None, path: str) -> int:

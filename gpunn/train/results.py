@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,20 @@ class Mistake:
     picture: Any = field(compare=False)
 
 
+def softmax(outputs: Any) -> Any:
+    """exp(o) / sum exp(o) of each row of outputs (n, classes), in float64."""
+    scores = np.asarray(outputs, np.float64)
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
 class Evaluation:
     """What a model makes of data that it has not learned from: results, and the mistakes that it was most sure of; or
     what it predicted beside what is true.
 
-    results: those of `Trainer.evaluate`
-    units:   mean and standard deviation by which the targets of a regression were standardised
+    results:       those of `Trainer.evaluate`
+    units:         mean and standard deviation by which the targets of a regression were standardised
+    probabilities: from outputs (n, classes) to the probability of each class
     """
 
     def __init__(
@@ -48,9 +56,11 @@ class Evaluation:
         class_names: Sequence[str] | None = None,
         images: Any = None,
         units: tuple[Any, Any] = (0.0, 1.0),
+        probabilities: Callable[[Any], Any] = softmax,
     ):
         self.name = name
         self.units = units
+        self.probabilities = probabilities
         self.class_names = None if class_names is None else [str(c) for c in class_names]
         self.results: dict[str, Any] = {}
         self.samples = 0
@@ -68,9 +78,7 @@ class Evaluation:
             return
         predicted, wanted = classes_of(host, target)
         wrong = np.flatnonzero(predicted != wanted)
-        # softmax; of outputs that are log-probabilities already it gives the probabilities
-        scores = host[wrong].astype(np.float64)
-        probability = 1 / np.exp(scores - scores.max(1, keepdims=True)).sum(1)
+        probability = self.probabilities(host[wrong])[np.arange(len(wrong)), predicted[wrong]]
         for i, p in zip(wrong.tolist(), probability.tolist()):
             if len(self._heap) == SHOWN and p <= self._heap[0].probability:
                 continue

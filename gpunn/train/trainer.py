@@ -24,7 +24,7 @@ from gpunn.train.meter import NonFiniteLoss
 from gpunn.train.metrics import Metric, as_metrics
 from gpunn.train.objective import Objective
 from gpunn.train.progress import Progress, make_progress
-from gpunn.train.results import Evaluation, write_results
+from gpunn.train.results import Evaluation, softmax, write_results
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.step import EagerStep, PlannedStep
 from gpunn.utils.data import DataLoader
@@ -216,6 +216,7 @@ class Trainer:
         class_names: Sequence[str] | None = None,
         images: Any = None,
         units: tuple[Any, Any] = (0.0, 1.0),
+        probabilities: Callable[[Any], Any] = softmax,
     ) -> Path:
         """Evaluate on data, and write report.html in the run folder anew with the results and with mistakes to look at.
 
@@ -228,12 +229,14 @@ class Trainer:
                      misclassified; if not given its input, where that is an image of 1 or 3 channels
         units:       mean and standard deviation by which the targets of a regression were standardised; its
                      predictions are drawn in the targets' own units, m + s v for a value v
+        probabilities: from outputs (n, classes), a NumPy array, to how sure the model is of each class; if not given
+                     their softmax, which is right for logits and for logarithms of probabilities
 
         Returns the path of report.html. Raises ValueError without a run folder.
         """
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
-        evaluation = Evaluation(name, class_names, images, units)
+        evaluation = Evaluation(name, class_names, images, units, probabilities)
         evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path

@@ -2,13 +2,13 @@
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
 
-import gpunn
 from gpunn.cli import main
-from gpunn.cli.predict import probabilities
+from gpunn.cli.job import make_probabilities
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -105,7 +105,7 @@ def test_images_of_several_sizes(gpunn_command, tmp_path):
         picture(tmp_path / "data" / "white" / f"{n}.png", 240 + n, (9, 4), "RGB")
     result = gpunn_command("train", "--data", "data")
     assert result.code == 2
-    assert "bring all images to one size first, or have pictures resized, as with --image-size 4,5" in result.err
+    assert "bring all images to one size first, or train with --image-size 4,5, which resizes pictures" in result.err
     run = train(tmp_path, "--data", "data", "--image-size", "6,7")
     assert "image_size = [6, 7]" in (run / "config.toml").read_text()
     assert gpunn_command("evaluate", "run", "--part", "all", "--json").json["accuracy"] == 1
@@ -113,6 +113,9 @@ def test_images_of_several_sizes(gpunn_command, tmp_path):
     (row,) = rows_of(gpunn_command("predict", "run", "--input", "one.png"))
     assert (row["file"], row["class"]) == ("one.png", "white")
     assert gpunn_command("train", "--resume", "run", "--epochs", 11, "--schedule", "none").code == 0
+    for n in range(5):
+        picture(tmp_path / "grey" / "black" / f"{n}.png", n)  # no colours at all, as in some folders of the training
+    assert gpunn_command("evaluate", "run", "--data", "grey", "--json").json["accuracy"] == 1
     for wrong in ("6,7,8", "6x7", "0", ""):
         assert gpunn_command("train", "--data", "data", "--image-size", wrong).code == 2
 
@@ -159,16 +162,16 @@ def test_classes_that_are_called_as_the_columns_are(gpunn_command, tmp_path):
 
 
 def test_probabilities_are_what_the_loss_has_taught():
-    outputs = gpunn.tensor([[2.0, 0.0, -1.0], [0.2, 0.6, 0.2], [-1.0, -3.0, -0.5]])
-    x = outputs.numpy().astype(np.float64)
+    x = np.array([[2.0, 0.0, -1.0], [0.2, 0.6, 0.2], [-1.0, -3.0, -0.5]])
+    outputs = x.astype(np.float32)
     softmax = np.exp(x) / np.exp(x).sum(1, keepdims=True)
-    np.testing.assert_allclose(probabilities(outputs, None), softmax, rtol=1e-6)
-    np.testing.assert_allclose(probabilities(outputs, "cross_entropy"), softmax, rtol=1e-6)
+    np.testing.assert_allclose(make_probabilities(None)(outputs), softmax, rtol=1e-6)
+    np.testing.assert_allclose(make_probabilities("cross_entropy")(outputs), softmax, rtol=1e-6)
     sigmoid = 1 / (1 + np.exp(-x))
-    found = probabilities(outputs, "bce_with_logits")
+    found = make_probabilities("bce_with_logits")(outputs)
     np.testing.assert_allclose(found, sigmoid / sigmoid.sum(1, keepdims=True), rtol=1e-6)
     # Outputs that are to be 1 for the class and 0 else, and the class of the highest where all are below 0.
-    np.testing.assert_allclose(probabilities(outputs, "mse"), [[1, 0, 0], [0.2, 0.6, 0.2], [0, 0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(make_probabilities("mse")(outputs), [[1, 0, 0], [0.2, 0.6, 0.2], [0, 0, 1]], rtol=1e-6)
 
 
 def test_a_network_that_learned_vectors_is_not_asked_for_a_softmax(gpunn_command, tmp_path):
@@ -176,6 +179,8 @@ def test_a_network_that_learned_vectors_is_not_asked_for_a_softmax(gpunn_command
     train(tmp_path, "--loss", "mse", "--lr", 0.01, "--batch-size", 64)
     rows = gpunn_command("predict", "run", "--json").json
     assert np.median([row["probability"] for row in rows]) > 0.35
+    sure = re.findall(r"<br>(\d+)% sure", (tmp_path / "run" / "report.html").read_text())
+    assert max(map(int, sure)) > 23
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,18 @@ def test_a_table_that_has_changed_is_noticed(gpunn_command, tmp_path):
         assert "has changed" not in gpunn_command("evaluate", "run", "--part", "all").err
 
 
+def test_the_data_of_a_run_that_has_moved_is_measured_on_its_test_set(gpunn_command, tmp_path):
+    x, y = nearly_linear()
+    write(tmp_path / "t.csv", x, y)
+    gpunn_command("train", "--data", "t.csv", *QUICK)
+    own = gpunn_command("evaluate", "run", "--json").json
+    (tmp_path / "t.csv").rename(tmp_path / "moved.csv")
+    moved = gpunn_command("evaluate", "run", "--data", "moved.csv", "--json").json
+    assert (moved["part"], moved["samples"], moved["rmse"]) == ("test", N // 5, own["rmse"])
+    write(tmp_path / "other.csv", x + 0.01, y)
+    assert gpunn_command("evaluate", "run", "--data", "other.csv", "--json").json["samples"] == N
+
+
 def test_a_run_and_data_for_another_task(gpunn_command, tmp_path):
     x, y = nearly_linear()
     write(tmp_path / "t.csv", x, y)

@@ -144,7 +144,9 @@ def test_images_stand_upright(tmp_path, orientation, suffix):
 def test_pictures_of_several_sizes_are_resized(tmp_path):
     save(tmp_path / "a" / "small.png", grey(7))
     save(tmp_path / "b" / "large.png", np.full((9, 20, 3), 8, np.uint8))
-    with pytest.raises(DataError, match=r"large\.png: .*; bring all .*, or .* resized, as with --image-size 4,3$"):
+    with pytest.raises(
+        DataError, match=r"large\.png: .*; bring all .*, or train with --image-size 4,3, which resizes pictures$"
+    ):
         from_folder(tmp_path)
     data = from_folder(tmp_path, (5, 6))
     assert data.x_train.shape == (2, 3, 5, 6)

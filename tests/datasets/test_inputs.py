@@ -92,13 +92,15 @@ def test_images_are_called_by_their_files(tmp_path, monkeypatch):
         image.fromarray(np.full((3, 4), len(file.name), np.uint8)).save(file)
     (flat / "notes.txt").touch()
     (flat / ".hidden.png").touch()
+    (flat / ".cache").mkdir()
+    (flat / ".cache" / "c.png").touch()
     assert load_inputs("flat", (1, 3, 4)).files == ["a.PNG", "b.png"]
     found = load_inputs("sorted", (1, 3, 4))
     assert found.files == ["test/dog.png", "train/cat/1.png"]
     assert found.x[:, 0, 0, 0].tolist() == [7, 5]
     one = load_inputs("flat/b.png", (1, 3, 4))
     assert (one.files, one.x.shape) == (["flat/b.png"], (1, 1, 3, 4))
-    assert load_inputs("flat/b.png", (3, 6, 7), size=(6, 7)).x.shape == (1, 3, 6, 7)  # grey as colour, and resized
+    assert load_inputs("flat/b.png", (3, 6, 7), size=(6, 7)).x.shape == (1, 1, 6, 7)
 
 
 def test_data_sets(inputs):
