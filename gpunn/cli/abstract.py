@@ -21,7 +21,7 @@ def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[
     A network of a FILE.py that can't be made or called without elements gets some.
     """
     import gpunn
-    from gpunn.models import build
+    from gpunn.models import build, file_and_function
 
     def make() -> Any:
         return build(options.model, shape, options.classes, options.activation)
@@ -30,7 +30,7 @@ def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[
         with gpunn.device("meta"):
             return tell(make())
     except Exception:
-        if ".py" not in options.model:
+        if file_and_function(options.model) is None:
             raise
     return tell(make())
 
@@ -74,16 +74,18 @@ def _step(options: argparse.Namespace, model: Any) -> Any:
 
 
 def check_that_it_fits(spec: str, shape: tuple[int, ...], outputs: int, activation: str) -> None:
-    """Look whether there is memory for the parameters of a network, before they are drawn on the host.
+    """Look whether there is memory for the parameters of a network with a name, before they are drawn on the host.
 
     Raises:
         RunError: there is not; the message says what is needed, and what is free.
     """
     import gpunn
-    from gpunn.models import build
+    from gpunn.models import build, file_and_function
     from gpunn.printing import bytes_text
     from gpunn.train.cut import free_memory
 
+    if file_and_function(spec) is not None:
+        return
     with gpunn.device("meta"):
         parameters = list(build(spec, shape, outputs, activation).parameters())
     needed, free = sum(p.nbytes for p in parameters), free_memory(gpunn.device("cpu"))

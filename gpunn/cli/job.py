@@ -1,4 +1,4 @@
-"""From options to the objects that train: model, loss, optimizer, schedule."""
+"""From options to the objects that train: model, loss, optimizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from gpunn import nn, optim
 from gpunn.datasets import Arrays
-from gpunn.optim import lr_scheduler
 from gpunn.tensor import Tensor
 
 from .data import Units
@@ -97,25 +96,3 @@ def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:
         return optim.RMSprop(parameters, lr=lr, momentum=options.momentum or 0.0)
     cls = {"adam": optim.Adam, "adamw": optim.AdamW, "adagrad": optim.Adagrad}[options.optimizer]
     return cls(parameters, lr=lr)
-
-
-def make_schedule(options: argparse.Namespace, optimizer: Any, steps_per_epoch: int) -> Any:
-    """The schedule of the learning rate, None for a constant one."""
-    from gpunn.train import ScheduleCallback
-
-    lr, epochs = optimizer.param_groups[0]["lr"], options.epochs
-    kind = options.schedule
-    if kind == "none":
-        return None
-    if kind == "onecycle":
-        steps = max(steps_per_epoch * epochs, 2)
-        has_momentum = "betas" in optimizer.param_groups[0] or optimizer.param_groups[0].get("momentum")
-        scheduler = lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=bool(has_momentum))
-        return ScheduleCallback(scheduler, every="batch")
-    made = {
-        "cosine": lambda: lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs),
-        "step": lambda: lr_scheduler.StepLR(optimizer, step_size=max(1, epochs // 3), gamma=0.1),
-        "exponential": lambda: lr_scheduler.ExponentialLR(optimizer, gamma=0.01 ** (1 / epochs)),
-        "plateau": lambda: lr_scheduler.ReduceLROnPlateau(optimizer, patience=3),
-    }
-    return ScheduleCallback(made[kind](), every="epoch")

@@ -29,7 +29,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
 SCHEDULES = ("onecycle", "cosine", "step", "exponential", "plateau", "none")
 DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagrad": 0.02}
 """The largest learning rate of the schedule."""
-NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "help")
+NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
 TABLES_OF_A_RUN = ("data_info", "fingerprint")
 """What a run's config.toml has beside the options."""
@@ -85,7 +85,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1"
     )
     how.add_argument(
-        "--patience", type=positive_int, metavar="N", help="stop after N epochs without a better validation loss"
+        "--patience",
+        type=positive_int,
+        metavar="N",
+        help="stop after N epochs without a better validation loss, and keep the best weights",
     )
     how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
     how.add_argument("--seed", type=int, default=0, metavar="N")
@@ -115,6 +118,7 @@ def with_config(
     path = options.resume / "config.toml" if options.resume else options.config
     if path is None:
         return options
+    given = _given(parser, argv)
     table = _read(path, bool(options.resume))
     known = {a.dest: a for a in parser._actions if a.dest not in NOT_CONFIGURED}
     for name, value in table.items():
@@ -127,7 +131,19 @@ def with_config(
             near = difflib.get_close_matches(key, known, 1)
             raise UsageError(f"{path}: there is no option {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
         parser.set_defaults(**{key: _checked(known[key], value, path)})
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.given = given
+    return options
+
+
+def _given(parser: argparse.ArgumentParser, argv: Sequence[str]) -> set[str]:
+    """The names of the options that stand on the command line itself."""
+    defaults = {action.dest: action.default for action in parser._actions if action.dest != "help"}
+    nothing = object()
+    parser.set_defaults(**dict.fromkeys(defaults, nothing))
+    given = {name for name, value in vars(parser.parse_args(argv)).items() if name in defaults and value is not nothing}
+    parser.set_defaults(**defaults)
+    return given
 
 
 def default_options() -> dict[str, Any]:

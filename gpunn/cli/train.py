@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .common import add_command, as_json, pick_device
 from .options import add_options, configured, with_config
 
@@ -39,23 +37,27 @@ def run(options: argparse.Namespace) -> None:
     from gpunn.train import EarlyStopping, Trainer
 
     from . import job
+    from .abstract import check_that_it_fits
     from .data import prepare_data
+    from .schedule import make_schedule
     from .trained import stored_model
 
+    if options.out is not None and options.resume is None:
+        _folder(options.out).check_free()
     device = pick_device(options.device)
     data = prepare_data(options)
     source = data.source
     options.model = options.model or job.default_model(source.input_shape)
+    network = stored_model(options.model, options.resume), source.input_shape, source.outputs, options.activation
+    check_that_it_fits(*network)
     gpunn.manual_seed(options.seed)
-    model = build(
-        stored_model(options.model, options.resume), source.input_shape, source.outputs, options.activation
-    ).to(device)
+    model = build(*network).to(device)
     loss = job.make_loss(options, source)
     optimizer = job.make_optimizer(options, model)
     train, validation = _split(data, options)
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
     steps = -(-len(train[0]) // batch_size)
-    schedule = job.make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
+    schedule = make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
     folder = _run_folder(options, data, validation is not None)
     parameters = sum(p.numel() for p in model.parameters())
     print(
@@ -91,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
         units=data.units or (0.0, 1.0),
         probabilities=job.make_probabilities(options.loss),
     )
-    result = _result(found, history, parameters, folder.path)
+    result = _result(found, history, trainer.best_epoch, parameters, folder.path)
     gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")
     if options.json:
         print(as_json(result))
@@ -112,21 +114,26 @@ def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
 
 def _run_folder(options: argparse.Namespace, data: Any, validated: bool) -> Any:
     from gpunn.models import file_and_function
-    from gpunn.train import RunFolder
 
     from .trained import MODEL_FILE
 
     path = options.resume or options.out or _next_free(f"{_word(options.data)}-{_word(options.model)}")
-    # Where the learning rate runs down to 0 the last weights are the settled ones; elsewhere the best epoch's are kept.
+    # Where the learning rate runs down to 0 the last weights are the settled ones; elsewhere the best epoch's are kept,
+    # and always where training ends because nothing gets better.
+    settles = options.schedule in ("onecycle", "cosine")
     named = None if options.resume else file_and_function(options.model)
-    settles = options.schedule in ("onecycle", "cosine") and not options.patience
-    return RunFolder(
+    return _folder(
         path,
         config={**configured(options), "data_info": data.shape_info},
-        model="best" if validated and not settles else "last",
-        resume_hint=f"gpunn train --resume {path}",
+        model="best" if options.patience or (validated and not settles) else "last",
         texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
     )
+
+
+def _folder(path: Path, **options: Any) -> Any:
+    from gpunn.train import RunFolder
+
+    return RunFolder(path, resume_hint=f"gpunn train --resume {path}", **options)
 
 
 def _word(text: str) -> str:
@@ -140,15 +147,15 @@ def _next_free(name: str) -> Path:
     return root / f"{name}-{max(numbers, default=0) + 1}"
 
 
-def _result(found: dict[str, Any], history: Any, parameters: int, path: Path) -> dict[str, Any]:
+def _result(found: dict[str, Any], history: Any, best_epoch: int, parameters: int, path: Path) -> dict[str, Any]:
     row = history.last
-    rates = [r["samples_per_second"] for r in history.rows]
     result = {
         "test_accuracy": found.get("accuracy"),
         "test_loss": found["loss"],
         "train_loss": row["loss"],
         "epochs": history.epochs,
-        "samples_per_second": float(np.median(rates)),
+        "tested_epoch": best_epoch or history.epochs,
+        "samples_per_second": history.samples_per_second,
         "parameters": parameters,
         "run": str(path),
     }
@@ -163,4 +170,6 @@ def _print(result: dict[str, Any], folder: Any) -> None:
     else:
         r2, rmse, mae = (result[f"test_{name}"] for name in ("r2", "rmse", "mae"))
         print(f"test R^2 {r2:.4f}; errors in the target's units: RMSE {rmse:.4g}, MAE {mae:.4g}")
+    if result["tested_epoch"] < result["epochs"]:
+        print(f"with the weights of epoch {result['tested_epoch']}, the best of {result['epochs']}")
     print(f"report: {folder.report_path}")

@@ -1,7 +1,7 @@
 """Training: Trainer, and what it is made of."""
 
 from gpunn.train.batch import Batch
-from gpunn.train.callbacks import BestModel, Callback, EarlyStopping, LambdaCallback, ScheduleCallback
+from gpunn.train.callbacks import BestModel, Callback, EarlyStopping, LambdaCallback
 from gpunn.train.checkpoint import load_checkpoint
 from gpunn.train.errors import TrainingError, TrainingInterrupted
 from gpunn.train.fingerprint import fingerprint
@@ -20,6 +20,7 @@ from gpunn.train.metrics import (
 )
 from gpunn.train.progress import Bar, Lines, Progress
 from gpunn.train.run_folder import RunFolder
+from gpunn.train.schedule import ScheduleCallback
 from gpunn.train.step import EagerStep, PlannedStep
 from gpunn.train.trainer import Trainer
 

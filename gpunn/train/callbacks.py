@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gpunn import io
-from gpunn.optim import lr_scheduler
 from gpunn.train.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -44,8 +43,11 @@ class Callback:
         """What a resumed run has to know; a checkpoint keeps it."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called."""
+    def load_state_dict(self, state: dict[str, Any]) -> str | None:
+        """Go on from where `state_dict` was called; a line for people, where there is something to say."""
+
+    def begin_anew(self) -> str | None:
+        """Begin in a resumed run that had no such callback; a line for people, where there is something to say."""
 
 
 EVENTS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
@@ -80,14 +82,20 @@ class CallbackList:
         """The state of each, with its name."""
         return [{"name": type(c).__name__, "state": c.state_dict()} for c in self.callbacks]
 
-    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Go on from where `state_dict` was called: each takes the first state of its name that is left, if any is."""
-        left = list(states)
+    def load_state_dict(self, states: list[dict[str, Any]]) -> list[str]:
+        """Go on from where `state_dict` was called: each takes the first state of its name that is left, if any is.
+
+        Returns the lines that they have for people.
+        """
+        left, lines = list(states), []
         for callback in self.callbacks:
             own = next((state for state in left if state["name"] == type(callback).__name__), None)
-            if own is not None:
+            if own is None:
+                lines.append(callback.begin_anew())
+            else:
                 left.remove(own)
-                callback.load_state_dict(own["state"])
+                lines.append(callback.load_state_dict(own["state"]))
+        return [line for line in lines if line]
 
 
 def _has(callback: Callback, event: str) -> bool:
@@ -227,47 +235,6 @@ class BestModel(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
         self.monitor.best, self.best_epoch = state["best"], state["best_epoch"]
-
-
-class ScheduleCallback(Callback):
-    """Step a scheduler of learning rates after each epoch or each training step.
-
-    every:   "epoch", "batch", or "auto": "batch" for OneCycleLR
-    monitor: the entry of the logs that ReduceLROnPlateau watches; if not given "val_loss" or, without it, "loss"
-    """
-
-    def __init__(self, scheduler: Any, every: Literal["auto", "epoch", "batch"] = "auto", monitor: str | None = None):
-        if every not in ("auto", "epoch", "batch"):
-            raise ValueError(f"ScheduleCallback: every is {every!r}; expected 'auto', 'epoch' or 'batch'")
-        self.scheduler = scheduler
-        self.monitor = monitor
-        self._plateau = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
-        if self._plateau and every == "batch":
-            raise ValueError("ScheduleCallback: ReduceLROnPlateau watches epochs; expected every='epoch'")
-        self.every = (
-            every if every != "auto" else "batch" if isinstance(scheduler, lr_scheduler.OneCycleLR) else "epoch"
-        )
-
-    def on_batch_end(self, trainer: Trainer, batch: int) -> None:
-        """Step a scheduler of batches."""
-        if self.every == "batch":
-            self.scheduler.step()
-
-    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        """Step a scheduler of epochs."""
-        if self._plateau:
-            self.scheduler.step(Monitor(self.monitor).value(logs))
-        elif self.every == "epoch":
-            self.scheduler.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The scheduler's own."""
-        state: dict[str, Any] = self.scheduler.state_dict()
-        return state
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The scheduler's own."""
-        self.scheduler.load_state_dict(state)
 
 
 class LambdaCallback(Callback):

@@ -14,9 +14,9 @@ from gpunn.train.fingerprint import differences, fingerprint
 if TYPE_CHECKING:
     from gpunn.train.loop import FitLoop
 
-VERSION = 1
+VERSION = 2
 ENTRIES = (
-    "version", "epoch", "batch", "trained", "seconds", "model", "optimizer", "callbacks", "generator", "loader",
+    "version", "epoch", "batch", "trained", "seconds", "lr", "model", "optimizer", "callbacks", "generator", "loader",
     "validation_loader", "meter", "history", "settings", "fingerprint",
 )  # fmt: skip
 
@@ -25,9 +25,10 @@ def capture(loop: FitLoop) -> dict[str, Any]:
     """The state of a run between two steps.
 
     epoch: the epochs completed;  batch: the batches done of the next one;  trained: whether those were all, so that
-    its validation comes next;  seconds: the time it took so far;  model, optimizer: state_dicts;  callbacks: those of
-    the callbacks, schedulers among them;  generator: seed and call numbers of everything random;  loader,
-    validation_loader: orders and positions;  meter: loss and metrics of the epoch so far;  history: its rows;
+    its validation comes next;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
+    optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
+    of everything random;  loader, validation_loader: orders and positions;  meter: loss and metrics of the epoch so
+    far;  history: its rows;
     settings: the Trainer's;  fingerprint: what bits depend on.
 
     Raises TrainingError where a parameter is not finite: such a state is not worth keeping.
@@ -37,7 +38,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
     for name, value in model.items():
         if value.dtype.is_floating_point and not np.isfinite(value.cpu().numpy()).all():
             raise TrainingError(
-                f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {trainer.learning_rate:.3g}, "
+                f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {loop.lr:.3g}, "
                 f"so no checkpoint was written; {advice(trainer)}"
             )
     return {
@@ -46,6 +47,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "batch": trainer.batch,
         "trained": loop.trained,
         "seconds": loop.seconds,
+        "lr": loop.lr,
         "model": model,
         "optimizer": trainer.optimizer.state_dict(),
         "callbacks": trainer.callbacks.state_dict(),
@@ -67,7 +69,7 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     trainer = loop.trainer
     trainer.model.load_state_dict(state["model"])
     trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.callbacks.load_state_dict(state["callbacks"])
+    lines = trainer.callbacks.load_state_dict(state["callbacks"])
     loop.loader.load_state_dict(state["loader"])
     if (loop.validation is None) != (state["validation_loader"] is None):
         raise ValueError("the run to resume was validated, or this one is, but not both; give the same data")
@@ -76,10 +78,10 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
         loop.validation_state = state["validation_loader"]
     loop.meter.load_state_dict(state["meter"])
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
+    loop.lr = state["lr"]
     trainer.batch = state["batch"]
     trainer.history.rows[:] = state["history"]
     set_rng_state(state["generator"])
-    lines = []
     if changed := differences(state["settings"], trainer.settings()):
         lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
     if changed := differences(state["fingerprint"], fingerprint(trainer.device)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,6 +39,11 @@ class History(Mapping[str, list[Any]]):
     def last(self) -> Row:
         """The row of the newest epoch; empty before the first."""
         return self.rows[-1] if self.rows else {}
+
+    @property
+    def samples_per_second(self) -> float:
+        """The median over epochs, of samples in a second of training steps; validation is not in that time."""
+        return statistics.median(row["samples_per_second"] for row in self.rows)
 
     def best(self, monitor: str, mode: str) -> Row:
         """The row with the lowest (mode "min") or highest ("max") value; the first of equal ones.

@@ -30,6 +30,7 @@ class FitLoop:
     completed: the number of epochs that were
     trained:   whether the steps of the epoch after those are done, so that only its validation is missing
     seconds:   the time that those steps took
+    lr:        the learning rate of the last step
     validation_state: of the loader for validation, before the next one
     """
 
@@ -56,6 +57,7 @@ class FitLoop:
         self.completed = 0
         self.trained = False
         self.seconds = 0.0
+        self.lr = trainer.learning_rate
         self.validation_state = None if validation is None else validation.state_dict()
         self._interrupt = Interrupt()
 
@@ -67,6 +69,8 @@ class FitLoop:
         trainer = self.trainer
         with self._interrupt:
             try:
+                if self.completed >= self.epochs:
+                    self.progress.note(f"nothing is left to train: the run has {self.completed} epochs")
                 trainer.callbacks.call("on_fit_begin", trainer)
                 while self.completed < self.epochs and not trainer.stopped:
                     self._epoch()
@@ -107,6 +111,7 @@ class FitLoop:
         before, began = self.seconds, time.perf_counter()
         try:
             for group in data.in_groups(self._batches(self.loader), trainer.grad_accumulation):
+                self.lr = trainer.learning_rate  # which a schedule changes behind the step
                 for (loss, output), batch in zip(step(group), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
@@ -148,7 +153,7 @@ class FitLoop:
             except NonFiniteLoss as error:
                 raise self._diverged(error, "validation ") from None
         rate = meter.samples / self.seconds if self.seconds else 0.0
-        return row | {"lr": trainer.learning_rate, "seconds": self.seconds, "samples_per_second": rate}
+        return row | {"lr": self.lr, "seconds": self.seconds, "samples_per_second": rate}
 
     def _penalty(self, loss: float) -> Row:
         """s for the weights as they are, and J = L + s; nothing without L2 regularisation."""
@@ -166,7 +171,11 @@ class FitLoop:
 
     def _save(self) -> Path | None:
         self.step.check()  # what a step has spoilt must not be kept
-        return None if self.folder is None else self.folder.save_checkpoint(checkpoint.capture(self))
+        return (
+            None
+            if self.folder is None
+            else self.folder.save_checkpoint(checkpoint.capture(self), self.trainer.best_epoch)
+        )
 
     def _leave(self, path: Path | None, where: str) -> None:
         if self.folder is None:
@@ -176,7 +185,7 @@ class FitLoop:
     def _diverged(self, error: NonFiniteLoss, kind: str = "") -> TrainingError:
         """Where it happened, what to try, and what was kept."""
         trainer = self.trainer
-        where = f"epoch {trainer.epoch}, batch {error.number}, at learning rate {trainer.learning_rate:.3g}"
+        where = f"epoch {trainer.epoch}, batch {error.number}, at learning rate {self.lr:.3g}"
         text = f"the {kind}loss became {error.value} in {where}; {advice(trainer, error.batch)}"
         if self.folder is not None and self.folder.checkpoints():
             text += f". The last good checkpoint is {self.folder.latest_checkpoint()}"

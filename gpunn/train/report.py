@@ -78,7 +78,7 @@ def _tiles(history: History, settings: Mapping[str, Any], evaluations: Sequence[
             ("epochs", str(history.epochs)),
             ("parameters", f"{settings['parameters']:,}"),
             ("training time", duration(seconds)),
-            ("samples/s", f"{history.last['samples_per_second']:,.0f}"),
+            ("samples/s, median of epochs", f"{history.samples_per_second:,.0f}"),
         ]
     cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in tiles)
     return f'<dl class="tiles">{cells}</dl>'

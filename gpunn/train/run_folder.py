@@ -39,7 +39,7 @@ class RunFolder:
     config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
     model:            which weights model.safetensors holds: those of the "best" epoch by `monitor`, or of the "last"
     monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
-    keep_checkpoints: of older epochs' checkpoints all but so many are removed
+    keep_checkpoints: of older epochs' checkpoints all but so many, and that of the best epoch, are removed
     resume_hint:      how to resume, for the line after Ctrl-C
     texts:            names and contents of further files, such as the source of the model
     """
@@ -66,6 +66,7 @@ class RunFolder:
         self.keep_checkpoints = keep_checkpoints
         self.resume_hint = resume_hint
         self.texts = texts or {}
+        self._made: list[Path] = []
         self.config_path = self.path / "config.toml"
         self.metrics_path = self.path / "metrics.jsonl"
         self.model_path = self.path / "model.safetensors"
@@ -78,17 +79,37 @@ class RunFolder:
 
         Raises FileExistsError where it holds a run already, NotADirectoryError where it is a file.
         """
+        self.check_free()
+        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        config = settings if self.config is None else self.config
+        io.write_text(self.config_path, to_toml({**config, "fingerprint": fingerprint}))
+        for name, text in self.texts.items():
+            io.write_text(self.path / name, text)
+
+    def give_up(self) -> None:
+        """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
+        if self.metrics_path.exists() or self.checkpoints():
+            return
+        for name in (self.config_path.name, *self.texts):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.checkpoints_path, *self._made):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def check_free(self) -> None:
+        """Raise FileExistsError where the folder holds a run already, NotADirectoryError where it is a file."""
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(f"{self.path} is a file; expected a folder for the run, or no such path yet")
         if self.metrics_path.exists() or self.checkpoints():
             raise FileExistsError(
                 f"{self.path} holds a run already; resume it ({self.resume_hint}), choose another folder, or remove it"
             )
-        self.checkpoints_path.mkdir(parents=True, exist_ok=True)
-        config = settings if self.config is None else self.config
-        io.write_text(self.config_path, to_toml({**config, "fingerprint": fingerprint}))
-        for name, text in self.texts.items():
-            io.write_text(self.path / name, text)
+
+    def go_on(self, settings: Mapping[str, Any]) -> None:
+        """The folder's run goes on with these settings, or with what `config` says now."""
+        fingerprint = self.read_fingerprint()
+        io.write_text(self.config_path, to_toml({**(self.config or settings), "fingerprint": fingerprint}))
 
     def read_config(self) -> dict[str, Any]:
         """What stands in config.toml, without the fingerprint.
@@ -126,14 +147,16 @@ class RunFolder:
         lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    def save_checkpoint(self, state: dict[str, Any]) -> Path:
-        """Write a checkpoint, and remove those that it makes superfluous."""
+    def save_checkpoint(self, state: dict[str, Any], best_epoch: int = 0) -> Path:
+        """Write a checkpoint, and remove those that it makes superfluous; that of the best epoch stays."""
         batch = f"_batch_{state['batch']:05}" if state["batch"] else ""
         path = self.checkpoints_path / f"epoch_{state['epoch']:03}{batch}.safetensors"
         self.checkpoints_path.mkdir(parents=True, exist_ok=True)
         io.save(state, path)
+        best = f"epoch_{best_epoch:03}.safetensors"
         for old in self.checkpoints()[: -self.keep_checkpoints]:
-            old.unlink()
+            if old.name != best:
+                old.unlink()
         return path
 
     def checkpoints(self) -> list[Path]:

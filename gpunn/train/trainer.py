@@ -12,7 +12,7 @@ from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
-from gpunn.train.callbacks import BestModel, Callback, CallbackList, ScheduleCallback
+from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
 from gpunn.train.checkpoint import load_checkpoint, restore
 from gpunn.train.data import as_input, as_loader, batches, hold_out
 from gpunn.train.errors import TrainingError
@@ -26,6 +26,7 @@ from gpunn.train.objective import Objective
 from gpunn.train.progress import Progress, make_progress
 from gpunn.train.results import Evaluation, softmax, write_results
 from gpunn.train.run_folder import RunFolder
+from gpunn.train.schedule import ScheduleCallback
 from gpunn.train.step import EagerStep, PlannedStep
 from gpunn.utils.data import DataLoader
 
@@ -98,11 +99,9 @@ class Trainer:
         if scheduler is not None and not isinstance(scheduler, ScheduleCallback):
             scheduler = ScheduleCallback(scheduler)
         self.run_folder = folder = RunFolder(run_dir) if isinstance(run_dir, (str, Path)) else run_dir
-        keep_best = (
-            [BestModel(folder.model_path, folder.monitor)] if folder is not None and folder.model == "best" else []
-        )
         callbacks = [*([] if scheduler is None else [scheduler]), *callbacks]
-        self.callbacks = CallbackList([*callbacks, *keep_best])
+        self._best = _best_model(folder, callbacks)
+        self.callbacks = CallbackList([*callbacks, *([] if self._best is None else [self._best])])
         self._callback_names = [type(callback).__name__ for callback in callbacks]
         self._seeded = seed is not None
         self.seed = gpunn.initial_seed() if seed is None else int(seed) % 2**64
@@ -160,13 +159,20 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
-        if folder is not None and (state is None or not folder.config_path.exists()):
+        if folder is not None:
             settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
-            folder.begin(settings, fingerprint(self.device))
+            if state is None or not folder.config_path.exists():
+                folder.begin(settings, fingerprint(self.device))
+            else:
+                folder.go_on(settings)
         if state is not None:
             self._resume(loop, state, progress)
         try:
             loop.run()
+        except BaseException:
+            if folder is not None and state is None:
+                folder.give_up()
+            raise
         finally:
             self.evaluator.arena.forget()  # all that training computed in
         if folder is not None:
@@ -251,6 +257,11 @@ class Trainer:
         return step if self.eager else PlannedStep(step, self.memory_limit, self.evaluator.arena)
 
     @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights are in the run folder, where those of the best are kept; 0 where none is."""
+        return 0 if self._best is None else self._best.best_epoch
+
+    @property
     def learning_rate(self) -> float:
         """The learning rate of the optimizer's first group of parameters."""
         return float(self.optimizer.param_groups[0]["lr"])
@@ -314,6 +325,18 @@ class Trainer:
             penalty = self.objective.penalty()
             found |= {"penalty": penalty, "objective": found["loss"] + penalty}
         return found
+
+
+def _best_model(folder: RunFolder | None, callbacks: Sequence[Callback]) -> BestModel | None:
+    """What keeps the weights of the best epoch in a run folder that asks for them: the epoch that EarlyStopping finds
+    the best, unless the folder monitors something else.
+    """
+    if folder is None or folder.model != "best":
+        return None
+    stopping = next((c.monitor for c in callbacks if isinstance(c, EarlyStopping)), None)
+    if stopping is None or folder.monitor is not None:
+        return BestModel(folder.model_path, folder.monitor)
+    return BestModel(folder.model_path, stopping.monitor, stopping.min_delta, stopping.mode)
 
 
 def _device_of(model: nn.Module) -> Device:

@@ -11,7 +11,7 @@ import pytest
 
 import gpunn
 from gpunn.io import FileFormatError
-from gpunn.train import LambdaCallback, RunFolder, TrainingError, fingerprint
+from gpunn.train import EarlyStopping, LambdaCallback, RunFolder, TrainingError, fingerprint
 
 from .conftest import assert_same_bits, make_model, make_trainer, weights
 from .test_trainer import untimed
@@ -108,8 +108,72 @@ def test_a_run_that_failed_at_once_leaves_no_results(task, tmp_path):
     trainer = make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_batch_end=fail)])
     with pytest.raises(TrainingError):
         trainer.fit((task.x, task.y), 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.toml"]
+    assert list(tmp_path.iterdir()) == []
     make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)  # and the folder can be used again
+
+
+def test_a_run_that_failed_at_once_leaves_no_folder_of_its_own(task, tmp_path):
+    def fail(trainer, batch):
+        raise ValueError("no")
+
+    (tmp_path / "runs").mkdir()
+    folder = RunFolder(tmp_path / "runs" / "a" / "b", texts={"model.py": "# the network"})
+    trainer = make_trainer(run_dir=folder, callbacks=[LambdaCallback(on_batch_end=fail)])
+    with pytest.raises(TrainingError):
+        trainer.fit((task.x, task.y), 1)
+    assert list((tmp_path / "runs").iterdir()) == []
+    (tmp_path / "runs" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "b" / "notes").touch()
+    with pytest.raises(TrainingError):
+        trainer.fit((task.x, task.y), 1)
+    assert [path.name for path in (tmp_path / "runs").rglob("*")] == ["a", "b", "notes"]
+
+
+def test_a_run_that_failed_later_keeps_what_it_has(task, tmp_path):
+    def fail(trainer, epoch):
+        if epoch == 2:
+            raise ValueError("no")
+
+    with pytest.raises(TrainingError):
+        make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_begin=fail)]).fit((task.x, task.y), 3)
+    assert [p.name for p in RunFolder(tmp_path).checkpoints()] == ["epoch_001.safetensors"]
+    assert RunFolder(tmp_path).config_path.exists()
+
+
+def test_the_checkpoint_of_the_best_epoch_is_kept(task, tmp_path):
+    def script(trainer, epoch, logs):
+        logs["val_loss"] = [0.9, 0.2, 0.4, 0.5, 0.1, 0.3, 0.3][epoch - 1]
+        kept.append([int(path.stem.split("_")[1]) for path in RunFolder(tmp_path).checkpoints()])
+
+    kept = []
+    make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_end=script)]).fit((task.x, task.y), 7)
+    # before each epoch's own checkpoint is written: the last two, and the best one
+    assert kept == [[], [1], [1, 2], [2, 3], [2, 3, 4], [4, 5], [5, 6]]
+
+
+def test_the_best_epoch_is_that_of_early_stopping(task, tmp_path):
+    """Whatever it monitors: what it says in its line, gives back and the folder keeps are the same weights."""
+    seen = []
+
+    def script(trainer, epoch, logs):
+        logs["val_loss"], logs["score"] = [0.1, 0.2, 0.3, 0.4][epoch - 1], [0.5, 0.9, 0.7, 0.8][epoch - 1]
+        seen.append(weights(trainer.model))
+
+    stopping = EarlyStopping("score", patience=2, mode="max")
+    trainer = make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_end=script), stopping])
+    assert trainer.fit((task.x, task.y), 9).epochs == 4
+    assert trainer.best_epoch == stopping.best_epoch == 2
+    stored = {name: value.numpy() for name, value in gpunn.load(RunFolder(tmp_path).model_path).items()}
+    assert_same_bits(stored, seen[1])
+    assert_same_bits(weights(trainer.model), seen[1])
+
+
+def test_the_configuration_is_that_of_the_run_as_it_goes_on(task, tmp_path):
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)
+    before = RunFolder(tmp_path).read_fingerprint()
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 3, resume=True)
+    assert RunFolder(tmp_path).read_config()["epochs"] == 3
+    assert RunFolder(tmp_path).read_fingerprint() == before
 
 
 @pytest.mark.parametrize(
