@@ -29,8 +29,9 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
 
-arch: $(EXTRA)-test ## compile every CUDA kernel for every GPU architecture, on any machine
-	$(BIN)/gpunn doctor --kernels --arch all $(ARGS)
+arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, on any machine
+	$(BIN)/gpunn doctor --kernels --arch all --cuda 12 $(ARGS)
+	$(BIN)/gpunn doctor --kernels --arch all --cuda 13 $(ARGS)
 
 bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
 	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)
@@ -39,7 +40,7 @@ bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch
 CUDA ?= $(if $(filter 13 14,$(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')),13,12)
 
 gpu-report: $(EXTRA)-test ## on a machine with a GPU, test it, compare it with the CPU and measure it
-	@$(MAKE) --no-print-directory $(EXTRA)-cuda$(CUDA)
+	@$(MAKE) --no-print-directory $(EXTRA)-cuda$(CUDA)-blas
 	$(BIN)/python -m benchmarks.gpu_report $(ARGS)
 
 lint: $(EXTRA)-lint ## check format, style, types and the direction of imports

@@ -92,7 +92,7 @@ def test_libraries_that_cupy_needs() -> None:
     nvrtc, cublas, cudart = cuda.library_findings(found, cupy_is_there=True, extra="cuda13")
     assert (nvrtc.state, nvrtc.found) == (OK, "12.9 (/lib/libnvrtc.so.12)")
     assert (cublas.state, cudart.state) == (ABSENT, WRONG)  # gpunn multiplies matrices itself
-    assert cublas.remedy == cudart.remedy == "pip install 'gpunn[cuda13]'"
+    assert (cublas.remedy, cudart.remedy) == ("pip install 'gpunn[cuda13-blas]'", "pip install 'gpunn[cuda13]'")
 
 
 LIBCUDA = r"""

@@ -18,7 +18,7 @@ OLDEST = (7, 5)
 """The lowest compute capability that the kernels are compiled for: Turing."""
 _LIBRARIES = {
     "nvrtc": ("NVRTC", "it compiles the kernels"),
-    "cublas": ("cuBLAS", "CuPy multiplies matrices with it; gpunn has kernels of its own"),
+    "cublas": ("cuBLAS", "without it cupy.matmul, dot and linalg fail; gpunn has kernels of its own"),
     "cudart": ("CUDA runtime", "CuPy compiles with its headers"),
 }
 
@@ -98,7 +98,8 @@ def library_findings(
             continue
         state = WRONG if cupy_is_there and name != "cublas" else ABSENT
         alone = name == "nvrtc" and not cupy_is_there
-        yield Finding(what, f"not found: {purpose}", state, INSTALL if alone else f"pip install 'gpunn[{extra}]'")
+        wanted = f"{extra}-blas" if name == "cublas" else extra
+        yield Finding(what, f"not found: {purpose}", state, INSTALL if alone else f"pip install 'gpunn[{wanted}]'")
 
 
 def installed_cupy() -> list[tuple[str, str]]:
