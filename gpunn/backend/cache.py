@@ -13,8 +13,13 @@ def cache_folder(name: str) -> Path:
     """
     if chosen := os.environ.get("GPUNN_CACHE"):
         return Path(chosen).expanduser() / name
+    return user_folder() / name
+
+
+def user_folder() -> Path:
+    """gpunn's folder among the user's caches, where the platform has them."""
     try:
         from platformdirs import user_cache_path
     except ModuleNotFoundError:  # training needs no more than NumPy and CuPy
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpunn" / name
-    return user_cache_path("gpunn") / name
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpunn"
+    return user_cache_path("gpunn")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import gpunn
+from gpunn.backend.optional import needed
 
 from .errors import RunError, UsageError
 
@@ -29,7 +30,11 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(arguments)
+    try:
+        parser = _parser(arguments)
+    except ImportError as error:
+        print(f"gpunn: {error}", file=sys.stderr)
+        return 1
     options = parser.parse_args(arguments)
     options.argv = arguments[1:]
     if not hasattr(options, "run"):
@@ -79,6 +84,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         # Only the module of the command that was asked for is loaded: help and errors come at once.
         if name in arguments[:1]:
+            needed("rich", "the command gpunn")
             importlib.import_module(f"gpunn.cli.{name}").add(commands, name, text)
         else:
             commands.add_parser(name, help=text)

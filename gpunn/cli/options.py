@@ -6,7 +6,6 @@ import argparse
 import difflib
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,6 @@ from gpunn.models import ACTIVATIONS, file_and_function
 
 from .common import add_device, int_list, positive_int
 from .errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
 LOSSES_OF_CLASSES = ("cross_entropy", "bce_with_logits")
@@ -166,12 +160,14 @@ def configured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read(path: Path, resuming: bool) -> dict[str, Any]:
+    from gpunn.train.toml import from_toml
+
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return from_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         hint = " (is there a run in that folder?)" if resuming else ""
         raise UsageError(f"{path}: {error.strerror}{hint}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is no TOML file: {error}") from None
 
 

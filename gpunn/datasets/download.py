@@ -8,11 +8,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
+from gpunn.backend.cache import user_folder
+from gpunn.backend.optional import needed
 from gpunn.datasets.errors import DataError
 from gpunn.datasets.idx import read_content
 
@@ -38,9 +41,7 @@ def cache_folder(name: str) -> Path:
     """Where the files of a data set are kept: $GPUNN_DATA/name, else in the user's cache folder of the platform."""
     if chosen := os.environ.get("GPUNN_DATA"):
         return Path(chosen).expanduser() / name
-    from platformdirs import user_cache_path
-
-    return user_cache_path("gpunn") / name
+    return user_folder() / name
 
 
 def md5(content: bytes) -> str:
@@ -152,18 +153,18 @@ def _locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def _progress(url: str, start: int, total: int | None) -> Iterator[Callable[[int], None]]:
     """A function to call with the bytes that arrived: a bar on a terminal, else a line per tenth; all on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
+    screen: Any = None
+    with suppress(ImportError):  # without rich there are lines
+        screen = needed("rich.console", "a bar").Console(stderr=True)
+    if screen is not None and screen.is_terminal:
+        progress = needed("rich.progress", "a bar")
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.DownloadColumn(binary_units=True),
+            progress.TransferSpeedColumn(),
         )
-        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        with progress.Progress(*columns, progress.TimeRemainingColumn(), console=screen) as bar:
             task = bar.add_task(url.rsplit("/", 1)[-1], total=total, completed=start)
             yield lambda count: bar.advance(task, count)
         return

@@ -7,6 +7,7 @@ from typing import Any
 
 import gpunn
 from gpunn import nn
+from gpunn.backend.optional import needed
 from gpunn.printing import bytes_text
 
 
@@ -45,18 +46,14 @@ class Summary:
         return asdict(self)
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=100, no_color=True)
+        console = needed("rich.console", "a summary as text").Console(width=100, no_color=True)
         with console.capture() as capture:
             console.print(self.table())
         return capture.get()
 
     def table(self) -> Any:
         """A `rich.table.Table`."""
-        from rich.table import Table
-
-        table = Table(
+        table = needed("rich.table", "a summary as a table").Table(
             title=f"input {_shape_text(list(self.input_shape))}",
             caption=f"{self.parameters:,} parameters ({self.trainable:,} trainable), "
             f"{bytes_text(self.parameter_bytes)}"

@@ -11,9 +11,8 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import safetensors
-import safetensors.numpy
 
+from gpunn.backend.optional import needed
 from gpunn.io.atomic import atomic_path
 from gpunn.io.structure import put_together, take_apart
 from gpunn.tensor import Tensor, from_numpy
@@ -43,6 +42,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     The file is written beside `path` and then takes its place, so that there is never half of one.
 
     Raises:
+        ImportError: safetensors is not installed.
         TypeError: something else is in there; the message names its place.
         ValueError: the structure contains itself.
         FileNotFoundError: the folder does not exist.
@@ -52,8 +52,9 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
         if array.dtype not in WRITABLE:
             raise TypeError(f"{name} is of dtype {array.dtype}, which safetensors files don't have")
     metadata = {METADATA_KEY: json.dumps({"version": VERSION, "structure": tree}, separators=(",", ":"))}
+    write = needed("safetensors.numpy", "gpunn.save").save_file
     with atomic_path(path) as temporary:
-        safetensors.numpy.save_file(arrays, temporary, metadata)
+        write(arrays, temporary, metadata)
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
@@ -62,6 +63,7 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
     Tensors are on the CPU, or on the device `map_location`, and don't require grad.
 
     Raises:
+        ImportError: safetensors is not installed.
         FileNotFoundError: there is no such file.
         FileFormatError: it is no safetensors file, or a truncated or damaged one, or holds a type that gpunn lacks.
     """
@@ -71,6 +73,7 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     data = path.read_bytes()
+    safetensors = needed("safetensors", "gpunn.load")
     try:
         entries = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:

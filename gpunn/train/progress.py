@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -180,7 +181,10 @@ def make_progress(progress: bool | Progress) -> Progress:
         return progress
     if not progress:
         return Progress()
-    return Bar() if sys.stderr.isatty() else Lines()
+    if sys.stderr.isatty():
+        with suppress(ImportError):  # rich draws it
+            return Bar()
+    return Lines()
 
 
 def epoch_line(row: Row, epochs: int) -> str:

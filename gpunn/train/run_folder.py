@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from gpunn import io
-from gpunn.train.toml import to_toml
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from gpunn.train.toml import from_toml, to_toml
 
 Row = dict[str, Any]
 
@@ -127,8 +121,8 @@ class RunFolder:
         if not self.config_path.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config_path.name}")
         try:
-            return tomllib.loads(self.config_path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return from_toml(self.config_path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise io.FileFormatError(f"{self.config_path} is no TOML file: {error}") from None
 
     def write_rows(self, rows: Sequence[Row]) -> None:

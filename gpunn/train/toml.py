@@ -1,14 +1,28 @@
-"""Writing TOML: tables of plain values. Python reads it (tomllib), but has nothing to write it with."""
+"""TOML. Python reads it since 3.11, but has nothing to write it with."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from gpunn.backend.optional import needed
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """What a TOML text says.
+
+    Raises:
+        ValueError: it is none.
+        ImportError: this is Python 3.10, and tomli is not installed.
+    """
+    found: dict[str, Any] = needed("tomllib" if sys.version_info >= (3, 11) else "tomli", "reading TOML").loads(text)
+    return found
 
 
 def to_toml(table: Mapping[str, Any]) -> str:
