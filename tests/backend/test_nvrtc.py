@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from gpunn.backend import cuda_library, nvrtc
@@ -94,6 +98,31 @@ def test_libraries_that_lie_beside_nvrtc_are_opened_with_it(monkeypatch, tmp_pat
     assert opened == [str(tmp_path / "libnvrtc.so.13"), str(tmp_path / "libnvrtc-builtins.so.13.0")]
     cuda_library._open("libnvrtc.so.13")
     assert opened[2:] == ["libnvrtc.so.13"]
+
+
+BARE = """
+import sys
+sys.modules["cupy"] = sys.modules["cuda"] = None
+from gpunn.backend import cuda_library, nvrtc
+major = int(sys.argv[1])
+library = cuda_library.load("nvrtc", (major,))
+assert library._name == nvrtc.path(major)
+made = nvrtc.compile_text("softmax.cu", {"scalar_t": "float32"}, "sm_90", major)
+assert made.cubin[:4] == b"\\x7fELF" and not any(usage.spills for usage in made.kernels.values())
+print(*nvrtc.version(major), library._name)
+"""
+
+
+@pytest.mark.parametrize("major", cuda_library.MAJORS)
+def test_a_process_without_cupy_compiles_by_each_nvrtc(tmp_path, major) -> None:
+    if cuda_library.load("nvrtc", (major,)) is None:
+        pytest.skip(f"NVRTC of CUDA {major} is not installed")
+    # Nothing but the library's own place says where its builtins are.
+    environment = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"} | {"GPUNN_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", BARE, str(major)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == str(major)
 
 
 @pytest.fixture
