@@ -326,7 +326,8 @@ class TrainStep(Step):
 
     The first call of each shape runs the step twice on tensors without elements, which finds out what it does; then
     all its memory is laid out in one arena, in which the plans of all shapes lie, and each call does just what is
-    written down. It does what ::
+    written down. On a GPU the kernels that it launches are compiled before, on all cores, and kept for other runs. It
+    does what ::
 
         optimizer.zero_grad()
         loss = loss_fn(model(x), y)
