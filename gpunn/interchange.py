@@ -9,6 +9,7 @@ import numpy as np
 
 from gpunn.autograd.mode import no_grad, state
 from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.backend import dlpack
 from gpunn.ops.construct import as_tensor
 from gpunn.ops.view import clone
 
@@ -106,7 +107,7 @@ class Interchange(TensorBase):
     def __dlpack__(self, **options: Any) -> Any:
         array = self._array("DLPack", BufferError)
         with self._as_current():
-            return array.__dlpack__(**options)
+            return dlpack.export(array, **options)
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()

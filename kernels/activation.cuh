@@ -96,7 +96,6 @@ __device__ __forceinline__ acc_t activation_derivative_from_output(acc_t y, int 
     switch (kind) {
         case ACTIVATION_RELU: return y > 0 ? 1 : 0;
         case ACTIVATION_LEAKY_RELU: return y > 0 ? acc_t(1) : parameter;
-        case ACTIVATION_ELU: return y > 0 ? acc_t(1) : y + parameter;
         case ACTIVATION_SIGMOID: return y * (1 - y);
         case ACTIVATION_TANH: return fma(-y, y, acc_t(1));
         default: return 1;

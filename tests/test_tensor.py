@@ -390,6 +390,108 @@ def test_dlpack_with_torch(torch) -> None:
     assert back.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.T, lambda x: x[1:, ::2], lambda x: x[0, 0]])
+def test_dlpack_of_bfloat16_with_torch(torch, view) -> None:
+    ours = view(gpunn.tensor([[1.5, -2.0, 3.0], [0.0, 1e30, 7.0]], dtype=gpunn.bfloat16))
+    there = torch.from_dlpack(ours)
+    assert there.dtype is torch.bfloat16
+    assert there.data_ptr() == ours.data_ptr()
+    assert there.tolist() == ours.tolist()
+    back = gpunn.from_dlpack(there)
+    assert back.dtype is gpunn.bfloat16
+    assert back.tolist() == ours.tolist()
+    theirs = view(torch.tensor([[1.5, -2.0, 3.0], [0.0, 1e30, 7.0]], dtype=torch.bfloat16))
+    here = gpunn.from_dlpack(theirs)
+    assert (here.dtype, here.data_ptr()) == (gpunn.bfloat16, theirs.data_ptr())
+    assert here.tolist() == theirs.tolist()
+
+
+@every_dtype
+def test_dlpack_of_every_type_with_torch(torch, name) -> None:
+    ours = gpunn.tensor([[0, 1], [1, 0]]).to(getattr(gpunn, name))
+    there = torch.from_dlpack(ours)
+    assert there.dtype is getattr(torch, name)
+    assert there.tolist() == ours.tolist()
+    assert gpunn.from_dlpack(there).dtype is ours.dtype
+
+
+def test_dlpack_of_bfloat16_keeps_the_memory_alive() -> None:
+    x = gpunn.from_dlpack(gpunn.tensor([1.0, 2.0], dtype=gpunn.bfloat16))
+    gc.collect()
+    x += 1
+    assert x.tolist() == [2, 3]
+
+
+# Numbers of the CPU beside tensors of a device
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, c: x + c,
+        lambda x, c: c - x,
+        lambda x, c: c / x,
+        lambda x, c: x**c,
+        gpunn.maximum,
+        lambda x, c: gpunn.where(x > 1, x, c),
+        lambda x, c: x.clamp(min=c),
+        lambda x, c: gpunn.lerp(x, 2 * x, c),
+        lambda x, c: x.masked_fill(x > 1, c),
+        lambda x, c: gpunn.addcmul(x, x, c),
+        lambda x, c: c * gpunn.tensor(2.0, device=x.device),  # both without dimensions
+    ],
+)
+def test_a_number_on_the_cpu_beside_a_tensor_on_a_device(function) -> None:
+    results = []
+    for device in ("cpu", "sim"):
+        x = gpunn.tensor([0.5, 2.0, 1.5], device=device, requires_grad=True)
+        c = gpunn.tensor(1.25, requires_grad=True)
+        y = function(x, c)
+        assert y.device == x.device
+        y.sum().backward()
+        assert c.grad.device.type == "cpu"
+        results.append([t.tolist() for t in (y, c.grad, x.grad) if t is not None])
+    assert results[0] == results[1]
+
+
+def test_a_number_of_the_cpu_does_not_decide_the_type() -> None:
+    x = gpunn.tensor([1.0, 2.0], dtype=gpunn.float16, device="sim")
+    assert (x * gpunn.tensor(2.0, dtype=gpunn.float64)).dtype is gpunn.float16
+    assert (x > gpunn.tensor(1)).tolist() == [False, True]
+
+
+def test_a_number_of_the_cpu_changes_a_tensor_in_place() -> None:
+    x, c = gpunn.tensor([1.0, 2.0, 3.0], device="sim"), gpunn.tensor(2.0)
+    x += c
+    x.mul_(c)
+    x[0] = c
+    x[x > 9] = c
+    assert x.tolist() == [2, 8, 2]
+    assert x.fill_(c).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, c: x + c.reshape(1),
+        lambda x, c: c.reshape(1) * x,
+        lambda x, c: gpunn.cat([x, c.reshape(1)]),
+        lambda x, c: x @ c.expand(2),
+        lambda x, c: gpunn.stack([x[0], c]),
+    ],
+)
+def test_more_than_a_number_has_to_be_moved(function) -> None:
+    with pytest.raises(RuntimeError, match=r"on one device, got .* move one with .to\(device\)"):
+        function(gpunn.ones(2, device="sim"), gpunn.tensor(1.0))
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_a_tensor_stays_where_it_is_in_place(requires_grad) -> None:
+    c = gpunn.tensor(1.0, requires_grad=requires_grad) * 1
+    with pytest.raises(RuntimeError, match=r"in-place: the result is on sim, and .* on cpu"):
+        c.add_(gpunn.tensor(1.0, device="sim"))
+
+
 # Copies
 
 

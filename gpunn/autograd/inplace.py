@@ -100,6 +100,8 @@ def count_write(target: Any) -> None:
 
 
 def _fitting(x: Any, result: Any) -> Any:
+    if result._spec.device is not x._spec.device:
+        raise RuntimeError(f"in-place: the result is on {result.device}, and {x._spec!r} on {x.device}")
     if result._spec.shape != x._spec.shape:
         raise RuntimeError(f"in-place: the result {list(result.shape)} does not fit into {x._spec!r}")
     if result._spec.dtype.category > x._spec.dtype.category:

@@ -217,6 +217,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     This is the only way to compute: eager work and tracing both pass here. Returns a tensor, or a tuple of tensors
     for an op with several results.
 
+    An elementwise op takes CPU tensors without dimensions for the numbers that they hold, beside tensors of a device.
+
     Raises:
         RuntimeError: the tensors live on different devices, or their shapes do not fit.
     """
@@ -229,7 +231,7 @@ def apply(op: Op, *inputs: Any) -> Any:
             spec = x._spec
             if spec.device is not here:
                 if here is not None:
-                    raise mixed_devices(op, inputs)
+                    return apply(op, *on_one_device(op, inputs))
                 here = spec.device
             if x._requires_grad:
                 tracked = True
@@ -297,6 +299,20 @@ def apply(op: Op, *inputs: Any) -> Any:
             (t._data, t._version, t._version[0]) if i in places else None for i, t in enumerate(results)
         ]
     return tuple(results)
+
+
+def on_one_device(op: Op, inputs: tuple[Any, ...]) -> list[Any]:
+    """The inputs with CPU tensors without dimensions on the device of the others, where the op allows that.
+
+    Raises:
+        RuntimeError: it does not, or there are several other devices.
+    """
+    tensors = [x for x in inputs if isinstance(x, TensorBase)]
+    there = {x.device for x in tensors if x.shape or x.device.type != "cpu"}
+    if len(there) != 1 or not op.takes_numbers:
+        raise mixed_devices(op, inputs)
+    (device,) = there
+    return [x.to(device) if isinstance(x, TensorBase) else x for x in inputs]  # type: ignore[attr-defined]
 
 
 def mixed_devices(op: Any, inputs: tuple[Any, ...]) -> RuntimeError:

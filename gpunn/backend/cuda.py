@@ -22,7 +22,7 @@ import numpy as np
 
 from gpunn.printing import bytes_text
 
-from . import nvrtc, recording
+from . import dlpack, nvrtc, recording
 from .compile_ahead import compile_ahead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
@@ -378,7 +378,7 @@ def adopt(x: Any) -> Array:
     if isinstance(x, cupy.ndarray):
         return x
     if hasattr(x, "__dlpack__"):
-        return cupy.from_dlpack(x).view()  # as a view it says that the memory is not its own
+        return dlpack.adopt(x, cupy.from_dlpack).view()  # as a view it says that the memory is not its own
     pointer = x.__cuda_array_interface__["data"][0]
     runtime = cupy.cuda.runtime
     # On another device than the array's CuPy would make a copy.

@@ -17,10 +17,10 @@ from .elementwise import Elementwise
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
-FROM_OUTPUT = ("none", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus")
+FROM_OUTPUT = ("none", "relu", "leaky_relu", "sigmoid", "tanh")
 """Activations whose derivative is a function of their result, which the next layer keeps anyway."""
-FROM_INPUT = ("gelu", "gelu_tanh", "silu")
-"""Activations whose derivative needs their input."""
+FROM_INPUT = ("elu", "softplus", "gelu", "gelu_tanh", "silu")
+"""Activations whose derivative needs their input. For ELU it would be y + a, which has no digits where it is small."""
 NAMES = FROM_OUTPUT + FROM_INPUT
 DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}
 """The parameter of those that have one: slope, alpha, beta."""
@@ -38,8 +38,8 @@ def check_activation(name: str, parameter: float | None, where: str) -> float:
 
 
 def derivative_from_output(name: str, parameter: float) -> bool:
-    """Whether f'(x) can be computed from f(x) alone. (ELU with alpha <= 0 is not monotone, so it can not.)"""
-    return name in FROM_OUTPUT and not (name in ("elu", "leaky_relu") and parameter < 0) and name != "softplus"
+    """Whether f'(x) is computed from f(x) alone. (Of a leaky ReLU with a negative slope that does not tell x.)"""
+    return name in FROM_OUTPUT and not (name == "leaky_relu" and parameter < 0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Activation(Elementwise):
 
     relu        max(x, 0)                                   f' = [y > 0]
     leaky_relu  x if x > 0 else a x                         f' = 1 if y > 0 else a
-    elu         x if x > 0 else a (e^x - 1)                 f' = 1 if y > 0 else y + a     (Clevert et al. 2016)
+    elu         x if x > 0 else a (e^x - 1)                 f' = 1 if x > 0 else a e^x     (Clevert et al. 2016)
     sigmoid     1 / (1 + e^-x)                              f' = y (1 - y)
     tanh        tanh x                                      f' = 1 - y^2
     softplus    ln(1 + e^(b x)) / b                         f' = sigmoid(b x)
@@ -109,8 +109,7 @@ class ActivationBackward(Composite):
         if kind == "leaky_relu":
             return where(gt(s, 0), dy, dy * a)
         if kind == "elu":
-            from_output = derivative_from_output(kind, a)
-            return dy * where(gt(s, 0), 1.0, s + a if from_output else exp(where(gt(s, 0), 0.0, s)) * a)
+            return dy * where(gt(s, 0), 1.0, exp(where(gt(s, 0), 0.0, s)) * a)
         if kind == "sigmoid":
             return dy * (s * (1 - s))
         if kind == "tanh":

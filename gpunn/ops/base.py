@@ -68,6 +68,8 @@ class Op:
     """Whether the only input is a Python number, so that the op itself says where its result is made."""
     differentiable: ClassVar[bool] = True
     """False where the result is an integer or a boolean, or constant almost everywhere."""
+    takes_numbers: ClassVar[bool] = False
+    """Whether a CPU tensor without dimensions counts as the number that it holds, beside tensors of another device."""
     flop_per_element: ClassVar[int] = 1
 
     def __init_subclass__(cls, abstract: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.backend import dlpack
 from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
 from gpunn.backend.dtypes import INTEGER, as_dtype, get_default_dtype
@@ -85,7 +86,7 @@ def from_dlpack(source: Any) -> Tensor:
 
     On a CUDA device the tensor can be used on CuPy's current stream: that waits for the array's own one.
     """
-    return from_gpu(source) if on_gpu(source) else from_numpy(np.from_dlpack(source))
+    return from_gpu(source) if on_gpu(source) else from_numpy(dlpack.adopt(source))
 
 
 def on_gpu(data: Any) -> bool:

@@ -36,6 +36,8 @@ def _aligned(shapes: tuple[tuple[int, ...], ...]) -> Any:
 class Elementwise(Op, abstract=True):
     """An op that treats each element by itself, after broadcasting its inputs to one shape."""
 
+    takes_numbers = True
+
     def shape(self, *specs: Any) -> Spec:
         """The broadcast shape, in the inputs' common type."""
         x = specs[0]

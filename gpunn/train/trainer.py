@@ -47,7 +47,9 @@ class Trainer:
     metrics:           names, Metric objects or functions of (output, target), see `gpunn.train.metrics`
     l2:                l in the penalty s = l/2 sum ||W||^2 over weights of two or more dimensions; the objective is
                        J = L + s
-    grad_accumulation: so many batches make one training step; its gradient is that of all of them as one batch
+    grad_accumulation: so many batches make one training step; its gradient is that of all of them as one batch. Where
+                       the loss is a function of which nothing says what it divides by (see `Objective`), what
+                       gradients need of all these batches is kept until the last
     clip_norm:         the gradient, penalty included, is scaled down to at most this norm
     scheduler:         of the learning rate, see `ScheduleCallback`, which can be given too
     device:            where to train; the model moves there. If not given, where the model is

@@ -27,6 +27,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "mish": (1, F.mish),
     "hardswish": (1, F.hardswish),
     "hardsigmoid": (1, F.hardsigmoid),
+    "elu": (1, F.elu),
     "selu": (1, F.selu),
     "celu": (1, lambda x: F.celu(x, 2.0)),
     "mean": (1, lambda x: x.mean(1)),
@@ -74,3 +75,15 @@ def test_products_that_overflow_on_the_way(device):
     assert gpunn.addcdiv(small, big, small * 4, value=3).item() == 44992  # 45000 as float16
     assert gpunn.round(big, decimals=1).item() == 30000
     assert gpunn.lerp(-big, big, 0.25).item() == -15000  # the difference is too large
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize(
+    ("dtype", "x"), [("float32", -20.0), ("float32", -10.0), ("float16", -6.0), ("bfloat16", -8.0)]
+)
+def test_small_slopes_of_elu_keep_their_digits(dtype, x, device):
+    """f'(x) = e^x; as f(x) + 1 it would be the difference of two numbers that are almost the same."""
+    for layer in (F.elu, lambda x: F.linear_activation(x, x.detach() * 0 + 1, None, activation="elu")):
+        inputs = gpunn.tensor([[x]], dtype=dtype, device=device, requires_grad=True)
+        layer(inputs).backward(gpunn.ones(1, 1, dtype=dtype, device=device))
+        assert inputs.grad.item() == pytest.approx(np.exp(x), rel=1e-6 if dtype == "float32" else ROUNDING[dtype])

@@ -84,7 +84,7 @@ def test_a_result_that_is_not_only_pooled() -> None:
     assert only(graph, "ActivationBackward").outputs[0].spec.shape == (1, 2, 4, 4)
 
 
-@pytest.mark.parametrize("kind", ["relu", "leaky_relu", "elu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("kind", ["relu", "leaky_relu", "sigmoid", "tanh"])
 @pytest.mark.parametrize("window", [(2, 2), (3, 1)])
 def test_pooled_derivatives_are_the_same(kind: str, window: tuple[int, int]) -> None:
     def train(fuse: Any) -> list[np.ndarray]:

@@ -70,12 +70,19 @@ def test_l2_keeps_weights_small(task):
     assert np.abs(held[0].weight.detach().numpy()).sum() < 0.5 * np.abs(free[0].weight.detach().numpy()).sum()
 
 
-def test_accumulation_learns_as_larger_batches_do(task):
+def ignoring(output, target):
+    """What it divides by depends on the labels, and nothing says so."""
+    return nn.functional.cross_entropy(output, target, ignore_index=1)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", ignoring])
+@pytest.mark.parametrize("eager", [False, True])
+def test_accumulation_learns_as_larger_batches_do(task, loss, eager):
     """Batches of 10 in groups of 3 against batches of 30, without shuffling, in float64."""
-    models = [make_model().double() for _ in range(2)]
+    models, options = [make_model().double() for _ in range(2)], {"loss": loss, "eager": eager}
     rows = [
-        make_trainer(models[0], grad_accumulation=3).fit((task.x, task.y), 3, batch_size=10, shuffle=False),
-        make_trainer(models[1]).fit((task.x, task.y), 3, batch_size=30, shuffle=False),
+        make_trainer(models[0], grad_accumulation=3, **options).fit((task.x, task.y), 3, batch_size=10, shuffle=False),
+        make_trainer(models[1], **options).fit((task.x, task.y), 3, batch_size=30, shuffle=False),
     ]
     np.testing.assert_allclose(rows[0]["loss"], rows[1]["loss"], rtol=1e-12)
     for name, value in weights(models[0]).items():

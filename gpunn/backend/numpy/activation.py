@@ -33,8 +33,6 @@ def activation(x: Any, kind: str, parameter: float, out: Any = None) -> Any:
 
 def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_output: bool, out: Any = None) -> Any:
     """dy f'(s), where s is f's result if `from_output`, else its argument. `out` may be `dy`."""
-    if kind == "elu" and not from_output:
-        return _in_blocks(lambda dy, s, out: _elu_slope_from_input(dy, s, parameter, out), (dy, s), out)
     function = _BACKWARD[kind]
     return _in_blocks(lambda dy, s, out: function(dy, s, parameter, out), (dy, s), out)
 
@@ -167,11 +165,7 @@ def _leaky_relu_slope(dy: Any, s: Any, a: float, out: Any) -> Any:
         return np.multiply(dy, slope, out=out)
 
 
-def _elu_slope(dy: Any, y: Any, a: float, out: Any) -> Any:
-    return np.multiply(dy, where(y > 0, 1, np.asarray(y + a)), out=out)
-
-
-def _elu_slope_from_input(dy: Any, x: Any, a: float, out: Any) -> Any:
+def _elu_slope(dy: Any, x: Any, a: float, out: Any) -> Any:
     return np.multiply(dy, where(x > 0, 1, np.asarray(np.exp(np.minimum(x, 0)) * a)), out=out)
 
 

@@ -78,7 +78,6 @@ def gradients(kind, parameter, wanted, dy, y, x, w):
         "none": lambda y: 1.0,
         "relu": lambda y: y > 0,
         "leaky_relu": lambda y: np.where(y > 0, 1, parameter),
-        "elu": lambda y: np.where(y > 0, 1, y + parameter),
         "sigmoid": lambda y: y * (1 - y),
         "tanh": lambda y: 1 - y * y,
     }[kind]
