@@ -36,7 +36,7 @@ class Undo:
         for t, then, hooks in self._tensors:
             now = [getattr(t, slot) for slot in _SLOTS]
             if any(a is not b for a, b, slot in zip(now, then, _SLOTS) if slot != "_grad") or (t._hooks or {}) != hooks:
-                changed = f"a tensor {then[1]!r}"
+                changed = changed or f"a tensor {then[1]!r}"
             for slot, value in zip(_SLOTS, then):
                 setattr(t, slot, value)
             if t._hooks:
@@ -46,7 +46,7 @@ class Undo:
             now = probe.now()
             if same(now, before):
                 continue
-            changed, random = probe.differs(before), isinstance(probe, Draws)
+            changed, random = changed or probe.differs(before), random or isinstance(probe, Draws)
             probe.put_back(before)
         return changed, random
 

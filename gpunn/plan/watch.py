@@ -70,7 +70,7 @@ class Watch:
         self._modes: dict[tuple[bool, ...], int] = {}
         self._clock = -1
         self._modules: list[Module] = []
-        self._seen: list[tuple[Any, int, bool]] = []
+        self._seen: list[tuple[Any, int, bool, bool]] = []
         self._rest: list[Any] = []
         self._sources: list[Generator] = []
         self._probes: list[tuple[Probe, Any, list[Any]]] = []
@@ -95,8 +95,8 @@ class Watch:
         if not all(map(is_, rest, self._rest)) and not same(rest, self._rest):
             return True
         # Programs hold the arrays that they use, so that no other array can get the id of one of them.
-        for t, place, grad in self._seen:
-            if id(t._data) != place or t._requires_grad is not grad or t._hooks:
+        for t, place, grad, hooked in self._seen:
+            if id(t._data) != place or t._requires_grad is not grad or (not t._hooks) is hooked:
                 return True
         for _, now, then in self._probes:
             found = now()
@@ -117,10 +117,10 @@ class Watch:
             return (
                 "the seed, a default, the mode of gradients, what the step has, or a hook of the optimizer was changed"
             )
-        for t, place, grad in self._seen:
+        for t, place, grad, hooked in self._seen:
             if id(t._data) != place:
                 return f"a tensor {t._spec!r} got other memory"
-            if t._requires_grad is not grad or t._hooks:
+            if t._requires_grad is not grad or (not t._hooks) is hooked:
                 return f"a tensor {t._spec!r} got {'a hook' if t._hooks else f'requires_grad={t._requires_grad}'}"
         return ""
 
@@ -160,7 +160,7 @@ class Watch:
         known = {id(t) for t, *_ in self._seen}
         for t in tensors:
             if id(t) not in known:
-                self._seen.append((t, id(t._data), t._requires_grad))
+                self._seen.append((t, id(t._data), t._requires_grad, bool(t._hooks)))
                 self.versions.add(id(t._version))
 
     def _hooks(self, step: Any) -> Iterator[str]:
