@@ -8,6 +8,7 @@ from typing import Any
 from gpunn import ops
 from gpunn.autograd import engine, hooks
 from gpunn.autograd.inplace import in_place
+from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
 from gpunn.backend.dtypes import bfloat16, bool_, float16, float32, float64, get_default_dtype, int32, int64
 from gpunn.interchange import Interchange
@@ -106,6 +107,8 @@ class Tensor(Interchange):
             raise TypeError(f"data: takes a tensor, got {type(value).__name__}")
         if self._requires_grad and not value._spec.dtype.is_floating_point:
             raise RuntimeError(f"data: only floats can require gradients, and {value._spec!r} would have to")
+        if state.tracer is not None:
+            state.tracer.leave("the step sets .data of a tensor")
         self._data, self._spec, self._version = value._data, value._spec, value._version
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gpunn.backend.spec import Spec
@@ -128,7 +130,7 @@ class Function:
         """Call the function, recording it."""
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(isinstance(a, TensorBase) and a._requires_grad for a in args)
-        with no_grad():
+        with no_grad(), _running(cls):
             if cls.setup_context is Function.setup_context:
                 results = cls.forward(ctx, *args, **kwargs)
             else:
@@ -156,6 +158,20 @@ class Function:
                     own[-1]._base = None  # a fresh result is no view of anything
         node.share(ctx, made)
         return tuple(own) if several else own[0]
+
+
+@contextmanager
+def _running(cls: type[Function]) -> Iterator[None]:
+    """Inside, what is traced knows that it is a Function, which works op by op if it has no place in a graph."""
+    tracer = state.tracer
+    if tracer is None:
+        yield
+        return
+    outside, tracer.function = tracer.function, cls.__name__
+    try:
+        yield
+    finally:
+        tracer.function = outside
 
 
 class _FunctionNode(Node):
@@ -201,7 +217,8 @@ class _FunctionOp:
         specs: tuple[Spec, ...] = y if isinstance(y, tuple) else (y,)
         if self.ctx._materialize:
             dys = [zeros_like(s) if g is None else g for g, s in zip(dys, specs)]
-        gradients = self.cls.backward(self.ctx, *dys)
+        with _running(self.cls):
+            gradients = self.cls.backward(self.ctx, *dys)
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         if len(gradients) < self.arguments or any(g is not None for g in gradients[self.arguments :]):
             raise RuntimeError(

@@ -50,6 +50,8 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
                 "such as y = gpunn.where(mask, new, x), y = gpunn.cat([...]), or y = x.clone(); y[i] = ..."
             )
         if recorded:
+            if state.tracer is not None and state.tracer.is_state(x):
+                state.tracer.leave("the step records an in-place change of a tensor that was there before")
             result = _fitting(x, function(alias(x, x._node, x._index), *args, **kwargs))
             if result._base is not None:
                 result = result.clone()  # memory that is also another tensor's

@@ -125,6 +125,8 @@ class Node:
         self.order = next(_count)
         self.outputs: Any = None
         self.hooks: dict[int, dict[int, Any]] | None = None
+        if state.tracer is not None:
+            self.layer = state.tracer.layer
         kept: list[Any] = []
         edges: list[Any] = []
         some_constant = False
@@ -248,7 +250,7 @@ def apply(op: Op, *inputs: Any) -> Any:
         here = op.device  # type: ignore[attr-defined]  # an op without tensors says where its result is made
     result = op.shape(*specs)
     if state.tracer is not None:
-        data = state.tracer(op, arrays, result)
+        data = state.tracer(op, inputs, result)
     elif here is _META:
         data = here.backend.results(result)
     else:
@@ -272,8 +274,6 @@ def apply(op: Op, *inputs: Any) -> Any:
         if record:
             t._requires_grad = True
             t._node = node = Node(op, inputs, result)
-            if state.tracer is not None:
-                node.layer = state.tracer.layer
             if op.saves_output and (not op.output_for or any(node.edges[i] is not None for i in op.output_for)):
                 node.outputs = ((data, t._version, t._version[0]),)
         else:
@@ -282,8 +282,6 @@ def apply(op: Op, *inputs: Any) -> Any:
         return t
     results = []
     recorded = Node(op, inputs, result) if record else None
-    if recorded is not None and state.tracer is not None:
-        recorded.layer = state.tracer.layer
     for i, (array, spec) in enumerate(zip(data, result)):
         if not spec.shape and state.tracer is None:
             array = spec.device.backend.asarray(array)

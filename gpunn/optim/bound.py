@@ -92,11 +92,12 @@ class _Group:
 
     def has_changed(self) -> bool:
         """Whether this is the first step, or another state was loaded since the last."""
-        names = self.optimizer._moment_names(self.options)
-        if names != self._names or (
-            self._states and self.optimizer.state[self.segments[0].param] is not self._states[0]
-        ):
+        if self.optimizer._moment_names(self.options) != self._names:
             return True
+        states = self.optimizer.state
+        for segment, state in zip(self.segments, self._states):
+            if states.get(segment.param) is not state:
+                return True
         return any(state.get(name) is not view for state, name, view in self._moments)
 
     def _find_walks(self, keys: list[tuple[float, bool]], names: tuple[str, ...]) -> None:
@@ -148,7 +149,6 @@ class _Part:
         self._shape = (segment.size, 1) if bias else segment.param.shape
         self._p = segment.param._data.reshape(self._shape)
         self._names: tuple[str, ...] | None = None
-        self._states: Any = None
         self._state: dict[str, Any] = {}
         self._moments: list[tuple[str, Any]] = []
         self._arrays: list[Any] = []
@@ -170,9 +170,9 @@ class _Part:
 
     def _has_changed(self, names: tuple[str, ...]) -> bool:
         """Whether this is the first step, or another state was loaded since the last."""
-        if names != self._names or self.optimizer.state is not self._states:
-            return True
         state = self._state
+        if names != self._names or self.optimizer.state.get(self.segment.param) is not state:
+            return True
         for name, view in self._moments:  # noqa: SIM110 (any() would take longer than all else here)
             if state.get(name) is not view:
                 return True
@@ -182,7 +182,7 @@ class _Part:
         """See to the moments; the number of the step, and whether there were none."""
         param = self.segment.param
         count, first = self.optimizer._begin(self.segment, self.options, names)
-        self._names, self._states, self._state = names, self.optimizer.state, self.optimizer.state[param]
+        self._names, self._state = names, self.optimizer.state[param]
         self._moments = [(name, self._state[name]) for name in names]
         self._arrays = [view._data.reshape(self._shape) for _, view in self._moments]
         self._versions = [t._version for t in (param, *(view for _, view in self._moments))]

@@ -160,6 +160,8 @@ class CapturedProgram(Program):
                         self._run(segment)
                     else:
                         self._run_one_by_one(segment)
+            for place, v in self.liveness.written.items():
+                self.backend.copy(self._array(v), out=arrays[place])
             return [self._copy_out(self._array(v)) for v in self.graph.results]
 
     def let_go(self) -> None:

@@ -23,7 +23,7 @@ class Liveness:
         graph: the step.
         views: the ids of the nodes whose results show the memory of their first input.
         in_place: whether results may take over memory.
-        copied: whether arguments need memory too, since the step works on copies of them.
+        copied: whether the step works on copies of all arguments; else only of those that it writes to.
 
     Attributes:
         owner: for each value that owns no memory, by its id, the value whose memory it shows or takes over.
@@ -31,6 +31,8 @@ class Liveness:
         kept: one for each value that owns memory from step to step, a constant.
         place: for each value that owns memory, by its id, the storage and its number there.
         constants: the ids of nodes that are computed once.
+        copied: the arguments that need memory for a copy.
+        written: those of them that the step writes to, by their places.
         taken_over: how many results took over memory.
         assigned: the ids of assignments that have nothing to do.
         first_write: the first node that writes to what was there before the step; the number of nodes if none does.
@@ -43,6 +45,8 @@ class Liveness:
         self.place: dict[int, tuple[Storage, int]] = {}
         self.taken_over = 0
         written = Uses(graph).written
+        self.written = {i: v for i, v in enumerate(graph.arguments) if id(v) in written}
+        self.copied = list(graph.arguments) if copied else list(self.written.values())
         self.constants = {id(n) for n in graph.nodes if id(n) not in views and _is_constant(n, written)}
         in_states = InPlace(graph, views)
         self.assigned = in_states.assigned
@@ -50,7 +54,7 @@ class Liveness:
         self.owner.update(in_states.target)
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
-        made = self._find_lives(graph, views, copied)
+        made = self._find_lives(graph, views)
         together = [self._together(node) for node in graph.nodes if isinstance(node, Update)]
         fixed = {id(v) for group in together for v in group} | {id(self.owned(v)) for v in graph.results}
         fixed.update(self.place)
@@ -70,9 +74,9 @@ class Liveness:
             value = self.owner[id(value)]
         return value
 
-    def _find_lives(self, graph: Graph, views: set[int], copied: bool) -> list[Value]:
+    def _find_lives(self, graph: Graph, views: set[int]) -> list[Value]:
         """From where to where each value lives; returns those that own memory while a step is done."""
-        made: list[Value] = list(graph.arguments) if copied else []
+        made: list[Value] = list(self.copied)
         end = len(graph.nodes)
         for x in made:
             self._first[id(x)] = self._last[id(x)] = 0
@@ -91,7 +95,7 @@ class Liveness:
                     continue
                 self._first[id(y)] = self._last[id(y)] = i
                 made.append(y)
-        for y in graph.results:
+        for y in (*graph.results, *self.written.values()):
             self._last[id(self.owned(y))] = end
         return made
 

@@ -44,6 +44,8 @@ class Program:
         first_write: the first call that changes a parameter or another state.
         workspace_bytes: what it computes in on the way.
         several: whether the step returns a tuple.
+        written: the places of the arguments that the step writes to.
+        key: what it is the plan for.
         kept: the parameters whose gradients are the last of the results.
         owners: the model, and the optimizer or None.
         number: its place among all plans that the step has made.
@@ -62,6 +64,8 @@ class Program:
         self._view_nodes = follow(graph)
         self.liveness = Liveness(graph, self._view_nodes, copied=self.copies_arguments)
         self.arena_bytes = lay_out(self.liveness.storages)
+        self.written = tuple(self.liveness.written)
+        self.key: Any = None
         self._kept_bytes = lay_out(self.liveness.kept)
         self.first_write = 0
         self.position = 0
@@ -86,6 +90,8 @@ class Program:
                 for function, args, kwargs in self._calls:
                     function(*args, **kwargs)
                     done += 1
+                for place, v in self.liveness.written.items():
+                    copy(self._array(v), out=arrays[place])
                 return [copy(self._array(v)) for v in self.graph.results]
         finally:
             self.position = done
@@ -156,6 +162,8 @@ class Program:
     def _put(self, arrays: Sequence[Any]) -> None:
         """Put the arguments, what is a view of them, and new numbers of random draws where they are used."""
         current: dict[int, Any] = {id(v): a for v, a in zip(self.graph.arguments, arrays)}
+        for v in self.liveness.copied:
+            self.backend.copy(current.pop(id(v)), out=self._array(v))
         for node in self._views:
             result = node.op.forward(self.backend, *(current.get(id(x), x) for x in node.inputs))
             current.update((id(y), a) for y, a in zip(node.outputs, (result,) if node.single else result))
@@ -194,7 +202,8 @@ class Program:
     def _arguments(self, arrays: Sequence[Any]) -> tuple[dict[int, Any], dict[int, Any]]:
         """The arrays of the arguments, and the arguments that are other arrays at each step."""
         # Views, so that each is an object of its own, by which it is found among a call's arguments.
-        return {id(v): a[...] for v, a in zip(self.graph.arguments, arrays)}, {id(v): v for v in self.graph.arguments}
+        there = [(v, a) for v, a in zip(self.graph.arguments, arrays) if v not in self.liveness.copied]
+        return {id(v): a[...] for v, a in there}, {id(v): v for v, _ in there}
 
     def _array(self, value: Value) -> Any:
         """The array of a value."""

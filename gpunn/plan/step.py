@@ -1,12 +1,13 @@
-"""TrainStep and EvalStep: a step that is traced once for each shape of its batch, and replayed from then on."""
+"""A step that is traced once for each shape of its batch, and replayed from then on."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
-from gpunn.autograd.mode import no_grad
+from gpunn.autograd.inplace import count_write
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.device import device
 from gpunn.backend.launch import Text
@@ -24,7 +25,8 @@ from .replay import Program
 from .report import MemoryReport, report
 from .simplify import without_dead_code, without_repetitions
 from .strides import follow
-from .trace import TraceError, trace
+from .trace import NotPlanned, TraceError, Tracer, trace
+from .undo import Undo
 from .watch import Watch
 
 PLANS = 16
@@ -34,6 +36,8 @@ The one that was used longest ago goes first.
 """
 MANY_PLANS = 32
 """After so many plans it is said that they are made."""
+TRIES = 3
+"""After so many traces that found out that a step has to be done op by op, it is, whatever changes."""
 CHECKED_EVERY = 32
 """Steps after which the host waits for the device and looks whether it has met bad indices; see `Step.check`."""
 
@@ -73,8 +77,11 @@ class Step:
         self.rules = tuple(RULES) if fuse is True else () if fuse is False else tuple(fuse)
         check_rules(self.rules)
         self._plans: OrderedDict[Any, Program] = OrderedDict()
-        self._watch = Watch(model, optimizer)
+        self._watch = Watch(self)
         self._why = ""
+        self._obstacle = ""
+        self._tries = 0
+        self._noted: set[str] = set()
         self._current: Program | None = None
         self._unchecked = 0
         self._failed = ""
@@ -124,24 +131,22 @@ class Step:
                 )
         if self._failed:
             raise StepFailed(self._failed)
-        if self._watch.changed():
-            self.check()
-            self._why = self._watch.difference() if self._plans else ""
-            self._plans.clear()
-            self._current = None
-            before = self._watch.hooked
-            self._watch.look()
-            if self._watch.hooked != before and self._watch.hooked and self.note is not None:
-                self.note(f"{self._watch.hooked} has a hook, so steps are done op by op, and not through a plan")
-        if self._watch.hooked:
-            return self.body(*batch)
-        key = self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]
-        program = self._plans.get(key)
+        self._see_changes()
+        if self._obstacle or self._tries >= TRIES or self._is_special(batch):
+            return self._op_by_op(batch)
+        program = self._plans.get((self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]))
         if program is None or program.forgotten:
-            program = self._make(key, batch)
+            try:
+                program = self._make(batch)
+            except NotPlanned as error:
+                self._obstacle = str(error)
+                self._tries += 1
+                return self._op_by_op(batch)
+        if program.written and not self._can_be_written(program, batch):
+            return self.body(*batch)
         arrays = [x._data for x in batch]
         if program is not self._current or program.bound_to is None:
-            self._plans.move_to_end(key)
+            self._plans.move_to_end(program.key)
             self.check()  # its optimizer would not know what another plan has met
             if self._current is not None:
                 self._current.let_go_of_batch()
@@ -164,10 +169,48 @@ class Step:
         self._unchecked += 1
         if self._unchecked >= CHECKED_EVERY:
             self.check()
+        for place in program.written:
+            count_write(batch[place])
         tensors = [wrap(a, v.spec) for a, v in zip(results, program.graph.results)]
         for p in reversed(program.kept):
             p._grad = tensors.pop()
         return tuple(tensors) if program.several else tensors[0]
+
+    def _see_changes(self) -> None:
+        """Give up the plans if what they rest on is not as it was."""
+        if not self._watch.changed():
+            return
+        self.check()
+        self._why = self._watch.difference() if self._plans else ""
+        self._plans.clear()
+        self._current = None
+        self._watch.look()
+        self._obstacle = f"{self._watch.hooked} has a hook" if self._watch.hooked else ""
+
+    def _op_by_op(self, batch: tuple[Any, ...]) -> Any:
+        """The step without a plan, and a line that says why, once."""
+        if self._obstacle and self._obstacle not in self._noted and self.note is not None:
+            self.note(f"{self._obstacle}, so steps are done op by op, and not through a plan")
+            self._noted.add(self._obstacle)
+        return self.body(*batch)
+
+    def _is_special(self, batch: tuple[Any, ...]) -> bool:
+        """Whether an argument wants a gradient, or shows memory of the model."""
+        versions = self._watch.versions
+        for x in batch:  # noqa: SIM110 (any() takes twice as long)
+            if x._requires_grad or id(x._version) in versions:
+                return True
+        return False
+
+    @staticmethod
+    def _can_be_written(program: Program, batch: tuple[Any, ...]) -> bool:
+        """Whether what the step writes into arguments can be written there behind it: no two share memory."""
+        backend = program.backend
+        if not all(backend.is_contiguous(x._data) for x in batch):
+            return False
+        spans = [(start := backend.address(x._data), start + x.nbytes) for x in batch if x.nbytes]
+        spans.sort()
+        return all(end <= start for (_, end), (start, _) in pairwise(spans))
 
     def check(self) -> None:
         """Look whether a step up to now has met an index or a label that is none.
@@ -201,7 +244,11 @@ class Step:
         Args:
             batch: tensors, or `Spec`s of tensors that there are not yet. With a model on the device ``meta`` they
                 are there too, and the step is taken for one on the CPU.
+
+        Raises:
+            NotPlanned: such a step is done op by op; the message says why.
         """
+        self._see_changes()
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         if graph.arguments[0].spec.device.type == "meta":
             graph.take_for(device("cpu"))
@@ -221,7 +268,7 @@ class Step:
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 
-    def _make(self, key: Any, batch: tuple[Any, ...]) -> Program:
+    def _make(self, batch: tuple[Any, ...]) -> Program:
         """Trace twice, and refuse a step that is another one each time."""
         install()
         graph = self._trace(batch)[0]
@@ -232,8 +279,9 @@ class Step:
                 if not self._plans:  # else they have moved already
                     self.arena.forget()
                 node.optimizer.place(node.params)
+                self._watch.look()
                 break
-        graph, result, kept = self._trace(batch)
+        graph, tracer = self._trace(batch)
         second = graph.signature()
         if first != second:
             raise TraceError(_difference(first, second))
@@ -249,9 +297,10 @@ class Step:
         program.bind([x._data for x in batch])
         program.number = len(self.plans_made)
         program.owners = self.model, self.optimizer
-        program.several = isinstance(result, tuple)
-        program.kept = kept
+        program.several, program.kept = tracer.several, tracer.kept
         self._watch.look()
+        self._watch.look_at_trace(tracer)
+        key = program.key = self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]
         why = self._why
         if key in self._plans:
             why = "the one before was given up"
@@ -301,109 +350,22 @@ class Step:
         without_repetitions(graph)
         return apply_rules(graph, self.rules)
 
-    def _trace(self, batch: Sequence[Any]) -> Any:
+    def _trace(self, batch: Sequence[Any]) -> tuple[Graph, Tracer]:
+        """The step as a graph; whatever happens on the way, everything is what it was."""
+        if self._watch.hooked:
+            raise NotPlanned(f"{self._watch.hooked} has a hook")
         names = {id(t._data): name for name, t in (*self.model.named_parameters(), *self.model.named_buffers())}
         layers = {id(m): name for name, m in self.model.named_modules()}
-        gradients = [(p, p._grad) for p in self._watch.tensors()]
+        tensors = self._watch.tensors()
+        assert self._watch.reach is not None
+        undo = Undo(self._watch.reach, tensors)
         try:
-            graph, result = trace(self.body, batch, names, layers)
-            kept = [p for p, _ in gradients if p._grad is not None] if self.keep_grads else []
-            graph.results += [p._grad._data for p in kept]
-            return graph, result, kept
-        finally:
-            for p, g in gradients:
-                p._grad = g
-
-
-class TrainStep(Step):
-    """A training step: forward, loss, backward and update, traced once for each shape of the batch and replayed.
-
-    ::
-
-        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), gpunn.optim.SGD(model.parameters(), lr=0.1))
-        for x, y in loader:
-            loss = step(x, y)
-
-    The first call of each shape runs the step twice on tensors without elements, which finds out what it does; then
-    all its memory is laid out in one arena, in which the plans of all shapes lie, and each call does just what is
-    written down. On a GPU the kernels that it launches are compiled before, on all cores, and kept for other runs. It
-    does what ::
-
-        optimizer.zero_grad()
-        loss = loss_fn(model(x), y)
-        loss.backward()
-        optimizer.step()
-
-    does, to the same bits on the CPU. What Python decides on the way (an ``if``, a loop) is decided when it is traced;
-    changes of the model and of the optimizer's parameters are seen, and lead to new plans; training and evaluation mode
-    have plans of their own. The optimizer's options, such as the learning rate, are read at each step. Models with
-    hooks run op by op.
-
-    Args:
-        model: called with all but the last of the batch.
-        loss_fn: called with the model's result and the last of the batch; returns the loss, one number, or a tuple
-            (loss, aux, ...) of it and of tensors to look at, such as predictions for metrics.
-        optimizer: of the model's parameters.
-        fuse: whether ops are fused, or the names of the rules to apply, see `gpunn.plan.fuse`. Without fusion the bits
-            are those of eager work; with it results may differ by rounding.
-        keep_grads: whether each parameter's ``grad`` is its gradient after a step; else no gradient is kept.
-        capture: whether, on a device with kernels, a step is captured into a CUDA graph, see `gpunn.plan.capture`; else
-            its primitives are called one after the other, and errors are raised where they happen.
-        arena: the memory that its plans take turns in, one of its own if not given. Steps that are given the same one
-            need no more than the largest of them; they are called one after the other, never at the same time.
-    """
-
-    def __init__(
-        self,
-        model: Module,
-        loss_fn: Callable[..., Any],
-        optimizer: Any,
-        *,
-        fuse: bool | Iterable[str] = True,
-        keep_grads: bool = False,
-        capture: bool = True,
-        arena: Arena | None = None,
-    ):
-        super().__init__(model, optimizer, fuse, keep_grads, capture, arena)
-        self.loss_fn = loss_fn
-
-    def body(self, *batch: Any) -> Any:
-        """Forward, loss, backward and update."""
-        self.optimizer.zero_grad()
-        result = self.loss_fn(self.model(*batch[:-1]), batch[-1])
-        loss = result[0] if isinstance(result, tuple) else result
-        loss.backward()
-        self.optimizer.step()
-        return tuple([t.detach() for t in result]) if isinstance(result, tuple) else loss.detach()
-
-
-class EvalStep(Step):
-    """A model without gradients, traced once for each shape of its input and replayed: ``EvalStep(model)(x)``.
-
-    The model is used in the mode it is in; call ``model.eval()`` before.
-
-    Args:
-        model: called with the batch.
-        fuse: as for `TrainStep`.
-        capture: likewise.
-        arena: likewise.
-    """
-
-    def __init__(
-        self,
-        model: Module,
-        *,
-        fuse: bool | Iterable[str] = True,
-        capture: bool = True,
-        arena: Arena | None = None,
-    ):
-        super().__init__(model, None, fuse, capture=capture, arena=arena)
-
-    def body(self, *batch: Any) -> Any:
-        """The model's forward."""
-        with no_grad():
-            result = self.model(*batch)
-        return tuple(result) if isinstance(result, list) else result
+            traced = trace(self.body, batch, names, layers, tensors if self.keep_grads else ())
+        except BaseException:
+            undo.put_back()
+            raise
+        undo.finish()
+        return traced
 
 
 def _is_draw(node: Node) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, wrap
-from gpunn.backend.dtypes import as_dtype
+from gpunn.backend.device import device
+from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
 from .graph import Assign, Compute, Graph, Update, Value
@@ -19,6 +23,10 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 class TraceError(RuntimeError):
     """The step does something that has no place in a graph; the message says what, where, and what to do."""
+
+
+class NotPlanned(Exception):
+    """The step works op by op, but has no place in a graph; the message says why."""
 
 
 class Call(int):
@@ -38,6 +46,13 @@ class Tracer:
 
     Attributes:
         layer: the path of the module whose forward, or the gradient of it, is being run.
+        function: the name of the `gpunn.autograd.Function` that is being run, else empty.
+        modules: those whose forward was run.
+        used: the tensors that were there before, each with the gradient that it had then.
+        read_from: those whose elements were read.
+        generators: those that were drawn from, and where they stood.
+        several: whether the step returned a tuple.
+        kept: the parameters whose gradients are results.
     """
 
     def __init__(self, graph: Graph, names: dict[int, str], layers: dict[int, str]):
@@ -45,26 +60,41 @@ class Tracer:
         self.names = names
         self.layers = layers
         self.layer = ""
+        self.function = ""
         self.states: dict[int, Value] = {}
+        self.modules: dict[int, Any] = {}
+        self.used: dict[int, tuple[Any, Any]] = {}
+        self.read_from: list[Any] = []
+        self.several = False
+        self.kept: list[Any] = []
+        self._written: set[int] = set()
         self.generators: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def enter(self, module: Any) -> str:
-        """A module's forward begins; the path of the one around it."""
+        """A module's forward begins; the path of the one around it.
+
+        Raises:
+            NotPlanned: it has hooks, which want to see elements.
+        """
+        self.modules[id(module)] = module
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+            raise NotPlanned(f"the layer {self.layers.get(id(module)) or type(module).__name__} has a hook")
         outside = self.layer
         self.layer = self.layers.get(id(module), outside)
         return outside
 
-    def __call__(self, op: Any, arrays: Sequence[Any], result: Any) -> Any:
+    def __call__(self, op: Any, inputs: Sequence[Any], result: Any) -> Any:
         """Write an op down; its results are values."""
         single = isinstance(result, Spec)
         specs = (result,) if single else tuple(result)
-        inputs = tuple([self._value(a, specs[0]) for a in arrays])
-        node = Compute(op, inputs, specs, single, self.layer)
+        values = tuple([self._of(x) if isinstance(x, TensorBase) else x for x in inputs])
+        node = Compute(op, values, specs, single, self.layer)
         self.graph.nodes.append(node)
         return node.outputs[0] if single else node.outputs
 
     def assign(self, target: Any, value: Any) -> None:
         """Write a write down."""
+        self._written.add(id(target._version))
         self.graph.nodes.append(Assign(self._of(target), self._of(value)))
 
     def step(self, optimizer: Any, closure: Any) -> None:
@@ -78,6 +108,19 @@ class Tracer:
         params = [p for group in optimizer.param_groups for p in group["params"] if p._grad is not None]
         self.graph.nodes.append(Update(optimizer, params, tuple(self._of(p._grad) for p in params)))
 
+    def run(self, body: Callable[..., Any], keep: Sequence[Any]) -> None:
+        """Run the step; see `trace`."""
+        result = body(*(wrap(v, v.spec) for v in self.graph.arguments))
+        self.several = isinstance(result, tuple)
+        for t in result if isinstance(result, tuple) else (result,):
+            if not isinstance(t, TensorBase):
+                raise TraceError(
+                    f"the step returns a {type(t).__name__}; expected tensors: a loss, or (loss, aux, ...)"
+                )
+            self.graph.results.append(self._of(t))
+        self.kept = [p for p in keep if p._grad is not None]
+        self.graph.results += [self._of(p._grad) for p in self.kept]
+
     def keep_state(self, generator: Any) -> None:
         """Note where a generator stands before its first draw, to put it back there."""
         if id(generator) not in self.generators:
@@ -89,6 +132,18 @@ class Tracer:
         call.generator, call.stream = generator, stream
         self.graph.calls.append(call)
         return call
+
+    def is_state(self, tensor: Any) -> bool:
+        """Whether a tensor has elements, and was there before the step."""
+        return not isinstance(tensor._data, Value)
+
+    def leave(self, what: str) -> None:
+        """Give up the trace; the step is done op by op.
+
+        Raises:
+            NotPlanned: always.
+        """
+        raise NotPlanned(what)
 
     def refuse(self, what: str) -> None:
         """Refuse what happens in the step.
@@ -102,13 +157,17 @@ class Tracer:
         )
 
     def read(self, tensor: Any) -> None:
-        """Refuse to give the elements of a traced tensor.
+        """Note that the elements of a tensor are read, and refuse to give those that the step makes.
 
         Raises:
             TraceError: there are none.
+            NotPlanned: there are none, in a `gpunn.autograd.Function`.
         """
-        if not isinstance(tensor._data, Value):
+        if not isinstance(tensor._data, Value) and id(tensor._version) not in self._written:
+            self.read_from.append(tensor)
             return
+        if self.function:
+            raise NotPlanned(f"the autograd.Function {self.function} reads the elements of a tensor in Python")
         raise TraceError(
             f"the step reads the elements of a tensor ({tensor._spec!r}) in Python, {_user_line()}; a traced step has "
             "none. Compute with tensors (gpunn.where in the place of if), return the tensor and read it outside, or "
@@ -116,17 +175,15 @@ class Tracer:
         )
 
     def _of(self, tensor: Any) -> Value:
-        found: Value = self._value(tensor._data, tensor._spec)
-        return found
-
-    def _value(self, array: Any, like: Spec) -> Any:
-        """A value as it is; an array that was there before as a value; numbers and None as they are."""
-        if array is None or isinstance(array, (Value, int, float)):
+        """The value of a tensor; where it was there before the step, its array is a state of the graph."""
+        array = tensor._data
+        if isinstance(array, Value):
             return array
+        if id(tensor) not in self.used:
+            self.used[id(tensor)] = tensor, tensor._grad
         found = self.states.get(id(array))
         if found is None:
-            spec = Spec(tuple(array.shape), as_dtype(array.dtype), like.device)
-            found = Value(spec, state=array, name=self.names.get(id(array), ""))
+            found = Value(tensor._spec, state=array, name=self.names.get(id(array), ""))
             self.states[id(array)] = found
             self.graph.states.append(found)
         return found
@@ -137,29 +194,62 @@ def trace(
     arguments: Sequence[Any],
     names: dict[int, str] | None = None,
     layers: dict[int, str] | None = None,
-) -> tuple[Graph, Any]:
-    """Run `body` on tensors without elements, like `arguments`; the graph, and what it returned.
+    keep: Sequence[Any] = (),
+) -> tuple[Graph, Tracer]:
+    """Run `body` on tensors without elements, like `arguments`.
 
-    Generators of random numbers stand where they stood before.
+    Generators of random numbers stand where they stood before, and gradients of what was there are what they were.
+
+    Args:
+        body: the step.
+        arguments: tensors; their elements are not looked at.
+        names: as for `Tracer`.
+        layers: likewise.
+        keep: parameters whose gradients are results too, behind the others; `Tracer.kept` says which have one.
+
+    Returns:
+        The graph, and what has written it down.
+
+    Raises:
+        TraceError: the body returns something else than tensors, or does what has no place in a graph.
+        NotPlanned: it works op by op, but not in a graph.
     """
-    values = [Value(a._spec, place=i) for i, a in enumerate(arguments)]
-    graph = Graph(values)
+    graph = Graph([Value(a._spec, place=i) for i, a in enumerate(arguments)])
     tracer = Tracer(graph, names or {}, layers or {})
     outer, state.tracer = state.tracer, tracer
     try:
-        result = body(*(wrap(v, v.spec) for v in values))
-        tensors = result if isinstance(result, tuple) else (result,)
-        for t in tensors:
-            if not isinstance(t, TensorBase):
-                raise TraceError(
-                    f"the step returns a {type(t).__name__}; expected tensors: a loss, or (loss, aux, ...)"
-                )
-            graph.results.append(tracer._of(t))
+        tracer.run(body, keep)
     finally:
         state.tracer = outer
+        for tensor, gradient in tracer.used.values():
+            tensor._grad = gradient
         for generator, before in tracer.generators.values():
             generator.set_state(before)
-    return graph, result
+    _nobody_keeps(graph)
+    return graph, tracer
+
+
+def _nobody_keeps(graph: Graph) -> None:
+    """See to it that nothing but the graph holds its values: a tensor that somebody keeps would never get elements.
+
+    Raises:
+        NotPlanned: somebody does.
+    """
+    if _kept_outside(graph) and (gc.collect(), _kept_outside(graph))[1]:
+        raise NotPlanned("something keeps a tensor of the step in Python")
+
+
+def _kept_outside(graph: Graph) -> bool:
+    nobodys = Value(Spec((), float32, device("cpu")))
+    held = Counter(map(id, (*graph.arguments, *graph.results, *graph.states)))
+    values = {id(nobodys): nobodys}
+    for node in graph.nodes:
+        held.update(map(id, (*node.inputs, *node.outputs)))
+    values.update((id(v), v) for node in graph.nodes for v in node.outputs)
+    values.update((id(v), v) for v in graph.arguments)
+    found = [(v, sys.getrefcount(v)) for v in values.values()]
+    ours = found[0][1] - 1  # of the value that only the variable `nobodys` holds besides
+    return any(count - ours > held[id(v)] for v, count in found[1:])
 
 
 def _user_line() -> str:

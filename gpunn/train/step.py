@@ -8,7 +8,7 @@ from typing import Any
 
 import gpunn
 from gpunn import full, nn
-from gpunn.plan import Arena, MemoryReport, Step
+from gpunn.plan import Arena, MemoryReport, NotPlanned, Step
 from gpunn.random import Parts
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
@@ -163,8 +163,8 @@ class PlannedStep(Step):
                 parts = (
                     1 if limit is None else parts_that_fit(batch, self.model, self.eager.objective, self.memory, limit)
                 )
-            except NoTensor:
-                parts = 1
+            except (NoTensor, NotPlanned):
+                return 1  # op by op; what has no place in a plan may have one later
             self._parts[key] = parts
             if parts > 1 and self.note is not None:
                 self.note(f"a batch of {batch.samples} does not fit into memory: it is cut into {parts} micro-batches")

@@ -126,7 +126,7 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
     names: set[str] = set()
 
     class Recorder:
-        layer = ""
+        layer = function = ""
 
         def enter(self, module: Any) -> str:
             return ""
@@ -134,13 +134,20 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
         def keep_state(self, generator: Any) -> None:
             """It may go on."""
 
+        def is_state(self, tensor: Any) -> bool:
+            return False
+
+        def leave(self, what: str) -> None:
+            """Nothing is given up."""
+
         def refuse(self, what: str) -> None:
             """Nothing is refused."""
 
         def next_call(self, generator: Any, stream: int, number: int) -> int:
             return number
 
-        def __call__(self, op: Any, arrays: Any, result: Any) -> Any:
+        def __call__(self, op: Any, inputs: Any, result: Any) -> Any:
+            arrays = [getattr(x, "_data", x) for x in inputs]
             names.add(op.name)
             first = result if not isinstance(result, tuple) else result[0]
             with np.errstate(all="ignore"):

@@ -126,7 +126,7 @@ def test_a_noise_layer_of_a_trained_model_gives_two_predictions() -> None:
     assert (planned[0] != planned[1]).any()
 
 
-@pytest.mark.parametrize("own", [False])
+@pytest.mark.parametrize("own", [False, True])
 def test_another_seed_leads_to_its_numbers(own: bool) -> None:
     source = Generator(3) if own else gpunn.random.default_generator
     model = Noisy(lambda x: gpunn.randn(x.shape, generator=source))
