@@ -49,7 +49,7 @@ def dry_run(graph: Graph) -> DryRun:
     backend = _Idle()
     recorder, once = Recorder(backend, most_numbers(graph)), Recorder(backend, 0)
     views = follow(graph)
-    constants = Liveness(graph, views).constants
+    life = Liveness(graph, views, copied=True)
     arrays: dict[int, Any] = {}
 
     def array(x: Any) -> Any:
@@ -58,6 +58,8 @@ def dry_run(graph: Graph) -> DryRun:
         return arrays[id(x)] if isinstance(x, Value) else x
 
     for node in graph.nodes:
+        if id(node) in life.assigned:  # what it assigns is computed where it belongs
+            continue
         given = [array(x) for x in node.inputs]
         if isinstance(node, Compute) and id(node) in views:
             result = node.op.forward(backend, *given)
@@ -73,7 +75,7 @@ def dry_run(graph: Graph) -> DryRun:
         for function, args, kwargs in calls:
             try:
                 # What is computed once, when the plan is made, is not computed in the workspace.
-                with (once if id(node) in constants else recorder).call():
+                with (once if id(node) in life.constants else recorder).call():
                     function(*args, **kwargs)
             except NotRecordable:
                 continue
