@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpunn.backend.optional import needed
+from gpunn.optional import needed
 
 ROOT = Path(__file__).parents[1]
 BLOCK = """

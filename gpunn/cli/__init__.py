@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import gpunn
-from gpunn.backend.optional import needed
+from gpunn.optional import needed
 
 from .errors import RunError, UsageError
 

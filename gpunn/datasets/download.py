@@ -14,10 +14,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from gpunn.backend.cache import user_folder
-from gpunn.backend.optional import needed
 from gpunn.datasets.errors import DataError
 from gpunn.datasets.idx import read_content
+from gpunn.optional import needed, user_folder
 
 CHUNK = 1 << 16
 TIMEOUT_S = 30

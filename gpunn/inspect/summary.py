@@ -7,7 +7,7 @@ from typing import Any
 
 import gpunn
 from gpunn import nn
-from gpunn.backend.optional import needed
+from gpunn.optional import needed
 from gpunn.printing import bytes_text
 
 

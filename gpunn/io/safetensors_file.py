@@ -12,9 +12,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from gpunn.backend.optional import needed
 from gpunn.io.atomic import atomic_path
 from gpunn.io.structure import put_together, take_apart
+from gpunn.optional import needed
 from gpunn.tensor import Tensor, from_numpy
 
 METADATA_KEY = "gpunn"

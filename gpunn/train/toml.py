@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from gpunn.backend.optional import needed
+from gpunn.optional import needed
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

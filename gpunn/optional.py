@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 from types import ModuleType
 
 
@@ -21,3 +23,12 @@ def needed(module: str, what: str) -> ModuleType:
     except ImportError as error:
         wheel = module.split(".")[0]
         raise ImportError(f"{what} needs {wheel}: pip install {wheel}", name=wheel) from error
+
+
+def user_folder() -> Path:
+    """gpunn's folder among the user's caches, where the platform has them."""
+    try:
+        from platformdirs import user_cache_path
+    except ModuleNotFoundError:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpunn"
+    return user_cache_path("gpunn")
