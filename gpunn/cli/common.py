@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 import gpunn
-from gpunn.backend.device import device_types
 
 from .errors import UsageError
 
@@ -81,8 +80,11 @@ def pick_device(name: str) -> gpunn.device:
         device = _best_device() if name == "auto" else gpunn.device(name)
         device.backend  # noqa: B018  (loads it, so that a device that does not work is reported here)
     except (ValueError, ImportError, gpunn.cuda.DeviceError) as error:
-        known = f" (registered: {', '.join(device_types())})" if isinstance(error, ValueError) else ""
-        raise UsageError(f"--device {name}: {error}{known}") from None
+        raise UsageError(f"--device {name}: {error}") from None
+    if device.type == "meta":
+        raise UsageError(
+            "--device meta: its tensors have no elements, so there is nothing to compute; see gpunn memory"
+        )
     return device
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from gpunn.datasets import NAMES
 from gpunn.models import ACTIVATIONS, file_and_function
+from gpunn.printing import did_you_mean
 
 from .common import add_device, int_list, positive_int
 from .errors import UsageError
@@ -122,8 +122,7 @@ def with_config(
         if isinstance(value, dict):
             raise UsageError(f"{path}: options stand at the top of the file, not in a table such as [{name}]")
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise UsageError(f"{path}: there is no option {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise UsageError(f"{path}: there is no option {key!r}{did_you_mean(key, known)}")
         parser.set_defaults(**{key: _checked(known[key], value, path)})
     options = parser.parse_args(argv)
     options.given = given
@@ -183,7 +182,9 @@ def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
     except (argparse.ArgumentTypeError, ValueError) as error:
         raise UsageError(f"{path}: {action.dest}: {error}") from None
     if action.choices is not None and converted not in action.choices:
-        raise UsageError(f"{path}: {action.dest} is {value!r}; expected one of {', '.join(map(str, action.choices))}")
+        near = did_you_mean(str(value), action.choices)
+        choices = ", ".join(map(str, action.choices))
+        raise UsageError(f"{path}: {action.dest} is {value!r}; expected one of {choices}{near}")
     return converted
 
 

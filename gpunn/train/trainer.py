@@ -140,8 +140,8 @@ class Trainer:
 
         Raises:
             TrainingError: a loss is not finite, or a callback fails.
-            TrainingInterrupted: Ctrl-C; the step is finished and a checkpoint written before. A second Ctrl-C stops
-                at once.
+            TrainingInterrupted: Ctrl-C or SIGTERM; the step is finished and a checkpoint written before. A second one
+                stops at once.
             FileExistsError: the run folder holds a run already, and `resume` is False.
             ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
                 there are too few samples.
