@@ -25,7 +25,7 @@ DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagra
 """The largest learning rate of the schedule."""
 NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
-TABLES_OF_A_RUN = ("data_info", "fingerprint")
+TABLES_OF_A_RUN = ("data_info", "call", "fingerprint")
 """What a run's config.toml has beside the options."""
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +23,8 @@ _CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
 class RunFolder:
     """The files of a run, each written as a whole or, for metrics.jsonl, by whole lines.
 
-    config.toml        what the run was asked to do; under [fingerprint] what its bits depend on
+    config.toml        what the run was asked to do; under [call] when and by which command; under [fingerprint] what
+                       its bits depend on, versions among it
     metrics.jsonl      a row of the history per epoch
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
@@ -76,8 +80,7 @@ class RunFolder:
         self.check_free()
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
-        config = settings if self.config is None else self.config
-        io.write_text(self.config_path, to_toml({**config, "fingerprint": fingerprint}))
+        self._write_config(settings, [_call()], fingerprint)
         for name, text in self.texts.items():
             io.write_text(self.path / name, text)
 
@@ -102,15 +105,26 @@ class RunFolder:
 
     def go_on(self, settings: Mapping[str, Any]) -> None:
         """The folder's run goes on with these settings, or with what `config` says now."""
-        fingerprint = self.read_fingerprint()
-        io.write_text(self.config_path, to_toml({**(self.config or settings), "fingerprint": fingerprint}))
+        calls = self.read_calls()
+        self._write_config(settings, [*calls, _call()], self.read_fingerprint())
+
+    def _write_config(
+        self, settings: Mapping[str, Any], calls: Sequence[tuple[str, str]], fingerprint: Mapping[str, Any]
+    ) -> None:
+        config = settings if self.config is None else self.config
+        own = {"call": dict(calls), "fingerprint": fingerprint}
+        io.write_text(self.config_path, to_toml({**config, **own}))
 
     def read_config(self) -> dict[str, Any]:
-        """What stands in config.toml, without the fingerprint.
+        """What stands in config.toml, without calls and fingerprint.
 
         Raises FileNotFoundError where there is none, io.FileFormatError where it is no TOML.
         """
-        return {name: value for name, value in self._read_config().items() if name != "fingerprint"}
+        return {name: value for name, value in self._read_config().items() if name not in ("call", "fingerprint")}
+
+    def read_calls(self) -> list[tuple[str, str]]:
+        """When the run began, and was resumed, each with the command."""
+        return list(self._read_config().get("call", {}).items())
 
     def read_fingerprint(self) -> dict[str, Any]:
         """The fingerprint in config.toml; empty where there is none."""
@@ -173,6 +187,13 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+
+def _call() -> tuple[str, str]:
+    """The time, in UTC, and the command that this program is."""
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    program = "gpunn" if Path(sys.argv[0]).name in ("gpunn", "__main__.py") else sys.argv[0]
+    return now, shlex.join([program, *sys.argv[1:]])
 
 
 def _json_line(row: Row) -> str:
