@@ -146,6 +146,8 @@ def _told_where(path: Path) -> Iterator[None]:
     file = Path(os.path.abspath(path))
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
         line = error.lineno if isinstance(error, SyntaxError) and not frames else frames[-1] if frames else None

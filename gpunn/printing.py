@@ -20,6 +20,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def printable(text: str, keep: str = "\n") -> str:
+    """Text that may come from anywhere, for a terminal: what would be done there, and not shown, becomes an escape."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def bytes_text(n: float) -> str:
     """A number of bytes in binary units: "640 B", "1.5 KiB", "37.3 GiB"."""
     if abs(n) < 1024:

@@ -17,6 +17,7 @@ from typing import Any
 
 import gpunn
 from gpunn.backend.optional import needed
+from gpunn.printing import printable
 
 from .errors import RunError, UsageError, user_line
 from .parser import Parser
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"{command}: {_message(error)}", file=sys.stderr)
+        print(f"{command}: {printable(_message(error))}", file=sys.stderr)
         return exit_code(error)
     return 0
 
@@ -103,8 +104,9 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return f"{names}: {error.strerror}" if names else str(error.strerror)
-    if isinstance(error, MemoryError):
-        return f"out of memory: {text}" if str(error) else "out of memory"
+    if isinstance(error, MemoryError) and not isinstance(error, RuntimeError):  # a device's own says all of it
+        what = f"out of memory: {error}" if str(error) else "out of memory"
+        return f"{what}; smaller batches and networks need less, and gpunn memory tells how much"
     if (line := user_line(error)) is not None:
         return f"{line}: {type(error).__name__}: {text}"
     if isinstance(error, (UsageError, RunError, RuntimeError, ValueError, IndexError, OSError)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 import sys
@@ -75,7 +76,7 @@ class RunFolder:
     def begin(self, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
         """Make the folder for a new run.
 
-        Raises FileExistsError where it holds a run already, NotADirectoryError where it is a file.
+        Raises as `check_free` does.
         """
         self.check_free()
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
@@ -95,9 +96,14 @@ class RunFolder:
                 folder.rmdir()
 
     def check_free(self) -> None:
-        """Raise FileExistsError where the folder holds a run already, NotADirectoryError where it is a file."""
-        if self.path.exists() and not self.path.is_dir():
-            raise NotADirectoryError(f"{self.path} is a file; expected a folder for the run, or no such path yet")
+        """Raise FileExistsError where the folder holds a run already, NotADirectoryError where it is a file or lies in
+        one, PermissionError where it can't be written.
+        """
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file; expected a folder for the run, or no such path yet")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(f"{self.path} can't be a folder for the run: {there} can't be written to")
         if self.metrics_path.exists() or self.checkpoints():
             raise FileExistsError(
                 f"{self.path} holds a run already; resume it ({self.resume_hint}), choose another folder, or remove it"
