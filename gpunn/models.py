@@ -109,7 +109,7 @@ def _image_shape(name: str, shape: tuple[int, ...], smallest: int) -> tuple[int,
         raise ModelError(f"{name} takes images (channels, height, width), the data is {shape}; mlp takes any shape")
     if min(shape[1:]) < smallest:
         raise ModelError(
-            f"{name} takes images of at least {smallest} x {smallest}, the data is {shape}; cnn or mlp fit"
+            f"{name} takes images of at least {smallest} x {smallest}, the data is {shape}; mlp takes any shape"
         )
     return shape[0], shape[1], shape[2]
 

@@ -20,7 +20,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def printable(text: str, keep: str = "\n") -> str:
+def printable(text: str, keep: str = "\n\t") -> str:
     """Text that may come from anywhere, for a terminal: what would be done there, and not shown, becomes an escape."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text)
 

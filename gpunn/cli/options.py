@@ -25,6 +25,8 @@ DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagra
 """The largest learning rate of the schedule."""
 NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
+FIXED = ("model", "activation", "optimizer", "batch_size")
+"""Options that a run keeps when it is resumed: its checkpoints hold what they made."""
 TABLES_OF_A_RUN = ("data_info", "call", "fingerprint")
 """What a run's config.toml has beside the options."""
 
@@ -124,8 +126,15 @@ def with_config(
         if key not in known:
             raise UsageError(f"{path}: there is no option {key!r}{did_you_mean(key, known)}")
         parser.set_defaults(**{key: _checked(known[key], value, path)})
+    before = parser.parse_args([])
     options = parser.parse_args(argv)
     options.given = given
+    if options.resume:
+        was, now = configured(before), configured(options)
+        for name in FIXED:
+            if was[name] != now[name]:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag}: {options.resume} goes on with {was[name]}, and not with {now[name]}")
     return options
 
 

@@ -164,14 +164,14 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
-        if folder is not None:
-            settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
-            if state is None or not folder.config_path.exists():
-                folder.begin(settings, fingerprint(self.device))
-            else:
-                folder.go_on(settings)
+        settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
+        new = folder is not None and (state is None or not folder.config_path.exists())
+        if folder is not None and new:
+            folder.begin(settings, fingerprint(self.device))
         if state is not None:
             self._resume(loop, state, progress)
+        if folder is not None and not new and loop.completed < epochs:
+            folder.go_on(settings)
         try:
             loop.run()
         except BaseException:

@@ -53,6 +53,27 @@ def test_a_schedule_anew(gpunn_command):
     assert RunFolder("run").read_config()["schedule"] == "cosine"
 
 
+def test_what_a_run_keeps(gpunn_command, tmp_path):
+    """Its checkpoints are of one network, optimizer and size of batches; to name the same ones again is fine."""
+    gpunn_command(*RUN, "--epochs", 1)
+    before = (tmp_path / "run" / "config.toml").read_text()
+    for option, value, was in (
+        ("--optimizer", "sgd", "adam"),
+        ("--model", "mlp:9", "mlp:8"),
+        ("--batch-size", 32, 64),
+        ("--batch-size", "full", 64),
+        ("--activation", "tanh", "relu"),
+    ):
+        result = gpunn_command("train", "--resume", "run", "--epochs", 2, option, value)
+        assert (result.code, result.err) == (
+            2,
+            f"gpunn train: {option}: run goes on with {was}, and not with {value}\n",
+        )
+    assert (tmp_path / "run" / "config.toml").read_text() == before
+    same = ("--optimizer", "adam", "--model", "mlp:8", "--batch-size", 64)
+    assert gpunn_command("train", "--resume", "run", "--epochs", 2, *same).code == 0
+
+
 @pytest.mark.parametrize("before", ["onecycle", "none"])
 def test_a_constant_rate_anew(gpunn_command, before):
     gpunn_command(*RUN, "--epochs", 1, "--schedule", before)

@@ -209,6 +209,16 @@ def test_samples_per_second_mean_one_thing(task, tmp_path):
     assert "samples/s, median of epochs</dt><dd>2,000</dd>" in RunFolder(tmp_path).report_path.read_text()
 
 
+def test_the_configuration_stays_where_a_run_can_not_go_on(task, tmp_path):
+    """With data of another size, or with nothing left to do."""
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 2, batch_size=30)
+    before = RunFolder(tmp_path).config_path.read_text()
+    with pytest.raises(ValueError, match="loader with 3 batches"):
+        make_trainer(run_dir=tmp_path).fit((task.x, task.y), 4, batch_size=20, resume=True)
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1, batch_size=30, resume=True)
+    assert RunFolder(tmp_path).config_path.read_text() == before
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
