@@ -228,7 +228,7 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("cuda", "datasets", "io", "nn", "optim", "plan", "train", "utils")
+_SUBPACKAGES = ("cuda", "datasets", "inspect", "io", "nn", "optim", "plan", "train", "utils")
 _FROM_SUBPACKAGES = {"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"}
 
 
@@ -241,3 +241,11 @@ def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"gpunn.{name}")
     raise AttributeError(f"module 'gpunn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What gpunn offers, also what is not loaded yet."""
+    inner = {"Any", "backend", "interchange", "models", "ops", "printing"}
+    return sorted(
+        {*(n for n in globals() if n not in inner and not n.startswith("_")), *_SUBPACKAGES, *_FROM_SUBPACKAGES}
+    )

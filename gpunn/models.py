@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from gpunn import nn
+from gpunn.printing import did_you_mean
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -41,7 +45,8 @@ def build(spec: str, input_shape: tuple[int, ...], outputs: int, activation: str
         ModelError: the message says what was expected.
     """
     if activation not in ACTIVATIONS:
-        raise ModelError(f"there is no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
+        near = did_you_mean(activation, ACTIVATIONS)
+        raise ModelError(f"there is no activation {activation!r}{near}; there are {', '.join(ACTIVATIONS)}")
     if (named := file_and_function(spec)) is not None:
         return _from_file(*named, input_shape, outputs)
     name, _, argument = spec.partition(":")
@@ -50,7 +55,8 @@ def build(spec: str, input_shape: tuple[int, ...], outputs: int, activation: str
         return mlp(input_shape, outputs, hidden, activation)
     if name in _IMAGE_MODELS and not argument:
         return _IMAGE_MODELS[name](input_shape, outputs, activation)
-    raise ModelError(f"there is no model {spec!r}; there are mlp:SIZES, linear, lenet, cnn, and FILE.py:FUNCTION")
+    near = did_you_mean(name, ("mlp", "linear", *_IMAGE_MODELS))
+    raise ModelError(f"there is no model {spec!r}{near}; there are mlp:SIZES, linear, lenet, cnn, and FILE.py:FUNCTION")
 
 
 def file_and_function(spec: str) -> tuple[Path, str] | None:
@@ -103,7 +109,7 @@ def _image_shape(name: str, shape: tuple[int, ...], smallest: int) -> tuple[int,
         raise ModelError(f"{name} takes images (channels, height, width), the data is {shape}; mlp takes any shape")
     if min(shape[1:]) < smallest:
         raise ModelError(
-            f"{name} takes images of at least {smallest} x {smallest}, the data is {shape}; cnn or mlp fit"
+            f"{name} takes images of at least {smallest} x {smallest}, the data is {shape}; mlp takes any shape"
         )
     return shape[0], shape[1], shape[2]
 
@@ -119,14 +125,32 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], outputs:
         raise ModelError(f"there is no file {path}")
     if not function:
         raise ModelError(f"{path}: name the function too, such as {path}:make_model")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(path.stem, os.path.abspath(path))
     assert spec is not None and spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with _told_where(path):
+        spec.loader.exec_module(module)
     make = getattr(module, function, None)
     if not callable(make):
-        raise ModelError(f"{path} has no function {function!r}")
-    model = make(input_shape, outputs)
+        raise ModelError(f"{path} has no function {function!r}{did_you_mean(function, vars(module))}")
+    with _told_where(path):
+        model = make(input_shape, outputs)
     if not isinstance(model, nn.Module):
         raise ModelError(f"{path}:{function} returned {type(model).__name__}, expected a gpunn.nn.Module")
     return model
+
+
+@contextmanager
+def _told_where(path: Path) -> Iterator[None]:
+    """Whatever a file raises becomes a ModelError with the line of the file, and the type of the error."""
+    file = Path(os.path.abspath(path))
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+        line = error.lineno if isinstance(error, SyntaxError) and not frames else frames[-1] if frames else None
+        text = error.msg if isinstance(error, SyntaxError) else error
+        where = f"{path}, line {line}" if line is not None else str(path)
+        raise ModelError(f"{where}: {type(error).__name__}: {text}") from error

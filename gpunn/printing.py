@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,17 @@ from gpunn.backend.dtypes import bool_, get_default_dtype, int64
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error about a word: the nearest of those that are known; empty where none is near."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def printable(text: str, keep: str = "\n\t") -> str:
+    """Text that may come from anywhere, for a terminal: what would be done there, and not shown, becomes an escape."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def bytes_text(n: float) -> str:

@@ -17,7 +17,7 @@ QUICK = [c for c in COMMANDS if c.split()[1] in ("memory", "summary") or "--memo
 
 
 def test_there_are_programs_and_commands() -> None:
-    assert len(PROGRAMS) >= 3 and len(COMMANDS) >= 10 and len(QUICK) == 3
+    assert len(PROGRAMS) >= 3 and len(COMMANDS) >= 10 and len(QUICK) == 4
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda text: text.splitlines()[-1])

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from gpunn.printing import did_you_mean
+
 _BACKENDS: dict[str, Callable[[int | None], Any]] = {
     "cpu": lambda index: importlib.import_module("gpunn.backend.numpy"),
     "meta": lambda index: importlib.import_module("gpunn.backend.meta").Meta(),
@@ -62,7 +64,8 @@ class device:
             raise ValueError(f"{type!r} is no device; write a name such as 'cpu', 'cuda' or 'cuda:1'")
         name = match[1]
         if name not in _BACKENDS:
-            raise ValueError(f"there is no device {name!r} here; there are: {', '.join(sorted(_BACKENDS))}")
+            near = did_you_mean(name, _BACKENDS)
+            raise ValueError(f"there is no device {name!r} here{near}; there are: {', '.join(_usable())}")
         if match[2]:
             index = int(match[2])
         if name in ("cpu", "sim", "meta"):
@@ -130,6 +133,20 @@ def register_backend(name: str, loader: Callable[[int | None], Any]) -> None:
     _BACKENDS[name] = loader
     for key in [key for key in _INTERNED if key[0] == name]:
         del _INTERNED[key]
+
+
+def _usable() -> list[str]:
+    """The names of the backends that work here: with a GPU, a compiler, or whatever they need."""
+    found = []
+    for name in sorted(_BACKENDS):
+        try:
+            _BACKENDS[name](0)
+            if name == "sim":
+                importlib.import_module("gpunn.backend.simulator.compiler").command()
+        except Exception:
+            continue
+        found.append(name)
+    return found
 
 
 def device_types() -> list[str]:

@@ -1,20 +1,26 @@
 """The command ``gpunn``.
 
-Exit codes: 0 done, 1 the run failed, 2 the call was wrong. Results go to standard output, everything else to standard
-error, so that ``gpunn train --json | tail -1`` is one JSON object.
+Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 130 after Ctrl-C, 143 after SIGTERM. Results go to standard
+output, everything else to standard error, so that ``gpunn train --json | tail -1`` is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import gpunn
 from gpunn.optional import needed
+from gpunn.printing import printable
 
-from .errors import RunError, UsageError
+from .errors import RunError, UsageError, user_line
+from .parser import Parser
 
 COMMANDS = {
     "train": "train a network, by default on the bundled handwritten digits",
@@ -30,29 +36,56 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    command = " ".join(["gpunn", *arguments[:1]])
+    debug = False
     try:
-        parser = _parser(arguments)
-    except ImportError as error:
-        print(f"gpunn: {error}", file=sys.stderr)
-        return 1
-    options = parser.parse_args(arguments)
-    options.argv = arguments[1:]
-    if not hasattr(options, "run"):
-        parser.print_help()
-        return 0
-    try:
-        options.run(options)
+        with _sigterm():
+            try:
+                parser = _parser(arguments)
+            except ImportError as error:
+                print(f"gpunn: {error}", file=sys.stderr)
+                return 1
+            options = parser.parse_args(arguments)
+            options.argv, debug = arguments[1:], getattr(options, "debug", False)
+            if hasattr(options, "run"):
+                options.run(options)
+            else:
+                parser.print_help()
     except KeyboardInterrupt as interrupt:
-        print(f"\ngpunn {options.command}: {interrupt or 'interrupted'}", file=sys.stderr)
-        return 1
+        number = getattr(interrupt, "signal", signal.SIGINT)
+        print(f"\n{command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        return 128 + int(number)
     except BrokenPipeError:
         return 1
     except Exception as error:
-        if getattr(options, "debug", False):
+        if debug:
             raise
-        print(f"gpunn {options.command}: {_message(error)}", file=sys.stderr)
+        print(f"{command}: {printable(_message(error))}", file=sys.stderr)
         return exit_code(error)
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+    signal = signal.SIGTERM
+
+
+@contextmanager
+def _sigterm() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does, so that it can say so and leave the terminal as it was."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated("terminated")
 
 
 def exit_code(error: Exception) -> int:
@@ -68,13 +101,21 @@ def exit_code(error: Exception) -> int:
 
 def _message(error: Exception) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror is not None:
+        names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        return f"{names}: {error.strerror}" if names else str(error.strerror)
+    if isinstance(error, MemoryError) and not isinstance(error, RuntimeError):  # a device's own says all of it
+        what = f"out of memory: {error}" if str(error) else "out of memory"
+        return f"{what}; smaller batches and networks need less, and gpunn memory tells how much"
+    if (line := user_line(error)) is not None:
+        return f"{line}: {type(error).__name__}: {text}"
     if isinstance(error, (UsageError, RunError, RuntimeError, ValueError, IndexError, OSError)):
         return text
     return f"{type(error).__name__}: {text} (--debug shows where)"
 
 
-def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(arguments: list[str]) -> Parser:
+    parser = Parser(
         prog="gpunn",
         description="Train neural networks by backpropagation, on the CPU or a GPU.",
         epilog="example: gpunn train --data digits --model mlp:128,128   (then: gpunn COMMAND --help)",

@@ -172,7 +172,7 @@ def _print_table(rows: list[dict[str, Any]], recommended: dict[str, Any] | None)
         elif r["valid"] is False:
             error = r["loss_error"]
             why = "there are no losses to compare with" if error is None else f"its losses differ by {error:.1e}"
-            console.print(f"{r['implementation']} at {r['batch_size']} does not count: {why}")
+            console.print(f"{r['implementation']} at {r['batch_size']} does not count: {why}", markup=False)
     if recommended:
         console.print(
             f"recommended mini-batch size: {recommended['batch_size']} ({recommended['rule']})", highlight=False

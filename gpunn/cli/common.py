@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 import gpunn
-from gpunn.backend.device import device_types
+from gpunn.printing import printable
 
 from .errors import UsageError
 
@@ -81,8 +81,11 @@ def pick_device(name: str) -> gpunn.device:
         device = _best_device() if name == "auto" else gpunn.device(name)
         device.backend  # noqa: B018  (loads it, so that a device that does not work is reported here)
     except (ValueError, ImportError, gpunn.cuda.DeviceError) as error:
-        known = f" (registered: {', '.join(device_types())})" if isinstance(error, ValueError) else ""
-        raise UsageError(f"--device {name}: {error}{known}") from None
+        raise UsageError(f"--device {name}: {error}") from None
+    if device.type == "meta":
+        raise UsageError(
+            "--device meta: its tensors have no elements, so there is nothing to compute; see gpunn memory"
+        )
     return device
 
 
@@ -160,6 +163,8 @@ def draw_possible() -> bool:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", file: Any = None) -> None:
     """A table on a terminal, and elsewhere plain lines with aligned columns. Numbers stand to the right."""
+    columns = [_one_line(name) for name in columns]
+    rows = [[cell if isinstance(cell, int) else _one_line(cell) for cell in row] for row in rows]
     console = Console(file=file)
     right = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(columns))]
     if console.is_terminal:
@@ -177,3 +182,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
     for line in lines:
         cells = (c.rjust(w) if numbers else c.ljust(w) for c, w, numbers in zip(line, widths, right))
         print("  ".join(cells).rstrip(), file=file)
+
+
+def _one_line(cell: Any) -> str:
+    return printable(str(cell), keep="")

@@ -13,6 +13,7 @@ import numpy as np
 from gpunn.datasets import Arrays, DataError, load, standardise, stratified_split
 from gpunn.datasets.arrays import moments
 from gpunn.datasets.labels import Task, listed
+from gpunn.printing import printable
 
 from .errors import UsageError
 from .options import LOSSES_OF_CLASSES
@@ -86,7 +87,7 @@ def prepare_data(options: argparse.Namespace) -> Prepared:
     )
     if options.resume is not None:
         _check_unchanged(prepared, options.resume)
-    print(_learned(prepared, doubtful=task is None and Path(options.data).is_file()), file=sys.stderr)
+    print(printable(_learned(prepared, task is None and Path(options.data).is_file())), file=sys.stderr)
     return prepared
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gpunn.printing import printable
+
 from .common import add_command, add_device, add_eager, as_json, pick_device, print_table
 
 EXAMPLE = """\
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _print(found: dict[str, Any], classes: list[str] | None) -> None:
     line = ", ".join(f"{k} {v:.4f}" for k, v in found.items() if isinstance(v, float))
-    print(f"{found['data']}, {found['part']}, {found['samples']:,} samples: {line}")
+    print(printable(f"{found['data']}, {found['part']}, {found['samples']:,} samples: {line}"))
     if classes is not None:
         per_class = {k: v for k, v in found["per_class"].items() if k != "confusion"}
         rows = [[name, *map(_cell, values)] for name, *values in zip(classes, *per_class.values())]

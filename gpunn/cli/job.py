@@ -37,9 +37,14 @@ class OneHotLoss:
         return loss
 
 
+def loss_name(options: argparse.Namespace, data: Arrays) -> str:
+    """The name of the loss that the options ask for, or the data."""
+    return options.loss or ("mse" if data.classes is None else "cross_entropy")
+
+
 def make_loss(options: argparse.Namespace, data: Arrays) -> Any:
     """The loss function, by name or by what the data asks for."""
-    name = options.loss or ("mse" if data.classes is None else "cross_entropy")
+    name = loss_name(options, data)
     if name in LOSSES_OF_CLASSES and data.classes is None:
         raise UsageError(f"--loss {name}: {data.name} has numbers as targets, not classes; mse or l1 fit")
     if name == "cross_entropy":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from gpunn.datasets import NAMES
 from gpunn.models import ACTIVATIONS, file_and_function
+from gpunn.printing import did_you_mean
 
 from .common import add_device, int_list, positive_int
 from .errors import UsageError
@@ -25,7 +25,9 @@ DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagra
 """The largest learning rate of the schedule."""
 NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
-TABLES_OF_A_RUN = ("data_info", "fingerprint")
+FIXED = ("model", "activation", "optimizer", "batch_size")
+"""Options that a run keeps when it is resumed: its checkpoints hold what they made."""
+TABLES_OF_A_RUN = ("data_info", "call", "fingerprint")
 """What a run's config.toml has beside the options."""
 
 
@@ -122,11 +124,17 @@ def with_config(
         if isinstance(value, dict):
             raise UsageError(f"{path}: options stand at the top of the file, not in a table such as [{name}]")
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise UsageError(f"{path}: there is no option {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise UsageError(f"{path}: there is no option {key!r}{did_you_mean(key, known)}")
         parser.set_defaults(**{key: _checked(known[key], value, path)})
+    before = parser.parse_args([])
     options = parser.parse_args(argv)
     options.given = given
+    if options.resume:
+        was, now = configured(before), configured(options)
+        for name in FIXED:
+            if was[name] != now[name]:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag}: {options.resume} goes on with {was[name]}, and not with {now[name]}")
     return options
 
 
@@ -183,7 +191,9 @@ def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
     except (argparse.ArgumentTypeError, ValueError) as error:
         raise UsageError(f"{path}: {action.dest}: {error}") from None
     if action.choices is not None and converted not in action.choices:
-        raise UsageError(f"{path}: {action.dest} is {value!r}; expected one of {', '.join(map(str, action.choices))}")
+        near = did_you_mean(str(value), action.choices)
+        choices = ", ".join(map(str, action.choices))
+        raise UsageError(f"{path}: {action.dest} is {value!r}; expected one of {choices}{near}")
     return converted
 
 

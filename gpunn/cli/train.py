@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
     steps = -(-len(train[0]) // batch_size)
     schedule = make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
-    folder = _run_folder(options, data, validation is not None)
+    folder = _run_folder(options, data, validation is not None, optimizer.defaults["lr"])
     parameters = sum(p.numel() for p in model.parameters())
     print(
         f"{source.name}: {len(train[0]):,} samples to train on, "
@@ -112,9 +112,10 @@ def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
     return (x[rest], y[rest]), (x[held], y[held])
 
 
-def _run_folder(options: argparse.Namespace, data: Any, validated: bool) -> Any:
+def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: float) -> Any:
     from gpunn.models import file_and_function
 
+    from . import job
     from .trained import MODEL_FILE
 
     path = options.resume or options.out or _next_free(f"{_word(options.data)}-{_word(options.model)}")
@@ -124,7 +125,12 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool) -> Any:
     named = None if options.resume else file_and_function(options.model)
     return _folder(
         path,
-        config={**configured(options), "data_info": data.shape_info},
+        config={
+            **configured(options),
+            "lr": lr,
+            "loss": job.loss_name(options, data.source),
+            "data_info": data.shape_info,
+        },
         model="best" if options.patience or (validated and not settles) else "last",
         texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
     )

@@ -158,7 +158,7 @@ def _progress(url: str, start: int, total: int | None) -> Iterator[Callable[[int
     if screen is not None and screen.is_terminal:
         progress = needed("rich.progress", "a bar")
         columns = (
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.DownloadColumn(binary_units=True),
             progress.TransferSpeedColumn(),

@@ -8,7 +8,7 @@ from typing import Any
 import gpunn
 from gpunn import nn
 from gpunn.optional import needed
-from gpunn.printing import bytes_text
+from gpunn.printing import bytes_text, printable
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Summary:
 
     def table(self) -> Any:
         """A `rich.table.Table`."""
+        text = needed("rich.text", "a summary as a table").Text
         table = needed("rich.table", "a summary as a table").Table(
             title=f"input {_shape_text(list(self.input_shape))}",
             caption=f"{self.parameters:,} parameters ({self.trainable:,} trainable), "
@@ -65,7 +66,8 @@ class Summary:
         table.add_column("parameters", justify="right", no_wrap=True)
         for row in self.rows:
             count = "shared" if row.shared else f"{row.parameters:,}"
-            table.add_row(row.path, row.layer, _shape_text(row.output_shape), count)
+            cells = row.path, row.layer, _shape_text(row.output_shape), count
+            table.add_row(*(text(printable(cell)) for cell in cells))  # as texts: a layer may look like markup
         return table
 
 

@@ -15,7 +15,7 @@ from gpunn.tensor import Tensor
 from .attributes import Attributes
 from .hooks import ModuleHandle, call_with_hooks
 from .parameter import Parameter
-from .place import NAMED, name_layer
+from .place import RAISED, given_no_tensor, name_layer
 from .state import IncompatibleKeys, load
 
 M = TypeVar("M", bound="Module")
@@ -69,8 +69,11 @@ class Module(Attributes):
             if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks:
                 return call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
-        except NAMED as error:
-            name_layer(error, self, args)
+        except RAISED as error:
+            better = given_no_tensor(error, self, args)
+            name_layer(better or error, self, args)
+            if better is not None:
+                raise better from error
             raise
         finally:
             if tracer is not None:

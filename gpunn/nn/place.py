@@ -13,6 +13,10 @@ NAMED = (RuntimeError, ValueError, TypeError, IndexError)
 """What ops raise for inputs that do not fit. Only their messages are changed, never their type."""
 
 
+RAISED = (*NAMED, AttributeError)
+"""What comes out of a layer that was given something else than tensors."""
+
+
 class _Place(NamedTuple):
     message: str
     """The error's own message."""
@@ -43,6 +47,21 @@ def name_layer(error: Exception, module: Module, args: tuple[Any, ...]) -> None:
     error._place = place  # type: ignore[attr-defined]
     where = f"{type(module).__name__}{place.path} ({place.detail})" if place.path else place.detail
     error.args = (f"{place.message}\n  in {where}" + (f", given {place.inputs}" if place.inputs else ""),)
+
+
+def given_no_tensor(error: Exception, module: Module, args: tuple[Any, ...]) -> TypeError | None:
+    """The error that should be, where one of our own layers was given an array or a list in the place of a tensor."""
+    if hasattr(error, "_place") or not type(module).__module__.startswith("gpunn.nn.") or module._modules:
+        return None
+    for i, x in enumerate(args):
+        numbers = i == 0 and isinstance(x, (list, tuple)) and not any(isinstance(y, TensorBase) for y in x)
+        if isinstance(x, TensorBase) or not (numbers or hasattr(x, "__array__")):
+            continue
+        dtype, shape = getattr(x, "dtype", None), list(getattr(x, "shape", ()))
+        what = f"{type(x).__name__} {dtype}{shape}" if dtype is not None else type(x).__name__
+        hint = "gpunn.tensor(x).float()" if str(dtype) == "float64" else "gpunn.tensor(x)"
+        return TypeError(f"{type(module).__name__} takes tensors, got {what}; make one with {hint}")
+    return None
 
 
 def _one_line(module: Module) -> str:

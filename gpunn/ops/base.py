@@ -118,6 +118,20 @@ class Composite(Op, abstract=True):
         return vjp_of(self.formula, needs, dy, inputs)
 
 
+def conversion(dtype: Any) -> str:
+    """What to write for a tensor in another type: ".float()"."""
+    names = {"float32": ".float()", "float64": ".double()", "float16": ".half()"}
+    return names.get(dtype.name, f".to(gpunn.{dtype.name})")
+
+
+def check_one_type(name: str, x: Spec, w: Spec, b: Spec | None) -> None:
+    """Raise unless an input, its weight and its bias have one type; the message says how the input gets theirs."""
+    if x.dtype is not w.dtype or (b is not None and b.dtype is not w.dtype):
+        found = f"{x!r}, {w!r}" + ("" if b is None else f", {b!r}")
+        hint = f"convert the input with {conversion(w.dtype)}" if x.dtype is not w.dtype else "convert the bias"
+        raise shape_error(name, f"input, weight and bias must have one type, got {found}; {hint}")
+
+
 def shape_error(op: Op | str, message: str) -> RuntimeError:
     """An error that starts with the op's name; PyTorch raises RuntimeError for shapes that do not fit."""
     return RuntimeError(f"{op if isinstance(op, str) else op.name}: {message}")

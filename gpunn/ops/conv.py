@@ -10,7 +10,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
-from .base import Cost, Op, shape_error
+from .base import Cost, Op, check_one_type, shape_error
 from .windows import (
     NO_PADDING,
     Padding,
@@ -248,9 +248,7 @@ def check_bias_and_types(name: str, x: Spec, w: Spec, b: Spec | None, channels: 
     require_float(name, x)
     if b is not None and b.shape != (channels,):
         raise shape_error(name, f"the bias must have shape [{channels}] for the weight {w!r}, got {b!r}")
-    if x.dtype is not w.dtype or (b is not None and b.dtype is not w.dtype):
-        found = f"{x!r}, {w!r}" + ("" if b is None else f", {b!r}")
-        raise shape_error(name, f"input, weight and bias must have one type, got {found}; convert with .to(dtype)")
+    check_one_type(name, x, w, b)
 
 
 def conv2d(

@@ -12,7 +12,7 @@ from gpunn.backend.dtypes import FLOAT
 from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
-from .base import Composite, Cost, Op, shape_error
+from .base import Composite, Cost, Op, check_one_type, shape_error
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -44,22 +44,20 @@ class LinearActivation(Op):
         return not derivative_from_output(self.activation, self.parameter)
 
     def shape(self, x: Spec, w: Spec, b: Spec | None) -> Any:
+        name = "Linear" if self.activation == "none" else self.name
         if w.ndim != 2:
-            raise shape_error(self, f"the weight has 2 dimensions (out, in), got {w!r}")
+            raise shape_error(name, f"the weight has 2 dimensions (out, in), got {w!r}")
         if not x.ndim or x.shape[-1] != w.shape[1]:
             raise shape_error(
-                self,
+                name,
                 f"the input {x!r} does not fit the weight {w!r}: its last dimension must be {w.shape[1]}"
                 + (f", not {x.shape[-1]}" if x.ndim else ""),
             )
         if b is not None and b.shape != (w.shape[0],):
-            raise shape_error(self, f"the bias must have shape [{w.shape[0]}] for the weight {w!r}, got {b!r}")
+            raise shape_error(name, f"the bias must have shape [{w.shape[0]}] for the weight {w!r}, got {b!r}")
         if w.dtype.category != FLOAT:
-            raise shape_error(self, f"takes floats, got the weight {w!r}; convert with .float()")
-        if x.dtype is not w.dtype or (b is not None and b.dtype is not w.dtype):
-            raise shape_error(
-                self, f"input, weight and bias must have one type, got {x!r}, {w!r}{'' if b is None else f', {b!r}'}"
-            )
+            raise shape_error(name, f"takes floats, got the weight {w!r}; convert with .float()")
+        check_one_type(name, x, w, b)
         y = x.like((*x.shape[:-1], w.shape[0]))
         return (y, y) if self.returns_z else y
 

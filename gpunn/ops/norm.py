@@ -11,7 +11,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Op, shape_error
+from .base import Composite, Op, conversion, shape_error
 from .comparison import clamp
 from .math import rsqrt
 from .reduction import mean, sum
@@ -215,10 +215,11 @@ def statistic_spec(x: Spec, shape: tuple[int, ...]) -> Spec:
 def check_affine(name: str, x: Spec, statistic: Spec, **parameters: Spec | None) -> None:
     """Weights and biases have the shape of the statistic, and its type or that of x."""
     if not x.dtype.is_floating_point:
-        raise shape_error(name, f"takes floats, got {x!r}")
+        raise shape_error(name, f"takes floats, got {x!r}; convert with .float()")
     for what, p in parameters.items():
         if p is not None and (p.shape != statistic.shape or p.dtype not in (statistic.dtype, x.dtype)):
-            raise shape_error(name, f"{what} must be {statistic!r} for the input {x!r}, got {p!r}")
+            hint = f"; convert the input with {conversion(p.dtype)}" if p.shape == statistic.shape else ""
+            raise shape_error(name, f"{what} must be {statistic!r} for the input {x!r}, got {p!r}{hint}")
 
 
 def _last_dims(name: str, x: Tensor, shape: Sequence[int]) -> int:

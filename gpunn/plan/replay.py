@@ -15,6 +15,7 @@ from gpunn.optim.bound import BoundProducts, BoundStep
 from .arena import Arena, Memory
 from .fuse import Note, explain
 from .graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
+from .listing import as_text
 from .liveness import Liveness
 from .memory import lay_out
 from .report import MemoryReport, report
@@ -95,6 +96,14 @@ class Program:
                 return [copy(self._array(v)) for v in self.graph.results]
         finally:
             self.position = done
+
+    def __str__(self) -> str:
+        """What the step does, line by line; see `gpunn.plan.listing`."""
+        return as_text(self.graph)
+
+    def __repr__(self) -> str:
+        batch = ", ".join(repr(a.spec) for a in self.graph.arguments)
+        return f"<plan of {len(self.graph.nodes)} operations for {batch} on {self.device}; print() lists them>"
 
     def compute_in(self, workspace: int, all_cores: bool) -> None:
         """Give the CPU's primitives so much to compute in from the beginning, and let them use all cores or not."""

@@ -95,6 +95,12 @@ class Step:
         """The step, op by op: what is traced. Returns a tensor or a tuple of tensors."""
         raise NotImplementedError(f"{type(self).__name__} has no body()")
 
+    def __repr__(self) -> str:
+        parts = [type(self.model).__name__]
+        for part in (getattr(self, "loss_fn", None), self.optimizer):
+            parts += [] if part is None else [getattr(part, "__name__", type(part).__name__)]
+        return f"<{type(self).__name__} of {', '.join(parts)}: {len(self._plans)} plans>"
+
     @property
     def plan(self) -> Program:
         """The plan of the last call.
@@ -325,6 +331,7 @@ class Step:
         """
         from .dry_run import dry_run
 
+        self._see_changes()
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         if not hasattr(graph.arguments[0].spec.device.backend, "launcher"):
             graph.take_for(device("sim"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +17,16 @@ class TrainingError(RuntimeError):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C, after the step was finished and a checkpoint written; the message says how to resume.
+    """Ctrl-C or SIGTERM, after the step was finished and a checkpoint written; the message says how to resume.
 
     checkpoint: the path of that checkpoint, None without a run folder
+    signal:     the number of the signal
     """
 
-    def __init__(self, message: str, checkpoint: str | None = None):
+    def __init__(self, message: str, checkpoint: str | None = None, signal: int = SIGINT):
         super().__init__(message)
         self.checkpoint = checkpoint
+        self.signal = signal
 
 
 class NoTensor(Exception):

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step."""
+"""Ctrl-C and SIGTERM that wait for the end of a step."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ from gpunn.plan.interrupt import nobody_handles
 
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C only sets `requested`; a second one stops at once.
+    """While it is entered, the first SIGINT (Ctrl-C) or SIGTERM only sets `requested`; a second one stops at once.
 
     Signals reach the main thread alone, and a program with a handler of its own keeps it: in other cases nothing
     changes.
+
+    requested: the number of the signal that came, 0 before
     """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._before: Any = None
+        self.requested = 0
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        main = threading.current_thread() is threading.main_thread()
-        if main and nobody_handles():
-            self._before = signal.signal(signal.SIGINT, self._note)
+        if threading.current_thread() is threading.main_thread():
+            if nobody_handles():
+                self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
+            if _is_ours(signal.getsignal(signal.SIGTERM)):
+                self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.requested:
+        again, self.requested = bool(self.requested), number
+        if again:
             raise KeyboardInterrupt
-        self.requested = True
+
+
+def _is_ours(handler: Any) -> bool:
+    """Whether SIGTERM ends the program, or is handled by the command gpunn."""
+    return handler is signal.SIG_DFL or getattr(handler, "__module__", "").startswith("gpunn.")

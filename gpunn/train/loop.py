@@ -64,7 +64,8 @@ class FitLoop:
     def run(self) -> None:
         """Train.
 
-        Raises TrainingError where a loss is not finite or a callback fails, TrainingInterrupted after Ctrl-C.
+        Raises TrainingError where a loss is not finite or a callback fails, TrainingInterrupted after Ctrl-C or
+        SIGTERM.
         """
         trainer = self.trainer
         with self._interrupt:
@@ -77,6 +78,11 @@ class FitLoop:
                 if trainer.stop_reason:
                     self.progress.note(f"stopped after epoch {self.completed}: {trainer.stop_reason}")
                 trainer.callbacks.call("on_fit_end", trainer)
+            except TrainingInterrupted:
+                raise
+            except KeyboardInterrupt as error:  # a second one
+                error.args = (self._stopped_at_once(),)
+                raise
             finally:
                 self.progress.close()
 
@@ -178,9 +184,18 @@ class FitLoop:
         )
 
     def _leave(self, path: Path | None, where: str) -> None:
+        number = self._interrupt.requested
         if self.folder is None:
-            raise TrainingInterrupted(f"stopped {where}; there is no run folder, so nothing was saved")
-        raise TrainingInterrupted(f"stopped {where}; to go on from {path}: {self.folder.resume_hint}", str(path))
+            raise TrainingInterrupted(f"stopped {where}; there is no run folder, so nothing was saved", None, number)
+        text = f"stopped {where}; to go on from {path}: {self.folder.resume_hint}"
+        raise TrainingInterrupted(text, str(path), number)
+
+    def _stopped_at_once(self) -> str:
+        """What is left of the run after a second signal."""
+        text = f"stopped at once, in epoch {self.trainer.epoch}"
+        if self.folder is None or not self.folder.checkpoints():
+            return f"{text}; nothing was saved"
+        return f"{text}; to go on from {self.folder.latest_checkpoint()}: {self.folder.resume_hint}"
 
     def _diverged(self, error: NonFiniteLoss, kind: str = "") -> TrainingError:
         """Where it happened, what to try, and what was kept."""

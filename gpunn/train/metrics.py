@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gpunn.printing import did_you_mean
+
 Array = np.ndarray[Any, Any]
 
 
@@ -341,7 +343,8 @@ def as_metrics(metrics: Iterable[str | Metric | Callable[[Array, Array], Any]]) 
     for metric in metrics:
         if isinstance(metric, str):
             if metric not in METRICS:
-                raise ValueError(f"there is no metric {metric!r}; there are: {', '.join(METRICS)}, and functions")
+                near = did_you_mean(metric, METRICS)
+                raise ValueError(f"there is no metric {metric!r}{near}; there are: {', '.join(METRICS)}, and functions")
             found.append(METRICS[metric]())
         elif isinstance(metric, Metric):
             found.append(metric)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpunn import nn, no_grad
 from gpunn.nn import functional as F
+from gpunn.printing import did_you_mean
 from gpunn.tensor import Tensor
 
 LOSSES = {
@@ -48,7 +49,8 @@ class Objective:
     def __init__(self, loss: str | Callable[[Tensor, Tensor], Tensor], model: nn.Module, l2: float = 0.0):
         if isinstance(loss, str):
             if loss not in LOSSES:
-                raise ValueError(f"there is no loss {loss!r}; there are: {', '.join(LOSSES)}, and functions")
+                near = did_you_mean(loss, LOSSES)
+                raise ValueError(f"there is no loss {loss!r}{near}; there are: {', '.join(LOSSES)}, and functions")
             loss = getattr(nn, LOSSES[loss])()
         if not callable(loss):
             raise TypeError(f"loss is a function of (output, target) or a name, not {loss!r}")

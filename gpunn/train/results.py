@@ -115,7 +115,7 @@ def write_results(folder: RunFolder, trainer: Trainer, evaluations: Sequence[Eva
         model=repr(trainer.model),
         history=trainer.history,
         settings=trainer.settings(),
-        config=folder.read_config(),
+        config={**folder.read_config(), "call": dict(folder.read_calls())},
         fingerprint=folder.read_fingerprint(),
         evaluations=evaluations,
     )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +24,8 @@ _CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
 class RunFolder:
     """The files of a run, each written as a whole or, for metrics.jsonl, by whole lines.
 
-    config.toml        what the run was asked to do; under [fingerprint] what its bits depend on
+    config.toml        what the run was asked to do; under [call] when and by which command; under [fingerprint] what
+                       its bits depend on, versions among it
     metrics.jsonl      a row of the history per epoch
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
@@ -71,13 +76,12 @@ class RunFolder:
     def begin(self, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
         """Make the folder for a new run.
 
-        Raises FileExistsError where it holds a run already, NotADirectoryError where it is a file.
+        Raises as `check_free` does.
         """
         self.check_free()
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
-        config = settings if self.config is None else self.config
-        io.write_text(self.config_path, to_toml({**config, "fingerprint": fingerprint}))
+        self._write_config(settings, [_call()], fingerprint)
         for name, text in self.texts.items():
             io.write_text(self.path / name, text)
 
@@ -92,9 +96,14 @@ class RunFolder:
                 folder.rmdir()
 
     def check_free(self) -> None:
-        """Raise FileExistsError where the folder holds a run already, NotADirectoryError where it is a file."""
-        if self.path.exists() and not self.path.is_dir():
-            raise NotADirectoryError(f"{self.path} is a file; expected a folder for the run, or no such path yet")
+        """Raise FileExistsError where the folder holds a run already, NotADirectoryError where it is a file or lies in
+        one, PermissionError where it can't be written.
+        """
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file; expected a folder for the run, or no such path yet")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(f"{self.path} can't be a folder for the run: {there} can't be written to")
         if self.metrics_path.exists() or self.checkpoints():
             raise FileExistsError(
                 f"{self.path} holds a run already; resume it ({self.resume_hint}), choose another folder, or remove it"
@@ -102,15 +111,26 @@ class RunFolder:
 
     def go_on(self, settings: Mapping[str, Any]) -> None:
         """The folder's run goes on with these settings, or with what `config` says now."""
-        fingerprint = self.read_fingerprint()
-        io.write_text(self.config_path, to_toml({**(self.config or settings), "fingerprint": fingerprint}))
+        calls = self.read_calls()
+        self._write_config(settings, [*calls, _call()], self.read_fingerprint())
+
+    def _write_config(
+        self, settings: Mapping[str, Any], calls: Sequence[tuple[str, str]], fingerprint: Mapping[str, Any]
+    ) -> None:
+        config = settings if self.config is None else self.config
+        own = {"call": dict(calls), "fingerprint": fingerprint}
+        io.write_text(self.config_path, to_toml({**config, **own}))
 
     def read_config(self) -> dict[str, Any]:
-        """What stands in config.toml, without the fingerprint.
+        """What stands in config.toml, without calls and fingerprint.
 
         Raises FileNotFoundError where there is none, io.FileFormatError where it is no TOML.
         """
-        return {name: value for name, value in self._read_config().items() if name != "fingerprint"}
+        return {name: value for name, value in self._read_config().items() if name not in ("call", "fingerprint")}
+
+    def read_calls(self) -> list[tuple[str, str]]:
+        """When the run began, and was resumed, each with the command."""
+        return list(self._read_config().get("call", {}).items())
 
     def read_fingerprint(self) -> dict[str, Any]:
         """The fingerprint in config.toml; empty where there is none."""
@@ -173,6 +193,13 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+
+def _call() -> tuple[str, str]:
+    """The time, in UTC, and the command that this program is."""
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    program = "gpunn" if Path(sys.argv[0]).name in ("gpunn", "__main__.py") else sys.argv[0]
+    return now, shlex.join([program, *sys.argv[1:]])
 
 
 def _json_line(row: Row) -> str:

@@ -23,6 +23,7 @@ from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
 from gpunn.train.metrics import Metric, as_metrics
 from gpunn.train.objective import Objective
+from gpunn.train.optimizers import as_optimizer
 from gpunn.train.progress import Progress, make_progress
 from gpunn.train.results import Evaluation, softmax, write_results
 from gpunn.train.run_folder import RunFolder
@@ -43,7 +44,7 @@ class Trainer:
 
     model:             called with the inputs of a batch, gives a tensor
     loss:              ``loss(output, target)``, one number; or a name, see `gpunn.train.objective.LOSSES`
-    optimizer:         over the model's parameters
+    optimizer:         over the model's parameters; or a name, such as "adam", for one with its default options
     metrics:           names, Metric objects or functions of (output, target), see `gpunn.train.metrics`
     l2:                l in the penalty s = l/2 sum ||W||^2 over weights of two or more dimensions; the objective is
                        J = L + s
@@ -89,6 +90,7 @@ class Trainer:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"clip_norm is {clip_norm}; expected a positive number or None")
+        optimizer = as_optimizer(optimizer, model)
         if not {id(p) for p in model.parameters()} & {id(p) for g in optimizer.param_groups for p in g["params"]}:
             raise ValueError("none of the optimizer's parameters belongs to the model; make it from model.parameters()")
         self.model = model if device is None else model.to(device)
@@ -140,12 +142,13 @@ class Trainer:
 
         Raises:
             TrainingError: a loss is not finite, or a callback fails.
-            TrainingInterrupted: Ctrl-C; the step is finished and a checkpoint written before. A second Ctrl-C stops
-                at once.
+            TrainingInterrupted: Ctrl-C or SIGTERM; the step is finished and a checkpoint written before. A second one
+                stops at once.
             FileExistsError: the run folder holds a run already, and `resume` is False.
             ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
                 there are too few samples.
         """
+        _refuse_targets(epochs, "fit((x, y), epochs=...)")
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
         state = load_checkpoint(self._checkpoint_to_resume(resume)) if resume else None
@@ -161,14 +164,14 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
-        if folder is not None:
-            settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
-            if state is None or not folder.config_path.exists():
-                folder.begin(settings, fingerprint(self.device))
-            else:
-                folder.go_on(settings)
+        settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
+        new = folder is not None and (state is None or not folder.config_path.exists())
+        if folder is not None and new:
+            folder.begin(settings, fingerprint(self.device))
         if state is not None:
             self._resume(loop, state, progress)
+        if folder is not None and not new and loop.completed < epochs:
+            folder.go_on(settings)
         try:
             loop.run()
         except BaseException:
@@ -189,6 +192,7 @@ class Trainer:
 
         Raises TrainingError where the loss is not finite, and as `fit` does for data.
         """
+        _refuse_targets(batch_size, "evaluate((x, y))")
         return self._measure(self._evaluation_loader(data, batch_size))
 
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Tensor:
@@ -248,6 +252,14 @@ class Trainer:
         evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path
+
+    def __repr__(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters())
+        return (
+            f"<Trainer of {type(self.model).__name__} with {count:,} parameters by {_name_of(self.objective.function)} "
+            f"and {type(self.optimizer).__name__}, lr {self.learning_rate:.3g}, on {self.device}: "
+            f"{self.history.epochs} epochs trained>"
+        )
 
     def stop(self, reason: str = "") -> None:
         """End the training after this epoch; for callbacks."""
@@ -339,6 +351,12 @@ def _best_model(folder: RunFolder | None, callbacks: Sequence[Callback]) -> Best
     if stopping is None or folder.monitor is not None:
         return BestModel(folder.model_path, folder.monitor)
     return BestModel(folder.model_path, stopping.monitor, stopping.min_delta, stopping.mode)
+
+
+def _refuse_targets(number: Any, call: str) -> None:
+    """Raise TypeError where targets stand as an argument of their own, as in Keras."""
+    if hasattr(number, "__array__") or isinstance(number, (list, tuple)):
+        raise TypeError(f"inputs and targets are one argument here: {call}")
 
 
 def _device_of(model: nn.Module) -> Device:

@@ -12,7 +12,7 @@ TERABYTE = (500_000, 500_000)  # of float32: nobody has that much memory here
 
 
 def test_what_is_made_takes_no_memory() -> None:
-    for make in (gpunn.zeros, gpunn.ones, gpunn.empty):
+    for make in (gpunn.zeros, gpunn.ones, gpunn.empty, gpunn.rand, gpunn.randn):
         x = make(*TERABYTE, device="meta")
         assert (x.shape, x.dtype, x.device.type) == (TERABYTE, gpunn.float32, "meta")
         assert x.nbytes == 10**12
@@ -115,3 +115,18 @@ def test_a_summary_is_that_of_the_model_on_the_cpu() -> None:
     with gpunn.device("meta"):
         model = _network()
     assert summary(model, (4, 1, 8, 8)) == summary(_network(), (4, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[bold]", "[red]a[/red]", ":smile:", "a\x1b[2Jb"])
+def test_a_summary_shows_layers_as_they_are(name) -> None:
+    """Whatever they are called and say of themselves."""
+    from gpunn.inspect import summary
+
+    class Layer(nn.Identity):
+        def extra_repr(self) -> str:
+            return name
+
+    model = nn.Sequential()
+    model.add_module("layer", Layer())
+    text = str(summary(model, (1, 2)))
+    assert name.replace("\x1b", "\\x1b") in text and "\x1b" not in text

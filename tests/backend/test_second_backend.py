@@ -7,7 +7,7 @@ import pytest
 
 import gpunn
 from gpunn import nn
-from gpunn.backend.device import device_types, register_backend
+from gpunn.backend.device import _BACKENDS, device_types, register_backend
 
 from .recording import RECORDER
 
@@ -123,8 +123,20 @@ def test_the_environment_names_the_default_device() -> None:
     import sys
 
     code = "import gpunn; print(gpunn.get_default_device()); gpunn.zeros(1)"
-    for name, expected in (("", "cpu"), ("cpu", "cpu"), ("tpu", "there is no device 'tpu' here; there are: cpu")):
+    for name, expected in (("", "cpu"), ("cpu", "cpu"), ("tpu", "there is no device 'tpu' here; did you mean cpu?")):
         run = subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"GPUNN_DEVICE": name}, capture_output=True, text=True
         )
         assert expected in run.stdout + run.stderr
+
+
+def test_an_unknown_device_names_those_that_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a compiler there is no simulator, and what can't be loaded is not there."""
+    with pytest.raises(ValueError, match=r"there is no device 'cudda' here; did you mean cuda\?; there are: .*cpu"):
+        gpunn.device("cudda")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setitem(_BACKENDS, "broken", lambda index: 1 / 0)
+    with pytest.raises(ValueError) as caught:
+        gpunn.device("cudda")
+    there = str(caught.value).split("there are: ")[1].split(", ")
+    assert {"cpu", "meta"} <= set(there) and not {"sim", "broken"} & set(there)

@@ -4,8 +4,23 @@ import numpy as np
 import pytest
 
 CALLS = {
-    "unknown command": (("fly",), 2, "invalid choice: 'fly'"),
-    "unknown option": (("train", "--epoch-count", 3), 2, "--epoch-count"),
+    "unknown command": (("fly",), 2, "invalid choice: 'fly'; there are train, evaluate"),
+    "a command with a slip": (("trian",), 2, "invalid choice: 'trian'; did you mean train?"),
+    "a part with a slip": (("bench", "batch-sise"), 2, "did you mean batch-size?"),
+    "unknown option": (
+        ("train", "--epoch-count", 3),
+        2,
+        "unrecognized arguments: --epoch-count 3; did you mean --epochs?",
+    ),
+    "an option with a slip": (("train", "--bach-size=3"), 2, "did you mean --batch-size?"),
+    "an option of a part": (("bench", "strategies", "--secs", 3), 2, "gpunn bench strategies: unrecognized arguments"),
+    "an option like none": (("summary", "--zzz"), 2, "unrecognized arguments: --zzz\n"),
+    "a choice with a slip": (("train", "--optimizer", "adom"), 2, "invalid choice: 'adom'; did you mean adam?"),
+    "a model with a slip": (("summary", "--model", "lenett"), 2, "there is no model 'lenett'; did you mean lenet?"),
+    "an activation with a slip": (("summary", "--activation", "reku"), 2, "did you mean relu?"),
+    "a device with a slip": (("train", "--device", "cudda"), 2, "there is no device 'cudda' here; did you mean cuda?"),
+    "no elements": (("train", "--device", "meta"), 2, "its tensors have no elements"),
+    "no run": (("evaluate",), 2, "the following arguments are required: RUN"),
     "unknown data": (("train", "--data", "digit"), 2, "Did you mean digits?"),
     "missing file": (("train", "--data", "there/is.npz"), 2, "is.npz"),
     "missing root": (("train", "--data", "mnist", "--data-root", "nowhere"), 2, "nowhere"),
@@ -37,7 +52,8 @@ def test_wrong_call(gpunn_command, tmp_path, name):
     result = gpunn_command(*arguments)
     assert result.code == code
     assert message in result.err
-    assert "Traceback" not in result.err
+    assert "Traceback" not in result.err and "[Errno" not in result.err
+    assert len(result.err.splitlines()) <= 2  # what is wrong; where help is, or what the data was taken for
     assert result.out == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -103,6 +119,69 @@ def test_bad_config(gpunn_command, tmp_path, line, message):
     result = gpunn_command("train", "--config", "o.toml")
     assert result.code == 2
     assert message in result.err
+
+
+NETWORK = """\
+from gpunn import nn
+
+def raises(shape, outputs):
+    return shape[0] / 0
+
+def raises_within(shape, outputs):
+    return nn.Linear("many", 10)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1)) + {}["bias"]
+
+def forward_raises(shape, outputs):
+    return Net()
+
+def wrong_type(shape, outputs):
+    return 3
+"""
+
+
+@pytest.mark.parametrize(
+    "function, code, message",
+    [
+        ("raises", 2, "net.py, line 4: ZeroDivisionError: division by zero"),
+        ("raises_within", 2, "net.py, line 7: "),
+        ("forward_raises", 1, "net.py, line 15: KeyError: 'bias'"),
+        ("wrong_type", 2, "net.py:wrong_type returned int, expected a gpunn.nn.Module"),
+        ("raise", 2, "net.py has no function 'raise'; did you mean raises?"),
+    ],
+)
+def test_a_network_of_a_file_that_raises(gpunn_command, tmp_path, function, code, message):
+    (tmp_path / "net.py").write_text(NETWORK)
+    result = gpunn_command("train", "--model", f"net.py:{function}", "--epochs", 1)
+    assert result.code == code
+    assert message in result.err.splitlines()[-1]
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "text, message", [("x = (", "net.py, line 1: SyntaxError"), ("import nothing_of_this_name", "ModuleNotFoundError")]
+)
+def test_a_file_that_is_no_module(gpunn_command, tmp_path, text, message):
+    (tmp_path / "net.py").write_text("# a network\n" * (text[0] == "i") + text)
+    result = gpunn_command("summary", "--model", "net.py:make")
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_errors_of_the_system_say_which_file(gpunn_command, tmp_path):
+    (tmp_path / "file").touch()
+    for call in (("--out", "file/run"), ("--out", "file"), ("--config", tmp_path), ("--resume", "file")):
+        result = gpunn_command("train", "--model", "mlp:8", "--epochs", 1, *call)
+        assert result.code == 2
+        assert "file" in result.err or str(tmp_path) in result.err
+        assert "[Errno" not in result.err
 
 
 def test_debug_shows_the_traceback(gpunn_command):

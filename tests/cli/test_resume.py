@@ -53,6 +53,27 @@ def test_a_schedule_anew(gpunn_command):
     assert RunFolder("run").read_config()["schedule"] == "cosine"
 
 
+def test_what_a_run_keeps(gpunn_command, tmp_path):
+    """Its checkpoints are of one network, optimizer and size of batches; to name the same ones again is fine."""
+    gpunn_command(*RUN, "--epochs", 1)
+    before = (tmp_path / "run" / "config.toml").read_text()
+    for option, value, was in (
+        ("--optimizer", "sgd", "adam"),
+        ("--model", "mlp:9", "mlp:8"),
+        ("--batch-size", 32, 64),
+        ("--batch-size", "full", 64),
+        ("--activation", "tanh", "relu"),
+    ):
+        result = gpunn_command("train", "--resume", "run", "--epochs", 2, option, value)
+        assert (result.code, result.err) == (
+            2,
+            f"gpunn train: {option}: run goes on with {was}, and not with {value}\n",
+        )
+    assert (tmp_path / "run" / "config.toml").read_text() == before
+    same = ("--optimizer", "adam", "--model", "mlp:8", "--batch-size", 64)
+    assert gpunn_command("train", "--resume", "run", "--epochs", 2, *same).code == 0
+
+
 @pytest.mark.parametrize("before", ["onecycle", "none"])
 def test_a_constant_rate_anew(gpunn_command, before):
     gpunn_command(*RUN, "--epochs", 1, "--schedule", before)
@@ -85,6 +106,25 @@ def test_a_folder_with_a_run_is_refused_before_anything_is_announced(gpunn_comma
     result = gpunn_command(*RUN, "--epochs", 1)
     assert result.code == 2
     assert len(result.err.splitlines()) == 1 and "holds a run already" in result.err
+    for path in ("run/config.toml", "run/config.toml/below"):
+        result = gpunn_command(*RUN[:-1], path)
+        assert result.code == 2
+        assert result.err.splitlines() == [
+            "gpunn train: run/config.toml is a file; expected a folder for the run, or no such path yet"
+        ]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), MemoryError("Unable to allocate 8.00 TiB for an array")])
+def test_memory_that_runs_out_on_the_way(gpunn_command, tmp_path, monkeypatch, error):
+    def run_out(*args):
+        raise error
+
+    monkeypatch.setattr("gpunn.train.loop.FitLoop._steps", run_out)
+    result = gpunn_command(*RUN)
+    assert result.code == 1
+    text = f"out of memory: {error}" if str(error) else "out of memory"
+    assert f"gpunn train: {text}; smaller batches and networks need less, and gpunn memory tells how much" in result.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_fails_leaves_no_folder(gpunn_command, tmp_path):

@@ -56,7 +56,7 @@ def test_interrupted_and_resumed_run_has_the_same_bits(gpunn_command, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "add_row", add_row_then_ctrl_c)
         result = gpunn_command(*arguments, "halves")
-    assert result.code == 1
+    assert result.code == 130
     assert "gpunn train --resume halves" in result.err
     assert len((tmp_path / "halves" / "metrics.jsonl").read_text().splitlines()) == 2
     assert gpunn_command("train", "--resume", "halves").code == 0

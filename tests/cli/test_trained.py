@@ -46,6 +46,22 @@ def test_evaluate_shows_names_as_they_are(gpunn_command, tmp_path, monkeypatch, 
     assert name in trained.err
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_that_would_do_something_to_a_terminal(gpunn_command, tmp_path, monkeypatch, terminal):
+    """A class whose name clears the screen, rings the bell or breaks the line is shown as an escape."""
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    names = ["a\x1b[2Jb", "c\nd", "e\x07"]
+    np.savez(tmp_path / "t.npz", x=np.arange(30.0)[:, None], y=names * 10)
+    trained = gpunn_command("train", "--data", "t.npz", "--model", "linear", "--epochs", 1, "--out", "run")
+    result = gpunn_command("evaluate", "run")
+    for name in ("a\\x1b[2Jb", "c\\nd", "e\\x07"):
+        assert name in result.out
+    assert "\x1b[2J" not in result.out + trained.err and "\x07" not in result.out + trained.err
+    bad = gpunn_command("evaluate", "run", "--data", "no\x1b[2J.npz")
+    assert "no\\x1b[2J.npz" in bad.err and "\x1b" not in bad.err
+
+
 def test_predict_agrees_with_evaluate(gpunn_command, run):
     from gpunn.datasets import digits
 

@@ -103,7 +103,7 @@ ERRORS = {
         (
             lambda: ops.linear(X, gpunn.ones(4, 2)),
             RuntimeError,
-            r"LinearActivation: the input float32\[2, 3\] does not fit the weight float32\[4, 2\]: "
+            r"Linear: the input float32\[2, 3\] does not fit the weight float32\[4, 2\]: "
             "its last dimension must be 2, not 3",
         ),
         (lambda: ops.linear(ONE, gpunn.ones(4, 2)), RuntimeError, "last dimension must be 2"),

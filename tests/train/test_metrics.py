@@ -206,7 +206,7 @@ def test_names_objects_and_functions():
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
-        (["acuracy"], ValueError, "there is no metric 'acuracy'; there are: accuracy, top5"),
+        (["acuracy"], ValueError, r"there is no metric 'acuracy'; did you mean accuracy\?; there are: accuracy, top5"),
         (["mse", "mse"], ValueError, "two metrics are called 'mse'"),
         ([Average(max, "loss")], ValueError, "two metrics are called 'loss'"),
         ([3], TypeError, "not 3"),

@@ -121,7 +121,7 @@ def test_of_which_losses_is_known_how_they_add_up(loss, separable):
 @pytest.mark.parametrize(
     ("loss", "l2", "error", "message"),
     [
-        ("cross_entropi", 0, ValueError, "there is no loss 'cross_entropi'; there are: cross_entropy"),
+        ("cross_entropi", 0, ValueError, r"there is no loss 'cross_entropi'; did you mean cross_entropy\?; there are"),
         (3, 0, TypeError, "not 3"),
         ("mse", -0.1, ValueError, "l2 is -0.1"),
         ("mse", float("nan"), ValueError, "l2 is nan"),

@@ -187,9 +187,36 @@ def test_a_second_ctrl_c_stops_at_once(task, tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("the second one was ignored")
 
-    with pytest.raises(KeyboardInterrupt) as caught:
+    with pytest.raises(KeyboardInterrupt, match="stopped at once, in epoch 1; nothing was saved") as caught:
         trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=press_twice)]).fit(epochs=1, **data_of(task))
     assert not isinstance(caught.value, TrainingInterrupted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_is_as_ctrl_c(task, tmp_path):
+    """What a cluster sends before it takes the machine away: the step is finished, and a checkpoint written."""
+
+    def end(trainer, done):
+        if (trainer.epoch, done) == (2, 3):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingInterrupted, match="stopped in epoch 2 after batch 3; to go on from") as caught:
+        trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=end)]).fit(epochs=3, **data_of(task))
+    assert caught.value.signal == signal.SIGTERM
+    assert load_checkpoint(caught.value.checkpoint)["batch"] == 3
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_handler_of_sigterm_of_one_s_own_is_kept(task):
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        end = LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: os.kill(os.getpid(), signal.SIGTERM))
+        assert make_trainer(callbacks=[end]).fit(epochs=2, **data_of(task)).epochs == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM] * 2
 
 
 def test_the_handler_of_ctrl_c_is_put_back(task):

@@ -5,8 +5,10 @@ import math
 import os
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gpunn
@@ -174,6 +176,47 @@ def test_the_configuration_is_that_of_the_run_as_it_goes_on(task, tmp_path):
     make_trainer(run_dir=tmp_path).fit((task.x, task.y), 3, resume=True)
     assert RunFolder(tmp_path).read_config()["epochs"] == 3
     assert RunFolder(tmp_path).read_fingerprint() == before
+
+
+def test_when_and_by_which_command(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gpunn", "train", "--data", "my table.csv"])
+    make_trainer(run_dir=tmp_path, lr=0.25).fit((task.x, task.y), 1)
+    monkeypatch.setattr(sys, "argv", ["script.py"])
+    make_trainer(run_dir=tmp_path, lr=0.25).fit((task.x, task.y), 2, resume=True)
+    calls = RunFolder(tmp_path).read_calls()
+    assert [command for _, command in calls] == ["gpunn train --data 'my table.csv'", "script.py"]
+    times = [datetime.fromisoformat(time) for time, _ in calls]
+    assert times == sorted(times) and abs((datetime.now(timezone.utc) - times[0]).total_seconds()) < 60
+    page = RunFolder(tmp_path).report_path.read_text()
+    for text in (
+        "gpunn train --data &#x27;my table.csv&#x27;",
+        calls[0][0],
+        "CrossEntropyLoss",
+        "0.25",
+        np.__version__,
+    ):
+        assert text in page
+
+
+def test_samples_per_second_mean_one_thing(task, tmp_path):
+    """The median of the epochs', in the report as in the history."""
+
+    def script(trainer, epoch, logs):
+        logs["samples_per_second"] = [10.0, 5000.0, 2000.0][epoch - 1]
+
+    trainer = make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_end=script)])
+    assert trainer.fit((task.x, task.y), 3).samples_per_second == 2000.0
+    assert "samples/s, median of epochs</dt><dd>2,000</dd>" in RunFolder(tmp_path).report_path.read_text()
+
+
+def test_the_configuration_stays_where_a_run_can_not_go_on(task, tmp_path):
+    """With data of another size, or with nothing left to do."""
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 2, batch_size=30)
+    before = RunFolder(tmp_path).config_path.read_text()
+    with pytest.raises(ValueError, match="loader with 3 batches"):
+        make_trainer(run_dir=tmp_path).fit((task.x, task.y), 4, batch_size=20, resume=True)
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1, batch_size=30, resume=True)
+    assert RunFolder(tmp_path).config_path.read_text() == before
 
 
 @pytest.mark.parametrize(
