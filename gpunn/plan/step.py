@@ -328,9 +328,13 @@ class Step:
         Args:
             batch: tensors, or `Spec`s of tensors that there are not yet, on the model's device. If that has no kernels,
                 as ``cpu`` and ``meta``, the step is taken for one on a device that has.
+
+        Raises:
+            NotPlanned: such a step is done op by op; the message says why.
         """
         from .dry_run import dry_run
 
+        self._see_changes()
         self._see_changes()
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         if not hasattr(graph.arguments[0].spec.device.backend, "launcher"):
