@@ -118,7 +118,7 @@ def strategies_plot(runs: list[dict[str, Any]], title: str, path: Path) -> None:
     axes[0].legend(frameon=False, fontsize=9)
     for ax in axes:
         ax.grid(which="both", alpha=0.2)
-    fig.suptitle(title, fontsize=11, x=0.01, ha="left")
+    fig.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)  # the name of a file may have a $
     fig.tight_layout()
     fig.savefig(path, dpi=150)
     plt.close(fig)

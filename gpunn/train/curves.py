@@ -79,7 +79,7 @@ def write_curves(path: Path, history: History) -> str | None:
     for axis, panel in zip(axes, drawn):
         for label, values in panel.series.items():
             axis.plot(panel.epochs, values, label=label, linewidth=1.8, marker="." if len(values) < 40 else None)
-        axis.set_title(panel.title)
+        axis.set_title(panel.title, parse_math=False)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if panel.logarithmic:

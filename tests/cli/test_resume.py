@@ -9,6 +9,8 @@ import pytest
 import gpunn
 from gpunn.train import RunFolder
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 RUN = ("train", "--model", "mlp:8", "--out", "run")
 LR = 2e-3  # of adam, the default
 
@@ -18,7 +20,7 @@ def rates(path="run"):
 
 
 def test_the_example_of_the_help(gpunn_command):
-    """A default run, and more epochs of it: a run of 40 from epoch 20 on."""
+    """A run with the default schedule, and more epochs of it: those that one run of all of them would have had."""
     gpunn_command(*RUN, "--epochs", 2)
     result = gpunn_command("train", "--resume", "run", "--epochs", 4, "--json")
     assert result.code == 0

@@ -10,6 +10,8 @@ import pytest
 
 from gpunn.train import RunFolder
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 CALL = ("train", "--model", "mlp:8", "--epochs", 5, "--out", "run")
 
 
@@ -34,7 +36,6 @@ def test_a_checkpoint_and_how_to_go_on(gpunn_command, monkeypatch, number, code)
     path = RunFolder("run").latest_checkpoint()
     assert path.name == "epoch_002.safetensors"
     assert f"gpunn train: stopped after epoch 2; to go on from {path}: gpunn train --resume run\n" in result.err
-    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("first, second", [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])

@@ -126,6 +126,19 @@ def test_the_picture_of_the_curves(tmp_path):
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20  # something is drawn on the white
 
 
+def test_names_in_pictures_are_no_formulas(tmp_path):
+    """matplotlib takes what stands between two $ for one, and fails where it is none."""
+    pytest.importorskip("matplotlib")
+    from gpunn.bench.plot import strategies_plot
+
+    names = ["$x_$", "a$^$", "$\\frac$", "{$}_$"]
+    rows = [{**ROWS[0], **dict.fromkeys(names, 0.5)}]
+    assert write_curves(tmp_path / "curves.png", History(rows)) is None
+    run = {"title": "one sample", "seconds": [1, 2], "samples": [1, 2], "loss": [1.0, 0.5]}
+    strategies_plot([run], f"mlp on {names}", tmp_path / "strategies.png")
+    assert (tmp_path / "strategies.png").stat().st_size > 1000
+
+
 def test_curves_are_left_out_without_matplotlib(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "matplotlib" else find(name))
