@@ -163,10 +163,10 @@ class Trainer:
             settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
             if state is None or not folder.config_path.exists():
                 folder.begin(settings, fingerprint(self.device))
-            else:
-                folder.go_on(settings)
         if state is not None:
             self._resume(loop, state, progress)
+            if folder is not None:  # not before: a run that can't go on stays as it was
+                folder.go_on(settings)
         try:
             loop.run()
         except BaseException:
