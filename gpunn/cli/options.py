@@ -25,8 +25,18 @@ DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagra
 """The largest learning rate of the schedule."""
 NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
-FIXED = ("model", "activation", "optimizer", "batch_size")
-"""Options that a run keeps when it is resumed: its checkpoints hold what they made."""
+FIXED_IN_A_RUN = (
+    "target",
+    "task",
+    "image_size",
+    "model",
+    "activation",
+    "optimizer",
+    "batch_size",
+    "validation",
+    "seed",
+)
+"""What a resumed run can't have otherwise: its weights fit another network, or it has learned what would measure it."""
 TABLES_OF_A_RUN = ("data_info", "call", "fingerprint")
 """What a run's config.toml has beside the options."""
 
@@ -87,7 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="stop after N epochs without a better validation loss, and keep the best weights",
     )
     how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
-    how.add_argument("--seed", type=int, default=0, metavar="N")
+    how.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     how.add_argument(
         "--memory-limit",
         type=_bytes,
@@ -109,7 +119,8 @@ def with_config(
     """The options again, with those from ``--config`` or the resumed run as defaults.
 
     Raises:
-        UsageError: the file is missing or no TOML, or has an entry that is no option, or one of a wrong kind.
+        UsageError: the file is missing or no TOML, or has an entry that is no option, or one of a wrong kind; or the
+            command line has options that a resumed run can't have.
     """
     path = options.resume / "config.toml" if options.resume else options.config
     if path is None:
@@ -126,16 +137,22 @@ def with_config(
         if key not in known:
             raise UsageError(f"{path}: there is no option {key!r}{did_you_mean(key, known)}")
         parser.set_defaults(**{key: _checked(known[key], value, path)})
-    before = parser.parse_args([])
-    options = parser.parse_args(argv)
-    options.given = given
+    before, options = parser.parse_args([]), parser.parse_args(argv)
     if options.resume:
-        was, now = configured(before), configured(options)
-        for name in FIXED:
-            if was[name] != now[name]:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag}: {options.resume} goes on with {was[name]}, and not with {now[name]}")
+        _check_resumable(configured(before), configured(options), given, options.resume)
+    options.given = given
     return options
+
+
+def _check_resumable(before: dict[str, Any], now: dict[str, Any], given: set[str], run: Path) -> None:
+    """Raise UsageError for options that a resumed run can't have."""
+    for name in ("config", "out"):
+        if name in given:
+            raise UsageError(f"--{name} does not go with --resume, which goes on in {run} with its own options")
+    for name in FIXED_IN_A_RUN:
+        if name in given and now[name] != before[name]:
+            option, value = name.replace("_", "-"), "none" if before[name] is None else before[name]
+            raise UsageError(f"--{option} of {run} is {value} and can't change when it is resumed; begin a new run")
 
 
 def _given(parser: argparse.ArgumentParser, argv: Sequence[str]) -> set[str]:
@@ -206,6 +223,12 @@ def _image_size(text: str) -> tuple[int, int]:
     if len(width) > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a height and a width")
     return height, width[0] if width else height
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**63):  # as large as TOML has whole numbers
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^63 - 1")
+    return int(text)
 
 
 def _number(text: str, what: str, good: Any) -> float:

@@ -130,16 +130,23 @@ class Arrays:
 def standardise(x: Array, mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
     """(x - mean) / std as float32, of the shape of x; mean and std broadcast against it.
 
-    Raises DataError where a std is not a positive number.
+    Raises DataError where a std is not a positive number, or a result is too large for float32.
     """
     mean, std = np.asarray(mean), np.asarray(std)
     if not (np.isfinite(std).all() and (std > 0).all()):
         raise DataError(f"standardise: std has to be positive everywhere; its smallest value is {std.min()}")
     # float64 for what float32 cannot hold: a time stamp loses its seconds before the mean is taken off.
     working = np.result_type(x.dtype, np.float32)
-    out = np.subtract(x, mean.astype(working), dtype=working)
-    out /= std.astype(working)
-    return out.astype(np.float32, copy=False)
+    try:
+        with np.errstate(over="raise"):
+            out = np.subtract(x, mean.astype(working), dtype=working)
+            out /= std.astype(working)
+            return out.astype(np.float32, copy=False)
+    except FloatingPointError:
+        raise DataError(
+            f"standardise: values up to {np.abs(x).max():.3g} are too far from the mean for float32, where the "
+            f"deviation is {std.min():.3g} and more"
+        ) from None
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -158,20 +165,30 @@ def moments(x: Array) -> tuple[Array, Array]:
     else:
         axes = (0,)
     count = int(np.prod([x.shape[axis] for axis in axes]))
+    unit = None
+    if x.dtype == np.float64:  # whose squares leave its range: a power of 2 near the largest number costs no bit
+        unit = np.frexp(np.maximum(x.max(axis=axes, keepdims=True), -x.min(axis=axes, keepdims=True)))[1]
     # Two passes, since the mean of squares less the square of the mean cancels where the mean is large.
-    mean = sum(part.sum(axis=axes, keepdims=True) for part in _slices(x)) / count
-    variance = sum(np.square(part - mean).sum(axis=axes, keepdims=True) for part in _slices(x)) / count
+    mean = sum(part.sum(axis=axes, keepdims=True) for part in _slices(x, unit)) / count
+    variance = sum(np.square(part - mean).sum(axis=axes, keepdims=True) for part in _slices(x, unit)) / count
     std = np.sqrt(variance)
-    std[std <= ROUNDING * np.abs(mean)] = 1
+    constant = std <= ROUNDING * np.abs(mean)
+    if unit is not None:
+        mean, std = np.ldexp(mean, unit), np.ldexp(std, unit)
+    std[constant] = 1
     if axes == (0, 1):
         return mean.reshape(()), std.reshape(())
     return mean[0], std[0]
 
 
-def _slices(x: Array, samples: int = 1024) -> Iterator[Array]:
-    """x in float64, a slice of the samples at a time: all of it at once would take eight times the bytes."""
+def _slices(x: Array, unit: Array | None, samples: int = 1024) -> Iterator[Array]:
+    """x in float64, a slice of the samples at a time: all of it at once would take eight times the bytes.
+
+    unit: the exponent of the power of 2 to divide it by
+    """
     for start in range(0, len(x), samples):
-        yield x[start : start + samples].astype(np.float64)
+        part = x[start : start + samples].astype(np.float64)
+        yield part if unit is None else np.ldexp(part, -unit)
 
 
 def as_inputs(x: Array, what: str) -> Array:

@@ -55,8 +55,9 @@ def from_csv(
     """A data set from a table of numbers with one column of labels, delimited by comma, semicolon or tab.
 
     The first line is a header if one of its names is label, target, class or y (in any case), or none of them is a
-    number. A number is what NumPy's loadtxt reads as one. Text as labels gives classes, its distinct values in sorted
-    order; whole numbers (7, not 7.0) likewise; decimal fractions are the targets of a regression.
+    number; where it may be a sample as well, that is an error. A number is what NumPy's loadtxt reads as one. Text as
+    labels gives classes, its distinct values in sorted order; whole numbers (7, not 7.0) likewise; decimal fractions
+    are the targets of a regression.
 
     target:  the column of labels, by its name or, counted from 1, by its number; if not given the column with the
              first of those four names, else the last one
@@ -85,7 +86,7 @@ def from_csv(
 def features_from_csv(
     path: str | Path, count: int, *, target: str | None = None, columns: Sequence[str] | None = None
 ) -> Array:
-    """The features (n, count) of a table as `from_csv` reads it; the column of labels may be there or not.
+    """The features (n, count) of a table as `from_csv` reads it; labels may be there or not, all or some.
 
     count:   the number of features
     columns: their names, in the order in which they are wanted
@@ -104,7 +105,7 @@ def features_from_csv(
         elif width != count:
             raise DataError(f"{path}: has {width} columns; expected {count} features")
         layout = Layout(names, width, label, _features(names, width, label, columns, path))
-        x, _ = _read(rows if names else chain([first], rows), layout, path)
+        x, _ = _read(rows if names else chain([first], rows), layout, path, labelled=False)
     return x
 
 
@@ -142,12 +143,19 @@ def _header(cells: list[str], target: str | None, columns: Sequence[str] | None,
     """The names of the columns, None where these cells are numbers; an error where names are expected."""
     names = [cell.strip() for cell in cells]
     numbers = [name for name in names if _is_number(name)]
-    known = any(name.lower() in LABEL_NAMES for name in names) or (target in names and target not in numbers)
+    # Columns may be numbered, but beside decimal fractions a y is a yes.
+    telling = LABEL_NAMES if all(name.isdigit() for name in numbers) else LABEL_NAMES[:-1]
+    known = any(name.lower() in telling for name in names) or (target in names and target not in numbers)
     expected = columns is not None and set(columns) <= set(names)  # names that are numbers are known by this alone
     if known or expected or not numbers:
         return names
     if columns is not None:
         raise DataError(f"{path}: has no header; expected one with {listed(columns)}")
+    if len(names) > 2 and names == [str(i) for i in range(len(names))]:
+        raise DataError(
+            f"{path}: its first line counts from 0 to {names[-1]}, as a header of numbered columns or as a sample; "
+            "leave such a header out (pandas: to_csv(..., header=False)), or put a line of names above the sample"
+        )
     return None
 
 
@@ -193,8 +201,11 @@ def _features(
     return [names.index(name) for name in columns]
 
 
-def _read(rows: Iterator[Row], layout: Layout, path: str) -> tuple[Array, list[str]]:
-    """The features (n, f) in their order, and the labels as text, none where there is no such column."""
+def _read(rows: Iterator[Row], layout: Layout, path: str, *, labelled: bool = True) -> tuple[Array, list[str]]:
+    """The features (n, f) in their order, and the labels as text, none where there is no such column.
+
+    labelled: whether each row has to have a label
+    """
     features, labels, label, count = array("d"), [], layout.label, 0
     for line, row in rows:
         where, count = f"{path}: line {line}", count + 1
@@ -204,20 +215,25 @@ def _read(rows: Iterator[Row], layout: Layout, path: str) -> tuple[Array, list[s
         if label is not None:
             labels.append(row[label].strip())
         values = _numbers(cells)
-        if values is None or (label is not None and not labels[-1]) or not math.isfinite(sum(values)):
-            _check_cells(row, layout, where)
+        if values is None or (label is not None and labelled and not labels[-1]) or not math.isfinite(sum(values)):
+            _check_cells(row, layout, where, labelled)
         features.extend(values or ())
     if not count:
         raise DataError(f"{path}: has a header but no rows")
+    if label is not None and layout.names and layout.names[label] in labels and any(map(_is_number, layout.names)):
+        raise DataError(
+            f"{path}: its first line may be a header or a sample: {layout.names[label]!r} is a label in other lines "
+            "too; put a line of names above it"
+        )
     x = np.array(features).reshape(count, len(layout.features))
     stored = sorted(layout.features)
     return (x if stored == layout.features else x[:, [stored.index(i) for i in layout.features]]), labels
 
 
-def _check_cells(row: list[str], layout: Layout, where: str) -> None:
+def _check_cells(row: list[str], layout: Layout, where: str, labelled: bool) -> None:
     """Raise DataError for the first cell of a row that is empty or, outside the labels, no finite number."""
     for column, cell in enumerate(row):
-        if not cell.strip():
+        if not cell.strip() and (labelled or column != layout.label):
             raise DataError(f"{where}, {layout.column(column)} is empty; fill or drop what is missing first")
         if column != layout.label and not (_is_number(cell) and math.isfinite(float(cell))):
             point = " with a decimal point" if _is_number(cell.replace(",", ".")) else ""
@@ -234,7 +250,8 @@ def _as_labels(labels: list[str], what: str, task: Task | None) -> tuple[Array, 
             f"{what} mixes numbers with text such as {text!r}; expected one or the other, unless the task is "
             "'classification' (on the command line --task)"
         )
-    whole = all(label.lstrip("+-").isdigit() for label in labels)
+    # Those of 19 digits and more do not fit in 64 bits.
+    whole = all(label.lstrip("+-").isdigit() and len(label.lstrip("+-0")) < 19 for label in labels)
     return as_labels(np.array([int(label) for label in labels]) if whole else np.array(labels, float), what, task)
 
 

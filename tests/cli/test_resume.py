@@ -166,3 +166,35 @@ def test_a_network_of_a_file_without_elements(gpunn_command, tmp_path):
     assert gpunn_command("summary", "--model", "net.py:reads", "--json").json["parameters"] == 650
     found = json.loads(gpunn_command("memory", "--model", "net.py:reads", "--json").out)
     assert found["parameters"] == 4 * 640 + 64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--seed", 7), "--seed of run is 0 and can't change"),  # would validate with what it has learned
+        (("--validation", 0.3), "--validation of run is 0.1 and can't change"),
+        (("--batch-size", 16), "--batch-size of run is 64 and can't change"),
+        (("--activation", "tanh"), "--activation of run is relu and can't change"),
+        (("--model", "mlp:9"), "--model of run is mlp:8 and can't change"),
+        (("--task", "classification"), "--task of run is none and can't change"),
+        (("--out", "other"), "--out does not go with --resume"),
+        (("--config", "more.toml"), "--config does not go with --resume"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_a_resumed_run_can_not_change(gpunn_command, options, message):
+    gpunn_command(*RUN, "--epochs", 1)
+    before = RunFolder("run").config_path.read_text()
+    result = gpunn_command("train", "--resume", "run", "--epochs", 2, *options)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert RunFolder("run").config_path.read_text() == before
+    same = ("--seed", 0, "--validation", 0.1, "--batch-size", 64, "--activation", "relu", "--model", "mlp:8")
+    assert gpunn_command("train", "--resume", "run", *same).code == 0
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", 2**63, "none"])
+def test_seeds_that_are_none(gpunn_command, seed):
+    result = gpunn_command(*RUN, "--seed", seed)
+    assert result.code == 2
+    assert "is not a whole number from 0 to 2^63 - 1" in result.err

@@ -95,6 +95,30 @@ def test_what_varies_little_beside_its_mean_still_varies():
     np.testing.assert_allclose(moments(x)[1], [0.005], rtol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-40, 1.0, 1e36, 1e200, 1e307])
+def test_numbers_of_any_size_have_moments(scale):
+    """Those of -3, 1, 2, 4 are 1 and the root of (16 + 0 + 1 + 9) / 4. Their squares leave the range of float64."""
+    x = np.array([[-3.0, 5], [1, 6], [2, 7], [4, 8]]) * [scale, 1]
+    mean, std = moments(x)
+    np.testing.assert_allclose(mean, [scale, 6.5], rtol=1e-15)
+    np.testing.assert_allclose(std, [scale * np.sqrt(26 / 4), np.sqrt(5 / 4)], rtol=1e-15)
+    standardised = np.array([-4, 0, 1, 3]) / np.sqrt(26 / 4)
+    np.testing.assert_allclose(standardise(x, mean, std)[:, 0], standardised, rtol=1e-6, atol=1e-15)
+
+
+def test_powers_of_two_change_no_bit_of_the_moments():
+    x = np.random.default_rng(2).normal(3, 2, (3000, 4))
+    for power in (-900, -3, 1, 700):
+        for ours, scaled in zip(moments(x), moments(np.ldexp(x, power))):
+            np.testing.assert_array_equal(np.ldexp(ours, power), scaled)
+
+
+@pytest.mark.parametrize("x", [1e39, -1e300, np.float32(1e38), 1.79e308])
+def test_standardise_refuses_what_float32_does_not_hold(x):
+    with pytest.raises(DataError, match="are too far from the mean for float32"):
+        standardise(np.array([[0.0], [x]], np.asarray(x).dtype), 1.0, 1e-3)
+
+
 @pytest.mark.parametrize("std", [0, -1, np.nan, [1, 0]])
 def test_standardise_refuses_a_deviation_that_is_none(std):
     with pytest.raises(DataError, match="std has to be positive"):

@@ -32,6 +32,35 @@ def test_a_header_with_numbers_for_names_is_known_by_the_label(read):
     assert read("label,0,1\n1,5,6\n0,7,8\n").y_train.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("first", ["0.5,2.0", "1e3,2", "-1,2", "+1,2"])
+def test_beside_other_numbers_a_y_is_no_header(read, first):
+    data = read(f"{first},y\n3,4,n\n5,6,y\n")
+    np.testing.assert_array_equal(data.x_train, [[float(cell) for cell in first.split(",")], [3, 4], [5, 6]])
+    assert (data.classes, data.y_train.tolist(), data.columns) == (["n", "y"], [1, 0, 1], None)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ("p,q,r", "1,2,y\n3,4,n\n5,6,y\n"),
+        ("label,p,q", "y,1,2\nn,3,4\ny,5,6\n"),
+        ("p,q,r", "1,2,class\n3,4,order\n5,6,class\n"),
+        ("p,q,r", "0,1,2\n5.5,6.5,1\n7.5,8.5,0\n"),  # as pandas writes what has no names
+        ("p;q;r;s", "0;1;2;3\n1;2;3;4\n2;3;4;5\n"),
+    ],
+)
+def test_a_line_that_may_be_a_header_or_a_sample_is_refused(read, names, text):
+    with pytest.raises(DataError, match=r"its first line .* a sample"):
+        read(text)
+    assert len(read(f"{names}\n{text}").x_train) == 3
+
+
+def test_whole_numbers_beyond_64_bits_are_targets(read):
+    data = read(f"a,label\n1,{10**25}\n2,{3 * 10**25}\n", task="regression")
+    np.testing.assert_array_equal(data.y_train, [[1e25], [3e25]])
+    assert read(f"a,label\n1,{10**17}\n2,-{10**17}\n", task="classification").classes == [f"-{10**17}", f"{10**17}"]
+
+
 def test_of_several_label_names_the_first_of_the_list_counts(read):
     data = read("x,y,label\n1,2,0\n3,4,1\n")
     np.testing.assert_array_equal(data.x_train, [[1, 2], [3, 4]])
@@ -176,6 +205,7 @@ class TestFeatures:
         [
             *("a,b\n1,2\n3,4\n", "b,a\n2,1\n4,3\n", "b;a\n2;1\n4;3\n", "b\ta\n2\t1\n4\t3\n"),
             *("b,price,a\n2,9.5,1\n4,9.5,3\n", "b,price,a\n2,unknown,1\n4,?,3\n"),
+            *("price,a,b\n,1,2\n,3,4\n", "a,b,price\n1,2,\n3,4,9.5\n", "a,price,b\n1, ,2\n3,nan,4\n"),
         ],
     )
     def test_of_columns_with_names(self, features, text):
@@ -186,7 +216,7 @@ class TestFeatures:
         assert features(text) == [[1, 2], [3, 4]]
 
     def test_the_column_of_labels_is_that_of_training(self, features):
-        assert features("0,1,2\n1,3,4\n", target="1") == [[1, 2], [3, 4]]
+        assert features("7,1,2\n1,3,4\n", target="1") == [[1, 2], [3, 4]]
 
     @pytest.mark.parametrize(
         ("text", "known", "message"),
@@ -199,6 +229,8 @@ class TestFeatures:
             ("1,2,3,4\n", {}, "has 4 columns; expected 2 features"),
             ("1\n", {}, "has 1 columns"),
             ("a,b\n", {}, "a header but no rows"),
+            ("a,b,y\n1,,0\n", {}, "line 2, column 'b' is empty"),
+            ("1,2,y\n3,4,n\n3,4,y\n", {}, "its first line may be a header or a sample: 'y' is a label"),
             ("1,2\n3,oops\n", {}, "line 2, column 2 holds 'oops'"),
         ],
     )

@@ -362,6 +362,16 @@ def test_another_model_or_other_data(task, tmp_path):
         trainer_for(tmp_path).fit((task.x[:72], task.y[:72]), epochs=2, resume=True, batch_size=9)
 
 
+def test_a_run_that_can_not_go_on_stays_as_it_was(task, tmp_path):
+    """Its configuration is that of its checkpoints, and it can be resumed rightly afterwards."""
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="loader with 8 batches"):
+        trainer_for(tmp_path).fit(epochs=2, resume=True, **{**data_of(task), "batch_size": 3})
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
+
+
 def test_the_last_good_checkpoint_is_kept(task, tmp_path):
     """Weights that became infinite in a step whose own loss was finite are not saved."""
 
