@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -89,7 +90,7 @@ class Step:
         """Why each plan was made: the shapes of its batch, and what had changed since the one before; and whether it
         was bound anew, without being traced again, to memory that had grown for a larger plan."""
         self.note: Callable[[str], None] | None = None
-        """Called with a line where steps are not done as one would expect."""
+        """Called with a line where steps are not done as one would expect; what is done op by op is a warning else."""
 
     def body(self, *batch: Any) -> Any:
         """The step, op by op: what is traced. Returns a tensor or a tuple of tensors."""
@@ -195,9 +196,13 @@ class Step:
 
     def _op_by_op(self, batch: tuple[Any, ...]) -> Any:
         """The step without a plan, and a line that says why, once."""
-        if self._obstacle and self._obstacle not in self._noted and self.note is not None:
-            self.note(f"{self._obstacle}, so steps are done op by op, and not through a plan")
+        if self._obstacle and self._obstacle not in self._noted:
             self._noted.add(self._obstacle)
+            line = f"{self._obstacle}, so steps are done op by op, and not through a plan"
+            if self.note is None:
+                warnings.warn(line, stacklevel=4)
+            else:
+                self.note(line)
         return self.body(*batch)
 
     def _is_special(self, batch: tuple[Any, ...]) -> bool:
