@@ -37,7 +37,16 @@ _OPEN = ("train", "models", "cli", "bench")
 """The parts of gpunn that read more than their arguments; of layers, `forward` names attributes."""
 _KNOWN = {"numpy", "ml_dtypes", "cupy", "torch"}
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
-_REGISTRIES = {"_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks"}
+_REGISTRIES = {
+    "_modules",
+    "_parameters",
+    "_buffers",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "training",
+}
+"""Attributes of modules that are looked at in other ways."""
 _CALLED = {"forward", "backward", "setup_context", "body"}
 """Methods that are called without being named."""
 _UNREAD = {"__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__", "__getstate__", "__setstate__"}
@@ -151,8 +160,7 @@ class Reach:
         there = vars(owner)
         everything = not _DYNAMIC.isdisjoint(self._names)
         found = [n for n in there if n in self._names or n in also or (everything and not n.startswith("__"))]
-        if isinstance(owner, Module):
-            found = [n for n in found if n not in _REGISTRIES]
+        found = [n for n in found if n not in (_REGISTRIES if isinstance(owner, Module) else _UNREAD)]
         if probed:
             # What its class has, an object may come to have itself; and what code asks for that has getattr, anything.
             asked = everything and not isinstance(owner, Module)
