@@ -32,7 +32,7 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 # MODELS=500 takes so many; a fourth of them runs on the simulator too.
 MODELS ?= 200
 
-trust: $(EXTRA)-test ## compare random networks: eager, planned, fused, on the simulator, and by PyTorch if it is installed
+trust: $(EXTRA)-test ## compare random networks, eager, planned, fused, on the simulator, and by PyTorch if it is installed
 	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py --numprocesses auto --dist worksteal $(ARGS)
 
 arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, on any machine

@@ -12,12 +12,13 @@ OPTIMIZERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("SGD", {"lr": 0.05}),
     ("SGD", {"lr": 0.05, "momentum": 0.9}),
     ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    ("Adam", {"lr": 0.01}),
-    ("Adam", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.01}),
-    ("AdamW", {"lr": 0.01}),
-    ("RMSprop", {"lr": 0.005}),
-    ("Adagrad", {"lr": 0.05}),
+    ("Adam", {"lr": 0.01, "eps": 1e-3}),
+    ("Adam", {"lr": 0.01, "eps": 1e-3, "amsgrad": True, "weight_decay": 0.01}),
+    ("AdamW", {"lr": 0.01, "eps": 1e-3}),
+    ("RMSprop", {"lr": 0.005, "eps": 1e-3}),
+    ("Adagrad", {"lr": 0.05, "eps": 1e-3}),
 )
+"""The eps are large: the gradient of a bias before batch norm is 0 but for rounding, which else would become steps."""
 LOSSES = ("CrossEntropyLoss", "MSELoss", "SmoothL1Loss", "BCEWithLogitsLoss")
 Layer = tuple[Any, ...]
 """The name of a layer and its arguments; ("Residual", layers) adds what these make of the input to it."""
