@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers arch bench gpu-report lint format wheel clean
+.PHONY: help train test test-peers trust arch bench gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -28,6 +28,12 @@ test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skippe
 test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
+
+# MODELS=500 takes so many; a fourth of them runs on the simulator too.
+MODELS ?= 200
+
+trust: $(EXTRA)-test ## compare random networks, eager, planned, fused, on the simulator, and by PyTorch if it is installed
+	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py --numprocesses auto --dist worksteal $(ARGS)
 
 arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, on any machine
 	$(BIN)/gpunn doctor --kernels --arch all --cuda 12 $(ARGS)

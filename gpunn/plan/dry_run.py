@@ -81,6 +81,8 @@ def dry_run(graph: Graph) -> DryRun:
                 continue
     for result in graph.results:
         backend.contiguous(array(result))
+    for argument in life.written.values():  # what it wrote there goes back to where the argument came from
+        backend.copy(array(argument))
     return DryRun(recorder.nbytes, tuple(backend.texts))
 
 

@@ -72,8 +72,8 @@ class Names(Probe):
 
     def now(self) -> list[Any]:
         """The values."""
-        there = self._there
-        return [there.get(name, MISSING) for name in self.names]
+        get = self._there.get
+        return [get(name, MISSING) for name in self.names]
 
     def put_back(self, then: list[Any]) -> None:
         """Set those that differ."""
@@ -120,13 +120,13 @@ class Items(Probe):
         self.container = container
 
     def now(self) -> list[Any]:
-        """The elements; of a dict the keys and then the values."""
+        """How many there are, and the elements; of a dict the keys and then the values."""
         c = self.container
-        return [*c, *c.values()] if isinstance(c, dict) else list(c)
+        return [len(c), *c, *c.values()] if isinstance(c, dict) else [len(c), *c]
 
     def put_back(self, then: list[Any]) -> None:
         """Fill it anew."""
-        c = self.container
+        c, then = self.container, then[1:]
         if isinstance(c, dict):
             half = len(then) // 2
             c.clear()
@@ -143,7 +143,7 @@ class Items(Probe):
         """For the attributes of an object, the first that does."""
         if not isinstance(self.container, dict):
             return self.what
-        half = len(then) // 2
+        then, half = then[1:], then[0]
         before = dict(zip(then[:half], then[half:]))
         for key in (*self.container, *before):
             if key != "_changed" and not _equal(self.container.get(key, MISSING), before.get(key, MISSING)):
@@ -175,26 +175,58 @@ class Groups(Probe):
         return f"the groups of {self.what}, or a method of it"
 
 
-class Cell(Probe):
-    """A variable of a function around."""
+class Forwards(Probe):
+    """How gpunn's own layers compute."""
 
-    def __init__(self, what: str, cell: CellType):
-        super().__init__(what)
-        self.cell = cell
+    def __init__(self, classes: list[type]):
+        super().__init__("the forward of a layer of gpunn")
+        self._there = [(cls, vars(cls)) for cls in classes]
 
     def now(self) -> list[Any]:
-        """The value."""
-        try:
-            return [self.cell.cell_contents]
-        except ValueError:  # it was not set yet, or deleted
-            return [MISSING]
+        """The function of each class."""
+        return [there["forward"] for _, there in self._there]
 
     def put_back(self, then: list[Any]) -> None:
         """Set it."""
-        if then[0] is MISSING:
-            del self.cell.cell_contents
-        else:
-            self.cell.cell_contents = then[0]
+        for (cls, _), forward in zip(self._there, then):
+            cls.forward = forward  # type: ignore[attr-defined]
+
+
+class Cells(Probe):
+    """Variables of functions around, each with its name in words."""
+
+    def __init__(self, cells: list[tuple[str, CellType]]):
+        super().__init__("a variable")
+        self._cells = cells
+
+    def now(self) -> list[Any]:
+        """Their values."""
+        try:
+            return [cell.cell_contents for _, cell in self._cells]
+        except ValueError:  # one is not set yet, or deleted
+            return [content(cell) for _, cell in self._cells]
+
+    def put_back(self, then: list[Any]) -> None:
+        """Set those that differ."""
+        for (_, cell), value in zip(self._cells, then):
+            if content(cell) is value:
+                continue
+            if value is MISSING:
+                del cell.cell_contents
+            else:
+                cell.cell_contents = value
+
+    def differs(self, then: list[Any]) -> str:
+        """The first that does."""
+        return next(what for (what, cell), value in zip(self._cells, then) if not _equal(content(cell), value))
+
+
+def content(cell: CellType) -> Any:
+    """What a variable holds, or `MISSING`."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
 
 
 class Elements(Probe):

@@ -13,7 +13,7 @@ from array import array
 from collections import UserDict, UserList, deque
 from collections.abc import Iterator, Set
 from functools import lru_cache, partial
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from gpunn.nn import Module
 from gpunn.optim.optimizer import Optimizer
 from gpunn.random import Generator
 
-from .probe import Cell, Draws, Elements, Groups, Items, Names, Probe, Slots
+from .probe import Cells, Draws, Elements, Forwards, Groups, Items, Names, Probe, Slots, content
 
 ELEMENTS = 1000
 """Containers with more elements than this are not looked into."""
@@ -37,6 +37,16 @@ _OPEN = ("train", "models", "cli", "bench")
 """The parts of gpunn that read more than their arguments; of layers, `forward` names attributes."""
 _KNOWN = {"numpy", "ml_dtypes", "cupy", "torch"}
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
+_REGISTRIES = {
+    "_modules",
+    "_parameters",
+    "_buffers",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "training",
+}
+"""Attributes of modules that are looked at in other ways."""
 _CALLED = {"forward", "backward", "setup_context", "body"}
 """Methods that are called without being named."""
 _UNREAD = {"__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__", "__getstate__", "__setstate__"}
@@ -70,6 +80,8 @@ class Reach:
             self._names, self._more = names, set(names)
             self._globals: dict[int, tuple[dict[str, Any], set[str]]] = {}
             self.of_step: list[str] = []
+            self._forwards: list[type] = []
+            self._cells: list[tuple[str, CellType]] = []
             self._seen: dict[int, Any] = {}
             self._left: list[tuple[str, Any]] = [("step", body)]
             while self._left:
@@ -78,8 +90,10 @@ class Reach:
                 break
             names = self._more
         del self._step, self._body, self._seen
+        self.probes += [probe for probe in (Forwards(self._forwards), Cells(self._cells)) if probe.now()]
         for there, named in self._globals.values():
-            self.probes.append(Names("", there, sorted(named.intersection(there))))
+            if not named.isdisjoint(there):
+                self.probes.append(Names("", there, sorted(named.intersection(there))))
             self.inside.append(Names("", there, sorted(named)))
 
     def _visit(self, what: str, x: Any) -> None:
@@ -123,9 +137,8 @@ class Reach:
         self._more.update(_names(function.__code__))
         named = _globals_of(function.__code__)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            probe = Cell(f"the variable {name} around {function.__name__}", cell)
-            self.probes.append(probe)
-            self._left.append((name, probe.now()[0]))
+            self._cells.append((f"the variable {name} around {function.__name__}", cell))
+            self._left.append((name, content(cell)))
         self._left += [(what, d) for d in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())]
         there = function.__globals__
         self._globals.setdefault(id(there), (there, set()))[1].update(named)
@@ -139,7 +152,7 @@ class Reach:
                 special = {n for n, f in vars(c).items() if n.startswith("__") and isinstance(f, FunctionType)}
                 self._attributes(c.__name__, c, special | _CALLED - _UNREAD)
             elif issubclass(c, Module) and c is not Module and "forward" in vars(c):
-                self.probes.append(Names(c.__name__, c, ("forward",)))
+                self._forwards.append(c)
                 self._more.update(_names(vars(c)["forward"].__code__))
 
     def _attributes(self, what: str, owner: Any, also: Set[str] = frozenset(), probed: bool = True) -> None:
@@ -147,6 +160,7 @@ class Reach:
         there = vars(owner)
         everything = not _DYNAMIC.isdisjoint(self._names)
         found = [n for n in there if n in self._names or n in also or (everything and not n.startswith("__"))]
+        found = [n for n in found if n not in (_REGISTRIES if isinstance(owner, Module) else _UNREAD)]
         if probed:
             # What its class has, an object may come to have itself; and what code asks for that has getattr, anything.
             asked = everything and not isinstance(owner, Module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -38,6 +39,8 @@ MANY_PLANS = 32
 """After so many plans it is said that they are made."""
 TRIES = 3
 """After so many traces that found out that a step has to be done op by op, it is, whatever changes."""
+CHANGES = 8
+"""After so many changes one behind the other of what a step reads it is done op by op, until there is none."""
 CHECKED_EVERY = 32
 """Steps after which the host waits for the device and looks whether it has met bad indices; see `Step.check`."""
 
@@ -81,6 +84,7 @@ class Step:
         self._why = ""
         self._obstacle = ""
         self._tries = 0
+        self._in_a_row = 0
         self._noted: set[str] = set()
         self._current: Program | None = None
         self._unchecked = 0
@@ -89,7 +93,7 @@ class Step:
         """Why each plan was made: the shapes of its batch, and what had changed since the one before; and whether it
         was bound anew, without being traced again, to memory that had grown for a larger plan."""
         self.note: Callable[[str], None] | None = None
-        """Called with a line where steps are not done as one would expect."""
+        """Called with a line where steps are not done as one would expect; what is done op by op is a warning else."""
 
     def body(self, *batch: Any) -> Any:
         """The step, op by op: what is traced. Returns a tensor or a tuple of tensors."""
@@ -138,8 +142,9 @@ class Step:
         if self._failed:
             raise StepFailed(self._failed)
         self._see_changes()
-        if self._obstacle or self._tries >= TRIES or self._is_special(batch):
-            return self._op_by_op(batch)
+        reason = self._obstacle or self._special(batch)
+        if reason or self._tries >= TRIES:
+            return self._op_by_op(reason, batch)
         program = self._plans.get((self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]))
         if program is None or program.forgotten:
             try:
@@ -147,7 +152,7 @@ class Step:
             except NotPlanned as error:
                 self._obstacle = str(error)
                 self._tries += 1
-                return self._op_by_op(batch)
+                return self._op_by_op(self._obstacle, batch)
         if program.written and not self._can_be_written(program, batch):
             return self.body(*batch)
         arrays = [x._data for x in batch]
@@ -185,28 +190,39 @@ class Step:
     def _see_changes(self) -> None:
         """Give up the plans if what they rest on is not as it was."""
         if not self._watch.changed():
+            if self._in_a_row:
+                self._in_a_row, self._obstacle = 0, "" if self._in_a_row >= CHANGES else self._obstacle
             return
         self.check()
+        self._in_a_row += 1
         self._why = self._watch.difference() if self._plans else ""
         self._plans.clear()
         self._current = None
         self._watch.look()
         self._obstacle = f"{self._watch.hooked} has a hook" if self._watch.hooked else ""
+        if self._in_a_row >= CHANGES and not self._obstacle and self._tries < TRIES:
+            self._obstacle = "what the step reads in Python changes from step to step"
 
-    def _op_by_op(self, batch: tuple[Any, ...]) -> Any:
+    def _op_by_op(self, reason: str, batch: tuple[Any, ...]) -> Any:
         """The step without a plan, and a line that says why, once."""
-        if self._obstacle and self._obstacle not in self._noted and self.note is not None:
-            self.note(f"{self._obstacle}, so steps are done op by op, and not through a plan")
-            self._noted.add(self._obstacle)
+        if reason and reason not in self._noted:
+            self._noted.add(reason)
+            line = f"{reason}, so steps are done op by op, and not through a plan"
+            if self.note is None:
+                warnings.warn(line, stacklevel=4)
+            else:
+                self.note(line)
         return self.body(*batch)
 
-    def _is_special(self, batch: tuple[Any, ...]) -> bool:
-        """Whether an argument wants a gradient, or shows memory of the model."""
+    def _special(self, batch: tuple[Any, ...]) -> str:
+        """Why these arguments have no place in a plan; empty if they have."""
         versions = self._watch.versions
-        for x in batch:  # noqa: SIM110 (any() takes twice as long)
-            if x._requires_grad or id(x._version) in versions:
-                return True
-        return False
+        for x in batch:
+            if x._requires_grad:
+                return "an argument requires grad"
+            if id(x._version) in versions:
+                return "an argument shows memory of the model"
+        return ""
 
     @staticmethod
     def _can_be_written(program: Program, batch: tuple[Any, ...]) -> bool:

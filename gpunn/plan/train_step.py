@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -65,7 +64,6 @@ class TrainStep(Step):
     ):
         super().__init__(model, optimizer, fuse, keep_grads, capture, arena)
         self.loss_fn = loss_fn
-        self.note = _warn
 
     def body(self, *batch: Any) -> Any:
         """Forward, loss, backward and update."""
@@ -98,15 +96,9 @@ class EvalStep(Step):
         arena: Arena | None = None,
     ):
         super().__init__(model, None, fuse, capture=capture, arena=arena)
-        self.note = _warn
 
     def body(self, *batch: Any) -> Any:
         """The model's forward."""
         with no_grad():
             result = self.model(*batch)
         return tuple(result) if isinstance(result, list) else result
-
-
-def _warn(line: str) -> None:
-    """What the steps that users make themselves do with a line."""
-    warnings.warn(line, stacklevel=4)

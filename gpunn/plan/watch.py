@@ -5,7 +5,7 @@ Modes of modules, training or evaluation, go to and fro; there is a plan for eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import is_
 from typing import Any
 from weakref import ref
@@ -73,7 +73,9 @@ class Watch:
         self._seen: list[tuple[Any, int, bool, bool]] = []
         self._rest: list[Any] = []
         self._sources: list[Generator] = []
-        self._probes: list[tuple[Probe, Any, list[Any]]] = []
+        self._probes: list[tuple[Probe, list[Any]]] = []
+        self._nows: list[Any] = []
+        self._found: list[Any] = []
 
     def tensors(self) -> list[Any]:
         """Parameters and buffers of all modules, the optimizer's parameters, and other tensors, each once."""
@@ -91,25 +93,27 @@ class Watch:
         """Whether something but the mode is not as it was at the last `look`."""
         if self._module_changed():
             return True
-        rest = self._others()
-        if not all(map(is_, rest, self._rest)) and not same(rest, self._rest):
-            return True
         # Programs hold the arrays that they use, so that no other array can get the id of one of them.
         for t, place, grad, hooked in self._seen:
             if id(t._data) != place or t._requires_grad is not grad or (not t._hooks) is hooked:
                 return True
-        for _, now, then in self._probes:
-            found = now()
-            if len(found) != len(then) or not all(map(is_, found, then)):
-                if not same(found, then):
-                    return True
-                then[:] = found
+        found = self._others()
+        for now in self._nows:
+            found += now()
+        if all(map(is_, found, self._found)) and len(found) == len(self._found):
+            return False
+        if not self._probed_is_same() or not same(self._others(), self._rest):
+            return True
+        self._found = found  # objects are others, but their values are the same
         return False
+
+    def _probed_is_same(self) -> bool:
+        return all(same(probe.now(), then) for probe, then in self._probes)
 
     def difference(self) -> str:
         """What is not as it was at the last `look`, in words; empty where that is nothing."""
-        for probe, now, then in self._probes:
-            if not same(now(), then):
+        for probe, then in self._probes:
+            if not same(probe.now(), then):
                 return f"{probe.differs(then)} was changed"
         if self._module_changed():
             return "a layer, an attribute or a hook of a module was changed"
@@ -133,10 +137,9 @@ class Watch:
         self._modules = list({id(m): m for m in (*step.model.modules(), *self.reach.modules.values())}.values())
         self._look_at_mode()
         self._sources = [g for g in self.reach.generators.values() if g is not default_generator]
-        self._rest = self._others()
         self._seen, self.versions = [], set()
         self._watch(self.tensors())
-        self._probes = [(p, p.now, p.now()) for p in self.reach.probes]
+        self._look_at(self.reach.probes)
         self.hooked = next(self._hooks(step), "")
 
     def look_at_trace(self, tracer: Any) -> None:
@@ -151,10 +154,15 @@ class Watch:
         self._watch([t for t, _ in tracer.used.values()])
         sources = {id(g): g for g, _ in tracer.generators.values()} | {id(g): g for g in self._sources}
         self._sources = [g for g in sources.values() if g is not default_generator]
+        read = [Elements(f"a tensor that the step reads, {t._spec!r},", _Host(t)) for t in tracer.read_from]
+        self._look_at([*[probe for probe, _ in self._probes], *read])
+
+    def _look_at(self, probes: Sequence[Probe]) -> None:
+        """Take what probes show as it is now, and what no probe shows."""
         self._rest = self._others()
-        for what in tracer.read_from:
-            probe = Elements(f"a tensor that the step reads, {what._spec!r},", _Host(what))
-            self._probes.append((probe, probe.now, probe.now()))
+        self._probes = [(probe, probe.now()) for probe in probes]
+        self._nows = [probe.now for probe in probes]
+        self._found = self._others() + [x for _, then in self._probes for x in then]
 
     def _watch(self, tensors: list[Any]) -> None:
         known = {id(t) for t, *_ in self._seen}
@@ -189,9 +197,7 @@ class Watch:
         self.mode = self._modes.setdefault(modes, len(self._modes))
 
     def _others(self) -> list[Any]:
-        step = self._step()
-        assert step is not None
-        optimizer = step.optimizer
+        own = vars(self._step())
         found = [
             default_generator._seed,
             state.grad_enabled,
@@ -200,11 +206,11 @@ class Watch:
             get_default_device(),
         ]
         if self.reach is not None:
-            own = vars(step)
             found += [own[name] for name in self.reach.of_step]
         found += [g._seed for g in self._sources]
+        optimizer = own["optimizer"]
         if optimizer is not None:
-            found += [len(optimizer._pre_hooks), len(optimizer._post_hooks)]
+            found.append(len(optimizer._pre_hooks) + len(optimizer._post_hooks))
         return found
 
 

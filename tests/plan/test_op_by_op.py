@@ -271,3 +271,29 @@ def test_a_layer_that_is_made_at_the_first_call_is_planned_from_the_second_on() 
         first = step(gpunn.ones(4, 3)).tolist()
     assert step(gpunn.ones(4, 3)).tolist() == first
     assert len(step.plans_made) == 1
+
+
+def test_what_changes_at_each_step_is_not_traced_for_ever() -> None:
+    """A coefficient that is annealed, and from the 20th step on is not."""
+    beta = [0.0]
+    model, other = network(Cube.apply), network(Cube.apply)
+
+    def loss_fn(output: gpunn.Tensor, target: gpunn.Tensor) -> gpunn.Tensor:
+        return (output - target).square().mean() * beta[0]
+
+    step = TrainStep(model, loss_fn, optim.SGD(model.parameters(), 0.01), fuse=False)
+    twin = TrainStep(other, loss_fn, optim.SGD(other.parameters(), 0.01))
+    with pytest.warns(UserWarning, match="what the step reads in Python changes from step to step") as found:
+        for k in range(25):
+            beta[0] = min(1.0, k / 20)
+            assert step(*map(gpunn.tensor, data())).item() == twin.body(*map(gpunn.tensor, data())).item()
+    assert len(found) == 1
+    assert len(step.plans_made) == 7 + 1  # up to the eighth state that is seen, and that of the end
+    for p, q in zip(model.parameters(), other.parameters()):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def test_an_argument_that_requires_grad_is_told() -> None:
+    step = EvalStep(network(Cube.apply))
+    with pytest.warns(UserWarning, match="an argument requires grad, so steps are done op by op"):
+        step(gpunn.tensor(data()[0], requires_grad=True))

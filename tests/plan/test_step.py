@@ -418,3 +418,37 @@ def test_another_model_does_not_matter() -> None:
     nn.Linear(2, 2).eval()
     step(*batch())
     assert len(step.plans_made) == 1
+
+
+def test_modes_of_users_modules_have_plans_of_their_own() -> None:
+    class Mine(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(3, 2)
+
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            return self.out(x) * 2 if self.training else self.out(x)
+
+    model = Mine()
+    step, x = EvalStep(model, fuse=False), batch()[0]
+    for _ in range(3):
+        for mode in (True, False):
+            model.train(mode)
+            np.testing.assert_array_equal(step(x).numpy(), model(x).detach().numpy())
+    assert len(step.plans_made) == 2
+
+
+def test_an_unchanged_step_in_the_manner_of_users_is_traced_once() -> None:
+    """Numbers that are set again to what they are, and what the step does not read, lead to no new plan."""
+    options = {"gain": 2.0, "seen": 0}
+    history = []
+
+    def loss_fn(output: gpunn.Tensor, y: gpunn.Tensor) -> gpunn.Tensor:
+        return (output * options["gain"] - y).square().mean()
+
+    step, model, _ = linear_step(loss_fn)
+    for k in range(4):
+        options["gain"] = float("2.0")
+        model.rate = 0.5 * 2
+        history.append(step(*batch(seed=k)).item())
+    assert len(step.plans_made) == 1
