@@ -1,0 +1,73 @@
+"""`gpunn profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpunn.inspect.profile import DisassemblerMissing, disassembler
+
+KERNELS = Path(__file__).parents[1] / "inspect" / "profile" / "kernels"
+
+
+@pytest.fixture(scope="module")
+def nvdisasm() -> None:
+    try:
+        disassembler.path()
+    except DisassemblerMissing as missing:
+        pytest.skip(str(missing))
+
+
+def test_a_kernel_of_ones_own(gpunn_command, nvdisasm) -> None:
+    result = gpunn_command("profile", "--kernel", f"{KERNELS / 'copy.cu'}:copy")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0].startswith("copy (copy.cu) on sm_90, by NVRTC ")
+    assert lines[4].split()[:2] == ["innermost", "loop"]
+    assert lines[5].startswith("copy.cu:3 ")
+    assert "LDG.128 1" in lines[5]
+
+
+def test_json(gpunn_command, nvdisasm) -> None:
+    command = [
+        "profile",
+        "--kernel",
+        "split_k.cu:add_parts",
+        "--types",
+        "scalar_t=float16",
+        "--arch",
+        "sm_75",
+        "--json",
+    ]
+    answer = gpunn_command(*command).json
+    assert (answer["kernel"], answer["arch"], answer["types"]) == ("add_parts", "sm_75", {"scalar_t": "float16"})
+    assert sum(answer["kinds"].values()) == answer["instructions"]
+    assert {"file", "lines", "instructions", "stall_cycles", "kinds"} == answer["innermost"][0].keys()
+    assert answer["usage"]["registers"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kernel", "softmax.cu"], "--kernel is FILE:NAME"),
+        (["--kernel", "nothing.cu:f"], "no file 'nothing.cu'"),
+        (["--kernel", "split_k.cu:add_parts", "--types", "float16"], "--types is NAME=TYPE"),
+        (["--kernel", "split_k.cu:add_parts", "--types", "scalar_t=int8"], "compiled for scalar_t = float32"),
+        (["--kernel", "split_k.cu:add_parts", "--arch", "sm_1"], "does not know the architecture 'sm_1'"),
+    ],
+)
+def test_a_call_that_is_wrong(gpunn_command, options, message) -> None:
+    result = gpunn_command("profile", *options)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_without_the_disassembler(gpunn_command, monkeypatch) -> None:
+    def missing() -> str:
+        raise DisassemblerMissing(f"nvdisasm was not found; {disassembler.INSTALL}")
+
+    monkeypatch.setattr(disassembler, "path", missing)
+    result = gpunn_command("profile", "--kernel", f"{KERNELS / 'copy.cu'}:copy")
+    assert result.code == 1
+    assert "pip install nvidia-cuda-nvdisasm" in result.err
