@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import native, stream
 from .arena import Arena
+from .compiler import WATCHERS
 from .errors import SimulatorError
+from .profile import LaunchProfile
 
 if TYPE_CHECKING:
     from .module import RawModule
@@ -202,14 +204,21 @@ class RawKernel:
             argument.learn(value, self._parameters[i])
             if array is not None:
                 arrays.append((argument, keep, array))
-        if self.module.mode != "check":
+        if self.module.mode not in WATCHERS:
             return int(self._launch_values(self._address, values, *sizes, shared_mem, 0, None))
-        arena = Arena([array for _, _, array in arrays], [argument for argument, _, _ in arrays])
+        profiled = self.module.mode == "profile"
+        arena = Arena([array for _, _, array in arrays], [argument for argument, _, _ in arrays], as_on_gpu=profiled)
         for (_, pointer, array), address in zip(arrays, arena.addresses):
             if array.nbytes:
                 pointer.value = address
         answer = int(self._launch_values(self._address, values, *sizes, shared_mem, arena.count, arena.buffers))
         arena.copy_back()
+        if profiled and answer == native.DONE:
+            counted = self.module.counted
+            touched = counted.arrays(arena.sizes())
+            grid, block = (sizes[0], sizes[1], sizes[2]), (sizes[3], sizes[4], sizes[5])
+            profile = LaunchProfile(self.name, grid, block, counted.lines(), counted.accesses(), touched)
+            self.module.profiles.append(profile)
         return answer
 
     def _raise(
