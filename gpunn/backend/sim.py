@@ -38,6 +38,8 @@ class SimBackend(KernelBackend):
     order: str
     profiles: list[LaunchProfile]
     """What each launch in the mode "profile" did, the oldest first, until somebody takes it."""
+    counted_blocks: int | None = None
+    """How many blocks of a larger grid are counted then; None: all. It holds for what is configured afterwards."""
 
     def __init__(self, mode: str = "fast", order: str = "forward") -> None:
         self.profiles = []
@@ -62,7 +64,14 @@ class SimBackend(KernelBackend):
         self.launcher = Launcher(self._module, np.ndarray)
 
     def _module(self, code: str, options: tuple[str, ...]) -> Any:
-        return _Ordered(RawModule(code=code, options=options, mode=self.mode, profiles=self.profiles), self.order)
+        module = RawModule(
+            code=code,
+            options=options,
+            mode=self.mode,
+            profiles=self.profiles,
+            counted_blocks=self.counted_blocks,
+        )
+        return _Ordered(module, self.order)
 
     # What a stream that captures forbids ------------------------------------------------------------------------------
 

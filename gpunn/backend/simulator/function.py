@@ -11,7 +11,6 @@ from . import native, stream
 from .arena import Arena
 from .compiler import WATCHERS
 from .errors import SimulatorError
-from .profile import LaunchProfile
 
 if TYPE_CHECKING:
     from .module import RawModule
@@ -50,6 +49,7 @@ class RawKernel:
         f.max_shared = MAX_SHARED
         f.max_threads = module.bound(name)
         f.seed = 1
+        f.counted_blocks = module.counted_blocks or 0
         f.workers = 1
         f.run[0], f.kernel[0] = module.worker(0, name)
         self._address = ctypes.addressof(f)
@@ -214,11 +214,8 @@ class RawKernel:
         answer = int(self._launch_values(self._address, values, *sizes, shared_mem, arena.count, arena.buffers))
         arena.copy_back()
         if profiled and answer == native.DONE:
-            counted = self.module.counted
-            touched = counted.arrays(arena.sizes())
             grid, block = (sizes[0], sizes[1], sizes[2]), (sizes[3], sizes[4], sizes[5])
-            profile = LaunchProfile(self.name, grid, block, counted.lines(), counted.accesses(), touched)
-            self.module.profiles.append(profile)
+            self.module.profiles.append(self.module.counted.launch(self.name, grid, block, arena.sizes()))
         return answer
 
     def _raise(

@@ -45,6 +45,7 @@ class RawModule:
         workers: threads of the operating system that run blocks; by default ``$GPUNN_SIMULATOR_WORKERS``, else one a
             core. A launch starts them only when it takes longer than starting them does.
         profiles: in the mode "profile", the list that each launch adds its `LaunchProfile` to.
+        counted_blocks: in that mode, how many blocks of a larger grid are counted, evenly spread; None: all.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RawModule:
         mode: str = "fast",
         workers: int | None = None,
         profiles: list[LaunchProfile] | None = None,
+        counted_blocks: int | None = None,
     ) -> None:
         if mode not in compiler.KERNEL_FLAGS:
             raise SimulatorError(f"mode is one of {', '.join(compiler.KERNEL_FLAGS)}, got {mode!r}", kind="argument")
@@ -64,6 +66,7 @@ class RawModule:
         self.mode = mode
         self.workers = min(workers or _default_workers(), native.MAX_WORKERS)
         self.profiles = [] if profiles is None else profiles
+        self.counted_blocks = counted_blocks
         self.lock = threading.RLock()
         self.kernels = source.kernels(code)
         names = name_expressions or [k.name for k in self.kernels.values() if not k.is_template]
@@ -101,6 +104,7 @@ class RawModule:
                     mode=self.mode,
                     workers=self.workers,
                     profiles=self.profiles,
+                    counted_blocks=self.counted_blocks,
                 )
             return self._others[name].get_function(name)
         if self.mode == "asan" and not self.sanitized:

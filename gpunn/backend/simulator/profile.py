@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,7 @@ class LaunchProfile:
         kernel: its name.
         grid: blocks along x, y, z.
         block: threads of a block along x, y, z.
+        counted_blocks: how many blocks were counted; if not all, `lines` and `accesses` are scaled to all of them.
         lines: how often each line was executed.
         accesses: the accesses to memory of its warps, by line.
         arrays: what was touched of each array.
@@ -88,6 +91,7 @@ class LaunchProfile:
     kernel: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
+    counted_blocks: int
     lines: list[Line]
     accesses: list[Access]
     arrays: list[Touched]
@@ -134,7 +138,28 @@ class Counted:
         self._library, self._path, self._offset = library, path, offset
         self._known: dict[int, Place] = {}
 
-    def accesses(self) -> list[Access]:
+    def launch(
+        self,
+        kernel: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arrays: Sequence[tuple[str, int]],
+    ) -> LaunchProfile:
+        """What the launch did.
+
+        Args:
+            kernel: its name.
+            grid: its sizes.
+            block: likewise.
+            arrays: what each array is, and its bytes.
+        """
+        blocks = self._library.simulator_counted_blocks()
+        scale = Fraction(math.prod(grid), blocks)
+        counts = _counts(self._library, "array", _ArrayCount)
+        touched = [Touched(name, size, c.read, c.written) for (name, size), c in zip(arrays, counts)]
+        return LaunchProfile(kernel, grid, block, blocks, self._lines(scale), self._accesses(scale), touched)
+
+    def _accesses(self, scale: Fraction) -> list[Access]:
         """The accesses of the warps, by line."""
         counts = _counts(self._library, "access", _AccessCount)
         self._learn([c.pc - self._offset for c in counts if not c.file])
@@ -144,9 +169,9 @@ class Counted:
             key = (file, line, tuple(calls), "shared" if c.is_shared else "global", _KINDS[c.kind], c.bytes)
             mine = (c.requests, c.threads, c.sectors, c.useful_bytes, c.passes, c.conflicts)
             sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(mine)), mine)]
-        return [Access(*key, *total) for key, total in sorted(sums.items())]
+        return [Access(*key, *(round(n * scale) for n in total)) for key, total in sorted(sums.items())]
 
-    def lines(self) -> list[Line]:
+    def _lines(self, scale: Fraction) -> list[Line]:
         """How often each line was executed that was.
 
         A line is as often executed as its most frequent block; where its function was inlined at several places, or
@@ -163,12 +188,7 @@ class Counted:
         for copy, (warps, threads) in most.items():
             before = sums.get(copy[0], (0, 0))
             sums[copy[0]] = (before[0] + warps, before[1] + threads)
-        return [Line(*key, *total) for key, total in sorted(sums.items())]
-
-    def arrays(self, names: Sequence[tuple[str, int]]) -> list[Touched]:
-        """What was touched of the arrays, of which `names` has the names and the bytes."""
-        counts = _counts(self._library, "array", _ArrayCount)
-        return [Touched(name, size, c.read, c.written) for (name, size), c in zip(names, counts)]
+        return [Line(*key, *(round(n * scale) for n in total)) for key, total in sorted(sums.items())]
 
     @cached_property
     def _blocks(self) -> list[tuple[int, list[Place]]]:

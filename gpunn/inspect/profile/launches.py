@@ -9,7 +9,7 @@ from gpunn.backend import sim
 from gpunn.backend.simulator import LaunchProfile
 
 
-def profile_launches(work: Callable[[], Any]) -> list[LaunchProfile]:
+def profile_launches(work: Callable[[], Any], counted_blocks: int | None = None) -> list[LaunchProfile]:
     """Run something on the device ``sim``, and count what each of its launches does.
 
     Counted are how often a warp executes each line; for each access of a warp to global memory the sectors of 32 bytes,
@@ -25,12 +25,15 @@ def profile_launches(work: Callable[[], Any]) -> list[LaunchProfile]:
     Args:
         work: a function of no arguments, such as ``lambda: step(x, y)``. A step that was captured before goes on with
             the kernels that it has; make it within.
+        counted_blocks: how many blocks of a larger grid are counted, evenly spread, and scaled to all; None: all. The
+            bytes that are touched are those of all blocks.
 
     Returns:
         A `LaunchProfile` for each launch, in their order.
     """
     backend = sim.backend()
     mode, found = backend.mode, backend.profiles
+    backend.counted_blocks = counted_blocks
     backend.configure(mode="profile")
     found.clear()
     try:
@@ -38,4 +41,5 @@ def profile_launches(work: Callable[[], Any]) -> list[LaunchProfile]:
         return list(found)
     finally:
         found.clear()
+        backend.counted_blocks = None
         backend.configure(mode=mode)

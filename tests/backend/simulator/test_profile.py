@@ -251,6 +251,19 @@ def test_several_blocks_of_several_warps(run) -> None:
     assert (profile.kernel, profile.grid, profile.block) == ("copy", (3, 1, 1), (64, 1, 1))
 
 
+def test_of_a_large_grid_some_blocks_are_counted_and_scaled() -> None:
+    module = RawModule(code=TEXT, options=(f"-I{KERNELS}",), mode="profile", counted_blocks=4)
+    x = np.arange(640, dtype=F)
+    y = np.zeros(640, F)
+    module.get_function("copy")((10,), (64,), (x, y))
+    (profile,) = module.profiles
+    assert (y == x).all()
+    assert profile.counted_blocks == 4
+    assert [(a.kind, a.requests, a.sectors) for a in at(profile, "copy: body")] == [("read", 20, 80), ("write", 20, 80)]
+    assert executions(profile, "copy: body") == (20, 640)
+    assert [(t.read, t.written) for t in profile.arrays] == [(2560, 0), (0, 2560)]
+
+
 def test_a_block_that_is_no_multiple_of_a_warp(run) -> None:
     x = np.zeros(40, F)
     (found,) = (a for a in at(run("copy", (1,), (40,), x, x.copy()), "copy: body") if a.kind == "read")

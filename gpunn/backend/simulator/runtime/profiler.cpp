@@ -36,7 +36,9 @@ struct Region {
     int buffer;  // the number of the array, -1 for shared memory
 };
 std::vector<Region> regions;
-std::vector<std::vector<char>> touched;  // of each array, what was done to each byte
+std::vector<std::vector<char>> touched;  // of each array, what was done to each byte, in all blocks
+bool counting;                           // what the running block does
+uint64_t counted_blocks;
 
 // What is accessed at one place; `addresses` are the bits that are set in any address so far.
 struct Site {
@@ -174,6 +176,7 @@ void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, 
         const char done = kind == 0 ? HAS_READ : kind == 1 ? HAS_WRITTEN : HAS_READ | HAS_WRITTEN;
         for (size_t i = offset; i < end; ++i) touched[(size_t)r->buffer][i] |= done;
     }
+    if (!counting) return;
     const size_t number = (size_t)number_of_site({pc, file, line, kind, r->buffer < 0, bytes, 0});
     sites[number].addresses |= (size_t)p;
     auto& accesses = pending[current / LANES].accesses;
@@ -209,6 +212,7 @@ void begin_launch() {
     block_counts.clear();
     sites.clear();
     sites_at.clear();
+    counted_blocks = 0;
     blocks_at.clear();
     for (auto& p : pending) {
         p.accesses.clear();
@@ -235,7 +239,12 @@ void end_launch() {
     }
 }
 
-void begin_block() {}
+// Of a large grid as many blocks are counted as were asked for, evenly spread.
+void begin_block() {
+    const uint64_t most = launch->function->counted_blocks, all = launch->blocks;
+    counting = !most || all <= most || block_number * most / all != (block_number + 1) * most / all;
+    counted_blocks += counting;
+}
 void block_ends() { put_all_together(); }
 void tell_other(Failure& failure) { failure.other_pc = 0; }
 void barrier_passed() { put_all_together(); }
@@ -243,9 +252,9 @@ void warp_met(int warp, bool) { put_together(warp); }
 void grid_passed() {}
 void* save_block() {
     put_all_together();
-    return nullptr;
+    return counting ? &counting : nullptr;
 }
-void restore_block(void*) {}
+void restore_block(void* saved) { counting = saved != nullptr; }
 void fence() {}
 void turn_begins() {}
 
@@ -258,7 +267,7 @@ void turn_begins() {}
 HIDDEN void __sanitizer_cov_trace_pc() {
     using namespace simulator;
     using namespace simulator::checker;
-    if (!launch || !in_kernel) return;
+    if (!launch || !in_kernel || !counting) return;
     const auto found = blocks_at.insert({PC, (int)block_counts.size()});
     if (found.second) block_counts.push_back({PC, 0, 0});
     const size_t number = (size_t)found.first->second;
@@ -271,6 +280,7 @@ HIDDEN void __sanitizer_cov_trace_pc() {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+EXPORT int64_t simulator_counted_blocks() { return (int64_t)simulator::checker::counted_blocks; }
 EXPORT int64_t simulator_access_counts(const simulator::AccessCount** first) {
     *first = simulator::checker::access_counts.data();
     return (int64_t)simulator::checker::access_counts.size();
