@@ -50,6 +50,8 @@ def test_json(gpunn_command, nvdisasm) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ([], "one of the arguments --kernel --model is required"),
+        (["--model", "linear", "--arch", "sm_90"], "--arch and --types say how --kernel is compiled"),
         (["--kernel", "softmax.cu"], "--kernel is FILE:NAME"),
         (["--kernel", "nothing.cu:f"], "no file 'nothing.cu'"),
         (["--kernel", "split_k.cu:add_parts", "--types", "float16"], "--types is NAME=TYPE"),
@@ -71,3 +73,26 @@ def test_without_the_disassembler(gpunn_command, monkeypatch) -> None:
     result = gpunn_command("profile", "--kernel", f"{KERNELS / 'copy.cu'}:copy")
     assert result.code == 1
     assert "pip install nvidia-cuda-nvdisasm" in result.err
+
+
+def test_the_launches_of_a_step(gpunn_command) -> None:
+    result = gpunn_command("profile", "--model", "linear", "--batch-size", "8")
+    assert result.code == 0
+    title, columns, *rows, _, last = result.out.splitlines()
+    assert title == "linear, batches of 8, adam: counted on the device sim, nothing is measured"
+    assert columns.split() == [
+        *("kernel", "blocks", "threads", "touched", "in", "sectors", "sectors/request"),
+        *("shared", "cycles", "in", "conflict"),
+    ]
+    kernels = [row.split()[0] for row in rows]
+    assert (kernels[0][:14], kernels[-1]) == ("linear_forward", "adam_step")
+    # 650 parameters, their gradients and two moments are read, all but the gradients written: 7 x 4 x 650 bytes.
+    assert rows[-1].split()[3:5] == ["17.8", "KiB"]
+    assert last.startswith(f"{len(rows)} launches, that touch ")
+
+
+def test_the_launches_of_a_step_as_json(gpunn_command) -> None:
+    launches = gpunn_command("profile", "--model", "linear", "--batch-size", "8", "--json").json["launches"]
+    assert launches[-1]["kernel"] == "adam_step"
+    assert launches[-1].keys() == {"kernel", "grid", "block", "counted_blocks", "lines", "accesses", "arrays"}
+    assert {a["memory"] for a in launches[0]["accesses"]} == {"global", "shared"}

@@ -9,7 +9,9 @@ from gpunn.backend import sim
 from gpunn.backend.simulator import LaunchProfile
 
 
-def profile_launches(work: Callable[[], Any], counted_blocks: int | None = None) -> list[LaunchProfile]:
+def profile_launches(
+    work: Callable[[], Any], before: Callable[[], Any] | None = None, counted_blocks: int | None = None
+) -> list[LaunchProfile]:
     """Run something on the device ``sim``, and count what each of its launches does.
 
     Counted are how often a warp executes each line; for each access of a warp to global memory the sectors of 32 bytes,
@@ -23,8 +25,9 @@ def profile_launches(work: Callable[[], Any], counted_blocks: int | None = None)
     block do between two barriers.
 
     Args:
-        work: a function of no arguments, such as ``lambda: step(x, y)``. A step that was captured before goes on with
-            the kernels that it has; make it within.
+        work: a function of no arguments, such as ``lambda: step(x, y)``.
+        before: what is done first and not reported. The first call of a `gpunn.TrainStep`, which makes the plan, has
+            its place here: a plan that was made earlier goes on with the kernels that it has, which count nothing.
         counted_blocks: how many blocks of a larger grid are counted, evenly spread, and scaled to all; None: all. The
             bytes that are touched are those of all blocks.
 
@@ -37,6 +40,9 @@ def profile_launches(work: Callable[[], Any], counted_blocks: int | None = None)
     backend.configure(mode="profile")
     found.clear()
     try:
+        if before is not None:
+            before()
+            found.clear()
         work()
         return list(found)
     finally:

@@ -30,6 +30,12 @@ def test_launches_come_in_order() -> None:
     assert names == ["binary", "fill", "binary"]
 
 
+def test_what_comes_before_is_not_reported() -> None:
+    x = gpunn.tensor(np.arange(32, dtype=np.float32), device="sim")
+    launches = profile_launches(lambda: gpunn.zeros(40, device="sim"), before=lambda: x + x)
+    assert [launch.kernel for launch in launches] == ["fill"]
+
+
 def test_the_mode_is_what_it_was_before() -> None:
     mode = sim.backend().mode
 
