@@ -21,6 +21,9 @@ from .disassembler import Code, Instruction
 from .flow import basic_blocks, loops
 from .kinds import kind
 
+OLDEST = 75
+"""The oldest architecture whose machine code the disassembler of CUDA 13 reads."""
+
 
 @dataclass(frozen=True)
 class LoopCode:
@@ -95,6 +98,8 @@ def kernel_code(file: str, kernel: str, arch: str = "sm_90", types: dict[str, st
         DisassemblerMissing: there is no disassembler; likewise.
     """
     check_architecture(arch)
+    if int(arch.removeprefix("sm_")) < OLDEST:
+        raise ValueError(f"the machine code of {arch} is not read; that of sm_{OLDEST} and newer is")
     made = _compiled(file, arch, types or {})
     codes = disassembler.disassemble(made.cubin)
     name = _find(kernel, list(codes), made.job.text)

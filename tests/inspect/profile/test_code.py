@@ -296,6 +296,7 @@ def test_without_the_disassembler_the_error_says_what_to_install(monkeypatch, tm
             {"arch": "sm_91"},
             "does not know the architecture 'sm_91'; it knows .*sm_90",
         ),
+        ("softmax.cu", "softmax_forward_warp", {"arch": "sm_70"}, "machine code of sm_70 is not read; that of sm_75"),
         ("nothing.cu", "f", {}, "no file 'nothing.cu', and no kernel text of that name; there are: .*softmax.cu"),
         ("softmax.cu", "f", {"types": {"scalar_t": "int8"}}, "compiled for scalar_t = float32"),
         (str(KERNELS / "copy.cu"), "copy", {"types": {"T": "float33"}}, "no type float33; there are .*float32"),
