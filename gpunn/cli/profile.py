@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\
   gpunn profile --kernel softmax.cu:softmax_forward_warp               one of gpunn's kernels, for sm_90
   gpunn profile --kernel softmax.cu:softmax_forward_warp --types scalar_t=float16 --arch sm_75
+  gpunn profile --kernel matmul.cu:matmul_tiled --threads 256          and how many blocks a multiprocessor runs
   gpunn profile --kernel my/kernels.cu:add --arch sm_120 --json        a kernel of your own
   gpunn profile --model lenet --input 1,28,28 --batch-size 32          the launches of a training step"""
 COUNTED_BLOCKS = 16
@@ -46,6 +47,13 @@ def add(commands: Any, name: str, text: str) -> None:
         help="the types of names that the text leaves open, such as scalar_t=float16 (default: the first that it is "
         "compiled for)",
     )
+    kernel.add_argument("--threads", type=positive_int, metavar="N", help="say how many blocks of N threads fit")
+    kernel.add_argument(
+        "--shared",
+        type=positive_int,
+        metavar="BYTES",
+        help="dynamic shared memory that those blocks have (default: none)",
+    )
     model = parser.add_argument_group("with --model")
     model.add_argument("--activation", default="relu")
     model.add_argument(
@@ -61,8 +69,8 @@ def run(options: argparse.Namespace) -> None:
     """Look into a kernel or a step, and print what was found."""
     if options.model is None:
         _kernel(options)
-    elif options.arch or options.types:
-        raise UsageError("--arch and --types say how --kernel is compiled; they have no meaning with --model")
+    elif options.arch or options.types or options.threads or options.shared:
+        raise UsageError("--arch, --types, --threads and --shared are for --kernel; they have no meaning with --model")
     else:
         _step(options)
 
@@ -72,21 +80,32 @@ def run(options: argparse.Namespace) -> None:
 
 def _kernel(options: argparse.Namespace) -> None:
     from gpunn.backend.nvrtc import NvrtcMissing
-    from gpunn.inspect.profile import DisassemblerMissing, kernel_code
+    from gpunn.inspect.profile import DisassemblerMissing, kernel_code, occupancy
 
     file, _, kernel = options.kernel.rpartition(":")
     if not (file and kernel):
         raise UsageError(f"--kernel is FILE:NAME, such as softmax.cu:softmax_forward_warp, got {options.kernel!r}")
+    if options.shared and not options.threads:
+        raise UsageError("--shared is the dynamic shared memory of blocks; give their --threads too")
+    room = None
     try:
         found = kernel_code(file, kernel, options.arch or "sm_90", _types(options.types or ""))
+        if options.threads:
+            shared = found.usage.shared + (options.shared or 0)
+            room = occupancy(found.arch, options.threads, found.usage.registers, shared)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except (NvrtcMissing, DisassemblerMissing) as missing:
         raise RunError(str(missing)) from None
     if options.json:
-        print(json.dumps(found.to_dict()))
-    else:
-        _print_kernel(found)
+        print(json.dumps(found.to_dict() | ({"occupancy": asdict(room)} if room else {})))
+        return
+    _print_kernel(found)
+    if room:
+        print(
+            f"\nblocks of {options.threads} threads: a multiprocessor runs {room.blocks} at once, {room.warps} of "
+            f"{room.most_warps} warps, limited by {room.limited_by}"
+        )
 
 
 def _types(text: str) -> dict[str, str]:

@@ -29,6 +29,14 @@ def test_a_kernel_of_ones_own(gpunn_command, nvdisasm) -> None:
     assert "LDG.128 1" in lines[5]
 
 
+def test_how_many_blocks_fit(gpunn_command, nvdisasm) -> None:
+    command = ["profile", "--kernel", f"{KERNELS / 'tile.cu'}:tile", "--threads", "256", "--shared", "200000"]
+    last = gpunn_command(*command).out.splitlines()[-1]
+    assert last == "blocks of 256 threads: a multiprocessor runs 1 at once, 8 of 64 warps, limited by shared memory"
+    answer = gpunn_command(*command, "--json").json["occupancy"]
+    assert answer == {"blocks": 1, "warps": 8, "most_warps": 64, "limited_by": "shared memory"}
+
+
 def test_json(gpunn_command, nvdisasm) -> None:
     command = [
         "profile",
@@ -51,7 +59,8 @@ def test_json(gpunn_command, nvdisasm) -> None:
     ("options", "message"),
     [
         ([], "one of the arguments --kernel --model is required"),
-        (["--model", "linear", "--arch", "sm_90"], "--arch and --types say how --kernel is compiled"),
+        (["--model", "linear", "--arch", "sm_90"], "--arch, --types, --threads and --shared are for --kernel"),
+        (["--kernel", "softmax.cu:f", "--shared", "8"], "give their --threads too"),
         (["--kernel", "softmax.cu"], "--kernel is FILE:NAME"),
         (["--kernel", "nothing.cu:f"], "no file 'nothing.cu'"),
         (["--kernel", "split_k.cu:add_parts", "--types", "float16"], "--types is NAME=TYPE"),
