@@ -78,6 +78,30 @@ class Job(NamedTuple):
         return " ".join((self.text, *(f"{variable}={name}" for variable, name in self.types), self.arch))
 
 
+class Source(NamedTuple):
+    """All that a compilation depends on, beside the compiler.
+
+    Attributes:
+        job: the text's name, types and architecture.
+        code: the text.
+        headers: the texts of the headers that it includes.
+        folders: where those lie.
+        lines: whether the cubin is to say which line of the text each instruction comes from.
+    """
+
+    job: Job
+    code: str
+    headers: tuple[str, ...]
+    folders: tuple[Path, ...]
+    lines: bool = False
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The compiler's options, but for the folders."""
+        options = (*compile_options(dict(self.job.types)), f"-arch={self.job.arch}", "--ptxas-options=-v")
+        return (*options, "-lineinfo") if self.lines else options
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A text compiled for one choice of types and one architecture.
@@ -117,15 +141,34 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
         ValueError: there is no such text, or it is not made for these types.
         NvrtcMissing: there is no NVRTC.
     """
-    source = kernel_text(name)
-    check_types(name, source, types)
-    job = Job(name, tuple(sorted(types.items())), arch)
-    stored = _stored(job, major)
+    check_types(name, kernel_text(name), types)
+    return compile_source(source_of(Job(name, tuple(sorted(types.items())), arch)), major)
+
+
+def source_of(job: Job) -> Source:
+    """What a compilation of one of gpunn's kernel texts depends on.
+
+    Raises:
+        ValueError: there is no such text.
+    """
+    headers = tuple(map(kernel_text, included_headers(job.text)))
+    return Source(job, kernel_text(job.text), headers, (kernel_folder(),))
+
+
+def compile_source(source: Source, major: int | None = None) -> Compiled:
+    """Compile any text, as `compile_text` does.
+
+    Raises:
+        CompileError: the text does not compile, or this NVRTC does not know the architecture.
+        NvrtcMissing: there is no NVRTC.
+    """
+    job, stored = source.job, _stored(source, major)
     found = _load(stored)
     if found is None:
-        code = f'#line 1 "{name}"\n{source}'
+        code = f'#line 1 "{job.text}"\n{source.code}'
+        folders = (f"-I{folder}" for folder in source.folders)
         try:
-            found = _library(major).compile(name, code, (*_options(job), f"-I{kernel_folder()}"))
+            found = _library(major).compile(job.text, code, (*source.options, *folders))
         except CompileError as error:
             raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
         _store(stored, *found)
@@ -143,7 +186,7 @@ def is_kept(job: Job, major: int | None = None) -> bool:
     Raises:
         NvrtcMissing: there is no NVRTC.
     """
-    return _stored(job, major).exists()
+    return _stored(source_of(job), major).exists()
 
 
 def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
@@ -327,14 +370,10 @@ class _Nvrtc:
 # What was compiled before: the log, a zero byte and the cubin, compressed -------------------------------------------
 
 
-def _options(job: Job) -> tuple[str, ...]:
-    return (*compile_options(dict(job.types)), f"-arch={job.arch}", "--ptxas-options=-v")
-
-
-def _stored(job: Job, major: int | None) -> Path:
+def _stored(source: Source, major: int | None) -> Path:
     """Where a result is kept, by all that it depends on, and by no folder: machines may share results."""
-    texts = (job.text, kernel_text(job.text), *map(kernel_text, included_headers(job.text)))
-    key = "\0".join((*texts, *_options(job), str(version(major))))
+    texts = (source.job.text, source.code, *source.headers)
+    key = "\0".join((*texts, *source.options, str(version(major))))
     return cache_folder("nvrtc") / hashlib.sha256(key.encode()).hexdigest()
 
 

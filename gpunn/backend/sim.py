@@ -5,7 +5,7 @@ around them where there is no GPU. Read from the environment when it is first us
 `SimBackend.configure`:
 
 - ``GPUNN_SIM_MODE``: ``fast``, or ``check``, which finds races, accesses out of bounds and the like, and is 20 to 100
-  times slower.
+  times slower; ``profile`` counts what a GPU would do (see `gpunn.inspect.profile.profile_launches`).
 - ``GPUNN_SIM_ORDER``: in which order threads run: ``forward``, ``reverse`` or ``random``.
 """
 
@@ -21,10 +21,10 @@ import numpy as np
 from . import recording, simulator
 from .kernel import KernelBackend
 from .launch import Launcher
-from .simulator import RawModule, forbid_in_capture
+from .simulator import LaunchProfile, RawModule, forbid_in_capture
 
 Array = Any
-MODES = ("fast", "check")
+MODES = ("fast", "check", "profile")
 ORDERS = ("forward", "reverse", "random")
 
 
@@ -36,15 +36,20 @@ class SimBackend(KernelBackend):
     streams = simulator
     mode: str
     order: str
+    profiles: list[LaunchProfile]
+    """What each launch in the mode "profile" did, the oldest first, until somebody takes it."""
+    counted_blocks: int | None = None
+    """How many blocks of a larger grid are counted then; None: all. It holds for what is configured afterwards."""
 
     def __init__(self, mode: str = "fast", order: str = "forward") -> None:
+        self.profiles = []
         self.configure(mode, order)
 
     def configure(self, mode: str | None = None, order: str | None = None) -> None:
         """Choose how kernels run from now on; None leaves a choice as it is.
 
         Args:
-            mode: "fast" or "check".
+            mode: "fast", "check" or "profile".
             order: "forward", "reverse" or "random": the order in which threads and blocks run.
 
         Raises:
@@ -59,7 +64,14 @@ class SimBackend(KernelBackend):
         self.launcher = Launcher(self._module, np.ndarray)
 
     def _module(self, code: str, options: tuple[str, ...]) -> Any:
-        return _Ordered(RawModule(code=code, options=options, mode=self.mode), self.order)
+        module = RawModule(
+            code=code,
+            options=options,
+            mode=self.mode,
+            profiles=self.profiles,
+            counted_blocks=self.counted_blocks,
+        )
+        return _Ordered(module, self.order)
 
     # What a stream that captures forbids ------------------------------------------------------------------------------
 

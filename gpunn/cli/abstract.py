@@ -41,7 +41,7 @@ def forecasts(options: argparse.Namespace, shape: tuple[int, ...], sizes: Sequen
     from gpunn.backend.spec import Spec
 
     def tell(model: Any) -> dict[int, Any]:
-        step, device = _step(options, model), next(model.parameters()).device
+        step, device = step_of(options, model), next(model.parameters()).device
         return {
             n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes
         }
@@ -55,7 +55,7 @@ def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text,
     from gpunn.backend.spec import Spec
 
     def tell(model: Any) -> tuple[Text, ...]:
-        step, device = _step(options, model), next(model.parameters()).device
+        step, device = step_of(options, model), next(model.parameters()).device
         x = Spec((options.batch_size, *shape), gpunn.float32, device)
         y = Spec((options.batch_size,), gpunn.int64, device)
         training, evaluation = step.texts(x, y), gpunn.EvalStep(model.eval()).texts(x)
@@ -64,7 +64,8 @@ def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text,
     return told_of(options, shape, tell)
 
 
-def _step(options: argparse.Namespace, model: Any) -> Any:
+def step_of(options: argparse.Namespace, model: Any) -> Any:
+    """A training step of a network, with the optimizer that the options name."""
     import gpunn
     from gpunn import nn, optim
 

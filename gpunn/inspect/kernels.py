@@ -96,14 +96,24 @@ def kernel_report(
         ValueError: the compiler does not know an architecture.
         NvrtcMissing: there is no NVRTC; the message says what to install.
     """
-    version = ".".join(map(str, nvrtc.version(major)))
-    known = nvrtc.known_architectures(major)
     for arch in archs:
-        if arch not in known:
-            raise ValueError(f"NVRTC {version} does not know the architecture {arch!r}; it knows {', '.join(known)}")
+        check_architecture(arch, major)
     jobs = nvrtc.jobs(archs)
     if not every_type:
         jobs = nvrtc.sample(jobs)
     if on_start is not None:
         on_start(len(jobs))
+    version = ".".join(map(str, nvrtc.version(major)))
     return KernelReport(version, nvrtc.compile_all(jobs, on_done and (lambda job: on_done()), major))
+
+
+def check_architecture(arch: str, major: int | None = None) -> None:
+    """Raise a ValueError unless this NVRTC compiles for the architecture; it lists those that it compiles for.
+
+    Raises:
+        NvrtcMissing: there is no NVRTC.
+    """
+    known = nvrtc.known_architectures(major)
+    if arch not in known:
+        number = ".".join(map(str, nvrtc.version(major)))
+        raise ValueError(f"NVRTC {number} does not know the architecture {arch!r}; it knows {', '.join(known)}")

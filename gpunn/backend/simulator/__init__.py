@@ -10,7 +10,8 @@ module.get_function("axpy")((blocks,), (threads,), (x, y, numpy.float32(2), n), 
 **Modes.** ``"fast"`` runs kernels as fast as it can. It notices barriers and operations of a warp that do not meet, and
 turns accesses to no memory and divisions by zero into errors. ``"check"`` watches every access: races, bounds,
 undefined values of shared memory, alignment, overflow, copies that were not waited for. ``"asan"`` is GCC's address
-sanitizer, which knows the ends of a thread's local arrays too.
+sanitizer, which knows the ends of a thread's local arrays too. ``"profile"`` counts what a GPU would do: how often a
+warp executes each line, the sectors of global memory and the conflicts between banks of shared memory of each access.
 
 **Order.** A kernel has an ``order`` of its threads and blocks, "forward", "reverse" or "random" (with a ``seed``). A
 right kernel computes the same in all of them.
@@ -28,15 +29,20 @@ slower.
 from .errors import SimulatorError
 from .function import RawKernel
 from .module import RawModule
+from .profile import Access, LaunchProfile, Line, Touched
 from .stream import Event, Graph, Stream, forbid_in_capture, get_current_stream
 
 __all__ = [
+    "Access",
     "Event",
     "Graph",
+    "LaunchProfile",
+    "Line",
     "RawKernel",
     "RawModule",
     "SimulatorError",
     "Stream",
+    "Touched",
     "forbid_in_capture",
     "get_current_stream",
 ]

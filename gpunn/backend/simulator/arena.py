@@ -1,4 +1,4 @@
-"""Copies of the arrays of a launch, far apart from one another, for the checker.
+"""Copies of the arrays of a launch, far apart from one another, for who watches each access.
 
 Arrays that NumPy happens to put side by side would hide an access past the end of one. So each gets a copy with room
 around it; those that share memory share a copy.
@@ -15,6 +15,7 @@ from .arguments import Argument
 from .errors import SimulatorError
 
 _ROOM = 1 << 16  # bytes on either side
+_ALIGNMENT = 256  # of what a GPU's allocator gives, at the least
 
 
 class Arena:
@@ -23,12 +24,14 @@ class Arena:
     Args:
         arrays: the arrays.
         arguments: the argument that each is given for.
+        as_on_gpu: whether an array lies where it would if its memory came from a GPU's allocator: its owner begins at a
+            multiple of 256 bytes. Else it lies as well aligned as it happens to.
 
     Raises:
         SimulatorError: the kernel writes to an array that shares memory with another, which both parameters exclude.
     """
 
-    def __init__(self, arrays: Sequence[np.ndarray], arguments: Sequence[Argument]) -> None:
+    def __init__(self, arrays: Sequence[np.ndarray], arguments: Sequence[Argument], as_on_gpu: bool = False) -> None:
         const = [argument.is_const for argument in arguments]
         self.addresses = [0] * len(arrays)
         self._originals: list[tuple[np.ndarray, np.ndarray]] = []
@@ -39,9 +42,10 @@ class Arena:
             _check_restricted([arguments[i] for i in group])
             begin = min(_begin(arrays[i]) for i in group)
             size = max(_begin(arrays[i]) + arrays[i].nbytes for i in group) - begin
-            memory = np.empty(size + 2 * _ROOM + 256, np.uint8)
-            # The same alignment within 256 bytes as the original, so that what is aligned by chance is so here.
-            start = _ROOM + (begin - _ROOM - memory.ctypes.data) % 256
+            memory = np.empty(size + 2 * _ROOM + _ALIGNMENT, np.uint8)
+            # The same alignment as the original, so that what is aligned by chance is so here.
+            place = begin - (_begin(_owner(arrays[group[0]])) if as_on_gpu else 0)
+            start = _ROOM + (place - _ROOM - memory.ctypes.data) % _ALIGNMENT
             for i in group:
                 at = start + _begin(arrays[i]) - begin
                 copy = memory[at : at + arrays[i].nbytes]
@@ -55,6 +59,10 @@ class Arena:
             buffer.is_const = all(const[i] for i in group)
             buffer.name = " and ".join(arguments[i].label() for i in group).encode()[:95]
             self._originals.append((memory[:0], memory))  # keeps the memory
+
+    def sizes(self) -> list[tuple[str, int]]:
+        """What each copy is of, and its bytes."""
+        return [(buffer.name.decode(), buffer.bytes) for buffer in self.buffers[: self.count]]
 
     def copy_back(self) -> None:
         """Write to the arrays what the kernel wrote to their copies."""
@@ -72,6 +80,13 @@ def _check_restricted(group: Sequence[Argument]) -> None:
             f"kernel {restricted[0].kernel}: {names} share memory; they are __restrict__, and one is written to",
             kind="aliased arguments",
         )
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array whose memory this one is a view of, or itself."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def _begin(array: np.ndarray) -> int:
@@ -94,4 +109,4 @@ def _overlapping(arrays: Sequence[np.ndarray]) -> list[list[int]]:
         else:
             groups.append([i])
         end = max(end, begin + arrays[i].nbytes)
-    return groups
+    return sorted(map(sorted, groups))

@@ -30,6 +30,14 @@ _KERNEL = [
     # tells which function uses which.
     *("-fno-gnu-unique", "-ffunction-sections", "-fdata-sections"),
 ]
+# Every access calls a function that the runtime has. So does every function that is entered, unless it is told not to.
+_EVERY_ACCESS = [
+    "-g1",
+    "-gdwarf-4",
+    "-DSIMULATOR_CHECK",
+    "-fsanitize=thread",
+    "--param=tsan-instrument-func-entry-exit=0",
+]
 _UNDEFINED = [
     "-fsanitize=bounds,object-size,alignment,null,signed-integer-overflow,shift-exponent,integer-divide-by-zero,"
     "float-cast-overflow,bool",
@@ -38,17 +46,12 @@ _UNDEFINED = [
 
 KERNEL_FLAGS = {
     "fast": [*_KERNEL, "-O3", "-g1", "-gdwarf-4"],
-    "check": [
+    "check": [*_KERNEL, "-O1", *_EVERY_ACCESS, *_UNDEFINED],
+    # A structure such as float4 stays one access, a loop stays a loop, and every basic block tells when it is entered.
+    "profile": [
         *_KERNEL,
-        *(
-            "-O1",
-            "-g1",
-            "-gdwarf-4",
-            "-DSIMULATOR_CHECK",
-            "-fsanitize=thread",
-            "--param=tsan-instrument-func-entry-exit=0",
-        ),
-        *_UNDEFINED,
+        *("-O1", *_EVERY_ACCESS, "-fno-tree-sra", "--param=max-completely-peel-times=0"),
+        "-fsanitize-coverage=trace-pc",
     ],
     "asan": [*_KERNEL, "-O1", "-g1", "-gdwarf-4", "-fno-omit-frame-pointer", "-fsanitize=address"],
 }
@@ -56,9 +59,12 @@ KERNEL_FLAGS = {
 RUNTIME_FLAGS = {
     "fast": [*_COMMON, "-O2", "-g1"],
     "check": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_CHECK"],
+    "profile": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_CHECK"],
     "asan": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_ASAN"],
 }
 """How each mode compiles the scheduler."""
+WATCHERS = {"check": "checker", "profile": "profiler"}
+"""What the modes that watch every access have beside the scheduler."""
 
 _FAMILIES = {
     "debian": "apt install g++",
@@ -154,10 +160,9 @@ def compile_to(output: Path, flags: Sequence[str], what: str) -> None:
 
 
 def scheduler_objects(mode: str, ucontext: bool) -> list[Path]:
-    """The compiled scheduler (and checker) that every module of a mode is linked with."""
+    """The compiled scheduler, and who watches, that every module of a mode is linked with."""
     flags = [*RUNTIME_FLAGS[mode], *(["-DSIMULATOR_UCONTEXT"] if ucontext else [])]
-    names = ["scheduler"] + (["checker"] if mode == "check" else [])
-    return [_object(name, tuple(flags)) for name in names]
+    return [_object(name, tuple(flags)) for name in ("scheduler", WATCHERS.get(mode)) if name]
 
 
 def _object(name: str, flags: tuple[str, ...]) -> Path:

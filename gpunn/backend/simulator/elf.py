@@ -1,4 +1,4 @@
-"""Reading compiled modules: which functions use which __shared__ arrays, and where those lie."""
+"""Reading ELF files: of compiled modules, which functions use which __shared__ arrays, and where those lie."""
 
 from __future__ import annotations
 
@@ -77,6 +77,13 @@ class Elf:
                     found.append(Symbol(self._string(strings + name), info & 15, index, value, size))
                 return found
         return []
+
+    def content(self, name: str) -> bytes:
+        """The bytes of the section of that name; none where there is no such section."""
+        for section in self.sections:
+            if section.name == name:
+                return self._data[section.offset : section.offset + section.size]
+        return b""
 
     def variables_of_functions(self) -> list[Symbol]:
         """The variables that functions declare `static` and may write to."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import native, stream
 from .arena import Arena
+from .compiler import WATCHERS
 from .errors import SimulatorError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RawKernel:
         f.max_shared = MAX_SHARED
         f.max_threads = module.bound(name)
         f.seed = 1
+        f.counted_blocks = module.counted_blocks or 0
         f.workers = 1
         f.run[0], f.kernel[0] = module.worker(0, name)
         self._address = ctypes.addressof(f)
@@ -202,14 +204,18 @@ class RawKernel:
             argument.learn(value, self._parameters[i])
             if array is not None:
                 arrays.append((argument, keep, array))
-        if self.module.mode != "check":
+        if self.module.mode not in WATCHERS:
             return int(self._launch_values(self._address, values, *sizes, shared_mem, 0, None))
-        arena = Arena([array for _, _, array in arrays], [argument for argument, _, _ in arrays])
+        profiled = self.module.mode == "profile"
+        arena = Arena([array for _, _, array in arrays], [argument for argument, _, _ in arrays], as_on_gpu=profiled)
         for (_, pointer, array), address in zip(arrays, arena.addresses):
             if array.nbytes:
                 pointer.value = address
         answer = int(self._launch_values(self._address, values, *sizes, shared_mem, arena.count, arena.buffers))
         arena.copy_back()
+        if profiled and answer == native.DONE:
+            grid, block = (sizes[0], sizes[1], sizes[2]), (sizes[3], sizes[4], sizes[5])
+            self.module.profiles.append(self.module.counted.launch(self.name, grid, block, arena.sizes()))
         return answer
 
     def _raise(

@@ -7,18 +7,19 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import threading
 import weakref
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cache, compiler, native, source
+from . import cache, compiler, native, places, source
 from .arguments import Argument
 from .elf import Elf
 from .errors import SimulatorError
 from .function import RawKernel
+from .profile import Counted, LaunchProfile
 
 if TYPE_CHECKING:
     from .sanitized import Child
@@ -40,8 +41,11 @@ class RawModule:
         mode: ``"fast"`` runs kernels as fast as it can and notices what it sees in passing (barriers that do not meet,
             accesses to no memory at all). ``"check"`` watches every access: races, bounds, undefined values of shared
             memory and more, tens of times slower. ``"asan"`` is the address sanitizer's view, in a process of its own.
+            ``"profile"`` counts what a GPU would do: executed lines, sectors of memory, conflicts between banks.
         workers: threads of the operating system that run blocks; by default ``$GPUNN_SIMULATOR_WORKERS``, else one a
             core. A launch starts them only when it takes longer than starting them does.
+        profiles: in the mode "profile", the list that each launch adds its `LaunchProfile` to.
+        counted_blocks: in that mode, how many blocks of a larger grid are counted, evenly spread; None: all.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class RawModule:
         name_expressions: Sequence[str] | None = None,
         mode: str = "fast",
         workers: int | None = None,
+        profiles: list[LaunchProfile] | None = None,
+        counted_blocks: int | None = None,
     ) -> None:
         if mode not in compiler.KERNEL_FLAGS:
             raise SimulatorError(f"mode is one of {', '.join(compiler.KERNEL_FLAGS)}, got {mode!r}", kind="argument")
@@ -59,6 +65,8 @@ class RawModule:
         self.options = tuple(_taken(options))
         self.mode = mode
         self.workers = min(workers or _default_workers(), native.MAX_WORKERS)
+        self.profiles = [] if profiles is None else profiles
+        self.counted_blocks = counted_blocks
         self.lock = threading.RLock()
         self.kernels = source.kernels(code)
         names = name_expressions or [k.name for k in self.kernels.values() if not k.is_template]
@@ -90,7 +98,13 @@ class RawModule:
             # A macro makes it: the compiler will know.
             if name not in self._others:
                 self._others[name] = RawModule(
-                    code=self.code, options=self.options, name_expressions=[name], mode=self.mode, workers=self.workers
+                    code=self.code,
+                    options=self.options,
+                    name_expressions=[name],
+                    mode=self.mode,
+                    workers=self.workers,
+                    profiles=self.profiles,
+                    counted_blocks=self.counted_blocks,
                 )
             return self._others[name].get_function(name)
         if self.mode == "asan" and not self.sanitized:
@@ -161,10 +175,17 @@ class RawModule:
     def place(self, pc: int) -> list[tuple[str, int]]:
         """The file and line of an instruction, and those of the calls that it was inlined through."""
         for offset in self._offset:
-            lines = _addr2line(self.path, pc - offset)
-            if lines:
-                return lines
+            assert self.path is not None
+            (place,) = places.places(self.path, [pc - offset])
+            if place:
+                return place
         return []
+
+    @cached_property
+    def counted(self) -> Counted:
+        """What the profiler counts."""
+        assert self.path is not None
+        return Counted(self._libraries[0], self.path, self._offset[0])
 
     # -- compiling and loading
 
@@ -189,7 +210,7 @@ class RawModule:
                 link += [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
                 if self.mode == "asan":
                     link.append("-fsanitize=address")
-                if self.mode == "check":
+                if self.mode in compiler.WATCHERS:
                     script.write_text(_apart(compiled))
                     link.append(f"-Wl,-T,{script}")
                 compiler.compile_to(out, link, "the module")
@@ -308,18 +329,3 @@ def _variable(symbol: str) -> str:
         if re.fullmatch(r"(_\d+|__\d+_)?", symbol[end + length :]):
             rest = symbol[end : end + length]
     return rest
-
-
-def _addr2line(path: Path | None, address: int) -> list[tuple[str, int]]:
-    """The places of an instruction, innermost first, without those in the runtime's own headers.
-
-    What happens in a wrapper of inline PTX happened where the wrapper was called.
-    """
-    done = subprocess.run(["addr2line", "-i", "-e", str(path), hex(address)], capture_output=True, text=True)
-    places = []
-    for line in done.stdout.splitlines():
-        file, _, number = line.split(" (discriminator")[0].rpartition(":")
-        known = number.isdigit() and int(number) and Path(file).name != "simulator-exports"
-        if known and Path(file).resolve().parent != compiler.RUNTIME:
-            places.append((Path(file).name, int(number)))
-    return [place for place in places if place[0] != "ptx.cuh"] or places

@@ -79,6 +79,7 @@ class Function(ctypes.Structure):
         ("max_dynamic_shared", ctypes.c_uint64),
         ("max_shared", ctypes.c_uint64),
         ("seed", ctypes.c_uint64),
+        ("counted_blocks", ctypes.c_uint64),
         ("order", ctypes.c_int32),
         ("max_threads", ctypes.c_int32),
         ("failure", Failure),

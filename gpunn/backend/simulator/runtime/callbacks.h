@@ -1,32 +1,6 @@
-// The functions that the compiler calls for -fsanitize=thread and -fsanitize=undefined. A part of checker.cpp.
+// The functions that the compiler calls for -fsanitize=undefined. A part of checker.cpp.
 #pragma once
-#include "checker.h"
-
-using simulator::checker::access;
-
-#define HIDDEN extern "C" __attribute__((visibility("hidden")))
-#define PC ((uint64_t)__builtin_return_address(0) - 1)
-
-HIDDEN void simulator_access(const void* pointer, size_t bytes, int kind) { access(pointer, bytes, kind, PC); }
-HIDDEN void simulator_access_at(const void* pointer, size_t bytes, int kind, const char* file, int line) {
-    simulator::checker::check(pointer, bytes, kind, {0, file, line});
-}
-
-#define ACCESSES(n)                                                        \
-    HIDDEN void __tsan_read##n(void* p) { access(p, n, 0, PC); }           \
-    HIDDEN void __tsan_write##n(void* p) { access(p, n, 1, PC); }          \
-    HIDDEN void __tsan_unaligned_read##n(void* p) { access(p, n, 0, PC); } \
-    HIDDEN void __tsan_unaligned_write##n(void* p) { access(p, n, 1, PC); }
-ACCESSES(1)
-ACCESSES(2)
-ACCESSES(4)
-ACCESSES(8)
-ACCESSES(16)
-HIDDEN void __tsan_read_range(void* p, size_t bytes) { access(p, bytes, 0, PC); }
-HIDDEN void __tsan_write_range(void* p, size_t bytes) { access(p, bytes, 1, PC); }
-HIDDEN void __tsan_init() {}
-HIDDEN void __tsan_func_entry(void*) {}
-HIDDEN void __tsan_func_exit(void*) {}
+#include "accesses.h"
 
 // Undefined behaviour. The compiler's data begins with the place; see libsanitizer/ubsan/ubsan_handlers.h in GCC.
 namespace {

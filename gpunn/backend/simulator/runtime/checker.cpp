@@ -309,6 +309,10 @@ void check(const void* pointer, size_t bytes, int kind, const Place& place) {
 
 void access(const void* pointer, size_t bytes, int kind, uint64_t pc) { check(pointer, bytes, kind, {pc, nullptr, 0}); }
 
+void access_at(const void* pointer, size_t bytes, int kind, const char* file, int line, int) {
+    check(pointer, bytes, kind, {0, file, line});
+}
+
 void turn_begins() { accesses = 0; }
 
 void copy_issued(void* destination, size_t bytes, const char* file, int line) {
@@ -414,7 +418,9 @@ void barrier_passed() {
     report_unwritten();
     ++epoch;
 }
-void warp_passed(int warp) { ++warp_time[warp]; }
+void warp_met(int warp, bool orders_memory) {
+    if (orders_memory) ++warp_time[warp];
+}
 void fence() { fenced = true; }
 
 }  // namespace checker

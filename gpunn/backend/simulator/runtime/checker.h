@@ -1,4 +1,5 @@
-// What the scheduler tells the checker. Without SIMULATOR_CHECK nothing is checked and all of this is empty.
+// What the scheduler tells who watches: the checker (checker.cpp, in the mode "check") or the profiler (profiler.cpp, in
+// the mode "profile"). Without SIMULATOR_CHECK nobody does, and all of this is empty.
 #pragma once
 #include "state.h"
 
@@ -13,13 +14,15 @@ void begin_block();
 void block_ends();
 void tell_other(Failure& failure);  // the earlier of two accesses in conflict, if that is the failure
 void barrier_passed();              // all threads of the block have met
-void warp_passed(int warp);         // the lanes of a warp have met
+void warp_met(int warp, bool orders_memory);  // lanes of a warp have met, in __syncwarp or in an operation
 void grid_passed();                 // all blocks have met
 void* save_block();                 // it waits for other blocks
 void restore_block(void* saved);
 void fence();        // __threadfence
 void turn_begins();  // another thread runs
 void access(const void* pointer, size_t bytes, int kind, uint64_t pc);
+// An access at a place that is known; `lane` of the warp makes it, or with -1 the running thread.
+void access_at(const void* pointer, size_t bytes, int kind, const char* file, int line, int lane);
 // A cp.async was issued: from now on its destination may change at any time.
 void copy_issued(void* destination, size_t bytes, const char* file, int line);
 void copy_landed(void* destination, const void* source, size_t bytes, size_t read, const char* file, int line);
@@ -30,7 +33,7 @@ static inline void begin_block() {}
 static inline void block_ends() {}
 static inline void tell_other(Failure&) {}
 static inline void barrier_passed() {}
-static inline void warp_passed(int) {}
+static inline void warp_met(int, bool) {}
 static inline void grid_passed() {}
 static inline void* save_block() { return nullptr; }
 static inline void restore_block(void*) {}

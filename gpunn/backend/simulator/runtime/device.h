@@ -4,8 +4,8 @@
 
 #define SIMULATOR_INLINE static inline __attribute__((always_inline))
 #if defined(SIMULATOR_CHECK)
-// The runtime's own code is not to be checked as if it were the kernel's.
-#define SIMULATOR_QUIET __attribute__((noinline, no_sanitize("thread", "undefined")))
+// The runtime's own code is not to be checked and counted as if it were the kernel's.
+#define SIMULATOR_QUIET __attribute__((noinline, no_sanitize_coverage, no_sanitize("thread", "undefined")))
 #else
 #define SIMULATOR_QUIET
 #endif
@@ -37,7 +37,8 @@ void simulator_wait_async(int pending);
 void simulator_fence();
 // Tells the checker of an access. kind: 0 read, 1 write, 2 atomic.
 void simulator_access(const void* pointer, size_t bytes, int kind);
-void simulator_access_at(const void* pointer, size_t bytes, int kind, const char* file, int line);
+// `lane`: whose access it is, where the running thread makes those of its whole warp.
+void simulator_access_at(const void* pointer, size_t bytes, int kind, const char* file, int line, int lane = -1);
 void simulator_printed();
 }
 

@@ -42,7 +42,7 @@ void try_warp(int warp, unsigned mask) {
                            base_name(other.file), other.line);
     }
     if (first.combine) first.combine(simulator_slots + base, lanes, first.file, first.line);
-    if (!first.combine) checker::warp_passed(warp);  // only __syncwarp orders memory
+    checker::warp_met(warp, !first.combine);  // only __syncwarp orders memory
     w.waiting &= ~lanes;
     for (unsigned rest = lanes; rest; rest &= rest - 1) make_ready(base + __builtin_ctz(rest));
 }

@@ -21,7 +21,7 @@ SIMULATOR_QUIET void load_matrices_of_warp(Slot* slots, unsigned lanes, const ch
             simulator_fail("misaligned access", file, line,
                            "ldmatrix: the row address of lane %d is not a multiple of 16", l);
 #ifdef SIMULATOR_CHECK
-        simulator_access_at(row[l], 16, 0, file, line);
+        simulator_access_at(row[l], 16, 0, file, line, l);
 #endif
     }
     for (int l = 0; l < 32; ++l)

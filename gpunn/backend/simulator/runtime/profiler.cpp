@@ -1,0 +1,295 @@
+// Counts what the warps of a launch do, for the mode "profile": how often each basic block is executed, and for each
+// access to memory the sectors and the conflicts between banks that a GPU would have.
+//
+// The threads of a warp run one after the other here, so their accesses are put together afterwards: the k-th time that
+// a lane comes to a place, counted from where the lanes of the warp have met last (a barrier, an operation of the
+// warp, the start), belongs to the k-th time of the others. That is what a GPU does as long as lanes that part do not
+// come to the place a different number of times before others do.
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+#include "checker.h"
+#include "profile.h"
+
+extern "C" {
+__attribute__((visibility("hidden"))) [[noreturn]] void simulator_fail_at(const char* kind, uint64_t pc,
+                                                                          const char* format, ...);
+// The module's image, up to the section with shared memory, which is the last.
+extern char __ehdr_start __attribute__((visibility("hidden")));
+extern char simulator_shared_begin[] __attribute__((visibility("hidden")));
+}
+
+namespace simulator {
+namespace checker {
+namespace {
+
+constexpr int LANES = 32, BANKS = 32, WORD = 4, SECTOR = 32, WIDEST = 16;
+constexpr char HAS_READ = 1, HAS_WRITTEN = 2;
+
+struct Region {
+    char* begin;
+    size_t bytes;
+    int buffer;  // the number of the array, -1 for shared memory
+};
+std::vector<Region> regions;
+std::vector<std::vector<char>> touched;  // of each array, what was done to each byte, in all blocks
+bool counting;                           // what the running block does
+uint64_t counted_blocks;
+
+// What is accessed at one place; `addresses` are the bits that are set in any address so far.
+struct Site {
+    uint64_t pc;
+    const char* file;
+    int line, kind;
+    bool is_shared;
+    size_t bytes, addresses;
+};
+std::vector<Site> sites;
+std::unordered_map<uint64_t, std::vector<int>> sites_at;  // of a place: the numbers of its sites
+std::unordered_map<uint64_t, int> blocks_at;
+
+std::vector<AccessCount> access_counts;
+std::vector<BlockCount> block_counts;
+std::vector<ArrayCount> array_counts;
+
+// What the lanes of a warp have done since they last met: for each place the k-th time of all of them.
+struct Together {
+    uint32_t lanes;
+    const char* address[LANES];
+};
+struct Pending {
+    uint32_t times[LANES];
+    std::vector<Together> together;
+};
+struct {
+    std::vector<Pending> accesses;             // of each site
+    std::vector<std::vector<uint32_t>> times;  // of each basic block, of each lane
+} pending[MAX_WARPS];
+
+// ---- One access of a warp
+
+// The cycles of shared memory that an access takes, and how many of them are phases. A bank gives one word in a cycle,
+// to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a quarter.
+void count_passes(const Together& t, int bytes, AccessCount& count) {
+    const int at_once = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
+    for (int first = 0; first < LANES; first += at_once) {
+        size_t asked[LANES];
+        int n = 0, in_bank[BANKS] = {};
+        for (int l = first; l < first + at_once; ++l)
+            for (int w = 0; (t.lanes >> l & 1) && w < words; ++w) asked[n++] = (size_t)t.address[l] / WORD + (size_t)w;
+        std::sort(asked, asked + n);
+        const int different = (int)(std::unique(asked, asked + n) - asked);
+        for (int i = 0; i < different; ++i) ++in_bank[asked[i] % BANKS];
+        const int passes = *std::max_element(in_bank, in_bank + BANKS);
+        count.passes += (uint64_t)passes;
+        count.conflicts += passes ? (uint64_t)passes - 1 : 0;
+    }
+}
+
+// The addresses are multiples of the size, so each is in one sector.
+void count_sectors(const Together& t, int bytes, AccessCount& count) {
+    size_t addresses[LANES], sectors[LANES];
+    int n = 0;
+    for (int l = 0; l < LANES; ++l)
+        if (t.lanes >> l & 1) addresses[n++] = (size_t)t.address[l];
+    std::sort(addresses, addresses + n);
+    const int different = (int)(std::unique(addresses, addresses + n) - addresses);
+    for (int i = 0; i < different; ++i) sectors[i] = addresses[i] / SECTOR;
+    count.sectors += (uint64_t)(std::unique(sectors, sectors + different) - sectors);
+    count.useful_bytes += (uint64_t)(different * bytes);
+}
+
+AccessCount& count_of(const Site& s, int bytes) {
+    for (AccessCount& c : access_counts)
+        if (c.pc == s.pc && c.file == s.file && c.line == s.line && c.kind == s.kind && c.is_shared == s.is_shared &&
+            c.bytes == bytes)
+            return c;
+    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared, bytes, 0, 0, 0, 0, 0, 0});
+    return access_counts.back();
+}
+
+// A structure is moved in pieces, as large as the widest access and the alignment of all its addresses allow.
+void count_access(const Site& s, Together t) {
+    const size_t limits = s.addresses | s.bytes | WIDEST, piece = limits & -limits;
+    AccessCount& count = count_of(s, (int)piece);
+    for (size_t done = 0; done < s.bytes; done += piece) {
+        ++count.requests;
+        count.threads += (uint64_t)__builtin_popcount(t.lanes);
+        if (s.is_shared) count_passes(t, (int)piece, count);
+        else count_sectors(t, (int)piece, count);
+        for (int l = 0; l < LANES; ++l) t.address[l] += piece;
+    }
+}
+
+void put_together(int warp) {
+    auto& p = pending[warp];
+    for (size_t i = 0; i < p.accesses.size(); ++i) {
+        Pending& a = p.accesses[i];
+        for (const Together& t : a.together) count_access(sites[i], t);
+        a.together.clear();
+        memset(a.times, 0, sizeof a.times);
+    }
+    for (size_t i = 0; i < p.times.size(); ++i) {
+        std::vector<uint32_t>& times = p.times[i];
+        block_counts[i].warps += *std::max_element(times.begin(), times.end());
+        for (uint32_t& n : times) block_counts[i].threads += n, n = 0;
+    }
+}
+
+void put_all_together() {
+    for (int w = 0; w < (thread_count + LANES - 1) / LANES; ++w) put_together(w);
+}
+
+// ---- What a thread does
+
+int number_of_site(const Site& site) {
+    std::vector<int>& here = sites_at[site.file ? (uint64_t)site.file + ((uint64_t)site.line << 48) : site.pc];
+    for (int number : here) {
+        const Site& s = sites[(size_t)number];
+        if (s.kind == site.kind && s.is_shared == site.is_shared && s.bytes == site.bytes) return number;
+    }
+    sites.push_back(site);
+    here.push_back((int)sites.size() - 1);
+    return here.back();
+}
+
+// The memory that an address is in; null where a GPU would have no access: what is in registers there, and constants.
+const Region* find(const char* p, uint64_t pc) {
+    for (const Region& r : regions)
+        if ((size_t)(p - r.begin) < r.bytes) return &r;
+    if ((size_t)(p - threads[current].stack) < STACK_BYTES) return nullptr;
+    if ((size_t)(p - simulator_slots[0]) < sizeof(Slot) * MAX_THREADS) return nullptr;
+    if (p >= &__ehdr_start && p < simulator_shared_begin) return nullptr;
+    simulator_fail_at("out of bounds", pc, "an access outside all arrays and shared memory; the mode check says more");
+}
+
+void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, int line, int lane) {
+    if (!launch || !in_kernel) return;
+    const Region* r = find(p, pc);
+    if (!r) return;
+    if (r->buffer >= 0) {
+        const size_t offset = (size_t)(p - r->begin), end = std::min(offset + bytes, r->bytes);
+        const char done = kind == 0 ? HAS_READ : kind == 1 ? HAS_WRITTEN : HAS_READ | HAS_WRITTEN;
+        for (size_t i = offset; i < end; ++i) touched[(size_t)r->buffer][i] |= done;
+    }
+    if (!counting) return;
+    const size_t number = (size_t)number_of_site({pc, file, line, kind, r->buffer < 0, bytes, 0});
+    sites[number].addresses |= (size_t)p;
+    auto& accesses = pending[current / LANES].accesses;
+    if (accesses.size() <= number) accesses.resize(number + 1);
+    Pending& a = accesses[number];
+    const uint32_t k = a.times[lane]++;
+    if (a.together.size() <= k) a.together.resize(k + 1);
+    a.together[k].lanes |= 1u << lane;
+    a.together[k].address[lane] = p;
+}
+
+}  // namespace
+
+void access(const void* pointer, size_t bytes, int kind, uint64_t pc) {
+    note((const char*)pointer, bytes, kind, pc, nullptr, 0, current % LANES);
+}
+
+void access_at(const void* pointer, size_t bytes, int kind, const char* file, int line, int lane) {
+    note((const char*)pointer, bytes, kind, 0, file, line, lane < 0 ? current % LANES : lane);
+}
+
+void copy_issued(void*, size_t, const char*, int) {}
+
+void copy_landed(void* destination, const void* source, size_t bytes, size_t read, const char* file, int line) {
+    if (read) access_at(source, read, 0, file, line, -1);
+    access_at(destination, bytes, 1, file, line, -1);
+}
+
+void begin_launch() {
+    regions.clear();
+    touched.clear();
+    access_counts.clear();
+    block_counts.clear();
+    sites.clear();
+    sites_at.clear();
+    counted_blocks = 0;
+    blocks_at.clear();
+    for (auto& p : pending) {
+        p.accesses.clear();
+        p.times.clear();
+    }
+    for (int i = 0; i < launch->function->shared_count; ++i) {
+        const Shared& s = shared[launch->function->shared_array[i]];
+        regions.push_back({s.data, s.bytes, -1});
+    }
+    if (launch->dynamic_shared) regions.push_back({simulator_dynamic_shared, launch->dynamic_shared, -1});
+    for (int i = 0; i < launch->buffers; ++i) {
+        const Buffer& b = launch->buffer[i];
+        regions.push_back({b.data, b.bytes, i});
+        touched.emplace_back(b.bytes);
+    }
+}
+
+void end_launch() {
+    array_counts.clear();
+    for (const std::vector<char>& bytes : touched) {
+        ArrayCount count = {};
+        for (char done : bytes) count.read += (done & HAS_READ) != 0, count.written += (done & HAS_WRITTEN) != 0;
+        array_counts.push_back(count);
+    }
+}
+
+// Of a large grid as many blocks are counted as were asked for, evenly spread.
+void begin_block() {
+    const uint64_t most = launch->function->counted_blocks, all = launch->blocks;
+    counting = !most || all <= most || block_number * most / all != (block_number + 1) * most / all;
+    counted_blocks += counting;
+}
+void block_ends() { put_all_together(); }
+void tell_other(Failure& failure) { failure.other_pc = 0; }
+void barrier_passed() { put_all_together(); }
+void warp_met(int warp, bool) { put_together(warp); }
+void grid_passed() {}
+void* save_block() {
+    put_all_together();
+    return counting ? &counting : nullptr;
+}
+void restore_block(void* saved) { counting = saved != nullptr; }
+void fence() {}
+void turn_begins() {}
+
+}  // namespace checker
+}  // namespace simulator
+
+#include "accesses.h"
+
+// At the start of each basic block.
+HIDDEN void __sanitizer_cov_trace_pc() {
+    using namespace simulator;
+    using namespace simulator::checker;
+    if (!launch || !in_kernel || !counting) return;
+    const auto found = blocks_at.insert({PC, (int)block_counts.size()});
+    if (found.second) block_counts.push_back({PC, 0, 0});
+    const size_t number = (size_t)found.first->second;
+    auto& times = pending[current / LANES].times;
+    if (times.size() <= number) times.resize(number + 1, std::vector<uint32_t>(LANES));
+    ++times[number][(size_t)(current % LANES)];
+}
+
+// ---- What Python reads after a launch
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT int64_t simulator_counted_blocks() { return (int64_t)simulator::checker::counted_blocks; }
+EXPORT int64_t simulator_access_counts(const simulator::AccessCount** first) {
+    *first = simulator::checker::access_counts.data();
+    return (int64_t)simulator::checker::access_counts.size();
+}
+EXPORT int64_t simulator_block_counts(const simulator::BlockCount** first) {
+    *first = simulator::checker::block_counts.data();
+    return (int64_t)simulator::checker::block_counts.size();
+}
+EXPORT int64_t simulator_array_counts(const simulator::ArrayCount** first) {
+    *first = simulator::checker::array_counts.data();
+    return (int64_t)simulator::checker::array_counts.size();
+}

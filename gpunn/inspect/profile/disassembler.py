@@ -1,0 +1,178 @@
+"""The machine code of compiled kernels, by NVIDIA's disassembler `nvdisasm`: it needs neither a GPU nor a driver.
+
+Its JSON (CUDA Binary Utilities, "JSON Format") has opcodes, operands and source lines. Two things that it leaves out
+are read from the cubin itself, which is an ELF file:
+
+- the control word of each instruction, the upper bits of its 128: its bits 105 to 108 are the cycles that the scheduler
+  waits before the warp's next instruction (Jia et al. 2018, "Dissecting the NVIDIA Volta GPU Architecture via
+  Microbenchmarking", section 2.1; Turing to Blackwell kept the place, as their disassemblies show);
+- where indirect branches (`switch`) may go: attribute 0x34 of the section ``.nv.info.<kernel>``, for each of them its
+  address, a zero, the number of targets, the targets.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gpunn.backend.simulator.elf import Elf
+
+INSTALL = "pip install nvidia-cuda-nvdisasm (or 'gpunn[profile]')"
+BYTES = 16
+"""Of an instruction, from Volta on."""
+_INDIRECT_TARGETS = 0x34
+_WITH_SIZE = 4  # the format of an attribute that has a size and as many bytes
+
+
+class DisassemblerMissing(RuntimeError):
+    """There is no nvdisasm on this machine; the message says what to install."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One machine instruction.
+
+    Attributes:
+        opcode: with its modifiers, such as ``"LDG.E.128"``.
+        operands: as the disassembler writes them, without spaces.
+        predicate: such as ``"@!P0"``: only then it is executed; empty: always.
+        file: the source file's name; empty where the cubin has no line information.
+        line: the line in it, of the innermost function where calls were inlined.
+        stall: cycles until the warp may issue its next instruction, at the least; what memory and other results of
+            variable latency add is not in it.
+    """
+
+    opcode: str
+    operands: str = ""
+    predicate: str = ""
+    file: str = ""
+    line: int = 0
+    stall: int = 0
+
+    @property
+    def name(self) -> str:
+        """The opcode without modifiers."""
+        return self.opcode.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Code:
+    """The instructions of a kernel, 16 bytes each, in the order of their addresses.
+
+    Attributes:
+        name: of the kernel, as in the cubin: C++ names are mangled.
+        instructions: all of them, from address 0.
+        targets: where indirect branches may go, by the branch; numbers of instructions.
+        functions: the functions that were not inlined and lie behind the kernel, such as slow paths of division: their
+            names, by their first instruction.
+    """
+
+    name: str
+    instructions: tuple[Instruction, ...]
+    targets: dict[int, tuple[int, ...]]
+    functions: dict[int, str]
+
+
+def disassemble(cubin: bytes) -> dict[str, Code]:
+    """The code of each kernel of a cubin, by name.
+
+    Raises:
+        DisassemblerMissing: there is no nvdisasm.
+        RuntimeError: it does not read this cubin, with its words.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "code.cubin"
+        file.write_bytes(cubin)
+        done = subprocess.run([path(), "-json", "-g", str(file)], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{path()} failed: {(done.stderr or done.stdout).strip()}")
+        return read(json.loads(done.stdout), Elf(file))
+
+
+def read(listing: list[Any], cubin: Elf) -> dict[str, Code]:
+    """What `nvdisasm -json -g` wrote of a cubin, with what the cubin says beside it."""
+    files = [Path(entry["file"]).name for table in listing[2:] for entry in table["files"]]
+    return {f["function-name"]: _code(f, files, cubin) for f in listing[1]}
+
+
+def _code(function: dict[str, Any], files: list[str], cubin: Elf) -> Code:
+    name = function["function-name"]
+    section = f".text.{name}"
+    stalls = _stalls(cubin.content(section))
+    instructions, file, line = [], "", 0
+    for entry, stall in zip(function["sass-instructions"], stalls):
+        if "source-line" in entry:  # and it holds until another one is named
+            file, line = files[entry["source-file-id"]], entry["source-line"]
+        instructions.append(
+            Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, stall)
+        )
+    functions = {
+        s.value // BYTES: s.name
+        for s in cubin.symbols
+        if s.section and s.name.startswith("$") and cubin.sections[s.section].name == section
+    }
+    return Code(name, tuple(instructions), dict(_indirect(cubin.content(f".nv.info.{name}"))), functions)
+
+
+def _stalls(text: bytes) -> list[int]:
+    return [high >> (105 - 64) & 15 for (high,) in struct.iter_unpack("<8xQ", text)]
+
+
+def _indirect(info: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The indirect branches of a kernel's attributes, with their targets."""
+    at = 0
+    while at < len(info):
+        form, attribute, size = struct.unpack_from("<BBH", info, at)
+        at += 4
+        if form != _WITH_SIZE:
+            continue
+        if attribute == _INDIRECT_TARGETS:
+            words = list(struct.unpack_from(f"<{size // 4}I", info, at))
+            while words:
+                branch, _, count = words[:3]
+                yield branch // BYTES, tuple(target // BYTES for target in words[3 : 3 + count])
+                del words[: 3 + count]
+        at += size
+
+
+# The program --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def path() -> str:
+    """The program: NVIDIA's wheel's, else that of a CUDA toolkit, else what is in the search path.
+
+    Raises:
+        DisassemblerMissing: it is in none of these places.
+    """
+    wheels = importlib.util.find_spec("nvidia")
+    folders = [f"{folder}/cu13/bin" for folder in (wheels.submodule_search_locations or ())] if wheels else []
+    toolkits = [os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
+    folders += [f"{toolkit}/bin" for toolkit in toolkits if toolkit]
+    found = shutil.which("nvdisasm", path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
+    if found is None:
+        raise DisassemblerMissing(f"nvdisasm, NVIDIA's disassembler, was not found; {INSTALL}")
+    return found
+
+
+@cache
+def version() -> str:
+    """The disassembler's version, such as "13.5".
+
+    Raises:
+        DisassemblerMissing: there is none.
+    """
+    said = subprocess.run([path(), "--version"], capture_output=True, text=True).stdout
+    match = re.search(r"release (\d+\.\d+)", said)
+    return match[1] if match else "of unknown version"

@@ -1,0 +1,107 @@
+"""`gpunn profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpunn.inspect.profile import DisassemblerMissing, disassembler
+
+KERNELS = Path(__file__).parents[1] / "inspect" / "profile" / "kernels"
+
+
+@pytest.fixture(scope="module")
+def nvdisasm() -> None:
+    try:
+        disassembler.path()
+    except DisassemblerMissing as missing:
+        pytest.skip(str(missing))
+
+
+def test_a_kernel_of_ones_own(gpunn_command, nvdisasm) -> None:
+    result = gpunn_command("profile", "--kernel", f"{KERNELS / 'copy.cu'}:copy")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0].startswith("copy (copy.cu) on sm_90, by NVRTC ")
+    assert lines[4].split()[:2] == ["innermost", "loop"]
+    assert lines[5].startswith("copy.cu:3 ")
+    assert "LDG.128 1" in lines[5]
+
+
+def test_how_many_blocks_fit(gpunn_command, nvdisasm) -> None:
+    command = ["profile", "--kernel", f"{KERNELS / 'tile.cu'}:tile", "--threads", "256", "--shared", "200000"]
+    last = gpunn_command(*command).out.splitlines()[-1]
+    assert last == "blocks of 256 threads: a multiprocessor runs 1 at once, 8 of 64 warps, limited by shared memory"
+    answer = gpunn_command(*command, "--json").json["occupancy"]
+    assert answer == {"blocks": 1, "warps": 8, "most_warps": 64, "limited_by": "shared memory"}
+
+
+def test_json(gpunn_command, nvdisasm) -> None:
+    command = [
+        "profile",
+        "--kernel",
+        "split_k.cu:add_parts",
+        "--types",
+        "scalar_t=float16",
+        "--arch",
+        "sm_75",
+        "--json",
+    ]
+    answer = gpunn_command(*command).json
+    assert (answer["kernel"], answer["arch"], answer["types"]) == ("add_parts", "sm_75", {"scalar_t": "float16"})
+    assert sum(answer["kinds"].values()) == answer["instructions"]
+    assert {"file", "lines", "instructions", "stall_cycles", "kinds"} == answer["innermost"][0].keys()
+    assert answer["usage"]["registers"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "one of the arguments --kernel --model is required"),
+        (["--model", "linear", "--arch", "sm_90"], "--arch, --types, --threads and --shared are for --kernel"),
+        (["--kernel", "softmax.cu:f", "--shared", "8"], "give their --threads too"),
+        (["--kernel", "softmax.cu"], "--kernel is FILE:NAME"),
+        (["--kernel", "nothing.cu:f"], "no file 'nothing.cu'"),
+        (["--kernel", "split_k.cu:add_parts", "--types", "float16"], "--types is NAME=TYPE"),
+        (["--kernel", "split_k.cu:add_parts", "--types", "scalar_t=int8"], "compiled for scalar_t = float32"),
+        (["--kernel", "split_k.cu:add_parts", "--arch", "sm_1"], "does not know the architecture 'sm_1'"),
+    ],
+)
+def test_a_call_that_is_wrong(gpunn_command, options, message) -> None:
+    result = gpunn_command("profile", *options)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_without_the_disassembler(gpunn_command, monkeypatch) -> None:
+    def missing() -> str:
+        raise DisassemblerMissing(f"nvdisasm was not found; {disassembler.INSTALL}")
+
+    monkeypatch.setattr(disassembler, "path", missing)
+    result = gpunn_command("profile", "--kernel", f"{KERNELS / 'copy.cu'}:copy")
+    assert result.code == 1
+    assert "pip install nvidia-cuda-nvdisasm" in result.err
+
+
+def test_the_launches_of_a_step(gpunn_command) -> None:
+    result = gpunn_command("profile", "--model", "linear", "--batch-size", "8")
+    assert result.code == 0
+    title, columns, *rows, _, last = result.out.splitlines()
+    assert title == "linear, batches of 8, adam: counted on the device sim, nothing is measured"
+    assert columns.split() == [
+        *("kernel", "blocks", "threads", "touched", "in", "sectors", "sectors/request"),
+        *("shared", "cycles", "in", "conflict"),
+    ]
+    kernels = [row.split()[0] for row in rows]
+    assert (kernels[0][:14], kernels[-1]) == ("linear_forward", "adam_step")
+    # 650 parameters, their gradients and two moments are read, all but the gradients written: 7 x 4 x 650 bytes.
+    assert rows[-1].split()[3:5] == ["17.8", "KiB"]
+    assert last.startswith(f"{len(rows)} launches, that touch ")
+
+
+def test_the_launches_of_a_step_as_json(gpunn_command) -> None:
+    launches = gpunn_command("profile", "--model", "linear", "--batch-size", "8", "--json").json["launches"]
+    assert launches[-1]["kernel"] == "adam_step"
+    assert launches[-1].keys() == {"kernel", "grid", "block", "counted_blocks", "lines", "accesses", "arrays"}
+    assert {a["memory"] for a in launches[0]["accesses"]} == {"global", "shared"}
