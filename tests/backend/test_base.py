@@ -52,8 +52,11 @@ NAMED = {
     if "backend" not in path.relative_to(PACKAGE).parts[:1]
 }
 KNOW_THEIR_BACKEND = {
-    **dict.fromkeys(("plan/capture.py", "plan/workspace.py"), ("sim.py", "cuda.py")),
+    "plan/capture.py": ("sim.py", "cuda.py"),
+    "plan/dry_run.py": ("../plan/dry_run.py",),
     **dict.fromkeys(("cuda/memory.py", "cuda/streams.py"), ("cuda.py",)),
+    "autograd/tape.py": ("meta.py",),
+    "inspect/profile/launches.py": ("sim.py",),
 }
 """Files that are for some backends only, and ask for more than primitives: of which of them."""
 

@@ -69,7 +69,7 @@ def test_what_a_run_keeps(gpunn_command, tmp_path):
         result = gpunn_command("train", "--resume", "run", "--epochs", 2, option, value)
         assert (result.code, result.err) == (
             2,
-            f"gpunn train: {option}: run goes on with {was}, and not with {value}\n",
+            f"gpunn train: {option} of run is {was} and can't change when it is resumed; begin a new run\n",
         )
     assert (tmp_path / "run" / "config.toml").read_text() == before
     same = ("--optimizer", "adam", "--model", "mlp:8", "--batch-size", 64)

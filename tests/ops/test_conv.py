@@ -33,7 +33,7 @@ def message(function, *args, **kwargs):
         (gpunn.zeros(4, 3, 3, 9), {"padding": 1}, ["kernel of 3 x 9", "(10 x 8 with padding)"]),
         (gpunn.zeros(4, 3, 3), {}, ["weight of 4 dimensions", "float32[4, 3, 3]"]),
         (gpunn.zeros(0, 3, 3, 3), {}, ["float32[0, 3, 3, 3]", "no output channel"]),
-        (gpunn.zeros(4, 3, 3, 3, dtype=gpunn.float64), {}, ["one type", "float64[4, 3, 3, 3]", ".to(dtype)"]),
+        (gpunn.zeros(4, 3, 3, 3, dtype=gpunn.float64), {}, ["one type", "float64[4, 3, 3, 3]", ".double()"]),
         (W, {"bias": gpunn.zeros(3)}, ["bias must have shape [4]", "float32[3]"]),
         (W, {"stride": 0}, ["stride must be at least 1", "0"]),
         (W, {"stride": (1, 1, 1)}, ["stride", "2 axes", "(1, 1, 1)"]),
