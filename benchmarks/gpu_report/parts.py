@@ -8,6 +8,7 @@ from typing import Any
 
 from .ceilings import ceilings, products_tf32
 from .checks import condense_ops, ops, tests, trainings
+from .compile import compile_kernels
 from .kernels import kernels
 from .launches import launches
 from .schedules import schedules
@@ -38,6 +39,7 @@ class Part:
 
 PARTS = {
     "stages": Part(stages, 40),
+    "compile": Part(compile_kernels, 40),
     "trainings": Part(trainings, 40),
     "ops": Part(ops, 60, condense_ops),
     "training": Part(training, 150),

@@ -98,6 +98,11 @@ def _stages(rows: list[Row]) -> Said:
     ]
 
 
+def _compile(rows: list[Row]) -> Said:
+    lines = [f"{r['compiled']} texts compiled in {r['seconds']:.1f} s" for r in rows if "compiled" in r]
+    return lines, [f"{r['text']}: {r['error']}" for r in rows if "error" in r]
+
+
 def _tests(rows: list[Row]) -> Said:
     passed = sum(r.get("passed", 0) for r in rows)
     failed = [r for r in rows if r.get("outcome") == "failed"]
@@ -221,6 +226,7 @@ def _rate(row: Row) -> str:
 
 TABLES: dict[str, Callable[[Any], Said]] = {
     "stages": _stages,
+    "compile": _compile,
     "trainings": _trainings,
     "ops": _ops,
     "training": _training,

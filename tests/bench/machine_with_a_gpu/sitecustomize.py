@@ -1,7 +1,6 @@
 """A process that has this folder on its path is on a machine with a GPU that is none: CuPy is the fake one.
 
-``GPUNN_TEST_ABSENT`` names packages that are not installed there, ``GPUNN_TEST_BROKEN`` a stage of the report that
-fails.
+``GPUNN_TEST_ABSENT`` names packages that are not installed there, ``GPUNN_TEST_BROKEN`` stages of the report that fail.
 """
 
 import os
@@ -34,4 +33,4 @@ if broken := os.environ.get("GPUNN_TEST_BROKEN"):
     def fail(setup):
         raise RuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
 
-    stages.STAGES[broken] = fail
+    stages.STAGES |= dict.fromkeys(broken.split(","), fail)
