@@ -25,7 +25,8 @@ def as_labels(y: Array, what: str, task: Task | None = None) -> tuple[Array, lis
     also where it is None. Their names are those of integers: "0", "10", "20".
     All other numbers, (n,) or (n, targets), are targets of a regression. A last axis of length 1 counts as none.
 
-    Raises DataError for other shapes and types, and without a task for integers that may be amounts as well: negative
+    Raises DataError for other shapes and types, for one-hot rows that are not said to be a regression, and without a
+    task for integers that may be amounts as well: negative
     ones, and of more than 10 different ones those that do not count from 0 or 1, or of which each is rare.
     """
     if y.ndim == 2 and y.shape[1] == 1:
@@ -35,6 +36,11 @@ def as_labels(y: Array, what: str, task: Task | None = None) -> tuple[Array, lis
     if y.dtype.kind == "U" and y.ndim == 1:
         return _numbered(y)
     check_numbers(y, what)
+    if task != "regression" and _are_one_hot(y):
+        raise DataError(
+            f"{what} holds one 1 in each row, as classes are one-hot; expected their numbers, y.argmax(1), or the task "
+            "'regression' (on the command line --task)"
+        )
     whole = y.dtype.kind != "f" or (task == "classification" and y.ndim == 1 and _are_integers(y))
     if task == "regression" or not whole:
         if y.ndim not in (1, 2):
@@ -54,6 +60,10 @@ def as_labels(y: Array, what: str, task: Task | None = None) -> tuple[Array, lis
 
 def _are_integers(y: Array) -> bool:
     return bool(((y == np.rint(y)) & (np.abs(y) < 2**53)).all())
+
+
+def _are_one_hot(y: Array) -> bool:
+    return bool(y.ndim == 2 and y.size and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
 
 
 def _numbered(y: Array) -> tuple[Array, list[str]]:

@@ -83,7 +83,7 @@ def test_integers_that_may_be_amounts_need_a_task():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.eye(3, dtype=int), r"shape \(3, 3\); expected class labels"),
+        (np.ones((3, 3), int), r"shape \(3, 3\); expected class labels"),
         (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
         (np.array([1j, 2j]), "complex128"),
         (np.array(["2020-01-01"], "datetime64[D]"), "datetime64"),
@@ -122,3 +122,19 @@ def test_samples_of_unknown_classes_are_refused_and_empty_classes_are_not():
 def test_long_lists_are_cut():
     assert listed("abc") == "a, b, c"
     assert listed(range(20), most=3) == "0, 1, 2, and 17 more"
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, int, np.uint8, bool])
+def test_one_hot_rows_are_refused_unless_they_are_amounts(dtype):
+    y = np.eye(3)[[2, 0, 1, 1]].astype(dtype)
+    for task in (None, "classification"):
+        with pytest.raises(DataError, match=r"y holds one 1 in each row, .* their numbers, y.argmax\(1\)"):
+            as_labels(y, "y", task)
+    targets, classes = as_labels(y, "y", "regression")
+    np.testing.assert_array_equal(targets, y)
+    assert classes is None
+
+
+def test_rows_of_several_ones_and_columns_of_ones_are_no_one_hot_rows():
+    for y in ([[1.0, 1], [0, 1]], [[0.5, 0.5], [1, 0]], [[0.0, 0], [1, 0]], [[1.0], [1]]):
+        assert as_labels(np.array(y), "y")[1] is None
