@@ -12,7 +12,7 @@ import numpy as np
 
 from gpunn.datasets import Arrays, DataError, load, standardise, stratified_split
 from gpunn.datasets.arrays import moments
-from gpunn.datasets.labels import Task, listed
+from gpunn.datasets.labels import FEW, Task, listed
 from gpunn.printing import printable
 
 from .errors import UsageError
@@ -20,6 +20,9 @@ from .options import LOSSES_OF_CLASSES
 
 TEST_FRACTION = 0.2
 """Of a data set without a test part, so much is held out as one."""
+
+TEST_HINT = "a data set with a test part of its own (x_test in an NPZ file, a folder called test) needs none"
+VALIDATION_HINT = "--validation 0 goes without"
 
 Units = tuple[np.ndarray, np.ndarray]
 """Mean and standard deviation (targets,) of the targets of a regression."""
@@ -133,7 +136,7 @@ def _alike(a: Any, b: Any) -> bool:
 
 
 def _learned(data: Prepared, doubtful: bool) -> str:
-    """What is learned, for people; where whole numbers were taken for classes, how to have them otherwise."""
+    """What is learned, for people; of whole numbers also how to have them otherwise."""
     source = data.source
     if source.classes is not None:
         numbers = doubtful and all(name.lstrip("-").isdigit() for name in source.classes)
@@ -142,25 +145,32 @@ def _learned(data: Prepared, doubtful: bool) -> str:
     assert data.units is not None
     what = "targets" if source.outputs > 1 else f"target {source.target}" if source.target else "target"
     mean, deviation = (", ".join(f"{v:.4g}" for v in values[:4]) for values in data.units)
-    return f"regression: {what} with mean {mean} and deviation {deviation}, standardised to train on"
+    values = np.unique(source.y_train)
+    classes = doubtful and source.outputs == 1 and len(values) <= FEW and (values == np.rint(values)).all()
+    hint = "; --task classification if they are classes" if classes else ""
+    return f"regression: {what} with mean {mean} and deviation {deviation}, standardised to train on{hint}"
 
 
 def with_test_part(data: Arrays, seed: int) -> Arrays:
     """The data itself if it has a test part, else with a fifth held out as one, by class."""
-    return data if data.x_test is not None else data.with_test(*hold_out(data, TEST_FRACTION, seed))
+    return data if data.x_test is not None else data.with_test(*hold_out(data, TEST_FRACTION, seed, TEST_HINT))
 
 
-def hold_out(data: Arrays, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(data: Arrays, fraction: float, seed: int, hint: str) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training samples that stay, and of those held out: by class where there are classes.
 
     Raises:
-        DataError: there are too few samples.
+        DataError: there are too few samples; the hint says what else can be done.
     """
-    if data.classes is not None:
-        return stratified_split(data.y_train, fraction, seed)
     n = len(data.x_train)
+    if data.classes is not None:
+        try:
+            return stratified_split(data.y_train, fraction, seed)
+        except DataError:
+            found = f"{n:,} samples of {len(data.classes):,} classes are too few to hold out {fraction:.0%} of each"
+            raise DataError(f"{data.name}: {found}; {hint}") from None
     count = round(n * fraction)
     if not 0 < count < n:
-        raise DataError(f"{data.name}: {n} samples are too few to hold out {fraction:.0%} of them")
+        raise DataError(f"{data.name}: {n:,} samples are too few to hold out {fraction:.0%} of them; {hint}")
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[count:]), np.sort(order[:count])

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _print(found: dict[str, Any], classes: list[str] | None) -> None:
-    line = ", ".join(f"{k} {v:.4f}" for k, v in found.items() if isinstance(v, float))
+    line = ", ".join(f"{k} {_cell(v)}" for k, v in found.items() if isinstance(v, float))
     print(printable(f"{found['data']}, {found['part']}, {found['samples']:,} samples: {line}"))
     if classes is not None:
         per_class = {k: v for k, v in found["per_class"].items() if k != "confusion"}
@@ -72,5 +72,8 @@ def _print(found: dict[str, Any], classes: list[str] | None) -> None:
         print_table(["target", *per_target], rows)
 
 
-def _cell(value: float) -> Any:
-    return f"{value:.4f}" if isinstance(value, float) else value
+def _cell(value: Any) -> Any:
+    """A count as it is; of a measure four decimals or, where its unit makes it tiny or huge, four digits."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from io import StringIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from .errors import UsageError
 if TYPE_CHECKING:
     from gpunn.datasets import Inputs
 
+    from .data import Units
     from .trained import Trained
 
 EXAMPLE = """\
@@ -87,13 +89,20 @@ def _predictions(trained: Trained, values: np.ndarray, all_classes: bool) -> lis
     if trained.classes is None:
         values = trained.restore(values)
         names = ["prediction"] if values.shape[1] == 1 else [f"prediction_{i}" for i in range(values.shape[1])]
-        return [dict(zip(names, (float(f"{v:.8g}") for v in row))) for row in values]  # what float32 tells
+        digits = _digits(trained.units)
+        return [dict(zip(names, (float(f"{v:.{n}g}") for v, n in zip(row, digits)))) for row in values]
     found = job.make_probabilities(trained.options.loss)(values).round(6)
     return [
         {"class": trained.classes[best], "probability": row[best]}
         | ({"probabilities": dict(zip(trained.classes, row))} if all_classes else {})
         for best, row in zip(values.argmax(1).tolist(), found.tolist())
     ]
+
+
+def _digits(units: Units | None) -> list[int]:
+    """How many digits of each target float32 tells: 8 of its distance from the mean, and those of a large mean."""
+    assert units is not None
+    return [min(8 + max(0, round(math.log10(abs(mean) / std + 1))), 17) for mean, std in zip(*units)]
 
 
 def _write(stream: Any, found: list[dict[str, Any]]) -> None:

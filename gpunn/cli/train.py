@@ -103,12 +103,12 @@ def run(options: argparse.Namespace) -> None:
 
 def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
     """What to train on, and what to validate with."""
-    from .data import hold_out
+    from .data import VALIDATION_HINT, hold_out
 
     x, y = data.x_train, data.y_train
     if not options.validation:
         return (x, y), None
-    rest, held = hold_out(data.source, options.validation, options.seed + 1)
+    rest, held = hold_out(data.source, options.validation, options.seed + 1, VALIDATION_HINT)
     return (x[rest], y[rest]), (x[held], y[held])
 
 

@@ -197,9 +197,13 @@ class RootMeanSquaredError(MeanSquaredError):
 
     name = "rmse"
 
+    def __init__(self, scale: Any = 1.0):
+        self.unit = float(np.max(scale))  # apart, since squares of what is very large or small leave float64's range
+        super().__init__(np.asarray(scale) / self.unit)
+
     def compute(self) -> float:
         """The root of the mean so far."""
-        return float(np.sqrt(super().compute()))
+        return self.unit * float(np.sqrt(super().compute()))
 
 
 class MeanAbsoluteError(Metric):

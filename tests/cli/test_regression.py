@@ -189,6 +189,53 @@ def test_any_column_can_be_the_target(gpunn_command, tmp_path):
     assert "lacks the columns 'c', 'price'" in gpunn_command("predict", "run", "--input", "new.csv").err
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [(1e9, 1.0), (-1.7e9, 1e3), (1e12, 1e3), (100, 3.7), (0, 1e-6), (3e200, 1e199), (0, 1e-200)]
+)
+def test_predictions_tell_the_targets_apart_whatever_their_mean(gpunn_command, tmp_path, mean, deviation):
+    """A large mean takes no digits from them, and evaluate's RMSE is that of what predict says."""
+    x, y = nearly_linear(mean, deviation)
+    np.savez(tmp_path / "t.npz", x=x, y=y)
+    gpunn_command("train", "--data", "t.npz", *FAST, "--out", "run")
+    found = gpunn_command("predict", "run", "--input", "t.npz", "--json").json
+    predicted = np.array([row["prediction"] for row in found])
+    assert len(set(predicted)) > 0.99 * N
+    rmse = deviation * np.sqrt(np.mean(((predicted - y) / deviation) ** 2))
+    assert gpunn_command("evaluate", "run", "--part", "all", "--json").json["rmse"] == pytest.approx(
+        rmse, rel=1e-3, abs=0
+    )
+    shown = re.search(r"rmse (\S+),", gpunn_command("evaluate", "run", "--part", "all").out)
+    assert float(shown[1]) == pytest.approx(rmse, rel=0.06, abs=0)
+
+
+@pytest.mark.parametrize(("labels", "hint"), [([0.0, 1.0], True), ([1.0, 5.0, 2.0], True), ([0.5, 1.0], False)])
+def test_whole_numbers_among_floats_may_be_classes(gpunn_command, tmp_path, labels, hint):
+    np.savez(tmp_path / "t.npz", x=nearly_linear()[0], y=np.resize(labels, N))
+    said = "--task classification if they are classes"
+    assert (said in gpunn_command("train", "--data", "t.npz", *QUICK).err) == hint
+    assert said not in gpunn_command("train", "--data", "t.npz", *QUICK[:-1], "b", "--task", "regression").err
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "message"),
+    [
+        (
+            ["ant", "bee"],
+            4,
+            "t.csv: 4 samples of 2 classes are too few to hold out 20% of each; a data set with a test",
+        ),
+        (["ant", "bee"], 6, "t.csv: 4 samples of 2 classes are too few to hold out 10% of each; --validation 0 goes"),
+        ([1.5, 2.5], 2, "t.csv: 2 samples are too few to hold out 20% of them; a data set with a test part"),
+        ([1.5, 2.5], 4, "t.csv: 3 samples are too few to hold out 10% of them; --validation 0 goes without"),
+    ],
+)
+def test_too_few_samples(gpunn_command, tmp_path, labels, count, message):
+    write(tmp_path / "t.csv", nearly_linear()[0][:count], (labels * 3)[:count], "{}")
+    result = gpunn_command("train", "--data", "t.csv", *QUICK)
+    assert result.code == 2
+    assert message in result.err
+
+
 def test_numbers_that_json_lacks_are_null(gpunn_command, tmp_path):
     """One sample has no variance, so there is no R^2."""
     x, y = nearly_linear()
