@@ -35,9 +35,11 @@ MODELS ?= 200
 trust: $(EXTRA)-test ## compare random networks, eager, planned, fused, on the simulator, and by PyTorch if it is installed
 	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py --numprocesses auto --dist worksteal $(ARGS)
 
-arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, on any machine
+# ARCH_13=sm_90,sm_120 compiles by CUDA 13 for these only.
+ARCH_13 ?= all
+arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, by CUDA 12 and 13, on any machine
 	$(BIN)/gpunn doctor --kernels --arch all --cuda 12 $(ARGS)
-	$(BIN)/gpunn doctor --kernels --arch all --cuda 13 $(ARGS)
+	$(BIN)/gpunn doctor --kernels --arch $(ARCH_13) --cuda 13 $(ARGS)
 
 bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
 	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)
