@@ -21,8 +21,7 @@ def profile_launches(
     in a loop whose turns differ from lane to lane, within another loop, the sectors are an estimate. Caches are not
     simulated.
 
-    It takes some hundred times as long as the kernels do in the mode "fast", and memory for all that the warps of a
-    block do between two barriers.
+    It is much slower than the mode "fast", and takes memory for all that the warps of a block do between two barriers.
 
     Args:
         work: a function of no arguments, such as ``lambda: step(x, y)``.

@@ -142,6 +142,12 @@ extern "C" __global__ void copied(const float4* x, float4* y) {
     cp_async_wait<0>();
     y[threadIdx.x] = s[2 * threadIdx.x];
 }
+extern "C" __global__ void meeting(const float* x, float* y, unsigned* counter) {
+    const int t = blockIdx.x * 32 + threadIdx.x;
+    y[t] = x[t];                                                                // meeting: before
+    grid_barrier(counter);
+    y[t] += x[63 - t];                                                          // meeting: after
+}
 extern "C" __global__ void matrices(unsigned* y) {
     __shared__ __align__(16) unsigned s[32 * 8];
     for (int i = threadIdx.x; i < 32 * 8; i += 32) s[i] = i;
@@ -326,6 +332,16 @@ def test_asynchronous_copies(run) -> None:
         ("global", "read", 16, 1, 16, 0, 0),
         ("shared", "write", 16, 1, 0, 8, 4),
     ]
+
+
+def test_blocks_that_meet(run) -> None:
+    x, y = np.arange(64, dtype=F), np.zeros(64, F)
+    profile = run("meeting", (2,), (32,), x, y, np.zeros(1, np.uint32))
+    assert (y == 63).all()
+    for comment, arrays in (("meeting: before", 1), ("meeting: after", 2)):  # that are read there
+        (found,) = (a for a in at(profile, comment) if a.kind == "read")
+        assert (found.requests, found.threads, found.sectors) == (2 * arrays, 64 * arrays, 8 * arrays)
+        assert executions(profile, comment) == (2, 64)
 
 
 def test_matrices_of_tensor_cores(run) -> None:
