@@ -35,8 +35,9 @@ class Access:
         useful_bytes: of those sectors, the bytes that were asked for; each once a request.
         passes: of shared memory, the cycles that the requests take: in each, every one of the 32 banks gives one word
             of 4 bytes, to all lanes that ask for it. Accesses of 8 bytes are done for half a warp at a time, of 16 for
-            a quarter. (A GPU may do two parts at once where neighbouring lanes ask for the same; the programming guide
-            does not say when, and it is not counted.)
+            a quarter; two such parts at once where all lanes i and i^1, or all lanes i and i^2, ask for the same. (The
+            programming guide does not tell the latter; an engineer of NVIDIA does,
+            forums.developer.nvidia.com/t/77228.)
         conflicts: how many of the passes come of several words in one bank.
     """
 

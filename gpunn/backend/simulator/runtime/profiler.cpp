@@ -61,7 +61,6 @@ std::vector<ArrayCount> array_counts;
 // What a block touches, and how soon again.
 Reuse reuse;
 std::unordered_set<uint64_t> sectors_of_block;
-uint64_t reuse_counts[Reuse::CLASSES];
 std::vector<uint64_t> block_sectors;  // of each array
 
 // What the lanes of a warp have done since they last met: for each place the k-th time of all of them. `order` is the
@@ -82,12 +81,24 @@ struct {
 
 // ---- One access of a warp
 
-// The cycles of shared memory that an access takes, and how many of them are phases. A bank gives one word in a cycle,
-// to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a quarter.
+// Whether each lane of some asks for the same as the one whose number differs from its own in this bit, if that asks.
+bool agree(const Together& t, int first, int end, int bit) {
+    for (int l = first; l < end; ++l)
+        if ((t.lanes >> l & 1) && (t.lanes >> (l ^ bit) & 1) && t.address[l] != t.address[l ^ bit]) return false;
+    return true;
+}
+
+// The cycles of shared memory that an access takes, and how many of them are of conflicts. A bank gives one word in a
+// cycle, to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a
+// quarter; for twice as many lanes at once where those next to each other, or next but one, ask for the same.
 void count_passes(const Together& t, int bytes, AccessCount& count) {
-    const int at_once = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
-    for (int first = 0; first < LANES; first += at_once) {
-        size_t asked[LANES];
+    const int part = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
+    for (int first = 0, at_once; first < LANES; first += at_once) {
+        at_once = part;
+        if (part < LANES && first % (2 * part) == 0)
+            for (int bit = 1; bit <= 2; ++bit)
+                if (agree(t, first, first + 2 * part, bit)) at_once = 2 * part;
+        size_t asked[2 * LANES];
         int n = 0, in_bank[BANKS] = {};
         for (int l = first; l < first + at_once; ++l)
             for (int w = 0; (t.lanes >> l & 1) && w < words; ++w) asked[n++] = (size_t)t.address[l] / WORD + (size_t)w;
@@ -112,9 +123,13 @@ void count_sectors(const Site& s, const Together& t, int bytes, AccessCount& cou
     const size_t asked = (size_t)(std::unique(sectors, sectors + different) - sectors);
     count.sectors += (uint64_t)asked;
     count.useful_bytes += (uint64_t)(different * bytes);
+    uint32_t of_line = 0;
     for (size_t i = 0; i < asked; ++i) {
         block_sectors[(size_t)s.buffer] += sectors_of_block.insert(sectors[i]).second;
-        if (s.kind == 0) ++reuse_counts[reuse.read(sectors[i])];
+        of_line |= 1u << sectors[i] % Reuse::SECTORS;
+        if (i + 1 < asked && sectors[i] / Reuse::SECTORS == sectors[i + 1] / Reuse::SECTORS) continue;
+        if (s.kind == 0) reuse.read(sectors[i] / Reuse::SECTORS, of_line);
+        of_line = 0;
     }
 }
 
@@ -251,7 +266,7 @@ void begin_launch() {
     sites_at.clear();
     counted_blocks = 0;
     blocks_at.clear();
-    memset(reuse_counts, 0, sizeof reuse_counts);
+    memset(reuse.counts, 0, sizeof reuse.counts);
     for (auto& p : pending) {
         p.accesses.clear();
         p.times.clear();
@@ -333,7 +348,7 @@ EXPORT int64_t simulator_block_counts(const simulator::BlockCount** first) {
     return (int64_t)simulator::checker::block_counts.size();
 }
 EXPORT int64_t simulator_reuse_counts(const uint64_t** first) {
-    *first = simulator::checker::reuse_counts;
+    *first = simulator::checker::reuse.counts;
     return simulator::Reuse::CLASSES;
 }
 EXPORT int64_t simulator_array_counts(const simulator::ArrayCount** first) {

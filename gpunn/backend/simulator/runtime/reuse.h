@@ -13,13 +13,11 @@ namespace simulator {
 
 class Reuse {
   public:
-    static constexpr int LINE = 128, SECTOR = 32, CLASSES = 24;
+    static constexpr int SECTOR = 32, SECTORS = 4, CLASSES = 24;  // bytes of a sector, sectors of a line
+    uint64_t counts[CLASSES];  // sectors that were new; then those of which 0, 1, 2 to 3, ... other lines were read since
 
-    // Note a read of a sector. Returns 0 if the block had not read it before, else 1 + the bits of the number of other
-    // lines that were read since.
-    int read(uint64_t sector) {
-        const uint64_t line = sector / (LINE / SECTOR);
-        const uint32_t bit = 1u << sector % (LINE / SECTOR);
+    // Note a read of sectors of one line, as bits.
+    void read(uint64_t line, uint32_t sectors) {
         if (now + 1 >= marks.size()) make_room();
         const auto found = lines.insert({line, {0, 0}});
         Line& mine = found.first->second;
@@ -30,12 +28,12 @@ class Reuse {
         }
         mine.last = ++now;
         mark(now, 1);
-        const bool known = mine.sectors & bit;
-        mine.sectors |= bit;
-        if (!known) return 0;
+        const uint32_t known = sectors & mine.sectors;
+        mine.sectors |= sectors;
+        counts[0] += (uint64_t)__builtin_popcount(sectors ^ known);
         int bits = 0;
         while (others >> bits) ++bits;
-        return std::min(1 + bits, CLASSES - 1);
+        counts[std::min(1 + bits, CLASSES - 1)] += (uint64_t)__builtin_popcount(known);
     }
 
     void clear() {
