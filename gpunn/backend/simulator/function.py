@@ -220,7 +220,7 @@ class RawKernel:
             made = Launched(
                 self.name, grid, block, self.shared_size_bytes + shared_mem, self.module.code, self.module.options
             )
-            self.module.profiles.append(self.module.counted.launch(made, arena.sizes()))
+            self.module.profiles.append(self.module.counted.launch(made, arena.sizes(), self.module.only_counted))
         return answer
 
     def _raise(

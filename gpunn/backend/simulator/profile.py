@@ -31,7 +31,8 @@ class Access:
         bytes: that each thread moves at once: 1, 2, 4, 8 or 16.
         requests: how often a warp has done it.
         threads: how often a thread has.
-        sectors: of global memory, sectors of 32 bytes that the requests are made of: each counts once a request.
+        lines: of global memory, lines of 128 bytes that the requests are made of: each counts once a request.
+        sectors: likewise, sectors of 32 bytes that the requests are made of: each counts once a request.
         useful_bytes: of those sectors, the bytes that were asked for; each once a request.
         passes: of shared memory, the cycles that the requests take: in each, every one of the 32 banks gives one word
             of 4 bytes, to all lanes that ask for it. Accesses of 8 bytes are done for half a warp at a time, of 16 for
@@ -49,6 +50,7 @@ class Access:
     bytes: int
     requests: int
     threads: int
+    lines: int
     sectors: int
     useful_bytes: int
     passes: int
@@ -110,6 +112,7 @@ class LaunchProfile(Launched):
     """What a launch did.
 
     Attributes:
+        run_blocks: how many blocks ran.
         counted_blocks: how many blocks were counted; if not all, `lines`, `accesses` and `reuse` are scaled to all.
         lines: how often each line was executed.
         accesses: the accesses to memory of its warps, by line.
@@ -119,6 +122,7 @@ class LaunchProfile(Launched):
             have those with fewer than n.
     """
 
+    run_blocks: int
     counted_blocks: int
     lines: list[Line]
     accesses: list[Access]
@@ -133,7 +137,7 @@ class _AccessCount(ctypes.Structure):
         *[(name, ctypes.c_int32) for name in ("line", "kind", "is_shared", "bytes")],
         *[
             (name, ctypes.c_uint64)
-            for name in ("requests", "threads", "sectors", "useful_bytes", "passes", "conflicts")
+            for name in ("requests", "threads", "lines", "sectors", "useful_bytes", "passes", "conflicts")
         ],
     ]
 
@@ -167,18 +171,20 @@ class Counted:
         self._library, self._path, self._offset = library, path, offset
         self._known: dict[int, Place] = {}
 
-    def launch(self, made: Launched, arrays: Sequence[tuple[str, int]]) -> LaunchProfile:
+    def launch(self, made: Launched, arrays: Sequence[tuple[str, int]], only_counted: bool) -> LaunchProfile:
         """What the launch did.
 
         Args:
             made: the launch.
             arrays: what each array is, and its bytes.
+            only_counted: no other blocks ran than those that were counted.
         """
         blocks = self._library.simulator_counted_blocks()
         scale = Fraction(math.prod(made.grid), blocks)
         counts = _counts(self._library, "array", _ArrayCount)
         return LaunchProfile(
             **vars(made),
+            run_blocks=blocks if only_counted else math.prod(made.grid),
             counted_blocks=blocks,
             lines=self._lines(scale),
             accesses=self._accesses(scale),
@@ -197,7 +203,7 @@ class Counted:
         for c in counts:
             (file, line), *calls = self._place(c)
             key = (file, line, tuple(calls), "shared" if c.is_shared else "global", _KINDS[c.kind], c.bytes)
-            mine = (c.requests, c.threads, c.sectors, c.useful_bytes, c.passes, c.conflicts)
+            mine = (c.requests, c.threads, c.lines, c.sectors, c.useful_bytes, c.passes, c.conflicts)
             sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(mine)), mine)]
         return [Access(*key, *(round(n * scale) for n in total)) for key, total in sorted(sums.items())]
 

@@ -3,9 +3,10 @@
 Its JSON (CUDA Binary Utilities, "JSON Format") has opcodes, operands and source lines. Two things that it leaves out
 are read from the cubin itself, which is an ELF file:
 
-- the control word of each instruction, the upper bits of its 128: its bits 105 to 108 are the cycles that the scheduler
-  waits before the warp's next instruction (Jia et al. 2018, "Dissecting the NVIDIA Volta GPU Architecture via
-  Microbenchmarking", section 2.1; Turing to Blackwell kept the place, as their disassemblies show);
+- the control word of each instruction, the upper bits of its 128: from bit 105 on four bits of cycles that the scheduler
+  waits before the warp's next instruction, one of yielding, three each for the barrier that its result and its reading
+  of operands is awaited at (7: none), six for the barriers that it waits at (Jia et al. 2018, "Dissecting the NVIDIA
+  Volta GPU Architecture via Microbenchmarking", section 2.1; Turing to Blackwell kept them, as their disassemblies show);
 - where indirect branches (`switch`) may go: attribute 0x34 of the section ``.nv.info.<kernel>``, for each of them its
   address, a zero, the number of targets, the targets.
 """
@@ -32,6 +33,7 @@ INSTALL = "pip install nvidia-cuda-nvdisasm (or 'gpunn[profile]')"
 BYTES = 16
 """Of an instruction, from Volta on."""
 _INDIRECT_TARGETS = 0x34
+_NONE = 7  # no barrier
 _WITH_SIZE = 4  # the format of an attribute that has a size and as many bytes
 
 
@@ -51,6 +53,9 @@ class Instruction:
         line: the line in it, of the innermost function where calls were inlined.
         stall: cycles until the warp may issue its next instruction, at the least; what memory and other results of
             variable latency add is not in it.
+        result: the barrier that is free when its result is there, where its latency varies; None: it has none.
+        reading: the barrier that is free when it has read its operands; likewise.
+        waits: the barriers that it waits for, as bits.
     """
 
     opcode: str
@@ -59,6 +64,9 @@ class Instruction:
     file: str = ""
     line: int = 0
     stall: int = 0
+    result: int | None = None
+    reading: int | None = None
+    waits: int = 0
 
     @property
     def name(self) -> str:
@@ -109,13 +117,13 @@ def read(listing: list[Any], cubin: Elf) -> dict[str, Code]:
 def _code(function: dict[str, Any], files: list[str], cubin: Elf) -> Code:
     name = function["function-name"]
     section = f".text.{name}"
-    stalls = _stalls(cubin.content(section))
+    controls = _controls(cubin.content(section))
     instructions, file, line = [], "", 0
-    for entry, stall in zip(function["sass-instructions"], stalls):
+    for entry, control in zip(function["sass-instructions"], controls):
         if "source-line" in entry:  # and it holds until another one is named
             file, line = files[entry["source-file-id"]], entry["source-line"]
         instructions.append(
-            Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, stall)
+            Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, *control)
         )
     functions = {
         s.value // BYTES: s.name
@@ -125,8 +133,12 @@ def _code(function: dict[str, Any], files: list[str], cubin: Elf) -> Code:
     return Code(name, tuple(instructions), dict(_indirect(cubin.content(f".nv.info.{name}"))), functions)
 
 
-def _stalls(text: bytes) -> list[int]:
-    return [high >> (105 - 64) & 15 for (high,) in struct.iter_unpack("<8xQ", text)]
+def _controls(text: bytes) -> Iterator[tuple[int, int | None, int | None, int]]:
+    """Of each instruction: stall, barriers of the result and of reading, barriers that it waits for."""
+    for (high,) in struct.iter_unpack("<8xQ", text):
+        word = high >> (105 - 64)
+        result, reading = word >> 5 & 7, word >> 8 & 7
+        yield word & 15, None if result == _NONE else result, None if reading == _NONE else reading, word >> 11 & 63
 
 
 def _indirect(info: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:

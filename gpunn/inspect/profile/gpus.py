@@ -68,6 +68,7 @@ def _per_clock(fp32, fp64, fp16, int_add, imad, convert, convert_64, reduce):
         convert=convert,
         convert_64=convert_64,
         shuffle=32,
+        load_store=128 // 4,
         warp_vote=64,
         reduce=reduce,
     )

@@ -10,7 +10,7 @@ struct AccessCount {
     const char* file;
     int32_t line, kind, is_shared, bytes;  // kind: 0 read, 1 write, 2 atomic; bytes of each thread
     uint64_t requests, threads;            // accesses of a warp, and of a thread
-    uint64_t sectors, useful_bytes;        // of global memory: sectors of 32 bytes, and the bytes that were asked for
+    uint64_t lines, sectors, useful_bytes; // of global memory: lines of 128 bytes, sectors of 32, bytes asked for
     uint64_t passes, conflicts;            // of shared memory: its cycles, and those that conflicts of banks have added
 };
 

@@ -128,6 +128,7 @@ void count_sectors(const Site& s, const Together& t, int bytes, AccessCount& cou
         block_sectors[(size_t)s.buffer] += sectors_of_block.insert(sectors[i]).second;
         of_line |= 1u << sectors[i] % Reuse::SECTORS;
         if (i + 1 < asked && sectors[i] / Reuse::SECTORS == sectors[i + 1] / Reuse::SECTORS) continue;
+        ++count.lines;
         if (s.kind == 0) reuse.read(sectors[i] / Reuse::SECTORS, of_line);
         of_line = 0;
     }
@@ -138,7 +139,7 @@ AccessCount& count_of(const Site& s, int bytes) {
         if (c.pc == s.pc && c.file == s.file && c.line == s.line && c.kind == s.kind &&
             c.is_shared == s.is_shared() && c.bytes == bytes)
             return c;
-    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared(), bytes, 0, 0, 0, 0, 0, 0});
+    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared(), bytes, 0, 0, 0, 0, 0, 0, 0});
     return access_counts.back();
 }
 
