@@ -20,7 +20,8 @@ class Gpu:
         name: without its maker's.
         arch: one of `ARCHITECTURES`.
         multiprocessors: how many.
-        base_mhz: the clock that is promised; None: none is.
+        base_mhz: the clock that it is sure to keep; where its maker tells none, the one that the FLOP/s of the tensor
+            cores are reckoned with.
         boost_mhz: the clock that the maker's FLOP/s are reckoned with.
         l2_bytes: of the L2 cache.
         l2_bytes_per_clock: that all multiprocessors together read from it.
@@ -36,7 +37,7 @@ class Gpu:
     name: str
     arch: str
     multiprocessors: int
-    base_mhz: int | None
+    base_mhz: int
     boost_mhz: int
     l2_bytes: int
     l2_bytes_per_clock: int
@@ -158,8 +159,8 @@ GPUS = (
         "H100",  # SXM5, 80 GB
         "sm_90",
         multiprocessors=132,
-        base_mhz=None,
-        boost_mhz=1980,  # query; the datasheet's FLOP/s of tensor cores are those of 1,830 MHz
+        base_mhz=1830,  # 989.4e12 / (132 x 2 x 2,048)
+        boost_mhz=1980,  # query
         l2_bytes=50 << 20,
         l2_bytes_per_clock=4900,  # as for the H200; gpu-benches: the PCIe one 3,930 with 114 multiprocessors
         dram_bytes_per_second=3352e9,
@@ -174,7 +175,7 @@ GPUS = (
         "H200",
         "sm_90",
         multiprocessors=132,
-        base_mhz=None,
+        base_mhz=1830,  # as for the H100
         boost_mhz=1980,  # own
         l2_bytes=60 << 20,  # own
         l2_bytes_per_clock=4900,  # gpu-benches: 9,700 GB/s at 1,980 MHz
@@ -190,7 +191,7 @@ GPUS = (
         "B200",
         "sm_100",
         multiprocessors=148,
-        base_mhz=None,
+        base_mhz=1860,  # 2,250e12 / (148 x 2 x 4,096)
         boost_mhz=1965,  # query
         l2_bytes=253 << 19,  # ai-kernels: 126.5 MiB
         l2_bytes_per_clock=9470,  # as for the B300 of b300: 64 a multiprocessor (18.25 TB/s at 1,920 MHz)

@@ -43,7 +43,7 @@ def test_figures_of_a_gpu_fit_together(one) -> None:
         2 * precisions["tf32"], rel=0.01
     )
     assert "fp8" not in precisions or precisions["fp8"] == pytest.approx(2 * precisions["fp16"], rel=0.01)
-    assert (one.base_mhz or 0) < one.boost_mhz
+    assert one.base_mhz < one.boost_mhz
     assert 0.7 < one.copy_share < 1 and one.graph_node_us < one.launch_us
     # A multiprocessor gets at most 64 bytes a clock cycle from the L2 cache, and that is faster than DRAM.
     assert one.l2_bytes_per_clock <= 64 * one.multiprocessors
