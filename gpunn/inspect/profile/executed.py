@@ -27,9 +27,9 @@ from .kinds import MEMORY, kind, width
 INSTALL = "pip install scipy (or 'gpunn[profile]')"
 _ENDS = {"EXIT", "RET", "KILL"}
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
-_MISFIT, _PARTED, _EXECUTED = 1.0, 0.1, 1e-4
-"""What counts against a solution: a warp's access of 4 bytes a thread too many or too few; an execution of both sides
-of a branch by the same warp; an instruction."""
+_MISFIT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.3, 0.1, 1e-4
+"""What counts against a solution: a warp's access of 4 bytes a thread too many or too few; an execution of a line that
+no instruction is left for; an execution of both sides of a branch by the same warp; an instruction."""
 
 
 class SolverMissing(RuntimeError):
@@ -127,6 +127,7 @@ def _solve(
         counted = [lines[place] for i in part if (place := (i.file, i.line)) in lines]
         if counted:  # no block more often than the most frequent of its lines
             program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, max(counted)))
+    _at_least(program, parts, times, lines)
     total, misfits = _accesses(program, parts, times, launch, scale)
     anchored = {t for row, _ in program.equal[-len(misfits) :] for t in row} if misfits else set()
     for loop in loops(blocks):
@@ -135,6 +136,23 @@ def _solve(
     x = program.solve()
     fit = 1 - sum(x[over] + x[under] for over, under in misfits) / total if total else 1.0
     return [float(x[t]) * warps for t in times], float(fit)
+
+
+def _at_least(
+    program: _Program,
+    parts: list[tuple[Instruction, ...]],
+    times: list[int],
+    lines: dict[tuple[str, int], float],
+) -> None:
+    """A line that was executed so often has at least one instruction executed each time, if it has any."""
+    found: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
+    for part, block_times in zip(parts, times):
+        for i in part:
+            found[i.file, i.line][block_times] += 1
+    for place, count in found.items():
+        if place in lines:
+            missing = program.variable(_MISSING)
+            program.at_most.append(({t: -float(n) for t, n in count.items()} | {missing: -1.0}, -lines[place]))
 
 
 def _flow(

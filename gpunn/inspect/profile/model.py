@@ -36,7 +36,7 @@ PORT = 64
 """Bytes a clock cycle from the second-level cache to one multiprocessor (NVIDIA, A100 whitepaper: 5,120 for 80)."""
 _PIPES = {
     "fp32": {"FFMA": "fp32", "fp32": "fp32", "IMAD": "imad"},
-    "integer": {"integer": "int_add", "move": "int_add", "uniform": "int_add"},
+    "integer": {"integer": "int_add", "move": "logic", "uniform": "logic"},
     "special functions": {"MUFU": "mufu", "convert": "convert"},
     "fp64": {"fp64": "fp64"},
     "fp16": {"fp16": "fp16"},
@@ -235,7 +235,7 @@ def _resources(
         parts,
         [n / warps for n in done.times],
         partial(_latency, gpu=gpu, traffic=traffic),
-        a.latency["barrier"],
+        a.latency["barrier"] + BARRIER_OF_WARP * -(-math.prod(launch.block) // LANES),
     )
     rounds = -(-(-(-blocks // gpu.multiprocessors)) // room.blocks)
     seconds["latency"] = alone * rounds / hertz
@@ -245,7 +245,7 @@ def _resources(
 def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> float:
     """Cycles of the load and store units of all multiprocessors together.
 
-    An access takes a cycle for as many lanes as there are units; where it moves more or in conflict, those of its data:
+    An access takes as long as it takes them to see what all lanes want, which is that of 4 bytes a lane; where it moves more or in conflict, those of its data:
     of shared memory its passes, of global memory one for each line (a line is looked up in a cycle: CUDA C++
     Programming Guide, "Global Memory": requests are broken down into those of lines, issued independently).
     """
@@ -253,7 +253,7 @@ def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> float
     accesses = sum(n for name, n in done.kinds.items() if name.partition(".")[0] in MEMORY)
     shared = sum(x.passes for x in launch.accesses) * LINE / a.l1_bytes_per_clock
     lines = sum(max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses if x.memory == "global")
-    return max(accesses * LANES / a.per_clock["load_store"], shared + lines)
+    return max(accesses * 4 * LANES / a.l1_narrow_bytes_per_clock, shared + lines)
 
 
 def _tensor_cycles(i: Instruction, gpu: Gpu) -> float:
