@@ -32,6 +32,8 @@ from .occupancy import Occupancy, occupancy
 from .timeline import warp_cycles
 
 LINE, SECTOR, LANES, PARTS = 128, 32, 32, 4
+BARRIER_OF_WARP = 2
+"""Cycles that a barrier takes longer for each warp of the block (`architectures.SOURCES`, "b300")."""
 PORT = 64
 """Bytes a clock cycle from the second-level cache to one multiprocessor (NVIDIA, A100 whitepaper: 5,120 for 80)."""
 _PIPES = {
