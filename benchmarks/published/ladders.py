@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent
-UNITS = {"GFLOP/s": 1e9, "GB/s": 1e9, "us": 1e-6}
+UNITS = {"GFLOP/s": 1e9, "GB/s": 1e9, "ms": 1e-3, "us": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Rung:
         block: threads of a block along x, y.
         per_block: elements that a block sees to along each axis of the problem.
         shared: bytes of dynamic shared memory.
+        ragged: whether the elements need not fill the last block.
         passes: 2, if the kernel is launched once more, with one block, for what it wrote.
     """
 
@@ -66,6 +67,7 @@ class Rung:
     block: tuple[int, ...] = ()
     per_block: tuple[int, ...] = ()
     shared: int = 0
+    ragged: bool = False
     passes: int = 1
 
     def grid(self, size: int) -> tuple[int, ...]:
@@ -79,7 +81,7 @@ class Ladder:
 
     Attributes:
         name: of the ladder.
-        problem: "sgemm", "transpose" or "reduction".
+        problem: one of `PROBLEMS`.
         file: the text with the kernels.
         gpu: its name.
         arch: that GPU's architecture, such as "sm_90".
@@ -112,16 +114,16 @@ class Ladder:
     def work(self, size: int | None = None) -> int:
         """FLOP of an sgemm, bytes of what only moves memory, at the published size or another one."""
         size = size or self.size
-        return {"sgemm": 2 * size**3, "transpose": 8 * size**2, "reduction": 4 * size}[self.problem]
+        return PROBLEMS[self.problem].work(size)
 
     def seconds(self, rung: Rung) -> float:
         """What a rung took, at the published size."""
         figure = rung.published * UNITS[self.unit]
-        return figure if self.unit == "us" else self.work() / figure
+        return self.work() / figure if self.unit.endswith("/s") else figure
 
     def step(self, *rungs: Rung) -> int:
         """The sizes that these rungs (without any: all of the ladder) compute: its multiples."""
-        return math.lcm(*(each for rung in rungs or self.rungs for each in rung.per_block), 4)
+        return math.lcm(4, *(each for rung in rungs or self.rungs if not rung.ragged for each in rung.per_block))
 
     def launches(self, rung: Rung, size: int, seed: int = 0) -> list[Launch]:
         """The launches of a rung, with random arguments that are the same for the same seed.
@@ -142,7 +144,8 @@ class Ladder:
         if size < 1 or size % self.step(rung):
             raise ValueError(f"{rung.kernel} computes multiples of {self.step(rung)}, got {size}")
         grid = rung.grid(size)
-        arguments = PROBLEMS[self.problem](np.random.default_rng(seed), size, np.dtype(self.dtype), math.prod(grid))
+        random, dtype = np.random.default_rng(seed), np.dtype(self.dtype)
+        arguments = PROBLEMS[self.problem].arguments(random, size, dtype, math.prod(grid))
         launches = [Launch(rung.kernel, grid, rung.block, arguments, rung.shared)]
         if rung.passes == 2:
             sums = arguments[1]
@@ -167,12 +170,29 @@ def _reduction(random: np.random.Generator, size: int, dtype: np.dtype[Any], blo
     return x, np.zeros(blocks, dtype), np.int32(size)
 
 
-PROBLEMS: dict[str, Callable[..., tuple[Any, ...]]] = {
-    "sgemm": _sgemm,
-    "transpose": _transpose,
-    "reduction": _reduction,
+def _softmax(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    x = random.uniform(-5, 5, (size, 64 * size)).astype(dtype)
+    return x, np.zeros_like(x), np.uint64(64 * size), np.uint64(x.size)
+
+
+class Problem(NamedTuple):
+    """What is computed.
+
+    Attributes:
+        work: FLOP of what computes, bytes of what only moves memory, for a size.
+        arguments: of a kernel, of (random numbers, size, dtype, blocks of the grid).
+    """
+
+    work: Callable[[int], int]
+    arguments: Callable[[np.random.Generator, int, np.dtype[Any], int], tuple[Any, ...]]
+
+
+PROBLEMS = {
+    "sgemm": Problem(lambda size: 2 * size**3, _sgemm),
+    "transpose": Problem(lambda size: 2 * 4 * size**2, _transpose),
+    "reduction": Problem(lambda size: 4 * size, _reduction),
+    "softmax": Problem(lambda size: 2 * 4 * 64 * size**2, _softmax),  # of `size` rows of 64 `size` elements
 }
-"""The arguments of a problem: of (random numbers, size, dtype, blocks of the grid)."""
 
 
 @cache

@@ -64,7 +64,6 @@ __device__ __forceinline__ void sum_unrolled(T* sums, unsigned thread) {
 // A warp's sum in its lane 0, from register to register.
 template <class T>
 __device__ __forceinline__ T sum_shuffled(T sum, int lanes = 32) {
-#pragma unroll
     for (int s = lanes / 2; s > 0; s >>= 1) sum += __shfl_down_sync(0xffffffff, sum, s);
     return sum;
 }
@@ -153,6 +152,33 @@ extern "C" __global__ void reduce_shuffled(const float* x, float* y, int n) {
     sum = threadIdx.x < blockDim.x / 32 ? sums[lane] : 0;
     if (warp == 0) sum = sum_shuffled(sum, THREADS / 32);
     if (threadIdx.x == 0) y[blockIdx.x] = sum;
+}
+
+// Two rungs with shuffles alone: an element a thread, and 4 neighbours a thread. To the compiler warpSize is a variable,
+// so the loops over a warp stay loops.
+__device__ __forceinline__ void store_sum(float sum, float* y) {
+    __shared__ float sums[32];
+    const int lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize;
+    sum = sum_shuffled(sum, warpSize);
+    if (lane == 0) sums[warp] = sum;
+    __syncthreads();
+    if (warp == 0) {
+        sum = sum_shuffled(lane < blockDim.x / warpSize ? sums[lane] : 0, warpSize);
+        if (lane == 0) y[blockIdx.x] = sum;
+    }
+}
+extern "C" __global__ void reduce_warps(const float* x, float* y, int n) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    store_sum(i < n ? x[i] : 0, y);
+}
+extern "C" __global__ void reduce_warps_quads(const float4* x, float* y, int n) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    float sum = 0;
+    if (4 * i < n) {
+        const float4 v = x[i];
+        sum = v.x + v.y + v.z + v.w;
+    }
+    store_sum(sum, y);
 }
 
 // Second part, atomics: y[0] += each block's sum. The number of threads is the launch's, and so is the shared memory.

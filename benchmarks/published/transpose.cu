@@ -14,6 +14,17 @@ extern "C" __global__ void transpose_naive(const float* __restrict__ x, float* _
     if (column < n && row < n) y[column * n + row] = x[row * n + column];
 }
 
+// The same with reads that may not go through the read-only path, since x and y may overlap, and the other way round:
+// the threads of a warp read elements that are a row apart and write neighbours.
+extern "C" __global__ void transpose_by_rows(const float* x, float* y, int n) {
+    const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
+    if (column < n && row < n) y[column * n + row] = x[row * n + column];
+}
+extern "C" __global__ void transpose_by_columns(const float* x, float* y, int n) {
+    const int row = blockIdx.x * blockDim.x + threadIdx.x, column = blockIdx.y * blockDim.y + threadIdx.y;
+    if (row < n && column < n) y[column * n + row] = x[row * n + column];
+}
+
 // A tile through shared memory, an element a thread: read along rows, written along rows.
 template <int WIDTH>
 __device__ __forceinline__ void through_tile(const float* __restrict__ x, float* __restrict__ y, int n) {
@@ -33,6 +44,17 @@ extern "C" __global__ void transpose_tiled(const float* __restrict__ x, float* _
 // Third rung, padded: rows of 33 elements, so that a column is in 32 different banks.
 extern "C" __global__ void transpose_padded(const float* __restrict__ x, float* __restrict__ y, int n) {
     through_tile<33>(x, y, n);
+}
+
+// Or swizzled: no element more, but the columns of each row in an order of its own, so that a column of the matrix is
+// in 32 different banks too.
+extern "C" __global__ void transpose_swizzled(const float* __restrict__ x, float* __restrict__ y, int n) {
+    __shared__ float tile[32][32];
+    int column = blockIdx.x * 32 + threadIdx.x, row = blockIdx.y * 32 + threadIdx.y;
+    if (column < n && row < n) tile[threadIdx.y][threadIdx.x ^ threadIdx.y] = x[row * n + column];
+    __syncthreads();
+    column = blockIdx.y * 32 + threadIdx.x, row = blockIdx.x * 32 + threadIdx.y;
+    if (column < n && row < n) y[row * n + column] = tile[threadIdx.x][threadIdx.x ^ threadIdx.y];
 }
 
 // Vector of `WIDTH` elements, and its element number i.
