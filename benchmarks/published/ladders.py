@@ -1,0 +1,206 @@
+"""What others measured of kernels that become faster rung by rung: the judge of predictions.
+
+`ladders.toml` has the figures, each with its source; the `.cu` texts beside it have the kernels, written anew after the
+sources, with the same work, accesses and types for each thread.
+
+::
+
+    for ladder in ladders():
+        for rung in ladder.rungs:
+            print(ladder.gpu, rung.title, ladder.seconds(rung))
+
+`Ladder.launches` makes what a launch needs, at the published size or a smaller one, for the simulator.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent
+UNITS = {"GFLOP/s": 1e9, "GB/s": 1e9, "ms": 1e-3, "us": 1e-6}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of a kernel: what `gpunn.backend.simulator.RawKernel` takes."""
+
+    kernel: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    shared: int
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One kernel, or a library, and what was measured of it.
+
+    Attributes:
+        title: its name in the source.
+        published: the figure, in the ladder's unit.
+        limiter: what it waits for according to the source; empty if that says nothing.
+        kernel: its name in the ladder's file; None: a library, whose figure is a ceiling.
+        block: threads of a block along x, y.
+        per_block: elements that a block sees to along each axis of the problem.
+        shared: bytes of dynamic shared memory.
+        ragged: whether the elements need not fill the last block.
+        passes: 2, if the kernel is launched once more, with one block, for what it wrote.
+    """
+
+    title: str
+    published: float
+    limiter: str
+    kernel: str | None = None
+    block: tuple[int, ...] = ()
+    per_block: tuple[int, ...] = ()
+    shared: int = 0
+    ragged: bool = False
+    passes: int = 1
+
+    def grid(self, size: int) -> tuple[int, ...]:
+        """Blocks along each axis for a problem of that size."""
+        return tuple(-(-size // each) for each in self.per_block)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Rungs that compute the same, measured on one GPU at one size.
+
+    Attributes:
+        name: of the ladder.
+        problem: one of `PROBLEMS`.
+        file: the text with the kernels.
+        gpu: its name.
+        arch: that GPU's architecture, such as "sm_90".
+        size: elements along each axis of the problem.
+        unit: of the figures, one of `UNITS`.
+        source: where the figures are.
+        date: when they were published.
+        note: how they were measured.
+        rungs: in the order of the source.
+        dtype: of the elements.
+        dram: the peak bandwidth of the board's memory in GB/s; None: the source does not say which board it is.
+        clock_mhz: of the multiprocessors, where the measurement held it; None: as high as it went.
+    """
+
+    name: str
+    problem: str
+    file: Path
+    gpu: str
+    arch: str
+    size: int
+    unit: str
+    source: str
+    date: str
+    note: str
+    rungs: tuple[Rung, ...]
+    dtype: str = "float32"
+    dram: float | None = None
+    clock_mhz: int | None = None
+
+    def work(self, size: int | None = None) -> int:
+        """FLOP of an sgemm, bytes of what only moves memory, at the published size or another one."""
+        size = size or self.size
+        return PROBLEMS[self.problem].work(size)
+
+    def seconds(self, rung: Rung) -> float:
+        """What a rung took, at the published size."""
+        figure = rung.published * UNITS[self.unit]
+        return self.work() / figure if self.unit.endswith("/s") else figure
+
+    def step(self, *rungs: Rung) -> int:
+        """The sizes that these rungs (without any: all of the ladder) compute: its multiples."""
+        return math.lcm(4, *(each for rung in rungs or self.rungs if not rung.ragged for each in rung.per_block))
+
+    def launches(self, rung: Rung, size: int, seed: int = 0) -> list[Launch]:
+        """The launches of a rung, with random arguments that are the same for the same seed.
+
+        Args:
+            rung: one with a kernel.
+            size: a multiple of `step(rung)`.
+            seed: of the numbers.
+
+        Returns:
+            The launches in their order. The result is in the last array of the last one; see the problem's text.
+
+        Raises:
+            ValueError: the rung has no kernel, or does not compute this size.
+        """
+        if rung.kernel is None:
+            raise ValueError(f"{rung.title!r} of {self.name!r} is a library: there is no kernel to launch")
+        if size < 1 or size % self.step(rung):
+            raise ValueError(f"{rung.kernel} computes multiples of {self.step(rung)}, got {size}")
+        grid = rung.grid(size)
+        random, dtype = np.random.default_rng(seed), np.dtype(self.dtype)
+        arguments = PROBLEMS[self.problem].arguments(random, size, dtype, math.prod(grid))
+        launches = [Launch(rung.kernel, grid, rung.block, arguments, rung.shared)]
+        if rung.passes == 2:
+            sums = arguments[1]
+            again = (sums, np.zeros(1, sums.dtype), np.int32(sums.size))
+            launches.append(Launch(rung.kernel, (1,), rung.block, again, rung.shared))
+        return launches
+
+
+def _sgemm(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    a, b, c = random.uniform(-1, 1, (3, size, size)).astype(dtype)
+    n = np.int32(size)
+    return n, n, n, np.float32(0.5), a, b, np.float32(3), c
+
+
+def _transpose(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    x = random.uniform(-1, 1, (size, size)).astype(dtype)
+    return x, np.zeros_like(x), np.int32(size)
+
+
+def _reduction(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    x = random.integers(0, 100, size).astype(dtype)
+    return x, np.zeros(blocks, dtype), np.int32(size)
+
+
+def _softmax(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    x = random.uniform(-5, 5, (size, 64 * size)).astype(dtype)
+    return x, np.zeros_like(x), np.uint64(64 * size), np.uint64(x.size)
+
+
+class Problem(NamedTuple):
+    """What is computed.
+
+    Attributes:
+        work: FLOP of what computes, bytes of what only moves memory, for a size.
+        arguments: of a kernel, of (random numbers, size, dtype, blocks of the grid).
+    """
+
+    work: Callable[[int], int]
+    arguments: Callable[[np.random.Generator, int, np.dtype[Any], int], tuple[Any, ...]]
+
+
+PROBLEMS = {
+    "sgemm": Problem(lambda size: 2 * size**3, _sgemm),
+    "transpose": Problem(lambda size: 2 * 4 * size**2, _transpose),
+    "reduction": Problem(lambda size: 4 * size, _reduction),
+    "softmax": Problem(lambda size: 2 * 4 * 64 * size**2, _softmax),  # of `size` rows of 64 `size` elements
+}
+
+
+@cache
+def ladders() -> tuple[Ladder, ...]:
+    """All that are recorded."""
+    return tuple(map(_ladder, tomllib.loads((FOLDER / "ladders.toml").read_text(encoding="utf-8"))["ladder"]))
+
+
+def _ladder(table: dict[str, Any]) -> Ladder:
+    rungs = tuple(Rung(**{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()}) for r in table.pop("rungs"))
+    return Ladder(rungs=rungs, file=FOLDER / table.pop("file"), **table)

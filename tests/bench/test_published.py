@@ -1,0 +1,115 @@
+"""The kernels that others measured: they compute what they should, and their figures are those of the sources."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.published.ladders import UNITS, Ladder, Rung, ladders
+from gpunn.backend import nvrtc
+from gpunn.backend.simulator import RawModule
+
+EACH_KERNEL = {rung.kernel: (ladder, rung) for ladder in ladders() for rung in ladder.rungs if rung.kernel}
+
+
+@cache
+def module(file: Path, mode: str) -> RawModule:
+    return RawModule(code=f'#line 1 "{file.name}"\n{file.read_text()}', mode=mode)
+
+
+def run(ladder: Ladder, rung: Rung, size: int, mode: str, order: str = "forward") -> list[tuple[Any, ...]]:
+    """The arguments of the launches, after them."""
+    launches = ladder.launches(rung, size)
+    for launch in launches:
+        kernel = module(ladder.file, mode).get_function(launch.kernel)
+        kernel.order = order
+        kernel(launch.grid, launch.block, launch.arguments, shared_mem=launch.shared)
+    return [launch.arguments for launch in launches]
+
+
+@pytest.mark.parametrize(("mode", "order", "most"), [("fast", "reverse", 256), ("check", "random", 128)])
+@pytest.mark.parametrize(("ladder", "rung"), list(EACH_KERNEL.values()), ids=list(EACH_KERNEL))
+def test_a_kernel_computes_the_result_without_a_race(ladder, rung, mode, order, most) -> None:
+    size = max(most, ladder.step(rung)) if ladder.problem == "sgemm" else 2 * ladder.step(rung)
+    (given, *_) = (launch.arguments for launch in ladder.launches(rung, size))
+    done = run(ladder, rung, size, mode, order)
+    if ladder.problem == "sgemm":
+        a, b, c = (x.astype(np.float64) for x in (given[4], given[5], given[7]))
+        np.testing.assert_allclose(done[0][7], 0.5 * (a @ b) + 3 * c, rtol=0, atol=2e-5)
+    elif ladder.problem == "transpose":
+        np.testing.assert_array_equal(done[0][1], given[0].T)
+    elif ladder.problem == "softmax":
+        e = np.exp(given[0].astype(np.float64))
+        np.testing.assert_allclose(done[0][1], e / e.sum(axis=1, keepdims=True), rtol=2e-5, atol=0)
+    else:  # whole numbers, whose sums are exact
+        assert done[-1][1].sum(dtype=np.float64) == given[0].sum(dtype=np.float64) > 0
+        assert len(done) == rung.passes
+
+
+@pytest.mark.parametrize(("file", "arch"), sorted({(ladder.file, ladder.arch) for ladder in ladders()}))
+def test_a_text_compiles_for_the_architecture_it_was_measured_on(file, arch) -> None:
+    job = nvrtc.Job(file.name, (), arch)
+    try:
+        made = nvrtc.compile_source(nvrtc.Source(job, file.read_text(), (), (file.parent,)))
+    except nvrtc.NvrtcMissing as missing:
+        pytest.skip(str(missing))
+    assert not made.warnings
+    used = {rung.kernel for ladder in ladders() for rung in ladder.rungs if ladder.file == file and rung.kernel}
+    assert made.kernels.keys() == used  # no kernel without a figure
+    assert not [name for name, usage in made.kernels.items() if usage.spills]
+
+
+def test_the_records_are_complete() -> None:
+    assert len({ladder.name for ladder in ladders()}) == len(ladders())
+    for ladder in ladders():
+        assert ladder.unit in UNITS
+        assert ladder.arch in nvrtc.ARCHITECTURES
+        assert "https://" in ladder.source and re.match(r"20\d\d", ladder.date) and ladder.note
+        assert len({rung.title for rung in ladder.rungs}) == len(ladder.rungs)
+        for rung in ladder.rungs:
+            assert rung.published > 0
+            if rung.kernel:
+                assert f" {rung.kernel}(" in ladder.file.read_text()
+                assert 32 <= np.prod(rung.block) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "milliseconds"),
+    [  # times that the sources print beside the rates, rounded
+        ("transpose on an H100", "Naive", 18.0645),
+        ("transpose on an H100", "Coarsen4", 3.0984),
+        ("transpose on an H100", "Vec4_T64_Coarsen4", 2.9213),
+        ("reduction by atomics on an RTX 3090", "0: jnp.sum reference", 0.154),
+        ("reduction on an A100", "reduce_baseline", 0.99066),
+        ("transpose on a T4", "v0 Naive", 1.91),
+        ("reduction on a T4", "v2 Shared memory", 2.39),
+        ("softmax on an RTX 4090", "PyTorch Kernel", 0.7035),
+        ("sgemm on an RTX A6000", "1: Naive", 444.8),  # 2 * 4096^3 = 137.439 GFLOP at 309.0 GFLOP/s
+    ],
+)
+def test_what_a_rung_took(name, title, milliseconds) -> None:
+    (ladder,) = (ladder for ladder in ladders() if ladder.name == name)
+    (rung,) = (rung for rung in ladder.rungs if rung.title == title)
+    assert ladder.seconds(rung) * 1e3 == pytest.approx(milliseconds, rel=2e-3)
+
+
+def test_the_published_grids() -> None:
+    grids = {(ladder.name, rung.kernel): rung.grid(ladder.size) for ladder in ladders() for rung in ladder.rungs}
+    assert grids["sgemm on an RTX A6000", "sgemm_warps_a6000"] == (32, 32)
+    assert grids["sgemm on an A100", "sgemm_warps_a100"] == (32, 64)
+    assert grids["reduction on an A100", "reduce_many"] == (1024,)
+    assert grids["reduction of whole numbers on an H100", "reduce_batch"] == (174763,)
+    assert grids["softmax on an RTX 4090", "softmax_threads"] == (4,)
+
+
+def test_what_can_not_be_launched() -> None:
+    ladder = ladders()[0]
+    with pytest.raises(ValueError, match="'0: cuBLAS' of 'sgemm on an RTX A6000' is a library"):
+        ladder.launches(ladder.rungs[-1], 128)
+    with pytest.raises(ValueError, match="sgemm_square computes multiples of 128, got 100"):
+        ladder.launches(ladder.rungs[4], 100)
