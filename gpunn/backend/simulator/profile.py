@@ -40,6 +40,9 @@ class Access:
             programming guide does not tell the latter; an engineer of NVIDIA does,
             forums.developer.nvidia.com/t/77228.)
         conflicts: how many of the passes come of several words in one bank.
+        passes_by_8: of shared memory, the passes if a compiler put together what each thread does side by side, one
+            after the other, up to 8 bytes; 0 for what is wider already.
+        passes_by_16: likewise, up to 16 bytes.
     """
 
     file: str
@@ -55,6 +58,8 @@ class Access:
     useful_bytes: int
     passes: int
     conflicts: int
+    passes_by_8: int
+    passes_by_16: int
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class _AccessCount(ctypes.Structure):
         *[(name, ctypes.c_int32) for name in ("line", "kind", "is_shared", "bytes")],
         *[
             (name, ctypes.c_uint64)
-            for name in ("requests", "threads", "lines", "sectors", "useful_bytes", "passes", "conflicts")
+            for name in ("requests", "threads", "lines", "sectors", "useful_bytes", "passes", "conflicts", "passes_by_8", "passes_by_16")
         ],
     ]
 
@@ -203,7 +208,7 @@ class Counted:
         for c in counts:
             (file, line), *calls = self._place(c)
             key = (file, line, tuple(calls), "shared" if c.is_shared else "global", _KINDS[c.kind], c.bytes)
-            mine = (c.requests, c.threads, c.lines, c.sectors, c.useful_bytes, c.passes, c.conflicts)
+            mine = (c.requests, c.threads, c.lines, c.sectors, c.useful_bytes, c.passes, c.conflicts, c.passes_by_8, c.passes_by_16)
             sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(mine)), mine)]
         return [Access(*key, *(round(n * scale) for n in total)) for key, total in sorted(sums.items())]
 

@@ -16,6 +16,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import reduce
+from statistics import median_high
 from typing import Any
 
 from gpunn.backend.simulator import LaunchProfile
@@ -44,12 +45,14 @@ class Executed:
         blocks: the basic blocks.
         times: how often each is executed by a warp, in the whole launch.
         kinds: how many instructions of each kind (see `gpunn.inspect.profile.kinds.kind`) warps execute, most first.
+        widths: of each line that accesses shared memory, the bytes that threads move by each width in bits.
         fit: how well it agrees with what was counted: 1 minus the bytes that do not, over all; 1 where none move.
     """
 
     blocks: tuple[Block, ...]
     times: tuple[float, ...]
     kinds: dict[str, float]
+    widths: dict[tuple[str, int], dict[int, float]]
     fit: float
 
 
@@ -68,10 +71,13 @@ def executed(code: Code, launch: LaunchProfile) -> Executed:
     warps = math.prod(launch.grid) * -(-math.prod(launch.block) // 32)
     times, fit = _solve(code, blocks, parts, launch, warps)
     kinds: Counter[str] = Counter()
+    widths: dict[tuple[str, int], dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for part, n in zip(parts, times):
-        for instruction in part:
-            kinds[kind(instruction)] += n
-    return Executed(tuple(blocks), tuple(times), {k: n for k, n in kinds.most_common() if n}, fit)
+        for i in part:
+            kinds[kind(i)] += n
+            if i.name in ("LDS", "STS"):
+                widths[i.file, i.line][width(i)] += n * width(i) / 8
+    return Executed(tuple(blocks), tuple(times), {k: n for k, n in kinds.most_common() if n}, dict(widths), fit)
 
 
 class _Program:
@@ -125,8 +131,8 @@ def _solve(
     lines = {(line.file, line.line): line.warps * scale for line in launch.lines}
     for block_times, part in zip(times, parts):
         counted = [lines[place] for i in part if (place := (i.file, i.line)) in lines]
-        if counted:  # no block more often than the most frequent of its lines
-            program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, max(counted)))
+        if counted:  # no block more often than its lines; some may come from a loop within or a branch that was merged
+            program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, median_high(counted)))
     _at_least(program, parts, times, lines)
     total, misfits = _accesses(program, parts, times, launch, scale)
     anchored = {t for row, _ in program.equal[-len(misfits) :] for t in row} if misfits else set()
@@ -168,7 +174,9 @@ def _flow(
         if parts[k][-1].name in _ENDS or not block.next:
             out[program.variable()] = 1.0
         if len(out) > 1:  # lanes of a warp may part, and it goes both ways
-            out[program.variable(_PARTED)] = -1.0
+            parted = program.variable(_PARTED)
+            program.at_most.append(({parted: 1.0, times[k]: -1.0}, 0.0))
+            out[parted] = -1.0
         program.equal.append((out | {times[k]: -1.0}, 0.0))
         for instruction in parts[k]:
             target = number.get(int(a[-1], 16) // BYTES) if (a := _ADDRESS.findall(instruction.operands)) else None

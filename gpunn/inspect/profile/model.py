@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gpunn.backend.simulator import LaunchProfile
+from gpunn.backend.simulator import Access, LaunchProfile
 
 from .code import launched_code
 from .disassembler import Instruction
@@ -253,9 +253,19 @@ def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> float
     """
     a = gpu.architecture
     accesses = sum(n for name, n in done.kinds.items() if name.partition(".")[0] in MEMORY)
-    shared = sum(x.passes for x in launch.accesses) * LINE / a.l1_bytes_per_clock
+    shared = sum(_passes(x, done) for x in launch.accesses) * LINE / a.l1_bytes_per_clock
     lines = sum(max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses if x.memory == "global")
     return max(accesses * 4 * LANES / a.l1_narrow_bytes_per_clock, shared + lines)
+
+
+def _passes(access: Access, done: Executed) -> float:
+    """Cycles of shared memory of an access, as wide as the machine code has it."""
+    by_width = {64: access.passes_by_8, 128: access.passes_by_16}
+    moved = done.widths.get((access.file, access.line), {})
+    total = sum(moved.values())
+    if not total:
+        return access.passes
+    return sum(n / total * (by_width.get(bits) or access.passes) for bits, n in moved.items())
 
 
 def _tensor_cycles(i: Instruction, gpu: Gpu) -> float:

@@ -12,6 +12,7 @@ struct AccessCount {
     uint64_t requests, threads;            // accesses of a warp, and of a thread
     uint64_t lines, sectors, useful_bytes; // of global memory: lines of 128 bytes, sectors of 32, bytes asked for
     uint64_t passes, conflicts;            // of shared memory: its cycles, and those that conflicts of banks have added
+    uint64_t passes_by_8, passes_by_16;    // the cycles if what a thread does side by side were 8 or 16 bytes at once
 };
 
 // How often a basic block was executed, by a warp and by a thread; `pc` is in its beginning.

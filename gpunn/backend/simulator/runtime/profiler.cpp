@@ -91,8 +91,9 @@ bool agree(const Together& t, int first, int end, int bit) {
 // The cycles of shared memory that an access takes, and how many of them are of conflicts. A bank gives one word in a
 // cycle, to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a
 // quarter; for twice as many lanes at once where those next to each other, or next but one, ask for the same.
-void count_passes(const Together& t, int bytes, AccessCount& count) {
+uint64_t count_passes(const Together& t, int bytes, uint64_t* conflicts) {
     const int part = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
+    uint64_t all = 0;
     for (int first = 0, at_once; first < LANES; first += at_once) {
         at_once = part;
         if (part < LANES && first % (2 * part) == 0)
@@ -106,9 +107,10 @@ void count_passes(const Together& t, int bytes, AccessCount& count) {
         const int different = (int)(std::unique(asked, asked + n) - asked);
         for (int i = 0; i < different; ++i) ++in_bank[asked[i] % BANKS];
         const int passes = *std::max_element(in_bank, in_bank + BANKS);
-        count.passes += (uint64_t)passes;
-        count.conflicts += passes ? (uint64_t)passes - 1 : 0;
+        all += (uint64_t)passes;
+        if (conflicts) *conflicts += passes ? (uint64_t)passes - 1 : 0;
     }
+    return all;
 }
 
 // The addresses are multiples of the size, so each is in one sector.
@@ -139,7 +141,7 @@ AccessCount& count_of(const Site& s, int bytes) {
         if (c.pc == s.pc && c.file == s.file && c.line == s.line && c.kind == s.kind &&
             c.is_shared == s.is_shared() && c.bytes == bytes)
             return c;
-    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared(), bytes, 0, 0, 0, 0, 0, 0, 0});
+    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared(), bytes, 0, 0, 0, 0, 0, 0, 0, 0, 0});
     return access_counts.back();
 }
 
@@ -150,10 +152,32 @@ void count_access(const Site& s, Together t) {
     for (size_t done = 0; done < s.bytes; done += piece) {
         ++count.requests;
         count.threads += (uint64_t)__builtin_popcount(t.lanes);
-        if (s.is_shared()) count_passes(t, (int)piece, count);
+        if (s.is_shared()) count.passes += count_passes(t, (int)piece, &count.conflicts);
         else count_sectors(s, t, (int)piece, count);
         for (int l = 0; l < LANES; ++l) t.address[l] += piece;
     }
+}
+
+// Whether each lane does with n accesses, one after the other, what lies side by side, from a multiple of their size on.
+bool side_by_side(const Together* t, size_t n, size_t bytes) {
+    for (int l = 0; l < LANES; ++l) {
+        if (!(t->lanes >> l & 1)) continue;
+        if ((size_t)t->address[l] % (n * bytes)) return false;
+        for (size_t i = 1; i < n; ++i)
+            if (t[i].lanes != t->lanes || t[i].address[l] != t->address[l] + i * bytes) return false;
+    }
+    return true;
+}
+
+// The cycles of shared memory if a compiler put together what a thread does side by side, up to so many bytes.
+uint64_t count_merged(const Site& s, const std::vector<Together>& together, size_t wide) {
+    uint64_t passes = 0;
+    for (size_t i = 0, n; i < together.size(); i += n) {
+        n = s.bytes < wide ? wide / s.bytes : 1;
+        while (n > 1 && (i + n > together.size() || !side_by_side(&together[i], n, s.bytes))) n /= 2;
+        passes += count_passes(together[i], (int)(n * s.bytes), nullptr);
+    }
+    return passes;
 }
 
 // The accesses of warps `first` up to, not with, `end`, as if the warps took turns: the first of each, the second of each
@@ -170,6 +194,12 @@ void put_together(int first, int end) {
         auto& p = pending[w];
         for (size_t i = 0; i < p.accesses.size(); ++i)
             for (const Together& t : p.accesses[i].together) turns.push_back({t.order, w, (int)i, &t});
+        for (size_t i = 0; i < p.accesses.size(); ++i)
+            if (sites[i].is_shared() && sites[i].bytes < 16 && !(sites[i].bytes & (sites[i].bytes - 1))) {
+                AccessCount& count = count_of(sites[i], (int)sites[i].bytes);
+                count.passes_by_8 += count_merged(sites[i], p.accesses[i].together, 8);
+                count.passes_by_16 += count_merged(sites[i], p.accesses[i].together, 16);
+            }
         for (size_t i = 0; i < p.times.size(); ++i) {
             std::vector<uint32_t>& times = p.times[i];
             block_counts[i].warps += *std::max_element(times.begin(), times.end());

@@ -1,0 +1,59 @@
+"""Predictions of the published ladders, rung by rung: counted on the simulator at the published size, a few blocks each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpunn.backend.simulator import RawModule
+from gpunn.inspect.profile import gpus
+from gpunn.inspect.profile.model import Prediction, predict
+
+from .ladders import Ladder, Rung
+
+COUNTED_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was predicted of a rung, and what was measured.
+
+    Attributes:
+        ladder: the ladder.
+        rung: the rung.
+        predictions: of its launches, in their order.
+    """
+
+    ladder: Ladder
+    rung: Rung
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def predicted(self) -> float:
+        """Microseconds of all launches, with what launches cost the GPU."""
+        node = gpus.gpu(self.ladder.gpu).graph_node_us
+        return sum(p.microseconds + node for p in self.predictions)
+
+    @property
+    def measured(self) -> float:
+        """Microseconds."""
+        return 1e6 * self.ladder.seconds(self.rung)
+
+    @property
+    def ratio(self) -> float:
+        """Of predicted to measured."""
+        return self.predicted / self.measured
+
+
+def judged(ladder: Ladder, rung: Rung) -> Judged:
+    """Predict a rung that has a kernel."""
+    code = ladder.file.read_text(encoding="utf-8")
+    module = RawModule(
+        code=f'#line 1 "{ladder.file.name}"\n{code}',
+        mode="profile",
+        counted_blocks=COUNTED_BLOCKS,
+        only_counted=True,
+    )
+    for launch in ladder.launches(rung, ladder.size):
+        module.get_function(launch.kernel)(launch.grid, launch.block, launch.arguments, shared_mem=launch.shared)
+    gpu = gpus.gpu(ladder.gpu)
+    return Judged(ladder, rung, tuple(predict(profile, gpu) for profile in module.profiles))
