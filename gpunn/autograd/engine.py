@@ -213,8 +213,8 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
             dys = slots.pop(node, None)
             if dys is None:
                 continue
-            if state.tracer is not None:
-                state.tracer.layer = node.layer
+            if state.watcher is not None:
+                state.watcher.enter_gradient(node)
             if node.hooks is not None:
                 for index, hooks in node.hooks.items():
                     dys[index] = call_hooks(hooks, dys[index])
