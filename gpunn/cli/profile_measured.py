@@ -120,7 +120,8 @@ def _progress() -> Iterator[Any]:
     try:
         yield on_progress
     finally:
-        bar.stop()
+        if console.is_terminal:  # elsewhere it would leave an empty line
+            bar.stop()
 
 
 # What is printed ------------------------------------------------------------------------------------------------------
