@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 QUIET = 1.0
 """Seconds before it is said how far the measurement is."""
-LINE_EVERY = 10.0
+BAR_EVERY, LINE_EVERY = 0.2, 10.0
 STEPS = 20
 
 
@@ -102,7 +102,9 @@ def _progress() -> Iterator[Any]:
     console = Console(stderr=True)
     began = time.monotonic()
     line = began + QUIET
-    bar = Progress(TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
+    # Drawn between two steps, not by a thread of rich's, which would take the interpreter from what is measured.
+    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn()
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
     task = bar.add_task("measuring", total=None)
 
     def on_progress(done: int, of: int) -> None:
@@ -112,10 +114,10 @@ def _progress() -> Iterator[Any]:
             return
         if console.is_terminal:
             bar.start()
-            bar.update(task, completed=done, total=of)
+            bar.update(task, completed=done, total=of, refresh=True)
         else:
             print(f"measured {done} of {of}", file=sys.stderr, flush=True)
-            line = now + LINE_EVERY
+        line = now + (BAR_EVERY if console.is_terminal else LINE_EVERY)
 
     try:
         yield on_progress
