@@ -183,10 +183,10 @@ def profile_step(
     """
     if steps < 1:
         raise ValueError(f"steps is a number above 0, got {steps}")
-    device = batch[0].device
     run = (lambda: step.body(*batch)) if eager else (lambda: step(*batch))
     for _ in range(WARM_UP):
         run()
+    device = batch[0].device
     program = None if eager else step._current
     about: dict[str, Any] = {"title": title or repr(step), "device": str(device), "planned": program is not None}
     about |= {"steps": steps, "layers": tuple(path for path, _ in step.model.named_modules())}
