@@ -100,6 +100,18 @@ def test_times_by_a_clock_of_the_test(eager, clock) -> None:
     assert profile.step == pytest.approx(1)  # nobody looks at the clock within it
 
 
+def test_a_part_of_several_calls(clock) -> None:
+    """The gradient of gelu needs what goes into it, so the product is a call of its own."""
+    step, x, y = make()
+    step.model[0] = nn.LinearActivation(INPUTS, HIDDEN, activation="gelu")
+    step = gpunn.TrainStep(step.model, step.loss_fn, optim.SGD(step.model.parameters(), lr=0.1), fuse=False)
+    profile = profile_step(step, x, y, steps=2)
+    calls = [(call.name, call.microseconds) for call in profile.parts[0].calls]
+    assert calls == [("linear_activation", pytest.approx(1)), ("activation", pytest.approx(1))]
+    names = [event["name"] for event in profile.trace()["traceEvents"] if event.get("cat") == "call"]
+    assert names == ["linear_activation", "activation"]
+
+
 def test_sums(clock) -> None:
     profile = profile_step(*make(), steps=1, eager=True)
     layers = profile.by("layer")
