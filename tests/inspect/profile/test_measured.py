@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import gpunn
 from gpunn import nn, optim
 from gpunn.autograd.mode import state
 from gpunn.inspect.profile import profile_step
+
+from ...plan import random_models
 
 BATCH, INPUTS, HIDDEN, CLASSES = 4, 12, 20, 10
 FORWARD = [("0", "LinearActivation"), ("1", "Activation"), ("2", "LinearActivation"), ("", "SoftmaxCrossEntropy")]
@@ -62,6 +65,23 @@ def test_the_parts_of_a_step_op_by_op() -> None:
     # Each parameter is in memory of its own until a plan moves them together.
     assert named(profile, "update") == [("", "SGD step")] * 4
     assert [part.bytes for part in profile.parts[-4:]] == [4 * 5 * n for n in PARAMETERS]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_plan_has_the_parts_of_the_step_op_by_op(seed) -> None:
+    """In phase, layer, op and cost, but for views, constants, and parameters that are updated together."""
+    found = []
+    plan = random_models.plan(seed, dropout=True)
+    x, y = random_models.batches(plan, 1)[0]
+    for eager in (False, True):
+        gpunn.manual_seed(0)
+        model = random_models.build(gpunn, plan.layers)
+        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), fuse=False)
+        profile = profile_step(step, gpunn.tensor(x).float(), gpunn.tensor(y), steps=1, eager=eager)
+        found.append(Counter((p.phase, p.layer, p.op, p.flop, p.bytes) for p in profile.parts if p.phase != "update"))
+    planned, op_by_op = found
+    assert planned - op_by_op == Counter()
+    assert {op for _, _, op, _, _ in op_by_op - planned} <= {"Full", "Expand", "Reshape"}
 
 
 def test_what_is_fused_is_one_part() -> None:
