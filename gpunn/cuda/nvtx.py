@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
-def range(msg: str) -> Iterator[None]:
-    """What happens inside is shown as a range of this name; ranges nest."""
+def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+    """What happens inside is shown as a range of the name ``msg.format(*args, **kwargs)``; ranges nest."""
     try:
         import cupy
     except ImportError:
@@ -20,7 +21,7 @@ def range(msg: str) -> Iterator[None]:
     if not cupy.cuda.nvtx.available:
         yield
         return
-    cupy.cuda.nvtx.RangePush(msg)
+    cupy.cuda.nvtx.RangePush(msg.format(*args, **kwargs))
     try:
         yield
     finally:

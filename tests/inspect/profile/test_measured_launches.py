@@ -133,6 +133,6 @@ def test_a_range_with_a_cupy_without_nvtx(machine, monkeypatch) -> None:
 
 
 def test_a_range_ends_with_an_error(machine) -> None:
-    with pytest.raises(ZeroDivisionError), nvtx.range("outer"), nvtx.range("inner"):
+    with pytest.raises(ZeroDivisionError), nvtx.range("outer"), nvtx.range("{} {n}", "inner", n=2):
         _ = 1 / 0
-    assert (machine.marked, machine.ranges) == (["outer", "outer/inner"], [])
+    assert (machine.marked, machine.ranges) == (["outer", "outer/inner 2"], [])
