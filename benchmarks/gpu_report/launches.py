@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 from gpunn.bench.implementations.gpunn_plan import Training
 from gpunn.bench.workloads import WORKLOADS
+from gpunn.inspect.profile import profile_step
 
 from .setup import Row, Setup
 
 STEPS = (("W1", 128), ("W1", 4096), ("W4", 128), ("cnn", 128), ("W5", 128), ("W2", 1024))
-REPEATS = 50
-"""Launches of one kernel in a graph, so that what the host spends does not count."""
 
 
 def launches(setup: Setup) -> Iterator[Row]:
-    """A row for each launch of a step, in their order, and one for the step as a whole.
+    """A row for each launch of a step, in their order, and one for the step as a whole; see `profile_step`.
 
-    A kernel is launched again and again on the same arrays, so what it reads is in the cache if it fits there, as it is
-    in a step where the kernel before has just written it. What follows depends on what came before, so a launch of the
-    optimizer is repeated too: the parameters are good for nothing afterwards.
+    What a launch reads is in the cache if it fits there, as it is in a step where the kernel before has just written
+    it.
     """
     for name, batch in (("W3", 2),) if setup.tiny else STEPS:
         try:
@@ -30,13 +29,16 @@ def launches(setup: Setup) -> Iterator[Row]:
 
 def _step(setup: Setup, name: str, batch: int) -> Iterator[Row]:
     training = Training(WORKLOADS[name], batch, 1, "adam", str(setup.device))
-    training.run(4)
-    found = training.planned.plan.segments
+    effort = {"steps": 2, "seconds": 0.0} if setup.tiny else {"steps": 8}
+    found = profile_step(training.planned, training.x[0], training.t[0], **effort)
     row: Row = {"workload": name, "batch_size": batch}
-    whole = setup.measure(lambda: training.run(1))
-    yield {**row, "kernel": "the step", "graphs": sum(segment.captured for segment in found), **whole}
-    if len(found) == 1 and found[0].captured:
-        yield {**row, "kernel": "the graph", **setup.measure(found[0].graph.launch)}
-    for i, launch in enumerate(launch for segment in found for launch in segment.launches):
-        shape = {"grid": list(launch.grid), "block": list(launch.block)}
-        yield {**row, "launch": i, "kernel": launch.name, **shape, **setup.measure_in_graph(launch.run, REPEATS)}
+    yield {**row, "kernel": "the step", **setup.measure(lambda: training.run(1))}
+    if found.graph:
+        yield {**row, "kernel": "the graph", "us": found.graph}
+    number = count()
+    for part in found.parts:
+        told = {"phase": part.phase, "layer": part.layer, "op": part.op}
+        for call in part.calls:
+            shape = {"grid": list(call.grid), "block": list(call.block)}
+            times = {"us": call.microseconds, "p10": call.p10, "p90": call.p90}
+            yield {**row, "launch": next(number), "kernel": call.name, **told, **shape, **times}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import gpunn
+from gpunn.inspect.profile.clock import measure, measure_launch
 
 Row = dict[str, Any]
 
@@ -51,41 +51,16 @@ class Setup:
         return gpunn.tensor(x, device=self.device, dtype=dtype)._data
 
     def measure(self, run: Callable[[], Any], seconds: float = 0.02, repeats: int = 20) -> dict[str, float]:
-        """Microseconds of one call: the median, and the 10th and 90th percentile, of blocks of at least `seconds`."""
-        synchronize = self.device.backend.synchronize
+        """Microseconds of one call; see `gpunn.inspect.profile.clock.measure`."""
         if self.tiny:
-            seconds, repeats = 0.0, 2
-        for _ in range(1 if self.tiny else 5):
-            run()
-        synchronize()
-        calls, times = 1, []
-
-        def block() -> float:
-            start = time.perf_counter()
-            for _ in range(calls):
-                run()
-            synchronize()
-            return time.perf_counter() - start
-
-        while (taken := block()) < seconds:
-            calls = max(calls + 1, int(calls * seconds / taken * 1.1))
-        for _ in range(repeats):
-            times.append(block() / calls * 1e6)
-        p10, median, p90 = (float(t) for t in np.percentile(times, (10, 50, 90)))
-        return {"us": median, "p10": p10, "p90": p90, "calls": calls}
+            return measure(run, self.device, 0.0, 2, warm_up=1)._asdict()
+        return measure(run, self.device, seconds, repeats)._asdict()
 
     def measure_in_graph(self, run: Callable[[], Any], repeats: int, seconds: float = 0.02) -> dict[str, float]:
-        """As `measure`, of a call that launches kernels, from a graph of `repeats` of them: microseconds of one."""
+        """Microseconds of the kernels of one call; see `gpunn.inspect.profile.clock.measure_launch`."""
         if self.tiny:
             return self.measure(run)
-        with gpunn.cuda.Stream(self.device).cupy as stream:
-            run()  # which loads its kernels, and has the stream take the memory that it computes in
-            stream.begin_capture()
-            for _ in range(repeats):
-                run()
-            graph = stream.end_capture()
-            time = self.measure(graph.launch, seconds, repeats=8)
-        return {name: value if name == "calls" else value / repeats for name, value in time.items()}
+        return measure_launch(run, self.device, seconds, launches=repeats)._asdict()
 
     def rotated(self, make: Callable[[], Sequence[Any]], largest_cache: int = 256 << 20) -> Callable[[], Sequence[Any]]:
         """Inputs that are no longer in the cache when their turn comes again; call it for the next ones."""

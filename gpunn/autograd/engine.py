@@ -207,14 +207,17 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
 
     mode: Any = no_grad() if not create_graph else nullcontext() if state.grad_enabled else enable_grad()
     with mode:
+        in_order = sorted(nodes, key=_order, reverse=True)
+        if state.watcher is not None and in_order:
+            state.watcher.enter_gradient(in_order[0])
         for y, g in zip(roots, _cotangents(roots, given)):
             send(y if y._node is None else (y._node, y._index), g)
-        for node in sorted(nodes, key=_order, reverse=True):
+        for node in in_order:
             dys = slots.pop(node, None)
             if dys is None:
                 continue
-            if state.tracer is not None:
-                state.tracer.layer = node.layer
+            if state.watcher is not None:
+                state.watcher.enter_gradient(node)
             if node.hooks is not None:
                 for index, hooks in node.hooks.items():
                     dys[index] = call_hooks(hooks, dys[index])

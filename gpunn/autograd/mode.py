@@ -19,6 +19,9 @@ class _State(threading.local):
     inference = False
     tracer: Any = None
     """While a step is traced: called as ``tracer(op, operands, spec)`` in the place of computing."""
+    watcher: Any = None
+    """While a step is traced or profiled: told which layer is at work. ``enter(module)`` returns the layer around it,
+    which becomes `layer` again behind it; ``enter_gradient(node)`` says whose gradient comes next."""
     part: Any = None
     """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
 

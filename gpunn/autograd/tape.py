@@ -112,7 +112,7 @@ class Node:
         outputs: for each result (array, version, count) where the op saves it; never the tensor, which holds the node.
         hooks: for each result that has some, the functions to call with its gradient.
         order: counts up; a node comes after all that it depends on.
-        layer: while tracing, the path of the module that it belongs to.
+        layer: while a step is traced or profiled, the path of the module that it belongs to.
     """
 
     layer: str
@@ -125,8 +125,8 @@ class Node:
         self.order = next(_count)
         self.outputs: Any = None
         self.hooks: dict[int, dict[int, Any]] | None = None
-        if state.tracer is not None:
-            self.layer = state.tracer.layer
+        if state.watcher is not None:
+            self.layer = state.watcher.layer
         kept: list[Any] = []
         edges: list[Any] = []
         some_constant = False

@@ -1,4 +1,7 @@
-"""``gpunn profile``: what a CUDA kernel, or each launch of a training step, would do on a GPU; on any machine."""
+"""``gpunn profile``: what a CUDA kernel, or each launch of a training step, would do on a GPU; on any machine.
+
+With ``--device`` it measures a step on the device that is there; see `profile_measured`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .common import add_command, input_shape, positive_int, print_table
 from .errors import RunError, UsageError
 from .options import OPTIMIZERS
+from .profile_measured import add_measured, given, measured
 
 if TYPE_CHECKING:
     from gpunn.inspect.profile import KernelCode, LaunchProfile
@@ -20,7 +24,9 @@ EXAMPLE = """\
   gpunn profile --kernel softmax.cu:softmax_forward_warp --types scalar_t=float16 --arch sm_75
   gpunn profile --kernel matmul.cu:matmul_tiled --threads 256          and how many blocks a multiprocessor runs
   gpunn profile --kernel my/kernels.cu:add --arch sm_120 --json        a kernel of your own
-  gpunn profile --model lenet --input 1,28,28 --batch-size 32          the launches of a training step"""
+  gpunn profile --model lenet --input 1,28,28 --batch-size 32          the launches of a training step
+  gpunn profile --model cnn --input 1,28,28 --device cpu --by layer    the times of one, measured
+  gpunn profile --model mlp:512,512 --input 784 --device cuda --trace step.json    and a trace for Perfetto"""
 COUNTED_BLOCKS = 16
 """How many blocks of a large grid are counted."""
 
@@ -62,15 +68,20 @@ def add(commands: Any, name: str, text: str) -> None:
     model.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
     model.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="default: 32")
     model.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    add_measured(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
     """Look into a kernel or a step, and print what was found."""
     if options.model is None:
+        if named := given(options):
+            raise UsageError(f"{named} is for --model; it has no meaning with --kernel")
         _kernel(options)
     elif options.arch or options.types or options.threads or options.shared:
         raise UsageError("--arch, --types, --threads and --shared are for --kernel; they have no meaning with --model")
+    elif given(options):
+        measured(options)
     else:
         _step(options)
 

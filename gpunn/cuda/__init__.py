@@ -11,6 +11,7 @@ Everything here can be imported without CuPy and without a GPU; `is_available` s
 
 from gpunn.backend.device import DeviceError, OutOfMemoryError
 
+from . import nvtx
 from .devices import (
     DeviceProperties,
     current_device,
@@ -65,4 +66,5 @@ __all__ = [
     "stream",
     "current_stream",
     "default_stream",
+    "nvtx",
 ]

@@ -63,8 +63,8 @@ class Module(Attributes):
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        tracer = state.tracer
-        outside = None if tracer is None else tracer.enter(self)
+        watcher = state.watcher
+        outside = None if watcher is None else watcher.enter(self)
         try:
             if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks:
                 return call_with_hooks(self, args, kwargs)
@@ -76,8 +76,8 @@ class Module(Attributes):
                 raise better from error
             raise
         finally:
-            if tracer is not None:
-                tracer.layer = outside
+            if watcher is not None:
+                watcher.layer = outside
 
     # Going through it
 

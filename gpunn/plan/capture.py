@@ -43,7 +43,7 @@ from gpunn.optim.bound import BoundStep, is_one_kernel
 from .arena import Arena, Memory
 from .fuse import Note
 from .graph import Graph, Update
-from .replay import Program
+from .replay import Program, name_of
 
 MOST_OF_AN_UPDATE = 8
 """Numbers that the update of a parameter takes at most."""
@@ -73,10 +73,7 @@ class Call:
     @property
     def name(self) -> str:
         """The primitive, the op, or the optimizer."""
-        owner = getattr(self.function, "__self__", None)
-        if isinstance(self.function, BoundStep):
-            return type(self.function.optimizer).__name__
-        return str(getattr(owner, "name", "")) if self.function.__name__ == "forward" else self.function.__name__
+        return name_of(self.function)
 
     def __call__(self) -> None:
         """Make it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Program:
     Attributes:
         device: where it is done.
         bound_to: the memory that its calls use; None before `bind`, and when a larger program took it.
+        call_nodes: for each call the node of the graph that it is made for.
         arena_bytes: what it needs of the arena.
         position: how many calls of the last step were made; less than all of them where one failed.
         first_write: the first call that changes a parameter or another state.
@@ -121,6 +123,7 @@ class Program:
         self._variable: dict[int, Any] = {}
         """The values that are other arrays at each step."""
         self._calls: list[PrimitiveCall] = []
+        self.call_nodes: list[Node] = []
         self._views: list[Compute] = []
         self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
         self._places: dict[int, list[tuple[list[Any], int]]] = {}
@@ -144,6 +147,7 @@ class Program:
                 self._bind_view(node)
             else:
                 self._bind(node)
+            self.call_nodes += [node] * (len(self._calls) - len(self.call_nodes))
         if write == len(self.graph.nodes):
             self.first_write = len(self._calls)
         self._places = self._find_places()
@@ -161,6 +165,17 @@ class Program:
         for places in self._places.values():
             for args, at in places:
                 args[at] = None
+
+    @contextmanager
+    def calling(self, call: Callable[..., None]) -> Iterator[None]:
+        """Inside, calls are made by ``call(node, function, *args, **kwargs)``, for somebody who watches."""
+        calls = self._calls
+        pairs = zip(self.call_nodes, calls)
+        self._calls = [(partial(call, node, function), args, kwargs) for node, (function, args, kwargs) in pairs]
+        try:
+            yield
+        finally:
+            self._calls = calls
 
     def forget(self) -> None:
         """Let go of all memory, also of parameters' and other states'; this plan is of no more use than to look at."""
@@ -265,7 +280,7 @@ class Program:
             node.op.forward(self.backend, *arrays, out=outs[0] if node.single else outs)
             return
         if node.op.view:  # the strides of the input make it a copy
-            self._calls.append((_copy_of_view, [self.backend, node.op, outs[0], *arrays], {}))
+            self._calls.append((copy_of_view, [self.backend, node.op, outs[0], *arrays], {}))
             return
         self._calls += primitive_calls(self.backend, node, arrays, outs)
 
@@ -298,6 +313,14 @@ def primitive_calls(backend: Any, node: Compute, arrays: Sequence[Any], outs: tu
         return [(node.op.forward, [backend, *arrays], {"out": out})]
 
 
+def name_of(function: Any) -> str:
+    """The primitive, the op, or the optimizer that a call is of."""
+    if isinstance(function, (BoundStep, BoundProducts)):
+        return type(function.optimizer).__name__
+    owner = getattr(function, "__self__", None)
+    return str(getattr(owner, "name", "")) if function.__name__ == "forward" else str(function.__name__)
+
+
 class _NotRecorded(Exception):
     """The op computes something without a place to put it."""
 
@@ -321,7 +344,8 @@ class _Recorder:
         return record
 
 
-def _copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
+def copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
+    """Copy what a view shows to memory of its own."""
     backend.copy(op.forward(backend, *arrays), out=out)
 
 

@@ -83,6 +83,10 @@ class Tracer:
         self.layer = self.layers.get(id(module), outside)
         return outside
 
+    def enter_gradient(self, node: Any) -> None:
+        """The gradient of what a node of the tape did comes next."""
+        self.layer = node.layer
+
     def __call__(self, op: Any, inputs: Sequence[Any], result: Any) -> Any:
         """Write an op down; its results are values."""
         single = isinstance(result, Spec)
@@ -216,11 +220,12 @@ def trace(
     """
     graph = Graph([Value(a._spec, place=i) for i, a in enumerate(arguments)])
     tracer = Tracer(graph, names or {}, layers or {})
-    outer, state.tracer = state.tracer, tracer
+    outer = state.tracer, state.watcher
+    state.tracer = state.watcher = tracer
     try:
         tracer.run(body, keep)
     finally:
-        state.tracer = outer
+        state.tracer, state.watcher = outer
         for tensor, gradient in tracer.used.values():
             tensor._grad = gradient
         for generator, before in tracer.generators.values():

@@ -9,6 +9,7 @@ so that memory which changes too early, or is read too early, gives wrong result
 from __future__ import annotations
 
 import ctypes
+import math
 import pickle
 import sys
 import threading
@@ -48,6 +49,9 @@ class _Machine:
         self.pinned: dict[int, list[np.ndarray]] = {}
         self.no_pinned_memory = False
         self.broken: dict[int, str] = {}  # devices, with the error that CUDA has for every call
+        self.microseconds = 0  # that kernels took so far: one for each block
+        self.ranges: list[str] = []  # of NVTX: those that are open,
+        self.marked: list[str] = []  # and all there were, each with what it lies in
 
     @property
     def current(self) -> int:
@@ -254,7 +258,8 @@ class Event:
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         machine.calls["event made"] += 1
-        self.count = self.happened = 0
+        self.count = self.happened = self.microseconds = 0
+        self.disable_timing = disable_timing
         self.stream = Stream.null
         self.device_id = _get_device()
 
@@ -269,7 +274,10 @@ class Event:
         machine.calls["event recorded"] += 1
         assert self.device_id == _get_device(), "the event is of another device"
         self.count, self.stream = self.count + 1, stream or get_current_stream()
-        self.stream.work.append(partial(setattr, self, "happened", self.count))
+        self.stream.work.append(partial(self._happen, self.count))
+
+    def _happen(self, count: int) -> None:
+        self.happened, self.microseconds = count, machine.microseconds
 
     def synchronize(self) -> None:
         _forbid_in_capture("waiting for an event")
@@ -279,7 +287,8 @@ class Event:
 
 def get_elapsed_time(start: Event, end: Event) -> float:
     assert start.done and end.done
-    return 1.5
+    assert not (start.disable_timing or end.disable_timing)
+    return (end.microseconds - start.microseconds) / 1e3
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------
@@ -578,7 +587,11 @@ class _Kernel:
         check_sizes(self.function, grid, block, shared_mem)
         check_bytes(self.function, args, ndarray)
         converted = tuple(map(_argument, args))
-        run = lambda: self.function(grid, block, converted, shared_mem=shared_mem)  # noqa: E731
+
+        def run() -> None:
+            self.function(grid, block, converted, shared_mem=shared_mem)
+            machine.microseconds += math.prod(grid)
+
         if not self.loaded:
             _forbid_in_capture("loading a kernel")
             self.loaded = True
@@ -607,6 +620,19 @@ def _argument(a: Any) -> Any:
     return a.copy() if isinstance(a, np.ndarray) else a
 
 
+# NVTX -----------------------------------------------------------------------------------------------------------------
+
+
+def _push(message: str, id_color: int = -1) -> None:
+    assert type(message) is str
+    machine.ranges.append(message)
+    machine.marked.append("/".join(machine.ranges))
+
+
+def _pop() -> None:
+    machine.ranges.pop()
+
+
 # The module -----------------------------------------------------------------------------------------------------------
 
 runtime = SimpleNamespace(
@@ -628,6 +654,7 @@ cuda = SimpleNamespace(
     get_current_stream=get_current_stream,
     get_elapsed_time=get_elapsed_time,
     alloc_pinned_memory=alloc_pinned_memory,
+    nvtx=SimpleNamespace(available=True, RangePush=_push, RangePop=_pop),
 )
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=as_strided))
 machine = _Machine(1, 12080, 12080)

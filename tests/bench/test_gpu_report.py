@@ -1,6 +1,7 @@
 """The report of a GPU, tried on the simulator and on a GPU that is none; without a GPU it says so."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import gpunn
 from gpunn import cuda
+
+from ..backend import fake_cupy
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = Path(__file__).with_name("machine_with_a_gpu")
@@ -152,6 +156,21 @@ def test_a_checkout_that_can_not_be_written(report, monkeypatch, tmp_path):
     elsewhere = report._folder(None)
     assert elsewhere.is_dir()
     elsewhere.rmdir()
+
+
+def test_the_launches_of_a_step(report):
+    """On a GPU that is none, where a kernel takes a microsecond for each block."""
+    from benchmarks.gpu_report.launches import launches
+    from benchmarks.gpu_report.setup import Setup
+
+    with fake_cupy.installed():
+        rows = list(launches(Setup(gpunn.device("cuda"), small=True)))
+    whole = {row["kernel"]: row["us"] for row in rows if "launch" not in row}
+    each = [row for row in rows if "launch" in row]
+    assert [row["launch"] for row in each] == list(range(len(each)))
+    assert [row["us"] for row in each] == pytest.approx([math.prod(row["grid"]) for row in each])
+    assert whole["the graph"] == pytest.approx(sum(row["us"] for row in each))
+    assert (each[0]["phase"], each[0]["op"], each[-1]["kernel"]) == ("forward", "LinearActivation", "adam_step")
 
 
 def test_equal_failures_are_told_once(summary):

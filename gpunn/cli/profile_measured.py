@@ -1,0 +1,215 @@
+"""``gpunn profile --device cpu`` or ``cuda``: where the time of a training step goes, measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from .common import as_json, input_shape, pick_device, positive_int, print_table
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from gpunn.inspect.profile import Part, StepProfile
+
+QUIET = 1.0
+"""Seconds before it is said how far the measurement is."""
+BAR_EVERY, LINE_EVERY = 0.2, 10.0
+STEPS = 20
+
+
+def add_measured(parser: argparse.ArgumentParser) -> None:
+    """The options of what is measured."""
+    group = parser.add_argument_group("with --model and --device")
+    group.add_argument("--device", metavar="D", help="measure a step on cpu, cuda or cuda:1")
+    group.add_argument(
+        "--steps", type=positive_int, metavar="N", help=f"measured steps, whose medians are shown (default: {STEPS})"
+    )
+    group.add_argument("--eager", action="store_true", help="op by op, and not through a plan")
+    group.add_argument("--by", choices=("op", "layer"), help="sums (default: one line for all that the step does)")
+    group.add_argument(
+        "--trace", type=Path, metavar="FILE", help="write one step as a trace for https://ui.perfetto.dev"
+    )
+
+
+def given(options: argparse.Namespace) -> str:
+    """The first of these options that is given; empty if none is."""
+    return next((f"--{name}" for name in ("device", "steps", "eager", "by", "trace") if getattr(options, name)), "")
+
+
+def measured(options: argparse.Namespace) -> None:
+    """Measure a step, and print where its time goes.
+
+    Raises:
+        UsageError: there is no such device, nothing to measure there, or no place for the trace.
+    """
+    if options.device is None:
+        raise UsageError(f"{given(options)} is for steps that are measured; give --device cpu or cuda too")
+    if options.device == "sim":
+        raise UsageError(
+            "--device sim: the times of the simulator say nothing about a GPU; without --device its launches are "
+            "counted"
+        )
+    device = pick_device(options.device)
+    if options.trace is not None:  # a place where nothing can be written is known early
+        try:
+            options.trace.touch()
+        except OSError as error:
+            raise UsageError(f"--trace {options.trace}: {error.strerror}") from None
+    found = _profile(options, device)
+    if options.trace is not None:
+        options.trace.write_text(json.dumps(found.trace()))
+    if options.json:
+        print(as_json(found.to_dict()))
+    else:
+        print(f"{found.title}, measured on {device}: {_how(found)}")
+        _print(found, options.by)
+        if options.trace is not None:
+            print(f"a step is in {options.trace}; open it in https://ui.perfetto.dev")
+
+
+def _profile(options: argparse.Namespace, device: Any) -> StepProfile:
+    import gpunn
+    from gpunn.inspect.profile import profile_step
+    from gpunn.models import build
+
+    from .abstract import step_of
+
+    shape, size = input_shape(options.input), options.batch_size
+    gpunn.manual_seed(0)
+    step = step_of(options, build(options.model, shape, options.classes, options.activation).to(device))
+    x = gpunn.randn(size, *shape, device=device)
+    y = gpunn.randint(0, options.classes, (size,), device=device)
+    title = f"{options.model}, batches of {size}, {options.optimizer}"
+    with _progress() as on_progress:
+        return profile_step(
+            step, x, y, steps=options.steps or STEPS, eager=options.eager, title=title, on_progress=on_progress
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """How much is measured, on standard error, if it takes longer than a second: a bar on a terminal, else lines."""
+    console = Console(stderr=True)
+    began = time.monotonic()
+    line = began + QUIET
+    # Drawn between two steps, not by a thread of rich's, which would take the interpreter from what is measured.
+    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn()
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
+    task = bar.add_task("measuring", total=None)
+
+    def on_progress(done: int, of: int) -> None:
+        nonlocal line
+        now = time.monotonic()
+        if now < line:
+            return
+        if console.is_terminal:
+            bar.start()
+            bar.update(task, completed=done, total=of, refresh=True)
+        else:
+            print(f"measured {done} of {of}", file=sys.stderr, flush=True)
+        line = now + (BAR_EVERY if console.is_terminal else LINE_EVERY)
+
+    try:
+        yield on_progress
+    finally:
+        if console.is_terminal:  # elsewhere it would leave an empty line
+            bar.stop()
+
+
+# What is printed ------------------------------------------------------------------------------------------------------
+
+
+def _how(found: StepProfile) -> str:
+    way = "a captured plan" if found.captured else "a plan" if found.planned else "op by op"
+    return f"{way}, medians of {found.steps}"
+
+
+def _print(found: StepProfile, by: str | None) -> None:
+    # Of launches that are measured alone there is nothing between.
+    whole = found.microseconds - (found.between if found.captured else 0)
+    if by == "op":
+        _print_ops(found, whole)
+    elif by == "layer":
+        _print_layers(found, whole)
+    elif found.captured:
+        _print_launches(found, whole)
+    else:
+        _print_parts(found, whole)
+    phases = ", ".join(f"{total.name} {_us(total.microseconds)}" for total in found.by("phase"))
+    if found.captured:
+        count = sum(len(part.calls) for part in found.parts)
+        print(f"\n{count} launches, each alone: {phases}; in all {_us(whole)} us")
+        print(f"launched as graphs {_us(found.graph)} us; the step with all that the host does {_us(found.step)} us")
+    else:
+        print(f"\n{phases}, between them {_us(found.between)}; in all {_us(whole)} us")
+        print(f"a step that is not watched takes {_us(found.step)} us")
+
+
+def _print_parts(found: StepProfile, whole: float) -> None:
+    columns = ["phase", "layer", "op", "calls", "us", "%", "GFLOP/s", "GB/s"]
+    rows = [
+        [*_names(part), len(part.calls), *_time(part.microseconds, whole), *_rates(part.microseconds, part)]
+        for part in found.parts
+    ]
+    print_table(columns, [*rows, ["", "", "between them", 0, *_time(found.between, whole), "", ""]])
+
+
+def _print_launches(found: StepProfile, whole: float) -> None:
+    rows = [
+        [
+            *(*_names(part), call.name),
+            *(math.prod(n) if n else 0 for n in (call.grid, call.block)),
+            *_time(call.microseconds, whole),
+        ]
+        for part in found.parts
+        for call in part.calls
+    ]
+    print_table(["phase", "layer", "op", "kernel", "blocks", "threads", "us", "%"], rows)
+
+
+def _print_ops(found: StepProfile, whole: float) -> None:
+    rows = [
+        [total.name, total.calls, *_time(total.microseconds, whole), *_rates(total.microseconds, total)]
+        for total in found.by("op")
+    ]
+    print_table(["op", "calls", "us", "%", "GFLOP/s", "GB/s"], rows)
+
+
+def _print_layers(found: StepProfile, whole: float) -> None:
+    rows = [
+        [
+            *(total.name or "the model", total.calls),
+            *(f"{_us(us):>9}" for us in (total.forward, total.backward, total.update)),
+            *_time(total.microseconds, whole),
+        ]
+        for total in found.by("layer")
+    ]
+    print_table(["layer", "calls", "forward us", "backward us", "update us", "us", "%"], rows)
+
+
+def _names(part: Part) -> list[str]:
+    return [part.phase, part.layer, part.op]
+
+
+def _us(microseconds: float) -> str:
+    return f"{microseconds:,.1f}"
+
+
+def _time(microseconds: float, whole: float) -> list[str]:
+    return [f"{_us(microseconds):>10}", f"{100 * microseconds / whole:5.1f}" if whole else ""]
+
+
+def _rates(microseconds: float, cost: Any) -> list[str]:
+    """GFLOP/s and GB/s, where the cost is known."""
+    counts = (cost.flop, cost.bytes)
+    return ["" if count is None or not microseconds else f"{count / microseconds / 1e3:8.1f}" for count in counts]
