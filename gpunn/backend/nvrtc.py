@@ -100,7 +100,12 @@ class Source(NamedTuple):
     @property
     def options(self) -> tuple[str, ...]:
         """The compiler's options, but for the folders."""
-        options = (*compile_options(dict(self.job.types)), *self.defines, f"-arch={self.job.arch}", "--ptxas-options=-v")
+        options = (
+            *compile_options(dict(self.job.types)),
+            *self.defines,
+            f"-arch={self.job.arch}",
+            "--ptxas-options=-v",
+        )
         return (*options, "-lineinfo") if self.lines else options
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .common import add_command, input_shape, positive_int, print_table
+from .common import add_command, positive_int, print_table
 from .errors import RunError, UsageError
 from .options import OPTIMIZERS
 from .profile_measured import add_measured, given, measured
+from .profile_predicted import add_predicted, launches
 
 if TYPE_CHECKING:
-    from gpunn.inspect.profile import KernelCode, LaunchProfile
+    from gpunn.inspect.profile import KernelCode
 
 EXAMPLE = """\
   gpunn profile --kernel softmax.cu:softmax_forward_warp               one of gpunn's kernels, for sm_90
@@ -25,10 +25,9 @@ EXAMPLE = """\
   gpunn profile --kernel matmul.cu:matmul_tiled --threads 256          and how many blocks a multiprocessor runs
   gpunn profile --kernel my/kernels.cu:add --arch sm_120 --json        a kernel of your own
   gpunn profile --model lenet --input 1,28,28 --batch-size 32          the launches of a training step
+  gpunn profile --model lenet --input 1,28,28 --gpu h100               and what they would take, predicted
   gpunn profile --model cnn --input 1,28,28 --device cpu --by layer    the times of one, measured
   gpunn profile --model mlp:512,512 --input 784 --device cuda --trace step.json    and a trace for Perfetto"""
-COUNTED_BLOCKS = 16
-"""How many blocks of a large grid are counted."""
 
 
 def add(commands: Any, name: str, text: str) -> None:
@@ -68,6 +67,7 @@ def add(commands: Any, name: str, text: str) -> None:
     model.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
     model.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="default: 32")
     model.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    add_predicted(parser)
     add_measured(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -75,7 +75,7 @@ def add(commands: Any, name: str, text: str) -> None:
 def run(options: argparse.Namespace) -> None:
     """Look into a kernel or a step, and print what was found."""
     if options.model is None:
-        if named := given(options):
+        if named := given(options) or ("--gpu" if options.gpu else "--plot" if options.plot else ""):
             raise UsageError(f"{named} is for --model; it has no meaning with --kernel")
         _kernel(options)
     elif options.arch or options.types or options.threads or options.shared:
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
     elif given(options):
         measured(options)
     else:
-        _step(options)
+        launches(options)
 
 
 # A kernel -----------------------------------------------------------------------------------------------------------
@@ -150,64 +150,3 @@ def _place(file: str, first: int, last: int) -> str:
 
 def _listed(kinds: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in kinds.items())
-
-
-# A step -------------------------------------------------------------------------------------------------------------
-
-
-def _step(options: argparse.Namespace) -> None:
-    import gpunn
-    from gpunn.inspect.profile import profile_launches
-    from gpunn.models import build
-
-    from .abstract import step_of
-
-    shape, size = input_shape(options.input), options.batch_size
-    gpunn.manual_seed(0)
-    step = step_of(options, build(options.model, shape, options.classes, options.activation).to("sim"))
-    x = gpunn.randn(size, *shape, device="sim")
-    y = gpunn.randint(0, options.classes, (size,), device="sim")
-    launches = profile_launches(lambda: step(x, y), before=lambda: step(x, y), counted_blocks=COUNTED_BLOCKS)
-    if options.json:
-        print(json.dumps({"launches": [asdict(launch) for launch in launches]}))
-    else:
-        print(
-            f"{options.model}, batches of {size}, {options.optimizer}: counted on the device sim, nothing is measured"
-        )
-        _print_launches(launches)
-
-
-def _print_launches(launches: list[LaunchProfile]) -> None:
-    from gpunn.printing import bytes_text
-
-    columns = [
-        "kernel",
-        "blocks",
-        "threads",
-        "touched",
-        "in sectors",
-        "sectors/request",
-        "shared cycles",
-        "in conflict",
-    ]
-    rows, touched_in_all, sectors_in_all = [], 0, 0
-    for launch in launches:
-        touched = sum(array.read + array.written for array in launch.arrays)
-        memory = [a for a in launch.accesses if a.memory == "global"]
-        sectors, requests = (sum(counts) for counts in zip(*((a.sectors, a.requests) for a in memory), (0, 0)))
-        cycles = sum(a.passes for a in launch.accesses)
-        conflicts = sum(a.conflicts for a in launch.accesses)
-        rows.append(
-            [
-                *(launch.kernel, math.prod(launch.grid), math.prod(launch.block)),
-                *(bytes_text(touched), bytes_text(32 * sectors), f"{sectors / requests:.1f}" if requests else ""),
-                *((cycles, f"{100 * conflicts / cycles:.0f} %") if cycles else ("", "")),
-            ]
-        )
-        touched_in_all += touched
-        sectors_in_all += sectors
-    print_table(columns, rows)
-    print(
-        f"\n{len(launches)} launches, that touch {bytes_text(touched_in_all)}; their warps ask for "
-        f"{bytes_text(32 * sectors_in_all)} in sectors of 32 bytes, which caches keep in part"
-    )

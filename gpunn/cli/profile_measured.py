@@ -5,25 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from .common import as_json, input_shape, pick_device, positive_int, print_table
 from .errors import UsageError
+from .progress import progress
 
 if TYPE_CHECKING:
     from gpunn.inspect.profile import Part, StepProfile
 
-QUIET = 1.0
-"""Seconds before it is said how far the measurement is."""
-BAR_EVERY, LINE_EVERY = 0.2, 10.0
 STEPS = 20
 
 
@@ -90,40 +81,10 @@ def _profile(options: argparse.Namespace, device: Any) -> StepProfile:
     x = gpunn.randn(size, *shape, device=device)
     y = gpunn.randint(0, options.classes, (size,), device=device)
     title = f"{options.model}, batches of {size}, {options.optimizer}"
-    with _progress() as on_progress:
+    with progress("measuring", "measured") as on_progress:
         return profile_step(
             step, x, y, steps=options.steps or STEPS, eager=options.eager, title=title, on_progress=on_progress
         )
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """How much is measured, on standard error, if it takes longer than a second: a bar on a terminal, else lines."""
-    console = Console(stderr=True)
-    began = time.monotonic()
-    line = began + QUIET
-    # Drawn between two steps, not by a thread of rich's, which would take the interpreter from what is measured.
-    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn()
-    bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
-    task = bar.add_task("measuring", total=None)
-
-    def on_progress(done: int, of: int) -> None:
-        nonlocal line
-        now = time.monotonic()
-        if now < line:
-            return
-        if console.is_terminal:
-            bar.start()
-            bar.update(task, completed=done, total=of, refresh=True)
-        else:
-            print(f"measured {done} of {of}", file=sys.stderr, flush=True)
-        line = now + (BAR_EVERY if console.is_terminal else LINE_EVERY)
-
-    try:
-        yield on_progress
-    finally:
-        if console.is_terminal:  # elsewhere it would leave an empty line
-            bar.stop()
 
 
 # What is printed ------------------------------------------------------------------------------------------------------

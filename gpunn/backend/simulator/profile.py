@@ -142,7 +142,17 @@ class _AccessCount(ctypes.Structure):
         *[(name, ctypes.c_int32) for name in ("line", "kind", "is_shared", "bytes")],
         *[
             (name, ctypes.c_uint64)
-            for name in ("requests", "threads", "lines", "sectors", "useful_bytes", "passes", "conflicts", "passes_by_8", "passes_by_16")
+            for name in (
+                "requests",
+                "threads",
+                "lines",
+                "sectors",
+                "useful_bytes",
+                "passes",
+                "conflicts",
+                "passes_by_8",
+                "passes_by_16",
+            )
         ],
     ]
 
@@ -208,7 +218,17 @@ class Counted:
         for c in counts:
             (file, line), *calls = self._place(c)
             key = (file, line, tuple(calls), "shared" if c.is_shared else "global", _KINDS[c.kind], c.bytes)
-            mine = (c.requests, c.threads, c.lines, c.sectors, c.useful_bytes, c.passes, c.conflicts, c.passes_by_8, c.passes_by_16)
+            mine = (
+                c.requests,
+                c.threads,
+                c.lines,
+                c.sectors,
+                c.useful_bytes,
+                c.passes,
+                c.conflicts,
+                c.passes_by_8,
+                c.passes_by_16,
+            )
             sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(mine)), mine)]
         return [Access(*key, *(round(n * scale) for n in total)) for key, total in sorted(sums.items())]
 

@@ -3,10 +3,11 @@
 Its JSON (CUDA Binary Utilities, "JSON Format") has opcodes, operands and source lines. Two things that it leaves out
 are read from the cubin itself, which is an ELF file:
 
-- the control word of each instruction, the upper bits of its 128: from bit 105 on four bits of cycles that the scheduler
-  waits before the warp's next instruction, one of yielding, three each for the barrier that its result and its reading
-  of operands is awaited at (7: none), six for the barriers that it waits at (Jia et al. 2018, "Dissecting the NVIDIA
-  Volta GPU Architecture via Microbenchmarking", section 2.1; Turing to Blackwell kept them, as their disassemblies show);
+- the control word of each instruction, the upper bits of its 128: from bit 105 on four bits of cycles that the
+  scheduler waits before the warp's next instruction, one of yielding, three each for the barrier that its result and
+  its reading of operands is awaited at (7: none), six for the barriers that it waits at (Jia et al. 2018, "Dissecting
+  the NVIDIA Volta GPU Architecture via Microbenchmarking", section 2.1; Turing to Blackwell kept them, as their
+  disassemblies show);
 - where indirect branches (`switch`) may go: attribute 0x34 of the section ``.nv.info.<kernel>``, for each of them its
   address, a zero, the number of targets, the targets.
 """

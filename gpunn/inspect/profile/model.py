@@ -4,9 +4,10 @@ Each resource has a time of its own for what the launch asks of it: the schedule
 part), each sort of arithmetic unit, the load and store units with shared memory and the first-level cache, the way from
 the second-level cache, that cache, DRAM; and the latency of a warp that goes its way alone, once for all warps that a
 multiprocessor runs at once. The longest is the prediction, and names the limiter (Williams, Waterman, Patterson 2009,
-"Roofline"; Hong and Kim 2009, "An Analytical Model for a GPU Architecture with Memory-level and Thread-level Parallelism
-Awareness"; Volkov 2016, "Understanding Latency Hiding on GPUs", for latency as one of the roofs). What instructions,
-bytes and cycles there are comes from the machine code (`code`, `executed`, `timeline`) and the simulator's counts.
+"Roofline"; Hong and Kim 2009, "An Analytical Model for a GPU Architecture with Memory-level and Thread-level
+Parallelism Awareness"; Volkov 2016, "Understanding Latency Hiding on GPUs", for latency as one of the roofs). What
+instructions, bytes and cycles there are comes from the machine code (`code`, `executed`, `timeline`) and from the
+simulator's counts.
 
 The range goes from the boost clock with everything overlapped to the base clock with the two longest resources one
 after the other; the prediction lies at the mean of both clocks. No figure here or in `gpus` was fitted to the time of a
@@ -45,7 +46,7 @@ _PIPES = {
     "shuffles": {"shuffle": "shuffle"},
 }
 """The units, and for each kind of instruction that they do the row of the table of rates."""
-_TENSOR = re.compile(r"(?:HMMA|IMMA|DMMA)\.(?:\w+\.)?(\d+)\.")
+_MMA = re.compile(r"MMA\.(16)(8)(\d+)")  # HMMA.16816.F32: 16 x 8 x 16
 _GMMA = re.compile(r"HGMMA\.(\d+)x(\d+)x(\d+)")
 
 
@@ -65,7 +66,8 @@ class Prediction:
         resources: microseconds that each resource takes, the longest first.
         occupancy: what a multiprocessor runs at once.
         rounds: how often a multiprocessor takes as many blocks as it runs at once; the last time maybe fewer.
-        busy: the share of the multiprocessors' time that blocks fill: less than 1 for few blocks, or a last round of few.
+        busy: the share of the multiprocessors' time that blocks fill: less than 1 for few blocks, or a last round of
+            few.
         floor: microseconds for the bytes that must move and the arithmetic alone.
         dram_bytes: bytes that go to DRAM and come from it.
         kinds: executed instructions of warps, by kind.
@@ -101,8 +103,8 @@ def predict(launch: LaunchProfile, gpu: Gpu, resident: bool = False) -> Predicti
     Raises:
         ValueError: its blocks can't be launched on that GPU.
         CompileError: the text does not compile for its architecture.
-        NvrtcMissing, DisassemblerMissing, SolverMissing: what is needed is not on this machine; the message says what to
-            install.
+        NvrtcMissing, DisassemblerMissing, SolverMissing: what is needed is not on this machine; the message says what
+            to install.
     """
     code, usage = launched_code(launch, gpu.arch)
     done = executed(code, launch)
@@ -117,7 +119,6 @@ def predict(launch: LaunchProfile, gpu: Gpu, resident: bool = False) -> Predicti
     )
     blocks = math.prod(launch.grid)
     own = -(-blocks // gpu.multiprocessors)
-    rounds = -(-own // room.blocks)
     limiter = max(mean, key=lambda name: mean[name])
     flops = 2 * LANES * done.kinds.get("FFMA", 0.0)
     compulsory = sum(a.read + a.written for a in traffic.arrays)
@@ -136,7 +137,7 @@ def predict(launch: LaunchProfile, gpu: Gpu, resident: bool = False) -> Predicti
         limiter=limiter,
         resources={name: 1e6 * s for name, s in sorted(mean.items(), key=lambda item: -item[1])},
         occupancy=room,
-        rounds=rounds,
+        rounds=_rounds(blocks, gpu, room),
         busy=blocks / (own * gpu.multiprocessors),
         floor=1e6 * floor,
         dram_bytes=traffic.dram,
@@ -239,9 +240,14 @@ def _resources(
         partial(_latency, gpu=gpu, traffic=traffic),
         a.latency["barrier"] + BARRIER_OF_WARP * -(-math.prod(launch.block) // LANES),
     )
-    rounds = -(-(-(-blocks // gpu.multiprocessors)) // room.blocks)
-    seconds["latency"] = alone * rounds / hertz
+    seconds["latency"] = alone * _rounds(blocks, gpu, room) / hertz
     return seconds
+
+
+def _rounds(blocks: int, gpu: Gpu, room: Occupancy) -> int:
+    """How often a multiprocessor takes as many blocks as it runs at once."""
+    own = -(-blocks // gpu.multiprocessors)
+    return -(-own // room.blocks)
 
 
 def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> float:
@@ -254,7 +260,9 @@ def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> float
     a = gpu.architecture
     accesses = sum(n for name, n in done.kinds.items() if name.partition(".")[0] in MEMORY)
     shared = sum(_passes(x, done) for x in launch.accesses) * LINE / a.l1_bytes_per_clock
-    lines = sum(max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses if x.memory == "global")
+    lines = sum(
+        max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses if x.memory == "global"
+    )
     return max(accesses * 4 * LANES / a.l1_narrow_bytes_per_clock, shared + lines)
 
 
@@ -273,8 +281,8 @@ def _tensor_cycles(i: Instruction, gpu: Gpu) -> float:
     if gmma := _GMMA.search(i.opcode):
         m, n, k = map(int, gmma.groups())
         m //= PARTS  # by the four warps of a group
-    elif mma := _TENSOR.search(i.opcode):
-        m, n, k = int(mma[1][:-3] or 8) if len(mma[1]) > 3 else 8, 8, int(mma[1][-2:]) if len(mma[1]) > 3 else 4
+    elif mma := _MMA.search(i.opcode):
+        m, n, k = (int(size) for size in mma.groups())
     else:
         return 0.0
     sort = "tf32" if "TF32" in i.opcode else "bf16" if "BF16" in i.opcode else "fp16"
