@@ -116,6 +116,11 @@ class Ladder:
         size = size or self.size
         return PROBLEMS[self.problem].work(size)
 
+    @property
+    def moves(self) -> bool:
+        """Whether the work is bytes, and not arithmetic."""
+        return self.problem != "sgemm"
+
     def seconds(self, rung: Rung) -> float:
         """What a rung took, at the published size."""
         figure = rung.published * UNITS[self.unit]

@@ -10,7 +10,10 @@ from gpunn.inspect.profile.model import Prediction, predict
 
 from .ladders import Ladder, Rung
 
-COUNTED_BLOCKS = 4
+COUNTED_BLOCKS = 8
+MOST_BYTES = 1 << 29
+"""What moves more than that is counted at a smaller size, and its time is scaled: such a launch has many blocks of the
+same work, and nothing of it stays in a cache."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +23,20 @@ class Judged:
     Attributes:
         ladder: the ladder.
         rung: the rung.
-        predictions: of its launches, in their order.
+        predictions: of its launches, in their order, at the size that was counted.
+        scale: the published work over that which was counted.
     """
 
     ladder: Ladder
     rung: Rung
     predictions: tuple[Prediction, ...]
+    scale: float
 
     @property
     def predicted(self) -> float:
         """Microseconds of all launches, with what launches cost the GPU."""
         node = gpus.gpu(self.ladder.gpu).graph_node_us
-        return sum(p.microseconds + node for p in self.predictions)
+        return sum(p.microseconds * self.scale + node for p in self.predictions)
 
     @property
     def measured(self) -> float:
@@ -53,7 +58,17 @@ def judged(ladder: Ladder, rung: Rung) -> Judged:
         counted_blocks=COUNTED_BLOCKS,
         only_counted=True,
     )
-    for launch in ladder.launches(rung, ladder.size):
+    size = counted_size(ladder)
+    for launch in ladder.launches(rung, size):
         module.get_function(launch.kernel)(launch.grid, launch.block, launch.arguments, shared_mem=launch.shared)
     gpu = gpus.gpu(ladder.gpu)
-    return Judged(ladder, rung, tuple(predict(profile, gpu) for profile in module.profiles))
+    scale = ladder.work() / ladder.work(size)
+    return Judged(ladder, rung, tuple(predict(profile, gpu) for profile in module.profiles), scale)
+
+
+def counted_size(ladder: Ladder) -> int:
+    """The size at which a ladder is counted: the published one, or that halved until it moves no more than `MOST_BYTES`."""
+    size = ladder.size
+    while ladder.moves and ladder.work(size) > MOST_BYTES:
+        size //= 2
+    return size

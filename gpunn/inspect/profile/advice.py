@@ -41,19 +41,23 @@ def _of_latency(launch: LaunchProfile, predicted: Prediction) -> str:
     )
 
 
+def _of_global(launch: LaunchProfile, predicted: Prediction) -> str:
+    memory = [a for a in launch.accesses if a.memory == "global"]
+    lines = sum(a.lines for a in memory)
+    needed = sum(max(a.requests, -(-a.threads * a.bytes // 128)) for a in memory)
+    if lines > 2 * needed:
+        worst = max(memory, key=lambda a: a.lines)
+        return (
+            f"a warp asks for {worst.lines / worst.requests:.0f} lines of 128 bytes at once at {worst.file}:{worst.line}: "
+            "let neighbours read neighbouring addresses"
+        )
+    return "it loads the same values again and again: keep them in shared memory or registers, load wider"
+
+
 def _of_shared(launch: LaunchProfile, predicted: Prediction) -> str:
     passes = sum(a.passes for a in launch.accesses)
     conflicts = sum(a.conflicts for a in launch.accesses)
-    memory = [a for a in launch.accesses if a.memory == "global"]
-    lines, requests = sum(a.lines for a in memory), sum(a.requests for a in memory)
-    needed = sum(-(-a.threads * a.bytes // 128) for a in memory)
-    if lines > passes and lines > 2 * max(needed, requests):
-        worst = max(memory, key=lambda a: a.lines)
-        return (
-            f"lanes of a warp read {worst.lines / worst.requests:.0f} lines of 128 bytes a request at {worst.file}:"
-            f"{worst.line}: let neighbours read neighbouring addresses"
-        )
-    if passes and conflicts > (1 - _FEW) * passes:
+    if conflicts > (1 - _FEW) * passes:
         worst = max(launch.accesses, key=lambda a: a.conflicts)
         return (
             f"{100 * conflicts / passes:.0f} % of shared memory's cycles are conflicts between banks, most at "
@@ -89,7 +93,8 @@ def _of_arithmetic(launch: LaunchProfile, predicted: Prediction) -> str:
 
 _OF = {
     "latency": _of_latency,
-    "shared memory and L1": _of_shared,
+    "shared memory": _of_shared,
+    "global accesses": _of_global,
     "issue": _of_issue,
     "integer": _of_integer,
     "DRAM": _of_memory,

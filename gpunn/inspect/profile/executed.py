@@ -134,13 +134,12 @@ def _solve(
         if counted:  # no block more often than its lines; some may come from a loop within or a branch that was merged
             program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, median_high(counted)))
     _at_least(program, parts, times, lines)
-    total, misfits = _accesses(program, parts, times, launch, scale)
-    anchored = {t for row, _ in program.equal[-len(misfits) :] for t in row} if misfits else set()
+    total, misfits, anchored = _accesses(program, parts, times, launch, scale)
     for loop in loops(blocks):
         if not any(times[b] in anchored for b in loop.blocks):
             _repeated(program, loop, parts, times, lines)
     x = program.solve()
-    fit = 1 - sum(x[over] + x[under] for over, under in misfits) / total if total else 1.0
+    fit = 1 - sum(x[misfit] for misfit in misfits) / total if total else 1.0
     return [float(x[t]) * warps for t in times], float(fit)
 
 
@@ -193,8 +192,12 @@ _WRITES = {"STG": "global", "ST": "global", "STS": "shared", "STSM": "shared"}
 
 def _accesses(
     program: _Program, parts: list[tuple[Instruction, ...]], times: list[int], launch: LaunchProfile, scale: float
-) -> tuple[float, list[tuple[int, int]]]:
-    """The bytes that a warp's threads move at each line are those that were counted; a unit is 4 bytes of a thread."""
+) -> tuple[float, list[int], set[int]]:
+    """The bytes that a warp's threads move at each line are those that were counted; a unit is 4 bytes of a thread.
+
+    Returns:
+        All that was counted, the variables of what does not agree, and the blocks that it says something of.
+    """
     counted: dict[tuple[str, int, str, str], float] = defaultdict(float)
     for a in launch.accesses:
         if a.kind != "atomic":
@@ -209,14 +212,16 @@ def _accesses(
                     moved[key][block_times] += width(i) / 32
                     if i.predicate:
                         may_not.add(key)
-    total, misfits = 0.0, []
+    total, misfits, anchored = 0.0, list[int](), set[int]()
     for key, terms in moved.items():
         if key in counted:
             # What has a condition is executed by a warp where no lane does it, too.
             program.about(dict(terms), counted[key], _MISFIT / 10 if key in may_not else _MISFIT, _MISFIT)
             total += counted[key]
-            misfits.append((len(program.costs) - 2, len(program.costs) - 1))
-    return total, misfits
+            over, under = len(program.costs) - 2, len(program.costs) - 1
+            misfits += [under] if key in may_not else [over, under]
+            anchored.update(terms)
+    return total, misfits, anchored
 
 
 def _repeated(

@@ -35,7 +35,7 @@ from .timeline import warp_cycles
 LINE, SECTOR, LANES, PARTS = 128, 32, 32, 4
 BARRIER_OF_WARP = 2
 """Cycles that a barrier takes longer for each warp of the block (`architectures.SOURCES`, "b300")."""
-PORT = 64
+SLICE = PORT = 64
 """Bytes a clock cycle from the second-level cache to one multiprocessor (NVIDIA, A100 whitepaper: 5,120 for 80)."""
 _PIPES = {
     "fp32": {"FFMA": "fp32", "fp32": "fp32", "IMAD": "imad"},
@@ -157,18 +157,20 @@ class _Array:
 
 @dataclass(frozen=True)
 class _Traffic:
-    """Of a launch: bytes that its arrays must move, sectors that miss the first-level cache and that are written, bytes
-    to and from DRAM, and the share of the missed sectors that the second-level cache has not.
+    """Of a launch: bytes that its arrays must move, sectors that are asked for, that miss the first-level cache and that
+    are written, bytes that the second-level cache is busy with, and those to and from DRAM.
     """
 
     arrays: list[_Array]
     requested: int
     missed: float
     written: int
+    second: float
     dram: float
 
     @property
     def of_missed(self) -> float:
+        """The share of the missed sectors that the second-level cache has not."""
         return min(self.dram / max(SECTOR * (self.missed + self.written), 1.0), 1.0)
 
 
@@ -196,7 +198,17 @@ def _traffic(launch: LaunchProfile, gpu: Gpu, room: Occupancy, resident: bool) -
     written = sum(a.sectors for a in launch.accesses if a.memory == "global" and a.kind != "read")
     lines = max(gpu.architecture.l1_bytes - room.blocks * launch.shared, 0) // LINE / room.blocks
     missed = launch.reuse[0] + sum(n * _beyond(bits, lines) for bits, n in enumerate(launch.reuse[1:]))
-    return _Traffic(arrays, sum(a.sectors for a in reads), missed, written, 0.0 if resident else dram)
+    writes = [a for a in launch.accesses if a.memory == "global" and a.kind != "read"]
+    requested = sum(a.sectors for a in reads)
+    second = _second(reads) * missed / max(requested, 1) + _second(writes)
+    return _Traffic(arrays, requested, missed, written, second, 0.0 if resident else dram)
+
+
+def _second(accesses: Sequence[Access]) -> float:
+    """Bytes that the second-level cache is busy with: its slices give 64 bytes of a line at a time (NVIDIA, A100
+    whitepaper: 5,120 bytes a cycle from 80 slices), of which a lone sector is half.
+    """
+    return sum(SLICE * max(a.lines, a.sectors * SECTOR / SLICE) for a in accesses)
 
 
 def _beyond(bits: int, lines: float) -> float:
@@ -225,12 +237,12 @@ def _resources(
     cycles["tensor cores"] = sum(
         n * _tensor_cycles(i, gpu) for part, n in zip(parts, done.times) for i in part if kind(i) == "tensor"
     )
-    cycles["shared memory and L1"] = _load_store_cycles(launch, gpu, done)
+    cycles.update([_load_store_cycles(launch, gpu, done)])
     cycles["L2 to multiprocessor"] = SECTOR * (traffic.missed + traffic.written) / PORT
     # Blocks go to the multiprocessors evenly; those with one more end last.
     own = -(-blocks // gpu.multiprocessors) / blocks
     seconds = {name: n * own / hertz for name, n in cycles.items()}
-    seconds["L2"] = SECTOR * (traffic.missed + traffic.written) / gpu.l2_bytes_per_clock / hertz
+    seconds["L2"] = traffic.second / gpu.l2_bytes_per_clock / hertz
     seconds["DRAM"] = traffic.dram / (gpu.dram_bytes_per_second * gpu.copy_share)
     warps = blocks * -(-math.prod(launch.block) // LANES)
     alone = warp_cycles(
@@ -250,20 +262,20 @@ def _rounds(blocks: int, gpu: Gpu, room: Occupancy) -> int:
     return -(-own // room.blocks)
 
 
-def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> float:
-    """Cycles of the load and store units of all multiprocessors together.
+def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> tuple[str, float]:
+    """Cycles of the load and store units of all multiprocessors together, and what takes most of them.
 
-    An access takes as long as it takes them to see what all lanes want, which is that of 4 bytes a lane; where it moves more or in conflict, those of its data:
-    of shared memory its passes, of global memory one for each line (a line is looked up in a cycle: CUDA C++
-    Programming Guide, "Global Memory": requests are broken down into those of lines, issued independently).
+    An access takes as long as it takes them to see what all lanes want, which is that of 4 bytes a lane; where it moves
+    more or in conflict, those of its data: of shared memory its passes, of global memory one for each line (a line is
+    looked up in a cycle: CUDA C++ Programming Guide, "Global Memory": requests are broken down into those of lines,
+    issued independently).
     """
     a = gpu.architecture
     accesses = sum(n for name, n in done.kinds.items() if name.partition(".")[0] in MEMORY)
     shared = sum(_passes(x, done) for x in launch.accesses) * LINE / a.l1_bytes_per_clock
-    lines = sum(
-        max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses if x.memory == "global"
-    )
-    return max(accesses * 4 * LANES / a.l1_narrow_bytes_per_clock, shared + lines)
+    lines = sum(max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses)
+    name = "shared memory" if shared > lines else "global accesses"
+    return name, max(accesses * 4 * LANES / a.l1_narrow_bytes_per_clock, shared + lines)
 
 
 def _passes(access: Access, done: Executed) -> float:
