@@ -30,7 +30,7 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent
-UNITS = {"GFLOP/s": 1e9, "GB/s": 1e9, "ms": 1e-3, "us": 1e-6}
+UNITS = {"TFLOP/s": 1e12, "GFLOP/s": 1e9, "GB/s": 1e9, "ms": 1e-3, "us": 1e-6}
 
 
 @dataclass(frozen=True)
