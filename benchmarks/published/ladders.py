@@ -175,6 +175,12 @@ def _softmax(random: np.random.Generator, size: int, dtype: np.dtype[Any], block
     return x, np.zeros_like(x), np.uint64(64 * size), np.uint64(x.size)
 
 
+def _rms_norm(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    x = random.uniform(-1, 1, (size, 768)).astype(dtype)
+    weight, bias = random.uniform(-1, 1, (2, 768)).astype(dtype)
+    return x, weight, bias, np.zeros_like(x), np.int32(size), np.int32(768)
+
+
 class Problem(NamedTuple):
     """What is computed.
 
@@ -192,6 +198,7 @@ PROBLEMS = {
     "transpose": Problem(lambda size: 2 * 4 * size**2, _transpose),
     "reduction": Problem(lambda size: 4 * size, _reduction),
     "softmax": Problem(lambda size: 2 * 4 * 64 * size**2, _softmax),  # of `size` rows of 64 `size` elements
+    "rms_norm": Problem(lambda size: 2 * 4 * 768 * size, _rms_norm),  # of `size` rows of 768 elements
 }
 
 

@@ -36,7 +36,7 @@ def run(ladder: Ladder, rung: Rung, size: int, mode: str, order: str = "forward"
 @pytest.mark.parametrize(("ladder", "rung"), list(EACH_KERNEL.values()), ids=list(EACH_KERNEL))
 def test_a_kernel_computes_the_result_without_a_race(ladder, rung, mode, order, most) -> None:
     if rung.ragged:
-        size = {"sgemm": 100, "reduction": 10_000, "softmax": 8}[ladder.problem]
+        size = {"sgemm": 100, "reduction": 10_000, "softmax": 8, "rms_norm": 40}[ladder.problem]
     else:
         size = max(most, ladder.step(rung)) if ladder.problem == "sgemm" else 2 * ladder.step(rung)
     (given, *_) = (launch.arguments for launch in ladder.launches(rung, size))
@@ -49,6 +49,10 @@ def test_a_kernel_computes_the_result_without_a_race(ladder, rung, mode, order, 
     elif ladder.problem == "softmax":
         e = np.exp(given[0].astype(np.float64))
         np.testing.assert_allclose(done[0][1], e / e.sum(axis=1, keepdims=True), rtol=2e-5, atol=0)
+    elif ladder.problem == "rms_norm":
+        x, weight, bias = (x.astype(np.float64) for x in given[:3])
+        want = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-5) * weight + bias
+        np.testing.assert_allclose(done[0][3], want, rtol=0, atol=2e-6)
     else:  # whole numbers, whose sums are exact
         assert done[-1][1].sum(dtype=np.float64) == given[0].sum(dtype=np.float64) > 0
         assert len(done) == rung.passes
@@ -79,6 +83,21 @@ def test_the_records_are_complete() -> None:
             if rung.kernel:
                 assert f" {rung.kernel}(" in ladder.file.read_text()
                 assert 32 <= np.prod(rung.block) <= 1024
+
+
+PEAK = {
+    "RTX A6000": 38.7,
+    "A100": 19.5,
+    "RTX 3090": 35.6,
+    "RTX 4090": 82.6,
+}  # TFLOP/s in float32, of NVIDIA's data sheets
+
+
+def test_no_figure_is_beyond_the_peak() -> None:
+    for ladder in ladders():
+        peak = PEAK[ladder.gpu] * 1e12 if ladder.problem == "sgemm" else (ladder.dram or 0) * 1e9
+        for rung in ladder.rungs:
+            assert 0 < ladder.work() / ladder.seconds(rung) < peak, (ladder.name, rung.title)
 
 
 @pytest.mark.parametrize(
