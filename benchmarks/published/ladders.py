@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,9 +55,13 @@ class Rung:
         kernel: its name in the ladder's file; None: a library, whose figure is a ceiling.
         block: threads of a block along x, y.
         per_block: elements that a block sees to along each axis of the problem.
+        blocks: how many there are, where that does not depend on the elements.
         shared: bytes of dynamic shared memory.
         ragged: whether the elements need not fill the last block.
         passes: 2, if the kernel is launched once more, with one block, for what it wrote.
+        counted: what Nsight Compute counted: `registers` of a thread, `warps` active on a multiprocessor, `cycles`
+            elapsed, `instructions` that warps executed, `l1_hit` and `l2_hit` in percent, `dram_gb_s`, and of shared
+            memory the `loads` and `stores` that warps asked for and the passes ("wavefronts") that they took.
     """
 
     title: str
@@ -66,13 +70,11 @@ class Rung:
     kernel: str | None = None
     block: tuple[int, ...] = ()
     per_block: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
     shared: int = 0
     ragged: bool = False
     passes: int = 1
-
-    def grid(self, size: int) -> tuple[int, ...]:
-        """Blocks along each axis for a problem of that size."""
-        return tuple(-(-size // each) for each in self.per_block)
+    counted: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,11 @@ class Ladder:
         figure = rung.published * UNITS[self.unit]
         return self.work() / figure if self.unit.endswith("/s") else figure
 
+    def grid(self, rung: Rung, size: int | None = None) -> tuple[int, ...]:
+        """Blocks along each axis, at the published size or another one."""
+        sides = PROBLEMS[self.problem].sides
+        return rung.blocks or tuple(-(-(size or self.size) * n // each) for n, each in zip(sides, rung.per_block))
+
     def step(self, *rungs: Rung) -> int:
         """The sizes that these rungs (without any: all of the ladder) compute: its multiples."""
         return math.lcm(4, *(each for rung in rungs or self.rungs if not rung.ragged for each in rung.per_block))
@@ -143,7 +150,7 @@ class Ladder:
             raise ValueError(f"{rung.title!r} of {self.name!r} is a library: there is no kernel to launch")
         if size < 1 or size % self.step(rung):
             raise ValueError(f"{rung.kernel} computes multiples of {self.step(rung)}, got {size}")
-        grid = rung.grid(size)
+        grid = self.grid(rung, size)
         random, dtype = np.random.default_rng(seed), np.dtype(self.dtype)
         arguments = PROBLEMS[self.problem].arguments(random, size, dtype, math.prod(grid))
         launches = [Launch(rung.kernel, grid, rung.block, arguments, rung.shared)]
@@ -155,9 +162,20 @@ class Ladder:
 
 
 def _sgemm(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
-    a, b, c = random.uniform(-1, 1, (3, size, size)).astype(dtype)
+    a, b, c = random.integers(-8, 9, (3, size, size)).astype(dtype)
     n = np.int32(size)
     return n, n, n, np.float32(0.5), a, b, np.float32(3), c
+
+
+def _wide_sgemm(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    m, k, n = size, 4 * size, 2 * size
+    a, b = random.integers(-8, 9, (m, k)).astype(dtype), random.integers(-8, 9, (k, n)).astype(dtype)
+    return a, b, np.zeros((m, n), dtype), np.int32(m), np.int32(k), np.int32(n)
+
+
+def _copy(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    x = random.uniform(-1, 1, size).astype(dtype)
+    return x, np.zeros_like(x), np.uint64(size)
 
 
 def _transpose(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
@@ -187,14 +205,19 @@ class Problem(NamedTuple):
     Attributes:
         work: FLOP of what computes, bytes of what only moves memory, for a size.
         arguments: of a kernel, of (random numbers, size, dtype, blocks of the grid).
+        sides: how many times the size each axis is long.
     """
 
     work: Callable[[int], int]
     arguments: Callable[[np.random.Generator, int, np.dtype[Any], int], tuple[Any, ...]]
+    sides: tuple[int, ...] = (1, 1)
 
 
 PROBLEMS = {
     "sgemm": Problem(lambda size: 2 * size**3, _sgemm),
+    # A (size, 4 size), B (4 size, 2 size)
+    "wide_sgemm": Problem(lambda size: 2 * size * 4 * size * 2 * size, _wide_sgemm, (2, 1)),
+    "copy": Problem(lambda size: 2 * 4 * size, _copy),
     "transpose": Problem(lambda size: 2 * 4 * size**2, _transpose),
     "reduction": Problem(lambda size: 4 * size, _reduction),
     "softmax": Problem(lambda size: 2 * 4 * 64 * size**2, _softmax),  # of `size` rows of 64 `size` elements
