@@ -84,7 +84,7 @@ class Ladder:
     Attributes:
         name: of the ladder.
         problem: one of `PROBLEMS`.
-        file: the text with the kernels.
+        file: the text with the kernels; it may include headers of `kernels/`.
         gpu: its name.
         arch: that GPU's architecture, such as "sm_90".
         size: elements along each axis of the problem.
@@ -173,6 +173,12 @@ def _wide_sgemm(random: np.random.Generator, size: int, dtype: np.dtype[Any], bl
     return a, b, np.zeros((m, n), dtype), np.int32(m), np.int32(k), np.int32(n)
 
 
+def _hgemm(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
+    a, b = random.integers(-4, 5, (2, size, size)).astype(dtype)
+    n = np.int32(size)
+    return a, b, np.zeros_like(a), n, n, n
+
+
 def _copy(random: np.random.Generator, size: int, dtype: np.dtype[Any], blocks: int) -> tuple[Any, ...]:
     x = random.uniform(-1, 1, size).astype(dtype)
     return x, np.zeros_like(x), np.uint64(size)
@@ -215,6 +221,7 @@ class Problem(NamedTuple):
 
 PROBLEMS = {
     "sgemm": Problem(lambda size: 2 * size**3, _sgemm),
+    "hgemm": Problem(lambda size: 2 * size**3, _hgemm),
     # A (size, 4 size), B (4 size, 2 size)
     "wide_sgemm": Problem(lambda size: 2 * size * 4 * size * 2 * size, _wide_sgemm, (2, 1)),
     "copy": Problem(lambda size: 2 * 4 * size, _copy),
