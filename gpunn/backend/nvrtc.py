@@ -87,6 +87,7 @@ class Source(NamedTuple):
         headers: the texts of the headers that it includes.
         folders: where those lie.
         lines: whether the cubin is to say which line of the text each instruction comes from.
+        defines: further options, ``-D``.
     """
 
     job: Job
@@ -94,11 +95,12 @@ class Source(NamedTuple):
     headers: tuple[str, ...]
     folders: tuple[Path, ...]
     lines: bool = False
+    defines: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:
         """The compiler's options, but for the folders."""
-        options = (*compile_options(dict(self.job.types)), f"-arch={self.job.arch}", "--ptxas-options=-v")
+        options = (*compile_options(dict(self.job.types)), *self.defines, f"-arch={self.job.arch}", "--ptxas-options=-v")
         return (*options, "-lineinfo") if self.lines else options
 
 

@@ -11,6 +11,7 @@ from . import native, stream
 from .arena import Arena
 from .compiler import WATCHERS
 from .errors import SimulatorError
+from .profile import Launched
 
 if TYPE_CHECKING:
     from .module import RawModule
@@ -50,6 +51,7 @@ class RawKernel:
         f.max_threads = module.bound(name)
         f.seed = 1
         f.counted_blocks = module.counted_blocks or 0
+        f.only_counted = module.only_counted
         f.workers = 1
         f.run[0], f.kernel[0] = module.worker(0, name)
         self._address = ctypes.addressof(f)
@@ -215,7 +217,10 @@ class RawKernel:
         arena.copy_back()
         if profiled and answer == native.DONE:
             grid, block = (sizes[0], sizes[1], sizes[2]), (sizes[3], sizes[4], sizes[5])
-            self.module.profiles.append(self.module.counted.launch(self.name, grid, block, arena.sizes()))
+            made = Launched(
+                self.name, grid, block, self.shared_size_bytes + shared_mem, self.module.code, self.module.options
+            )
+            self.module.profiles.append(self.module.counted.launch(made, arena.sizes()))
         return answer
 
     def _raise(

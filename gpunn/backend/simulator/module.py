@@ -46,6 +46,7 @@ class RawModule:
             core. A launch starts them only when it takes longer than starting them does.
         profiles: in the mode "profile", the list that each launch adds its `LaunchProfile` to.
         counted_blocks: in that mode, how many blocks of a larger grid are counted, evenly spread; None: all.
+        only_counted: no other block runs, so what the kernel writes is incomplete.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class RawModule:
         workers: int | None = None,
         profiles: list[LaunchProfile] | None = None,
         counted_blocks: int | None = None,
+        only_counted: bool = False,
     ) -> None:
         if mode not in compiler.KERNEL_FLAGS:
             raise SimulatorError(f"mode is one of {', '.join(compiler.KERNEL_FLAGS)}, got {mode!r}", kind="argument")
@@ -67,6 +69,7 @@ class RawModule:
         self.workers = min(workers or _default_workers(), native.MAX_WORKERS)
         self.profiles = [] if profiles is None else profiles
         self.counted_blocks = counted_blocks
+        self.only_counted = only_counted
         self.lock = threading.RLock()
         self.kernels = source.kernels(code)
         names = name_expressions or [k.name for k in self.kernels.values() if not k.is_template]
@@ -105,6 +108,7 @@ class RawModule:
                     workers=self.workers,
                     profiles=self.profiles,
                     counted_blocks=self.counted_blocks,
+                    only_counted=self.only_counted,
                 )
             return self._others[name].get_function(name)
         if self.mode == "asan" and not self.sanitized:

@@ -6,7 +6,7 @@ import bisect
 import ctypes
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -35,8 +35,9 @@ class Access:
         useful_bytes: of those sectors, the bytes that were asked for; each once a request.
         passes: of shared memory, the cycles that the requests take: in each, every one of the 32 banks gives one word
             of 4 bytes, to all lanes that ask for it. Accesses of 8 bytes are done for half a warp at a time, of 16 for
-            a quarter. (A GPU may do two parts at once where neighbouring lanes ask for the same; the programming guide
-            does not say when, and it is not counted.)
+            a quarter; two such parts at once where all lanes i and i^1, or all lanes i and i^2, ask for the same. (The
+            programming guide does not tell the latter; an engineer of NVIDIA does,
+            forums.developer.nvidia.com/t/77228.)
         conflicts: how many of the passes come of several words in one bank.
     """
 
@@ -66,35 +67,63 @@ class Line:
 
 @dataclass(frozen=True)
 class Touched:
-    """An array argument (or several that share memory): its size, and the bytes read and written at least once."""
+    """What was touched of an array argument, or of several that share memory.
+
+    Attributes:
+        name: of the argument.
+        bytes: of the array.
+        read: bytes that were read at least once, by the blocks that ran.
+        written: likewise.
+        block_sectors: sectors of 32 bytes that a block touches, each once, on the average of the counted blocks.
+    """
 
     name: str
     bytes: int
     read: int
     written: int
+    block_sectors: float
 
 
 @dataclass(frozen=True)
-class LaunchProfile:
-    """What a launch did.
+class Launched:
+    """A launch.
 
     Attributes:
         kernel: its name.
         grid: blocks along x, y, z.
         block: threads of a block along x, y, z.
-        counted_blocks: how many blocks were counted; if not all, `lines` and `accesses` are scaled to all of them.
-        lines: how often each line was executed.
-        accesses: the accesses to memory of its warps, by line.
-        arrays: what was touched of each array.
+        shared: bytes of shared memory of a block, static and dynamic.
+        code: the text of the kernel.
+        options: the compiler's: ``-D`` and ``-I``.
     """
 
     kernel: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
+    shared: int
+    code: str = field(repr=False)
+    options: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class LaunchProfile(Launched):
+    """What a launch did.
+
+    Attributes:
+        counted_blocks: how many blocks were counted; if not all, `lines`, `accesses` and `reuse` are scaled to all.
+        lines: how often each line was executed.
+        accesses: the accesses to memory of its warps, by line.
+        arrays: what was touched of each array.
+        reuse: how many sectors of global memory were read that the block had not read before, and then of those that it
+            had, how many with 0, 1, 2 to 3, 4 to 7, ... other lines of 128 bytes in between: a cache of n lines would
+            have those with fewer than n.
+    """
+
     counted_blocks: int
     lines: list[Line]
     accesses: list[Access]
     arrays: list[Touched]
+    reuse: list[int]
 
 
 class _AccessCount(ctypes.Structure):
@@ -114,7 +143,7 @@ class _BlockCount(ctypes.Structure):
 
 
 class _ArrayCount(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("read", "written")]
+    _fields_ = [(name, ctypes.c_uint64) for name in ("read", "written", "block_sectors")]
 
 
 def _counts(library: Any, what: str, structure: Any) -> list[Any]:
@@ -138,26 +167,27 @@ class Counted:
         self._library, self._path, self._offset = library, path, offset
         self._known: dict[int, Place] = {}
 
-    def launch(
-        self,
-        kernel: str,
-        grid: tuple[int, int, int],
-        block: tuple[int, int, int],
-        arrays: Sequence[tuple[str, int]],
-    ) -> LaunchProfile:
+    def launch(self, made: Launched, arrays: Sequence[tuple[str, int]]) -> LaunchProfile:
         """What the launch did.
 
         Args:
-            kernel: its name.
-            grid: its sizes.
-            block: likewise.
+            made: the launch.
             arrays: what each array is, and its bytes.
         """
         blocks = self._library.simulator_counted_blocks()
-        scale = Fraction(math.prod(grid), blocks)
+        scale = Fraction(math.prod(made.grid), blocks)
         counts = _counts(self._library, "array", _ArrayCount)
-        touched = [Touched(name, size, c.read, c.written) for (name, size), c in zip(arrays, counts)]
-        return LaunchProfile(kernel, grid, block, blocks, self._lines(scale), self._accesses(scale), touched)
+        return LaunchProfile(
+            **vars(made),
+            counted_blocks=blocks,
+            lines=self._lines(scale),
+            accesses=self._accesses(scale),
+            arrays=[
+                Touched(name, size, c.read, c.written, c.block_sectors / blocks)
+                for (name, size), c in zip(arrays, counts)
+            ],
+            reuse=[round(n * scale) for n in _counts(self._library, "reuse", ctypes.c_uint64)],
+        )
 
     def _accesses(self, scale: Fraction) -> list[Access]:
         """The accesses of the warps, by line."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from gpunn.backend.kernel_texts import kernel_folder, kernel_names, kernel_text
 from gpunn.backend.launch import C_TYPES, check_types
 from gpunn.backend.nvrtc import Compiled, Job, Source, Usage
 from gpunn.backend.signature import type_choices
+from gpunn.backend.simulator.profile import Launched
 from gpunn.backend.simulator.source import included
 
 from ..kernels import check_architecture
@@ -97,13 +100,48 @@ def kernel_code(file: str, kernel: str, arch: str = "sm_90", types: dict[str, st
         NvrtcMissing: there is no compiler; the message says what to install.
         DisassemblerMissing: there is no disassembler; likewise.
     """
+    _check(arch)
+    made = _compiled(file, arch, types or {})
+    return _counted(made, *_kernel(made, kernel), kernel)
+
+
+def launched_code(launch: Launched, arch: str) -> tuple[Code, Usage]:
+    """The machine code of a kernel that was launched on the simulator, and what it takes.
+
+    Args:
+        launch: the launch.
+        arch: the architecture to compile for, such as ``"sm_90"``.
+
+    Raises:
+        ValueError: there is no such architecture.
+        CompileError: the text does not compile.
+        NvrtcMissing: there is no compiler; the message says what to install.
+        DisassemblerMissing: there is no disassembler; likewise.
+    """
+    _check(arch)
+    named = re.match(r'#line 1 "([^"]*)"', launch.code)
+    folders = tuple(Path(option[2:]) for option in launch.options if option.startswith("-I"))
+    headers = tuple(text for _, text in sorted(included(launch.code, folders)))
+    defines = ("-std=c++17", *(option for option in launch.options if option.startswith(("-D", "-U"))))
+    source = Source(Job(named[1] if named else "kernel.cu", (), arch), launch.code, headers, folders, True, defines)
+    return _kernel(nvrtc.compile_source(source), launch.kernel)
+
+
+def _check(arch: str) -> None:
     check_architecture(arch)
     if int(arch.removeprefix("sm_")) < OLDEST:
         raise ValueError(f"the machine code of {arch} is not read; that of sm_{OLDEST} and newer is")
-    made = _compiled(file, arch, types or {})
-    codes = disassembler.disassemble(made.cubin)
+
+
+@lru_cache(256)
+def _codes(cubin: bytes) -> dict[str, Code]:
+    return disassembler.disassemble(cubin)
+
+
+def _kernel(made: Compiled, kernel: str) -> tuple[Code, Usage]:
+    codes = _codes(made.cubin)
     name = _find(kernel, list(codes), made.job.text)
-    return _counted(made, codes[name], made.kernels[name], kernel)
+    return codes[name], made.kernels[name]
 
 
 def _compiled(file: str, arch: str, types: dict[str, str]) -> Compiled:

@@ -62,7 +62,7 @@ def kind(instruction: Instruction) -> str:
     """
     name = instruction.name
     if name in MEMORY:
-        return f"{name}.{_width(instruction)}"
+        return f"{name}.{width(instruction)}"
     if name in _ATOMIC:
         return "atomic"
     if name in KIND:
@@ -71,8 +71,8 @@ def kind(instruction: Instruction) -> str:
     return "uniform" if name.startswith("U") else "other"
 
 
-def _width(instruction: Instruction) -> int:
-    """The bits that each thread moves; of a matrix instruction, those that it gets of the matrices."""
+def width(instruction: Instruction) -> int:
+    """The bits that each thread moves by an access; of a matrix instruction, those that it gets of the matrices."""
     modifiers = instruction.opcode.split(".")[1:]
     if instruction.name in ("LDSM", "STSM"):
         return 32 * max((int(m) for m in modifiers if re.fullmatch("[124]", m)), default=1)

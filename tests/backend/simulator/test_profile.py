@@ -68,7 +68,12 @@ SHARED = {
     "s_quads_stride_2": ("float4", "2 * t", "true", (8, 4)),
     "s_quads_of_pitch_20": ("float4", "5 * t", "true", (4, 0)),  # 20 words on: 8 lanes meet every bank once
     "s_quads_of_pitch_16": ("float4", "4 * t", "true", (16, 12)),  # 16 words on: lanes 0, 2, 4, 6 share banks
-    "s_quads_for_all": ("float4", "1", "true", (4, 0)),
+    "s_quads_for_all": ("float4", "1", "true", (2, 0)),  # neighbours agree: a half at once
+    "s_quads_for_pairs": ("float4", "t / 2", "true", (2, 0)),  # 8 different quads of each half meet every bank once
+    "s_quads_for_every_second": ("float4", "t / 4 * 2 + t % 2", "true", (2, 0)),  # lanes i and i^2 agree
+    "s_quads_for_fours": ("float4", "t % 4", "true", (4, 0)),  # i and i^4 agree only: as if none did
+    "s_quads_for_pairs_of_pitch_16": ("float4", "t / 2 * 4", "true", (8, 6)),  # 8 quads, 4 in the same banks
+    "s_pairs_for_pairs": ("double", "t / 2", "true", (1, 0)),  # the warp at once
 }
 
 
@@ -397,3 +402,56 @@ def test_results_are_those_of_the_other_modes(run) -> None:
     x, y = np.arange(100, dtype=F), np.zeros(100, F)
     run("stride_2", (1,), (32,), x, y)
     assert (y[:32] == 2 * np.arange(32)).all()
+
+
+# What caches would keep ---------------------------------------------------------------------------------------------
+
+REUSE = """
+extern "C" __global__ void again(const float* x, float* y, int n) {
+    const int t = threadIdx.x;
+    float sum = 0;
+    for (int k = 0; k < n; ++k) sum += x[t + k / n];   // n = 4 times: 4 sectors of a line, each three times again at once
+    for (int k = 0; k < 3; ++k) sum += x[32 * k + t];  // the first once more; two new lines of 4 sectors
+    y[t] = sum + x[t + n / 5];                         // the first again, with two lines in between
+}
+extern "C" __global__ void by_turns(const float* x, float* y, int n) {
+    const int t = threadIdx.x;
+    float sum = 0;
+    for (int k = 0; k < 8; ++k) sum += x[8 * (k % 2)];  // all warps take turns: two sectors of one line
+    y[t] = sum;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "threads", "reads"),
+    [
+        ("again", 32, [12, 4 * 3 + 4, 0, 4]),
+        # Two warps take turns with lines 0 and 1, four times each; then with 0 and 1, 1 and 2, 2 and 3; then 0 and 1.
+        ("again", 64, [16, 4 + 4, 6 * 4 + 8 + 0, 0 + 8]),
+        ("by_turns", 128, [2, 8 * 4 - 2]),
+    ],
+)
+def test_reuse(kernel, threads, reads) -> None:
+    module = RawModule(code=REUSE, mode="profile")
+    x, y = np.zeros(1024, np.float32), np.zeros(128, np.float32)
+    module.get_function(kernel)((3,), (threads,), (x, y, 4))
+    (found,) = module.profiles
+    assert found.reuse[: len(reads)] == [3 * n for n in reads]
+    assert sum(found.reuse) == 3 * sum(reads)
+
+
+def test_sectors_of_a_block() -> None:
+    module = RawModule(code=REUSE, mode="profile")
+    x, y = np.zeros(1024, np.float32), np.zeros(128, np.float32)
+    module.get_function("again")((3,), (32,), (x, y, 4))
+    (found,) = module.profiles
+    assert [array.block_sectors for array in found.arrays] == [12.0, 4.0]
+
+
+def test_only_counted_blocks_run() -> None:
+    module = RawModule(code=REUSE, mode="profile", counted_blocks=2, only_counted=True)
+    x, y = np.ones(1024, np.float32), np.zeros(128, np.float32)
+    module.get_function("again")((1000,), (32,), (x, y, 4))
+    (found,) = module.profiles
+    assert (found.counted_blocks, found.reuse[0]) == (2, 12 * 1000)

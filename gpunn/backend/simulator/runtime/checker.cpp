@@ -359,6 +359,7 @@ void end_launch() {
     regions.clear();
 }
 
+bool is_wanted() { return true; }
 void begin_block() {
     block_first = segment_first = ++epoch;
     acquired.clear();

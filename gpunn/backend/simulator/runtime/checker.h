@@ -10,6 +10,7 @@ namespace checker {
 #ifdef SIMULATOR_CHECK
 void begin_launch();
 void end_launch();
+bool is_wanted();  // whether the block is to run at all
 void begin_block();
 void block_ends();
 void tell_other(Failure& failure);  // the earlier of two accesses in conflict, if that is the failure
@@ -29,6 +30,7 @@ void copy_landed(void* destination, const void* source, size_t bytes, size_t rea
 #else
 static inline void begin_launch() {}
 static inline void end_launch() {}
+static inline bool is_wanted() { return true; }
 static inline void begin_block() {}
 static inline void block_ends() {}
 static inline void tell_other(Failure&) {}

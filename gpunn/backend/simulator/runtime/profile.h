@@ -19,9 +19,10 @@ struct BlockCount {
     uint64_t pc, warps, threads;
 };
 
-// The bytes of an array that were read and written at least once.
+// The bytes of an array that were read and written at least once; and of each counted block the sectors that it touched,
+// each once, all added up.
 struct ArrayCount {
-    uint64_t read, written;
+    uint64_t read, written, block_sectors;
 };
 
 }  // namespace simulator

@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "checker.h"
 #include "profile.h"
+#include "reuse.h"
 
 extern "C" {
 __attribute__((visibility("hidden"))) [[noreturn]] void simulator_fail_at(const char* kind, uint64_t pc,
@@ -27,7 +29,7 @@ namespace simulator {
 namespace checker {
 namespace {
 
-constexpr int LANES = 32, BANKS = 32, WORD = 4, SECTOR = 32, WIDEST = 16;
+constexpr int LANES = 32, BANKS = 32, WORD = 4, SECTOR = Reuse::SECTOR, WIDEST = 16;
 constexpr char HAS_READ = 1, HAS_WRITTEN = 2;
 
 struct Region {
@@ -44,9 +46,9 @@ uint64_t counted_blocks;
 struct Site {
     uint64_t pc;
     const char* file;
-    int line, kind;
-    bool is_shared;
+    int line, kind, buffer;
     size_t bytes, addresses;
+    bool is_shared() const { return buffer < 0; }
 };
 std::vector<Site> sites;
 std::unordered_map<uint64_t, std::vector<int>> sites_at;  // of a place: the numbers of its sites
@@ -56,9 +58,15 @@ std::vector<AccessCount> access_counts;
 std::vector<BlockCount> block_counts;
 std::vector<ArrayCount> array_counts;
 
-// What the lanes of a warp have done since they last met: for each place the k-th time of all of them.
+// What a block touches, and how soon again.
+Reuse reuse;
+std::unordered_set<uint64_t> sectors_of_block;
+std::vector<uint64_t> block_sectors;  // of each array
+
+// What the lanes of a warp have done since they last met: for each place the k-th time of all of them. `order` is the
+// number of accesses that the first of these lanes had made before.
 struct Together {
-    uint32_t lanes;
+    uint32_t lanes, order;
     const char* address[LANES];
 };
 struct Pending {
@@ -68,16 +76,29 @@ struct Pending {
 struct {
     std::vector<Pending> accesses;             // of each site
     std::vector<std::vector<uint32_t>> times;  // of each basic block, of each lane
+    uint32_t made[LANES];                      // accesses of each lane
 } pending[MAX_WARPS];
 
 // ---- One access of a warp
 
-// The cycles of shared memory that an access takes, and how many of them are phases. A bank gives one word in a cycle,
-// to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a quarter.
+// Whether each lane of some asks for the same as the one whose number differs from its own in this bit, if that asks.
+bool agree(const Together& t, int first, int end, int bit) {
+    for (int l = first; l < end; ++l)
+        if ((t.lanes >> l & 1) && (t.lanes >> (l ^ bit) & 1) && t.address[l] != t.address[l ^ bit]) return false;
+    return true;
+}
+
+// The cycles of shared memory that an access takes, and how many of them are of conflicts. A bank gives one word in a
+// cycle, to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a
+// quarter; for twice as many lanes at once where those next to each other, or next but one, ask for the same.
 void count_passes(const Together& t, int bytes, AccessCount& count) {
-    const int at_once = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
-    for (int first = 0; first < LANES; first += at_once) {
-        size_t asked[LANES];
+    const int part = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
+    for (int first = 0, at_once; first < LANES; first += at_once) {
+        at_once = part;
+        if (part < LANES && first % (2 * part) == 0)
+            for (int bit = 1; bit <= 2; ++bit)
+                if (agree(t, first, first + 2 * part, bit)) at_once = 2 * part;
+        size_t asked[2 * LANES];
         int n = 0, in_bank[BANKS] = {};
         for (int l = first; l < first + at_once; ++l)
             for (int w = 0; (t.lanes >> l & 1) && w < words; ++w) asked[n++] = (size_t)t.address[l] / WORD + (size_t)w;
@@ -91,7 +112,7 @@ void count_passes(const Together& t, int bytes, AccessCount& count) {
 }
 
 // The addresses are multiples of the size, so each is in one sector.
-void count_sectors(const Together& t, int bytes, AccessCount& count) {
+void count_sectors(const Site& s, const Together& t, int bytes, AccessCount& count) {
     size_t addresses[LANES], sectors[LANES];
     int n = 0;
     for (int l = 0; l < LANES; ++l)
@@ -99,16 +120,25 @@ void count_sectors(const Together& t, int bytes, AccessCount& count) {
     std::sort(addresses, addresses + n);
     const int different = (int)(std::unique(addresses, addresses + n) - addresses);
     for (int i = 0; i < different; ++i) sectors[i] = addresses[i] / SECTOR;
-    count.sectors += (uint64_t)(std::unique(sectors, sectors + different) - sectors);
+    const size_t asked = (size_t)(std::unique(sectors, sectors + different) - sectors);
+    count.sectors += (uint64_t)asked;
     count.useful_bytes += (uint64_t)(different * bytes);
+    uint32_t of_line = 0;
+    for (size_t i = 0; i < asked; ++i) {
+        block_sectors[(size_t)s.buffer] += sectors_of_block.insert(sectors[i]).second;
+        of_line |= 1u << sectors[i] % Reuse::SECTORS;
+        if (i + 1 < asked && sectors[i] / Reuse::SECTORS == sectors[i + 1] / Reuse::SECTORS) continue;
+        if (s.kind == 0) reuse.read(sectors[i] / Reuse::SECTORS, of_line);
+        of_line = 0;
+    }
 }
 
 AccessCount& count_of(const Site& s, int bytes) {
     for (AccessCount& c : access_counts)
-        if (c.pc == s.pc && c.file == s.file && c.line == s.line && c.kind == s.kind && c.is_shared == s.is_shared &&
-            c.bytes == bytes)
+        if (c.pc == s.pc && c.file == s.file && c.line == s.line && c.kind == s.kind &&
+            c.is_shared == s.is_shared() && c.bytes == bytes)
             return c;
-    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared, bytes, 0, 0, 0, 0, 0, 0});
+    access_counts.push_back({s.pc, s.file, s.line, s.kind, s.is_shared(), bytes, 0, 0, 0, 0, 0, 0});
     return access_counts.back();
 }
 
@@ -119,29 +149,50 @@ void count_access(const Site& s, Together t) {
     for (size_t done = 0; done < s.bytes; done += piece) {
         ++count.requests;
         count.threads += (uint64_t)__builtin_popcount(t.lanes);
-        if (s.is_shared) count_passes(t, (int)piece, count);
-        else count_sectors(t, (int)piece, count);
+        if (s.is_shared()) count_passes(t, (int)piece, count);
+        else count_sectors(s, t, (int)piece, count);
         for (int l = 0; l < LANES; ++l) t.address[l] += piece;
     }
 }
 
-void put_together(int warp) {
-    auto& p = pending[warp];
-    for (size_t i = 0; i < p.accesses.size(); ++i) {
-        Pending& a = p.accesses[i];
-        for (const Together& t : a.together) count_access(sites[i], t);
-        a.together.clear();
-        memset(a.times, 0, sizeof a.times);
+// The accesses of warps `first` up to, not with, `end`, as if the warps took turns: the first of each, the second of each
+// and so on.
+void put_together(int first, int end) {
+    struct Turn {
+        uint32_t order;
+        int warp, site;
+        const Together* together;
+    };
+    static std::vector<Turn> turns;
+    turns.clear();
+    for (int w = first; w < end; ++w) {
+        auto& p = pending[w];
+        for (size_t i = 0; i < p.accesses.size(); ++i)
+            for (const Together& t : p.accesses[i].together) turns.push_back({t.order, w, (int)i, &t});
+        for (size_t i = 0; i < p.times.size(); ++i) {
+            std::vector<uint32_t>& times = p.times[i];
+            block_counts[i].warps += *std::max_element(times.begin(), times.end());
+            for (uint32_t& n : times) block_counts[i].threads += n, n = 0;
+        }
     }
-    for (size_t i = 0; i < p.times.size(); ++i) {
-        std::vector<uint32_t>& times = p.times[i];
-        block_counts[i].warps += *std::max_element(times.begin(), times.end());
-        for (uint32_t& n : times) block_counts[i].threads += n, n = 0;
+    std::sort(turns.begin(), turns.end(), [](const Turn& a, const Turn& b) {
+        return a.order != b.order ? a.order < b.order : a.warp != b.warp ? a.warp < b.warp : a.site < b.site;
+    });
+    for (const Turn& turn : turns) count_access(sites[(size_t)turn.site], *turn.together);
+    for (int w = first; w < end; ++w) {
+        for (Pending& a : pending[w].accesses) {
+            a.together.clear();
+            memset(a.times, 0, sizeof a.times);
+        }
+        memset(pending[w].made, 0, sizeof pending[w].made);
     }
 }
 
-void put_all_together() {
-    for (int w = 0; w < (thread_count + LANES - 1) / LANES; ++w) put_together(w);
+void put_all_together() { put_together(0, (thread_count + LANES - 1) / LANES); }
+
+bool is_counted() {
+    const uint64_t most = launch->function->counted_blocks, all = launch->blocks;
+    return !most || all <= most || block_number * most / all != (block_number + 1) * most / all;
 }
 
 // ---- What a thread does
@@ -150,7 +201,7 @@ int number_of_site(const Site& site) {
     std::vector<int>& here = sites_at[site.file ? (uint64_t)site.file + ((uint64_t)site.line << 48) : site.pc];
     for (int number : here) {
         const Site& s = sites[(size_t)number];
-        if (s.kind == site.kind && s.is_shared == site.is_shared && s.bytes == site.bytes) return number;
+        if (s.kind == site.kind && s.buffer == site.buffer && s.bytes == site.bytes) return number;
     }
     sites.push_back(site);
     here.push_back((int)sites.size() - 1);
@@ -177,13 +228,14 @@ void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, 
         for (size_t i = offset; i < end; ++i) touched[(size_t)r->buffer][i] |= done;
     }
     if (!counting) return;
-    const size_t number = (size_t)number_of_site({pc, file, line, kind, r->buffer < 0, bytes, 0});
+    const size_t number = (size_t)number_of_site({pc, file, line, kind, r->buffer, bytes, 0});
     sites[number].addresses |= (size_t)p;
     auto& accesses = pending[current / LANES].accesses;
     if (accesses.size() <= number) accesses.resize(number + 1);
     Pending& a = accesses[number];
     const uint32_t k = a.times[lane]++;
-    if (a.together.size() <= k) a.together.resize(k + 1);
+    const uint32_t order = pending[current / LANES].made[lane]++;
+    while (a.together.size() <= k) a.together.push_back({0, order, {}});
     a.together[k].lanes |= 1u << lane;
     a.together[k].address[lane] = p;
 }
@@ -214,9 +266,11 @@ void begin_launch() {
     sites_at.clear();
     counted_blocks = 0;
     blocks_at.clear();
+    memset(reuse.counts, 0, sizeof reuse.counts);
     for (auto& p : pending) {
         p.accesses.clear();
         p.times.clear();
+        memset(p.made, 0, sizeof p.made);
     }
     for (int i = 0; i < launch->function->shared_count; ++i) {
         const Shared& s = shared[launch->function->shared_array[i]];
@@ -228,6 +282,7 @@ void begin_launch() {
         regions.push_back({b.data, b.bytes, i});
         touched.emplace_back(b.bytes);
     }
+    block_sectors.assign((size_t)launch->buffers, 0);
 }
 
 void end_launch() {
@@ -235,20 +290,23 @@ void end_launch() {
     for (const std::vector<char>& bytes : touched) {
         ArrayCount count = {};
         for (char done : bytes) count.read += (done & HAS_READ) != 0, count.written += (done & HAS_WRITTEN) != 0;
+        count.block_sectors = block_sectors[array_counts.size()];
         array_counts.push_back(count);
     }
 }
 
 // Of a large grid as many blocks are counted as were asked for, evenly spread.
+bool is_wanted() { return !launch->function->only_counted || is_counted(); }
 void begin_block() {
-    const uint64_t most = launch->function->counted_blocks, all = launch->blocks;
-    counting = !most || all <= most || block_number * most / all != (block_number + 1) * most / all;
+    counting = is_counted();
     counted_blocks += counting;
+    reuse.clear();
+    sectors_of_block.clear();
 }
 void block_ends() { put_all_together(); }
 void tell_other(Failure& failure) { failure.other_pc = 0; }
 void barrier_passed() { put_all_together(); }
-void warp_met(int warp, bool) { put_together(warp); }
+void warp_met(int warp, bool) { put_together(warp, warp + 1); }
 void grid_passed() {}
 void* save_block() {
     put_all_together();
@@ -288,6 +346,10 @@ EXPORT int64_t simulator_access_counts(const simulator::AccessCount** first) {
 EXPORT int64_t simulator_block_counts(const simulator::BlockCount** first) {
     *first = simulator::checker::block_counts.data();
     return (int64_t)simulator::checker::block_counts.size();
+}
+EXPORT int64_t simulator_reuse_counts(const uint64_t** first) {
+    *first = simulator::checker::reuse.counts;
+    return simulator::Reuse::CLASSES;
 }
 EXPORT int64_t simulator_array_counts(const simulator::ArrayCount** first) {
     *first = simulator::checker::array_counts.data();

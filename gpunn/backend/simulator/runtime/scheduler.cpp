@@ -162,6 +162,7 @@ extern "C" __attribute__((visibility("default"))) void simulator_run(Worker* w) 
         const uint64_t next = __atomic_fetch_add(&launch->next_block, 1, __ATOMIC_RELAXED);
         if (next >= launch->blocks || __atomic_load_n(&launch->failure->set, __ATOMIC_RELAXED)) break;
         choose_block(next);
+        if (!checker::is_wanted()) continue;
         run_block();
         if (block_parked) parked.push_back(park());
         if (!helped && nanoseconds() - start > HELP_AFTER) {
