@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpunn.inspect.profile.gpus import gpu
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -85,8 +87,7 @@ class Ladder:
         name: of the ladder.
         problem: one of `PROBLEMS`.
         file: the text with the kernels; it may include headers of `kernels/`.
-        gpu: its name.
-        arch: that GPU's architecture, such as "sm_90".
+        gpu: its name, one that `gpunn.inspect.profile.gpus.gpu` knows.
         size: elements along each axis of the problem.
         unit: of the figures, one of `UNITS`.
         source: where the figures are.
@@ -102,7 +103,6 @@ class Ladder:
     problem: str
     file: Path
     gpu: str
-    arch: str
     size: int
     unit: str
     source: str
@@ -113,10 +113,20 @@ class Ladder:
     dram: float | None = None
     clock_mhz: int | None = None
 
+    @property
+    def arch(self) -> str:
+        """The architecture of the GPU, such as "sm_90"."""
+        return gpu(self.gpu).arch
+
     def work(self, size: int | None = None) -> int:
         """FLOP of an sgemm, bytes of what only moves memory, at the published size or another one."""
         size = size or self.size
         return PROBLEMS[self.problem].work(size)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the work is bytes, and not arithmetic."""
+        return "gemm" not in self.problem
 
     def seconds(self, rung: Rung) -> float:
         """What a rung took, at the published size."""

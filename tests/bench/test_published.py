@@ -16,6 +16,7 @@ from gpunn.backend.kernel_texts import kernel_folder
 from gpunn.backend.simulator import RawModule
 from gpunn.inspect.profile import DisassemblerMissing, kernel_code
 from gpunn.inspect.profile.code import _compiled as compiled
+from gpunn.inspect.profile.gpus import gpu
 
 EACH_KERNEL = {rung.kernel: (ladder, rung) for ladder in ladders() for rung in ladder.rungs if rung.kernel}
 
@@ -101,13 +102,9 @@ def test_the_records_are_complete() -> None:
                 assert 1 <= np.prod(rung.block) <= 1024
 
 
-PEAK = {"RTX A6000": 38.7, "A100": 19.5, "RTX 3090": 35.6, "RTX 4090": 82.6, "H100": 66.9, "RTX 5090": 104.8}
-"""TFLOP/s in float32, of NVIDIA's data sheets."""
-
-
 def test_no_figure_is_beyond_the_peak() -> None:
     for ladder in ladders():
-        peak = PEAK[ladder.gpu] * 1e12 if "gemm" in ladder.problem else (ladder.dram or 0) * 1e9
+        peak = (ladder.dram or 0) * 1e9 if ladder.moves else gpu(ladder.gpu).fp32_flops
         for rung in ladder.rungs:
             assert 0 < ladder.work() / ladder.seconds(rung) < peak, (ladder.name, rung.title)
 
