@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpunn.backend.simulator import RawModule
 from gpunn.inspect.profile import gpus
@@ -61,13 +61,23 @@ def judged(ladder: Ladder, rung: Rung) -> Judged:
     size = counted_size(ladder)
     for launch in ladder.launches(rung, size):
         module.get_function(launch.kernel)(launch.grid, launch.block, launch.arguments, shared_mem=launch.shared)
-    gpu = gpus.gpu(ladder.gpu)
+    gpu = board(ladder)
     scale = ladder.work() / ladder.work(size)
     return Judged(ladder, rung, tuple(predict(profile, gpu) for profile in module.profiles), scale)
 
 
+def board(ladder: Ladder) -> gpus.Gpu:
+    """The GPU, as far as the source says which board it was and how fast it ran."""
+    gpu = gpus.gpu(ladder.gpu)
+    if ladder.dram is not None:
+        gpu = replace(gpu, dram_bytes_per_second=1e9 * ladder.dram)
+    if ladder.clock_mhz is not None:
+        gpu = replace(gpu, base_mhz=ladder.clock_mhz, boost_mhz=ladder.clock_mhz)
+    return gpu
+
+
 def counted_size(ladder: Ladder) -> int:
-    """The size at which a ladder is counted: the published one, or that halved until it moves no more than `MOST_BYTES`."""
+    """The size that is counted: the published one, or that halved until it moves no more than `MOST_BYTES`."""
     size = ladder.size
     while ladder.moves and ladder.work(size) > MOST_BYTES:
         size //= 2

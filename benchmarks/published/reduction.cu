@@ -154,8 +154,8 @@ extern "C" __global__ void reduce_shuffled(const float* x, float* y, int n) {
     if (threadIdx.x == 0) y[blockIdx.x] = sum;
 }
 
-// Two rungs with shuffles alone: an element a thread, and 4 neighbours a thread. To the compiler warpSize is a variable,
-// so the loops over a warp stay loops.
+// Two rungs with shuffles alone: an element a thread, and 4 neighbours a thread. To the compiler warpSize is a
+// variable, so the loops over a warp stay loops.
 __device__ __forceinline__ void store_sum(float sum, float* y) {
     __shared__ float sums[32];
     const int lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize;

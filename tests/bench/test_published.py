@@ -12,14 +12,18 @@ import pytest
 
 from benchmarks.published.ladders import UNITS, Ladder, Rung, ladders
 from gpunn.backend import nvrtc
+from gpunn.backend.kernel_texts import kernel_folder
 from gpunn.backend.simulator import RawModule
+from gpunn.inspect.profile import DisassemblerMissing, kernel_code
+from gpunn.inspect.profile.code import _compiled as compiled
+from gpunn.inspect.profile.gpus import gpu
 
 EACH_KERNEL = {rung.kernel: (ladder, rung) for ladder in ladders() for rung in ladder.rungs if rung.kernel}
 
 
 @cache
 def module(file: Path, mode: str) -> RawModule:
-    return RawModule(code=f'#line 1 "{file.name}"\n{file.read_text()}', mode=mode)
+    return RawModule(code=f'#line 1 "{file.name}"\n{file.read_text()}', options=(f"-I{kernel_folder()}",), mode=mode)
 
 
 def run(ladder: Ladder, rung: Rung, size: int, mode: str, order: str = "forward") -> list[tuple[Any, ...]]:
@@ -35,27 +39,47 @@ def run(ladder: Ladder, rung: Rung, size: int, mode: str, order: str = "forward"
 @pytest.mark.parametrize(("mode", "order", "most"), [("fast", "reverse", 256), ("check", "random", 128)])
 @pytest.mark.parametrize(("ladder", "rung"), list(EACH_KERNEL.values()), ids=list(EACH_KERNEL))
 def test_a_kernel_computes_the_result_without_a_race(ladder, rung, mode, order, most) -> None:
-    size = max(most, ladder.step(rung)) if ladder.problem == "sgemm" else 2 * ladder.step(rung)
+    if rung.ragged or rung.blocks:
+        sizes = {
+            "sgemm": 100,
+            "wide_sgemm": 100,
+            "hgemm": 100,
+            "reduction": 10_000,
+            "softmax": 8,
+            "rms_norm": 40,
+            "copy": 10_000,
+        }
+        size = sizes[ladder.problem]
+    else:
+        size = max(most, ladder.step(rung)) if ladder.problem == "sgemm" else 2 * ladder.step(rung)
     (given, *_) = (launch.arguments for launch in ladder.launches(rung, size))
     done = run(ladder, rung, size, mode, order)
-    if ladder.problem == "sgemm":
+    if ladder.problem == "sgemm":  # of whole numbers, whose sums are exact
         a, b, c = (x.astype(np.float64) for x in (given[4], given[5], given[7]))
-        np.testing.assert_allclose(done[0][7], 0.5 * (a @ b) + 3 * c, rtol=0, atol=2e-5)
+        np.testing.assert_array_equal(done[0][7], 0.5 * (a @ b) + 3 * c)
+    elif ladder.problem in ("wide_sgemm", "hgemm"):
+        a, b = (x.astype(np.float64) for x in given[:2])
+        np.testing.assert_array_equal(done[0][2], a @ b)
+    elif ladder.problem == "copy":
+        np.testing.assert_array_equal(done[0][1], given[0])
     elif ladder.problem == "transpose":
         np.testing.assert_array_equal(done[0][1], given[0].T)
     elif ladder.problem == "softmax":
         e = np.exp(given[0].astype(np.float64))
         np.testing.assert_allclose(done[0][1], e / e.sum(axis=1, keepdims=True), rtol=2e-5, atol=0)
-    else:  # whole numbers, whose sums are exact
+    elif ladder.problem == "rms_norm":
+        x, weight, bias = (x.astype(np.float64) for x in given[:3])
+        want = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-5) * weight + bias
+        np.testing.assert_allclose(done[0][3], want, rtol=0, atol=2e-6)
+    else:
         assert done[-1][1].sum(dtype=np.float64) == given[0].sum(dtype=np.float64) > 0
         assert len(done) == rung.passes
 
 
 @pytest.mark.parametrize(("file", "arch"), sorted({(ladder.file, ladder.arch) for ladder in ladders()}))
 def test_a_text_compiles_for_the_architecture_it_was_measured_on(file, arch) -> None:
-    job = nvrtc.Job(file.name, (), arch)
     try:
-        made = nvrtc.compile_source(nvrtc.Source(job, file.read_text(), (), (file.parent,)))
+        made = compiled(str(file), arch, {})
     except nvrtc.NvrtcMissing as missing:
         pytest.skip(str(missing))
     assert not made.warnings
@@ -75,7 +99,14 @@ def test_the_records_are_complete() -> None:
             assert rung.published > 0
             if rung.kernel:
                 assert f" {rung.kernel}(" in ladder.file.read_text()
-                assert 32 <= np.prod(rung.block) <= 1024
+                assert 1 <= np.prod(rung.block) <= 1024
+
+
+def test_no_figure_is_beyond_the_peak() -> None:
+    for ladder in ladders():
+        peak = (ladder.dram or 0) * 1e9 if ladder.moves else gpu(ladder.gpu).fp32_flops
+        for rung in ladder.rungs:
+            assert 0 < ladder.work() / ladder.seconds(rung) < peak, (ladder.name, rung.title)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +120,7 @@ def test_the_records_are_complete() -> None:
         ("transpose on a T4", "v0 Naive", 1.91),
         ("reduction on a T4", "v2 Shared memory", 2.39),
         ("softmax on an RTX 4090", "PyTorch Kernel", 0.7035),
+        ("wide sgemm on an H100", "Tiled RegTile", 67.7292),
         ("sgemm on an RTX A6000", "1: Naive", 444.8),  # 2 * 4096^3 = 137.439 GFLOP at 309.0 GFLOP/s
     ],
 )
@@ -99,11 +131,12 @@ def test_what_a_rung_took(name, title, milliseconds) -> None:
 
 
 def test_the_published_grids() -> None:
-    grids = {(ladder.name, rung.kernel): rung.grid(ladder.size) for ladder in ladders() for rung in ladder.rungs}
+    grids = {(ladder.name, rung.kernel): ladder.grid(rung) for ladder in ladders() for rung in ladder.rungs}
     assert grids["sgemm on an RTX A6000", "sgemm_warps_a6000"] == (32, 32)
     assert grids["sgemm on an A100", "sgemm_warps_a100"] == (32, 64)
     assert grids["reduction on an A100", "reduce_many"] == (1024,)
     assert grids["reduction of whole numbers on an H100", "reduce_batch"] == (174763,)
+    assert grids["wide sgemm on an H100", "sgemm_wide_square"] == (64, 32)  # as the profiler says
     assert grids["softmax on an RTX 4090", "softmax_threads"] == (4,)
 
 
@@ -113,3 +146,18 @@ def test_what_can_not_be_launched() -> None:
         ladder.launches(ladder.rungs[-1], 128)
     with pytest.raises(ValueError, match="sgemm_square computes multiples of 128, got 100"):
         ladder.launches(ladder.rungs[4], 100)
+
+
+@pytest.mark.parametrize(("title", "turns"), [("Naive", 16384 / 16), ("Tiled RegTile", 16384 / 8)])
+def test_a_profiler_on_an_h100_counted_the_instructions_of_our_machine_code(title, turns) -> None:
+    """In kernels that do nothing much beside one loop, which `turns` times has 16 elements of k unrolled, or a tile."""
+    (ladder,) = (ladder for ladder in ladders() if ladder.name == "wide sgemm on an H100")
+    (rung,) = (rung for rung in ladder.rungs if rung.title == title)
+    try:
+        code = kernel_code(str(ladder.file), rung.kernel, ladder.arch)
+    except (nvrtc.NvrtcMissing, DisassemblerMissing) as missing:
+        pytest.skip(str(missing))
+    warps = np.prod(ladder.grid(rung)) * np.prod(rung.block) / 32
+    loop = max(loop.instructions for loop in code.innermost)
+    assert loop * turns * warps == pytest.approx(rung.counted["instructions"], rel=2e-3)
+    assert code.usage.registers == rung.counted["registers"]
