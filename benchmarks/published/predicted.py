@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gpunn.backend.simulator import RawModule
+from gpunn.backend.simulator import LaunchProfile, RawModule
 from gpunn.inspect.profile import gpus
 from gpunn.inspect.profile.model import Prediction, predict
 
 from .ladders import Ladder, Rung
 
-COUNTED_BLOCKS = 8
+COUNTED_BLOCKS = {"computes": 4, "moves": 64}
 MOST_BYTES = 1 << 29
 """What moves more than that is counted at a smaller size, and its time is scaled: such a launch has many blocks of the
 same work, and nothing of it stays in a cache."""
@@ -35,8 +36,21 @@ class Judged:
     @property
     def predicted(self) -> float:
         """Microseconds of all launches, with what launches cost the GPU."""
+        return self._sum([p.microseconds for p in self.predictions])
+
+    @property
+    def low(self) -> float:
+        """The least that they would take."""
+        return self._sum([p.low for p in self.predictions])
+
+    @property
+    def high(self) -> float:
+        """The most."""
+        return self._sum([p.high for p in self.predictions])
+
+    def _sum(self, times: Sequence[float]) -> float:
         node = gpus.gpu(self.ladder.gpu).graph_node_us
-        return sum(p.microseconds * self.scale + node for p in self.predictions)
+        return sum(us * self.scale + node for us in times)
 
     @property
     def measured(self) -> float:
@@ -44,26 +58,42 @@ class Judged:
         return 1e6 * self.ladder.seconds(self.rung)
 
     @property
+    def longest(self) -> Prediction:
+        """The launch that takes longest."""
+        return max(self.predictions, key=lambda p: p.microseconds)
+
+    @property
     def ratio(self) -> float:
         """Of predicted to measured."""
         return self.predicted / self.measured
 
 
-def judged(ladder: Ladder, rung: Rung) -> Judged:
-    """Predict a rung that has a kernel."""
+def judged(ladder: Ladder, rung: Rung, counts: Sequence[LaunchProfile] | None = None) -> Judged:
+    """Predict a rung that has a kernel.
+
+    Args:
+        ladder: the ladder.
+        rung: the rung.
+        counts: what `counted` gave earlier.
+    """
+    gpu = board(ladder)
+    scale = ladder.work() / ladder.work(counted_size(ladder))
+    predictions = (predict(launch, gpu) for launch in counts or counted(ladder, rung))
+    return Judged(ladder, rung, tuple(predictions), scale)
+
+
+def counted(ladder: Ladder, rung: Rung) -> list[LaunchProfile]:
+    """What some blocks of a rung's launches do, counted on the simulator."""
     code = ladder.file.read_text(encoding="utf-8")
     module = RawModule(
         code=f'#line 1 "{ladder.file.name}"\n{code}',
         mode="profile",
-        counted_blocks=COUNTED_BLOCKS,
+        counted_blocks=COUNTED_BLOCKS["moves" if ladder.moves else "computes"],
         only_counted=True,
     )
-    size = counted_size(ladder)
-    for launch in ladder.launches(rung, size):
+    for launch in ladder.launches(rung, counted_size(ladder)):
         module.get_function(launch.kernel)(launch.grid, launch.block, launch.arguments, shared_mem=launch.shared)
-    gpu = board(ladder)
-    scale = ladder.work() / ladder.work(size)
-    return Judged(ladder, rung, tuple(predict(profile, gpu) for profile in module.profiles), scale)
+    return module.profiles
 
 
 def board(ladder: Ladder) -> gpus.Gpu:
