@@ -1,4 +1,4 @@
-"""Predictions of the published ladders, rung by rung: counted on the simulator at the published size, a few blocks each."""
+"""Predictions of the published ladders, rung by rung: a few blocks of each are counted on the simulator."""
 
 from __future__ import annotations
 

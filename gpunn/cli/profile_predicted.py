@@ -38,16 +38,15 @@ def launches(options: argparse.Namespace) -> None:
         UsageError: there is no such GPU.
         RunError: what is needed is not on this machine.
     """
-    from gpunn.backend.nvrtc import CompileError, NvrtcMissing
+    from gpunn.backend.nvrtc import CompileError, NvrtcMissing, version
     from gpunn.inspect.profile import DisassemblerMissing, SolverMissing, gpu, predict_step, step_launches
     from gpunn.inspect.profile.disassembler import path
 
     if options.plot and not options.gpu:
         raise UsageError("--plot draws what is predicted; name a GPU by --gpu too")
-    step, x, y = _step(options)
     title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
     if options.gpu is None:
-        counted = [launch for _, launch in step_launches(step, x, y)[0]]
+        counted = [launch for _, launch in step_launches(*_step(options))[0]]
         if options.json:
             print(json.dumps({"launches": [_as_dict(launch) for launch in counted]}))
         else:
@@ -56,12 +55,14 @@ def launches(options: argparse.Namespace) -> None:
         return
     try:
         chosen = gpu(options.gpu)
-        path()  # before minutes are spent
-        with progress("predicting", "predicted") as on_progress:
-            found = predict_step(step, x, y, gpu=chosen, title=title, on_progress=on_progress)
     except ValueError as error:
-        raise UsageError(str(error)) from None
-    except (NvrtcMissing, DisassemblerMissing, SolverMissing, CompileError) as error:
+        raise UsageError(f"--gpu: {error}") from None
+    try:
+        path()  # before minutes are spent
+        version()
+        with progress("predicting", "predicted") as on_progress:
+            found = predict_step(*_step(options), gpu=chosen, title=title, on_progress=on_progress)
+    except (ValueError, NvrtcMissing, DisassemblerMissing, SolverMissing, CompileError) as error:
         raise RunError(str(error)) from None
     if options.plot:
         from gpunn.inspect.profile.plot import plot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,9 @@ def test_json(gpunn_command, nvdisasm) -> None:
         (["--kernel", "nothing.cu:f"], "no file 'nothing.cu'"),
         (["--kernel", "split_k.cu:add_parts", "--types", "float16"], "--types is NAME=TYPE"),
         (["--kernel", "split_k.cu:add_parts", "--types", "scalar_t=int8"], "compiled for scalar_t = float32"),
+        (["--model", "linear", "--gpu", "h10"], "there are no figures of a GPU 'h10', only of T4, "),
+        (["--model", "linear", "--plot", "x.png"], "name a GPU by --gpu too"),
+        (["--kernel", "softmax.cu:f", "--gpu", "h100"], "--gpu is for --model"),
         (["--kernel", "split_k.cu:add_parts", "--arch", "sm_1"], "does not know the architecture 'sm_1'"),
     ],
 )
@@ -103,5 +107,47 @@ def test_the_launches_of_a_step(gpunn_command) -> None:
 def test_the_launches_of_a_step_as_json(gpunn_command) -> None:
     launches = gpunn_command("profile", "--model", "linear", "--batch-size", "8", "--json").json["launches"]
     assert launches[-1]["kernel"] == "adam_step"
-    assert launches[-1].keys() == {"kernel", "grid", "block", "counted_blocks", "lines", "accesses", "arrays"}
+    counts = {"run_blocks", "counted_blocks", "lines", "accesses", "arrays", "reuse"}
+    assert launches[-1].keys() == {"kernel", "grid", "block", "shared"} | counts
     assert {a["memory"] for a in launches[0]["accesses"]} == {"global", "shared"}
+
+
+# Predicted ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_step_would_take(gpunn_command, nvdisasm, tmp_path) -> None:
+    command = ["profile", "--model", "linear", "--batch-size", "8", "--gpu", "h100"]
+    result = gpunn_command(*command, "--plot", str(tmp_path / "step.png"))
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0] == "linear, batches of 8, adam, on H100 (sm_90): predicted, nothing is measured"
+    assert lines[1].split()[:6] == ["phase", "layer", "kernel", "blocks", "threads", "us"]
+    rows = lines[2 : lines.index("")]
+    assert rows[-1].split()[:4] == ["update", "Adam", "step", "adam_step"]
+    assert lines[lines.index("") + 1].startswith(f"{len(rows)} launches in one graph, 0.84 us each beside their work: ")
+    assert "what would help most:" in lines
+    assert (tmp_path / "step.png").read_bytes().startswith(b"\x89PNG")
+
+    answer = gpunn_command(*command, "--json").json
+    assert (answer["gpu"], answer["samples"], len(answer["launches"])) == ("H100", 8, len(rows))
+    work = sum(launch["microseconds"] + 0.84 for launch in answer["launches"])
+    assert answer["microseconds"] == pytest.approx(work)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error", "command"),
+    [
+        ("gpunn.inspect.profile.disassembler", "path", "DisassemblerMissing", "pip install nvidia-cuda-nvdisasm"),
+        ("gpunn.backend.nvrtc", "version", "NvrtcMissing", "pip install nvidia-cuda-nvrtc-cu12"),
+    ],
+)
+def test_a_prediction_without_what_it_needs(gpunn_command, monkeypatch, module, name, error, command) -> None:
+    home = importlib.import_module(module)
+
+    def missing(*_: object) -> str:
+        raise getattr(home, error)(f"it was not found; {home.INSTALL}")
+
+    monkeypatch.setattr(home, name, missing)
+    result = gpunn_command("profile", "--model", "linear", "--gpu", "h100")
+    assert (result.code, result.out) == (1, "")
+    assert command in result.err

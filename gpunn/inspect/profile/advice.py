@@ -36,8 +36,8 @@ def advice(launch: LaunchProfile, predicted: Prediction, gpu: Gpu) -> str:
 def _of_latency(launch: LaunchProfile, predicted: Prediction) -> str:
     o = predicted.occupancy
     return (
-        f"a warp waits for one thing after the other, and {o.warps} of {o.most_warps} warps (limited by {o.limited_by}) "
-        "do not cover it: more loads before the first is used, or more warps"
+        f"a warp waits for one thing after the other, and {o.warps} of {o.most_warps} warps (limited by "
+        f"{o.limited_by}) do not cover it: more loads before the first is used, or more warps"
     )
 
 
@@ -48,8 +48,8 @@ def _of_global(launch: LaunchProfile, predicted: Prediction) -> str:
     if lines > 2 * needed:
         worst = max(memory, key=lambda a: a.lines)
         return (
-            f"a warp asks for {worst.lines / worst.requests:.0f} lines of 128 bytes at once at {worst.file}:{worst.line}: "
-            "let neighbours read neighbouring addresses"
+            f"a warp asks for {worst.lines / worst.requests:.0f} lines of 128 bytes at once at {worst.file}:"
+            f"{worst.line}: let neighbours read neighbouring addresses"
         )
     return "it loads the same values again and again: keep them in shared memory or registers, load wider"
 

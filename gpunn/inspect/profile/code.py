@@ -139,6 +139,7 @@ def _codes(cubin: bytes) -> dict[str, Code]:
 
 
 def _kernel(made: Compiled, kernel: str) -> tuple[Code, Usage]:
+    disassembler.path()  # it may be missing although the answer is known
     codes = _codes(made.cubin)
     name = _find(kernel, list(codes), made.job.text)
     return codes[name], made.kernels[name]

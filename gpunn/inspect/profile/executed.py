@@ -15,7 +15,6 @@ import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from functools import reduce
 from statistics import median_high
 from typing import Any
 
@@ -28,9 +27,14 @@ from .kinds import MEMORY, kind, width
 INSTALL = "pip install scipy (or 'gpunn[profile]')"
 _ENDS = {"EXIT", "RET", "KILL"}
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
-_MISFIT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.3, 0.1, 1e-4
-"""What counts against a solution: a warp's access of 4 bytes a thread too many or too few; an execution of a line that
-no instruction is left for; an execution of both sides of a branch by the same warp; an instruction."""
+_MISFIT, _KEPT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.5, 0.3, 0.1, 1e-4
+"""What counts against a solution: a warp's access of 4 bytes a thread too many or too few; a read of them that the
+compiler has spared; an execution of a line that no instruction is left for; an execution of both sides of a branch by
+the same warp; an instruction."""
+
+
+Place = tuple[str, int, str, str]
+"""Of an access: file, line, "global" or "shared", "read" or "write"."""
 
 
 class SolverMissing(RuntimeError):
@@ -45,14 +49,14 @@ class Executed:
         blocks: the basic blocks.
         times: how often each is executed by a warp, in the whole launch.
         kinds: how many instructions of each kind (see `gpunn.inspect.profile.kinds.kind`) warps execute, most first.
-        widths: of each line that accesses shared memory, the bytes that threads move by each width in bits.
+        moved: of each line and kind of memory, the bytes that a warp's threads move, each, by each width in bits.
         fit: how well it agrees with what was counted: 1 minus the bytes that do not, over all; 1 where none move.
     """
 
     blocks: tuple[Block, ...]
     times: tuple[float, ...]
     kinds: dict[str, float]
-    widths: dict[tuple[str, int], dict[int, float]]
+    moved: dict[Place, dict[int, float]]
     fit: float
 
 
@@ -71,13 +75,13 @@ def executed(code: Code, launch: LaunchProfile) -> Executed:
     warps = math.prod(launch.grid) * -(-math.prod(launch.block) // 32)
     times, fit = _solve(code, blocks, parts, launch, warps)
     kinds: Counter[str] = Counter()
-    widths: dict[tuple[str, int], dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    moved: dict[Place, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for part, n in zip(parts, times):
         for i in part:
             kinds[kind(i)] += n
-            if i.name in ("LDS", "STS"):
-                widths[i.file, i.line][width(i)] += n * width(i) / 8
-    return Executed(tuple(blocks), tuple(times), {k: n for k, n in kinds.most_common() if n}, dict(widths), fit)
+            for place in _places(i):
+                moved[place][width(i)] += n * width(i) / 8
+    return Executed(tuple(blocks), tuple(times), {k: n for k, n in kinds.most_common() if n}, dict(moved), fit)
 
 
 class _Program:
@@ -127,7 +131,7 @@ def _solve(
 ) -> tuple[list[float], float]:
     program, scale = _Program(), 1.0 / max(warps, 1)
     times = [program.variable(_EXECUTED * len(part)) for part in parts]
-    _flow(program, code, blocks, parts, times)
+    edges = _flow(program, code, blocks, parts, times)
     lines = {(line.file, line.line): line.warps * scale for line in launch.lines}
     for block_times, part in zip(times, parts):
         counted = [lines[place] for i in part if (place := (i.file, i.line)) in lines]
@@ -135,9 +139,11 @@ def _solve(
             program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, median_high(counted)))
     _at_least(program, parts, times, lines)
     total, misfits, anchored = _accesses(program, parts, times, launch, scale)
-    for loop in loops(blocks):
+    found = loops(blocks)
+    _remainders(program, [loop for loop in found if loop.innermost], blocks, parts, times, edges)
+    for loop in found:
         if not any(times[b] in anchored for b in loop.blocks):
-            _repeated(program, loop, parts, times, lines)
+            _repeated(program, loop, blocks, parts, times, lines)
     x = program.solve()
     fit = 1 - sum(x[misfit] for misfit in misfits) / total if total else 1.0
     return [float(x[t]) * warps for t in times], float(fit)
@@ -162,14 +168,20 @@ def _at_least(
 
 def _flow(
     program: _Program, code: Code, blocks: list[Block], parts: list[tuple[Instruction, ...]], times: list[int]
-) -> None:
-    """What comes into a block goes out of it; a kernel is entered once, a function as often as it is called."""
+) -> dict[tuple[int, int], int]:
+    """What comes into a block goes out of it; a kernel is entered once, a function as often as it is called.
+
+    Returns:
+        The variables of the ways from block to block.
+    """
+    edges: dict[tuple[int, int], int] = {}
     into: list[dict[int, float]] = [{} for _ in blocks]
     number = {block.first: k for k, block in enumerate(blocks)}
     for k, block in enumerate(blocks):
         out: dict[int, float] = {program.variable(): 1.0 for _ in block.next}
         for edge, n in zip(out, block.next):
             into[n][edge] = 1.0
+            edges[k, n] = edge
         if parts[k][-1].name in _ENDS or not block.next:
             out[program.variable()] = 1.0
         if len(out) > 1:  # lanes of a warp may part, and it goes both ways
@@ -184,6 +196,13 @@ def _flow(
     for k in range(len(blocks)):
         met = {program.variable(_PARTED): -1.0} if len(into[k]) > 1 else {}  # and its lanes meet again
         program.equal.append((into[k] | met | {times[k]: -1.0}, 0.0 if k else -1.0))
+    return edges
+
+
+def _places(i: Instruction) -> list[Place]:
+    """What an instruction accesses."""
+    tables = ((_READS, "read"), (_WRITES, "write"))
+    return [(i.file, i.line, table[i.name], what) for table, what in tables if i.name in table]
 
 
 _READS = {"LDG": "global", "LD": "global", "LDS": "shared", "LDSM": "shared", "LDGSTS": "global"}
@@ -198,25 +217,24 @@ def _accesses(
     Returns:
         All that was counted, the variables of what does not agree, and the blocks that it says something of.
     """
-    counted: dict[tuple[str, int, str, str], float] = defaultdict(float)
+    counted: dict[Place, float] = defaultdict(float)
     for a in launch.accesses:
         if a.kind != "atomic":
             counted[a.file, a.line, a.memory, a.kind] += a.requests * a.bytes / 4 * scale
-    moved: dict[tuple[str, int, str, str], dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    may_not: set[tuple[str, int, str, str]] = set()
+    moved: dict[Place, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    may_not: set[Place] = set()
     for part, block_times in zip(parts, times):
         for i in part:
-            for table, what in ((_READS, "read"), (_WRITES, "write")):
-                if i.name in table:
-                    key = (i.file, i.line, table[i.name], what)
-                    moved[key][block_times] += width(i) / 32
-                    if i.predicate:
-                        may_not.add(key)
+            for place in _places(i):
+                moved[place][block_times] += width(i) / 32
+                if i.predicate:
+                    may_not.add(place)
     total, misfits, anchored = 0.0, list[int](), set[int]()
     for key, terms in moved.items():
         if key in counted:
-            # What has a condition is executed by a warp where no lane does it, too.
-            program.about(dict(terms), counted[key], _MISFIT / 10 if key in may_not else _MISFIT, _MISFIT)
+            # What has a condition is executed by a warp where no lane does it, too; and what is read twice may be kept.
+            above = _MISFIT / 10 if key in may_not else _MISFIT
+            program.about(dict(terms), counted[key], above, _MISFIT if key[3] == "write" else _KEPT)
             total += counted[key]
             over, under = len(program.costs) - 2, len(program.costs) - 1
             misfits += [under] if key in may_not else [over, under]
@@ -224,17 +242,57 @@ def _accesses(
     return total, misfits, anchored
 
 
+def _branch(loop: Loop, blocks: list[Block], parts: list[tuple[Instruction, ...]]) -> tuple[str, int]:
+    """The line that a loop's branch back comes from."""
+    branch = next(parts[b][-1] for b in reversed(loop.blocks) if loop.header in blocks[b].next)
+    return branch.file, branch.line
+
+
+def _remainders(
+    program: _Program,
+    innermost: list[Loop],
+    blocks: list[Block],
+    parts: list[tuple[Instruction, ...]],
+    times: list[int],
+    edges: dict[tuple[int, int], int],
+) -> None:
+    """Of loops that the compiler has made of one, those with fewer copies of the body do what the largest leaves."""
+    by_line = defaultdict(list)
+    for loop in innermost:
+        by_line[_branch(loop, blocks, parts)].append(loop)
+    for alike in by_line.values():
+        sizes = [sum(i.name == "FFMA" or i.name in MEMORY for b in loop.blocks for i in parts[b]) for loop in alike]
+        for loop, size in zip(alike, sizes):
+            if size and max(sizes) > size:
+                entries = {
+                    edges[k, n]: 1 - max(sizes) / size for k, n in edges if n == loop.header and k not in loop.blocks
+                }
+                program.at_most.append((entries | {times[loop.header]: 1.0, program.variable(_MISFIT): -1.0}, 0.0))
+
+
 def _repeated(
     program: _Program,
     loop: Loop,
+    blocks: list[Block],
     parts: list[tuple[Instruction, ...]],
     times: list[int],
     lines: dict[tuple[str, int], float],
 ) -> None:
-    """A loop that moves nothing has as many turns as its lines, over the copies that unrolling has made of them."""
-    within = [i for b in loop.blocks for i in parts[b]]
-    most = Counter((i.file, i.line) for i in within if (i.file, i.line) in lines and i.name not in MEMORY)
-    if most:
-        place = max(most, key=lambda p: (lines[p], most[p]))
-        copies = reduce(math.gcd, Counter(i.opcode for i in within if (i.file, i.line) == place).values())
-        program.about({times[loop.header]: 1.0}, lines[place] / copies, _MISFIT / 10, _MISFIT / 10)
+    """A loop that moves nothing has as many turns as the line that its branch comes from, over the copies of its body.
+
+    The copies are counted by the instruction that makes most of it: where the compiler has made several loops of one,
+    that with the fewest has one copy; where it has made one, there are as many as all instructions that come more than
+    once have in common.
+    """
+    executions = lines.get(_branch(loop, blocks, parts))
+    within = [Counter((i.file, i.line, i.opcode) for i in parts[b]) for b in loop.blocks]
+    most = max(((n, what) for count in within for what, n in count.items()), default=None)
+    if executions is None or most is None:
+        return
+    counts = [sum((i.file, i.line, i.opcode) == most[1] for i in part) for part in parts]
+    found = {t: n for t, n in zip(times, counts) if n}
+    one = min(found.values())
+    if len(found) == 1:
+        several = [n for n in sum(within, Counter()).values() if n > 1]
+        one //= math.gcd(*several) if len(several) > 1 else 1
+    program.about({t: n / one for t, n in found.items()}, executions, _MISFIT / 10, _MISFIT / 10)

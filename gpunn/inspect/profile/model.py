@@ -157,8 +157,8 @@ class _Array:
 
 @dataclass(frozen=True)
 class _Traffic:
-    """Of a launch: bytes that its arrays must move, sectors that are asked for, that miss the first-level cache and that
-    are written, bytes that the second-level cache is busy with, and those to and from DRAM.
+    """Of a launch: bytes that its arrays must move; sectors that are asked for, that miss the first-level cache and
+    that are written; bytes that the second-level cache is busy with, and those to and from DRAM.
     """
 
     arrays: list[_Array]
@@ -273,7 +273,7 @@ def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> tuple
     a = gpu.architecture
     accesses = sum(n for name, n in done.kinds.items() if name.partition(".")[0] in MEMORY)
     shared = sum(_passes(x, done) for x in launch.accesses) * LINE / a.l1_bytes_per_clock
-    lines = sum(max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses)
+    lines = sum(_kept(x, done) * max(x.lines, x.sectors * SECTOR / a.l1_bytes_per_clock) for x in launch.accesses)
     name = "shared memory" if shared > lines else "global accesses"
     return name, max(accesses * 4 * LANES / a.l1_narrow_bytes_per_clock, shared + lines)
 
@@ -281,11 +281,20 @@ def _load_store_cycles(launch: LaunchProfile, gpu: Gpu, done: Executed) -> tuple
 def _passes(access: Access, done: Executed) -> float:
     """Cycles of shared memory of an access, as wide as the machine code has it."""
     by_width = {64: access.passes_by_8, 128: access.passes_by_16}
-    moved = done.widths.get((access.file, access.line), {})
+    moved = done.moved.get((access.file, access.line, access.memory, access.kind), {})
     total = sum(moved.values())
     if not total:
         return access.passes
-    return sum(n / total * (by_width.get(bits) or access.passes) for bits, n in moved.items())
+    passes = sum(n / total * (by_width.get(bits) or access.passes) for bits, n in moved.items())
+    return passes * _kept(access, done)
+
+
+def _kept(access: Access, done: Executed) -> float:
+    """The share of an access that the compiler has left: what is read again and again may be kept in a register."""
+    moved = done.moved.get((access.file, access.line, access.memory, access.kind))
+    if moved is None or access.kind != "read":
+        return 1.0
+    return min(sum(moved.values()) / (access.requests * access.bytes), 1.0)
 
 
 def _tensor_cycles(i: Instruction, gpu: Gpu) -> float:

@@ -242,7 +242,9 @@ def test_conflicts_between_banks(run, name) -> None:
 
 def test_writes(run) -> None:
     (found,) = at(run("write", (1,), (32,), np.zeros(64, F)), "write: strided")
-    assert found == Access("kernel.cu", line_of("write: strided"), (), "global", "write", 4, 1, 32, 8, 128, 0, 0)
+    assert found == Access(
+        "kernel.cu", line_of("write: strided"), (), "global", "write", 4, 1, 32, 2, 8, 128, 0, 0, 0, 0
+    )
 
 
 def test_a_view_lies_where_it_lies_in_its_owner(run) -> None:
@@ -410,7 +412,7 @@ REUSE = """
 extern "C" __global__ void again(const float* x, float* y, int n) {
     const int t = threadIdx.x;
     float sum = 0;
-    for (int k = 0; k < n; ++k) sum += x[t + k / n];   // n = 4 times: 4 sectors of a line, each three times again at once
+    for (int k = 0; k < n; ++k) sum += x[t + k / n];   // 4 sectors of a line, and n - 1 = 3 times again at once
     for (int k = 0; k < 3; ++k) sum += x[32 * k + t];  // the first once more; two new lines of 4 sectors
     y[t] = sum + x[t + n / 5];                         // the first again, with two lines in between
 }

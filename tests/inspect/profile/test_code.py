@@ -214,8 +214,9 @@ def test_indirect_targets_are_read_from_the_attributes() -> None:
     assert dict(disassembler._indirect(info)) == {0x14: (0x17, 0x15), 0x27: (0x30,)}
 
 
-def test_stall_counts_are_read_from_the_encoding() -> None:
-    # From a disassembly of CUDA 12.9: FFMA R7,R4,R7,1; LDG.E R4,desc[UR4][R4.64]; @P1 BRA.
+def test_the_control_words_are_read_from_the_encoding() -> None:
+    # From a disassembly of CUDA 12.9: FFMA R7,R4,R7,1, which waits for barrier 2; LDG.E R4,desc[UR4][R4.64], whose
+    # result is awaited at barrier 2 and the reading of its address at 0; @P1 BRA.
     code = struct.pack(
         "<6Q",
         0x3F80000004077423,
@@ -225,7 +226,7 @@ def test_stall_counts_are_read_from_the_encoding() -> None:
         0xFFFFFFFC00C01947,
         0x000FEE000383FFFF,
     )
-    assert disassembler._stalls(code) == [1, 1, 7]
+    assert list(disassembler._controls(code)) == [(1, None, None, 0b100), (1, 2, 0, 0), (7, None, None, 0)]
 
 
 # The whole, where nvdisasm is installed -----------------------------------------------------------------------------
