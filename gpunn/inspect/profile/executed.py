@@ -74,14 +74,14 @@ def executed(code: Code, launch: LaunchProfile) -> Executed:
     parts = [code.instructions[block.first : block.end] for block in blocks]
     warps = math.prod(launch.grid) * -(-math.prod(launch.block) // 32)
     times, fit = _solve(code, blocks, parts, launch, warps)
-    kinds: Counter[str] = Counter()
+    kinds: dict[str, float] = defaultdict(float)
     moved: dict[Place, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for part, n in zip(parts, times):
         for i in part:
             kinds[kind(i)] += n
             for place in _places(i):
                 moved[place][width(i)] += n * width(i) / 8
-    return Executed(tuple(blocks), tuple(times), {k: n for k, n in kinds.most_common() if n}, dict(moved), fit)
+    return Executed(tuple(blocks), tuple(times), {k: n for k, n in sorted(kinds.items(), key=lambda item: -item[1]) if n}, dict(moved), fit)
 
 
 class _Program:

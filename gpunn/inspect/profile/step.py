@@ -102,8 +102,8 @@ class StepPrediction:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as dictionaries, lists, strings and numbers."""
-        totals = ("title", "samples", "resident", "flop", "bytes", "touched")
-        totals += ("microseconds", "low", "high", "samples_per_second")
+        totals = ("title", "samples", "resident", "flop", "bytes", "touched", "microseconds", "low", "high")
+        rate = {"samples_per_second": self.samples_per_second}
         rows = [
             {
                 **{name: getattr(x, name) for name in ("phase", "layer", "op", "advice")},
@@ -113,7 +113,7 @@ class StepPrediction:
             }
             for x in self.launches
         ]
-        return {"gpu": self.gpu.name, **{name: getattr(self, name) for name in totals}, "launches": rows}
+        return {"gpu": self.gpu.name, **{name: getattr(self, name) for name in totals}, **rate, "launches": rows}
 
 
 def predict_step(
