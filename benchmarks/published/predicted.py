@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gpunn.backend.kernel_texts import kernel_folder
 from gpunn.backend.simulator import LaunchProfile, RawModule
 from gpunn.inspect.profile import gpus
 from gpunn.inspect.profile.model import Prediction, predict
@@ -15,6 +17,8 @@ COUNTED_BLOCKS = {"computes": 4, "moves": 64}
 MOST_BYTES = 1 << 29
 """What moves more than that is counted at a smaller size, and its time is scaled: such a launch has many blocks of the
 same work, and nothing of it stays in a cache."""
+MOST_BYTES_OF_A_BLOCK = 1 << 22
+"""Likewise where few blocks move all of it, each in a loop: every access of a counted block is kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def judged(ladder: Ladder, rung: Rung, counts: Sequence[LaunchProfile] | None = 
         counts: what `counted` gave earlier.
     """
     gpu = board(ladder)
-    scale = ladder.work() / ladder.work(counted_size(ladder))
+    scale = ladder.work() / ladder.work(counted_size(ladder, rung))
     predictions = (predict(launch, gpu) for launch in counts or counted(ladder, rung))
     return Judged(ladder, rung, tuple(predictions), scale)
 
@@ -87,11 +91,12 @@ def counted(ladder: Ladder, rung: Rung) -> list[LaunchProfile]:
     code = ladder.file.read_text(encoding="utf-8")
     module = RawModule(
         code=f'#line 1 "{ladder.file.name}"\n{code}',
+        options=(f"-I{kernel_folder()}",),
         mode="profile",
         counted_blocks=COUNTED_BLOCKS["moves" if ladder.moves else "computes"],
         only_counted=True,
     )
-    for launch in ladder.launches(rung, counted_size(ladder)):
+    for launch in ladder.launches(rung, counted_size(ladder, rung)):
         module.get_function(launch.kernel)(launch.grid, launch.block, launch.arguments, shared_mem=launch.shared)
     return module.profiles
 
@@ -106,9 +111,11 @@ def board(ladder: Ladder) -> gpus.Gpu:
     return gpu
 
 
-def counted_size(ladder: Ladder) -> int:
-    """The size that is counted: the published one, or that halved until it moves no more than `MOST_BYTES`."""
-    size = ladder.size
-    while ladder.moves and ladder.work(size) > MOST_BYTES:
+def counted_size(ladder: Ladder, rung: Rung) -> int:
+    """The size that is counted: the published one, or that halved until it moves no more than is counted."""
+    size, most = ladder.size, MOST_BYTES
+    if rung.blocks:
+        most = min(most, MOST_BYTES_OF_A_BLOCK * math.prod(rung.blocks))
+    while ladder.moves and ladder.work(size) > most:
         size //= 2
     return size

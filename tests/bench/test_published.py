@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.published.ladders import UNITS, Ladder, Rung, ladders
+from benchmarks.published.predicted import counted
 from gpunn.backend import nvrtc
 from gpunn.backend.kernel_texts import kernel_folder
 from gpunn.backend.simulator import RawModule
@@ -161,3 +162,11 @@ def test_a_profiler_on_an_h100_counted_the_instructions_of_our_machine_code(titl
     loop = max(loop.instructions for loop in code.innermost)
     assert loop * turns * warps == pytest.approx(rung.counted["instructions"], rel=2e-3)
     assert code.usage.registers == rung.counted["registers"]
+
+
+def test_what_is_counted_for_a_prediction() -> None:
+    rungs = {(ladder.name, rung.kernel): (ladder, rung) for ladder in ladders() for rung in ladder.rungs}
+    (copy,) = counted(*rungs["copy by few and many on an H100", "copy_single"])
+    assert [(array.read, array.written) for array in copy.arrays] == [(2 << 20, 0), (0, 2 << 20)]  # of one thread
+    (rows,) = counted(*rungs["hgemm without tensor cores on an RTX 5090", "hgemm_rows"])  # a text that includes another
+    assert sum(a.requests for a in rows.accesses if a.kind == "read") == 2 * 1024 * (1024 * 1024 // 32)
