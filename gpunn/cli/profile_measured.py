@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from .common import as_json, input_shape, pick_device, positive_int, print_table
 from .errors import UsageError
+from .profile_predicted import predicted
 from .progress import progress
 
 if TYPE_CHECKING:
-    from gpunn.inspect.profile import Part, StepProfile
+    from gpunn.inspect.profile import Part, StepPrediction, StepProfile
 
 STEPS = 20
 
@@ -56,14 +57,19 @@ def measured(options: argparse.Namespace) -> None:
             options.trace.touch()
         except OSError as error:
             raise UsageError(f"--trace {options.trace}: {error.strerror}") from None
+    if options.plot:
+        raise UsageError("--plot draws what is predicted; leave out --device")
+    if options.gpu and device.type != "cuda":
+        raise UsageError(f"--gpu predicts launches; beside measured ones it needs --device cuda, not {device}")
     found = _profile(options, device)
+    foretold = predicted(options) if options.gpu else None
     if options.trace is not None:
         options.trace.write_text(json.dumps(found.trace()))
     if options.json:
-        print(as_json(found.to_dict()))
+        print(as_json(found.to_dict() | ({"prediction": foretold.to_dict()} if foretold else {})))
     else:
         print(f"{found.title}, measured on {device}: {_how(found)}")
-        _print(found, options.by)
+        _print(found, options.by, foretold)
         if options.trace is not None:
             print(f"a step is in {options.trace}; open it in https://ui.perfetto.dev")
 
@@ -95,7 +101,7 @@ def _how(found: StepProfile) -> str:
     return f"{way}, medians of {found.steps}"
 
 
-def _print(found: StepProfile, by: str | None) -> None:
+def _print(found: StepProfile, by: str | None, foretold: StepPrediction | None) -> None:
     # Of launches that are measured alone there is nothing between.
     whole = found.microseconds - (found.between if found.captured else 0)
     if by == "op":
@@ -103,7 +109,7 @@ def _print(found: StepProfile, by: str | None) -> None:
     elif by == "layer":
         _print_layers(found, whole)
     elif found.captured:
-        _print_launches(found, whole)
+        _print_launches(found, whole, foretold)
     else:
         _print_parts(found, whole)
     phases = ", ".join(f"{total.name} {_us(total.microseconds)}" for total in found.by("phase"))
@@ -125,8 +131,9 @@ def _print_parts(found: StepProfile, whole: float) -> None:
     print_table(columns, [*rows, ["", "", "between them", 0, *_time(found.between, whole), "", ""]])
 
 
-def _print_launches(found: StepProfile, whole: float) -> None:
-    rows = [
+def _print_launches(found: StepProfile, whole: float, foretold: StepPrediction | None) -> None:
+    columns = ["phase", "layer", "op", "kernel", "blocks", "threads", "us", "%"]
+    rows: list[list[Any]] = [
         [
             *(*_names(part), call.name),
             *(math.prod(n) if n else 0 for n in (call.grid, call.block)),
@@ -135,7 +142,18 @@ def _print_launches(found: StepProfile, whole: float) -> None:
         for part in found.parts
         for call in part.calls
     ]
-    print_table(["phase", "layer", "op", "kernel", "blocks", "threads", "us", "%"], rows)
+    if foretold is None:
+        print_table(columns, rows)
+        return
+    node = foretold.gpu.graph_node_us
+    predictions = [x.prediction for x in foretold.launches]
+    same = [row[3] for row in rows] == [p.kernel for p in predictions]
+    for row, p in zip(rows, predictions if same else ()):
+        row += [f"{_us(p.microseconds + node):>10}", p.limiter]
+    print_table([*columns, f"predicted, {foretold.gpu.name}", "limited by"] if same else columns, rows)
+    print(f"\npredicted of the graph: {_us(foretold.microseconds)} us ({_us(foretold.low)} to {_us(foretold.high)})")
+    if not same:
+        print(f"its {len(predictions)} launches on the simulator are others than these {len(rows)}: not shown")
 
 
 def _print_ops(found: StepProfile, whole: float) -> None:

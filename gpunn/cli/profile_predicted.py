@@ -21,14 +21,15 @@ SHOWN_ADVICE = 10
 
 def add_predicted(parser: argparse.ArgumentParser) -> None:
     """The options of what is predicted."""
-    group = parser.add_argument_group("with --model and --gpu")
+    group = parser.add_argument_group("on a GPU that is not there")
     group.add_argument(
         "--gpu",
         metavar="G",
-        help="predict what the step would take on a GPU, such as h100 or 'RTX 4090'; an unknown name lists those there "
-        "are",
+        help="predict what it would take on a GPU, such as h100 or 'RTX 4090'; an unknown name lists those there are",
     )
-    group.add_argument("--plot", type=Path, metavar="FILE", help="draw its launches under the roofline, as PNG or SVG")
+    group.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the launches of a step under the roofline, as PNG or SVG"
+    )
 
 
 def launches(options: argparse.Namespace) -> None:
@@ -38,32 +39,20 @@ def launches(options: argparse.Namespace) -> None:
         UsageError: there is no such GPU.
         RunError: what is needed is not on this machine.
     """
-    from gpunn.backend.nvrtc import CompileError, NvrtcMissing, version
-    from gpunn.inspect.profile import DisassemblerMissing, SolverMissing, gpu, predict_step, step_launches
-    from gpunn.inspect.profile.disassembler import path
+    from gpunn.inspect.profile import step_launches
 
     if options.plot and not options.gpu:
         raise UsageError("--plot draws what is predicted; name a GPU by --gpu too")
-    title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
     if options.gpu is None:
         counted = [launch for _, launch in step_launches(*_step(options))[0]]
         if options.json:
             print(json.dumps({"launches": [_as_dict(launch) for launch in counted]}))
         else:
+            title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
             print(f"{title}: counted on the device sim, nothing is measured")
             _print_counted(counted)
         return
-    try:
-        chosen = gpu(options.gpu)
-    except ValueError as error:
-        raise UsageError(f"--gpu: {error}") from None
-    try:
-        path()  # before minutes are spent
-        version()
-        with progress("predicting", "predicted") as on_progress:
-            found = predict_step(*_step(options), gpu=chosen, title=title, on_progress=on_progress)
-    except (ValueError, NvrtcMissing, DisassemblerMissing, SolverMissing, CompileError) as error:
-        raise RunError(str(error)) from None
+    found = predicted(options)
     if options.plot:
         from gpunn.inspect.profile.plot import plot
 
@@ -74,6 +63,31 @@ def launches(options: argparse.Namespace) -> None:
         _print_predicted(found)
         if options.plot:
             print(f"drawn in {options.plot}")
+
+
+def predicted(options: argparse.Namespace) -> StepPrediction:
+    """What a step would take on the GPU that the options name.
+
+    Raises:
+        UsageError: there is no such GPU.
+        RunError: what is needed is not on this machine.
+    """
+    from gpunn.backend.nvrtc import CompileError, NvrtcMissing, version
+    from gpunn.inspect.profile import DisassemblerMissing, SolverMissing, gpu, predict_step
+    from gpunn.inspect.profile.disassembler import path
+
+    title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
+    try:
+        chosen = gpu(options.gpu)
+    except ValueError as error:
+        raise UsageError(f"--gpu: {error}") from None
+    try:
+        path()  # before minutes are spent
+        version()
+        with progress("predicting", "predicted") as on_progress:
+            return predict_step(*_step(options), gpu=chosen, title=title, on_progress=on_progress)
+    except (ValueError, NvrtcMissing, DisassemblerMissing, SolverMissing, CompileError) as error:
+        raise RunError(str(error)) from None
 
 
 def _step(options: argparse.Namespace) -> tuple[Any, Any, Any]:

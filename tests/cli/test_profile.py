@@ -10,6 +10,7 @@ import pytest
 from gpunn.inspect.profile import DisassemblerMissing, disassembler
 
 KERNELS = Path(__file__).parents[1] / "inspect" / "profile" / "kernels"
+LAUNCH = ["--kernel", f"{KERNELS / 'copy.cu'}:copy", "--gpu", "l4", "--grid", "2", "--threads", "32"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_json(gpunn_command, nvdisasm) -> None:
     ("options", "message"),
     [
         ([], "one of the arguments --kernel --model is required"),
-        (["--model", "linear", "--arch", "sm_90"], "--arch, --types, --threads and --shared are for --kernel"),
+        (["--model", "linear", "--arch", "sm_90"], "--arch is for --kernel; it has no meaning with --model"),
         (["--kernel", "softmax.cu:f", "--shared", "8"], "give their --threads too"),
         (["--kernel", "softmax.cu"], "--kernel is FILE:NAME"),
         (["--kernel", "nothing.cu:f"], "no file 'nothing.cu'"),
@@ -68,7 +69,14 @@ def test_json(gpunn_command, nvdisasm) -> None:
         (["--kernel", "split_k.cu:add_parts", "--types", "scalar_t=int8"], "compiled for scalar_t = float32"),
         (["--model", "linear", "--gpu", "h10"], "there are no figures of a GPU 'h10', only of T4, "),
         (["--model", "linear", "--plot", "x.png"], "name a GPU by --gpu too"),
-        (["--kernel", "softmax.cu:f", "--gpu", "h100"], "--gpu is for --model"),
+        (["--kernel", "softmax.cu:f", "--gpu", "h100"], "give its --grid, --threads and --args too"),
+        (["--kernel", "softmax.cu:f", "--grid", "4"], "name a GPU by --gpu too"),
+        (["--kernel", "softmax.cu:f", "--plot", "x.png"], "--plot is for --model"),
+        (["--kernel", "softmax.cu:f", "--threads", "0"], "--threads is one to three numbers above 0, such as 64,8"),
+        ([*LAUNCH, "--args", "64"], "copy(const float4* x, float4* y, int n) takes 3 arguments, got 1"),
+        ([*LAUNCH, "--args", "64,64,many"], "int n: a value of int32 is expected, got 'many'"),
+        ([*LAUNCH, "--args", "64,-1,64"], "float4* y: a number of elements is expected, got '-1'"),
+        ([*LAUNCH, "--args", "64,64,64", "--arch", "sm_75"], "--arch sm_75: L4 is sm_89"),
         (["--kernel", "split_k.cu:add_parts", "--arch", "sm_1"], "does not know the architecture 'sm_1'"),
     ],
 )
@@ -110,6 +118,18 @@ def test_the_launches_of_a_step_as_json(gpunn_command) -> None:
     counts = {"run_blocks", "counted_blocks", "lines", "accesses", "arrays", "reuse"}
     assert launches[-1].keys() == {"kernel", "grid", "block", "shared"} | counts
     assert {a["memory"] for a in launches[0]["accesses"]} == {"global", "shared"}
+
+
+def test_what_a_launch_of_a_kernel_of_ones_own_would_take(gpunn_command, nvdisasm) -> None:
+    command = ["profile", *LAUNCH, "--args", "64,64,64"]
+    lines = gpunn_command(*command).out.splitlines()
+    assert lines[0].startswith("copy (copy.cu) on sm_89, ")
+    assert any(line.startswith("a launch of 2 blocks on L4, predicted: ") for line in lines)
+    assert lines[-1].startswith("what would help most: its work is less than what a launch costs (0.6 us)")
+    answer = gpunn_command(*command, "--json").json["prediction"]
+    # A warp of each of two blocks loads and stores 16 bytes a thread, once.
+    assert (answer["kinds"]["LDG.128"], answer["kinds"]["STG.128"]) == (2, 2)
+    assert answer["dram_bytes"] == 2 * 64 * 16
 
 
 # Predicted ------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_without_a_gpu(gpunn_command) -> None:
         (["--model", "linear", "--device", "cpu", "--trace", "no/step.json"], "--trace no/step.json: No such file"),
         (["--kernel", "softmax.cu:f", "--device", "cpu"], "--device is for --model; it has no meaning with --kernel"),
         (["--kernel", "softmax.cu:f", "--trace", "f"], "--trace is for --model"),
-        (["--model", "linear", "--device", "cpu", "--arch", "sm_90"], "--arch, --types, --threads and --shared"),
+        (["--model", "linear", "--device", "cpu", "--arch", "sm_90"], "--arch is for --kernel"),
     ],
 )
 def test_a_call_that_is_wrong(gpunn_command, options, message) -> None:
@@ -123,3 +123,21 @@ def test_what_takes_long_says_how_far_it_is(gpunn_command, monkeypatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: float(next(seconds)))
     result = gpunn_command(*COMMAND, "--device", "cpu")
     assert result.err.splitlines() == ["measured 1 of 2"]  # and the next line ten seconds later
+
+
+def test_predicted_beside_measured(gpunn_command, machine) -> None:
+    command = (*COMMAND, "--device", "cuda", "--gpu", "h100")
+    lines = gpunn_command(*command).out.splitlines()
+    assert lines[1].split()[-5:] == ["%", "predicted,", "H100", "limited", "by"]
+    assert lines[2].split()[:4] == ["forward", "1", "LinearActivation", "linear_forward_small"]
+    assert any(line.startswith("predicted of the graph: ") for line in lines)
+    answer = gpunn_command(*command, "--json").json
+    measured = [call["name"] for part in answer["parts"] for call in part["calls"]]
+    assert [launch["kernel"] for launch in answer["prediction"]["launches"]] == measured
+
+
+def test_what_can_not_stand_beside_each_other(gpunn_command) -> None:
+    result = gpunn_command(*COMMAND, "--device", "cpu", "--gpu", "h100")
+    assert result.code == 2 and "beside measured ones it needs --device cuda, not cpu" in result.err
+    result = gpunn_command(*COMMAND, "--device", "cpu", "--plot", "x.png")
+    assert result.code == 2 and "leave out --device" in result.err

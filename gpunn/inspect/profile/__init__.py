@@ -10,11 +10,12 @@ And what is measured on the device that is there: `profile_step` says where the 
 
 from gpunn.backend.simulator import Access, LaunchProfile, Line, Touched
 
+from .advice import advice
 from .code import KernelCode, LoopCode, kernel_code
 from .disassembler import DisassemblerMissing
 from .executed import Executed, SolverMissing
 from .gpus import GPUS, Gpu, gpu
-from .launches import profile_launches
+from .launches import launch_of, profile_launches
 from .measured import Part, StepProfile, TimedCall, Total, profile_step
 from .model import Prediction, predict
 from .occupancy import Occupancy, occupancy
@@ -40,8 +41,10 @@ __all__ = [
     "TimedCall",
     "Total",
     "Touched",
+    "advice",
     "gpu",
     "kernel_code",
+    "launch_of",
     "occupancy",
     "predict",
     "predict_step",

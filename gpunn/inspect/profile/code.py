@@ -145,13 +145,24 @@ def _kernel(made: Compiled, kernel: str) -> tuple[Code, Usage]:
     return codes[name], made.kernels[name]
 
 
-def _compiled(file: str, arch: str, types: dict[str, str]) -> Compiled:
+def text_of(file: str) -> tuple[Path, str, tuple[Path, ...]]:
+    """The path, the text and the folders of headers of a file of one's own, or of one of gpunn's kernel texts.
+
+    Raises:
+        ValueError: there is no such file; the message lists the texts that there are.
+    """
     path = Path(file)
-    own = path.is_file() and path.resolve().parent != kernel_folder()
-    if not own and path.name not in kernel_names():
+    if path.is_file() and path.resolve().parent != kernel_folder():
+        return path, path.read_text(encoding="utf-8"), (path.resolve().parent, kernel_folder())
+    if path.name not in kernel_names():
         texts = ", ".join(name for name in kernel_names() if name.endswith(".cu"))
         raise ValueError(f"there is no file {file!r}, and no kernel text of that name; there are: {texts}")
-    code = path.read_text(encoding="utf-8") if own else kernel_text(path.name)
+    return path, kernel_text(path.name), (kernel_folder(),)
+
+
+def _compiled(file: str, arch: str, types: dict[str, str]) -> Compiled:
+    path, code, folders = text_of(file)
+    own = len(folders) > 1
     choices = type_choices(code)
     types = {variable: names[0] for variable, names in choices.items()} | types
     if choices or not own:
@@ -159,13 +170,12 @@ def _compiled(file: str, arch: str, types: dict[str, str]) -> Compiled:
     if unknown := set(types.values()) - C_TYPES.keys():
         raise ValueError(f"there is no type {', '.join(sorted(unknown))}; there are {', '.join(C_TYPES)}")
     job = Job(path.name, tuple(sorted(types.items())), arch)
-    source = _own_source(path, code, job) if own else nvrtc.source_of(job)
+    source = _own_source(code, job, folders) if own else nvrtc.source_of(job)
     return nvrtc.compile_source(source._replace(lines=True))
 
 
-def _own_source(path: Path, code: str, job: Job) -> Source:
+def _own_source(code: str, job: Job, folders: tuple[Path, ...]) -> Source:
     """A text of the user's own: it may include headers beside it, and those of gpunn."""
-    folders = (path.resolve().parent, kernel_folder())
     return Source(job, code, tuple(text for _, text in sorted(included(code, folders))), folders)
 
 

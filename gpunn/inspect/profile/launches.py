@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from gpunn.backend import sim
-from gpunn.backend.simulator import LaunchProfile
+from gpunn.backend.launch import C_TYPES, NUMPY_TYPES, compile_options
+from gpunn.backend.signature import Parameter, signatures
+from gpunn.backend.simulator import LaunchProfile, RawModule, SimulatorError
+
+from .code import text_of
+
+COUNTED_BLOCKS = 16
+"""How many blocks of a large grid are counted."""
 
 
 def profile_launches(
@@ -48,3 +58,74 @@ def profile_launches(
         found.clear()
         backend.counted_blocks = None
         backend.configure(mode=mode)
+
+
+def launch_of(
+    file: str,
+    kernel: str,
+    types: dict[str, str],
+    grid: tuple[int, ...],
+    block: tuple[int, ...],
+    args: Sequence[str],
+    shared: int = 0,
+    counted_blocks: int | None = COUNTED_BLOCKS,
+) -> LaunchProfile:
+    """Launch a kernel on the simulator, of which only some blocks run, and count what these do.
+
+    Args:
+        file: a file of one's own, or the name of one of gpunn's kernel texts.
+        kernel: the kernel's name in it.
+        types: the type of each name that the text leaves open.
+        grid: blocks along x, y, z.
+        block: threads of a block along x, y, z.
+        args: for each parameter what it is called with: of an array the number of its elements, which are random (whole
+            numbers are 0); of a number its value.
+        shared: bytes of dynamic shared memory.
+        counted_blocks: how many blocks run, evenly spread; None: all.
+
+    Raises:
+        ValueError: there is no such kernel, or it can't be called with that.
+    """
+    path, code, folders = text_of(file)
+    signature = signatures(code).get(kernel)
+    if signature is None:
+        raise ValueError(f'{path.name} has no kernel extern "C" {kernel!r}, whose parameters could be read')
+    if len(args) != len(signature.parameters):
+        raise ValueError(f"{signature} takes {len(signature.parameters)} arguments, got {len(args)}")
+    random = np.random.default_rng(0)
+    values = [_value(p, text.strip(), types, random) for p, text in zip(signature.parameters, args)]
+    options = (*compile_options(types), *(f"-I{folder}" for folder in folders))
+    module = RawModule(
+        code=f'#line 1 "{path.name}"\n{code}',
+        options=options,
+        mode="profile",
+        counted_blocks=counted_blocks,
+        only_counted=True,
+    )
+    try:
+        module.get_function(kernel)(grid, block, values, shared_mem=shared)
+    except SimulatorError as error:
+        raise ValueError(str(error)) from None
+    return module.profiles[0]
+
+
+def _value(p: Parameter, text: str, types: dict[str, str], random: np.random.Generator) -> Any:
+    # float4 and the like are four of float.
+    name, each = (p.type[:-1], int(p.type[-1])) if re.fullmatch(r"[a-z]+[234]", p.type) else (p.type, 1)
+    scalar = types.get("scalar_t", "")
+    known = types | {"acc_t": "float32" if scalar in ("float16", "bfloat16") else scalar}
+    dtype = NUMPY_TYPES.get(C_TYPES.get(known.get(name, ""), name))
+    if dtype is None or (each > 1 and not p.pointer):
+        raise ValueError(f"{p}: only numbers and arrays of numbers can be given")
+    try:
+        if not p.pointer:
+            return dtype.type(float(text) if dtype.kind == "f" else int(text))
+        n = each * int(text)
+        if n < 0:
+            raise ValueError
+    except ValueError:
+        wanted = "a number of elements" if p.pointer else f"a value of {dtype}"
+        raise ValueError(f"{p}: {wanted} is expected, got {text!r}") from None
+    if n == 0 and p.nullable:
+        return None
+    return random.uniform(-1, 1, n).astype(dtype) if dtype.kind in "fV" else np.zeros(n, dtype)

@@ -13,13 +13,10 @@ from gpunn.plan.capture import Call, CapturedProgram
 
 from .advice import advice
 from .gpus import Gpu
-from .launches import profile_launches
+from .launches import COUNTED_BLOCKS, profile_launches
 from .measured import calls_of
 from .model import Prediction, predict
 from .parts import What, parts_of
-
-COUNTED_BLOCKS = 16
-"""How many blocks of a large grid are counted."""
 
 
 @dataclass(frozen=True)
