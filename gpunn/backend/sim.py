@@ -21,7 +21,7 @@ import numpy as np
 from . import recording, simulator
 from .kernel import KernelBackend
 from .launch import Launcher
-from .simulator import LaunchProfile, RawModule, forbid_in_capture
+from .simulator import Profiles, RawModule, forbid_in_capture
 
 Array = Any
 MODES = ("fast", "check", "profile")
@@ -36,13 +36,13 @@ class SimBackend(KernelBackend):
     streams = simulator
     mode: str
     order: str
-    profiles: list[LaunchProfile]
+    profiles: Profiles
     """What each launch in the mode "profile" did, the oldest first, until somebody takes it."""
     counted_blocks: int | None = None
     """How many blocks of a larger grid are counted then; None: all. It holds for what is configured afterwards."""
 
     def __init__(self, mode: str = "fast", order: str = "forward") -> None:
-        self.profiles = []
+        self.profiles = Profiles()
         self.configure(mode, order)
 
     def configure(self, mode: str | None = None, order: str | None = None) -> None:

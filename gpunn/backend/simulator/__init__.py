@@ -29,7 +29,7 @@ slower.
 from .errors import SimulatorError
 from .function import RawKernel
 from .module import RawModule
-from .profile import Access, LaunchProfile, Line, Touched
+from .profile import Access, LaunchProfile, Line, Profiles, Touched
 from .stream import Event, Graph, Stream, forbid_in_capture, get_current_stream
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Graph",
     "LaunchProfile",
     "Line",
+    "Profiles",
     "RawKernel",
     "RawModule",
     "SimulatorError",

@@ -213,9 +213,10 @@ class RawKernel:
         for (_, pointer, array), address in zip(arrays, arena.addresses):
             if array.nbytes:
                 pointer.value = address
+        self._function.paused = paused = self.module.profiles.paused
         answer = int(self._launch_values(self._address, values, *sizes, shared_mem, arena.count, arena.buffers))
         arena.copy_back()
-        if profiled and answer == native.DONE:
+        if profiled and not paused and answer == native.DONE:
             grid, block = (sizes[0], sizes[1], sizes[2]), (sizes[3], sizes[4], sizes[5])
             made = Launched(
                 self.name, grid, block, self.shared_size_bytes + shared_mem, self.module.code, self.module.options

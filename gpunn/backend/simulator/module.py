@@ -19,7 +19,7 @@ from .arguments import Argument
 from .elf import Elf
 from .errors import SimulatorError
 from .function import RawKernel
-from .profile import Counted, LaunchProfile
+from .profile import Counted, Profiles
 
 if TYPE_CHECKING:
     from .sanitized import Child
@@ -57,7 +57,7 @@ class RawModule:
         name_expressions: Sequence[str] | None = None,
         mode: str = "fast",
         workers: int | None = None,
-        profiles: list[LaunchProfile] | None = None,
+        profiles: Profiles | None = None,
         counted_blocks: int | None = None,
         only_counted: bool = False,
     ) -> None:
@@ -67,7 +67,7 @@ class RawModule:
         self.options = tuple(_taken(options))
         self.mode = mode
         self.workers = min(workers or _default_workers(), native.MAX_WORKERS)
-        self.profiles = [] if profiles is None else profiles
+        self.profiles = Profiles() if profiles is None else profiles
         self.counted_blocks = counted_blocks
         self.only_counted = only_counted
         self.lock = threading.RLock()

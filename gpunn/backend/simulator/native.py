@@ -81,6 +81,7 @@ class Function(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         ("counted_blocks", ctypes.c_uint64),
         ("only_counted", ctypes.c_int32),
+        ("paused", ctypes.c_int32),
         ("order", ctypes.c_int32),
         ("max_threads", ctypes.c_int32),
         ("failure", Failure),

@@ -135,6 +135,12 @@ class LaunchProfile(Launched):
     reuse: list[int]
 
 
+class Profiles(list[LaunchProfile]):
+    """What launches did, the oldest first. While it is `paused`, they are not counted, and take less time."""
+
+    paused = False
+
+
 class _AccessCount(ctypes.Structure):
     _fields_ = [
         ("pc", ctypes.c_uint64),

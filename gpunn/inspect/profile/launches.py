@@ -50,12 +50,14 @@ def profile_launches(
     found.clear()
     try:
         if before is not None:
+            found.paused = True
             before()
-            found.clear()
+            found.paused = False
         work()
         return list(found)
     finally:
         found.clear()
+        found.paused = False
         backend.counted_blocks = None
         backend.configure(mode=mode)
 

@@ -88,6 +88,7 @@ struct Function {
     uint64_t seed;
     uint64_t counted_blocks;  // the most that the profiler counts; 0: all
     int32_t only_counted;     // and no other runs
+    int32_t paused;           // nothing is counted
     int32_t order;
     int32_t max_threads;
     Failure failure;

@@ -250,7 +250,7 @@ const Region* find(const char* p, uint64_t pc) {
 }
 
 void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, int line, int lane) {
-    if (!launch || !in_kernel) return;
+    if (!launch || !in_kernel || launch->function->paused) return;
     const Region* r = find(p, pc);
     if (!r) return;
     if (r->buffer >= 0) {
@@ -329,7 +329,7 @@ void end_launch() {
 // Of a large grid as many blocks are counted as were asked for, evenly spread.
 bool is_wanted() { return !launch->function->only_counted || is_counted(); }
 void begin_block() {
-    counting = is_counted();
+    counting = !launch->function->paused && is_counted();
     counted_blocks += counting;
     reuse.clear();
     sectors_of_block.clear();
