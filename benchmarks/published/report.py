@@ -41,7 +41,7 @@ def row(judged: Judged) -> Row:
         "unit": unit,
         "published": judged.rung.published,
         "predicted": float(f"{in_unit(judged.predicted):.4g}"),
-        "from_to": [float(f"{in_unit(us):.4g}") for us in (judged.high, judged.low)],
+        "from_to": sorted(float(f"{in_unit(us):.4g}") for us in (judged.high, judged.low)),
         "time_ratio": round(judged.ratio, 3),
         "limiter": longest.limiter,
         "published_limiter": judged.rung.limiter,
