@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.published.ladders import UNITS, Ladder, Rung, ladders
-from benchmarks.published.predicted import counted
+from benchmarks.published.ladders import FOLDER, UNITS, Ladder, Rung, ladders
+from benchmarks.published.predicted import counted, judged
+from benchmarks.published.report import render, row
 from gpunn.backend import nvrtc
 from gpunn.backend.kernel_texts import kernel_folder
 from gpunn.backend.simulator import RawModule
@@ -170,3 +173,48 @@ def test_what_is_counted_for_a_prediction() -> None:
     assert [(array.read, array.written) for array in copy.arrays] == [(2 << 20, 0), (0, 2 << 20)]  # of one thread
     (rows,) = counted(*rungs["hgemm without tensor cores on an RTX 5090", "hgemm_rows"])  # a text that includes another
     assert sum(a.requests for a in rows.accesses if a.kind == "read") == 2 * 1024 * (1024 * 1024 // 32)
+
+
+# What was predicted of them --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def predicted() -> list[dict[str, Any]]:
+    return json.loads((FOLDER / "predicted.json").read_text(encoding="utf-8"))
+
+
+def test_each_kernel_was_predicted(predicted) -> None:
+    rungs = [(ladder.name, rung.title) for ladder in ladders() for rung in ladder.rungs if rung.kernel]
+    assert [(row["ladder"], row["rung"]) for row in predicted] == rungs
+    published = [rung.published for ladder in ladders() for rung in ladder.rungs if rung.kernel]
+    assert [row["published"] for row in predicted] == published
+
+
+def test_the_steps_of_an_sgemm(predicted) -> None:
+    rows = {row["rung"].partition(":")[0]: row for row in predicted if row["ladder"] == "sgemm on an RTX A6000"}
+    steps = [rows[number] for number in ("1", "2", "3", "4", "5", "6", "9", "10")]
+    assert all(1 / 1.5 <= row["time_ratio"] <= 1.5 for row in rows.values())
+    assert statistics.median(abs(row["time_ratio"] - 1) for row in steps) < 0.25
+    rates = [row["predicted"] for row in steps]
+    assert rates == sorted(rates)
+    # What the source says that each waits for, in its words and in those of the model.
+    same = {"pattern of memory": "global accesses", "memory": "global accesses", "bank conflicts": "shared memory"}
+    same |= {"shared memory": "shared memory", "arithmetic": "issue"}
+    assert [row["limiter"] for row in steps] == [same[row["published_limiter"]] for row in steps]
+
+
+def test_the_page_is_that_of_the_rows(tmp_path) -> None:
+    for name in ("predicted.json", "notes.md"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
+    render(tmp_path)
+    assert (tmp_path / "README.md").read_text() == (FOLDER / "README.md").read_text()
+
+
+def test_a_rung_is_predicted_as_it_was(predicted) -> None:
+    (ladder,) = (ladder for ladder in ladders() if ladder.name == "transpose on a T4")
+    rung = next(rung for rung in ladder.rungs if rung.kernel == "transpose_padded")
+    (recorded,) = (r for r in predicted if (r["ladder"], r["rung"]) == (ladder.name, rung.title))
+    found = row(judged(ladder, rung))
+    assert found["limiter"] == recorded["limiter"] and found["predicted"] == pytest.approx(
+        recorded["predicted"], rel=0.02
+    )

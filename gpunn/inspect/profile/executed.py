@@ -42,6 +42,16 @@ class SolverMissing(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Branch:
+    """A branch with a condition: where it comes from, how often a warp executes it, and how often lanes of it jump."""
+
+    file: str
+    line: int
+    executed: float
+    taken: float
+
+
+@dataclass(frozen=True)
 class Executed:
     """What the warps of a launch execute.
 
@@ -49,6 +59,7 @@ class Executed:
         blocks: the basic blocks.
         times: how often each is executed by a warp, in the whole launch.
         kinds: how many instructions of each kind (see `gpunn.inspect.profile.kinds.kind`) warps execute, most first.
+        branches: what branches with a condition do, in the order of their addresses.
         moved: of each line and kind of memory, the bytes that a warp's threads move, each, by each width in bits.
         fit: how well it agrees with what was counted: 1 minus the bytes that do not, over all; 1 where none move.
     """
@@ -56,6 +67,7 @@ class Executed:
     blocks: tuple[Block, ...]
     times: tuple[float, ...]
     kinds: dict[str, float]
+    branches: tuple[Branch, ...]
     moved: dict[Place, dict[int, float]]
     fit: float
 
@@ -73,7 +85,12 @@ def executed(code: Code, launch: LaunchProfile) -> Executed:
     blocks = basic_blocks(code)
     parts = [code.instructions[block.first : block.end] for block in blocks]
     warps = math.prod(launch.grid) * -(-math.prod(launch.block) // 32)
-    times, fit = _solve(code, blocks, parts, launch, warps)
+    times, ways, fit = _solve(code, blocks, parts, launch, warps)
+    branches = []
+    for k, part in enumerate(parts):
+        jumps = [n for n in blocks[k].next if blocks[n].first != blocks[k].end]
+        if part[-1].name == "BRA" and len(blocks[k].next) == 2 and jumps:
+            branches.append(Branch(part[-1].file, part[-1].line, times[k], sum(ways[k, n] for n in jumps)))
     kinds: dict[str, float] = defaultdict(float)
     moved: dict[Place, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for part, n in zip(parts, times):
@@ -85,6 +102,7 @@ def executed(code: Code, launch: LaunchProfile) -> Executed:
         tuple(blocks),
         tuple(times),
         {k: n for k, n in sorted(kinds.items(), key=lambda item: -item[1]) if n},
+        tuple(branches),
         dict(moved),
         fit,
     )
@@ -134,7 +152,7 @@ class _Program:
 
 def _solve(
     code: Code, blocks: list[Block], parts: list[tuple[Instruction, ...]], launch: LaunchProfile, warps: int
-) -> tuple[list[float], float]:
+) -> tuple[list[float], dict[tuple[int, int], float], float]:
     program, scale = _Program(), 1.0 / max(warps, 1)
     times = [program.variable(_EXECUTED * len(part)) for part in parts]
     edges = _flow(program, code, blocks, parts, times)
@@ -152,7 +170,8 @@ def _solve(
             _repeated(program, loop, blocks, parts, times, lines)
     x = program.solve()
     fit = 1 - sum(x[misfit] for misfit in misfits) / total if total else 1.0
-    return [float(x[t]) * warps for t in times], float(fit)
+    ways = {way: float(x[edge]) * warps for way, edge in edges.items()}
+    return [float(x[t]) * warps for t in times], ways, float(fit)
 
 
 def _at_least(
@@ -286,16 +305,17 @@ def _repeated(
 ) -> None:
     """A loop that moves nothing has as many turns as the line that its branch comes from, over the copies of its body.
 
-    The copies are counted by the instruction that makes most of it: where the compiler has made several loops of one,
+    The copies are counted by the instruction of it that there is most of: where the compiler has made several loops of one,
     that with the fewest has one copy; where it has made one, there are as many as all instructions that come more than
     once have in common.
     """
     executions = lines.get(_branch(loop, blocks, parts))
     within = [Counter((i.file, i.line, i.opcode) for i in parts[b]) for b in loop.blocks]
-    most = max(((n, what) for count in within for what, n in count.items()), default=None)
+    everywhere = Counter((i.file, i.line, i.opcode) for part in parts for i in part)
+    most = max((what for count in within for what in count), key=lambda what: (everywhere[what], what), default=None)
     if executions is None or most is None:
         return
-    counts = [sum((i.file, i.line, i.opcode) == most[1] for i in part) for part in parts]
+    counts = [sum((i.file, i.line, i.opcode) == most for i in part) for part in parts]
     found = {t: n for t, n in zip(times, counts) if n}
     one = min(found.values())
     if len(found) == 1:

@@ -101,6 +101,21 @@ def test_executed_instructions(kernel, arch) -> None:
     assert found.fit > (0.99 if shared_read is not None else 0)
 
 
+def test_branches() -> None:
+    launch = count("no_memory_in_it", 40)
+    branches = executed(launched_code(launch, "sm_90")[0], launch).branches
+    assert all(0 <= b.taken <= b.executed for b in branches)
+    # The loop's branch back is taken in all turns but the last of each of 8 warps; unrolled, there are fewer turns.
+    back = max(branches, key=lambda b: b.executed)
+    assert (back.file, back.line) == ("kernel.cu", line_of("sum = fmaf(sum, 0.5f, 1.0f)"))
+    assert back.executed - back.taken == pytest.approx(8) and 40 * 8 % back.executed == pytest.approx(0)
+
+
+def line_of(text: str) -> int:
+    (number,) = (k for k, line in enumerate(TEXT.splitlines(), 1) if text in line)
+    return number
+
+
 def test_more_turns_are_more_instructions() -> None:
     few, many = (
         sum(executed(launched_code(c, "sm_90")[0], c).kinds.values()) for c in (count("loop", 8), count("loop", 40))
