@@ -175,7 +175,7 @@ def test_what_is_counted_for_a_prediction() -> None:
     assert sum(a.requests for a in rows.accesses if a.kind == "read") == 2 * 1024 * (1024 * 1024 // 32)
 
 
-# What was predicted of them --------------------------------------------------------------------------------------------
+# What was predicted of them -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def _solve(
     _at_least(program, parts, times, lines)
     total, misfits, anchored = _accesses(program, parts, times, launch, scale)
     found = loops(blocks)
-    _remainders(program, [loop for loop in found if loop.innermost], blocks, parts, times, edges)
+    _entered(program, [loop for loop in found if loop.innermost], blocks, parts, times, edges, lines)
     for loop in found:
         if not any(times[b] in anchored for b in loop.blocks):
             _repeated(program, loop, blocks, parts, times, lines)
@@ -273,26 +273,32 @@ def _branch(loop: Loop, blocks: list[Block], parts: list[tuple[Instruction, ...]
     return branch.file, branch.line
 
 
-def _remainders(
+def _entered(
     program: _Program,
     innermost: list[Loop],
     blocks: list[Block],
     parts: list[tuple[Instruction, ...]],
     times: list[int],
     edges: dict[tuple[int, int], int],
+    lines: dict[tuple[str, int], float],
 ) -> None:
-    """Of loops that the compiler has made of one, those with fewer copies of the body do what the largest leaves."""
+    """A loop has turns only where it is entered, at most as many as its line was executed, over the copies of its body.
+
+    Of loops that the compiler has made of one, those with fewer copies do what the largest leaves.
+    """
     by_line = defaultdict(list)
     for loop in innermost:
         by_line[_branch(loop, blocks, parts)].append(loop)
-    for alike in by_line.values():
+    for place, alike in by_line.items():
         sizes = [sum(i.name == "FFMA" or i.name in MEMORY for b in loop.blocks for i in parts[b]) for loop in alike]
         for loop, size in zip(alike, sizes):
-            if size and max(sizes) > size:
-                entries = {
-                    edges[k, n]: 1 - max(sizes) / size for k, n in edges if n == loop.header and k not in loop.blocks
-                }
-                program.at_most.append((entries | {times[loop.header]: 1.0, program.variable(_MISFIT): -1.0}, 0.0))
+            outside = [edge for (k, n), edge in edges.items() if n == loop.header and k not in loop.blocks]
+            turns = [max(sizes) / size - 1] if size and max(sizes) > size else []
+            if place in lines:
+                turns.append(lines[place] / (size / min(filter(None, sizes)) if size else 1))
+            for most in turns:
+                terms = dict.fromkeys(outside, -most) | {times[loop.header]: 1.0, program.variable(_MISFIT): -1.0}
+                program.at_most.append((terms, 0.0))
 
 
 def _repeated(
@@ -305,16 +311,19 @@ def _repeated(
 ) -> None:
     """A loop that moves nothing has as many turns as the line that its branch comes from, over the copies of its body.
 
-    The copies are counted by the instruction of it that there is most of: where the compiler has made several loops of one,
-    that with the fewest has one copy; where it has made one, there are as many as all instructions that come more than
-    once have in common.
+    The copies are counted by the instruction of it that there is most of: where the compiler has made several loops of
+    one, that with the fewest has one copy; where it has made one, there are as many as all instructions that come more
+    than once have in common.
     """
     executions = lines.get(_branch(loop, blocks, parts))
+    if executions is None:
+        return
     within = [Counter((i.file, i.line, i.opcode) for i in parts[b]) for b in loop.blocks]
     everywhere = Counter((i.file, i.line, i.opcode) for part in parts for i in part)
-    most = max((what for count in within for what in count), key=lambda what: (everywhere[what], what), default=None)
-    if executions is None or most is None:
-        return
+    body = [i for b in loop.blocks for i in parts[b]]
+    control = ("integer", "IMAD", "move", "uniform", "constant", "branch")  # what loops are made of, too
+    first = max(body, key=lambda i: (kind(i) not in control, everywhere[i.file, i.line, i.opcode], i.opcode))
+    most = (first.file, first.line, first.opcode)
     counts = [sum((i.file, i.line, i.opcode) == most for i in part) for part in parts]
     found = {t: n for t, n in zip(times, counts) if n}
     one = min(found.values())
