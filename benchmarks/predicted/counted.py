@@ -28,6 +28,7 @@ LAYOUT = Layout(
         Column("sectors", more),
         Column("per request", more),
         Column("useful %", less),
+        Column("block sectors", more),
         Column("shared cycles", more),
         Column("conflicts %", more),
     ),
@@ -96,5 +97,6 @@ def _cells(launch: LaunchProfile) -> Row:
         *map(str, (math.prod(launch.grid), math.prod(launch.block), read, written, requests, sectors)),
         f"{sectors / requests:.1f}" if requests else NONE,
         f"{100 * useful / (32 * sectors):.0f}" if sectors else NONE,
+        str(round(math.prod(launch.grid) * sum(a.block_sectors for a in launch.arrays))),
         *((str(cycles), f"{100 * conflicts / cycles:.0f}") if cycles else (NONE, NONE)),
     )
