@@ -33,7 +33,7 @@ LAYOUT = Layout(
         Column("conflicts %", more),
     ),
 )
-STEPS = (("W1", 128), ("W3", 128), ("W4", 32), ("cnn", 32), ("W5", 2))
+STEPS = (("W1", 128), ("W3", 128), ("W4", 32), ("cnn", 16), ("W5", 2))
 """Networks and samples of a step, few enough for the simulator."""
 _COUNTED_BLOCKS = 4
 
