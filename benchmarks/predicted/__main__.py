@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
-from gpunn.backend.nvrtc import NvrtcMissing
+from gpunn.backend.nvrtc import CompileError, NvrtcMissing
 from gpunn.backend.simulator import SimulatorError
 from gpunn.inspect.profile import DisassemblerMissing
 
@@ -66,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         tables = measure(options.only or list(PARTS))
-    except (NvrtcMissing, DisassemblerMissing, SimulatorError) as error:
+    except (CompileError, NvrtcMissing, DisassemblerMissing, SimulatorError) as error:
         sys.exit(str(error))
     said = 0
     for name, table in sorted(tables.items()):

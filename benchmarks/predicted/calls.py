@@ -11,6 +11,8 @@ from gpunn import ops, optim
 from gpunn.backend.kernel.ladder import LADDERS
 from gpunn.nn import functional as F
 
+from .chains import chain, chain_sum
+
 Tensor = gpunn.Tensor
 
 
@@ -249,6 +251,9 @@ _add("less than a row 256x256", lambda x, y: x < y, _fixed(256, 256), _fixed(256
 _add("isfinite 256x256", lambda x: x.isfinite(), _fixed(256, 256))
 _add("where 256x256", gpunn.where, _mask(256, 256), _fixed(256, 256), _fixed(256, 256))
 _add("where of a row 256x256", gpunn.where, _mask(256, 256), _fixed(256), _fixed(256, 256))
+_add("chain 256x256", chain, *[_fixed(256, 256)] * 3)
+_add("chain with a row 256x256", chain, _fixed(256, 256), _fixed(256), _fixed(256, 256))
+_add("chain summed 64x1024", chain_sum, *[_fixed(64, 1024)] * 3)
 _add("cast 256x256", lambda x: x.to(gpunn.bfloat16), _fixed(256, 256))
 _add("dropout 256x256", lambda x: F.dropout(x, 0.5), _fixed(256, 256), ladder="dropout")
 _add("transpose 256x512", lambda x: x.T.contiguous(), _fixed(256, 512), ladder="copy")

@@ -13,6 +13,7 @@ from gpunn.inspect.profile.disassembler import Code, Instruction
 from gpunn.inspect.profile.flow import basic_blocks, loops
 from gpunn.inspect.profile.kinds import kind
 
+from . import chains
 from .table import NONE, Column, Layout, Row, less, more, narrower
 
 TITLE = "What the compiler makes of each kernel; README.md says what the columns are."
@@ -56,9 +57,8 @@ _ARITHMETIC = ("FFMA", "fp32", "fp64", "fp16", "tensor", "MUFU")
 
 def jobs() -> Iterator[tuple[str, dict[str, str], str]]:
     """What is compiled: texts, types, architectures."""
-    for text in kernel_names():
-        if not text.endswith(".cu"):
-            continue
+    chains.write_texts()
+    for text in (*(name for name in kernel_names() if name.endswith(".cu")), *chains.TEXTS):
         choices = type_choices(kernel_text(text))
         usual = {name: next(t for t in (*USUAL, *types) if t in types) for name, types in choices.items()}
         yield text, usual, NEWEST
@@ -84,6 +84,7 @@ def rows(text: str, types: dict[str, str], arch: str) -> list[Row]:
     Raises:
         CompileError: the text does not compile.
     """
+    chains.write_texts()
     made = nvrtc.compile_text(text, types, arch)
     codes = disassembler.disassemble(made.cubin)
     bounds = {name: signature.bound or _THREADS for name, signature in signatures(kernel_text(text)).items()}
