@@ -13,13 +13,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
 from gpunn.backend.nvrtc import CompileError, NvrtcMissing
 from gpunn.backend.simulator import SimulatorError
+from gpunn.cli.progress import progress
 from gpunn.inspect.profile import DisassemblerMissing
 
 from . import code, counted, steps
@@ -33,14 +34,22 @@ RENEW = "python3 -m benchmarks.predicted --renew"
 
 def measure(names: Sequence[str]) -> dict[str, Table]:
     """The tables of some parts as they are now, on all cores."""
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
-        pending: dict[str, list[Future[list[Row]]]] = {
-            name: [pool.submit(PARTS[name].rows, *job) for job in PARTS[name].jobs()] for name in names
-        }
-        return {
-            name: Table(PARTS[name].versions(), [row for future in futures for row in future.result()])
-            for name, futures in pending.items()
-        }
+    versions = {name: PARTS[name].versions() for name in names}
+    with progress("measuring", "measured") as on_progress:
+        pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn"))
+        try:
+            pending: dict[str, list[Future[list[Row]]]] = {
+                name: [pool.submit(PARTS[name].rows, *job) for job in PARTS[name].jobs()] for name in names
+            }
+            futures = [future for futures in pending.values() for future in futures]
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                on_progress(done, len(futures))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return {
+        name: Table(versions[name], [row for f in futures for row in f.result()]) for name, futures in pending.items()
+    }
 
 
 def check(name: str, found: Table, folder: Path = FOLDER) -> list[str]:
@@ -65,7 +74,7 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(PARTS), action="append", help="this part (default: all of them)")
     options = parser.parse_args()
     try:
-        tables = measure(options.only or list(PARTS))
+        tables = measure([name for name in PARTS if name in (options.only or PARTS)])
     except (CompileError, NvrtcMissing, DisassemblerMissing, SimulatorError) as error:
         sys.exit(str(error))
     said = 0
@@ -77,7 +86,7 @@ def main() -> None:
         if options.renew:
             write(FOLDER / f"{name}.txt", PARTS[name].TITLE, PARTS[name].LAYOUT, table)
     if said and not options.renew:
-        sys.exit(f"{said} differences to what is recorded. If they are meant, record them by: {RENEW}")
+        sys.exit(f"not as recorded: {said} to look at. If that is meant, record it by: {RENEW}")
 
 
 if __name__ == "__main__":
