@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers trust arch bench gpu-report lint format wheel clean
+.PHONY: help train test test-peers trust arch predicted bench gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ ARCH_13 ?= all
 arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, by CUDA 12 and 13, on any machine
 	$(BIN)/gpunn doctor --kernels --arch all --cuda 12 $(ARGS)
 	$(BIN)/gpunn doctor --kernels --arch $(ARCH_13) --cuda 13 $(ARGS)
+
+predicted: $(EXTRA)-profile ## compare what the compiler and the simulator say of every kernel with what is recorded
+	$(BIN)/python -m benchmarks.predicted $(ARGS)
 
 bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
 	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)
