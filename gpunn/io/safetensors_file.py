@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
         TypeError: something else is in there; the message names its place.
         ValueError: the structure contains itself.
         FileNotFoundError: the folder does not exist.
+        OSError: it can't be written, such as on a full disk.
     """
     tree, arrays = take_apart(obj)
     for name, array in arrays.items():
@@ -53,8 +55,13 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
             raise TypeError(f"{name} is of dtype {array.dtype}, which safetensors files don't have")
     metadata = {METADATA_KEY: json.dumps({"version": VERSION, "structure": tree}, separators=(",", ":"))}
     write = needed("safetensors.numpy", "gpunn.save").save_file
+    failed = needed("safetensors", "gpunn.save").SafetensorError
     with atomic_path(path) as temporary:
-        write(arrays, temporary, metadata)
+        try:
+            write(arrays, temporary, metadata)
+        except failed as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(f"{path}: {error}") if number is None else OSError(int(number[1]), "") from None
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:

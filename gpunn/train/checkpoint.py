@@ -14,21 +14,22 @@ from gpunn.train.fingerprint import differences, fingerprint
 if TYPE_CHECKING:
     from gpunn.train.loop import FitLoop
 
-VERSION = 2
+VERSION = 3
 ENTRIES = (
-    "version", "epoch", "batch", "trained", "seconds", "lr", "model", "optimizer", "callbacks", "generator", "loader",
-    "validation_loader", "meter", "history", "settings", "fingerprint",
+    "version", "epoch", "epochs", "batch", "trained", "stopped", "seconds", "lr", "model", "optimizer", "callbacks",
+    "generator", "loader", "validation_loader", "step", "meter", "history", "settings", "fingerprint",
 )  # fmt: skip
 
 
 def capture(loop: FitLoop) -> dict[str, Any]:
     """The state of a run between two steps.
 
-    epoch: the epochs completed;  batch: the batches done of the next one;  trained: whether those were all, so that
-    its validation comes next;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
+    epoch: the epochs completed;  epochs: those that were asked for;  batch: the batches done of the next one;  trained:
+    whether those were all, so that its validation comes next;  stopped: why a callback has ended the training with this
+    epoch, None where none has;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
-    of everything random;  loader, validation_loader: orders and positions;  meter: loss and metrics of the epoch so
-    far;  history: its rows;
+    of everything random;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
+    batches;  meter: loss and metrics of the epoch so far;  history: its rows;
     settings: the Trainer's;  fingerprint: what bits depend on.
 
     Raises TrainingError where a parameter is not finite: such a state is not worth keeping.
@@ -44,8 +45,10 @@ def capture(loop: FitLoop) -> dict[str, Any]:
     return {
         "version": VERSION,
         "epoch": loop.completed,
+        "epochs": loop.epochs,
         "batch": trainer.batch,
         "trained": loop.trained,
+        "stopped": trainer.stop_reason if trainer.stopped else None,
         "seconds": loop.seconds,
         "lr": loop.lr,
         "model": model,
@@ -54,6 +57,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "generator": get_rng_state(),
         "loader": loop.loader.state_dict(),
         "validation_loader": loop.validation_state,
+        "step": loop.step.state_dict(),
         "meter": loop.meter.state_dict(),
         "history": trainer.history.rows,
         "settings": trainer.settings(),
@@ -76,11 +80,15 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     if loop.validation is not None:
         loop.validation.load_state_dict(state["validation_loader"])
         loop.validation_state = state["validation_loader"]
+    loop.step.load_state_dict(state["step"])
     loop.meter.load_state_dict(state["meter"])
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
     loop.lr = state["lr"]
     trainer.batch = state["batch"]
     trainer.history.rows[:] = state["history"]
+    # A run that is asked for other epochs than those after which it was stopped goes on.
+    if state["stopped"] is not None and (state["epochs"] == loop.epochs or state["batch"]):
+        trainer.stop(state["stopped"])
     set_rng_state(state["generator"])
     if changed := differences(state["settings"], trainer.settings()):
         lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +143,17 @@ class Trainer:
 
         Raises:
             TrainingError: a loss is not finite, or a callback fails.
-            TrainingInterrupted: Ctrl-C or SIGTERM; the step is finished and a checkpoint written before. A second one
-                stops at once.
-            FileExistsError: the run folder holds a run already, and `resume` is False.
+            TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the step is finished and a checkpoint written before. A
+                second one stops at once.
+            FileExistsError: the run folder holds a run already, and `resume` is False; or another training uses it.
             ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
                 there are too few samples.
         """
         _refuse_targets(epochs, "fit((x, y), epochs=...)")
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
-        state = load_checkpoint(self._checkpoint_to_resume(resume)) if resume else None
+        source = self._checkpoint_to_resume(resume) if resume else None
+        state = None if source is None else load_checkpoint(source)
         if state is not None:
             self.seed = state["settings"]["seed"]
         elif self._seeded:
@@ -165,24 +167,25 @@ class Trainer:
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
-        new = folder is not None and (state is None or not folder.config_path.exists())
-        if folder is not None and new:
-            folder.begin(settings, fingerprint(self.device))
-        if state is not None:
-            self._resume(loop, state, progress)
-        if folder is not None and not new and loop.completed < epochs:
-            folder.go_on(settings)
-        try:
-            loop.run()
-        except BaseException:
-            if folder is not None and state is None:
-                folder.give_up()
-            raise
-        finally:
-            self.evaluator.arena.forget()  # all that training computed in
-        if folder is not None:
-            for line in write_results(folder, self, []):
-                progress.note(line)
+        with nullcontext() if folder is None else folder.claimed():
+            new = folder is not None and (state is None or not folder.config_path.exists())
+            if folder is not None and new:
+                folder.begin(settings, fingerprint(self.device))
+            if state is not None and source is not None:
+                self._resume(loop, state, source, progress)
+            if folder is not None and not new and loop.completed < epochs and not self.stopped:
+                folder.go_on(settings)
+            try:
+                loop.run()
+            except BaseException:
+                if folder is not None and state is None:
+                    folder.give_up()
+                raise
+            finally:
+                self.evaluator.arena.forget()  # all that training computed in
+            if folder is not None:
+                for line in write_results(folder, self, []):
+                    progress.note(line)
         return self.history
 
     def evaluate(self, data: Any, batch_size: int | None = None) -> dict[str, Any]:
@@ -313,10 +316,11 @@ class Trainer:
             batch_size = EVALUATION_BATCH_SIZE
         return as_loader(data, self.model, batch_size)
 
-    def _resume(self, loop: FitLoop, state: dict[str, Any], progress: Progress) -> None:
+    def _resume(self, loop: FitLoop, state: dict[str, Any], source: Path, progress: Progress) -> None:
         lines = restore(loop, state)
-        if self.run_folder is not None:
-            self.run_folder.write_rows(self.history.rows)
+        if (folder := self.run_folder) is not None:
+            epoch = self.best_epoch if folder.model == "best" else loop.completed
+            folder.go_back(self.history.rows, source, epoch, self.best_epoch)
         place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
         for line in (f"resuming after {place}", *lines):
             progress.note(line)
