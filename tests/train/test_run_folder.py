@@ -40,11 +40,12 @@ def test_what_a_run_leaves(task, tmp_path):
     assert folder.report_path.read_text().startswith("<!DOCTYPE html>")
 
 
-def test_a_row_is_there_as_soon_as_its_epoch_is_over(task, tmp_path):
-    def look(trainer, epoch, logs):
-        assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == list(range(1, epoch + 1))
+def test_a_row_is_there_before_the_next_epoch_begins(task, tmp_path):
+    def look(trainer, epoch):
+        if epoch > 1:
+            assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == list(range(1, epoch))
 
-    make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_end=look)]).fit((task.x, task.y), 3)
+    make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_begin=look)]).fit((task.x, task.y), 3)
 
 
 def test_the_model_is_the_best_or_the_last(task, tmp_path):
@@ -69,11 +70,14 @@ def test_the_configuration_of_a_command(task, tmp_path):
 
 
 def test_checkpoints_are_ordered_by_epoch_and_batch(tmp_path):
-    folder = RunFolder(tmp_path, keep_checkpoints=3)
-    for epoch, batch in [(9, 0), (9, 120), (10, 0), (1000, 0)]:
+    """Those within an epoch go when there is a later one, and do not count among those that are kept."""
+    folder = RunFolder(tmp_path)
+    for epoch, batch in [(9, 0), (10, 0), (10, 20), (10, 120)]:
         folder.save_checkpoint({"epoch": epoch, "batch": batch})
     (folder.checkpoints_path / "notes.safetensors").touch()
-    assert [path.stem for path in folder.checkpoints()] == ["epoch_009_batch_00120", "epoch_010", "epoch_1000"]
+    assert [path.stem for path in folder.checkpoints()] == ["epoch_009", "epoch_010", "epoch_010_batch_00120"]
+    folder.save_checkpoint({"epoch": 1000, "batch": 0})
+    assert [path.stem for path in folder.checkpoints()] == ["epoch_010", "epoch_1000"]
     assert folder.latest_checkpoint().stem == "epoch_1000"
 
 
