@@ -192,7 +192,7 @@ def _read(path: Path, resuming: bool) -> dict[str, Any]:
     except OSError as error:
         hint = " (is there a run in that folder?)" if resuming else ""
         raise UsageError(f"{path}: {error.strerror}{hint}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML file: {error}") from None
 
 

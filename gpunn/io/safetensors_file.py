@@ -45,7 +45,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         ImportError: safetensors is not installed.
         TypeError: something else is in there; the message names its place.
-        ValueError: the structure contains itself.
+        ValueError: the structure contains itself, or is nested too deeply to be read again.
         FileNotFoundError: the folder does not exist.
         OSError: it can't be written, such as on a full disk.
     """
@@ -92,7 +92,10 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
     for name, entry in sorted(entries):
         if entry["dtype"] not in DTYPES:
             raise FileFormatError(f"{path}: {name} is of type {entry['dtype']}; gpunn has {', '.join(DTYPES)}")
-        arrays[name] = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        try:
+            arrays[name] = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        except ValueError as error:  # of no elements there may be more than NumPy counts
+            raise FileFormatError(f"{path}: {name} has the shape {entry['shape']} ({error})") from None
 
     def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
         try:
@@ -101,16 +104,18 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
             raise FileFormatError(f"{path}: holds {array.dtype}, which no tensor of gpunn can be") from None
         return tensor if map_location is None else tensor.to(device=map_location)
 
-    structure = _metadata(data).get(METADATA_KEY)
-    if structure is None:
-        return {name: as_tensor(array) for name, array in arrays.items()}
     try:
+        structure = _metadata(data).get(METADATA_KEY)
+        if structure is None:
+            return {name: as_tensor(array) for name, array in arrays.items()}
         content = json.loads(structure)
         version = content["version"]
         if version == VERSION:
             return put_together(content["structure"], arrays, as_tensor)
     except FileFormatError:
         raise
+    except RecursionError:
+        raise FileFormatError(f"{path}: the structure in its metadata is nested too deeply") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{path}: the structure in its metadata is damaged ({error!r})") from None
     raise FileFormatError(f"{path} is of format version {version}; this gpunn reads {VERSION}, a newer one may read it")

@@ -187,7 +187,7 @@ class RunFolder:
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config_path.name}")
         try:
             return from_toml(self.config_path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise io.FileFormatError(f"{self.config_path} is no TOML file: {error}") from None
 
     def write_rows(self, rows: Sequence[Row]) -> None:
@@ -200,11 +200,23 @@ class RunFolder:
             file.write(_json_line(row))
 
     def read_rows(self) -> list[Row]:
-        """The rows in metrics.jsonl; a last line that was not finished is left out."""
+        """The rows in metrics.jsonl; a last line that was not finished is left out.
+
+        Raises FileNotFoundError where there is no such file, io.FileFormatError where a line is no object of JSON.
+        """
         if not self.metrics_path.exists():
             raise FileNotFoundError(f"{self.path} holds no finished epoch: there is no {self.metrics_path.name}")
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = self.metrics_path.read_bytes().split(b"\n")[:-1]
+        return [self._row(line, number) for number, line in enumerate(lines, 1)]
+
+    def _row(self, line: bytes, number: int) -> Row:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
+            raise io.FileFormatError(f"{self.metrics_path}, line {number}: no JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise io.FileFormatError(f"{self.metrics_path}, line {number}: {type(row).__name__}; expected an object")
+        return row
 
     def save_checkpoint(self, state: dict[str, Any], best_epoch: int = 0) -> Path:
         """Write a checkpoint, and remove those that it makes superfluous; that of the best epoch stays."""
