@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from gpunn.datasets.errors import DataError
-from gpunn.printing import bytes_text
 
 TIMES = 100
 """Compressed files become at most so many times as large; ``GPUNN_MAX_EXPANSION`` says another number.
@@ -36,6 +35,6 @@ def check_expansion(name: str, stored: int, becomes: int) -> None:
     """
     if becomes > (most := most_bytes(stored)):
         raise DataError(
-            f"{name}: its {bytes_text(stored)} would become {bytes_text(becomes)} or more, and {bytes_text(most)} are "
-            "allowed; if the file can be trusted, set GPUNN_MAX_EXPANSION to how many times as large it may become"
+            f"{name}: its {stored:,} bytes would become {becomes:,} or more, and {most:,} are allowed; if the file can be "
+            "trusted, set GPUNN_MAX_EXPANSION to how many times as large it may become"
         )

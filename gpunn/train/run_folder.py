@@ -186,9 +186,13 @@ class RunFolder:
         if not self.config_path.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config_path.name}")
         try:
-            return from_toml(self.config_path.read_text(encoding="utf-8"))
+            config = from_toml(self.config_path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise io.FileFormatError(f"{self.config_path} is no TOML file: {error}") from None
+        for name in ("call", "fingerprint"):
+            if not isinstance(config.get(name, {}), dict):
+                raise io.FileFormatError(f"{self.config_path}: {name} is {config[name]!r}; expected a table")
+        return config
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Make metrics.jsonl hold these rows."""
