@@ -130,6 +130,8 @@ def with_config(
     parser.set_defaults(**checked({k: v for k, v in table.items() if k not in TABLES_OF_A_RUN}, path))
     before, options = parser.parse_args([]), parser.parse_args(argv)
     if options.resume:
+        if before.model is None:
+            raise UsageError(f"{path} is not from gpunn train: model is missing")
         _check_resumable(configured(before), configured(options), given, options.resume)
     options.given = given
     return options

@@ -35,6 +35,6 @@ def check_expansion(name: str, stored: int, becomes: int) -> None:
     """
     if becomes > (most := most_bytes(stored)):
         raise DataError(
-            f"{name}: its {stored:,} bytes would become {becomes:,} or more, and {most:,} are allowed; if the file can be "
-            "trusted, set GPUNN_MAX_EXPANSION to how many times as large it may become"
+            f"{name}: its {stored:,} bytes would become {becomes:,} or more, and {most:,} are allowed; if the file can "
+            "be trusted, set GPUNN_MAX_EXPANSION to how many times as large it may become"
         )

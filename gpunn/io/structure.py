@@ -91,7 +91,7 @@ def put_together(tree: Any, arrays: Mapping[str, Array], tensor: Callable[[Array
         if kind == "tuple":
             return tuple(decode(entry, depth + 1) for entry in content)
         if kind == "dict":
-            return {key: decode(entry, depth + 1) for key, entry in content}
+            return {_key(key, ()): decode(entry, depth + 1) for key, entry in content}
         if kind == "float":
             return float(content)
         raise ValueError(f"the structure holds an entry of the unknown kind {kind!r}")

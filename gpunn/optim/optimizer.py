@@ -338,7 +338,10 @@ def check_at_least_zero(group: dict[str, Any], **named: str) -> None:
 
 
 def _check_shapes(p: Tensor, values: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise ValueError where a state dictionary holds moments that are not those of a parameter like this."""
+    """Raise ValueError where a state dictionary holds what is not of a parameter like this."""
+    count = values.get("step", 0)
+    if not is_number(count) and getattr(count, "shape", None) not in ((), (1,)):
+        raise ValueError(f"the number of steps of a parameter {p._spec!r} is {count!r}; expected a number")
     for name in names:
         value = values.get(name)
         if value is not None and tuple(getattr(value, "shape", ())) != tuple(p.shape):

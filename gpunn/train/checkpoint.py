@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,48 @@ import numpy as np
 from gpunn import get_rng_state, io, set_rng_state
 from gpunn.train.errors import TrainingError, advice
 from gpunn.train.fingerprint import differences, fingerprint
+from gpunn.train.history import TIMING
 
 if TYPE_CHECKING:
     from gpunn.train.loop import FitLoop
 
 VERSION = 3
-ENTRIES = (
-    "version", "epoch", "epochs", "batch", "trained", "stopped", "seconds", "lr", "model", "optimizer", "callbacks",
-    "generator", "loader", "validation_loader", "step", "meter", "history", "settings", "fingerprint",
-)  # fmt: skip
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(_is_number(row.get(name)) for name in ("epoch", "loss", "lr", *TIMING))
+
+
+ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "version": _is_count,
+    "epoch": _is_count,
+    "epochs": _is_count,
+    "batch": _is_count,
+    "trained": lambda v: isinstance(v, bool),
+    "stopped": lambda v: v is None or isinstance(v, str),
+    "seconds": _is_number,
+    "lr": _is_number,
+    "model": lambda v: isinstance(v, dict),
+    "optimizer": lambda v: isinstance(v, dict),
+    "callbacks": lambda v: isinstance(v, list) and all(isinstance(c, dict) and {"name", "state"} <= {*c} for c in v),
+    "generator": lambda v: isinstance(v, dict),
+    "loader": lambda v: isinstance(v, dict),
+    "validation_loader": lambda v: v is None or isinstance(v, dict),
+    "step": lambda v: isinstance(v, dict) and all(map(_is_count, v.values())),
+    "meter": lambda v: isinstance(v, dict),
+    "history": lambda v: isinstance(v, list) and all(map(_is_row, v)),
+    "settings": lambda v: isinstance(v, dict) and _is_count(v.get("seed")),
+    "fingerprint": lambda v: isinstance(v, dict),
+}
+"""What a checkpoint holds, and whether a value can be that."""
 
 
 def capture(loop: FitLoop) -> dict[str, Any]:
@@ -68,7 +102,8 @@ def capture(loop: FitLoop) -> dict[str, Any]:
 def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     """Put a run where it was when `state` was captured; returns a line for what has changed since, if anything has.
 
-    Raises ValueError or KeyError where model, optimizer, callbacks, metrics or data are not those of the run.
+    Raises ValueError, KeyError or TypeError where model, optimizer, callbacks, metrics or data are not those of the
+    run.
     """
     trainer = loop.trainer
     trainer.model.load_state_dict(state["model"])
@@ -80,6 +115,7 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     if loop.validation is not None:
         loop.validation.load_state_dict(state["validation_loader"])
         loop.validation_state = state["validation_loader"]
+    _check_alike(loop.meter.state_dict(), state["meter"], "meter")
     loop.step.load_state_dict(state["step"])
     loop.meter.load_state_dict(state["meter"])
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
@@ -108,4 +144,16 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise io.FileFormatError(f"{path} is no checkpoint of a training run: it lacks {', '.join(missing)}")
     if state["version"] != VERSION:
         raise io.FileFormatError(f"{path} is a checkpoint of version {state['version']}; this gpunn reads {VERSION}")
+    wrong = [name for name, good in ENTRIES.items() if not good(state[name])]
+    if wrong or len(state["history"]) != state["epoch"]:
+        raise io.FileFormatError(f"{path} is a damaged checkpoint: in it are no {', '.join(wrong) or 'history'}")
     return state
+
+
+def _check_alike(mine: Any, theirs: Any, place: str) -> None:
+    """Raise TypeError where there are no numbers in the place of numbers, KeyError where there is nothing."""
+    if isinstance(mine, dict):
+        for name, value in mine.items():
+            _check_alike(value, theirs[name], f"{place}.{name}")
+    elif _is_number(mine) and not _is_number(theirs):
+        raise TypeError(f"{place} is {theirs!r}; expected a number")

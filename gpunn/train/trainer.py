@@ -11,6 +11,7 @@ import gpunn
 from gpunn import nn
 from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
+from gpunn.io import FileFormatError
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
@@ -146,6 +147,7 @@ class Trainer:
             TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the step is finished and a checkpoint written before. A
                 second one stops at once.
             FileExistsError: the run folder holds a run already, and `resume` is False; or another training uses it.
+            io.FileFormatError: the checkpoint to resume from is damaged, or of another training.
             ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
                 there are too few samples.
         """
@@ -317,7 +319,12 @@ class Trainer:
         return as_loader(data, self.model, batch_size)
 
     def _resume(self, loop: FitLoop, state: dict[str, Any], source: Path, progress: Progress) -> None:
-        lines = restore(loop, state)
+        try:
+            lines = restore(loop, state)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise FileFormatError(
+                f"{source} is of another training, or damaged: {type(error).__name__}: {error}"
+            ) from error
         if (folder := self.run_folder) is not None:
             epoch = self.best_epoch if folder.model == "best" else loop.completed
             folder.go_back(self.history.rows, source, epoch, self.best_epoch)
