@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
-import subprocess
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +12,7 @@ import gpunn
 from gpunn.io import FileFormatError
 from gpunn.train import EarlyStopping, LambdaCallback, RunFolder, TrainingError, fingerprint
 
-from .conftest import assert_same_bits, make_model, make_trainer, weights
-from .test_trainer import untimed
+from .conftest import assert_same_bits, make_trainer, weights
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +92,56 @@ def test_a_line_that_was_not_finished(tmp_path):
     folder = RunFolder(tmp_path)
     folder.metrics_path.write_text('{"epoch": 1}\n{"epo')
     assert folder.read_rows() == [{"epoch": 1}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\n", b"{'epoch': 1}\n", b'{"epoch": 1}\n[1]\n', 100000 * b"[" + b"\n", b"1\n", b"\n"],
+    ids=repr,
+)
+def test_rows_that_are_none(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    folder.metrics_path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"metrics\.jsonl, line [12]: "):
+        folder.read_rows()
+
+
+@pytest.mark.parametrize("content", ["call = 3", "fingerprint = [1]", "a = " + 3000 * "["])
+def test_a_configuration_that_is_none(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    folder.config_path.write_text(content)
+    with pytest.raises(FileFormatError, match=r"config\.toml"):
+        folder.read_config()
+
+
+def test_a_folder_that_another_training_uses(task, tmp_path):
+    """Neither a new run nor a resumed one begins there; afterwards it is free."""
+
+    def begin_another(trainer, epoch, logs):
+        for resume in (False, True):
+            with pytest.raises(FileExistsError, match="is in use: another training runs there"):
+                make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 3, resume=resume and epoch > 1)
+
+    trainer = make_trainer(run_dir=tmp_path / "run", callbacks=[LambdaCallback(on_epoch_end=begin_another)])
+    trainer.fit((task.x, task.y), 2)
+    assert make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 3, resume=True).epochs == 3
+
+
+def test_a_file_system_without_locks(task, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    assert make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 1).epochs == 1
+
+
+def test_leftovers_of_a_killed_run_go(task, tmp_path):
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (tmp_path, tmp_path / "checkpoints"):
+        (folder / ".x.safetensors.999999999-0123abcd-0.tmp").mkdir()
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1, resume=True)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(task, tmp_path):
@@ -248,45 +294,3 @@ def test_a_config_that_is_no_toml(tmp_path):
     (tmp_path / "config.toml").write_text("lr = = 1")
     with pytest.raises(FileFormatError, match=r"config\.toml is no TOML file"):
         RunFolder(tmp_path).read_config()
-
-
-KILLED = """
-import os, sys
-import numpy as np
-import gpunn
-from gpunn.train import LambdaCallback
-from tests.train.conftest import make_model, make_trainer
-
-x, y = np.load(sys.argv[1]), np.load(sys.argv[2])
-
-def die(trainer, batch):
-    if (trainer.epoch, batch) == (3, 2):
-        os._exit(9)
-
-make_trainer(make_model(0.3, True), run_dir=sys.argv[3], seed=1, callbacks=[LambdaCallback(on_batch_end=die)]).fit(
-    (x, y), 4, 0.2, 9
-)
-"""
-
-
-@pytest.mark.slow
-def test_a_run_that_was_killed_resumes_to_the_same_bits(task, tmp_path):
-    """In another process, without any chance to clean up."""
-    import numpy as np
-
-    np.save(tmp_path / "x.npy", task.x)
-    np.save(tmp_path / "y.npy", task.y)
-    root = Path(gpunn.__file__).parents[1]
-    command = [sys.executable, "-c", KILLED, tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / "run"]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    died = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
-    assert died.returncode == 9, died.stderr
-
-    def trainer(run_dir):
-        callback = LambdaCallback(on_batch_end=lambda trainer, batch: None)
-        return make_trainer(make_model(0.3, True), run_dir=run_dir, seed=1, callbacks=[callback])
-
-    resumed, straight = trainer(tmp_path / "run"), trainer(tmp_path / "other")
-    history = resumed.fit((task.x, task.y), 4, 0.2, 9, resume=True)
-    assert untimed(history) == untimed(straight.fit((task.x, task.y), 4, 0.2, 9))
-    assert_same_bits(weights(resumed.model), weights(straight.model))
