@@ -252,7 +252,7 @@ def _as_labels(labels: list[str], what: str, task: Task | None) -> tuple[Array, 
         )
     # Those of 19 digits and more do not fit in 64 bits.
     whole = all(label.lstrip("+-").isdigit() and len(label.lstrip("+-0")) < 19 for label in labels)
-    return as_labels(np.array([int(label) for label in labels]) if whole else np.array(labels, float), what, task)
+    return as_labels(np.array([int(label) if whole else float(label) for label in labels]), what, task)
 
 
 def _numbers(cells: list[str]) -> list[float] | None:

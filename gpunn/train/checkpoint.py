@@ -151,9 +151,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_alike(mine: Any, theirs: Any, place: str) -> None:
-    """Raise TypeError where there are no numbers in the place of numbers, KeyError where there is nothing."""
+    """Raise TypeError where numbers and arrays have something else in their place, KeyError where it is nothing."""
     if isinstance(mine, dict):
         for name, value in mine.items():
             _check_alike(value, theirs[name], f"{place}.{name}")
     elif _is_number(mine) and not _is_number(theirs):
         raise TypeError(f"{place} is {theirs!r}; expected a number")
+    elif isinstance(mine, np.ndarray) and not (isinstance(theirs, np.ndarray) and mine.ndim == theirs.ndim):
+        raise TypeError(f"{place} is {theirs!r}; expected an array of {mine.ndim} dimensions")

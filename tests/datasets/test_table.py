@@ -248,3 +248,8 @@ def test_other_files_are_refused(read, tmp_path):
         read("1,2,ä\n", "latin-1")
     with pytest.raises(DataError, match=r"nothing\.csv: cannot be read"):
         from_csv(tmp_path / "nothing.csv")
+
+
+def test_white_space_that_python_alone_takes_for_some(read):
+    """Python's float takes a record separator for white space, NumPy does not."""
+    assert read("a,label\n1,2.5\x1e\n2,3.5\n").y_train.tolist() == [[2.5], [3.5]]
