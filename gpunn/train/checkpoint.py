@@ -46,7 +46,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "generator": lambda v: isinstance(v, dict),
     "loader": lambda v: isinstance(v, dict),
     "validation_loader": lambda v: v is None or isinstance(v, dict),
-    "step": lambda v: isinstance(v, dict) and all(map(_is_count, v.values())),
+    "step": lambda v: isinstance(v, dict),
     "meter": lambda v: isinstance(v, dict),
     "history": lambda v: isinstance(v, list) and all(map(_is_row, v)),
     "settings": lambda v: isinstance(v, dict) and _is_count(v.get("seed")),
@@ -63,7 +63,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
     epoch, None where none has;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
     of everything random;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
-    batches;  meter: loss and metrics of the epoch so far;  history: its rows;
+    batches, and how often what it reads has changed;  meter: loss and metrics of the epoch so far;  history: its rows;
     settings: the Trainer's;  fingerprint: what bits depend on.
 
     Raises TrainingError where a parameter is not finite: such a state is not worth keeping.
@@ -76,7 +76,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
                 f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {loop.lr:.3g}, "
                 f"so no checkpoint was written; {advice(trainer)}"
             )
-    return {
+    state = {
         "version": VERSION,
         "epoch": loop.completed,
         "epochs": loop.epochs,
@@ -97,6 +97,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "settings": trainer.settings(),
         "fingerprint": fingerprint(trainer.device),
     }
+    return {name: _plain(value) for name, value in state.items()}
 
 
 def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
@@ -148,6 +149,15 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if wrong or len(state["history"]) != state["epoch"]:
         raise io.FileFormatError(f"{path} is a damaged checkpoint: in it are no {', '.join(wrong) or 'history'}")
     return state
+
+
+def _plain(value: Any) -> Any:
+    """With Python's numbers in the place of NumPy's, which options and logs may have, and files have not."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_alike(mine: Any, theirs: Any, place: str) -> None:

@@ -15,6 +15,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from gpunn import io
 from gpunn.train.toml import from_toml, to_toml
 
@@ -310,5 +312,6 @@ def _call() -> tuple[str, str]:
 
 def _json_line(row: Row) -> str:
     """A row as one line of JSON, which has no NaN and no infinity: null stands for them."""
+    row = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
     plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
     return json.dumps(plain, allow_nan=False) + "\n"

@@ -93,11 +93,11 @@ class EagerStep:
     def check(self) -> None:
         """Look whether a step up to now has met a label that is none: here that is known at once; see `Step.check`."""
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know: nothing."""
         return {}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
 
     def trained_parameters(self) -> list[Tensor]:
@@ -179,13 +179,15 @@ class PlannedStep(Step):
                 self.note(f"a batch of {batch.samples} does not fit into memory: it is cut into {parts} micro-batches")
         return parts
 
-    def state_dict(self) -> dict[str, int]:
-        """Into how many micro-batches batches are cut, by their shapes and types."""
-        return self._parts_before | {str(key): parts for key, parts in self._parts.items()}
+    def state_dict(self) -> dict[str, Any]:
+        """Into how many micro-batches batches are cut, by their shapes and types; and `gpunn.plan.Step.changes`."""
+        parts = self._parts_before | {str(key): parts for key, parts in self._parts.items()}
+        return {"parts": parts, "changes": self.changes}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Cut batches into no fewer."""
-        self._parts_before = dict(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Cut batches into no fewer parts, and go on counting."""
+        self._parts_before = {key: int(parts) for key, parts in state["parts"].items()}
+        self.changes = int(state["changes"])
 
     def _limit(self, batch: Batch) -> int | None:
         if self.memory_limit is not None:

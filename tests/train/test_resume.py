@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 
 import gpunn
@@ -318,10 +319,44 @@ def test_a_run_that_is_resumed_where_more_memory_is_free(task, tmp_path, monkeyp
 
     fit(tmp_path / "a", 3, epochs=1)
     parts, resumed = fit(tmp_path / "a", 1, epochs=2, resume=True)
-    assert list(parts.values()) == [3]
+    assert list(parts["parts"].values()) == [3]
     assert_same_bits(resumed, fit(tmp_path / "b", 3, epochs=2)[1])
     parts, _ = fit(tmp_path / "a", 5, epochs=3, resume=True)  # where less is free there is no choice
-    assert list(parts.values()) == [5]
+    assert list(parts["parts"].values()) == [5]
+
+
+@pytest.mark.parametrize("batch", [3, 7])
+def test_a_step_that_changes_each_time(task, tmp_path, batch):
+    """After eight changes one behind the other steps are done op by op, unfused; how many there were is known."""
+
+    def fit(path, *callbacks, **options):
+        model = make_model(dropout=0.3)
+        anneal = LambdaCallback(on_batch_end=lambda t, done: setattr(model[2], "p", 0.3 - t.epoch / 20 - done / 200))
+        trainer = make_trainer(model, run_dir=path, seed=1, callbacks=[anneal, *callbacks])
+        trainer.fit(epochs=3, **data_of(task), **options)
+        return weights(trainer.model)
+
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "a", interrupt_at(2, batch))
+    path = RunFolder(tmp_path / "a").latest_checkpoint()
+    assert load_checkpoint(path)["step"]["changes"] == 7 + batch
+    # What a callback has set is not kept by a checkpoint; this one sets it again before the first step.
+    again = LambdaCallback(on_fit_begin=lambda t: setattr(t.model[2], "p", 0.3 - 2 / 20 - batch / 200))
+    assert_same_bits(fit(tmp_path / "a", again, nothing(), resume=path), fit(tmp_path / "b"))
+
+
+def test_numbers_of_numpy_s(task, tmp_path):
+    """In options, schedules and logs: files hold Python's."""
+    model = make_model()
+    optimizer = optim.SGD(model.parameters(), np.float64(0.1))
+    log = LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: logs.update(norm=np.float32(epoch / 2)))
+    scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: np.exp(-epoch))
+    trainer = make_trainer(model, optimizer=optimizer, scheduler=scheduler, run_dir=tmp_path, callbacks=[log])
+    trainer.fit((task.x, task.y), 2)
+    assert [row["norm"] for row in RunFolder(tmp_path).read_rows()] == [0.5, 1.0]
+    state = load_checkpoint(RunFolder(tmp_path).latest_checkpoint())
+    assert type(state["optimizer"]["param_groups"][0]["lr"]) is float
+    assert state["history"][1]["norm"] == 1.0
 
 
 def test_nothing_is_left_to_do(task, tmp_path):
