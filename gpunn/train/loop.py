@@ -177,11 +177,12 @@ class FitLoop:
 
     def _save(self) -> Path | None:
         self.step.check()  # what a step has spoilt must not be kept
-        return (
-            None
-            if self.folder is None
-            else self.folder.save_checkpoint(checkpoint.capture(self), self.trainer.best_epoch)
-        )
+        if self.folder is None:
+            return None
+        try:
+            return self.folder.save_checkpoint(checkpoint.capture(self), self.trainer.best_epoch)
+        except OSError as error:
+            raise TrainingError(f"a checkpoint can't be written: {error}{self._last_good()}") from error
 
     def _leave(self, path: Path | None, where: str) -> None:
         number = self._interrupt.requested
@@ -202,9 +203,13 @@ class FitLoop:
         trainer = self.trainer
         where = f"epoch {trainer.epoch}, batch {error.number}, at learning rate {self.lr:.3g}"
         text = f"the {kind}loss became {error.value} in {where}; {advice(trainer, error.batch)}"
-        if self.folder is not None and self.folder.checkpoints():
-            text += f". The last good checkpoint is {self.folder.latest_checkpoint()}"
-        return TrainingError(text)
+        return TrainingError(text + self._last_good())
+
+    def _last_good(self) -> str:
+        """A sentence about the newest checkpoint, where there is one."""
+        if self.folder is None or not self.folder.checkpoints():
+            return ""
+        return f". The last good checkpoint is {self.folder.latest_checkpoint()}"
 
 
 def measure(

@@ -202,8 +202,11 @@ class RunFolder:
 
     def add_row(self, row: Row) -> None:
         """Add a line to metrics.jsonl."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(_json_line(row))
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(_json_line(row))
+        except OSError as error:  # a full disk's names no file
+            raise OSError(error.errno, error.strerror, str(self.metrics_path)) from error
 
     def read_rows(self) -> list[Row]:
         """The rows in metrics.jsonl; a last line that was not finished is left out.
@@ -273,7 +276,9 @@ class RunFolder:
         """
         found = self.checkpoints()
         if not found:
-            raise FileNotFoundError(f"{self.path} has no checkpoint to resume from")
+            raise FileNotFoundError(
+                f"{self.path} has no checkpoint to resume from: no epoch of the run was completed; begin it anew"
+            )
         return found[-1]
 
     def __repr__(self) -> str:

@@ -135,6 +135,24 @@ def test_a_file_system_without_locks(task, tmp_path, monkeypatch):
     assert make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 1).epochs == 1
 
 
+def test_a_disk_that_is_full(task, tmp_path, monkeypatch):
+    """The file is named, what was good stays, and the run goes on when there is room again."""
+    save = RunFolder.save_checkpoint
+
+    def fail(self, state, best_epoch=0):
+        if state["epoch"] == 2:
+            raise OSError(28, "No space left on device", str(self.path / "x"))
+        return save(self, state, best_epoch)
+
+    monkeypatch.setattr(RunFolder, "save_checkpoint", fail)
+    message = r"can't be written: .*No space left.*x'\. The last good checkpoint is .*epoch_001\.safetensors"
+    with pytest.raises(TrainingError, match=message):
+        make_trainer(run_dir=tmp_path).fit((task.x, task.y), 3)
+    assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == [1]
+    monkeypatch.undo()
+    assert make_trainer(run_dir=tmp_path).fit((task.x, task.y), 3, resume=True).epochs == 3
+
+
 def test_leftovers_of_a_killed_run_go(task, tmp_path):
     make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)
     before = sorted(tmp_path.rglob("*"))
