@@ -185,7 +185,9 @@ class DataLoader:
         epoch, position, seed = (state[name] for name in ("epoch", "position", "seed"))
         if not isinstance(epoch, int) or not isinstance(position, int) or not (seed is None or isinstance(seed, int)):
             raise TypeError(f"DataLoader: the state is {state}; expected whole numbers")
-        if min(epoch, position) < 0 or (state["batches"] is not None and position > state["batches"]):
+        if not all(0 <= number < 2**64 for number in (epoch, position, seed or 0)) or (
+            state["batches"] is not None and position > state["batches"]
+        ):
             raise ValueError(f"DataLoader: the state is of batch {position} of {state['batches']} in epoch {epoch}")
         sampler = self._order_sampler()
         if seed is not None and isinstance(sampler, (RandomSampler, SubsetRandomSampler)):
