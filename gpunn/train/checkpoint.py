@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "optimizer": lambda v: isinstance(v, dict),
     "callbacks": lambda v: isinstance(v, list) and all(isinstance(c, dict) and {"name", "state"} <= {*c} for c in v),
     "generator": lambda v: isinstance(v, dict),
+    "other_generators": lambda v: isinstance(v, dict),
     "loader": lambda v: isinstance(v, dict),
     "validation_loader": lambda v: v is None or isinstance(v, dict),
     "step": lambda v: isinstance(v, dict),
@@ -62,7 +64,8 @@ def capture(loop: FitLoop) -> dict[str, Any]:
     whether those were all, so that its validation comes next;  stopped: why a callback has ended the training with this
     epoch, None where none has;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
-    of everything random;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
+    of everything random;  other_generators: the global ones of Python and NumPy, which data sets and callbacks may draw
+    from;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
     batches, and how often what it reads has changed;  meter: loss and metrics of the epoch so far;  history: its rows;
     settings: the Trainer's;  fingerprint: what bits depend on.
 
@@ -89,6 +92,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "optimizer": trainer.optimizer.state_dict(),
         "callbacks": trainer.callbacks.state_dict(),
         "generator": get_rng_state(),
+        "other_generators": {"python": random.getstate(), "numpy": np.random.get_state()},  # noqa: NPY002
         "loader": loop.loader.state_dict(),
         "validation_loader": loop.validation_state,
         "step": loop.step.state_dict(),
@@ -127,6 +131,8 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     if state["stopped"] is not None and (state["epochs"] == loop.epochs or state["batch"]):
         trainer.stop(state["stopped"])
     set_rng_state(state["generator"])
+    random.setstate(state["other_generators"]["python"])
+    np.random.set_state(state["other_generators"]["numpy"])  # noqa: NPY002
     if changed := differences(state["settings"], trainer.settings()):
         lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
     if changed := differences(state["fingerprint"], fingerprint(trainer.device)):

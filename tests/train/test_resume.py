@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import signal
 import threading
 
@@ -343,6 +344,29 @@ def test_a_step_that_changes_each_time(task, tmp_path, batch):
     # What a callback has set is not kept by a checkpoint; this one sets it again before the first step.
     again = LambdaCallback(on_fit_begin=lambda t: setattr(t.model[2], "p", 0.3 - 2 / 20 - batch / 200))
     assert_same_bits(fit(tmp_path / "a", again, nothing(), resume=path), fit(tmp_path / "b"))
+
+
+def test_random_numbers_of_others(task, tmp_path):
+    """A data set may draw from the global generators of NumPy and Python."""
+
+    class Noisy:
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            noise = np.float32(np.random.normal() + random.random())  # noqa: NPY002
+            return gpunn.tensor(task.x[index] + noise), int(task.y[index])
+
+    def fit(path, *callbacks, **options):
+        np.random.seed(1)  # noqa: NPY002
+        random.seed(2)
+        trainer = trainer_for(path, callbacks=callbacks)
+        trainer.fit(Noisy(), 3, batch_size=9, **options)
+        return weights(trainer.model)
+
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "a", interrupt_at(2, 3))
+    assert_same_bits(fit(tmp_path / "a", nothing(), resume=True), fit(tmp_path / "b"))
 
 
 def test_numbers_of_numpy_s(task, tmp_path):
