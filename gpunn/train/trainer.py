@@ -321,7 +321,7 @@ class Trainer:
     def _resume(self, loop: FitLoop, state: dict[str, Any], source: Path, progress: Progress) -> None:
         try:
             lines = restore(loop, state)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise FileFormatError(
                 f"{source} is of another training, or damaged: {type(error).__name__}: {error}"
             ) from error
