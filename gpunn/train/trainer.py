@@ -154,6 +154,19 @@ class Trainer:
         _refuse_targets(epochs, "fit((x, y), epochs=...)")
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
+        with nullcontext() if self.run_folder is None else self.run_folder.claimed():
+            return self._fit(data, epochs, validation, batch_size, shuffle, resume)
+
+    def _fit(
+        self,
+        data: Any,
+        epochs: int,
+        validation: Any,
+        batch_size: int | None,
+        shuffle: bool,
+        resume: bool | str | Path,
+    ) -> History:
+        """`fit` in the claimed run folder."""
         source = self._checkpoint_to_resume(resume) if resume else None
         state = None if source is None else load_checkpoint(source)
         if state is not None:
@@ -169,25 +182,24 @@ class Trainer:
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
-        with nullcontext() if folder is None else folder.claimed():
-            new = folder is not None and (state is None or not folder.config_path.exists())
-            if folder is not None and new:
-                folder.begin(settings, fingerprint(self.device))
-            if state is not None and source is not None:
-                self._resume(loop, state, source, progress)
-            if folder is not None and not new and loop.completed < epochs and not self.stopped:
-                folder.go_on(settings)
-            try:
-                loop.run()
-            except BaseException:
-                if folder is not None and state is None:
-                    folder.give_up()
-                raise
-            finally:
-                self.evaluator.arena.forget()  # all that training computed in
-            if folder is not None:
-                for line in write_results(folder, self, []):
-                    progress.note(line)
+        new = folder is not None and (state is None or not folder.config_path.exists())
+        if folder is not None and new:
+            folder.begin(settings, fingerprint(self.device))
+        if state is not None and source is not None:
+            self._resume(loop, state, source, progress)
+        if folder is not None and not new and loop.completed < epochs and not self.stopped:
+            folder.go_on(settings)
+        try:
+            loop.run()
+        except BaseException:
+            if folder is not None and state is None:
+                folder.give_up()
+            raise
+        finally:
+            self.evaluator.arena.forget()  # all that training computed in
+        if folder is not None:
+            for line in write_results(folder, self, []):
+                progress.note(line)
         return self.history
 
     def evaluate(self, data: Any, batch_size: int | None = None) -> dict[str, Any]:
