@@ -29,11 +29,12 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
 
-# MODELS=500 takes so many; a fourth of them runs on the simulator too.
+# MODELS=500 takes so many networks, a fourth of them on the simulator too; as many trainings that are killed; and of
+# every kind of file fifty times as many changed ones. 200 take about half an hour of CPU time.
 MODELS ?= 200
 
-trust: $(EXTRA)-test ## compare random networks, eager, planned, fused, on the simulator, and by PyTorch if it is installed
-	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py --numprocesses auto --dist worksteal $(ARGS)
+trust: $(EXTRA)-test ## random networks compared, trainings killed at random and resumed, files changed at random
+	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py tests/train/test_kills.py tests/test_mutations.py --numprocesses auto --dist worksteal $(ARGS)
 
 # ARCH_13=sm_90,sm_120 compiles by CUDA 13 for these only.
 ARCH_13 ?= all

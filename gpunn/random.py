@@ -64,10 +64,15 @@ class Generator:
         return {"seed": self._seed, "calls": {str(k): v for k, v in self._calls.items()}}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `get_state` was called."""
+        """Go on from where `get_state` was called.
+
+        Raises ValueError for what is no such state.
+        """
         _only_outside_of_a_trace("gets a state")
-        self._seed = int(state["seed"])
-        self._calls = {int(k): int(v) for k, v in state["calls"].items()}
+        seed, calls = int(state["seed"]), {int(k): int(v) for k, v in state["calls"].items()}
+        if not all(0 <= number < 2**64 for number in (seed, *calls, *calls.values())):
+            raise ValueError(f"the state of a generator is {state}; expected whole numbers from 0 to 2^64 - 1")
+        self._seed, self._calls = seed, calls
 
     def numpy(self, stream: int = VALUES) -> np.random.Generator:
         """NumPy's generator for the next draw from a stream."""

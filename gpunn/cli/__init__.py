@@ -1,7 +1,8 @@
 """The command ``gpunn``.
 
-Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 130 after Ctrl-C, 143 after SIGTERM. Results go to standard
-output, everything else to standard error, so that ``gpunn train --json | tail -1`` is one JSON object.
+Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+Results go to standard output, everything else to standard error, so that ``gpunn train --json | tail -1`` is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gpunn
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = " ".join(["gpunn", *arguments[:1]])
     debug = False
     try:
-        with _sigterm():
+        with _ended_by_signals():
             try:
                 parser = _parser(arguments)
             except ImportError as error:
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.print_help()
     except KeyboardInterrupt as interrupt:
         number = getattr(interrupt, "signal", signal.SIGINT)
-        print(f"\n{command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be what went
+            print(f"\n{command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 128 + int(number)
     except BrokenPipeError:
         return 1
@@ -66,27 +68,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM."""
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP.
 
-    signal = signal.SIGTERM
+    signal: its number
+    """
+
+    def __init__(self, number: int):
+        super().__init__("the terminal was closed" if number == signal.SIGHUP else "terminated")
+        self.signal = number
 
 
 @contextmanager
-def _sigterm() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does, so that it can say so and leave the terminal as it was."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _terminate)
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that it can say so and leave the terminal as it was.
+
+    Those that somebody handles or ignores, as nohup does, stay so.
+    """
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _terminate(number: int, frame: Any) -> None:
-    raise Terminated("terminated")
+def _end(number: int, frame: Any) -> None:
+    raise Ended(number)
 
 
 def exit_code(error: Exception) -> int:

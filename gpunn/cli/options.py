@@ -127,18 +127,11 @@ def with_config(
         return options
     given = _given(parser, argv)
     table = _read(path, bool(options.resume))
-    known = {a.dest: a for a in parser._actions if a.dest not in NOT_CONFIGURED}
-    for name, value in table.items():
-        key = name.replace("-", "_")
-        if key in TABLES_OF_A_RUN:
-            continue
-        if isinstance(value, dict):
-            raise UsageError(f"{path}: options stand at the top of the file, not in a table such as [{name}]")
-        if key not in known:
-            raise UsageError(f"{path}: there is no option {key!r}{did_you_mean(key, known)}")
-        parser.set_defaults(**{key: _checked(known[key], value, path)})
+    parser.set_defaults(**checked({k: v for k, v in table.items() if k not in TABLES_OF_A_RUN}, path))
     before, options = parser.parse_args([]), parser.parse_args(argv)
     if options.resume:
+        if before.model is None:
+            raise UsageError(f"{path} is not from gpunn train: model is missing")
         _check_resumable(configured(before), configured(options), given, options.resume)
     options.given = given
     return options
@@ -172,6 +165,26 @@ def default_options() -> dict[str, Any]:
     return vars(parser.parse_args([]))
 
 
+def checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The options in a table of a TOML file, as the command line would give them; dashes may stand for underscores.
+
+    Raises:
+        UsageError: an entry is no option, or one of a wrong kind.
+    """
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    known = {a.dest: a for a in parser._actions if a.dest not in NOT_CONFIGURED}
+    found = {}
+    for name, value in table.items():
+        key = name.replace("-", "_")
+        if isinstance(value, dict):
+            raise UsageError(f"{path}: options stand at the top of the file, not in a table such as [{name}]")
+        if key not in known:
+            raise UsageError(f"{path}: there is no option {key!r}{did_you_mean(key, known)}")
+        found[key] = _checked(known[key], value, path)
+    return found
+
+
 def configured(options: argparse.Namespace) -> dict[str, Any]:
     """The options of the training, as they stand in config.toml: with whole paths, to be read from anywhere."""
     found = {k: v for k, v in vars(options).items() if k not in NOT_CONFIGURED}
@@ -192,7 +205,7 @@ def _read(path: Path, resuming: bool) -> dict[str, Any]:
     except OSError as error:
         hint = " (is there a run in that folder?)" if resuming else ""
         raise UsageError(f"{path}: {error.strerror}{hint}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML file: {error}") from None
 
 

@@ -19,15 +19,14 @@ def make_schedule(options: argparse.Namespace, optimizer: Any, steps_per_epoch: 
 
     if options.resume is None:
         return _callback(options.schedule, optimizer, options.epochs, steps_per_epoch, resume="state")
-    folder = RunFolder(options.resume)
-    state = load_checkpoint(folder.latest_checkpoint())
+    state = load_checkpoint(RunFolder(options.resume).latest_checkpoint())
     left = max(options.epochs - state["epoch"], 0)
     if options.given & {"schedule", "lr"}:
         if options.schedule == "none":
             constant = lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
             return ScheduleCallback(constant, every="epoch", resume="anew")
         return _callback(options.schedule, optimizer, left, steps_per_epoch, resume="anew")
-    if options.epochs == folder.read_config()["epochs"]:
+    if options.epochs == state["epochs"]:
         return _callback(options.schedule, optimizer, options.epochs, steps_per_epoch, resume="state")
     before = next((c["state"] for c in state["callbacks"] if c["name"] == ScheduleCallback.__name__), None)
     done = 0 if before is None else before["last_epoch"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,47 +61,47 @@ def run(options: argparse.Namespace) -> None:
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
     steps = -(-len(train[0]) // batch_size)
     schedule = make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
-    folder = _run_folder(options, data, validation is not None, optimizer.defaults["lr"])
     parameters = sum(p.numel() for p in model.parameters())
-    print(
-        f"{source.name}: {len(train[0]):,} samples to train on, "
-        f"{len(validation[0]) if validation else 0:,} to validate, {len(data.x_test):,} to test; "
-        f"{options.model} with {parameters:,} parameters on {device}; run folder {folder.path}",
-        file=sys.stderr,
-    )
-    trainer = Trainer(
-        model,
-        loss,
-        optimizer,
-        metrics=job.make_metrics(data.units),
-        l2=options.l2,
-        grad_accumulation=options.grad_accumulation,
-        clip_norm=options.clip_norm,
-        scheduler=schedule,
-        device=device,
-        callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
-        run_dir=folder,
-        seed=options.seed,
-        eager=options.eager,
-        memory_limit=options.memory_limit,
-    )
-    history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
-    model.load_state_dict(gpunn.load(folder.model_path))
-    found = trainer.evaluate((data.x_test, data.y_test))
-    test = (data.x_test, data.y_test)
-    trainer.report(
-        test,
-        class_names=source.classes,
-        images=source.x_test,
-        units=data.units or (0.0, 1.0),
-        probabilities=job.make_probabilities(options.loss),
-    )
-    result = _result(found, history, trainer.best_epoch, parameters, folder.path)
-    gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")
-    if options.json:
-        print(as_json(result))
-    else:
-        _print(result, folder)
+    with _run_folder(options, data, validation is not None, optimizer.defaults["lr"]) as folder:
+        print(
+            f"{source.name}: {len(train[0]):,} samples to train on, "
+            f"{len(validation[0]) if validation else 0:,} to validate, {len(data.x_test):,} to test; "
+            f"{options.model} with {parameters:,} parameters on {device}; run folder {folder.path}",
+            file=sys.stderr,
+        )
+        trainer = Trainer(
+            model,
+            loss,
+            optimizer,
+            metrics=job.make_metrics(data.units),
+            l2=options.l2,
+            grad_accumulation=options.grad_accumulation,
+            clip_norm=options.clip_norm,
+            scheduler=schedule,
+            device=device,
+            callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
+            run_dir=folder,
+            seed=options.seed,
+            eager=options.eager,
+            memory_limit=options.memory_limit,
+        )
+        history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
+        model.load_state_dict(gpunn.load(folder.model_path))
+        found = trainer.evaluate((data.x_test, data.y_test))
+        test = (data.x_test, data.y_test)
+        trainer.report(
+            test,
+            class_names=source.classes,
+            images=source.x_test,
+            units=data.units or (0.0, 1.0),
+            probabilities=job.make_probabilities(options.loss),
+        )
+        result = _result(found, history, trainer.best_epoch, parameters, folder.path)
+        gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")
+        if options.json:
+            print(as_json(result))
+        else:
+            _print(result, folder)
 
 
 def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
@@ -112,19 +115,20 @@ def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
     return (x[rest], y[rest]), (x[held], y[held])
 
 
-def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: float) -> Any:
+@contextmanager
+def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: float) -> Iterator[Any]:
+    """The run's folder, which no other training uses meanwhile."""
     from gpunn.models import file_and_function
 
     from . import job
     from .trained import MODEL_FILE
 
-    path = options.resume or options.out or _next_free(f"{_word(options.data)}-{_word(options.model)}")
     # Where the learning rate runs down to 0 the last weights are the settled ones; elsewhere the best epoch's are kept,
     # and always where training ends because nothing gets better.
     settles = options.schedule in ("onecycle", "cosine")
     named = None if options.resume else file_and_function(options.model)
-    return _folder(
-        path,
+    make = partial(
+        _folder,
         config={
             **configured(options),
             "lr": lr,
@@ -134,6 +138,15 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
         model="best" if options.patience or (validated and not settles) else "last",
         texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
     )
+    if path := options.resume or options.out:
+        folder = make(path)
+        folder.claim()
+    else:
+        folder = _claim_next(f"{_word(options.data)}-{_word(options.model)}", make)
+    try:
+        yield folder
+    finally:
+        folder.release()
 
 
 def _folder(path: Path, **options: Any) -> Any:
@@ -147,10 +160,19 @@ def _word(text: str) -> str:
     return re.sub(r"\W+", "-", Path(text.split(":")[0]).stem) or "run"
 
 
-def _next_free(name: str) -> Path:
+def _claim_next(name: str, make: Callable[[Path], Any]) -> Any:
+    """The next folder runs/NAME-N that there is not; another training may look for one at the same moment."""
     root = Path("runs")
     numbers = [int(m[1]) for p in root.glob(f"{name}-*") if (m := re.fullmatch(rf"{re.escape(name)}-(\d+)", p.name))]
-    return root / f"{name}-{max(numbers, default=0) + 1}"
+    number = max(numbers, default=0) + 1
+    while True:
+        folder = make(root / f"{name}-{number}")
+        try:
+            folder.claim(new=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def _result(found: dict[str, Any], history: Any, best_epoch: int, parameters: int, path: Path) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from gpunn.datasets import NAMES
 from gpunn.datasets.picture import PILLOW_SUFFIXES
 from gpunn.models import file_and_function
 
+from .abstract import check_that_it_fits
 from .data import Units
+from .data_info import read_data_info
 from .errors import UsageError
-from .options import default_options
+from .options import checked, default_options
 
 MODEL_FILE = "model.py"
 """In a run folder, the FILE.py that the network was made by."""
@@ -91,7 +93,7 @@ def load_trained(path: Path, device: Any) -> Trained:
     """Read the network of a run folder.
 
     Raises:
-        UsageError: the folder holds no finished run of ``gpunn train``.
+        UsageError: the folder holds no finished run of ``gpunn train``, or its files are not as that wrote them.
     """
     import gpunn
     from gpunn.models import build
@@ -101,29 +103,32 @@ def load_trained(path: Path, device: Any) -> Trained:
     if not folder.model_path.exists():
         raise UsageError(f"{path} holds no trained network: there is no {folder.model_path.name}")
     config = folder.read_config()
-    info = config.pop("data_info", None)
-    if info is None:
-        raise UsageError(f"{folder.config_path} is not from gpunn train: [data_info] is missing")
-    shape = tuple(info["input_shape"])
-    model = build(stored_model(config["model"], path), shape, info["outputs"], config["activation"])
-    model.load_state_dict(gpunn.load(folder.model_path))
-    mean, std = (np.reshape(info[name], info["moments_shape"]) for name in ("mean", "std"))
-    options = Namespace(**{**default_options(), **config})
-    classes, outputs = info.get("classes"), info["outputs"]
-    # Runs of older versions have neither names of columns nor units of targets, which were not standardised.
-    units = np.array(info.get("target_mean", [0.0] * outputs)), np.array(info.get("target_std", [1.0] * outputs))
+    info = read_data_info(config.pop("data_info", None), folder.config_path)
+    options = Namespace(**{**default_options(), **checked(config, folder.config_path)})
+    if options.model is None:
+        raise UsageError(f"{folder.config_path} is not from gpunn train: model is missing")
+    network = stored_model(options.model, path), info.input_shape, info.outputs, options.activation
+    check_that_it_fits(*network)
+    model = build(*network)
+    weights = gpunn.load(folder.model_path)
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{folder.model_path} is not of the network that {folder.config_path} names, {options.model}: {error}"
+        ) from None
     return Trained(
         path,
         model.to(device).eval(),
         options,
-        shape,
-        outputs,
-        classes,
-        mean,
-        std,
-        columns=info.get("columns"),
-        target=info.get("target", options.target),
-        units=units if classes is None else None,
+        info.input_shape,
+        info.outputs,
+        info.classes,
+        info.mean,
+        info.std,
+        columns=info.columns,
+        target=info.target or options.target,
+        units=info.units,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from gpunn.datasets.arrays import Arrays
 from gpunn.datasets.download import Remote, cache_folder, fetch, find
 from gpunn.datasets.errors import DataError
+from gpunn.datasets.expansion import check_expansion
 from gpunn.datasets.labels import Array
 
 # The binary version, not the one for Python: that one is made of pickles, which can run code.
@@ -64,14 +64,18 @@ def _read_file(path: Path) -> tuple[str, bytes]:
 
 def _read_archive(path: Path) -> dict[str, tuple[str, bytes]]:
     """Name and content of each file of records, read without unpacking anything to disk."""
-    files = {}
+    files, total = {}, 0
     try:
         with tarfile.open(path) as archive:
             for member in archive:
+                total += member.size
+                check_expansion(str(path), path.stat().st_size, total)
                 name = member.name.rsplit("/", 1)[-1]
                 if name in TRAIN + TEST and (stream := archive.extractfile(member)):
                     files[name] = (f"{path}: {name}", stream.read())
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except DataError:
+        raise
+    except Exception as error:  # decompressors of damaged files raise nearly anything
         raise DataError(f"{path}: the archive is truncated or damaged ({error}); delete it and get it again") from error
     if missing := [name for name in TRAIN + TEST if name not in files]:
         raise DataError(f"{path}: the archive lacks {', '.join(missing)}")

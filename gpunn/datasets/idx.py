@@ -8,6 +8,7 @@ http://yann.lecun.com/exdb/mnist/, "The IDX file format".)
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -16,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from gpunn.datasets.errors import DataError
+from gpunn.datasets.expansion import check_expansion
 from gpunn.datasets.labels import Array
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"
+CHUNK = 1 << 20
 
 
 def read_idx(path: str | Path) -> Array:
@@ -35,10 +38,15 @@ def read_content(path: str | Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if not content.startswith(GZIP_MAGIC):
         return content
+    parts: list[bytes] = []
     try:
-        return gzip.decompress(content)
+        with gzip.open(io.BytesIO(content)) as stream:
+            while part := stream.read(CHUNK):
+                parts.append(part)
+                check_expansion(str(path), len(content), CHUNK * len(parts))
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); get it again") from error
+    return b"".join(parts)
 
 
 def parse_idx(content: bytes, name: str) -> Array:

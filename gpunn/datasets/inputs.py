@@ -11,6 +11,7 @@ import numpy as np
 from gpunn.datasets.arrays import as_inputs
 from gpunn.datasets.errors import DataError
 from gpunn.datasets.labels import Array, check_numbers
+from gpunn.datasets.npy import read_npy
 from gpunn.datasets.npz import read_npz
 from gpunn.datasets.picture import PILLOW_SUFFIXES, Size, images_in, read_images
 from gpunn.datasets.registry import NAMES, load
@@ -101,13 +102,6 @@ def _from_npz(path: Path) -> Array:
 
 
 def _from_npy(path: Path, shape: tuple[int, ...]) -> Array:
-    try:
-        stored = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path}: truncated, damaged, or not an array of numbers ({error})") from error
-    if not isinstance(stored, np.ndarray):
-        raise DataError(f"{path}: holds several arrays (NPZ); expected one, as numpy.save writes it")
+    stored = read_npy(path)
     many, one = as_inputs(stored, str(path)), as_inputs(stored[None], str(path))
     return one if many.shape[1:] != shape and one.shape[1:] == shape else many

@@ -235,7 +235,7 @@ def _check_cells(row: list[str], layout: Layout, where: str, labelled: bool) -> 
     for column, cell in enumerate(row):
         if not cell.strip() and (labelled or column != layout.label):
             raise DataError(f"{where}, {layout.column(column)} is empty; fill or drop what is missing first")
-        if column != layout.label and not (_is_number(cell) and math.isfinite(float(cell))):
+        if column != layout.label and not (_is_number(cell) and math.isfinite(float(cell.strip()))):
             point = " with a decimal point" if _is_number(cell.replace(",", ".")) else ""
             raise DataError(f"{where}, {layout.column(column)} holds {cell!r}; expected a finite number{point}")
 
@@ -263,8 +263,8 @@ def _numbers(cells: list[str]) -> list[float] | None:
         return None
     try:
         return list(map(float, cells))
-    except ValueError:
-        return None
+    except ValueError:  # a separator of records is white space for NumPy, and for str.strip
+        return [float(cell.strip()) for cell in cells] if all(map(_is_number, cells)) else None
 
 
 def _is_number(cell: str) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         ImportError: safetensors is not installed.
         TypeError: something else is in there; the message names its place.
-        ValueError: the structure contains itself.
+        ValueError: the structure contains itself, or is nested too deeply to be read again.
         FileNotFoundError: the folder does not exist.
+        OSError: it can't be written, such as on a full disk.
     """
     tree, arrays = take_apart(obj)
     for name, array in arrays.items():
@@ -53,8 +55,13 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
             raise TypeError(f"{name} is of dtype {array.dtype}, which safetensors files don't have")
     metadata = {METADATA_KEY: json.dumps({"version": VERSION, "structure": tree}, separators=(",", ":"))}
     write = needed("safetensors.numpy", "gpunn.save").save_file
+    failed = needed("safetensors", "gpunn.save").SafetensorError
     with atomic_path(path) as temporary:
-        write(arrays, temporary, metadata)
+        try:
+            write(arrays, temporary, metadata)
+        except failed as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(f"{path}: {error}") if number is None else OSError(int(number[1]), "") from None
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
@@ -85,7 +92,10 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
     for name, entry in sorted(entries):
         if entry["dtype"] not in DTYPES:
             raise FileFormatError(f"{path}: {name} is of type {entry['dtype']}; gpunn has {', '.join(DTYPES)}")
-        arrays[name] = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        try:
+            arrays[name] = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        except ValueError as error:  # of no elements there may be more than NumPy counts
+            raise FileFormatError(f"{path}: {name} has the shape {entry['shape']} ({error})") from None
 
     def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
         try:
@@ -94,16 +104,18 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
             raise FileFormatError(f"{path}: holds {array.dtype}, which no tensor of gpunn can be") from None
         return tensor if map_location is None else tensor.to(device=map_location)
 
-    structure = _metadata(data).get(METADATA_KEY)
-    if structure is None:
-        return {name: as_tensor(array) for name, array in arrays.items()}
     try:
+        structure = _metadata(data).get(METADATA_KEY)
+        if structure is None:
+            return {name: as_tensor(array) for name, array in arrays.items()}
         content = json.loads(structure)
         version = content["version"]
         if version == VERSION:
             return put_together(content["structure"], arrays, as_tensor)
     except FileFormatError:
         raise
+    except RecursionError:
+        raise FileFormatError(f"{path}: the structure in its metadata is nested too deeply") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{path}: the structure in its metadata is damaged ({error!r})") from None
     raise FileFormatError(f"{path} is of format version {version}; this gpunn reads {VERSION}, a newer one may read it")

@@ -12,6 +12,9 @@ from gpunn.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 
+DEPTH = 100
+"""How deeply structures may be nested: a reader of JSON gives up some three times as deep."""
+
 EXPECTED = "expected dicts, lists, tuples, int, float, bool, str, None, tensors and NumPy arrays"
 
 
@@ -23,7 +26,8 @@ def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
 
         {"tensor": name}  {"array": name}  {"tuple": [...]}  {"dict": [[key, value], ...]}  {"float": "nan"}
 
-    Raises TypeError, with the path, for anything else; ValueError for a structure that contains itself.
+    Raises TypeError, with the path, for anything else; ValueError for a structure that contains itself, or is nested
+    more than `DEPTH` deep.
     """
     arrays: dict[str, Array] = {}
     inside: set[int] = set()
@@ -51,6 +55,8 @@ def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
             raise TypeError(f"{_place(path)} is {_described(x)}; {EXPECTED}")
         if id(x) in inside:
             raise ValueError(f"{_place(path)} contains itself, which a file can't hold")
+        if len(path) >= DEPTH:
+            raise ValueError(f"{_place(path[:3])}... is nested more than {DEPTH} deep")
         inside.add(id(x))
         result: Any
         if isinstance(x, dict):
@@ -66,24 +72,31 @@ def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
 def put_together(tree: Any, arrays: Mapping[str, Array], tensor: Callable[[Array], Tensor]) -> Any:
     """The structure that `take_apart` took apart; `tensor` makes tensors of arrays.
 
-    Raises ValueError or KeyError for JSON that no structure was taken apart to.
+    Raises ValueError or KeyError for JSON that no structure was taken apart to: it names each array once at most.
     """
-    if isinstance(tree, list):
-        return [put_together(entry, arrays, tensor) for entry in tree]
-    if not isinstance(tree, dict):
-        return tree
-    ((kind, content),) = tree.items()
-    if kind == "tensor":
-        return tensor(arrays[content])
-    if kind == "array":
-        return arrays[content]
-    if kind == "tuple":
-        return tuple(put_together(entry, arrays, tensor) for entry in content)
-    if kind == "dict":
-        return {key: put_together(entry, arrays, tensor) for key, entry in content}
-    if kind == "float":
-        return float(content)
-    raise ValueError(f"the structure holds an entry of the unknown kind {kind!r}")
+    left = dict(arrays)
+
+    def decode(tree: Any, depth: int) -> Any:
+        if depth > DEPTH:
+            raise ValueError(f"the structure is nested more than {DEPTH} deep")
+        if isinstance(tree, list):
+            return [decode(entry, depth + 1) for entry in tree]
+        if not isinstance(tree, dict):
+            return tree
+        ((kind, content),) = tree.items()
+        if kind == "tensor":
+            return tensor(left.pop(content))
+        if kind == "array":
+            return left.pop(content)
+        if kind == "tuple":
+            return tuple(decode(entry, depth + 1) for entry in content)
+        if kind == "dict":
+            return {_key(key, ()): decode(entry, depth + 1) for key, entry in content}
+        if kind == "float":
+            return float(content)
+        raise ValueError(f"the structure holds an entry of the unknown kind {kind!r}")
+
+    return decode(tree, 0)
 
 
 def _key(key: Any, path: tuple[Any, ...]) -> Any:

@@ -259,7 +259,8 @@ class Optimizer:
         Everything is copied, moments into the type and to the device of their parameter.
 
         Raises:
-            ValueError: the number of groups, or of the parameters in one, is another one.
+            ValueError: the number of groups, or of the parameters in one, is another one, or a moment has not the
+                shape of its parameter.
         """
         saved = [dict(group) for group in state_dict["param_groups"]]
         mine = [len(group["params"]) for group in self.param_groups]
@@ -275,8 +276,12 @@ class Optimizer:
             )
         params: dict[Any, Tensor] = {}
         for group, new in zip(self.param_groups, saved):
-            params.update(zip(new.pop("params"), group["params"]))
-            self._check({**self.defaults, **new})
+            own = dict(zip(new.pop("params"), group["params"]))
+            options = {**self.defaults, **new}
+            self._check(options)
+            for i, p in own.items():
+                _check_shapes(p, state_dict["state"].get(i, {}), self._moment_names(options))
+            params.update(own)
         for group, new in zip(self.param_groups, saved):
             kept: dict[str, Any] = {name: group[name] for name in ("params", "param_names") if name in group}
             group.clear()
@@ -330,6 +335,20 @@ def check_at_least_zero(group: dict[str, Any], **named: str) -> None:
             raise TypeError(f"{name} takes a number, got {type(value).__name__}")
         if not value >= 0:
             raise ValueError(f"Invalid {words}: {value}; it is at least 0")
+
+
+def _check_shapes(p: Tensor, values: dict[str, Any], names: Iterable[str]) -> None:
+    """Raise ValueError where a state dictionary holds what is not of a parameter like this."""
+    count = values.get("step", 0)
+    if not is_number(count) and getattr(count, "shape", None) not in ((), (1,)):
+        raise ValueError(f"the number of steps of a parameter {p._spec!r} is {count!r}; expected a number")
+    for name in names:
+        value = values.get(name)
+        if value is not None and tuple(getattr(value, "shape", ())) != tuple(p.shape):
+            raise ValueError(
+                f"the state {name!r} of a parameter {p._spec!r} has shape {list(getattr(value, 'shape', ()))}; was it "
+                "saved by the optimizer of another model?"
+            )
 
 
 def _own(p: Tensor, name: str, value: Any) -> Any:

@@ -84,7 +84,7 @@ class Step:
         self._why = ""
         self._obstacle = ""
         self._tries = 0
-        self._in_a_row = 0
+        self._in_a_row = self._in_a_row_next = 0
         self._noted: set[str] = set()
         self._current: Program | None = None
         self._unchecked = 0
@@ -187,19 +187,34 @@ class Step:
             p._grad = tensors.pop()
         return tuple(tensors) if program.several else tensors[0]
 
-    def _see_changes(self) -> None:
-        """Give up the plans if what they rest on is not as it was."""
+    @property
+    def changes(self) -> int:
+        """After how many changes of what the step reads, one behind the other, this is; to be set where a training is
+        resumed, so that it goes on through a plan, or op by op, as it would have.
+        """
+        return self._in_a_row
+
+    @changes.setter
+    def changes(self, number: int) -> None:
+        self._in_a_row_next = number + 1 if number else 0
+
+    def _see_changes(self, count: bool = True) -> None:
+        """Give up the plans if what they rest on is not as it was, and count such changes."""
         if not self._watch.changed():
-            if self._in_a_row:
-                self._in_a_row, self._obstacle = 0, "" if self._in_a_row >= CHANGES else self._obstacle
-            return
-        self.check()
-        self._in_a_row += 1
-        self._why = self._watch.difference() if self._plans else ""
-        self._plans.clear()
-        self._current = None
-        self._watch.look()
-        self._obstacle = f"{self._watch.hooked} has a hook" if self._watch.hooked else ""
+            if not count or not (self._in_a_row or self._in_a_row_next):
+                return
+            self._obstacle = "" if self._in_a_row >= CHANGES else self._obstacle
+            self._in_a_row = 0
+        else:
+            self.check()
+            self._why = self._watch.difference() if self._plans else ""
+            self._plans.clear()
+            self._current = None
+            self._watch.look()
+            self._obstacle = f"{self._watch.hooked} has a hook" if self._watch.hooked else ""
+            self._in_a_row += count
+        if count and self._in_a_row_next:
+            self._in_a_row, self._in_a_row_next = self._in_a_row_next, 0
         if self._in_a_row >= CHANGES and not self._obstacle and self._tries < TRIES:
             self._obstacle = "what the step reads in Python changes from step to step"
 
@@ -270,7 +285,7 @@ class Step:
         Raises:
             NotPlanned: such a step is done op by op; the message says why.
         """
-        self._see_changes()
+        self._see_changes(count=False)
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         if graph.arguments[0].spec.device.type == "meta":
             graph.take_for(device("cpu"))
@@ -350,8 +365,7 @@ class Step:
         """
         from .dry_run import dry_run
 
-        self._see_changes()
-        self._see_changes()
+        self._see_changes(count=False)
         graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
         if not hasattr(graph.arguments[0].spec.device.backend, "launcher"):
             graph.take_for(device("sim"))

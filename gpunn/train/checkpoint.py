@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +12,61 @@ import numpy as np
 from gpunn import get_rng_state, io, set_rng_state
 from gpunn.train.errors import TrainingError, advice
 from gpunn.train.fingerprint import differences, fingerprint
+from gpunn.train.history import TIMING
 
 if TYPE_CHECKING:
     from gpunn.train.loop import FitLoop
 
-VERSION = 2
-ENTRIES = (
-    "version", "epoch", "batch", "trained", "seconds", "lr", "model", "optimizer", "callbacks", "generator", "loader",
-    "validation_loader", "meter", "history", "settings", "fingerprint",
-)  # fmt: skip
+VERSION = 3
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(_is_number(row.get(name)) for name in ("epoch", "loss", "lr", *TIMING))
+
+
+ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "version": _is_count,
+    "epoch": _is_count,
+    "epochs": _is_count,
+    "batch": _is_count,
+    "trained": lambda v: isinstance(v, bool),
+    "stopped": lambda v: v is None or isinstance(v, str),
+    "seconds": _is_number,
+    "lr": _is_number,
+    "model": lambda v: isinstance(v, dict),
+    "optimizer": lambda v: isinstance(v, dict),
+    "callbacks": lambda v: isinstance(v, list) and all(isinstance(c, dict) and {"name", "state"} <= {*c} for c in v),
+    "generator": lambda v: isinstance(v, dict),
+    "other_generators": lambda v: isinstance(v, dict),
+    "loader": lambda v: isinstance(v, dict),
+    "validation_loader": lambda v: v is None or isinstance(v, dict),
+    "step": lambda v: isinstance(v, dict),
+    "meter": lambda v: isinstance(v, dict),
+    "history": lambda v: isinstance(v, list) and all(map(_is_row, v)),
+    "settings": lambda v: isinstance(v, dict) and _is_count(v.get("seed")),
+    "fingerprint": lambda v: isinstance(v, dict),
+}
+"""What a checkpoint holds, and whether a value can be that."""
 
 
 def capture(loop: FitLoop) -> dict[str, Any]:
     """The state of a run between two steps.
 
-    epoch: the epochs completed;  batch: the batches done of the next one;  trained: whether those were all, so that
-    its validation comes next;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
+    epoch: the epochs completed;  epochs: those that were asked for;  batch: the batches done of the next one;  trained:
+    whether those were all, so that its validation comes next;  stopped: why a callback has ended the training with this
+    epoch, None where none has;  seconds: the time it took so far;  lr: the learning rate of its last step;  model,
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
-    of everything random;  loader, validation_loader: orders and positions;  meter: loss and metrics of the epoch so
-    far;  history: its rows;
+    of everything random;  other_generators: the global ones of Python and NumPy, which data sets and callbacks may draw
+    from;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
+    batches, and how often what it reads has changed;  meter: loss and metrics of the epoch so far;  history: its rows;
     settings: the Trainer's;  fingerprint: what bits depend on.
 
     Raises TrainingError where a parameter is not finite: such a state is not worth keeping.
@@ -41,30 +79,36 @@ def capture(loop: FitLoop) -> dict[str, Any]:
                 f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {loop.lr:.3g}, "
                 f"so no checkpoint was written; {advice(trainer)}"
             )
-    return {
+    state = {
         "version": VERSION,
         "epoch": loop.completed,
+        "epochs": loop.epochs,
         "batch": trainer.batch,
         "trained": loop.trained,
+        "stopped": trainer.stop_reason if trainer.stopped else None,
         "seconds": loop.seconds,
         "lr": loop.lr,
         "model": model,
         "optimizer": trainer.optimizer.state_dict(),
         "callbacks": trainer.callbacks.state_dict(),
         "generator": get_rng_state(),
+        "other_generators": {"python": random.getstate(), "numpy": np.random.get_state()},  # noqa: NPY002
         "loader": loop.loader.state_dict(),
         "validation_loader": loop.validation_state,
+        "step": loop.step.state_dict(),
         "meter": loop.meter.state_dict(),
         "history": trainer.history.rows,
         "settings": trainer.settings(),
         "fingerprint": fingerprint(trainer.device),
     }
+    return {name: _plain(value) for name, value in state.items()}
 
 
 def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     """Put a run where it was when `state` was captured; returns a line for what has changed since, if anything has.
 
-    Raises ValueError or KeyError where model, optimizer, callbacks, metrics or data are not those of the run.
+    Raises ValueError, KeyError or TypeError where model, optimizer, callbacks, metrics or data are not those of the
+    run.
     """
     trainer = loop.trainer
     trainer.model.load_state_dict(state["model"])
@@ -76,12 +120,19 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     if loop.validation is not None:
         loop.validation.load_state_dict(state["validation_loader"])
         loop.validation_state = state["validation_loader"]
+    _check_alike(loop.meter.state_dict(), state["meter"], "meter")
+    loop.step.load_state_dict(state["step"])
     loop.meter.load_state_dict(state["meter"])
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
     loop.lr = state["lr"]
     trainer.batch = state["batch"]
     trainer.history.rows[:] = state["history"]
+    # A run that is asked for other epochs than those after which it was stopped goes on.
+    if state["stopped"] is not None and (state["epochs"] == loop.epochs or state["batch"]):
+        trainer.stop(state["stopped"])
     set_rng_state(state["generator"])
+    random.setstate(state["other_generators"]["python"])
+    np.random.set_state(state["other_generators"]["numpy"])  # noqa: NPY002
     if changed := differences(state["settings"], trainer.settings()):
         lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
     if changed := differences(state["fingerprint"], fingerprint(trainer.device)):
@@ -100,4 +151,27 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise io.FileFormatError(f"{path} is no checkpoint of a training run: it lacks {', '.join(missing)}")
     if state["version"] != VERSION:
         raise io.FileFormatError(f"{path} is a checkpoint of version {state['version']}; this gpunn reads {VERSION}")
+    wrong = [name for name, good in ENTRIES.items() if not good(state[name])]
+    if wrong or len(state["history"]) != state["epoch"]:
+        raise io.FileFormatError(f"{path} is a damaged checkpoint: in it are no {', '.join(wrong) or 'history'}")
     return state
+
+
+def _plain(value: Any) -> Any:
+    """With Python's numbers in the place of NumPy's, which options and logs may have, and files have not."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_alike(mine: Any, theirs: Any, place: str) -> None:
+    """Raise TypeError where numbers and arrays have something else in their place, KeyError where it is nothing."""
+    if isinstance(mine, dict):
+        for name, value in mine.items():
+            _check_alike(value, theirs[name], f"{place}.{name}")
+    elif _is_number(mine) and not _is_number(theirs):
+        raise TypeError(f"{place} is {theirs!r}; expected a number")
+    elif isinstance(mine, np.ndarray) and not (isinstance(theirs, np.ndarray) and mine.ndim == theirs.ndim):
+        raise TypeError(f"{place} is {theirs!r}; expected an array of {mine.ndim} dimensions")

@@ -17,7 +17,7 @@ class TrainingError(RuntimeError):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, after the step was finished and a checkpoint written; the message says how to resume.
+    """Ctrl-C, SIGTERM or SIGHUP, after the step was finished and a checkpoint written; the message says how to resume.
 
     checkpoint: the path of that checkpoint, None without a run folder
     signal:     the number of the signal

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that wait for the end of a step."""
+"""Ctrl-C, SIGTERM and SIGHUP that wait for the end of a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from gpunn.plan.interrupt import nobody_handles
 
 
 class Interrupt:
-    """While it is entered, the first SIGINT (Ctrl-C) or SIGTERM only sets `requested`; a second one stops at once.
+    """While it is entered, the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed) only sets
+    `requested`; a second one stops at once.
 
     Signals reach the main thread alone, and a program with a handler of its own keeps it: in other cases nothing
     changes.
@@ -26,8 +27,9 @@ class Interrupt:
         if threading.current_thread() is threading.main_thread():
             if nobody_handles():
                 self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
-            if _is_ours(signal.getsignal(signal.SIGTERM)):
-                self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if _is_ours(signal.getsignal(number)):
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -37,9 +39,11 @@ class Interrupt:
     def _note(self, number: int, frame: Any) -> None:
         again, self.requested = bool(self.requested), number
         if again:
-            raise KeyboardInterrupt
+            stopped = KeyboardInterrupt()
+            stopped.signal = number  # type: ignore[attr-defined]
+            raise stopped
 
 
 def _is_ours(handler: Any) -> bool:
-    """Whether SIGTERM ends the program, or is handled by the command gpunn."""
+    """Whether a signal ends the program, or is handled by the command gpunn."""
     return handler is signal.SIG_DFL or getattr(handler, "__module__", "").startswith("gpunn.")

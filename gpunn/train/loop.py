@@ -64,8 +64,8 @@ class FitLoop:
     def run(self) -> None:
         """Train.
 
-        Raises TrainingError where a loss is not finite or a callback fails, TrainingInterrupted after Ctrl-C or
-        SIGTERM.
+        Raises TrainingError where a loss is not finite or a callback fails, TrainingInterrupted after Ctrl-C,
+        SIGTERM or SIGHUP.
         """
         trainer = self.trainer
         with self._interrupt:
@@ -98,16 +98,16 @@ class FitLoop:
             raise TrainingError(f"epoch {trainer.epoch} has no batch: the loader gave none")
         row = self._row()
         trainer.history.rows.append(row)
-        if self.folder is not None:
-            self.folder.add_row(row)
         self.progress.end(row)
         trainer.callbacks.call("on_epoch_end", trainer, trainer.epoch, row)
         self.completed, self.trained, self.seconds, trainer.batch = trainer.epoch, False, 0.0, 0
         self.meter.reset()
         path = self._save()
-        if self.folder is not None and self.folder.model == "last":
-            io.save(trainer.model.state_dict(), self.folder.model_path)
-        if self._interrupt.requested and self.completed < self.epochs:
+        if self.folder is not None:
+            self.folder.add_row(row)
+            if self.folder.model == "last":
+                io.save(trainer.model.state_dict(), self.folder.model_path)
+        if self._interrupt.requested and self.completed < self.epochs and not trainer.stopped:
             self._leave(path, f"after epoch {self.completed}")
 
     def _steps(self) -> None:
@@ -122,15 +122,15 @@ class FitLoop:
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
                 trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
-                if progress.due():
-                    step.check()
-                    meter.read()
-                    progress.batch(trainer.batch, meter.samples, meter.scalars() | self._penalty(meter.loss))
                 if self._interrupt.requested:
                     self.seconds = before + time.perf_counter() - began
                     # The last group is only known to be full, or not, once the loader has ended the epoch.
                     self.trained = self.loader.state_dict()["position"] == 0
                     self._leave(self._save(), f"in epoch {trainer.epoch} after batch {trainer.batch}")
+                if progress.due():
+                    step.check()
+                    meter.read()
+                    progress.batch(trainer.batch, meter.samples, meter.scalars() | self._penalty(meter.loss))
             step.check()
             meter.read()
         except NonFiniteLoss as error:
@@ -177,11 +177,12 @@ class FitLoop:
 
     def _save(self) -> Path | None:
         self.step.check()  # what a step has spoilt must not be kept
-        return (
-            None
-            if self.folder is None
-            else self.folder.save_checkpoint(checkpoint.capture(self), self.trainer.best_epoch)
-        )
+        if self.folder is None:
+            return None
+        try:
+            return self.folder.save_checkpoint(checkpoint.capture(self), self.trainer.best_epoch)
+        except OSError as error:
+            raise TrainingError(f"a checkpoint can't be written: {error}{self._last_good()}") from error
 
     def _leave(self, path: Path | None, where: str) -> None:
         number = self._interrupt.requested
@@ -202,9 +203,13 @@ class FitLoop:
         trainer = self.trainer
         where = f"epoch {trainer.epoch}, batch {error.number}, at learning rate {self.lr:.3g}"
         text = f"the {kind}loss became {error.value} in {where}; {advice(trainer, error.batch)}"
-        if self.folder is not None and self.folder.checkpoints():
-            text += f". The last good checkpoint is {self.folder.latest_checkpoint()}"
-        return TrainingError(text)
+        return TrainingError(text + self._last_good())
+
+    def _last_good(self) -> str:
+        """A sentence about the newest checkpoint, where there is one."""
+        if self.folder is None or not self.folder.checkpoints():
+            return ""
+        return f". The last good checkpoint is {self.folder.latest_checkpoint()}"
 
 
 def measure(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -70,6 +72,39 @@ class Progress:
         """Leave the terminal as it was."""
 
 
+class Lasting:
+    """A stream whose terminal may go away: what is written after that is lost, and no error.
+
+    Other streams' errors are raised.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, as to the stream."""
+        with _unless_gone():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with _unless_gone():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+
+
 class Lines(Progress):
     """One line for each epoch, and one every ten seconds within a long one."""
 
@@ -80,7 +115,7 @@ class Lines(Progress):
         self._stream = stream
 
     def _write(self, text: str) -> None:
-        print(text, file=self._stream or sys.stderr, flush=True)
+        print(text, file=Lasting(self._stream or sys.stderr), flush=True)
 
     def show(self, values: Row, rate: float, left: float | None) -> None:
         """A line within an epoch."""
@@ -111,7 +146,7 @@ class Bar(Progress):
         from rich.progress import Progress as RichBar
         from rich.table import Column
 
-        self._console = Console(file=stream, stderr=stream is None)
+        self._console = Console(file=cast(TextIO, Lasting(stream or sys.stderr)))
         # Drawn by the loop itself, not by a thread of rich's, which would take the interpreter from the steps.
         self._bar: RichBar = RichBar(
             TextColumn("{task.description}"),

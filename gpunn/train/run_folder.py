@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from gpunn import io
 from gpunn.train.toml import from_toml, to_toml
@@ -23,6 +27,9 @@ _CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
 
 class RunFolder:
     """The files of a run, each written as a whole or, for metrics.jsonl, by whole lines.
+
+    Where its process is killed, what an epoch has written before its checkpoint is written again, to the same bits, by
+    the run that goes on from the checkpoint before; metrics.jsonl, which comes after it, is made anew from it.
 
     config.toml        what the run was asked to do; under [call] when and by which command; under [fingerprint] what
                        its bits depend on, versions among it
@@ -66,6 +73,8 @@ class RunFolder:
         self.resume_hint = resume_hint
         self.texts = texts or {}
         self._made: list[Path] = []
+        self._claims = 0
+        self._lock: int | None = None
         self.config_path = self.path / "config.toml"
         self.metrics_path = self.path / "metrics.jsonl"
         self.model_path = self.path / "model.safetensors"
@@ -73,14 +82,52 @@ class RunFolder:
         self.curves_path = self.path / "curves.png"
         self.report_path = self.path / "report.html"
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """While it is entered, the folder is there and nobody else trains in it: `claim`, and `release` at the end."""
+        self.claim()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def claim(self, new: bool = False) -> None:
+        """Make the folder, unless it is there, and keep it from others until `release`; once more for each call.
+
+        What killed processes have left there of files that they were writing is removed.
+
+        new: it has to be made
+
+        Raises FileExistsError where another training uses it, or `new` and it is there; NotADirectoryError and
+        PermissionError as `check_free`.
+        """
+        if not self._claims:
+            self._check_place()
+            self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
+            self.path.mkdir(parents=True, exist_ok=not new)
+            self._lock = _locked(self.path)
+            for folder in (self.path, self.checkpoints_path):
+                io.remove_leftovers(folder)
+        self._claims += 1
+
+    def release(self) -> None:
+        """Let others have it; folders that were made for it and are empty go."""
+        self._claims -= 1
+        if self._claims:
+            return
+        for folder in (self.checkpoints_path, *self._made):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def begin(self, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
-        """Make the folder for a new run.
+        """Write down what a new run is, in the claimed folder.
 
         Raises as `check_free` does.
         """
         self.check_free()
-        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
         self._write_config(settings, [_call()], fingerprint)
         for name, text in self.texts.items():
             io.write_text(self.path / name, text)
@@ -89,25 +136,25 @@ class RunFolder:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
         if self.metrics_path.exists() or self.checkpoints():
             return
-        for name in (self.config_path.name, *self.texts):
+        for name in (self.config_path.name, self.model_path.name, *self.texts):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.checkpoints_path, *self._made):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
 
     def check_free(self) -> None:
         """Raise FileExistsError where the folder holds a run already, NotADirectoryError where it is a file or lies in
         one, PermissionError where it can't be written.
         """
+        self._check_place()
+        if self.metrics_path.exists() or self.checkpoints():
+            raise FileExistsError(
+                f"{self.path} holds a run already; resume it ({self.resume_hint}), choose another folder, or remove it"
+            )
+
+    def _check_place(self) -> None:
         there = next(path for path in (self.path, *self.path.parents) if path.exists())
         if not there.is_dir():
             raise NotADirectoryError(f"{there} is a file; expected a folder for the run, or no such path yet")
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(f"{self.path} can't be a folder for the run: {there} can't be written to")
-        if self.metrics_path.exists() or self.checkpoints():
-            raise FileExistsError(
-                f"{self.path} holds a run already; resume it ({self.resume_hint}), choose another folder, or remove it"
-            )
 
     def go_on(self, settings: Mapping[str, Any]) -> None:
         """The folder's run goes on with these settings, or with what `config` says now."""
@@ -141,9 +188,13 @@ class RunFolder:
         if not self.config_path.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config_path.name}")
         try:
-            return from_toml(self.config_path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            config = from_toml(self.config_path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
             raise io.FileFormatError(f"{self.config_path} is no TOML file: {error}") from None
+        for name in ("call", "fingerprint"):
+            if not isinstance(config.get(name, {}), dict):
+                raise io.FileFormatError(f"{self.config_path}: {name} is {config[name]!r}; expected a table")
+        return config
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Make metrics.jsonl hold these rows."""
@@ -151,27 +202,64 @@ class RunFolder:
 
     def add_row(self, row: Row) -> None:
         """Add a line to metrics.jsonl."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(_json_line(row))
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(_json_line(row))
+        except OSError as error:  # a full disk's names no file
+            raise OSError(error.errno, error.strerror, str(self.metrics_path)) from error
 
     def read_rows(self) -> list[Row]:
-        """The rows in metrics.jsonl; a last line that was not finished is left out."""
+        """The rows in metrics.jsonl; a last line that was not finished is left out.
+
+        Raises FileNotFoundError where there is no such file, io.FileFormatError where a line is no object of JSON.
+        """
         if not self.metrics_path.exists():
             raise FileNotFoundError(f"{self.path} holds no finished epoch: there is no {self.metrics_path.name}")
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = self.metrics_path.read_bytes().split(b"\n")[:-1]
+        return [self._row(line, number) for number, line in enumerate(lines, 1)]
+
+    def _row(self, line: bytes, number: int) -> Row:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
+            raise io.FileFormatError(f"{self.metrics_path}, line {number}: no JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise io.FileFormatError(f"{self.metrics_path}, line {number}: {type(row).__name__}; expected an object")
+        return row
 
     def save_checkpoint(self, state: dict[str, Any], best_epoch: int = 0) -> Path:
         """Write a checkpoint, and remove those that it makes superfluous; that of the best epoch stays."""
-        batch = f"_batch_{state['batch']:05}" if state["batch"] else ""
-        path = self.checkpoints_path / f"epoch_{state['epoch']:03}{batch}.safetensors"
+        path = self.checkpoints_path / _checkpoint_name(state["epoch"], state["batch"])
         self.checkpoints_path.mkdir(parents=True, exist_ok=True)
         io.save(state, path)
-        best = f"epoch_{best_epoch:03}.safetensors"
-        for old in self.checkpoints()[: -self.keep_checkpoints]:
-            if old.name != best:
-                old.unlink()
+        self._remove_superfluous(best_epoch)
         return path
+
+    def go_back(self, rows: Sequence[Row], source: Path, epoch: int, best_epoch: int = 0) -> None:
+        """Make the files what they were when a checkpoint was written, and remove what came after it.
+
+        rows:   the history up to then
+        source: the checkpoint
+        epoch:  whose weights model.safetensors holds; they are taken from its checkpoint beside `source`, if it is
+                there
+        """
+        self.write_rows(rows)
+        weights = source.with_name(_checkpoint_name(epoch))
+        if epoch and weights.exists():
+            io.save(io.load(weights)["model"], self.model_path)
+        if (found := self.checkpoints()) and source.resolve() in (paths := [path.resolve() for path in found]):
+            for later in found[paths.index(source.resolve()) + 1 :]:
+                later.unlink()
+        self._remove_superfluous(best_epoch)
+
+    def _remove_superfluous(self, best_epoch: int) -> None:
+        """Leave the newest checkpoint, the last ones of whole epochs, and that of the best epoch."""
+        found = self.checkpoints()
+        whole = [path for path in found if "batch" not in path.name]
+        kept = {*found[-1:], *whole[-self.keep_checkpoints :]}
+        for old in found:
+            if old not in kept and old.name != _checkpoint_name(best_epoch):
+                old.unlink()
 
     def checkpoints(self) -> list[Path]:
         """All checkpoints, the newest last."""
@@ -188,11 +276,36 @@ class RunFolder:
         """
         found = self.checkpoints()
         if not found:
-            raise FileNotFoundError(f"{self.path} has no checkpoint to resume from")
+            raise FileNotFoundError(
+                f"{self.path} has no checkpoint to resume from: no epoch of the run was completed; begin it anew"
+            )
         return found[-1]
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+
+def _checkpoint_name(epoch: int, batch: int = 0) -> str:
+    return f"epoch_{epoch:03}{f'_batch_{batch:05}' if batch else ''}.safetensors"
+
+
+def _locked(folder: Path) -> int | None:
+    """A lock on a folder, which ends with the process or when it is closed; None where the file system has none.
+
+    Raises FileExistsError where somebody else has it.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise FileExistsError(
+            f"{folder} is in use: another training runs there; wait until it has ended, or choose another folder"
+        ) from None
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def _call() -> tuple[str, str]:
@@ -204,5 +317,6 @@ def _call() -> tuple[str, str]:
 
 def _json_line(row: Row) -> str:
     """A row as one line of JSON, which has no NaN and no infinity: null stands for them."""
+    row = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
     plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
     return json.dumps(plain, allow_nan=False) + "\n"

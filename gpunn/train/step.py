@@ -93,6 +93,13 @@ class EagerStep:
     def check(self) -> None:
         """Look whether a step up to now has met a label that is none: here that is known at once; see `Step.check`."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run has to know: nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+
     def trained_parameters(self) -> list[Tensor]:
         """The parameters that the optimizer changes."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -116,6 +123,7 @@ class PlannedStep(Step):
         self._batches: Sequence[Batch] = ()
         self._cut = False
         self._parts: dict[Any, int] = {}
+        self._parts_before: dict[str, int] = {}
         self._expressible = True
 
     def __call__(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Any]]:
@@ -165,10 +173,21 @@ class PlannedStep(Step):
                 )
             except (NoTensor, NotPlanned):
                 return 1  # op by op; what has no place in a plan may have one later
-            self._parts[key] = parts
+            # A run that goes on where more is free has the bits that it had.
+            parts = self._parts[key] = max(parts, min(self._parts_before.get(str(key), 1), batch.samples))
             if parts > 1 and self.note is not None:
                 self.note(f"a batch of {batch.samples} does not fit into memory: it is cut into {parts} micro-batches")
         return parts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Into how many micro-batches batches are cut, by their shapes and types; and `gpunn.plan.Step.changes`."""
+        parts = self._parts_before | {str(key): parts for key, parts in self._parts.items()}
+        return {"parts": parts, "changes": self.changes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Cut batches into no fewer parts, and go on counting."""
+        self._parts_before = {key: int(parts) for key, parts in state["parts"].items()}
+        self.changes = int(state["changes"])
 
     def _limit(self, batch: Batch) -> int | None:
         if self.memory_limit is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import gpunn
 from gpunn import nn
 from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
+from gpunn.io import FileFormatError
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
@@ -142,16 +144,31 @@ class Trainer:
 
         Raises:
             TrainingError: a loss is not finite, or a callback fails.
-            TrainingInterrupted: Ctrl-C or SIGTERM; the step is finished and a checkpoint written before. A second one
-                stops at once.
-            FileExistsError: the run folder holds a run already, and `resume` is False.
+            TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the step is finished and a checkpoint written before. A
+                second one stops at once.
+            FileExistsError: the run folder holds a run already, and `resume` is False; or another training uses it.
+            io.FileFormatError: the checkpoint to resume from is damaged, or of another training.
             ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
                 there are too few samples.
         """
         _refuse_targets(epochs, "fit((x, y), epochs=...)")
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
-        state = load_checkpoint(self._checkpoint_to_resume(resume)) if resume else None
+        with nullcontext() if self.run_folder is None else self.run_folder.claimed():
+            return self._fit(data, epochs, validation, batch_size, shuffle, resume)
+
+    def _fit(
+        self,
+        data: Any,
+        epochs: int,
+        validation: Any,
+        batch_size: int | None,
+        shuffle: bool,
+        resume: bool | str | Path,
+    ) -> History:
+        """`fit` in the claimed run folder."""
+        source = self._checkpoint_to_resume(resume) if resume else None
+        state = None if source is None else load_checkpoint(source)
         if state is not None:
             self.seed = state["settings"]["seed"]
         elif self._seeded:
@@ -168,9 +185,9 @@ class Trainer:
         new = folder is not None and (state is None or not folder.config_path.exists())
         if folder is not None and new:
             folder.begin(settings, fingerprint(self.device))
-        if state is not None:
-            self._resume(loop, state, progress)
-        if folder is not None and not new and loop.completed < epochs:
+        if state is not None and source is not None:
+            self._resume(loop, state, source, progress)
+        if folder is not None and not new and loop.completed < epochs and not self.stopped:
             folder.go_on(settings)
         try:
             loop.run()
@@ -313,10 +330,16 @@ class Trainer:
             batch_size = EVALUATION_BATCH_SIZE
         return as_loader(data, self.model, batch_size)
 
-    def _resume(self, loop: FitLoop, state: dict[str, Any], progress: Progress) -> None:
-        lines = restore(loop, state)
-        if self.run_folder is not None:
-            self.run_folder.write_rows(self.history.rows)
+    def _resume(self, loop: FitLoop, state: dict[str, Any], source: Path, progress: Progress) -> None:
+        try:
+            lines = restore(loop, state)
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+            raise FileFormatError(
+                f"{source} is of another training, or damaged: {type(error).__name__}: {error}"
+            ) from error
+        if (folder := self.run_folder) is not None:
+            epoch = self.best_epoch if folder.model == "best" else loop.completed
+            folder.go_back(self.history.rows, source, epoch, self.best_epoch)
         place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
         for line in (f"resuming after {place}", *lines):
             progress.note(line)

@@ -2,12 +2,16 @@
 
 import shutil
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gpunn.cli import main
 from gpunn.cli.options import configured, default_options
+from gpunn.cli.train import _claim_next
 from gpunn.models import ModelError, build, file_and_function
+from gpunn.train import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -180,3 +184,81 @@ def test_names_of_options_may_have_dashes(gpunn_command, tmp_path):
     config = (tmp_path / "run" / "config.toml").read_text()
     assert "batch_size = 100\n" in config
     assert "grad_accumulation = 2\n" in config
+
+
+def test_a_folder_that_another_training_uses(gpunn_command, tmp_path):
+    """It is left alone; runs without a name for their folder take the next free number, also at the same moment."""
+    folder = RunFolder(tmp_path / "run")
+    with folder.claimed():
+        result = gpunn_command("train", "--model", "mlp:8", "--epochs", 1, "--out", "run")
+    assert result.code == 2
+    assert "gpunn train: run is in use: another training runs there" in result.err
+    assert not folder.path.exists()
+
+    def make(path):
+        if path.name == "a-1":  # another process is faster
+            path.mkdir(parents=True)
+        return RunFolder(path)
+
+    claimed = _claim_next("a", make)
+    assert claimed.path == Path("runs/a-2") and claimed.path.is_dir()
+    claimed.release()
+    assert not claimed.path.exists()
+
+
+def test_a_run_that_has_no_checkpoint(gpunn_command, tmp_path):
+    """Killed in its first epoch: what is there says how to go on, and the folder can be used again."""
+    call = ("train", "--model", "mlp:8", "--epochs", 1, "--out", "run")
+    gpunn_command(*call)
+    for path in (tmp_path / "run").iterdir():
+        if path.name != "config.toml":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = gpunn_command("train", "--resume", "run")
+    assert result.code == 2
+    assert "run has no checkpoint to resume from: no epoch of the run was completed; begin it anew" in result.err
+    assert gpunn_command(*call).code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('model = "mlp:8"\n', "", "model is missing"),
+        ('model = "mlp:8"', 'model = "mlp:9"', "model.safetensors is not of the network that"),
+        ('model = "mlp:8"', 'model = "mlp:9999999,9999999"', "out of memory"),
+        ("outputs = 10", "outputs = -10", "outputs in [data_info] is -10; expected a whole number above 0"),
+        ("outputs = 10\n", "", "outputs in [data_info] is None; expected a whole number above 0"),
+        ("input_shape = [1, 8, 8]", "input_shape = [1, -8, -8]", "input_shape in [data_info] is [1, -8, -8]"),
+        ("moments_shape = [1, 1, 1]", "moments_shape = [2, 1, 1]", "moments_shape"),
+        ("moments_shape = [1, 1, 1]", "moments_shape = [3]", "moments_shape"),
+        ('classes = ["0", ', 'classes = ["1", ', "expected 10 different texts"),
+        ("std = [", "std = [-1.0, ", "std in [data_info] is"),
+        ("[data_info]", "[other]", "[data_info] is missing"),
+        ('optimizer = "adam"', 'optimizer = "adan"', "optimizer is 'adan'"),
+        ("seed = 0", "seed = -1", "seed: '-1' is not a whole number"),
+        ("[call]", "call = 3\n[calls]", "config.toml"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_configuration_that_was_changed(gpunn_command, run_to_change, before, after, message):
+    """One error that names the file and the entry; nothing is computed with it."""
+    text = run_to_change.read_text()
+    assert before in text
+    run_to_change.write_text(text.replace(before, after, 1))
+    for command in (("evaluate", run_to_change.parent), ("predict", run_to_change.parent)):
+        result = gpunn_command(*command)
+        assert result.code in (1, 2) and result.out == ""
+        assert message in result.err and "--debug" not in result.err
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    assert main(["train", "--model", "mlp:8", "--epochs", "1", "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run_to_change(trained_once, tmp_path):
+    """The configuration of a run that can be spoilt."""
+    shutil.copytree(trained_once, tmp_path / "copy")
+    return tmp_path / "copy" / "config.toml"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what is kept, what is said, the exit code, and the terminal."""
+"""Ctrl-C, SIGTERM and SIGHUP: what is kept, what is said, the exit code, and the terminal."""
 
 import os
 import pty
@@ -28,7 +28,7 @@ def at_epoch_2(monkeypatch, *signals):
     monkeypatch.setattr(RunFolder, "add_row", add_row_then_signal)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_checkpoint_and_how_to_go_on(gpunn_command, monkeypatch, number, code):
     at_epoch_2(monkeypatch, number)
     result = gpunn_command(*CALL)
@@ -42,33 +42,45 @@ def test_a_checkpoint_and_how_to_go_on(gpunn_command, monkeypatch, number, code)
 def test_a_second_one_stops_at_once_and_says_so(gpunn_command, monkeypatch, first, second):
     at_epoch_2(monkeypatch, first, second)
     result = gpunn_command(*CALL)
-    assert result.code == 130
+    assert result.code == 128 + second
     path = RunFolder("run").latest_checkpoint()
-    assert path.name == "epoch_001.safetensors"
+    assert path.name == "epoch_002.safetensors"
     assert f"stopped at once, in epoch 2; to go on from {path}" in result.err
 
 
 @pytest.mark.parametrize(
-    "number, code, message", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    "number, code, message",
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "the terminal was closed"),
+    ],
 )
 def test_before_the_training(gpunn_command, monkeypatch, tmp_path, number, code, message):
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(n) for n in numbers]
     monkeypatch.setattr("gpunn.cli.data.prepare_data", lambda options: signal.raise_signal(number))
     result = gpunn_command(*CALL)
     assert (result.code, result.err) == (code, f"\ngpunn train: {message}\n")
     assert not (tmp_path / "run").exists()
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(n) for n in numbers] == before
 
 
-def test_the_terminal_has_its_cursor_again(tmp_path):
-    """With a bar on a terminal, and a signal from another process."""
+def on_a_terminal(folder):
+    """A training with a bar on a terminal, of which epoch 2 has begun; the process, our side, and what was shown."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "gpunn", "train", "--model", "mlp:8", "--epochs", "100000", "--out", "run"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=theirs, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, stderr=theirs, stdout=subprocess.DEVNULL)
     os.close(theirs)
     shown = b""
     while b"epoch 2/" not in shown:
         shown += os.read(ours, 4096)
+    return process, ours, shown
+
+
+def test_the_terminal_has_its_cursor_again(tmp_path):
+    """With a signal from another process."""
+    process, ours, shown = on_a_terminal(tmp_path)
     process.send_signal(signal.SIGTERM)
     while True:
         try:
@@ -80,3 +92,13 @@ def test_the_terminal_has_its_cursor_again(tmp_path):
     hide, show = b"\x1b[?25l", b"\x1b[?25h"
     assert hide in shown and shown.rfind(show) > shown.rfind(hide)
     assert b"gpunn train --resume run" in shown
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed(tmp_path):
+    """Nothing can be shown there any more; the checkpoint is written all the same."""
+    process, ours, _ = on_a_terminal(tmp_path)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 129
+    assert RunFolder(tmp_path / "run").latest_checkpoint()

@@ -144,7 +144,7 @@ def test_a_cell_is_a_number_where_loadtxt_reads_one(read, cell):
     assert read(f"1,a\n2,{cell}\n").classes == sorted(["a", cell])  # as a label it is text
 
 
-@pytest.mark.parametrize("cell", ["1e5", "+1", " 1 ", "1.", ".5", "1E-5", "1\xa0", "-0"])
+@pytest.mark.parametrize("cell", ["1e5", "+1", " 1 ", "1.", ".5", "1E-5", "1\xa0", "\x1f1", "-0"])
 def test_numbers_are_those_of_loadtxt(read, cell):
     assert read(f"{cell},0\n2,1\n").x_train[0, 0] == np.loadtxt([cell], encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """Saving and loading: what comes back, what other readers see, and what is refused."""
 
+import errno
 import json
 import math
 from collections import OrderedDict, namedtuple
@@ -175,6 +176,34 @@ def test_a_structure_that_contains_itself(tmp_path):
         gpunn.save(loop, tmp_path / "file.safetensors")
 
 
+def test_a_structure_that_is_nested_deeply(tmp_path):
+    """What can be saved can be loaded."""
+    value = gpunn.ones(1)
+    for _ in range(100):
+        value = {"a": value}
+    loaded = roundtrip(value, tmp_path / "file")
+    for _ in range(100):
+        loaded = loaded["a"]
+    assert loaded.item() == 1
+    with pytest.raises(ValueError, match=r"a\.a\.a\.\.\. is nested more than 100 deep"):
+        gpunn.save({"a": value}, tmp_path / "file")
+
+
+def test_a_disk_that_is_full(tmp_path, monkeypatch):
+    """The library's own error of it names no file."""
+
+    def fail(*args):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    gpunn.save([1], tmp_path / "file")
+    monkeypatch.setattr(safetensors.numpy, "save_file", fail)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        gpunn.save([2], tmp_path / "file")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
+    assert gpunn.load(tmp_path / "file") == [1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path):
     path = tmp_path / "file.safetensors"
     gpunn.save([1], path)
@@ -219,6 +248,10 @@ def test_another_kind_of_file(content, tmp_path):
         ('{"version":1,"structure":{"tensor":"gone"}}', "damaged"),
         ('{"version":1,"structure":{"code":"x"}}', "unknown kind 'code'"),
         ('{"version":1,"structure":{}}', "damaged"),
+        ('{"version":1,"structure":[{"tensor":"x"},{"tensor":"x"}]}', "damaged"),  # a thousand would be of any size
+        ('{"version":1,"structure":{"dict":[[[],1]]}}', "damaged"),
+        ('{"version":1,"structure":' + 200 * "[" + 200 * "]" + "}", "nested more than 100 deep"),
+        (100000 * "[", "nested too deeply"),
         ('{"version":2,"structure":1}', "format version 2; this gpunn reads 1"),
     ],
 )

@@ -269,7 +269,10 @@ def test_state_of_another_model_is_refused() -> None:
     p, q = leaf(3), leaf(4)
     first, second = optim.Adam([p]), optim.Adam([q])
     train(first, [p], 1)
-    second.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match=r"'exp_avg' of a parameter float32\[4\] has shape \[3\]"):
+        second.load_state_dict(first.state_dict())
+    assert not second.state
+    second.state[q] = dict(first.state[p])  # past the look at it
     q.grad = gpunn.ones(4)
     with pytest.raises(RuntimeError, match=r"'exp_avg' of a parameter float32\[4\] has shape \[3\]"):
         second.step()

@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import random
 import signal
 import threading
 
+import numpy as np
 import pytest
 
 import gpunn
@@ -277,6 +279,110 @@ def test_a_path_and_another_folder(task, tmp_path):
     assert third.run_folder.read_config()["epochs"] == 2
 
 
+def test_a_run_that_goes_back(task, tmp_path):
+    """From an older checkpoint: those after it are of another run now, and model.safetensors is as it was then."""
+    for kind in ("best", "last"):
+        path = tmp_path / kind
+        folder = RunFolder(path, model=kind, keep_checkpoints=3)
+        trainer_for(folder).fit(epochs=3, **data_of(task))
+        straight = trainer_for(RunFolder(tmp_path / f"{kind} straight", model=kind))
+        straight.fit(epochs=2, **data_of(task))
+        resume = folder.checkpoints_path / "epoch_002.safetensors"
+        trainer_for(RunFolder(path, model=kind)).fit(epochs=2, resume=resume, **data_of(task))
+        assert [p.name for p in folder.checkpoints()] == ["epoch_001.safetensors", "epoch_002.safetensors"]
+        stored = [gpunn.load(f.model_path) for f in (folder, straight.run_folder)]
+        assert_same_bits(*[{name: value.numpy() for name, value in model.items()} for model in stored])
+
+
+def test_a_run_that_was_stopped_stays_so(task, tmp_path):
+    """Killed after its last checkpoint: patience had run out with it. More epochs are another matter."""
+    trainer = trainer_for(tmp_path, callbacks=[EarlyStopping("loss", patience=1, min_delta=9.0)])
+    assert trainer.fit(epochs=5, **data_of(task)).epochs == 2
+    again = trainer_for(tmp_path, callbacks=[EarlyStopping("loss", patience=1, min_delta=9.0)])
+    stream = io.StringIO()
+    again.progress = Lines(stream)
+    assert again.fit(epochs=5, resume=True, **data_of(task)).epochs == 2
+    best = f"{again.history['loss'][0]:.4g}"
+    assert f"stopped after epoch 2: loss has not improved for 1 epochs (best: {best} in epoch 1)\n" in stream.getvalue()
+    assert_same_bits(weights(again.model), weights(trainer.model))
+    more = trainer_for(tmp_path, callbacks=[EarlyStopping("loss", patience=1, min_delta=9.0)])
+    assert more.fit(epochs=6, resume=True, **data_of(task)).epochs == 3
+
+
+def test_a_run_that_is_resumed_where_more_memory_is_free(task, tmp_path, monkeypatch):
+    """Its batches stay cut into as many parts: others would give other last bits."""
+
+    def fit(path, parts, **options):
+        monkeypatch.setattr("gpunn.train.step.parts_that_fit", lambda *args: parts)
+        trainer = make_trainer(run_dir=path, seed=1)
+        trainer.fit((task.x, task.y), batch_size=30, **options)
+        return load_checkpoint(RunFolder(path).latest_checkpoint())["step"], weights(trainer.model)
+
+    fit(tmp_path / "a", 3, epochs=1)
+    parts, resumed = fit(tmp_path / "a", 1, epochs=2, resume=True)
+    assert list(parts["parts"].values()) == [3]
+    assert_same_bits(resumed, fit(tmp_path / "b", 3, epochs=2)[1])
+    parts, _ = fit(tmp_path / "a", 5, epochs=3, resume=True)  # where less is free there is no choice
+    assert list(parts["parts"].values()) == [5]
+
+
+@pytest.mark.parametrize("batch", [3, 7])
+def test_a_step_that_changes_each_time(task, tmp_path, batch):
+    """After eight changes one behind the other steps are done op by op, unfused; how many there were is known."""
+
+    def fit(path, *callbacks, **options):
+        model = make_model(dropout=0.3)
+        anneal = LambdaCallback(on_batch_end=lambda t, done: setattr(model[2], "p", 0.3 - t.epoch / 20 - done / 200))
+        trainer = make_trainer(model, run_dir=path, seed=1, callbacks=[anneal, *callbacks])
+        trainer.fit(epochs=3, **data_of(task), **options)
+        return weights(trainer.model)
+
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "a", interrupt_at(2, batch))
+    path = RunFolder(tmp_path / "a").latest_checkpoint()
+    assert load_checkpoint(path)["step"]["changes"] == 7 + batch
+    # What a callback has set is not kept by a checkpoint; this one sets it again before the first step.
+    again = LambdaCallback(on_fit_begin=lambda t: setattr(t.model[2], "p", 0.3 - 2 / 20 - batch / 200))
+    assert_same_bits(fit(tmp_path / "a", again, nothing(), resume=path), fit(tmp_path / "b"))
+
+
+def test_random_numbers_of_others(task, tmp_path):
+    """A data set may draw from the global generators of NumPy and Python."""
+
+    class Noisy:
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            noise = np.float32(np.random.normal() + random.random())  # noqa: NPY002
+            return gpunn.tensor(task.x[index] + noise), int(task.y[index])
+
+    def fit(path, *callbacks, **options):
+        np.random.seed(1)  # noqa: NPY002
+        random.seed(2)
+        trainer = trainer_for(path, callbacks=callbacks)
+        trainer.fit(Noisy(), 3, batch_size=9, **options)
+        return weights(trainer.model)
+
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "a", interrupt_at(2, 3))
+    assert_same_bits(fit(tmp_path / "a", nothing(), resume=True), fit(tmp_path / "b"))
+
+
+def test_numbers_of_numpy_s(task, tmp_path):
+    """In options, schedules and logs: files hold Python's."""
+    model = make_model()
+    optimizer = optim.SGD(model.parameters(), np.float64(0.1))
+    log = LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: logs.update(norm=np.float32(epoch / 2)))
+    scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: np.exp(-epoch))
+    trainer = make_trainer(model, optimizer=optimizer, scheduler=scheduler, run_dir=tmp_path, callbacks=[log])
+    trainer.fit((task.x, task.y), 2)
+    assert [row["norm"] for row in RunFolder(tmp_path).read_rows()] == [0.5, 1.0]
+    state = load_checkpoint(RunFolder(tmp_path).latest_checkpoint())
+    assert type(state["optimizer"]["param_groups"][0]["lr"]) is float
+    assert state["history"][1]["norm"] == 1.0
+
+
 def test_nothing_is_left_to_do(task, tmp_path):
     trainer = trainer_for(tmp_path)
     trainer.fit(epochs=2, **data_of(task))
@@ -342,6 +448,34 @@ def test_a_damaged_checkpoint(task, tmp_path):
     path = RunFolder(tmp_path).latest_checkpoint()
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(FileFormatError, match=r"epoch_001\.safetensors .* is not a whole safetensors file"):
+        trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("epoch", -1), ("epoch", 7), ("batch", 1.5), ("history", [{}]), ("settings", {}), ("callbacks", [1]),
+        ("meter", {}), ("generator", {"seed": "x"}), ("generator", {"seed": -1, "calls": {}}),
+        ("loader", {"batches": 8, "epoch": 1, "position": 10**18, "seed": 11}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_checkpoint_that_was_changed(task, tmp_path, entry, value):
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    path = RunFolder(tmp_path).latest_checkpoint()
+    gpunn.save({**load_checkpoint(path), entry: value}, path)
+    with pytest.raises(ValueError, match=r"damaged|the state is of batch|invalid literal|the state of a generator"):
+        trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
+
+
+def test_a_moment_of_another_shape(task, tmp_path):
+    """Known before a step is done."""
+    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
+    path = RunFolder(tmp_path).latest_checkpoint()
+    state = load_checkpoint(path)
+    state["optimizer"]["state"][0]["momentum_buffer"] = gpunn.zeros(3)
+    gpunn.save(state, path)
+    with pytest.raises(ValueError, match=r"'momentum_buffer' of a parameter float32\[8, 4\] has shape \[3\]"):
         trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
 
 

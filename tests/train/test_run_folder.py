@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
-import subprocess
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +12,7 @@ import gpunn
 from gpunn.io import FileFormatError
 from gpunn.train import EarlyStopping, LambdaCallback, RunFolder, TrainingError, fingerprint
 
-from .conftest import assert_same_bits, make_model, make_trainer, weights
-from .test_trainer import untimed
+from .conftest import assert_same_bits, make_trainer, weights
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +36,12 @@ def test_what_a_run_leaves(task, tmp_path):
     assert folder.report_path.read_text().startswith("<!DOCTYPE html>")
 
 
-def test_a_row_is_there_as_soon_as_its_epoch_is_over(task, tmp_path):
-    def look(trainer, epoch, logs):
-        assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == list(range(1, epoch + 1))
+def test_a_row_is_there_before_the_next_epoch_begins(task, tmp_path):
+    def look(trainer, epoch):
+        if epoch > 1:
+            assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == list(range(1, epoch))
 
-    make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_end=look)]).fit((task.x, task.y), 3)
+    make_trainer(run_dir=tmp_path, callbacks=[LambdaCallback(on_epoch_begin=look)]).fit((task.x, task.y), 3)
 
 
 def test_the_model_is_the_best_or_the_last(task, tmp_path):
@@ -69,11 +66,14 @@ def test_the_configuration_of_a_command(task, tmp_path):
 
 
 def test_checkpoints_are_ordered_by_epoch_and_batch(tmp_path):
-    folder = RunFolder(tmp_path, keep_checkpoints=3)
-    for epoch, batch in [(9, 0), (9, 120), (10, 0), (1000, 0)]:
+    """Those within an epoch go when there is a later one, and do not count among those that are kept."""
+    folder = RunFolder(tmp_path)
+    for epoch, batch in [(9, 0), (10, 0), (10, 20), (10, 120)]:
         folder.save_checkpoint({"epoch": epoch, "batch": batch})
     (folder.checkpoints_path / "notes.safetensors").touch()
-    assert [path.stem for path in folder.checkpoints()] == ["epoch_009_batch_00120", "epoch_010", "epoch_1000"]
+    assert [path.stem for path in folder.checkpoints()] == ["epoch_009", "epoch_010", "epoch_010_batch_00120"]
+    folder.save_checkpoint({"epoch": 1000, "batch": 0})
+    assert [path.stem for path in folder.checkpoints()] == ["epoch_010", "epoch_1000"]
     assert folder.latest_checkpoint().stem == "epoch_1000"
 
 
@@ -92,6 +92,74 @@ def test_a_line_that_was_not_finished(tmp_path):
     folder = RunFolder(tmp_path)
     folder.metrics_path.write_text('{"epoch": 1}\n{"epo')
     assert folder.read_rows() == [{"epoch": 1}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\n", b"{'epoch': 1}\n", b'{"epoch": 1}\n[1]\n', 100000 * b"[" + b"\n", b"1\n", b"\n"],
+    ids=repr,
+)
+def test_rows_that_are_none(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    folder.metrics_path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"metrics\.jsonl, line [12]: "):
+        folder.read_rows()
+
+
+@pytest.mark.parametrize("content", ["call = 3", "fingerprint = [1]", "a = " + 3000 * "["])
+def test_a_configuration_that_is_none(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    folder.config_path.write_text(content)
+    with pytest.raises(FileFormatError, match=r"config\.toml"):
+        folder.read_config()
+
+
+def test_a_folder_that_another_training_uses(task, tmp_path):
+    """Neither a new run nor a resumed one begins there; afterwards it is free."""
+
+    def begin_another(trainer, epoch, logs):
+        for resume in (False, True):
+            with pytest.raises(FileExistsError, match="is in use: another training runs there"):
+                make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 3, resume=resume and epoch > 1)
+
+    trainer = make_trainer(run_dir=tmp_path / "run", callbacks=[LambdaCallback(on_epoch_end=begin_another)])
+    trainer.fit((task.x, task.y), 2)
+    assert make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 3, resume=True).epochs == 3
+
+
+def test_a_file_system_without_locks(task, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    assert make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 1).epochs == 1
+
+
+def test_a_disk_that_is_full(task, tmp_path, monkeypatch):
+    """The file is named, what was good stays, and the run goes on when there is room again."""
+    save = RunFolder.save_checkpoint
+
+    def fail(self, state, best_epoch=0):
+        if state["epoch"] == 2:
+            raise OSError(28, "No space left on device", str(self.path / "x"))
+        return save(self, state, best_epoch)
+
+    monkeypatch.setattr(RunFolder, "save_checkpoint", fail)
+    message = r"can't be written: .*No space left.*x'\. The last good checkpoint is .*epoch_001\.safetensors"
+    with pytest.raises(TrainingError, match=message):
+        make_trainer(run_dir=tmp_path).fit((task.x, task.y), 3)
+    assert [row["epoch"] for row in RunFolder(tmp_path).read_rows()] == [1]
+    monkeypatch.undo()
+    assert make_trainer(run_dir=tmp_path).fit((task.x, task.y), 3, resume=True).epochs == 3
+
+
+def test_leftovers_of_a_killed_run_go(task, tmp_path):
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1)
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (tmp_path, tmp_path / "checkpoints"):
+        (folder / ".x.safetensors.999999999-0123abcd-0.tmp").mkdir()
+    make_trainer(run_dir=tmp_path).fit((task.x, task.y), 1, resume=True)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(task, tmp_path):
@@ -244,45 +312,3 @@ def test_a_config_that_is_no_toml(tmp_path):
     (tmp_path / "config.toml").write_text("lr = = 1")
     with pytest.raises(FileFormatError, match=r"config\.toml is no TOML file"):
         RunFolder(tmp_path).read_config()
-
-
-KILLED = """
-import os, sys
-import numpy as np
-import gpunn
-from gpunn.train import LambdaCallback
-from tests.train.conftest import make_model, make_trainer
-
-x, y = np.load(sys.argv[1]), np.load(sys.argv[2])
-
-def die(trainer, batch):
-    if (trainer.epoch, batch) == (3, 2):
-        os._exit(9)
-
-make_trainer(make_model(0.3, True), run_dir=sys.argv[3], seed=1, callbacks=[LambdaCallback(on_batch_end=die)]).fit(
-    (x, y), 4, 0.2, 9
-)
-"""
-
-
-@pytest.mark.slow
-def test_a_run_that_was_killed_resumes_to_the_same_bits(task, tmp_path):
-    """In another process, without any chance to clean up."""
-    import numpy as np
-
-    np.save(tmp_path / "x.npy", task.x)
-    np.save(tmp_path / "y.npy", task.y)
-    root = Path(gpunn.__file__).parents[1]
-    command = [sys.executable, "-c", KILLED, tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / "run"]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    died = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
-    assert died.returncode == 9, died.stderr
-
-    def trainer(run_dir):
-        callback = LambdaCallback(on_batch_end=lambda trainer, batch: None)
-        return make_trainer(make_model(0.3, True), run_dir=run_dir, seed=1, callbacks=[callback])
-
-    resumed, straight = trainer(tmp_path / "run"), trainer(tmp_path / "other")
-    history = resumed.fit((task.x, task.y), 4, 0.2, 9, resume=True)
-    assert untimed(history) == untimed(straight.fit((task.x, task.y), 4, 0.2, 9))
-    assert_same_bits(weights(resumed.model), weights(straight.model))

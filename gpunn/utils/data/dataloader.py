@@ -136,7 +136,8 @@ class DataLoader:
         if self._iterable:
             stream = self._stream()
             for _ in range(progress.position):
-                next(stream, END)
+                if next(stream, END) is END:
+                    break
             return self._batches(repeat(partial(next, stream, END)), progress, min(self.num_workers, 1))
         keys = islice(self._keys(progress.epoch), progress.position, None)
         return self._batches((partial(self._fetch, key) for key in keys), progress, self.num_workers)
@@ -173,18 +174,26 @@ class DataLoader:
         A sampler, batch sampler or IterableDataset of one's own has to give the same again, since its batches up to
         there are counted off.
 
-        Raises ValueError where this loader has another number of batches.
+        Raises ValueError where this loader has another number of batches, ValueError or TypeError where the state is
+        none.
         """
         if state["batches"] != self._length():
             raise ValueError(
                 f"DataLoader: the state is of a loader with {state['batches']} batches, this one has {self._length()}; "
                 "expected the same data set, batch size and drop_last"
             )
+        epoch, position, seed = (state[name] for name in ("epoch", "position", "seed"))
+        if not isinstance(epoch, int) or not isinstance(position, int) or not (seed is None or isinstance(seed, int)):
+            raise TypeError(f"DataLoader: the state is {state}; expected whole numbers")
+        if not all(0 <= number < 2**64 for number in (epoch, position, seed or 0)) or (
+            state["batches"] is not None and position > state["batches"]
+        ):
+            raise ValueError(f"DataLoader: the state is of batch {position} of {state['batches']} in epoch {epoch}")
         sampler = self._order_sampler()
-        if state["seed"] is not None and isinstance(sampler, (RandomSampler, SubsetRandomSampler)):
-            sampler.generator = state["seed"]
-        self._progress = _Progress(**{name: state[name] for name in ("epoch", "position", "seed")})  # type: ignore[arg-type]
-        self._epoch, self._start = self._progress.epoch, self._progress.position
+        if seed is not None and isinstance(sampler, (RandomSampler, SubsetRandomSampler)):
+            sampler.generator = seed
+        self._progress = _Progress(epoch, position, seed)
+        self._epoch, self._start = epoch, position
 
     def _begin(self) -> _Progress:
         progress = self._progress = _Progress(self._epoch, self._start, self._seed())
