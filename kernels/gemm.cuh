@@ -43,9 +43,8 @@ struct Operand {
 // What the elements of A are multiplied by on their way: f' as it follows from f's result y, which lies like A. (Where
 // it takes f's argument it takes an exponential, too much to be done again by every block that needs the element.)
 struct Slopes {
-    const scalar_t* y;  // null: nothing
-    int kind;
-    acc_t parameter;
+    const scalar_t* y = nullptr;  // null: nothing
+    SlopeOfOutput slope = {ACTIVATION_NONE, 0};
 };
 
 // An operand step by step, WIDTH x DEPTH elements each: those of this thread, as quads. They have the same position in
@@ -83,18 +82,27 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
         k_left -= T::DEPTH;
     }
 
+    // dZ = dY o f'(Z), four at a time, so that they share the branch.
+    __device__ __forceinline__ void times_slope(acc_t (&dz)[4], const scalar_t (&y)[4]) const {
+        if (f.slope.curved) {
+#pragma unroll
+            for (int e = 0; e < 4; ++e) dz[e] *= f.slope.curve(y[e]);
+        } else {
+#pragma unroll
+            for (int e = 0; e < 4; ++e) dz[e] *= f.slope.step(y[e]);
+        }
+    }
+
     // To shared memory, as [k][i]. `sums` are over k, for lines along i.
     __device__ __forceinline__ void place(acc_t* tile, acc_t (&sums)[4]) {
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {
             Quad<acc_t> q;
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                q.v[e] = quads[own].v[e];
-                if (SLOPES && f.y != nullptr)
-                    q.v[e] *= activation_derivative_from_output(slopes[own].v[e], f.kind, f.parameter);
-                sums[e] += q.v[e];
-            }
+            for (int e = 0; e < 4; ++e) q.v[e] = quads[own].v[e];
+            if (SLOPES && f.y != nullptr) times_slope(q.v, slopes[own].v);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) sums[e] += q.v[e];
             const int at = line + own * apart;
             if (from.along_k) {
 #pragma unroll
