@@ -35,8 +35,9 @@ class Access:
         useful_bytes: of those sectors, the bytes that were asked for; each once a request.
         passes: of shared memory, the cycles that the requests take: in each, every one of the 32 banks gives one word
             of 4 bytes, to all lanes that ask for it. Accesses of 8 bytes are done for half a warp at a time, of 16 for
-            a quarter. (A GPU may do two parts at once where neighbouring lanes ask for the same; the programming guide
-            does not say when, and it is not counted.)
+            a quarter; for twice as many where of all lanes either neighbours (l and l ^ 1) or those two apart (l and
+            l ^ 2) read the same. (So an engineer of NVIDIA for compute capability 7 in
+            https://forums.developer.nvidia.com/t/77228; the programming guide does not say it.)
         conflicts: how many of the passes come of several words in one bank.
     """
 

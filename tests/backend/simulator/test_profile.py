@@ -68,7 +68,14 @@ SHARED = {
     "s_quads_stride_2": ("float4", "2 * t", "true", (8, 4)),
     "s_quads_of_pitch_20": ("float4", "5 * t", "true", (4, 0)),  # 20 words on: 8 lanes meet every bank once
     "s_quads_of_pitch_16": ("float4", "4 * t", "true", (16, 12)),  # 16 words on: lanes 0, 2, 4, 6 share banks
-    "s_quads_for_all": ("float4", "1", "true", (4, 0)),
+    "s_quads_for_all": ("float4", "1", "true", (2, 0)),
+    "s_quads_for_neighbours": ("float4", "t / 2", "true", (2, 0)),  # each half of a warp asks for 8 quads: all banks
+    "s_quads_for_two_apart": ("float4", "t / 4 * 2 + t % 2", "true", (2, 0)),
+    "s_quads_for_four_apart": ("float4", "t / 8 * 4 + t % 4", "true", (4, 0)),
+    "s_quads_for_most_neighbours": ("float4", "t < 31 ? t / 2 : 0", "true", (4, 0)),
+    "s_quads_for_active_neighbours": ("float4", "t", "t % 2 == 0", (4, 2)),  # in a half 8 of every other quad
+    "s_quads_for_neighbours_stride_2": ("float4", "t / 2 * 2", "true", (4, 2)),
+    "s_doubles_for_neighbours": ("double", "t / 2", "true", (1, 0)),
 }
 
 

@@ -72,12 +72,23 @@ struct {
 
 // ---- One access of a warp
 
-// The cycles of shared memory that an access takes, and how many of them are phases. A bank gives one word in a cycle,
-// to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a quarter.
-void count_passes(const Together& t, int bytes, AccessCount& count) {
-    const int at_once = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
+// Whether all lanes that are `apart` ask for the same.
+bool in_pairs(const Together& t, int apart) {
+    for (int l = 0; l < LANES; ++l)
+        if ((t.lanes >> l & 1) && (t.lanes >> (l ^ apart) & 1) && t.address[l] != t.address[l ^ apart]) return false;
+    return true;
+}
+
+// The cycles of shared memory that an access takes, and how many of them are conflicts. A bank gives one word in a
+// cycle, to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a
+// quarter; for twice as many where of all lanes either neighbours or those two apart read the same (an engineer of
+// NVIDIA, of compute capability 7: forums.developer.nvidia.com/t/77228).
+void count_passes(const Together& t, int bytes, int kind, AccessCount& count) {
+    const int words = bytes < WORD ? 1 : bytes / WORD;
+    const int twice = words > 1 && kind == 0 && (in_pairs(t, 1) || in_pairs(t, 2)) ? 2 : 1;
+    const int at_once = LANES / words * twice;
     for (int first = 0; first < LANES; first += at_once) {
-        size_t asked[LANES];
+        size_t asked[2 * LANES];
         int n = 0, in_bank[BANKS] = {};
         for (int l = first; l < first + at_once; ++l)
             for (int w = 0; (t.lanes >> l & 1) && w < words; ++w) asked[n++] = (size_t)t.address[l] / WORD + (size_t)w;
@@ -119,7 +130,7 @@ void count_access(const Site& s, Together t) {
     for (size_t done = 0; done < s.bytes; done += piece) {
         ++count.requests;
         count.threads += (uint64_t)__builtin_popcount(t.lanes);
-        if (s.is_shared) count_passes(t, (int)piece, count);
+        if (s.is_shared) count_passes(t, (int)piece, s.kind, count);
         else count_sectors(t, (int)piece, count);
         for (int l = 0; l < LANES; ++l) t.address[l] += piece;
     }
