@@ -21,10 +21,20 @@
 #include "common.cuh"
 #include "quad.cuh"
 
-template <int R, int C, int S, int D> struct Tile {
+// In shared memory a step of an operand lies as [k][i]. A line along k comes in runs: RUN neighbours that a thread stores
+// one after the other. At a time a warp stores an element of each of RUNS runs of a line, and of as many lines as it has
+// threads for; with a gap behind each run all 32 lie in different banks.
+template <int R, int C, int S, int D, int RUN = 4> struct Tile {
     static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, THREADS = R / S * (C / S);
-    static constexpr int PITCH_A = R + 4, PITCH_B = C + 4;  // of shared memory: 4 more, against bank conflicts
-    static constexpr int WORDS_A = D * PITCH_A, WORDS_B = D * PITCH_B, WORDS = 2 * (WORDS_A + WORDS_B);
+    static constexpr int RUNS = D / RUN < 8 ? D / RUN : 8, GAP = 128 / sizeof(acc_t) / RUNS;
+    static_assert(R * RUN % 32 == 0 && C * RUN % 32 == 0, "runs begin in the same bank but for the gaps");
+
+    // Where the element i = 0 of k is, of an operand that is WIDTH wide.
+    template <int WIDTH> static __device__ __forceinline__ constexpr int word_of(int k) {
+        return k * WIDTH + k / RUN * GAP;
+    }
+    static constexpr int WORDS_A = D * R + D / RUN * GAP, WORDS_B = D * C + D / RUN * GAP;
+    static constexpr int WORDS = 2 * (WORDS_A + WORDS_B);
 };
 typedef Tile<128, 128, 8, 8> Large;  // 256 threads
 typedef Tile<64, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Medium;  // 256 threads
@@ -103,12 +113,12 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
             if (SLOPES && f.y != nullptr) times_slope(q.v, slopes[own].v);
 #pragma unroll
             for (int e = 0; e < 4; ++e) sums[e] += q.v[e];
-            const int at = line + own * apart;
             if (from.along_k) {
+                acc_t* to = tile + T::template word_of<WIDTH>(position) + line + own * apart;
 #pragma unroll
-                for (int e = 0; e < 4; ++e) tile[(position + e) * (WIDTH + 4) + at] = q.v[e];
+                for (int e = 0; e < 4; ++e) to[e * WIDTH] = q.v[e];
             } else {
-                *(Quad<acc_t>*)&tile[at * (WIDTH + 4) + position] = q;
+                *(Quad<acc_t>*)&tile[T::template word_of<WIDTH>(line + own * apart) + position] = q;
             }
         }
     }
@@ -146,8 +156,9 @@ __device__ __forceinline__ void multiply_step(const acc_t* words, Quad<acc_t> (&
         Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
 #pragma unroll
         for (int q = 0; q < T::SIDE / 4; ++q) {
-            row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + q * (4 * T::ROWS / T::SIDE)];
-            column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + q * (4 * T::COLUMNS / T::SIDE)];
+            row[q] = *(const Quad<acc_t>*)&tile_a[T::template word_of<T::ROWS>(k) + q * (4 * T::ROWS / T::SIDE)];
+            column[q] =
+                *(const Quad<acc_t>*)&tile_b[T::template word_of<T::COLUMNS>(k) + q * (4 * T::COLUMNS / T::SIDE)];
         }
 #pragma unroll
         for (int i = 0; i < T::SIDE; ++i)
