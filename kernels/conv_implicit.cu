@@ -182,7 +182,8 @@ __device__ __forceinline__ void multiply(
     a.place(words);
     b.place(words + T::WORDS_A);
     __syncthreads();
-    int half = 0;
+    const acc_t *tile_a = words + Place<T>::row_of(0), *tile_b = words + T::WORDS_A + Place<T>::column_of(0);
+    int to_next = T::WORDS / 2, half = 0;
     for (K k = k_begin; k < k_end; k += T::DEPTH, half ^= 1) {
         const bool more = k + T::DEPTH < k_end;
         if (more) {
@@ -193,13 +194,16 @@ __device__ __forceinline__ void multiply(
             const K ahead = k + 2 * T::DEPTH + own;
             steps[half][own] = ahead < k_end ? step_of(ahead) : none;
         }
-        multiply_step<T>(words + half * (T::WORDS / 2), c);
+        multiply_step<T>(tile_a, tile_b, c);
         if (more) {
-            acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
+            acc_t* next = words + max(to_next, 0);
             a.place(next);
             b.place(next + T::WORDS_A);
         }
         __syncthreads();
+        tile_a += to_next;
+        tile_b += to_next;
+        to_next = -to_next;
     }
 }
 

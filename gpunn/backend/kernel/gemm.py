@@ -67,7 +67,8 @@ class Gemm(Quads):
     def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
         """Which of A, B and C can be moved in quads, as the kernels have it: the sum of 1, 2 and 4.
 
-        A matrix is given as its arrays and the steps between its lines, and between matrices.
+        A matrix is given as its arrays, the length of its lines, and the steps between lines and between matrices; where
+        lines lie one behind the other, length and step are the same.
         """
         return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
 
