@@ -91,15 +91,23 @@ __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t 
     }
 }
 
-// f'(z) from y = f(z), for those where that is possible
-__device__ __forceinline__ acc_t activation_derivative_from_output(acc_t y, int kind, acc_t parameter) {
-    switch (kind) {
-        case ACTIVATION_RELU: return y > 0 ? 1 : 0;
-        case ACTIVATION_LEAKY_RELU: return y > 0 ? acc_t(1) : parameter;
-        case ACTIVATION_SIGMOID: return y * (1 - y);
-        case ACTIVATION_TANH: return fma(-y, y, acc_t(1));
-        default: return 1;
+// f'(z) from y = f(z), for those where that is possible: a curve y (a - y) + 1 - a, or a step from a to 1. Which one, and
+// a, are settled once, before the loop over elements: that has a branch instead of a switch, at most.
+struct SlopeOfOutput {
+    bool curved;
+    acc_t a;
+
+    __device__ __forceinline__ SlopeOfOutput(int kind, acc_t parameter)
+        : curved(kind == ACTIVATION_SIGMOID || kind == ACTIVATION_TANH), a(1) {
+        if (kind == ACTIVATION_RELU || kind == ACTIVATION_TANH) a = 0;
+        if (kind == ACTIVATION_LEAKY_RELU) a = parameter;
     }
+    __device__ __forceinline__ acc_t curve(acc_t y) const { return fma(y, a - y, 1 - a); }
+    __device__ __forceinline__ acc_t step(acc_t y) const { return y > 0 ? acc_t(1) : a; }
+};
+__device__ __forceinline__ acc_t activation_derivative_from_output(acc_t y, int kind, acc_t parameter) {
+    const SlopeOfOutput slope(kind, parameter);
+    return slope.curved ? slope.curve(y) : slope.step(y);
 }
 
 // f'(z), where s is f(z) if `from_output`, else z

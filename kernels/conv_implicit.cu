@@ -22,8 +22,9 @@
 #include "gemm.cuh"
 #include "windows.cuh"
 
-typedef Tile<64, 64, 4, 16> Square;  // 256 threads
-typedef Tile<32, 64, 4, 16> Flat;    // 128 threads, for few outputs
+typedef Tile<128, 128, 8, 8, 1> Wide;   // 256 threads
+typedef Tile<64, 64, 4, 16, 1> Square;  // 256 threads
+typedef Tile<32, 64, 4, 16, 1> Flat;    // 128 threads, for few outputs
 
 struct Convolution {
     int images, groups, inner, outer;
@@ -86,20 +87,27 @@ struct Pixels {
     }
 };
 
-// The left matrix step by step: rows are `pitch` apart, neighbouring threads are so along k.
+// Lines along k, element by element: the first one of a thread. A warp takes eight k, a sector of memory, of four lines;
+// in shared memory they lie in 32 banks.
+template <class T> struct AlongK {
+    static constexpr int APART = T::THREADS / T::DEPTH;  // the lines of a thread
+    static __device__ __forceinline__ int k() { return threadIdx.x / 32 % (T::DEPTH / 8) * 8 + threadIdx.x % 8; }
+    static __device__ __forceinline__ int line() { return threadIdx.x / 32 / (T::DEPTH / 8) * 4 + threadIdx.x / 8 % 4; }
+};
+
+// The left matrix step by step: rows are `pitch` apart.
 template <class T> struct Left {
-    static constexpr int OWN = T::ROWS * T::DEPTH / T::THREADS, APART = T::THREADS / T::DEPTH;
+    static constexpr int OWN = T::ROWS * T::DEPTH / T::THREADS, APART = AlongK<T>::APART;
     const scalar_t* first;  // of the thread's rows, and so many follow it
     int pitch, rows;
     scalar_t values[OWN];
     acc_t sums[OWN];  // over k
 
     __device__ __forceinline__ Left(const scalar_t* matrix, int pitch, int rows)
-        : first(matrix + (index_t)(threadIdx.x / T::DEPTH) * pitch), pitch(pitch), rows(rows - threadIdx.x / T::DEPTH),
-          sums() {}
+        : first(matrix + (index_t)AlongK<T>::line() * pitch), pitch(pitch), rows(rows - AlongK<T>::line()), sums() {}
 
     __device__ __forceinline__ void fetch(const Step* steps) {
-        const index_t k = steps[threadIdx.x % T::DEPTH].left;
+        const index_t k = steps[AlongK<T>::k()].left;
 #pragma unroll
         for (int own = 0; own < OWN; ++own)
             values[own] = own * APART < rows && k >= 0 ? first[(index_t)own * APART * pitch + k] : (scalar_t)0;
@@ -109,7 +117,7 @@ template <class T> struct Left {
         for (int own = 0; own < OWN; ++own) {
             const acc_t value = values[own];
             sums[own] += value;
-            tile[threadIdx.x % T::DEPTH * T::PITCH_A + threadIdx.x / T::DEPTH + own * APART] = value;
+            tile[T::template word_of<T::ROWS>(AlongK<T>::k()) + AlongK<T>::line() + own * APART] = value;
         }
     }
 };
@@ -117,7 +125,7 @@ template <class T> struct Left {
 // P or P^T step by step. Neighbouring threads are neighbours in the image: along k where that is pixels.
 template <class T, bool ALONG_K> struct Patches {
     static constexpr int OWN = T::COLUMNS * T::DEPTH / T::THREADS;
-    static constexpr int APART = ALONG_K ? T::THREADS / T::DEPTH : T::THREADS / T::COLUMNS;
+    static constexpr int APART = ALONG_K ? AlongK<T>::APART : T::THREADS / T::COLUMNS;
     static constexpr int SPOTS = ALONG_K ? OWN : 1;
     const scalar_t* x;
     int height, width;
@@ -133,10 +141,10 @@ template <class T, bool ALONG_K> struct Patches {
 
     // The column of the tile that belongs to one of the thread's spots.
     static __device__ __forceinline__ int column_of(int n) {
-        return ALONG_K ? threadIdx.x / T::DEPTH + n * APART : threadIdx.x % T::COLUMNS;
+        return ALONG_K ? AlongK<T>::line() + n * APART : threadIdx.x % T::COLUMNS;
     }
     static __device__ __forceinline__ int k_of(int own) {
-        return ALONG_K ? threadIdx.x % T::DEPTH : threadIdx.x / T::COLUMNS + own * APART;
+        return ALONG_K ? AlongK<T>::k() : threadIdx.x / T::COLUMNS + own * APART;
     }
     __device__ __forceinline__ void fetch(const Step* steps) {
 #pragma unroll
@@ -150,7 +158,8 @@ template <class T, bool ALONG_K> struct Patches {
     }
     __device__ __forceinline__ void place(acc_t* tile) const {
 #pragma unroll
-        for (int own = 0; own < OWN; ++own) tile[k_of(own) * T::PITCH_B + column_of(ALONG_K ? own : 0)] = values[own];
+        for (int own = 0; own < OWN; ++own)
+            tile[T::template word_of<T::COLUMNS>(k_of(own)) + column_of(ALONG_K ? own : 0)] = values[own];
     }
 };
 
@@ -173,7 +182,8 @@ __device__ __forceinline__ void multiply(
     a.place(words);
     b.place(words + T::WORDS_A);
     __syncthreads();
-    int half = 0;
+    const acc_t *tile_a = words + Place<T>::row_of(0), *tile_b = words + T::WORDS_A + Place<T>::column_of(0);
+    int to_next = T::WORDS / 2, half = 0;
     for (K k = k_begin; k < k_end; k += T::DEPTH, half ^= 1) {
         const bool more = k + T::DEPTH < k_end;
         if (more) {
@@ -184,13 +194,16 @@ __device__ __forceinline__ void multiply(
             const K ahead = k + 2 * T::DEPTH + own;
             steps[half][own] = ahead < k_end ? step_of(ahead) : none;
         }
-        multiply_step<T>(words + half * (T::WORDS / 2), c);
+        multiply_step<T>(tile_a, tile_b, c);
         if (more) {
-            acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
+            acc_t* next = words + max(to_next, 0);
             a.place(next);
             b.place(next + T::WORDS_A);
         }
         __syncthreads();
+        tile_a += to_next;
+        tile_b += to_next;
+        to_next = -to_next;
     }
 }
 
@@ -307,12 +320,12 @@ __device__ __forceinline__ void weight_grad(
     if (!bias || first_column != 0) return;
 #pragma unroll
     for (int own = 0; own < a.OWN; ++own)
-        words[threadIdx.x % T::DEPTH * T::ROWS + threadIdx.x / T::DEPTH + own * a.APART] = a.sums[own];
+        words[T::template word_of<T::ROWS>(AlongK<T>::k()) + AlongK<T>::line() + own * a.APART] = a.sums[own];
     __syncthreads();
     const int row = threadIdx.x;
     if (row >= T::ROWS || first_row + row >= f.outer) return;
     acc_t sum = 0;
-    for (int k = 0; k < T::DEPTH; ++k) sum += words[k * T::ROWS + row];
+    for (int k = 0; k < T::DEPTH; ++k) sum += words[T::template word_of<T::ROWS>(k) + row];
     part[(index_t)outputs * depth + group * f.outer + first_row + row] = sum;
 }
 
@@ -329,7 +342,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Destination to = {y, parts, bias, kind, parameter, vector};
-    forward<Large>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+    forward<Wide>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_square(

@@ -10,23 +10,36 @@
 // What makes it fast beyond that (after Volkov and Demmel 2008 and the kernels of CUTLASS):
 //   - while one step is multiplied, the next one is on its way from global memory into registers (fetch), and goes from
 //     there to the other half of shared memory (place): one barrier a step, and nobody waits for memory;
-//   - memory is read and written four elements at a time, wherever addresses allow it;
-//   - the threads of a warp lie 4 x 8 on the tile: all 32 read 4 different quads of A and 8 of B.
-// What it costs: registers (two blocks have to fit a multiprocessor), and tiles at the edges that compute zeros.
+//   - memory is read and written four elements at a time, wherever addresses and sizes allow it;
+//   - the threads of a warp lie 4 x 8 on the tile: all 32 read 4 different quads of A and 8 of B, in the fewest passes,
+//     and store what they have fetched without conflicts between banks;
+//   - the loop knows whole steps only: one that is not comes first.
+// What it costs: registers (two blocks have to fit a multiprocessor), and tiles at the edges that compute what is not
+// wanted.
 //
-// Layouts and epilogue are chosen at run time: the branches are the same for all threads, and outside the inner loop.
+// Layouts and epilogue are chosen at run time: the branches are the same for all threads, a few in each step.
 // The sum of an element goes along k in order, from its first product on, whatever the tile and the layouts.
 #pragma once
 #include "activation.cuh"
 #include "common.cuh"
 #include "quad.cuh"
 
-template <int R, int C, int S, int D> struct Tile {
-    static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, THREADS = R / S * (C / S);
-    static constexpr int PITCH_A = R + 4, PITCH_B = C + 4;  // of shared memory: 4 more, against bank conflicts
-    static constexpr int WORDS_A = D * PITCH_A, WORDS_B = D * PITCH_B, WORDS = 2 * (WORDS_A + WORDS_B);
+// In shared memory a step of an operand lies as [k][i]. A line along k is stored in runs of RUN neighbours, by a thread
+// one after the other: at a time a warp stores one element of each of RUNS runs, of as many lines as it has threads for.
+// With a gap behind each run all 32 lie in different banks.
+template <int R, int C, int S, int D, int N = 4> struct Tile {
+    static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, RUN = N, THREADS = R / S * (C / S);
+    static constexpr int RUNS = D / RUN < 8 ? D / RUN : 8, GAP = 128 / sizeof(acc_t) / RUNS;
+    static_assert(R * RUN % 32 == 0 && C * RUN % 32 == 0, "runs begin in the same bank but for the gaps");
+
+    // Where the element i = 0 of k is, of an operand that is WIDTH wide.
+    template <int WIDTH> static __device__ __forceinline__ constexpr int word_of(int k) {
+        return k * WIDTH + k / RUN * GAP;
+    }
+    static constexpr int WORDS_A = D * R + D / RUN * GAP, WORDS_B = D * C + D / RUN * GAP;
+    static constexpr int WORDS = 2 * (WORDS_A + WORDS_B);
 };
-typedef Tile<128, 128, 8, 8> Large;  // 256 threads
+typedef Tile<128, 128, 8, 8, 1> Large;  // 256 threads
 typedef Tile<64, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Medium;  // 256 threads
 typedef Tile<16, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Small;  // 64 threads
 
@@ -37,110 +50,156 @@ struct Operand {
     int size;  // of axis i
     int pitch;
     bool along_k;
-    bool vector;  // whether quads of a line can be read at once
+    bool vector;  // whether its lines are made of quads that can be read at once
 };
 
 // What the elements of A are multiplied by on their way: f' as it follows from f's result y, which lies like A. (Where
 // it takes f's argument it takes an exponential, too much to be done again by every block that needs the element.)
 struct Slopes {
-    const scalar_t* y;  // null: nothing
-    int kind;
-    acc_t parameter;
+    const scalar_t* y = nullptr;  // null: nothing
+    SlopeOfOutput slope = {ACTIVATION_NONE, 0};
+    index_t distance = 0;  // from A to y in memory
 };
 
 // An operand step by step, WIDTH x DEPTH elements each: those of this thread, as quads. They have the same position in
-// lines that lie `apart`.
+// lines that lie `apart`. Where the tile reaches beyond the matrix along i, its last line or element is read in the place
+// of what is not there: what comes of it is not written.
 template <class T, int WIDTH, bool SLOPES = false> struct Stage {
     static constexpr int OWN = WIDTH * T::DEPTH / 4 / T::THREADS;
     static_assert(OWN * 4 * T::THREADS == WIDTH * T::DEPTH, "every thread has as many quads");
+    static_assert(T::THREADS / (WIDTH / 4) % T::RUN == 0, "from each of its lines along i to the next as many words");
     const Operand from;
     const Slopes f;
     const int per_line, apart, line, position;
-    index_t at;         // the first quad of the next step
-    int i_left, k_left;  // how many elements there are along i and along k from there on
+    const int inside;             // so many elements there are from `position` on
+    const index_t step;           // of DEPTH k, in memory
+    const int word, words_apart;  // where the quads go in shared memory
+    const scalar_t* at[OWN];      // the quads of the next step
     Quad<scalar_t> quads[OWN], slopes[SLOPES ? OWN : 1];
 
-    __device__ __forceinline__ Stage(const Operand& from, const Slopes& f, int first_i, int k_begin, int k_end)
+    __device__ __forceinline__ Stage(const Operand& from, const Slopes& f, int first_i, int first_k)
         : from(from), f(f), per_line((from.along_k ? T::DEPTH : WIDTH) / 4), apart(T::THREADS / per_line),
-          line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4) {
-        const int i = first_i + (from.along_k ? line : position), k = k_begin + (from.along_k ? position : line);
-        at = (index_t)(from.along_k ? i : k) * from.pitch + (from.along_k ? k : i);
-        i_left = from.size - i;
-        k_left = k_end - k;
+          line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4),
+          inside(from.along_k ? 4 : from.size - first_i - position),
+          step(from.along_k ? T::DEPTH : (index_t)T::DEPTH * from.pitch),
+          word(from.along_k ? T::template word_of<WIDTH>(position) + line : T::template word_of<WIDTH>(line) + position),
+          words_apart(from.along_k ? apart : T::template word_of<WIDTH>(apart)) {
+        const int first_line = from.along_k ? first_i : first_k, lines = from.along_k ? from.size - first_i : T::DEPTH;
+        const scalar_t* first = from.x + (from.along_k ? first_k : first_i) + position;
+        if (from.vector) first += min(inside - 4, 0);
+#pragma unroll
+        for (int own = 0; own < OWN; ++own)
+            at[own] = first + (index_t)(first_line + min(line + own * apart, lines - 1)) * from.pitch;
     }
 
-    // The next step, from global memory; zeros beyond the matrix.
-    __device__ __forceinline__ void fetch() {
+    // The first `count` k of a step, and zeros.
+    __device__ __forceinline__ void fetch_some(int count) {
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {
-            const bool exists = own * apart < (from.along_k ? i_left : k_left);
-            const int count = exists ? (from.along_k ? k_left : i_left) : 0;
-            const index_t there = at + (index_t)own * apart * from.pitch;
-            quads[own] = load_quad(from.x + there, count, from.vector);
-            if (SLOPES && f.y != nullptr) slopes[own] = load_quad(f.y + there, count, from.vector);
+            quads[own] = {};
+            if (SLOPES) slopes[own] = {};
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const int k = from.along_k ? position + e : line + own * apart;
+                if (k >= count || !(from.vector || e < inside)) continue;
+                quads[own].v[e] = at[own][e];
+                if (SLOPES && f.y != nullptr) slopes[own].v[e] = (at[own] + f.distance)[e];
+            }
+            at[own] += from.along_k ? count : (index_t)count * from.pitch;
         }
-        at += from.along_k ? T::DEPTH : (index_t)T::DEPTH * from.pitch;
-        k_left -= T::DEPTH;
+    }
+
+    // A step of DEPTH k.
+    __device__ __forceinline__ void fetch() {
+        if (from.vector) {
+#pragma unroll
+            for (int own = 0; own < OWN; ++own) {
+                quads[own] = *(const Quad<scalar_t>*)at[own];
+                if (SLOPES && f.y != nullptr) slopes[own] = *(const Quad<scalar_t>*)(at[own] + f.distance);
+            }
+        } else {
+#pragma unroll
+            for (int own = 0; own < OWN; ++own)
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    quads[own].v[e] = at[own][min(e, inside - 1)];
+                    if (SLOPES && f.y != nullptr) slopes[own].v[e] = (at[own] + f.distance)[min(e, inside - 1)];
+                }
+        }
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) at[own] += step;
     }
 
     // To shared memory, as [k][i]. `sums` are over k, for lines along i.
     __device__ __forceinline__ void place(acc_t* tile, acc_t (&sums)[4]) {
+        Quad<acc_t> q[OWN];
 #pragma unroll
-        for (int own = 0; own < OWN; ++own) {
-            Quad<acc_t> q;
+        for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] = quads[n / 4].v[n % 4];
+        if (SLOPES && f.y != nullptr) {
+            if (f.slope.curved) {
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                q.v[e] = quads[own].v[e];
-                if (SLOPES && f.y != nullptr)
-                    q.v[e] *= activation_derivative_from_output(slopes[own].v[e], f.kind, f.parameter);
-                sums[e] += q.v[e];
-            }
-            const int at = line + own * apart;
-            if (from.along_k) {
-#pragma unroll
-                for (int e = 0; e < 4; ++e) tile[(position + e) * (WIDTH + 4) + at] = q.v[e];
+                for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] *= f.slope.curve(slopes[n / 4].v[n % 4]);
             } else {
-                *(Quad<acc_t>*)&tile[at * (WIDTH + 4) + position] = q;
+#pragma unroll
+                for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] *= f.slope.step(slopes[n / 4].v[n % 4]);
             }
+        }
+#pragma unroll
+        for (int n = 0; n < 4 * OWN; ++n) sums[n % 4] += q[n / 4].v[n % 4];
+        if (from.along_k) {
+#pragma unroll
+            for (int n = 0; n < 4 * OWN; ++n)
+                tile[word + n / 4 * words_apart + T::template word_of<WIDTH>(n % 4)] = q[n / 4].v[n % 4];
+        } else {
+#pragma unroll
+            for (int own = 0; own < OWN; ++own) *(Quad<acc_t>*)&tile[word + own * words_apart] = q[own];
         }
     }
 };
 
 // Where in the tile a thread's elements lie: four rows and four columns side by side, and where a side is 8, four more
 // half a tile further.
+//
+// The lanes of a warp lie 4 x 8, and numbered so that neighbours (l and l ^ 1) have the same columns, and lanes two
+// apart (l and l ^ 2) the same rows:
+//
+//    0  2  4  6  8 10 12 14
+//    1  3  5  7  9 11 13 15
+//   16 18 20 22 24 26 28 30
+//   17 19 21 23 25 27 29 31
+//
+// A warp reads quads from shared memory in two passes where it has such pairs, in four where not (an engineer of NVIDIA,
+// forums.developer.nvidia.com/t/77228): so it takes two for A, and two for B. CUTLASS has the same order
+// (RowMajorInterleaved<2> in default_mma_core_simt.h).
 template <class T> struct Place {
     static constexpr int WARPS_ACROSS = T::COLUMNS / T::SIDE / 8;
     static __device__ __forceinline__ int row_of(int i) {
-        const int thread = threadIdx.x / 32 / WARPS_ACROSS * 4 + threadIdx.x % 32 / 8;
+        const int lane = threadIdx.x % 32;
+        const int thread = threadIdx.x / 32 / WARPS_ACROSS * 4 + lane / 16 * 2 + lane % 2;
         return i / 4 * (4 * T::ROWS / T::SIDE) + thread * 4 + i % 4;
     }
     static __device__ __forceinline__ int column_of(int j) {
-        const int thread = threadIdx.x / 32 % WARPS_ACROSS * 8 + threadIdx.x % 8;
+        const int thread = threadIdx.x / 32 % WARPS_ACROSS * 8 + threadIdx.x % 16 / 2;
         return j / 4 * (4 * T::COLUMNS / T::SIDE) + thread * 4 + j % 4;
     }
 };
 
-// How many k of a step follow one another without a branch: all, but on Blackwell not with a side of 8. There ptxas of
-// CUDA 13 reads so far ahead that registers would spill.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-template <int SIDE> constexpr int UNROLLED = SIDE == 8 ? 2 : 32;
-#else
-template <int SIDE> constexpr int UNROLLED = 32;
-#endif
-
-// c += A B for one step, which lies in shared memory.
+// c += A B for one step, which lies in shared memory: this thread's rows of A from `tile_a` on, its columns of B from
+// `tile_b` on. With a side of 8 a k is 64 multiplications, during which other warps wait for shared memory; unrolled,
+// ptxas would read so far ahead that registers spill.
 template <class T>
-__device__ __forceinline__ void multiply_step(const acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
-    const acc_t* tile_a = words + Place<T>::row_of(0);
-    const acc_t* tile_b = words + T::WORDS_A + Place<T>::column_of(0);
-#pragma unroll UNROLLED<T::SIDE>
+__device__ __forceinline__ void multiply_step(
+    const acc_t* tile_a, const acc_t* tile_b, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
+#pragma unroll T::SIDE == 8 ? 1 : T::DEPTH
     for (int k = 0; k < T::DEPTH; ++k) {
         Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
 #pragma unroll
         for (int q = 0; q < T::SIDE / 4; ++q) {
-            row[q] = *(const Quad<acc_t>*)&tile_a[k * T::PITCH_A + q * (4 * T::ROWS / T::SIDE)];
-            column[q] = *(const Quad<acc_t>*)&tile_b[k * T::PITCH_B + q * (4 * T::COLUMNS / T::SIDE)];
+            row[q] = *(const Quad<acc_t>*)&tile_a[q * (4 * T::ROWS / T::SIDE)];
+            column[q] = *(const Quad<acc_t>*)&tile_b[q * (4 * T::COLUMNS / T::SIDE)];
         }
+        tile_a += T::template word_of<T::ROWS>(k + 1) - T::template word_of<T::ROWS>(k);
+        tile_b += T::template word_of<T::COLUMNS>(k + 1) - T::template word_of<T::COLUMNS>(k);
 #pragma unroll
         for (int i = 0; i < T::SIDE; ++i)
 #pragma unroll
@@ -149,34 +208,39 @@ __device__ __forceinline__ void multiply_step(const acc_t* words, Quad<acc_t> (&
 }
 
 // c = A B for the tile at (first_row, first_column), summed over k_begin <= k < k_end. `words` is shared memory, free
-// again after the call. `sums` are those of A's elements that pass through this thread.
+// again after the call. `sums` are those of A's elements that pass through this thread. A step that is not whole comes
+// first: so the loop knows only whole ones.
 template <class T, bool SLOPES>
 __device__ __forceinline__ void multiply_tile(
     const Operand& a, const Operand& b, const Slopes& slopes, int first_row, int first_column, int k_begin, int k_end,
     acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
     acc_t unused[4] = {};
-    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin, k_end);
-    Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin, k_end);
-    stage_a.fetch();
-    stage_b.fetch();
+    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin);
+    Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin);
+    const int first = (k_end - k_begin - 1) % T::DEPTH + 1;
+    stage_a.fetch_some(first);
+    stage_b.fetch_some(first);
     stage_a.place(words, sums);
     stage_b.place(words + T::WORDS_A, unused);
     __syncthreads();
-    int half = 0;  // of shared memory, which holds the current step
-    for (int k0 = k_begin; k0 < k_end; k0 += T::DEPTH, half ^= 1) {
-        const bool more = k0 + T::DEPTH < k_end;
-        if (more) {
+    const acc_t *tile_a = words + Place<T>::row_of(0), *tile_b = words + T::WORDS_A + Place<T>::column_of(0);
+    int to_next = T::WORDS / 2;  // from the half of shared memory that holds the current step to the other one
+    for (int left = k_end - k_begin - first;; left -= T::DEPTH) {
+        if (left > 0) {
             stage_a.fetch();
             stage_b.fetch();
         }
-        multiply_step<T>(words + half * (T::WORDS / 2), c);
-        if (more) {
-            acc_t* next = words + (half ^ 1) * (T::WORDS / 2);
-            stage_a.place(next, sums);
-            stage_b.place(next + T::WORDS_A, unused);
-        }
+        multiply_step<T>(tile_a, tile_b, c);
+        if (left <= 0) break;
+        acc_t* next = words + max(to_next, 0);
+        stage_a.place(next, sums);
+        stage_b.place(next + T::WORDS_A, unused);
         __syncthreads();
+        tile_a += to_next;
+        tile_b += to_next;
+        to_next = -to_next;
     }
+    __syncthreads();
 }
 
 // Where C goes, rows x columns in row-major order. Where `transposed`, the block's tile is one of C^T.

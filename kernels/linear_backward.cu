@@ -29,7 +29,8 @@ __device__ __forceinline__ void backward(
     Result to = {result, part, rows, columns, false, (vectors & 4) != 0};
     to.sums = db;
     to.part_of_sums = part_of_db;
-    product<T, true>(dz, other, {y, kind, parameter}, to, blockIdx.x, depth, part_depth, words);
+    const Slopes slopes = {y, {kind, parameter}, y - dy};
+    product<T, true>(dz, other, slopes, to, blockIdx.x, depth, part_depth, words);
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) linear_backward_large(

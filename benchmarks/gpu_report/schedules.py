@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from gpunn.backend.kernel import linear
 from gpunn.backend.kernel.family import ceil_div
-from gpunn.backend.kernel.gemm import BLOCKS, STEP, TILES, Schedule, schedule
+from gpunn.backend.kernel.gemm import MULTIPROCESSORS, STEP, TILES, Schedule, schedule
 
 from .setup import Row, Setup
 
@@ -51,15 +51,15 @@ def _layer(setup: Setup, batch: int, inputs: int, outputs: int) -> Iterator[Row]
 
 def _possible(rows: int, columns: int, depth: int, may_transpose: bool) -> Iterator[Schedule]:
     """All schedules that keep up to twelve blocks of 256 threads on each multiprocessor busy."""
-    for size, (high, wide, threads) in TILES.items():
+    for size, tile in TILES.items():
         for transposed in (False, True) if may_transpose and size == "small" else (False,):
             m, n = (columns, rows) if transposed else (rows, columns)
-            tiles = ceil_div(m, high) * ceil_div(n, wide)
+            tiles = ceil_div(m, tile.rows) * ceil_div(n, tile.columns)
             for wanted in PARTS:
                 part_depth = max(1, ceil_div(depth, wanted * STEP)) * STEP
                 parts = max(1, ceil_div(depth, part_depth))
-                if parts == wanted and (parts == 1 or tiles * parts * threads <= 12 * 256 * BLOCKS):
-                    yield Schedule(size, transposed, (tiles, parts), (threads,), parts, part_depth)
+                if parts == wanted and (parts == 1 or tiles * parts * tile.threads <= 12 * 256 * MULTIPROCESSORS):
+                    yield Schedule(size, transposed, (tiles, parts), (tile.threads,), parts, part_depth)
 
 
 def _name(plan: Schedule) -> str:

@@ -125,6 +125,18 @@ def test_large_shapes(windows, channels):
     compare_all(windows, *arrays(windows, *channels), channels[3], "gelu", rtol=1e-4, modes=FAST)
 
 
+def test_large_tiles(monkeypatch):
+    monkeypatch.setattr(conv_plan, "IMPLICIT_TILES", {"large": conv_plan.IMPLICIT_TILES["large"]})
+    conv_plan.implicit_plan.cache_clear()
+    windows = Windows((13, 17), (3, 3), corner=(1, 1))
+    x, w, b, dz = arrays(windows, 1, 5, 133, 1)
+    how = (*windows[2:5], 1)
+    with rung("conv2d", "implicit"):
+        compare("conv2d_forward", x, w, b, windows.positions, *how, "relu", 0.0)
+        compare("conv2d_input_grad", dz, w, windows.size, *how, modes=FAST)
+    conv_plan.implicit_plan.cache_clear()
+
+
 def test_images_in_slices(monkeypatch):
     monkeypatch.setattr(conv_plan, "COLUMNS_BYTES", 3000)
     windows = WINDOWS["padding"]

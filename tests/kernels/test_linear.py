@@ -10,7 +10,7 @@ from gpunn.backend.kernel.gemm import schedule
 from gpunn.backend.kernel.ladder import rung
 
 from .harness import FAST, MODES, close, compare, simulator
-from .test_matmul import few_blocks, normal  # noqa: F401
+from .test_matmul import large_tiles, normal  # noqa: F401
 
 PARAMETERS = {"leaky_relu": 0.1, "elu": 0.8, "softplus": 2.0}
 DERIVATIVES = [
@@ -64,7 +64,7 @@ def test_strided_inputs():
     compare("linear_backward", dz, x, w, (True, True, True), ladder="linear_backward", modes=FAST)
 
 
-def test_large_tiles(few_blocks):  # noqa: F811
+def test_large_tiles(large_tiles):  # noqa: F811
     x, w, b, dz = normal(130, 36), normal(140, 36), normal(140), normal(130, 140)
     compare("linear_activation", x, w, b, "gelu", 0.0)
     compare("linear_backward", dz, x, w, (True, True, True))
@@ -106,7 +106,7 @@ def test_backward_through_the_activation(kind, from_output):
                     close(got, expected, None, None, False, f"{kind} {name}")
 
 
-def test_backward_through_the_activation_is_clean(few_blocks):  # noqa: F811
+def test_backward_through_the_activation_is_clean(large_tiles):  # noqa: F811
     """No race, and the same bits in every order."""
     for rows, inputs, outputs in ((5, 7, 9), (40, 36, 130), (20, 300, 9)):
         x, w, dy = normal(rows, inputs), normal(outputs, inputs), normal(rows, outputs)

@@ -18,9 +18,9 @@ def normal(*shape, dtype="float32"):
 
 
 @pytest.fixture
-def few_blocks(monkeypatch):
-    """A GPU of one multiprocessor: large tiles for all that is not small."""
-    monkeypatch.setattr(gemm, "BLOCKS", 1)
+def large_tiles(monkeypatch):
+    """No others."""
+    monkeypatch.setattr(gemm, "TILES", {"large": gemm.TILES["large"]})
     schedule.cache_clear()
     yield
     schedule.cache_clear()
@@ -94,7 +94,7 @@ def test_layouts_of_batches():
 
 
 @pytest.mark.parametrize(("x", "y"), [((130, 20), (20, 133)), ((256, 8), (8, 128)), ((40, 9), (9, 140))])
-def test_large_tiles(x, y, few_blocks):
+def test_large_tiles(x, y, large_tiles):
     assert schedule(x[0], y[1], x[1]).size == "large"
     compare("matmul", normal(*x), normal(*y))
     compare("matmul", normal(*x[::-1]).T, normal(*y[::-1]).T, modes=FAST)
@@ -108,7 +108,7 @@ def test_sums_in_parts(x, y):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
-def test_types_of_floats(dtype, few_blocks):
+def test_types_of_floats(dtype, large_tiles):
     for x, y in (((3, 5), (5, 70)), ((70, 130), (130, 70)), ((70, 130), (130, 3))):
         compare("matmul", normal(*x, dtype=dtype), normal(*y, dtype=dtype), modes=FAST, **LADDER)
     schedule.cache_clear()
@@ -161,9 +161,39 @@ def test_what_is_not_a_number_stays_in_its_row_and_column():
 
 def test_schedule():
     assert schedule(4096, 4096, 4096) == ("large", False, (1024, 1), (256,), 1, 4096)
-    assert schedule(128, 512, 784) == ("medium", False, (16, 5), (256,), 5, 160)
-    assert schedule(1, 512, 784) == ("small", False, (8, 5), (64,), 5, 160)
-    assert schedule(128, 10, 512, may_transpose=True) == ("small", True, (2, 4), (64,), 4, 128)
+    assert schedule(128, 10, 512, may_transpose=True)[:2] == ("small", True)
+    assert schedule(128, 10, 512)[1] is False
     for depth in range(0, 3000, 7):
         plan = schedule(64, 64, depth)
         assert plan.parts * plan.part_depth >= depth and (plan.parts - 1) * plan.part_depth < max(depth, 1)
+        assert plan.part_depth % 32 == 0
+
+
+def test_what_rounds_take():
+    """By hand: two blocks at once in 90 cycles a term, one alone in 55; and the beginning and end of each round."""
+    tile = gemm.Tile(64, 64, 256, resident=2, cycles=45, alone=55)
+    assert gemm._rounds(tile, 1, 4096) == 55 * 4096 + 1500
+    assert gemm._rounds(tile, 4, 832) == 2 * (90 * 832 + 1500)
+    assert gemm._rounds(tile, 5, 10) == 2 * (900 + 1500) + 550 + 1500
+
+
+def test_the_division_that_takes_least():
+    """dW of 784 inputs and 512 outputs for 4,096 samples, by hand, with tiles of one size: 104 of them.
+
+    In one part 226,780 cycles (one block a multiprocessor); in five of 832 terms 520 blocks, four a multiprocessor,
+    2 (90 832 + 1,500) = 152,760, and to add them up 3,400 + 5 60 + 2 5 401,408 4 / 2,000 = 11,729.
+    """
+    tile = {"medium": gemm.Tile(64, 64, 256, resident=2, cycles=45, alone=55)}
+    assert gemm.divide(tile, {"medium": 104}, 4096, 512 * 784) == ("medium", 104, 5, 832)
+
+
+W1, W2 = ((784, 512), (512, 512)), ((4096, 4096),)
+
+
+@pytest.mark.parametrize(("layers", "batch"), [(W1, 4096), (W1, 65536), (W2, 64), (W2, 1024), (W2, 16384)])
+def test_products_keep_all_multiprocessors_busy(layers, batch):
+    """The blocks are at least 80 % of what 132 multiprocessors do in as many rounds."""
+    for inputs, outputs in layers:
+        for sizes in ((batch, outputs, inputs), (batch, inputs, outputs), (outputs, inputs, batch)):
+            tiles, parts = schedule(*sizes).grid
+            assert tiles * parts >= 0.8 * 132 * -(-tiles * parts // 132), sizes

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .family import ceil_div, prod
-from .gemm import BLOCKS, FEW, SHORTEST, STEP
+from .gemm import Division, divide
+from .gemm import Tile as GemmTile
 from .windows import Geometry, Pair, geometry
 
 WARP = 32
@@ -31,8 +32,14 @@ BUSY = 528
 order of sums does not depend on the GPU."""
 FEW_INPUTS, FEW_OUTPUTS = 16, 32
 """Up to so many channels a convolution is direct; with more, a matrix product makes more of each element."""
-IMPLICIT_TILES = {"large": (128, 128, 256), "square": (64, 64, 256), "flat": (32, 64, 128)}
-"""Rows and columns that a block of `kernels/conv_implicit.cu` computes, and its threads."""
+IMPLICIT_TILES = {
+    "large": GemmTile(128, 128, 256, resident=2, cycles=205, alone=235),
+    "square": GemmTile(64, 64, 256, resident=2, cycles=64, alone=80),
+    "flat": GemmTile(32, 64, 128, resident=4, cycles=36, alone=75),
+}
+"""Those of `kernels/conv_implicit.cu`."""
+WEIGHT_TILES = {"square": GemmTile(64, 64, 256, resident=2, cycles=83, alone=105)}
+"""And of its weight gradient."""
 COLUMNS_BYTES = 64 << 20
 """What columns of patches may take at a time."""
 
@@ -190,26 +197,22 @@ class Plan(NamedTuple):
 def implicit_plan(f: Convolution) -> Plan:
     """For the result (outer, pixels) of each group, with sums over inner and taps.
 
-    As in `gemm.schedule`: few outputs take flat tiles, large ones are taken where they are enough for all of a GPU, and
-    where even small ones are too few, sums are cut into parts.
+    As in `gemm.schedule`, by what each division takes as predicted.
     """
     pixels = f.images * prod(f.positions)
-    tiles = {size: f.groups * ceil_div(f.outer, r) * ceil_div(pixels, c) for size, (r, c, _) in IMPLICIT_TILES.items()}
-    return _parts("flat" if f.outer <= FEW else "large" if tiles["large"] >= BLOCKS else "square", tiles, f.depth)
+    return _plan(IMPLICIT_TILES, f, pixels, f.depth, f.groups * f.outer * pixels)
 
 
 @lru_cache(maxsize=4096)
 def implicit_weight_plan(f: Convolution) -> Plan:
     """For the gradient (outer, inner taps) of each group, with sums over all pixels."""
-    rows, columns, _ = IMPLICIT_TILES["square"]
-    tiles = f.groups * ceil_div(f.outer, rows) * ceil_div(f.depth, columns)
-    return _parts("square", {"square": tiles}, f.images * prod(f.positions))
+    return _plan(WEIGHT_TILES, f, f.depth, f.images * prod(f.positions), f.groups * f.outer * f.depth)
 
 
-def _parts(size: str, tiles: dict[str, int], depth: int) -> Plan:
-    parts = max(1, min(BLOCKS // tiles[size], depth // SHORTEST))
-    part_depth = max(1, ceil_div(depth, parts * STEP)) * STEP
-    return Plan(size, (tiles[size], max(1, ceil_div(depth, part_depth))), (IMPLICIT_TILES[size][2],), part_depth)
+def _plan(tiles: dict[str, GemmTile], f: Convolution, columns: int, depth: int, elements: int) -> Plan:
+    counts = {size: f.groups * ceil_div(f.outer, t.rows) * ceil_div(columns, t.columns) for size, t in tiles.items()}
+    found: Division = divide(tiles, counts, depth, elements)
+    return Plan(found.size, (found.tiles, found.parts), (tiles[found.size].threads,), found.part_depth)
 
 
 def row_parts(f: Convolution, chunk: int, rows: int) -> int:

@@ -2,23 +2,119 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from .family import Array, accumulator, ceil_div
 from .quad import Quads
 
-TILES = {"large": (128, 128, 256), "medium": (64, 64, 256), "small": (16, 64, 64)}
-"""Rows and columns that a block computes, and its threads."""
-BLOCKS = 132
-"""So many blocks of 256 threads keep a GPU busy, one for each multiprocessor of an H100; of smaller blocks more. It is
-the same on other GPUs, so that the order of sums does not depend on the GPU."""
-FEW = 32
-"""Up to so many rows small tiles are taken: less of the work is in vain."""
-SHORTEST = 128
-"""A sum is not cut into parts shorter than this."""
+MULTIPROCESSORS = 132
+"""Of the GPU that products are divided for: an H100 or H200. It is the same on other GPUs, so that the order of sums does
+not depend on the GPU."""
 STEP = 32
-"""Parts are multiples of it, as it is one of the depth that a block goes at a step, whatever the tile."""
+"""Parts of a sum are multiples of it, as it is one of the depth that a block goes at a step, whatever the tile."""
+MOST_PARTS = 256
+ROOM = 32 << 20
+"""Bytes that the parts of a product may take, in float32."""
+FEW = 32
+"""Up to so many columns, and fewer than rows, the transpose of a product is computed: tiles are wider than high."""
+
+
+class Tile(NamedTuple):
+    """What a block computes, and what that takes: cycles, predicted, of one term of the sums of all of its elements.
+
+    They are predicted from the machine code for sm_90 by NVRTC 12.9: a multiprocessor issues four instructions a cycle,
+    reads 128 bytes of shared memory, and about 20 of the second cache. `benchmarks/gpu_report/schedules.py` measures what
+    schedules take.
+
+    Attributes:
+        rows: of the tile.
+        columns: of the tile.
+        threads: of the block.
+        resident: so many such blocks a multiprocessor runs at once.
+        cycles: of a multiprocessor with enough blocks, by what it is short of.
+        alone: of a block that is alone there, and waits for memory and barriers.
+    """
+
+    rows: int
+    columns: int
+    threads: int
+    resident: int
+    cycles: int
+    alone: int
+
+
+TILES = {
+    "large": Tile(128, 128, 256, resident=2, cycles=165, alone=190),
+    "medium": Tile(64, 64, 256, resident=2, cycles=45, alone=55),
+    "small": Tile(16, 64, 64, resident=6, cycles=16, alone=48),
+}
+"""Those of `matmul_*` and `linear_*`."""
+ROUND = 1500
+"""Cycles from the start of a block to its first multiplication, and from the last one to its end."""
+SECOND_PASS = 3400
+"""Cycles that the launch of `add_parts` takes: of 1.7 microseconds, measured on an H200,"""
+PART = 60
+"""those that it takes for each part, one after the other,"""
+BYTES = 2000
+"""and the bytes of parts that all multiprocessors write, or read, in a cycle: 4 TB/s at 1.98 GHz."""
+
+
+class Division(NamedTuple):
+    """Into what a product is divided.
+
+    Attributes:
+        size: of the tiles.
+        tiles: how many of them.
+        parts: into how many parts the sum of an element is cut, for as many blocks.
+        part_depth: the terms of a part.
+    """
+
+    size: str
+    tiles: int
+    parts: int
+    part_depth: int
+
+
+def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements: int) -> Division:
+    """The division that takes the fewest cycles, as predicted; of equals the first tile, and the fewest parts.
+
+    Args:
+        tiles: to choose from.
+        counts: how many of each size there are in the product.
+        depth: the terms of a sum.
+        elements: of the product, each of them a sum.
+    """
+
+    def predicted(division: Division) -> int:
+        tile, blocks = tiles[division.size], division.tiles * division.parts
+        cycles = _rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
+        if division.parts > 1:
+            written = division.parts * elements * 4
+            cycles += SECOND_PASS + division.parts * PART + ceil_div(2 * written, BYTES)
+        return cycles
+
+    most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
+    return min(_divisions(counts, depth, most_parts), key=predicted)
+
+
+def _rounds(tile: Tile, blocks: int, depth: int) -> int:
+    """The cycles that a multiprocessor takes for some blocks: full rounds, and a last one that may not be full."""
+
+    def of(at_once: int) -> int:
+        return max(at_once * tile.cycles, tile.alone) * depth + ROUND if at_once else 0
+
+    return blocks // tile.resident * of(tile.resident) + of(blocks % tile.resident)
+
+
+def _divisions(counts: dict[str, int], depth: int, most_parts: int) -> Iterator[Division]:
+    for size, count in counts.items():
+        for wanted in range(1, most_parts + 1):
+            part_depth = max(1, ceil_div(depth, wanted * STEP)) * STEP
+            parts = max(1, ceil_div(depth, part_depth))
+            if parts == wanted:
+                yield Division(size, count, parts, part_depth)
 
 
 class Schedule(NamedTuple):
@@ -45,20 +141,15 @@ class Schedule(NamedTuple):
 def schedule(rows: int, columns: int, depth: int, batch: int = 1, may_transpose: bool = False) -> Schedule:
     """The schedule of products (rows, depth) (depth, columns), by shape alone.
 
-    Large tiles read the least for each multiplication, so they are taken where there are enough of them for all of a
-    GPU. For few rows (or few columns, transposed) small ones are. Where even so the blocks are too few, and the sums
-    long, parts of the sums are divided among blocks. The bounds are reasoned, not measured.
+    Large tiles read the least for each multiplication, but leave the most in vain at the edges, and there may be too
+    few of them for all multiprocessors, or a few more than a round of them. Parts of the sums, divided among blocks,
+    make more blocks; they are written, read again and added up in order, by another launch. `divide` weighs that up.
     """
-    transposed = may_transpose and columns <= FEW < rows
-    if transposed:
-        rows, columns = columns, rows
-    tiles = {size: batch * ceil_div(rows, r) * ceil_div(columns, c) for size, (r, c, _) in TILES.items()}
-    size = "small" if rows <= FEW else "large" if tiles["large"] >= BLOCKS else "medium"
-    threads = TILES[size][2]
-    parts = max(1, min(BLOCKS * 256 // threads // tiles[size], depth // SHORTEST))
-    part_depth = max(1, ceil_div(depth, parts * STEP)) * STEP
-    parts = max(1, ceil_div(depth, part_depth))
-    return Schedule(size, transposed, (tiles[size], parts), (threads,), parts, part_depth)
+    transposed = may_transpose and columns < rows and columns <= FEW
+    high, wide = (columns, rows) if transposed else (rows, columns)
+    counts = {size: batch * ceil_div(high, t.rows) * ceil_div(wide, t.columns) for size, t in TILES.items()}
+    size, tiles, parts, part_depth = divide(TILES, counts, depth, batch * rows * columns)
+    return Schedule(size, transposed, (tiles, parts), (TILES[size].threads,), parts, part_depth)
 
 
 class Gemm(Quads):
@@ -67,7 +158,8 @@ class Gemm(Quads):
     def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
         """Which of A, B and C can be moved in quads, as the kernels have it: the sum of 1, 2 and 4.
 
-        A matrix is given as its arrays and the steps between its lines, and between matrices.
+        A matrix is given as its arrays, the length of its lines, and the steps between lines and between matrices; where
+        lines lie one behind the other, length and step are the same.
         """
         return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
 

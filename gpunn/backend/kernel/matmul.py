@@ -112,7 +112,8 @@ class Matmul(Gemm):
             x, y = y, x
         parts = self.parts(plan, z.size, z.dtype)
         target = z if parts is None else parts
-        vectors = self.vectors((x.memory, x.pitch, *x.batch), (y.memory, y.pitch, *y.batch), (target, columns))
+        factors = ((f.memory, f.pitch, depth if f.along_k else f.size, *f.batch) for f in (x, y))
+        vectors = self.vectors(*factors, (target, columns))
         args = (
             *(x.memory, y.memory, z, parts, count, x.size, y.size, depth),
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),

@@ -74,6 +74,9 @@ SHARED = {
     "s_quads_for_fours": ("float4", "t % 4", "true", (4, 0)),  # i and i^4 agree only: as if none did
     "s_quads_for_pairs_of_pitch_16": ("float4", "t / 2 * 4", "true", (8, 6)),  # 8 quads, 4 in the same banks
     "s_pairs_for_pairs": ("double", "t / 2", "true", (1, 0)),  # the warp at once
+    "s_quads_for_four_apart": ("float4", "t / 8 * 4 + t % 4", "true", (4, 0)),
+    "s_quads_for_active_neighbours": ("float4", "t", "t % 2 == 0", (4, 2)),  # in a half 8 of every other quad
+    "s_quads_for_neighbours_stride_2": ("float4", "t / 2 * 2", "true", (4, 2)),
 }
 
 
