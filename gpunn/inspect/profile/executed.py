@@ -81,7 +81,13 @@ def executed(code: Code, launch: LaunchProfile) -> Executed:
             kinds[kind(i)] += n
             for place in _places(i):
                 moved[place][width(i)] += n * width(i) / 8
-    return Executed(tuple(blocks), tuple(times), {k: n for k, n in sorted(kinds.items(), key=lambda item: -item[1]) if n}, dict(moved), fit)
+    return Executed(
+        tuple(blocks),
+        tuple(times),
+        {k: n for k, n in sorted(kinds.items(), key=lambda item: -item[1]) if n},
+        dict(moved),
+        fit,
+    )
 
 
 class _Program:
