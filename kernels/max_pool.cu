@@ -6,16 +6,16 @@
 // Of equal elements the first is taken, of NaNs the last. The numbers are bytes, or ints for windows of more than 256
 // elements: of the two pointers to them one is null.
 //
-// Each element of a result is computed by one thread. In both directions this gathers, so no two threads write to one
-// place, and the sums of overlapping windows go in a fixed order. Memory bounds all kernels here: forward it reads x
-// once, if the cache keeps the rows that a window is high.
+// Each element of a result is computed by one thread, so no two threads write to one place, and the sums of overlapping
+// windows go in a fixed order: that of y, row by row. Memory bounds all kernels here: forward it reads x once, if the
+// cache keeps the rows that a window is high.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
-#include "scalar.cuh"
+#include "quad.cuh"
 #include "windows.cuh"
 
-// `lowest` is what no element is below.
-extern "C" __global__ void max_pool(
+// First rung: naive. One thread for each window. `lowest` is what no element is below.
+extern "C" __global__ void max_pool_naive(
     const scalar_t* __restrict__ x,
     scalar_t* __restrict__ y,
     unsigned char* __restrict__ small,  // null: the numbers go to `large`
@@ -47,6 +47,32 @@ extern "C" __global__ void max_pool(
         y[i] = best;
         if (small != nullptr) small[i] = number;
         else large[i] = number;
+    }
+}
+
+// Second rung: pairs. Windows of 2 x 2 elements, side by side, cover the image: the upper and the lower half of each is
+// a pair of neighbours, moved as one, and a thread divides once. Of `count` windows `out_w` lie in a row.
+extern "C" __global__ void max_pool_pairs(
+    const scalar_t* __restrict__ x,
+    scalar_t* __restrict__ y,
+    unsigned char* __restrict__ numbers,
+    long long count, int out_w) {
+    const Pair<scalar_t>* pairs = (const Pair<scalar_t>*)x;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const index_t upper = i + quotient(i, out_w) * out_w;
+        const Pair<scalar_t> window[2] = {pairs[upper], pairs[upper + out_w]};
+        acc_t best = window[0].v[0];
+        int number = 0;
+#pragma unroll
+        for (int k = 1; k < 4; ++k) {
+            const acc_t value = window[k / 2].v[k % 2];
+            if (value > best || value != value) {
+                best = value;
+                number = k;
+            }
+        }
+        y[i] = best;
+        numbers[i] = number;
     }
 }
 
@@ -91,26 +117,68 @@ extern "C" __global__ void max_pool_backward_naive(
     }
 }
 
-// Second rung: runs. A thread has several pixels, one below the other, so that it divides once for all of them. Where
-// windows do not overlap, the divisions are most of the naive one.
+// Second rung: runs, for windows without dilation. A thread has several pixels, one below the other: it divides once for
+// all of them, and goes once over the windows that reach any of them, of which each chose one or none.
+template <class Number>
+__device__ __forceinline__ void backward_runs(
+    const scalar_t* __restrict__ dy, const Number* __restrict__ numbers, scalar_t* __restrict__ dx,
+    index_t planes, const Axis& down, const Axis& across) {
+    const int height = down.size, width = across.size, runs = (height + RUN - 1) / RUN;
+    for (index_t i = first_index(); i < planes * runs * width; i += index_stride()) {
+        const Pixel run(i, runs, width);
+        const int top = run.row * RUN;
+        const Windows above(down, top, top + RUN - 1), beside(across, run.column);
+        acc_t sum[RUN] = {};
+#pragma unroll 1
+        for (int r = above.first(); r <= above.last(); ++r) {
+            const index_t line = (run.plane * down.positions + r) * across.positions;
+            const int distance = (top - down.start(r)) * across.kernel;
+#pragma unroll 1
+            for (int q = beside.first(); q <= beside.last(); ++q) {
+                const int number = numbers[line + q];
+                const acc_t g = dy[line + q];
+                const bool exists = (unsigned)number < (unsigned)(down.kernel * across.kernel);
+                // If it chose one of this column: the kernel's width times the row in the window.
+                const int chosen = number - across.element_of(q, run.column);
+#pragma unroll
+                for (int e = 0; e < RUN; ++e)
+                    if (exists && chosen == distance + e * across.kernel) sum[e] += g;
+            }
+        }
+        scalar_t* pixels = dx + (run.plane * height + top) * width + run.column;
+#pragma unroll
+        for (int e = 0; e < RUN; ++e, pixels += width)
+            if (top + e < height) *pixels = sum[e];
+    }
+}
+
 extern "C" __global__ void max_pool_backward_runs(
     const scalar_t* __restrict__ dy,
     const unsigned char* __restrict__ small,  // null: the numbers are in `large`
     const int* __restrict__ large,            // null: the numbers are in `small`
     scalar_t* __restrict__ dx,
     long long planes,
-    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
-    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w) {
-    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
-    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    const int runs = (height + RUN - 1) / RUN;
-    for (index_t i = first_index(); i < planes * runs * width; i += index_stride()) {
-        const Pixel run(i, runs, width);
-        const Windows beside(across, run.column);
-        Windows above(down, run.row * RUN);
-        for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next())
-            dx[(run.plane * height + row) * width + run.column] =
-                sum_of_choosers(dy, small, large, down, across, above, beside, run.plane, row, run.column);
+    int height, int out_h, int kernel_h, int stride_h, int corner_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, 1};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, 1};
+    if (small != nullptr) backward_runs(dy, small, dx, planes, down, across);
+    else backward_runs(dy, large, dx, planes, down, across);
+}
+
+// Third rung: pairs, as max_pool_pairs. A window writes all pixels that it has.
+extern "C" __global__ void max_pool_backward_pairs(
+    const scalar_t* __restrict__ dy,
+    const unsigned char* __restrict__ numbers,
+    scalar_t* __restrict__ dx,
+    long long count, int out_w) {
+    Pair<scalar_t>* pairs = (Pair<scalar_t>*)dx;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const index_t upper = i + quotient(i, out_w) * out_w;
+        const int number = numbers[i];
+        const scalar_t g = dy[i], zero = acc_t(0);
+        pairs[upper] = {number == 0 ? g : zero, number == 1 ? g : zero};
+        pairs[upper + out_w] = {number == 2 ? g : zero, number == 3 ? g : zero};
     }
 }
 

@@ -2,7 +2,13 @@
 // them in float64, half of one in half precision). Address and distance have to be multiples of four elements, which
 // the host checks; what can't be read this way is read one by one.
 #pragma once
+#include "common.cuh"
 #include "scalar.cuh"
+
+// Two neighbours
+template <class T> struct __align__(2 * sizeof(T)) Pair {
+    T v[2];
+};
 
 template <class T> struct __align__(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Quad {
     T v[4];

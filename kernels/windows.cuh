@@ -74,14 +74,17 @@ struct Axis {
     }
 };
 
-// The windows that reach an element of the image, and those of the next ones. It divides once, at the start.
+// The windows that reach an element of the image, or one of several neighbours, and those of the next ones. It divides
+// once, at the start; by strides of 1 and 2 it shifts.
 //
 // Whoever adds up over them in the order of the kernel's elements, which is that from the last window to the first, goes
 // up from 0 to count() and takes last() - k. A loop that goes down makes the compiler count its turns by a maximum of
 // three, of which one is negated, and ptxas loses the sign; see gpunn/backend/lost_negation.py.
 struct Windows {
-    __device__ __forceinline__ Windows(const Axis& axis, int element) : axis(axis) {
-        const int to = element + axis.corner, from = to - (axis.kernel - 1) * axis.dilation + axis.stride - 1;
+    __device__ __forceinline__ Windows(const Axis& axis, int element) : Windows(axis, element, element) {}
+    __device__ __forceinline__ Windows(const Axis& axis, int first, int last) : axis(axis) {
+        const int to = last + axis.corner;
+        const int from = first + axis.corner - (axis.kernel - 1) * axis.dilation + axis.stride - 1;
         high = floor_quotient(to, axis.stride);
         low = floor_quotient(from, axis.stride);
         high_rest = to - high * axis.stride;
@@ -106,7 +109,10 @@ struct Windows {
     const Axis& axis;
     int low, high, low_rest, high_rest;
 
-    static __device__ __forceinline__ int floor_quotient(int i, int n) { return i >= 0 ? i / n : -((n - 1 - i) / n); }
+    static __device__ __forceinline__ int floor_quotient(int i, int n) {
+        if (n <= 2) return i >> (n - 1);
+        return i >= 0 ? i / n : -((n - 1 - i) / n);
+    }
 };
 
 // So many pixels, one below the other, has a thread that would else divide more than it computes.

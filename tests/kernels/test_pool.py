@@ -28,7 +28,7 @@ def with_ties(*shape, dtype="float32"):
 @pytest.mark.parametrize("windows", ALL.values(), ids=ALL)
 def test_max_pool_of_any_windows(windows):
     x = with_ties(2, 3, *windows.size)
-    compare("max_pool2d", x, windows.positions, *windows[1:5], exact=True)
+    compare("max_pool2d", x, windows.positions, *windows[1:5], ladder="max_pool", exact=True)
     y, which = BACKEND.max_pool2d(x, windows.positions, *windows[1:5])
     compare("max_pool2d_gather", x, which, *windows[1:5], exact=True)
     compare("max_pool2d_indices", which, windows.size[1], *windows[1:5], exact=True)
@@ -67,12 +67,33 @@ def test_max_pool_by_hand():
     assert which.dtype == np.uint8
 
 
+@pytest.mark.parametrize(
+    ("windows", "forward", "backward"),
+    [
+        (POOLED["halves"], "pairs", "pairs"),
+        (Windows((7, 8), (2, 2), stride=(2, 2)), "naive", "runs"),  # a row that no window has
+        (Windows((6, 7), (2, 2), stride=(2, 2)), "naive", "runs"),  # rows that do not start at a pair
+        (POOLED["overlapping"], "naive", "runs"),
+        (WINDOWS["dilation"], "naive", "naive"),
+    ],
+)
+def test_which_rung_of_max_pool_is_taken(windows, forward, backward, monkeypatch):
+    launched = []
+    launch = BACKEND.launch_elements
+    monkeypatch.setattr(
+        BACKEND, "launch_elements", lambda *args, **types: launched.append(args[1]) or launch(*args, **types)
+    )
+    y, which = BACKEND.max_pool2d(normal(1, 2, *windows.size), windows.positions, *windows[1:5])
+    BACKEND.max_pool2d_backward(y, which, windows.size, *windows[1:5])
+    assert launched == [f"max_pool_{forward}", f"max_pool_backward_{backward}"]
+
+
 @pytest.mark.parametrize("values", ["nan", "-inf", "inf"])
 def test_max_pool_of_what_is_not_finite(values):
     x = with_ties(1, 2, 6, 6)
     x[np.random.default_rng(3).random(x.shape) < 0.5] = float(values)
     for windows in (POOLED["halves"], POOLED["overlapping"]):
-        compare("max_pool2d", x, windows.positions, *windows[1:5], exact=True)
+        compare("max_pool2d", x, windows.positions, *windows[1:5], ladder="max_pool", exact=True)
     compare("max_pool2d", np.full((1, 1, 5, 5), float(values), np.float32), (3, 3), (3, 3), (2, 2), (1, 1), (1, 1))
 
 
@@ -94,7 +115,7 @@ def test_max_pool_of_any_type(dtype):
 def test_max_pool_of_many_elements():
     windows = Windows((20, 18), (17, 17), stride=(1, 1), corner=(1, 0))
     x = normal(1, 2, *windows.size)
-    compare("max_pool2d", x, windows.positions, *windows[1:5], exact=True)
+    compare("max_pool2d", x, windows.positions, *windows[1:5], ladder="max_pool", exact=True)
     y, which = BACKEND.max_pool2d(x, windows.positions, *windows[1:5])
     assert which.dtype == np.int32
     compare("max_pool2d_backward", y, which, windows.size, *windows[1:5], exact=True)
@@ -152,7 +173,7 @@ def test_adaptive_avg_pool(size, positions):
 def test_strided_inputs():
     windows = POOLED["overlapping"]
     x, dy = strided(normal(2, 3, *windows.size)), strided(normal(2, 3, *windows.positions))
-    compare("max_pool2d", x, windows.positions, *windows[1:5], exact=True)
+    compare("max_pool2d", x, windows.positions, *windows[1:5], ladder="max_pool", exact=True)
     which = strided(BACKEND.max_pool2d(x, windows.positions, *windows[1:5])[1])
     compare("max_pool2d_backward", dy, which, windows.size, *windows[1:5], exact=True)
     compare("max_pool2d_gather", x, which, *windows[1:5], exact=True)

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from .family import Array, Family, ceil_div, prod
+from .family import Array, ceil_div, prod
 from .ladder import Ladder
+from .quad import Quads
 from .team import SHORT, grid_and_block
-from .windows import Pair, geometry, runs
+from .windows import Geometry, Pair, geometry, runs
 
-MAX_BACKWARD = Ladder("max_pool_backward", ("naive", "runs"))
-"""One pixel for each thread, or several."""
+MAX = Ladder("max_pool", ("naive", "pairs"))
+"""Any windows, or those of 2 x 2 elements that lie side by side."""
+MAX_BACKWARD = Ladder("max_pool_backward", ("naive", "runs", "pairs"))
+"""One pixel for each thread, or several; or windows of 2 x 2 elements that lie side by side."""
 ADAPTIVE = Ladder("adaptive_avg_pool", ("naive", "warp"))
 """The threads that share a window: 1 or 32."""
 
@@ -20,7 +23,7 @@ Numbers = tuple[Array | None, Array | None]
 """Which element each window chose, in bytes or in ints; the other one of the two is None."""
 
 
-class Pool(Family):
+class Pool(Quads):
     """Pooling: the maximum and the mean of windows."""
 
     def max_pool2d(
@@ -35,10 +38,16 @@ class Pool(Family):
         y_out, which_out = out or (None, None)
         y = self.result(y_out, (n, c, *positions), x.dtype)
         which = self.result(which_out, y.shape, np.uint8 if prod(kernel) <= 256 else np.int32)
-        lowest = int(np.iinfo(x.dtype).min) if x.dtype.kind in "iu" else -float("inf")
+        x = self.contiguous(x)
         where = geometry(x.shape[2:], positions, kernel, stride, corner, dilation)
-        args = (self.contiguous(x), y, *_numbers(which), n * c, lowest, *where)
-        self.launch_elements("max_pool.cu", "max_pool", y.size, args, scalar_t=x.dtype)
+        rung = MAX.pick() if _tile_by_two(where) and self.twos(x) else "naive"
+        args: tuple[Any, ...]
+        if rung == "pairs":
+            args = (x, y, which, y.size, positions[1])
+        else:
+            lowest = int(np.iinfo(x.dtype).min) if x.dtype.kind in "iu" else -float("inf")
+            args = (x, y, *_numbers(which), n * c, lowest, *where)
+        self.launch_elements("max_pool.cu", f"max_pool_{rung}", y.size, args, scalar_t=x.dtype)
         return y, which
 
     def max_pool2d_backward(
@@ -58,10 +67,21 @@ class Pool(Family):
         """
         n, c = dy.shape[:2]
         dx = self.result(out, (n, c, *size), dy.dtype)
+        dy, which = self.contiguous(dy), self.contiguous(which)
         where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
-        args = (self.contiguous(dy), *self._chosen(which), dx, n * c, *where)
         rung = MAX_BACKWARD.pick()
-        threads = dx.size if rung == "naive" else runs(n * c, size)
+        if rung == "pairs" and not (_tile_by_two(where) and self.twos(dx)):
+            rung = "runs"
+        if rung == "runs" and dilation != (1, 1):
+            rung = "naive"
+        threads: int
+        args: tuple[Any, ...]
+        if rung == "pairs":
+            threads, args = dy.size, (dy, which, dx, dy.size, dy.shape[3])
+        elif rung == "runs":
+            threads, args = runs(n * c, size), (dy, *_numbers(which), dx, n * c, *where[:5], *where[6:11])
+        else:
+            threads, args = dx.size, (dy, *_numbers(which), dx, n * c, *where)
         self.launch_elements("max_pool.cu", f"max_pool_backward_{rung}", threads, args, scalar_t=dy.dtype)
         return dx
 
@@ -147,6 +167,12 @@ class Pool(Family):
 
     def _chosen(self, which: Array) -> Numbers:
         return _numbers(self.contiguous(which))
+
+
+def _tile_by_two(where: Geometry) -> bool:
+    """Whether windows of 2 x 2 elements cover the image without overlapping."""
+    rows, columns = where[:6], where[6:]
+    return all(axis == (2 * axis[1], axis[1], 2, 2, 0, 1) for axis in (rows, columns))
 
 
 def _numbers(which: Array) -> Numbers:

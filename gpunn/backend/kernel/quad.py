@@ -1,4 +1,4 @@
-"""Four neighbouring elements as one: `kernels/quad.cuh`."""
+"""Four neighbouring elements as one, or two: `kernels/quad.cuh`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class Quads(Family):
         A quad of more than 16 bytes is moved in several times 16.
         """
         return all(map(self._fits, parts))
+
+    def twos(self, x: Array) -> bool:
+        """Whether an array starts at a multiple of two elements, so that they can be moved in twos."""
+        return self.address(x) % (2 * x.dtype.itemsize) == 0
 
     def _fits(self, part: Array | int | None) -> bool:
         if part is None or isinstance(part, int):
