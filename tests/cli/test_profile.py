@@ -115,7 +115,7 @@ def test_the_launches_of_a_step(gpunn_command) -> None:
 def test_the_launches_of_a_step_as_json(gpunn_command) -> None:
     launches = gpunn_command("profile", "--model", "linear", "--batch-size", "8", "--json").json["launches"]
     assert launches[-1]["kernel"] == "adam_step"
-    counts = {"run_blocks", "counted_blocks", "lines", "accesses", "arrays", "reuse"}
+    counts = {"run_blocks", "counted_blocks", "lines", "accesses", "arrays", "reuse", "contention"}
     assert launches[-1].keys() == {"kernel", "grid", "block", "shared"} | counts
     assert {a["memory"] for a in launches[0]["accesses"]} == {"global", "shared"}
 

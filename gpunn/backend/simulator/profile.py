@@ -125,6 +125,7 @@ class LaunchProfile(Launched):
         reuse: how many sectors of global memory were read that the block had not read before, and then of those that it
             had, how many with 0, 1, 2 to 3, 4 to 7, ... other lines of 128 bytes in between: a cache of n lines would
             have those with fewer than n.
+        contention: how many atomic operations of threads fall on the address that gets most of them.
     """
 
     run_blocks: int
@@ -133,6 +134,7 @@ class LaunchProfile(Launched):
     accesses: list[Access]
     arrays: list[Touched]
     reuse: list[int]
+    contention: int
 
 
 class Profiles(list[LaunchProfile]):
@@ -213,6 +215,7 @@ class Counted:
                 Touched(name, size, c.read, c.written, c.block_sectors / blocks)
                 for (name, size), c in zip(arrays, counts)
             ],
+            contention=round(self._library.simulator_contention() * scale),
             reuse=[round(n * scale) for n in _counts(self._library, "reuse", ctypes.c_uint64)],
         )
 

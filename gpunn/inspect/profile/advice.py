@@ -91,7 +91,15 @@ def _of_arithmetic(launch: LaunchProfile, predicted: Prediction) -> str:
     return f"at the limit of its arithmetic units ({predicted.limiter}): a cheaper algorithm, or tensor cores"
 
 
+def _of_atomics(launch: LaunchProfile, predicted: Prediction) -> str:
+    return (
+        f"{launch.contention:,} atomic operations fall on one address: add up in registers and shared memory before, "
+        "or give each block a place of its own"
+    )
+
+
 _OF = {
+    "atomics": _of_atomics,
     "latency": _of_latency,
     "shared memory": _of_shared,
     "global accesses": _of_global,

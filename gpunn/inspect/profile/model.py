@@ -2,12 +2,12 @@
 
 Each resource has a time of its own for what the launch asks of it: the schedulers (an instruction of a warp a cycle and
 part), each sort of arithmetic unit, the load and store units with shared memory and the first-level cache, the way from
-the second-level cache, that cache, DRAM; and the latency of a warp that goes its way alone, once for all warps that a
-multiprocessor runs at once. The longest is the prediction, and names the limiter (Williams, Waterman, Patterson 2009,
-"Roofline"; Hong and Kim 2009, "An Analytical Model for a GPU Architecture with Memory-level and Thread-level
-Parallelism Awareness"; Volkov 2016, "Understanding Latency Hiding on GPUs", for latency as one of the roofs). What
-instructions, bytes and cycles there are comes from the machine code (`code`, `executed`, `timeline`) and from the
-simulator's counts.
+the second-level cache, that cache, atomic operations on one address (one a cycle: NVIDIA, whitepaper of Kepler GK110),
+DRAM; and the latency of a warp that goes its way alone, once for all warps that a multiprocessor runs at once. The
+longest is the prediction, and names the limiter (Williams, Waterman, Patterson 2009, "Roofline"; Hong and Kim 2009, "An
+Analytical Model for a GPU Architecture with Memory-level and Thread-level Parallelism Awareness"; Volkov 2016,
+"Understanding Latency Hiding on GPUs", for latency as one of the roofs). What instructions, bytes and cycles there are
+comes from the machine code (`code`, `executed`, `timeline`) and from the simulator's counts.
 
 The range goes from the boost clock with everything overlapped to the base clock with the two longest resources one
 after the other; the prediction lies at the mean of both clocks. No figure here or in `gpus` was fitted to the time of a
@@ -243,6 +243,7 @@ def _resources(
     own = -(-blocks // gpu.multiprocessors) / blocks
     seconds = {name: n * own / hertz for name, n in cycles.items()}
     seconds["L2"] = traffic.second / gpu.l2_bytes_per_clock / hertz
+    seconds["atomics"] = launch.contention / hertz
     seconds["DRAM"] = traffic.dram / (gpu.dram_bytes_per_second * gpu.copy_share)
     warps = blocks * -(-math.prod(launch.block) // LANES)
     alone = warp_cycles(

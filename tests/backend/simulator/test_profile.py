@@ -460,3 +460,12 @@ def test_only_counted_blocks_run() -> None:
     module.get_function("again")((1000,), (32,), (x, y, 4))
     (found,) = module.profiles
     assert (found.counted_blocks, found.reuse[0]) == (2, 12 * 1000)
+
+
+def test_contention() -> None:
+    text = """
+    extern "C" __global__ void count(int* y) { atomicAdd(y + threadIdx.x / 16, 1); atomicAdd(y, 1); }
+    """
+    module = RawModule(code=text, mode="profile")
+    module.get_function("count")((5,), (64,), (np.zeros(4, np.int32),))
+    assert module.profiles[0].contention == 5 * (16 + 64)

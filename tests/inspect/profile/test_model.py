@@ -35,6 +35,9 @@ extern "C" __global__ void chase(const int4* x, int4* y, int n) {
     for (int k = 0; k < n; ++k) at = x[at].x;
     y[threadIdx.x].x = at;
 }
+extern "C" __global__ void one_sum(const float* x, float* y, int n) {
+    atomicAdd(y, x[blockIdx.x * blockDim.x + threadIdx.x]);
+}
 extern "C" __global__ void columns(const float* x, float* y, int n) {
     y[blockIdx.x * blockDim.x + threadIdx.x] = x[(threadIdx.x % 32) * n + threadIdx.x / 32];
 }
@@ -126,7 +129,15 @@ def test_conflicts_between_banks_take_their_cycles() -> None:
     assert times[1] == pytest.approx(10 * 8 * 20 * 4 * (1 + 32) / clock, rel=0.02)
     found = predict(conflict, H100)
     assert found.limiter == "shared memory"
-    assert "conflicts between banks, most at kernel.cu:33: pad or swizzle" in advice(conflict, found, H100)
+    assert "conflicts between banks, most at kernel.cu:36: pad or swizzle" in advice(conflict, found, H100)
+
+
+def test_atomics_on_one_address_are_done_one_by_one() -> None:
+    launch = count("one_sum", 1 << 16, 256, 0, 1 << 24)
+    found = predict(launch, H100)
+    assert found.limiter == "atomics"
+    assert found.resources["atomics"] == pytest.approx((1 << 24) / ((H100.base_mhz + H100.boost_mhz) / 2))
+    assert advice(launch, found, H100).startswith("16,777,216 atomic operations fall on one address")
 
 
 def test_a_block_that_does_not_fit() -> None:

@@ -62,6 +62,7 @@ std::vector<ArrayCount> array_counts;
 Reuse reuse;
 std::unordered_set<uint64_t> sectors_of_block;
 std::vector<uint64_t> block_sectors;  // of each array
+std::unordered_map<size_t, uint64_t> atomics_at;
 
 // What the lanes of a warp have done since they last met: for each place the k-th time of all of them. `order` is the
 // number of accesses that the first of these lanes had made before.
@@ -125,6 +126,8 @@ void count_sectors(const Site& s, const Together& t, int bytes, AccessCount& cou
     const size_t asked = (size_t)(std::unique(sectors, sectors + different) - sectors);
     count.sectors += (uint64_t)asked;
     count.useful_bytes += (uint64_t)(different * bytes);
+    for (int l = 0; s.kind == 2 && l < LANES; ++l)
+        if (t.lanes >> l & 1) ++atomics_at[(size_t)t.address[l]];
     uint32_t of_line = 0;
     for (size_t i = 0; i < asked; ++i) {
         block_sectors[(size_t)s.buffer] += sectors_of_block.insert(sectors[i]).second;
@@ -298,6 +301,7 @@ void begin_launch() {
     counted_blocks = 0;
     blocks_at.clear();
     memset(reuse.counts, 0, sizeof reuse.counts);
+    atomics_at.clear();
     for (auto& p : pending) {
         p.accesses.clear();
         p.times.clear();
@@ -377,6 +381,11 @@ EXPORT int64_t simulator_access_counts(const simulator::AccessCount** first) {
 EXPORT int64_t simulator_block_counts(const simulator::BlockCount** first) {
     *first = simulator::checker::block_counts.data();
     return (int64_t)simulator::checker::block_counts.size();
+}
+EXPORT int64_t simulator_contention() {
+    uint64_t most = 0;
+    for (const auto& entry : simulator::checker::atomics_at) most = std::max(most, entry.second);
+    return (int64_t)most;
 }
 EXPORT int64_t simulator_reuse_counts(const uint64_t** first) {
     *first = simulator::checker::reuse.counts;
