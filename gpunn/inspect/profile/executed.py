@@ -329,5 +329,5 @@ def _repeated(
     one = min(found.values())
     if len(found) == 1:
         several = [n for n in sum(within, Counter()).values() if n > 1]
-        one //= math.gcd(*several) if len(several) > 1 else 1
+        one = max(one // math.gcd(*several), 1) if len(several) > 1 else one
     program.about({t: n / one for t, n in found.items()}, executions, _MISFIT / 10, _MISFIT / 10)

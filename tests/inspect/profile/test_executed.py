@@ -61,6 +61,12 @@ extern "C" __global__ void rolled(const float* x, float* y, int n) {
     for (int k = 0; k < n; ++k) sum = fmaf(sum, 0.5f, 1.0f);
     y[t] = sum;
 }
+extern "C" __global__ void whole_numbers(const float* x, float* y, int n) {
+    unsigned h = threadIdx.x, g = blockIdx.x;
+    #pragma unroll 1
+    for (int k = 0; k < n; ++k) h = (h ^ g) * 31u + (h >> 3), g = (g ^ h) * 33u + (g >> 5), h ^= __float_as_uint(1.0f + g);
+    y[blockIdx.x * blockDim.x + threadIdx.x] = h;
+}
 extern "C" __global__ void lanes_part(const float* x, float* y, int n) {
     const int t = blockIdx.x * blockDim.x + threadIdx.x;
     float sum = x[t];
@@ -76,6 +82,7 @@ EXPECTED = {
     "shared_rows": (32 * 37, 4 * 37, 4, None, 4 * 37),
     "half_of_warps": (37 / 2, 4 + 4 * 37 / 2, 4, 0, 0),
     "no_memory_in_it": (37, 4, 4, 0, 0),
+    "whole_numbers": (0, 0, 4, 0, 0),
     "rolled": (37, 4, 4, 0, 0),
     "lanes_part": (40, 4 + 4 * 40, 4, 0, 0),  # as often as the lane that goes round most often
 }
