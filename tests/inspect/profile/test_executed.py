@@ -121,7 +121,7 @@ def test_branches() -> None:
     branches = executed(launched_code(launch, "sm_90")[0], launch).branches
     # Of 8 warps each comes to the branch back 40 times, and jumps all times but the last.
     back = max(branches, key=lambda b: b.executed)
-    assert (back.file, back.line) == ("kernel.cu", line_of("#pragma unroll 1") + 1)
+    assert (back.file, back.line) == ("kernel.cu", line_of("rolled(") + 4)
     assert (back.executed, back.taken) == (pytest.approx(8 * 40), pytest.approx(8 * 39))
 
 
