@@ -64,7 +64,7 @@ extern "C" __global__ void rolled(const float* x, float* y, int n) {
 extern "C" __global__ void whole_numbers(const float* x, float* y, int n) {
     unsigned h = threadIdx.x, g = blockIdx.x;
     #pragma unroll 1
-    for (int k = 0; k < n; ++k) h = (h ^ g) * 31u + (h >> 3), g = (g ^ h) * 33u + (g >> 5), h ^= __float_as_uint(1.0f + g);
+    for (int k = 0; k < n; ++k) h = (h ^ g) * 31u + (h >> 3), g = (g ^ h) * 33u + (g >> 5);
     y[blockIdx.x * blockDim.x + threadIdx.x] = h;
 }
 extern "C" __global__ void lanes_part(const float* x, float* y, int n) {
