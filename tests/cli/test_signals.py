@@ -66,6 +66,17 @@ def test_before_the_training(gpunn_command, monkeypatch, tmp_path, number, code,
     assert [signal.getsignal(n) for n in numbers] == before
 
 
+def test_a_signal_that_is_ignored_stays_so(gpunn_command, monkeypatch):
+    """As nohup does with SIGHUP: the training goes on to its end."""
+    at_epoch_2(monkeypatch, signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert gpunn_command(*CALL).code == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def on_a_terminal(folder):
     """A training with a bar on a terminal, of which epoch 2 has begun; the process, our side, and what was shown."""
     ours, theirs = pty.openpty()

@@ -1,6 +1,8 @@
 """What is shown while a run goes on."""
 
+import errno
 import io
+from contextlib import nullcontext
 
 import pytest
 
@@ -149,3 +151,15 @@ def test_which_progress(monkeypatch):
     assert type(make_progress(True)) is Lines
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert type(make_progress(True)) is Bar
+
+
+@pytest.mark.parametrize("number, lost", [(errno.EIO, True), (errno.ENOSPC, False)])
+def test_a_terminal_that_went_away(number, lost):
+    """What is written there is lost; other errors are not passed over."""
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(number, "gone")
+
+    with nullcontext() if lost else pytest.raises(OSError, match="gone"):
+        Lines(Gone()).note("text")
