@@ -30,7 +30,7 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 	@$(MAKE) --no-print-directory test
 
 # MODELS=500 takes so many networks, a fourth of them on the simulator too; as many trainings that are killed; and of
-# every kind of file fifty times as many changed ones. 200 take about half an hour of CPU time.
+# every kind of file fifty times as many changed ones. 200 take about a quarter of an hour of CPU time.
 MODELS ?= 200
 
 trust: $(EXTRA)-test ## random networks compared, trainings killed at random and resumed, files changed at random
