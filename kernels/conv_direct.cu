@@ -82,7 +82,7 @@ struct Piece {
         const Convolution& f, const Work& work, const scalar_t* x, int first_channel, int channels, acc_t* to) const {
         const int top = f.down.start(work.top), left = f.across.start(work.left);
         const index_t channel = ((index_t)work.image * f.groups + work.group) * f.inner + first_channel;
-        Walk walk(threadIdx.x, blockDim.x, rows, pitch);
+        Walk walk = walk_from(threadIdx.x, blockDim.x, rows, pitch);
         for (int e = threadIdx.x; e < channels * size(); e += blockDim.x, walk.next()) {
             const int row = top + walk.row, column = left + walk.column;
             const bool inside = row >= 0 && row < f.down.size && column >= 0 && column < f.across.size;
@@ -142,7 +142,7 @@ __device__ __forceinline__ void forward(
         const int channels = min(chunk, f.inner - first_channel);
         __syncthreads();  // before the chunk before is overwritten
         piece.load(f, work, x, first_channel, channels, image);
-        Walk walk(threadIdx.x, blockDim.x, taps, OUT);
+        Walk walk = walk_from(threadIdx.x, blockDim.x, taps, OUT);
         for (int e = threadIdx.x; e < channels * taps * OUT; e += blockDim.x, walk.next()) {
             const index_t channel = first_channel + walk.layer, output = walk.column;
             const index_t at = output * w_output + channel * w_channel + (turned ? taps - 1 - walk.row : walk.row);
@@ -227,7 +227,7 @@ __device__ __forceinline__ void weight_grad(
         __syncthreads();  // before the tile before is overwritten
         piece.load(f, work, x, first_channel, channels, image);
         const index_t plane = ((index_t)work.image * f.groups + work.group) * f.outer + work.first_output;
-        Walk walk(threadIdx.x, blockDim.x, work.columns, OUT);
+        Walk walk = walk_from(threadIdx.x, blockDim.x, work.columns, OUT);
         for (int e = threadIdx.x; e < work.rows * work.columns * OUT; e += blockDim.x, walk.next()) {
             const int row = work.top + walk.layer, column = work.left + walk.row;
             const index_t at = (plane + walk.column) * positions + (index_t)row * f.across.positions + column;

@@ -11,7 +11,7 @@
 //
 // So each has a Spot, the two are added, and the bounds are checked. A block computes a tile of Y or dW as in gemm.cuh.
 // The spots along the tile are in registers; those along the axis that is summed over are found once for all threads,
-// one step ahead, and lie in shared memory, which saves the divisions.
+// one step ahead, each from one two steps before, without a division, and lie in shared memory.
 //
 // Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that
 // their elements can't be read four at a time.
@@ -33,36 +33,32 @@ struct Convolution {
     __device__ __forceinline__ int taps() const { return down.kernel * across.kernel; }
     __device__ __forceinline__ int positions() const { return down.positions * across.positions; }
     __device__ __forceinline__ index_t pixels() const { return (index_t)images * positions(); }
+    // Where the first image of a group lies in x.
+    __device__ __forceinline__ index_t of_group(int group) const {
+        return (index_t)group * inner * down.size * across.size;
+    }
 };
 
-// Where something lies, or how far from something else: in memory, and as row and column of an image. Nothing lies
-// inside an image where NOWHERE was added to the row.
-struct Spot {
+constexpr index_t BYTES = sizeof(scalar_t);
+
+// Where something lies, or how far from something else: in memory, in bytes, and as row and column of an image. Nothing
+// lies inside an image where NOWHERE was added to the row.
+struct __align__(16) Spot {
     index_t offset;
     int row, column;
 };
 constexpr int NOWHERE = 1 << 29;
 
-// A k of both matrices: how far it is in a row of the left one, negative where there is no such k, and its spot.
-struct Step {
-    index_t left;
-    Spot spot;
-};
-
-// Kernel element k.
-__device__ __forceinline__ Spot spot_of_element(const Convolution& f, int k) {
-    const int c = k / f.taps(), tap = k - c * f.taps();
-    const int i = tap / f.across.kernel, j = tap - i * f.across.kernel;
-    const int row = i * f.down.dilation, column = j * f.across.dilation;
-    return {(c * f.down.size + row) * f.across.size + column, k < f.inner * f.taps() ? row : NOWHERE, column};
+// An element (channel, row, column) of the kernels.
+__device__ __forceinline__ Spot spot_of_element(const Convolution& f, int channel, int row, int column) {
+    const int down = row * f.down.dilation, across = column * f.across.dilation;
+    return {BYTES * ((channel * f.down.size + down) * f.across.size + across), down, across};
 }
 
-// Pixel m.
-__device__ __forceinline__ Spot spot_of_pixel(const Convolution& f, index_t m) {
-    const Pixel pixel(m, f.down.positions, f.across.positions);
-    const int row = f.down.start(pixel.row), column = f.across.start(pixel.column);
-    const index_t channels = pixel.plane * f.groups * f.inner;
-    return {(channels * f.down.size + row) * f.across.size + column, m < f.pixels() ? row : -2 * NOWHERE, column};
+// A pixel (image, row, column) of the result.
+__device__ __forceinline__ Spot spot_of_pixel(const Convolution& f, index_t image, int row, int column) {
+    const int down = f.down.start(row), across = f.across.start(column);
+    return {BYTES * ((image * f.groups * f.inner * f.down.size + down) * f.across.size + across), down, across};
 }
 
 // The k of the convolution, which are kernel elements. The left matrix is w, and in it channels are `w_channel` apart.
@@ -71,9 +67,13 @@ struct Elements {
     int w_channel;
     bool turned;
 
-    __device__ __forceinline__ Step operator()(int k) const {
-        const int c = k / f.taps(), tap = k - c * f.taps();
-        return {(index_t)c * w_channel + (turned ? f.taps() - 1 - tap : tap), spot_of_element(f, k)};
+    __device__ __forceinline__ Walk walk(int k, int step) const {
+        return walk_from(k, step, f.down.kernel, f.across.kernel);
+    }
+    __device__ __forceinline__ Spot spot(const Walk& k) const { return spot_of_element(f, k.layer, k.row, k.column); }
+    __device__ __forceinline__ index_t left(const Walk& k) const {
+        const int tap = k.row * f.across.kernel + k.column;
+        return BYTES * ((index_t)k.layer * w_channel + (turned ? f.taps() - 1 - tap : tap));
     }
 };
 
@@ -81,36 +81,60 @@ struct Elements {
 struct Pixels {
     const Convolution& f;
 
-    __device__ __forceinline__ Step operator()(index_t k) const {
-        const index_t image = quotient(k, f.positions());
-        return {image * f.groups * f.outer * f.positions() + k - image * f.positions(), spot_of_pixel(f, k)};
+    __device__ __forceinline__ Walk walk(index_t k, int step) const {
+        const int rows = f.down.positions, columns = f.across.positions;
+        return walk_from(Pixel(k, rows, columns), step, rows, columns);
+    }
+    __device__ __forceinline__ Spot spot(const Walk& k) const { return spot_of_pixel(f, k.layer, k.row, k.column); }
+    __device__ __forceinline__ index_t left(const Walk& k) const {
+        const int position = k.row * f.across.positions + k.column;
+        return BYTES * ((index_t)k.layer * f.groups * f.outer * f.positions() + position);
     }
 };
 
-// Lines along k, element by element: the first one of a thread. A warp takes eight k, a sector of memory, of four lines;
-// in shared memory they lie in 32 banks.
+// The k of a step, for all threads: their spots; how far they are in a row of the left matrix, in bytes (negative where
+// there is no such k); and what those of two steps later follow from.
+template <class T> struct Step {
+    Spot spot[T::DEPTH];
+    index_t left[T::DEPTH];
+    struct {
+        Walk walk;
+        int gap;  // against conflicts between banks
+    } k[T::DEPTH];
+
+    template <class Ks> __device__ __forceinline__ void set(const Ks& ks, const Walk& walk, bool exists) {
+        const int own = threadIdx.x;
+        k[own].walk = walk;
+        spot[own] = exists ? ks.spot(walk) : Spot{0, NOWHERE, 0};
+        left[own] = exists ? ks.left(walk) : -1;
+    }
+};
+
+// Lines along k, element by element: the first one of a thread. A warp takes eight k, a sector of memory, of four
+// lines, which in shared memory lie in 32 banks.
 template <class T> struct AlongK {
     static constexpr int APART = T::THREADS / T::DEPTH;  // the lines of a thread
     static __device__ __forceinline__ int k() { return threadIdx.x / 32 % (T::DEPTH / 8) * 8 + threadIdx.x % 8; }
     static __device__ __forceinline__ int line() { return threadIdx.x / 32 / (T::DEPTH / 8) * 4 + threadIdx.x / 8 % 4; }
 };
 
-// The left matrix step by step: rows are `pitch` apart.
+// The left matrix step by step: rows are `pitch` apart. Where the tile reaches beyond it, its last row is read in the
+// place of what is not there: what comes of it is not written.
 template <class T> struct Left {
     static constexpr int OWN = T::ROWS * T::DEPTH / T::THREADS, APART = AlongK<T>::APART;
-    const scalar_t* first;  // of the thread's rows, and so many follow it
-    int pitch, rows;
+    const char* row[OWN];
     scalar_t values[OWN];
     acc_t sums[OWN];  // over k
 
-    __device__ __forceinline__ Left(const scalar_t* matrix, int pitch, int rows)
-        : first(matrix + (index_t)AlongK<T>::line() * pitch), pitch(pitch), rows(rows - AlongK<T>::line()), sums() {}
-
-    __device__ __forceinline__ void fetch(const Step* steps) {
-        const index_t k = steps[AlongK<T>::k()].left;
+    __device__ __forceinline__ Left(const scalar_t* matrix, int pitch, int rows) : sums() {
 #pragma unroll
         for (int own = 0; own < OWN; ++own)
-            values[own] = own * APART < rows && k >= 0 ? first[(index_t)own * APART * pitch + k] : (scalar_t)0;
+            row[own] = (const char*)(matrix + (index_t)min(AlongK<T>::line() + own * APART, rows - 1) * pitch);
+    }
+    __device__ __forceinline__ void fetch(const Step<T>& step) {
+        const index_t left = step.left[AlongK<T>::k()];
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) values[own] = left >= 0 ? *(const scalar_t*)(row[own] + left) : (scalar_t)0;
     }
     __device__ __forceinline__ void place(acc_t* tile) {
 #pragma unroll
@@ -127,15 +151,16 @@ template <class T, bool ALONG_K> struct Patches {
     static constexpr int OWN = T::COLUMNS * T::DEPTH / T::THREADS;
     static constexpr int APART = ALONG_K ? AlongK<T>::APART : T::THREADS / T::COLUMNS;
     static constexpr int SPOTS = ALONG_K ? OWN : 1;
-    const scalar_t* x;
-    int height, width;
-    index_t origin;  // what the offsets of the thread's spots are counted from
-    int offset[SPOTS], row[SPOTS], column[SPOTS];
+    const int height, width;
+    const char* at[SPOTS];  // the thread's spots
+    int row[SPOTS], column[SPOTS];
     scalar_t values[OWN];
 
-    __device__ __forceinline__ void set(int n, const Spot& spot) {
-        offset[n] = spot.offset - origin;
-        row[n] = spot.row;
+    __device__ __forceinline__ Patches(const Convolution& f) : height(f.down.size), width(f.across.size) {}
+
+    __device__ __forceinline__ void set(int n, const scalar_t* x, const Spot& spot, bool exists) {
+        at[n] = (const char*)x + spot.offset;
+        row[n] = exists ? spot.row : -2 * NOWHERE;
         column[n] = spot.column;
     }
 
@@ -146,14 +171,14 @@ template <class T, bool ALONG_K> struct Patches {
     static __device__ __forceinline__ int k_of(int own) {
         return ALONG_K ? AlongK<T>::k() : threadIdx.x / T::COLUMNS + own * APART;
     }
-    __device__ __forceinline__ void fetch(const Step* steps) {
+    __device__ __forceinline__ void fetch(const Step<T>& step) {
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {
             const int n = ALONG_K ? own : 0;
-            const Spot spot = steps[k_of(own)].spot;
-            const int there_row = row[n] + spot.row, there_column = column[n] + spot.column;
-            const bool inside = there_row >= 0 && there_row < height && there_column >= 0 && there_column < width;
-            values[own] = inside ? x[origin + spot.offset + offset[n]] : (scalar_t)0;
+            const Spot spot = step.spot[k_of(own)];
+            const bool inside = (unsigned)(row[n] + spot.row) < (unsigned)height &&
+                                (unsigned)(column[n] + spot.column) < (unsigned)width;
+            values[own] = inside ? *(const scalar_t*)(at[n] + spot.offset) : (scalar_t)0;
         }
     }
     __device__ __forceinline__ void place(acc_t* tile) const {
@@ -167,14 +192,16 @@ template <class T, bool ALONG_K> struct Patches {
 // one after it are found.
 template <class T, class Ks, class K, bool ALONG_K>
 __device__ __forceinline__ void multiply(
-    const Ks& step_of, Left<T>& a, Patches<T, ALONG_K>& b, K k_begin, K k_end, acc_t* words,
+    const Ks& ks, Left<T>& a, Patches<T, ALONG_K>& b, K k_begin, K k_end, acc_t* words,
     Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
-    __shared__ Step steps[2][T::DEPTH];
+    __shared__ Step<T> steps[2];
     const int own = threadIdx.x;
-    const Step none = {-1, {0, NOWHERE, 0}};
     if (own < T::DEPTH) {
-        steps[0][own] = k_begin + own < k_end ? step_of(k_begin + own) : none;
-        steps[1][own] = k_begin + T::DEPTH + own < k_end ? step_of(k_begin + T::DEPTH + own) : none;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const K k = k_begin + half * T::DEPTH + own;
+            steps[half].set(ks, ks.walk(k, 2 * T::DEPTH), k < k_end);
+        }
     }
     __syncthreads();
     a.fetch(steps[0]);
@@ -191,8 +218,9 @@ __device__ __forceinline__ void multiply(
             b.fetch(steps[half ^ 1]);
         }
         if (own < T::DEPTH) {
-            const K ahead = k + 2 * T::DEPTH + own;
-            steps[half][own] = ahead < k_end ? step_of(ahead) : none;
+            Walk walk = steps[half].k[own].walk;
+            walk.next();
+            steps[half].set(ks, walk, k + 2 * T::DEPTH + own < k_end);
         }
         multiply_step<T>(tile_a, tile_b, c);
         if (more) {
@@ -279,10 +307,10 @@ __device__ __forceinline__ void forward(
     const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
     if (to.part != nullptr) to.part += blockIdx.y * f.pixels() * f.groups * f.outer;
     Left<T> a(w + (index_t)group * f.outer * depth + (index_t)first_row * w_output, w_output, f.outer - first_row);
-    Patches<T, false> b = {x + (index_t)group * f.inner * f.down.size * f.across.size, f.down.size, f.across.size};
-    const Spot pixel = spot_of_pixel(f, first_pixel + b.column_of(0));
-    b.origin = pixel.offset;
-    b.set(0, pixel);
+    Patches<T, false> b(f);
+    const index_t own_pixel = first_pixel + b.column_of(0);
+    const Pixel pixel(own_pixel, f.down.positions, f.across.positions);
+    b.set(0, x + f.of_group(group), spot_of_pixel(f, pixel.plane, pixel.row, pixel.column), own_pixel < f.pixels());
     Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
     multiply(Elements{f, w_channel, turned}, a, b, k_begin, k_end, words, c);
     write_pixels<T>(f, c, to, group, first_row, first_pixel, words);
@@ -301,9 +329,14 @@ __device__ __forceinline__ void weight_grad(
     const index_t k_begin = (index_t)blockIdx.y * part_depth, k_end = min(f.pixels(), k_begin + part_depth);
     const index_t first_plane = (index_t)group * f.outer + first_row;
     Left<T> a(dz + first_plane * f.positions(), f.positions(), f.outer - first_row);
-    Patches<T, true> b = {x + (index_t)group * f.inner * f.down.size * f.across.size, f.down.size, f.across.size};
+    Patches<T, true> b(f);
 #pragma unroll
-    for (int n = 0; n < b.SPOTS; ++n) b.set(n, spot_of_element(f, first_column + b.column_of(n)));
+    for (int n = 0; n < b.SPOTS; ++n) {
+        const int column = first_column + b.column_of(n);
+        const Walk element = walk_from(column, 0, f.down.kernel, f.across.kernel);
+        const Spot spot = spot_of_element(f, element.layer, element.row, element.column);
+        b.set(n, x + f.of_group(group), spot, column < depth);
+    }
     Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
     multiply(Pixels{f}, a, b, k_begin, k_end, words, c);
     acc_t* part = parts + blockIdx.y * ((index_t)outputs * depth + (bias ? outputs : 0));

@@ -25,7 +25,7 @@
 #include "quad.cuh"
 
 // In shared memory a step of an operand lies as [k][i]. A line along k is stored in runs of RUN neighbours, by a thread
-// one after the other: at a time a warp stores one element of each of RUNS runs, of as many lines as it has threads for.
+// one after the other: at a time a warp stores one element of each of RUNS runs, of as many lines as it has threads.
 // With a gap behind each run all 32 lie in different banks.
 template <int R, int C, int S, int D, int N = 4> struct Tile {
     static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, RUN = N, THREADS = R / S * (C / S);
@@ -62,8 +62,8 @@ struct Slopes {
 };
 
 // An operand step by step, WIDTH x DEPTH elements each: those of this thread, as quads. They have the same position in
-// lines that lie `apart`. Where the tile reaches beyond the matrix along i, its last line or element is read in the place
-// of what is not there: what comes of it is not written.
+// lines that lie `apart`. Where the tile reaches beyond the matrix along i, its last line or element is read in the
+// place of what is not there: what comes of it is not written.
 template <class T, int WIDTH, bool SLOPES = false> struct Stage {
     static constexpr int OWN = WIDTH * T::DEPTH / 4 / T::THREADS;
     static_assert(OWN * 4 * T::THREADS == WIDTH * T::DEPTH, "every thread has as many quads");
@@ -82,7 +82,7 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
           line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4),
           inside(from.along_k ? 4 : from.size - first_i - position),
           step(from.along_k ? T::DEPTH : (index_t)T::DEPTH * from.pitch),
-          word(from.along_k ? T::template word_of<WIDTH>(position) + line : T::template word_of<WIDTH>(line) + position),
+          word(T::template word_of<WIDTH>(from.along_k ? position : line) + (from.along_k ? line : position)),
           words_apart(from.along_k ? apart : T::template word_of<WIDTH>(apart)) {
         const int first_line = from.along_k ? first_i : first_k, lines = from.along_k ? from.size - first_i : T::DEPTH;
         const scalar_t* first = from.x + (from.along_k ? first_k : first_i) + position;
@@ -92,28 +92,17 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
             at[own] = first + (index_t)(first_line + min(line + own * apart, lines - 1)) * from.pitch;
     }
 
-    // The first `count` k of a step, and zeros.
-    __device__ __forceinline__ void fetch_some(int count) {
+    // The next step from global memory: DEPTH k, or the first `count` ones and zeros.
+    template <bool WHOLE> __device__ __forceinline__ void fetch(int count) {
+        const int k = from.along_k ? position : line, to_line = from.along_k ? 0 : apart, to_element = from.along_k;
+        if (!WHOLE) {
 #pragma unroll
-        for (int own = 0; own < OWN; ++own) {
-            quads[own] = {};
-            if (SLOPES) slopes[own] = {};
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const int k = from.along_k ? position + e : line + own * apart;
-                if (k >= count || !(from.vector || e < inside)) continue;
-                quads[own].v[e] = at[own][e];
-                if (SLOPES && f.y != nullptr) slopes[own].v[e] = (at[own] + f.distance)[e];
-            }
-            at[own] += from.along_k ? count : (index_t)count * from.pitch;
+            for (int own = 0; own < OWN; ++own) quads[own] = slopes[SLOPES ? own : 0] = {};
         }
-    }
-
-    // A step of DEPTH k.
-    __device__ __forceinline__ void fetch() {
         if (from.vector) {
 #pragma unroll
             for (int own = 0; own < OWN; ++own) {
+                if (!WHOLE && k + own * to_line >= count) continue;
                 quads[own] = *(const Quad<scalar_t>*)at[own];
                 if (SLOPES && f.y != nullptr) slopes[own] = *(const Quad<scalar_t>*)(at[own] + f.distance);
             }
@@ -122,12 +111,15 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
             for (int own = 0; own < OWN; ++own)
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
-                    quads[own].v[e] = at[own][min(e, inside - 1)];
-                    if (SLOPES && f.y != nullptr) slopes[own].v[e] = (at[own] + f.distance)[min(e, inside - 1)];
+                    if (!WHOLE && k + own * to_line + e * to_element >= count) continue;
+                    const scalar_t* element = at[own] + min(e, inside - 1);
+                    quads[own].v[e] = *element;
+                    if (SLOPES && f.y != nullptr) slopes[own].v[e] = element[f.distance];
                 }
         }
+        const index_t further = WHOLE ? step : from.along_k ? count : (index_t)count * from.pitch;
 #pragma unroll
-        for (int own = 0; own < OWN; ++own) at[own] += step;
+        for (int own = 0; own < OWN; ++own) at[own] += further;
     }
 
     // To shared memory, as [k][i]. `sums` are over k, for lines along i.
@@ -168,8 +160,8 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
 //   16 18 20 22 24 26 28 30
 //   17 19 21 23 25 27 29 31
 //
-// A warp reads quads from shared memory in two passes where it has such pairs, in four where not (an engineer of NVIDIA,
-// forums.developer.nvidia.com/t/77228): so it takes two for A, and two for B. CUTLASS has the same order
+// A warp reads quads from shared memory in two passes where it has such pairs, in four where not (an engineer of
+// NVIDIA, forums.developer.nvidia.com/t/77228): so it takes two for A, and two for B. CUTLASS has the same order
 // (RowMajorInterleaved<2> in default_mma_core_simt.h).
 template <class T> struct Place {
     static constexpr int WARPS_ACROSS = T::COLUMNS / T::SIDE / 8;
@@ -218,8 +210,8 @@ __device__ __forceinline__ void multiply_tile(
     Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin);
     Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin);
     const int first = (k_end - k_begin - 1) % T::DEPTH + 1;
-    stage_a.fetch_some(first);
-    stage_b.fetch_some(first);
+    stage_a.template fetch<false>(first);
+    stage_b.template fetch<false>(first);
     stage_a.place(words, sums);
     stage_b.place(words + T::WORDS_A, unused);
     __syncthreads();
@@ -227,8 +219,8 @@ __device__ __forceinline__ void multiply_tile(
     int to_next = T::WORDS / 2;  // from the half of shared memory that holds the current step to the other one
     for (int left = k_end - k_begin - first;; left -= T::DEPTH) {
         if (left > 0) {
-            stage_a.fetch();
-            stage_b.fetch();
+            stage_a.template fetch<true>(T::DEPTH);
+            stage_b.template fetch<true>(T::DEPTH);
         }
         multiply_step<T>(tile_a, tile_b, c);
         if (left <= 0) break;

@@ -25,13 +25,9 @@ struct Pixel {
 };
 
 // Goes over the elements i, i + step, i + 2 step, ... of an array (layers, rows, columns). It divides once, at the
-// start.
+// start. (It has no constructor, so that it may lie in shared memory.)
 struct Walk {
-    int layer, row, column;
-
-    __device__ __forceinline__ Walk(int i, int step, int rows, int columns)
-        : layer(i / columns / rows), row(i / columns % rows), column(i % columns), rows(rows), columns(columns),
-          layer_step(step / columns / rows), row_step(step / columns % rows), column_step(step % columns) {}
+    int layer, row, column, rows, columns, layer_step, row_step, column_step;
 
     __device__ __forceinline__ void next() {
         column += column_step;
@@ -46,10 +42,18 @@ struct Walk {
             ++layer;
         }
     }
-
-  private:
-    int rows, columns, layer_step, row_step, column_step;
 };
+__device__ __forceinline__ Walk walk_from(int i, int step, int rows, int columns) {
+    return {i / columns / rows, i / columns % rows, i % columns, rows, columns,
+            step / columns / rows, step / columns % rows, step % columns};
+}
+__device__ __forceinline__ Walk walk_from(const Pixel& first, int step, int rows, int columns) {
+    Walk walk = walk_from(0, step, rows, columns);
+    walk.layer = first.plane;
+    walk.row = first.row;
+    walk.column = first.column;
+    return walk;
+}
 
 // The rows or the columns of an image, and the windows on them.
 struct Axis {

@@ -33,12 +33,12 @@ order of sums does not depend on the GPU."""
 FEW_INPUTS, FEW_OUTPUTS = 16, 32
 """Up to so many channels a convolution is direct; with more, a matrix product makes more of each element."""
 IMPLICIT_TILES = {
-    "large": GemmTile(128, 128, 256, resident=2, cycles=205, alone=235),
-    "square": GemmTile(64, 64, 256, resident=2, cycles=64, alone=80),
-    "flat": GemmTile(32, 64, 128, resident=4, cycles=36, alone=75),
+    "large": GemmTile(128, 128, 256, resident=2, cycles=185, alone=210),
+    "square": GemmTile(64, 64, 256, resident=2, cycles=52, alone=65),
+    "flat": GemmTile(32, 64, 128, resident=4, cycles=28, alone=55),
 }
 """Those of `kernels/conv_implicit.cu`."""
-WEIGHT_TILES = {"square": GemmTile(64, 64, 256, resident=2, cycles=83, alone=105)}
+WEIGHT_TILES = {"square": GemmTile(64, 64, 256, resident=2, cycles=62, alone=80)}
 """And of its weight gradient."""
 COLUMNS_BYTES = 64 << 20
 """What columns of patches may take at a time."""

@@ -10,8 +10,8 @@ from .family import Array, accumulator, ceil_div
 from .quad import Quads
 
 MULTIPROCESSORS = 132
-"""Of the GPU that products are divided for: an H100 or H200. It is the same on other GPUs, so that the order of sums does
-not depend on the GPU."""
+"""Of the GPU that products are divided for: an H100 or H200. It is the same on other GPUs, so that the order of sums
+does not depend on the GPU."""
 STEP = 32
 """Parts of a sum are multiples of it, as it is one of the depth that a block goes at a step, whatever the tile."""
 MOST_PARTS = 256
@@ -25,8 +25,8 @@ class Tile(NamedTuple):
     """What a block computes, and what that takes: cycles, predicted, of one term of the sums of all of its elements.
 
     They are predicted from the machine code for sm_90 by NVRTC 12.9: a multiprocessor issues four instructions a cycle,
-    reads 128 bytes of shared memory, and about 20 of the second cache. `benchmarks/gpu_report/schedules.py` measures what
-    schedules take.
+    reads 128 bytes of shared memory, and about 20 of the second cache. `benchmarks/gpu_report/schedules.py` measures
+    what schedules take.
 
     Attributes:
         rows: of the tile.
@@ -158,8 +158,8 @@ class Gemm(Quads):
     def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
         """Which of A, B and C can be moved in quads, as the kernels have it: the sum of 1, 2 and 4.
 
-        A matrix is given as its arrays, the length of its lines, and the steps between lines and between matrices; where
-        lines lie one behind the other, length and step are the same.
+        A matrix is given as its arrays, the length of its lines, and the steps between lines and between matrices;
+        where lines lie one behind the other, length and step are the same.
         """
         return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
 
