@@ -74,9 +74,6 @@ __device__ __forceinline__ void store_value(
     else y[row] = finished(found.value, finish, divisor);
 }
 
-// So many elements a thread reads before it puts them together: what takes long is the way to memory, not what comes.
-constexpr int AT_ONCE = sizeof(acc_t) == 8 ? 4 : 8;
-
 // source(i) is what element i brings, and result(row, found) takes what was found in a row of (outer, parts, inner).
 // `found` begins as what none bring.
 template <class Team, class State, class Source, class Result>
