@@ -60,6 +60,16 @@ struct Moments {
         mean += step / count;
         squares = fma(step, x - mean, squares);
     }
+    // N elements, a power of two: those of them alone, of which nothing waits for a division, and then merged.
+    template <int N> __device__ __forceinline__ void add(const acc_t (&x)[N]) {
+        acc_t sum = 0, own = 0;
+#pragma unroll
+        for (int e = 0; e < N; ++e) sum += x[e];
+        const acc_t middle = sum * (acc_t(1) / N);
+#pragma unroll
+        for (int e = 0; e < N; ++e) own = fma(x[e] - middle, x[e] - middle, own);
+        merge({acc_t(N), middle, own});
+    }
     __device__ __forceinline__ Moments of_lane(int lane) const {
         return {from_lane(count, lane), from_lane(mean, lane), from_lane(squares, lane)};
     }

@@ -11,7 +11,8 @@
 //   split  several teams a channel, each for a share of it, where there are too few channels to keep a GPU busy: what
 //          each has found is put together by one thread a channel, in their order, and a third launch does the rest.
 //
-// mean and var come from one pass (Moments in accumulate.cuh), over x less its channel's first element.
+// mean and var come from one pass (Moments in accumulate.cuh), over x less its channel's first element: a thread takes
+// AT_ONCE elements, and then the next, and what is left one by one.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "accumulate.cuh"
@@ -39,7 +40,14 @@ template <class Team>
 __device__ __forceinline__ Moments share_moments(const scalar_t* __restrict__ x, const Sizes& size) {
     Moments moments = {0, 0, 0};
     const acc_t pivot = Team::row() < size.c ? acc_t(x[Team::row() * size.m]) : acc_t(0);
-    for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) moments.add(acc_t(x[walk.at]) - pivot);
+    auto walk = walk_over<Team>(size);
+    while (walk.left(AT_ONCE)) {
+        acc_t next[AT_ONCE];
+#pragma unroll
+        for (int e = 0; e < AT_ONCE; ++e, walk.next()) next[e] = acc_t(x[walk.at]) - pivot;
+        moments.add(next);
+    }
+    for (; walk.left(); walk.next()) moments.add(acc_t(x[walk.at]) - pivot);
     return Team::reduce(moments);
 }
 

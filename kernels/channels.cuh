@@ -23,6 +23,8 @@ template <class Team> struct ChannelWalk {
         at = (row * c + channel) * m + column;
     }
     __device__ __forceinline__ bool left() const { return element < end; }
+    // Whether `count` are left
+    __device__ __forceinline__ bool left(int count) const { return element + (count - 1) * Team::size() < end; }
     __device__ __forceinline__ void next() {
         element += Team::size();
         at += step;

@@ -20,6 +20,10 @@ struct Exponentials {
         sum = other.m > m ? fma(sum, shrink, other.sum) : fma(other.sum, shrink, sum);
         m = binary_function(m, other.m, MAXIMUM);
     }
+    template <int N> __device__ __forceinline__ void merge(const Exponentials (&others)[N]) {
+#pragma unroll
+        for (int e = 0; e < N; ++e) merge(others[e]);
+    }
 };
 
 template <class Team>
@@ -28,21 +32,19 @@ __device__ __forceinline__ void logsumexp(
     scalar_t* __restrict__ y, acc_t* __restrict__ parts_of_y,
     index_t outer, index_t length, index_t inner, index_t parts, index_t chunk) {
     const index_t count = outer * length * inner, rows = outer * parts * inner;
-    reduce_rows<Team>(
-        Exponentials{lowest<acc_t>(), 0},
-        [=](index_t i) -> Exponentials {
-            if (x == nullptr) return {parts_of_x[i], parts_of_x[count + i]};
-            return {acc_t(x[i]), acc_t(1)};
-        },
-        [=](index_t row, Exponentials found) {
-            if (y == nullptr) {
-                parts_of_y[row] = found.m;
-                parts_of_y[rows + row] = found.sum;
-            } else {
-                y[row] = found.m + log(found.sum);
-            }
-        },
-        outer, length, inner, parts, chunk);
+    const Exponentials none = {lowest<acc_t>(), 0};
+    const auto of_x = [=](index_t i) -> Exponentials { return {acc_t(x[i]), acc_t(1)}; };
+    const auto of_part = [=](index_t i) -> Exponentials { return {parts_of_x[i], parts_of_x[count + i]}; };
+    const auto store = [=](index_t row, Exponentials found) {
+        if (y == nullptr) {
+            parts_of_y[row] = found.m;
+            parts_of_y[rows + row] = found.sum;
+        } else {
+            y[row] = found.m + log(found.sum);
+        }
+    };
+    if (x != nullptr) reduce_rows<Team>(none, of_x, store, outer, length, inner, parts, chunk);
+    else reduce_rows<Team>(none, of_part, store, outer, length, inner, parts, chunk);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_naive(
@@ -54,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_naive(
     logsumexp<Alone>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_columns(
+extern "C" __global__ void __launch_bounds__(256, 3) logsumexp_columns(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y
@@ -72,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(256, 3) logsumexp_warp(
     logsumexp<Warp>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) logsumexp_block(
+extern "C" __global__ void __launch_bounds__(256, 3) logsumexp_block(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x
     scalar_t* __restrict__ y,              // null: parts_of_y

@@ -18,11 +18,12 @@ __device__ __forceinline__ void reduce(
     scalar_t* __restrict__ y, acc_t* __restrict__ parts_of_y,
     index_t outer, index_t length, index_t inner, index_t parts, index_t chunk,
     int combine, int map, int finish, acc_t divisor) {
-    reduce_rows<Team>(
-        Value::of_none(combine),
-        [=](index_t i) -> Value { return {x == nullptr ? parts_of_x[i] : mapped<acc_t>(x[i], map), combine}; },
-        [=](index_t row, Value found) { store_value(found, row, y, parts_of_y, finish, divisor); },
-        outer, length, inner, parts, chunk);
+    const Value none = Value::of_none(combine);
+    const auto of_x = [=](index_t i) -> Value { return {mapped<acc_t>(x[i], map), combine}; };
+    const auto of_part = [=](index_t i) -> Value { return {parts_of_x[i], combine}; };
+    const auto store = [=](index_t row, Value found) { store_value(found, row, y, parts_of_y, finish, divisor); };
+    if (x != nullptr) reduce_rows<Team>(none, of_x, store, outer, length, inner, parts, chunk);
+    else reduce_rows<Team>(none, of_part, store, outer, length, inner, parts, chunk);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) reduce_naive(

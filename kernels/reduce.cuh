@@ -34,12 +34,23 @@ struct Value {
         return {acc_t(__shfl_sync(0xffffffffu, value, lane)), combine};
     }
     __device__ __forceinline__ void merge(const Value& other) {
+        const Value one[] = {other};
+        merge(one);
+    }
+    // One after another
+    template <int N> __device__ __forceinline__ void merge(const Value (&others)[N]) {
         switch (combine) {
-            case ADD: value = binary_function(value, other.value, ADD); break;
-            case MULTIPLY: value = binary_function(value, other.value, MULTIPLY); break;
-            case MAXIMUM: value = binary_function(value, other.value, MAXIMUM); break;
-            default: value = binary_function(value, other.value, MINIMUM);
+            case ADD: take<ADD>(others); break;
+            case MULTIPLY: take<MULTIPLY>(others); break;
+            case MAXIMUM: take<MAXIMUM>(others); break;
+            default: take<MINIMUM>(others);
         }
+    }
+
+  private:
+    template <int function, int N> __device__ __forceinline__ void take(const Value (&others)[N]) {
+#pragma unroll
+        for (int e = 0; e < N; ++e) value = binary_function(value, others[e].value, function);
     }
 };
 
@@ -64,17 +75,33 @@ __device__ __forceinline__ void store_value(
 }
 
 // source(i) is what element i brings, and result(row, found) takes what was found in a row of (outer, parts, inner).
+// `found` begins as what none bring.
 template <class Team, class State, class Source, class Result>
 __device__ __forceinline__ void reduce_rows(
     State found, const Source& source, const Result& result,
     index_t outer, index_t length, index_t inner, index_t parts, index_t chunk) {
     const index_t row = Team::row();
     const bool exists = row < outer * parts * inner;
-    const index_t column = row % inner, part = row / inner % parts;
+    index_t line = row, column = 0, part = 0;
+    if (inner > 1) {
+        line = row / inner;
+        column = row - line * inner;
+    }
+    if (parts > 1) {
+        part = line % parts;
+        line /= parts;
+    }
     const index_t begin = part * chunk, end = exists ? (begin + chunk < length ? begin + chunk : length) : 0;
-    const index_t start = row / inner / parts * length * inner + column;
-#pragma unroll 4
-    for (index_t k = begin + Team::rank(); k < end; k += Team::size()) found.merge(source(start + k * inner));
+    const index_t start = line * length * inner + column, step = Team::size();
+    index_t k = begin + Team::rank();
+    for (; k + (AT_ONCE - 1) * step < end; k += AT_ONCE * step) {
+        State next[AT_ONCE];
+#pragma unroll
+        for (int e = 0; e < AT_ONCE; ++e) next[e] = source(start + (k + e * step) * inner);
+        found.merge(next);
+    }
+#pragma unroll 1
+    for (; k < end; k += step) found.merge(source(start + k * inner));
     found = Team::reduce(found);
     if (exists && Team::rank() == 0) result(row, found);
 }

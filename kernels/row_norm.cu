@@ -9,7 +9,8 @@
 //
 // y and dx: a group of a row belongs to a team (team.cuh), each a rung of the ladder: naive, one thread; warp, for
 // short groups; block, for long ones. It reads the group twice, the second time from a cache if it is small. mean and
-// var come from one pass (Moments in accumulate.cuh), over the group less its first element.
+// var come from one pass (Moments in accumulate.cuh), over the group less its first element: a thread takes AT_ONCE
+// elements, and then the next, and what is left one by one.
 //
 // dweight and dbias: a channel belongs to a block where m is large, else 8 threads have each of 32 neighbouring ones.
 // Blocks along y share the rows, and `row_norm_join` adds up what each has found, in their order.
@@ -39,7 +40,14 @@ __device__ __forceinline__ void row_norm(
     scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var, const Group& group, acc_t eps) {
     const acc_t pivot = group.length > 0 ? acc_t(x[group.start]) : acc_t(0);
     Moments moments = {0, 0, 0};
-    for (int i = Team::rank(); i < group.length; i += Team::size()) moments.add(acc_t(x[group.start + i]) - pivot);
+    int begin = Team::rank();
+    for (; begin + (AT_ONCE - 1) * Team::size() < group.length; begin += AT_ONCE * Team::size()) {
+        acc_t next[AT_ONCE];
+#pragma unroll
+        for (int e = 0; e < AT_ONCE; ++e) next[e] = acc_t(x[group.start + begin + e * Team::size()]) - pivot;
+        moments.add(next);
+    }
+    for (int i = begin; i < group.length; i += Team::size()) moments.add(acc_t(x[group.start + i]) - pivot);
     moments = Team::reduce(moments);
     const acc_t mu = pivot + moments.mean, v = moments.squares / moments.count, rstd = 1 / sqrt(v + eps);
     for (int i = Team::rank(); i < group.length; i += Team::size()) {

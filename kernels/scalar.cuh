@@ -32,4 +32,7 @@ template <> struct Accumulator<bfloat16_t> { typedef float type; };
 
 #ifdef scalar_t
 typedef Accumulator<scalar_t>::type acc_t;
+
+// So many elements a thread reads before it puts them together: what takes long is the way to memory, not what comes.
+constexpr int AT_ONCE = sizeof(acc_t) == 8 ? 4 : 8;
 #endif
