@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from gpunn.backend.simulator import Access, RawModule
+from gpunn.backend.simulator import Access, RawModule, SimulatorError
 
 from .texts import KERNELS
 
@@ -469,3 +469,15 @@ def test_contention() -> None:
     module = RawModule(code=text, mode="profile")
     module.get_function("count")((5,), (64,), (np.zeros(4, np.int32),))
     assert module.profiles[0].contention == 5 * (16 + 64)
+
+
+@pytest.mark.parametrize("body", ["for (volatile int go = 1; go;) {}", "while (x[0] == 0.0f) {}"])
+def test_a_loop_without_end_is_an_error(body) -> None:
+    code = f"""#line 1 "t.cu"
+extern "C" __global__ void f(volatile float* x) {{
+    {body}
+}}"""
+    x = np.zeros(1, np.float32)
+    with pytest.raises(SimulatorError, match=r"t.cu:2: no end in kernel f: ") as error:
+        RawModule(code=code, mode="profile").get_function("f")((1,), (1,), (x,))
+    assert error.value.kind == "no end"

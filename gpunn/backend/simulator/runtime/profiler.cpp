@@ -31,6 +31,9 @@ namespace {
 
 constexpr int LANES = 32, BANKS = 32, WORD = 4, SECTOR = Reuse::SECTOR, WIDEST = 16;
 constexpr char HAS_READ = 1, HAS_WRITTEN = 2;
+// More than that is taken for a loop without end: so often a thread has executed a basic block, or so many accesses (1
+// GiB of them) of the block's warps are kept, since they met last.
+constexpr uint32_t MOST_TIMES = 1u << 26, MOST_KEPT = 1u << 22;
 
 struct Region {
     char* begin;
@@ -79,6 +82,7 @@ struct {
     std::vector<std::vector<uint32_t>> times;  // of each basic block, of each lane
     uint32_t made[LANES];                      // accesses of each lane
 } pending[MAX_WARPS];
+uint32_t kept;  // accesses of warps, in all of `pending`
 
 // ---- One access of a warp
 
@@ -215,6 +219,7 @@ void put_together(int first, int end) {
     for (const Turn& turn : turns) count_access(sites[(size_t)turn.site], *turn.together);
     for (int w = first; w < end; ++w) {
         for (Pending& a : pending[w].accesses) {
+            kept -= (uint32_t)a.together.size();
             a.together.clear();
             memset(a.times, 0, sizeof a.times);
         }
@@ -252,6 +257,10 @@ const Region* find(const char* p, uint64_t pc) {
     simulator_fail_at("out of bounds", pc, "an access outside all arrays and shared memory; the mode check says more");
 }
 
+[[noreturn]] void never_ends(uint64_t pc, const char* what) {
+    simulator_fail_at("no end", pc, "%s, or too often between two barriers to be counted; smaller sizes may do", what);
+}
+
 void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, int line, int lane) {
     if (!launch || !in_kernel || launch->function->paused) return;
     const Region* r = find(p, pc);
@@ -269,7 +278,10 @@ void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, 
     Pending& a = accesses[number];
     const uint32_t k = a.times[lane]++;
     const uint32_t order = pending[current / LANES].made[lane]++;
-    while (a.together.size() <= k) a.together.push_back({0, order, {}});
+    if (a.together.size() <= k) {
+        a.together.push_back({0, order, {}});
+        if (++kept > MOST_KEPT) never_ends(pc, "the block's warps access memory for ever");
+    }
     a.together[k].lanes |= 1u << lane;
     a.together[k].address[lane] = p;
 }
@@ -302,6 +314,7 @@ void begin_launch() {
     blocks_at.clear();
     memset(reuse.counts, 0, sizeof reuse.counts);
     atomics_at.clear();
+    kept = 0;
     for (auto& p : pending) {
         p.accesses.clear();
         p.times.clear();
@@ -366,7 +379,7 @@ HIDDEN void __sanitizer_cov_trace_pc() {
     const size_t number = (size_t)found.first->second;
     auto& times = pending[current / LANES].times;
     if (times.size() <= number) times.resize(number + 1, std::vector<uint32_t>(LANES));
-    ++times[number][(size_t)(current % LANES)];
+    if (++times[number][(size_t)(current % LANES)] > MOST_TIMES) never_ends(PC, "a loop has no end");
 }
 
 // ---- What Python reads after a launch
