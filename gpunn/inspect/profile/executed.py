@@ -12,7 +12,6 @@ Pupyrev, Wang, Yu 2022, "Profile Inference Revisited").
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from statistics import median_high
@@ -20,13 +19,12 @@ from typing import Any
 
 from gpunn.backend.simulator import LaunchProfile
 
-from .disassembler import BYTES, Code, Instruction
+from .disassembler import Code, Instruction
 from .flow import Block, Loop, basic_blocks, loops
 from .kinds import MEMORY, kind, width
 
 INSTALL = "pip install scipy (or 'gpunn[profile]')"
 _ENDS = {"EXIT", "RET", "KILL"}
-_ADDRESS = re.compile(r"0x[0-9a-f]+")
 _MISFIT, _KEPT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.5, 0.3, 0.1, 1e-4
 """What counts against a solution: a warp's access of 4 bytes a thread too many or too few; a read of them that the
 compiler has spared; an execution of a line that no instruction is left for; an execution of both sides of a branch by
@@ -202,6 +200,7 @@ def _flow(
     edges: dict[tuple[int, int], int] = {}
     into: list[dict[int, float]] = [{} for _ in blocks]
     number = {block.first: k for k, block in enumerate(blocks)}
+    called = {name: number[first] for first, name in code.functions.items()}
     for k, block in enumerate(blocks):
         out: dict[int, float] = {program.variable(): 1.0 for _ in block.next}
         for edge, n in zip(out, block.next):
@@ -214,12 +213,13 @@ def _flow(
             program.at_most.append(({parted: 1.0, times[k]: -1.0}, 0.0))
             out[parted] = -1.0
         program.equal.append((out | {times[k]: -1.0}, 0.0))
-        for instruction in parts[k]:
-            target = number.get(int(a[-1], 16) // BYTES) if (a := _ADDRESS.findall(instruction.operands)) else None
-            if instruction.name == "CALL" and target is not None and blocks[target].is_entry:
+        for i in parts[k]:
+            if i.name == "CALL" and (target := called.get(i.operands)) is not None:
                 into[target][times[k]] = into[target].get(times[k], 0.0) + 1.0
     for k in range(len(blocks)):
-        met = {program.variable(_PARTED): -1.0} if len(into[k]) > 1 else {}  # and its lanes meet again
+        met = (
+            {program.variable(_PARTED): -1.0} if len(into[k]) > 1 and not blocks[k].is_entry else {}
+        )  # lanes meet again
         program.equal.append((into[k] | met | {times[k]: -1.0}, 0.0 if k else -1.0))
     return edges
 

@@ -73,6 +73,15 @@ extern "C" __global__ void lanes_part(const float* x, float* y, int n) {
     for (int k = 0; k < n + t % 4; ++k) sum = fmaf(x[k * 256 + t], 0.5f, sum);
     y[t] = sum;
 }
+__device__ __noinline__ float turns(float x, int n) {
+    float sum = x;
+    for (int k = 0; k < n; ++k) sum = fmaf(sum, x, 1.0f);
+    return sum;
+}
+extern "C" __global__ void called(const float* x, float* y, int n) {
+    const int t = blockIdx.x * blockDim.x + threadIdx.x;
+    y[t] = turns(x[t], n) + turns(x[t] + 2.0f, n) + turns(x[t] + 3.0f, n);
+}
 """
 # Of a warp, with n = 37: fused multiply-adds, and bytes that a thread reads and writes in global and shared memory.
 EXPECTED = {
@@ -84,6 +93,7 @@ EXPECTED = {
     "no_memory_in_it": (37, 4, 4, 0, 0),
     "whole_numbers": (0, 0, 4, 0, 0),
     "rolled": (37, 4, 4, 0, 0),
+    "called": (3 * 37, 4, 4, 0, 0),
     "lanes_part": (40, 4 + 4 * 40, 4, 0, 0),  # as often as the lane that goes round most often
 }
 
