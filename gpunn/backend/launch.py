@@ -15,7 +15,7 @@ import numpy as np
 from . import recording
 from .dtypes import as_dtype
 from .kernel_texts import kernel_folder, kernel_text
-from .signature import Parameter, Signature, signatures, type_choices
+from .signature import Parameter, Signature, signature, type_choices
 
 C_TYPES = {
     "bool": "bool",
@@ -36,6 +36,13 @@ NUMPY_TYPES = {c: as_dtype(name).numpy for name, c in C_TYPES.items()} | {
     "unsigned int": np.dtype(np.uint32),
     "unsigned long long": np.dtype(np.uint64),
     "unsigned short": np.dtype(np.uint16),
+    "char": np.dtype(np.int8),
+    "long": np.dtype(np.int64),
+    "unsigned long": np.dtype(np.uint64),
+    "size_t": np.dtype(np.uint64),
+    **{np.dtype(i).name + "_t": np.dtype(i) for i in "bBhHiIlL"},  # int8_t, uint8_t, ...
+    **dict.fromkeys(("half", "__half"), np.dtype(np.float16)),
+    "__nv_bfloat16": as_dtype("bfloat16").numpy,
 }
 """The NumPy type of each type that a parameter may be or point to."""
 _MAX_GRID = (2**31 - 1, 65535, 65535)
@@ -150,16 +157,14 @@ class Launcher:
 
     def _make(self, text: str, name: str, types: dict[str, Any]) -> _Kernel:
         source = kernel_text(text)
-        signature = signatures(source).get(name)
-        if signature is None:
-            raise ValueError(f"{text} has no kernel {name!r}; it has {', '.join(signatures(source))}")
+        declared = signature(source, name, text)
         named = {variable: as_dtype(d).name for variable, d in types.items()}
         check_types(text, source, named)
         key = Text(text, tuple(sorted(named.items())))
         module = self._modules.get(key)
         if module is None:
             module = self._modules[key] = self.compile(text, source, named)
-        kernel = _Kernel(text, signature, module.get_function(name), named, self)
+        kernel = _Kernel(text, declared, module.get_function(name), named, self)
         self._kernels[(text, name, *types.items())] = kernel
         return kernel
 

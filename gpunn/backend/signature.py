@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 
 _KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+void\s+'
-    r"(?:__launch_bounds__\s*\((?P<bound>[^,]+?)(?:,[^\n]*)?\)\s*)?(?P<name>\w+)\s*"
+    r'extern\s+"C"\s+__global__\s+'
+    r"(?:void\s+(?:__launch_bounds__\s*\((?P<bound>[^,]+?)(?:,[^\n]*)?\)\s*)?"
+    r"|__launch_bounds__\s*\((?P<before>[^,]+?)(?:,[^\n]*)?\)\s*void\s+)(?P<name>\w+)\s*"
     r"\((?P<parameters>(?://[^\n]*|[^)])*)\)"
 )
-_PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)\s*(\*?)\s*\b([A-Za-z_]\w*)\s*")
+_PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)(\s+const)?\s*(\*?)\s*(?:const\s+)?\b([A-Za-z_]\w*)\s*")
+_IGNORED = re.compile(r"\b(?:__restrict__|__restrict|volatile)\b")
 _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
 _ENUMERATION = r"enum {}\s*\{{(.*?)\}}"
 _FOR = re.compile(r"^//\s*compiled for (\w+) = ([\w ,]+?)\s*$", re.MULTILINE)
@@ -57,13 +59,25 @@ def signatures(text: str) -> dict[str, Signature]:
     Raises:
         ValueError: a parameter or a launch bound can't be read.
     """
-    constants = dict(_CONSTANT.findall(text))
-    found = {}
-    for match in _KERNEL.finditer(text):
-        name, bound = match["name"], match["bound"]
-        parameters = _parameters(name, match["parameters"])
-        found[name] = Signature(name, parameters, _number(name, bound, constants) if bound else None)
-    return found
+    return {match["name"]: _signature(text, match) for match in _KERNEL.finditer(text)}
+
+
+def signature(text: str, kernel: str, file: str) -> Signature:
+    """The signature of one kernel of a text, whatever the others are like; `file` is named in errors.
+
+    Raises:
+        ValueError: there is no such kernel, or a parameter or the launch bound can't be read.
+    """
+    found = {match["name"]: match for match in _KERNEL.finditer(text)}
+    if kernel not in found:
+        raise ValueError(f'{file} has no kernel {kernel!r} that is extern "C"; it has {", ".join(found) or "none"}')
+    return _signature(text, found[kernel])
+
+
+def _signature(text: str, match: re.Match[str]) -> Signature:
+    name, bound = match["name"], match["bound"] or match["before"]
+    number = _number(name, bound, dict(_CONSTANT.findall(text))) if bound else None
+    return Signature(name, _parameters(name, match["parameters"]), number)
 
 
 def type_choices(text: str) -> dict[str, tuple[str, ...]]:
@@ -107,14 +121,13 @@ def _parameters(kernel: str, between_brackets: str) -> tuple[Parameter, ...]:
 
 
 def _parameter(kernel: str, declaration: str, nullable: bool) -> Parameter:
-    match = _PARAMETER.fullmatch(declaration.replace("__restrict__", " "))
+    match = _PARAMETER.fullmatch(_IGNORED.sub(" ", declaration))
     if match is None:
         raise ValueError(f"kernel {kernel}: can't read its parameter {declaration.strip()!r}")
-    const, words, star, name = match.groups()
+    before, words, behind, star, name = match.groups()
     pointer = bool(star)
-    return Parameter(
-        name, " ".join(words.split()), pointer, const=pointer and bool(const), nullable=pointer and nullable
-    )
+    const = pointer and bool(before or behind)
+    return Parameter(name, " ".join(words.split()), pointer, const=const, nullable=pointer and nullable)
 
 
 def _number(kernel: str, expression: str, constants: dict[str, str]) -> int:

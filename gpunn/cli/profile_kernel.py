@@ -60,7 +60,7 @@ def kernel(options: argparse.Namespace) -> None:
         raise UsageError(f"--kernel is FILE:NAME, such as softmax.cu:softmax_forward_warp, got {options.kernel!r}")
     if options.shared and not options.threads:
         raise UsageError("--shared is the dynamic shared memory of blocks; give their --threads too")
-    if options.gpu and not (options.grid and options.threads and options.args):
+    if options.gpu and not (options.grid and options.threads):
         raise UsageError("--gpu predicts a launch; give its --grid, --threads and --args too")
     if (options.grid or options.args) and not options.gpu:
         raise UsageError("--grid and --args are of a launch that is predicted; name a GPU by --gpu too")
@@ -80,7 +80,8 @@ def kernel(options: argparse.Namespace) -> None:
             from gpunn.inspect.profile import launch_of, predict
 
             grid = _sizes("--grid", options.grid)
-            launch = launch_of(file, name, found.types, grid, threads, options.args.split(","), options.shared or 0)
+            args = options.args.split(",") if options.args else []
+            launch = launch_of(file, name, found.types, grid, threads, args, options.shared or 0)
             prediction = predict(launch, board)
     except ValueError as error:
         raise UsageError(str(error)) from None

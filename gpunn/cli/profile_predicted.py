@@ -81,11 +81,12 @@ def predicted(options: argparse.Namespace) -> StepPrediction:
         chosen = gpu(options.gpu)
     except ValueError as error:
         raise UsageError(f"--gpu: {error}") from None
+    step = _step(options)
     try:
         path()  # before minutes are spent
         version()
         with progress("predicting", "predicted") as on_progress:
-            return predict_step(*_step(options), gpu=chosen, title=title, on_progress=on_progress)
+            return predict_step(*step, gpu=chosen, title=title, on_progress=on_progress)
     except (ValueError, NvrtcMissing, DisassemblerMissing, SolverMissing, CompileError) as error:
         raise RunError(str(error)) from None
 

@@ -195,7 +195,12 @@ def test_more_shared_memory_than_there_is(launcher: Launcher, size: int) -> None
 @pytest.mark.parametrize(
     ("text", "name", "types", "message"),
     [
-        ("t.cu", "g", {"scalar_t": "float32"}, "t.cu has no kernel 'g'; it has f, strange, also_strange"),
+        (
+            "t.cu",
+            "g",
+            {"scalar_t": "float32"},
+            "has no kernel 'g' that is extern \"C\"; it has f, strange, also_strange",
+        ),
         ("t.cu", "f", {}, "t.cu is compiled for scalar_t, got none"),
         ("t.cu", "f", {"element_t": "float32"}, "t.cu is compiled for scalar_t, got element_t"),
         (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpunn.backend.signature import Parameter, enumeration, signatures, type_choices, type_combinations
+from gpunn.backend.signature import Parameter, enumeration, signature, signatures, type_choices, type_combinations
 
 TEXT = """
 // Sums, in a text of every kind of parameter. It is no kernel: extern "C" __global__ in a sentence.
@@ -48,6 +48,27 @@ def test_kernels_and_their_bounds() -> None:
     assert {name: s.bound for name, s in signatures(TEXT).items()} == {"sums": 64, "one": 32, "nothing": None}
     assert signatures(TEXT)["nothing"].parameters == ()
     assert str(signatures(TEXT)["one"]) == "one(float* a, int* b)"
+
+
+def test_words_that_do_not_change_what_is_passed() -> None:
+    text = """extern "C" __global__ __launch_bounds__(64, 2) void f(
+    float const* __restrict x, volatile float* const y, const int n) {}"""
+    found = signatures(text)["f"]
+    assert found.parameters == (
+        Parameter("x", "float", pointer=True, const=True),
+        Parameter("y", "float", pointer=True),
+        Parameter("n", "int"),
+    )
+    assert found.bound == 64
+
+
+def test_one_kernel_is_read_whatever_the_others_are_like() -> None:
+    text = 'extern "C" __global__ void f(float** x) {} extern "C" __global__ void g(int n) {} __global__ void h() {}'
+    assert signature(text, "g", "t.cu").parameters == (Parameter("n", "int"),)
+    with pytest.raises(ValueError, match="can't read its parameter"):
+        signature(text, "f", "t.cu")
+    with pytest.raises(ValueError, match=r"t.cu has no kernel 'h' that is extern .C.; it has f, g"):
+        signature(text, "h", "t.cu")
 
 
 def test_null_holds_for_the_pointers_of_its_line_alone() -> None:

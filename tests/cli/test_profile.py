@@ -75,7 +75,11 @@ def test_json(gpunn_command, nvdisasm) -> None:
         (["--kernel", "softmax.cu:f", "--threads", "0"], "--threads is one to three numbers above 0, such as 64,8"),
         ([*LAUNCH, "--args", "64"], "copy(const float4* x, float4* y, int n) takes 3 arguments, got 1"),
         ([*LAUNCH, "--args", "64,64,many"], "int n: a value of int32 is expected, got 'many'"),
-        ([*LAUNCH, "--args", "64,-1,64"], "float4* y: a number of elements is expected, got '-1'"),
+        ([*LAUNCH, "--args", "64,-1,64"], "float4* y: a number of elements, of up to 4.0 GiB, is expected, got '-1'"),
+        ([*LAUNCH, "--args", "64,999999999999,64"], "of up to 4.0 GiB, is expected, got '999999999999'"),
+        ([*LAUNCH, "--args", "64,64,3000000000"], "int n: a value of int32 is expected, got '3000000000'"),
+        (LAUNCH, "takes 3 arguments, got 0"),
+        (["--model", "nothing", "--gpu", "h100"], "there is no model 'nothing'; there are "),
         ([*LAUNCH, "--args", "64,64,64", "--arch", "sm_75"], "--arch sm_75: L4 is sm_89"),
         (["--kernel", "split_k.cu:add_parts", "--arch", "sm_1"], "does not know the architecture 'sm_1'"),
     ],
@@ -84,6 +88,13 @@ def test_a_call_that_is_wrong(gpunn_command, options, message) -> None:
     result = gpunn_command("profile", *options)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+def test_a_text_that_is_not_utf8(gpunn_command, tmp_path) -> None:
+    (tmp_path / "latin.cu").write_bytes(b"// caf\xe9\n")
+    result = gpunn_command("profile", "--kernel", f"{tmp_path / 'latin.cu'}:f")
+    assert (result.code, result.out) == (2, "")
+    assert "latin.cu is no text in UTF-8 (byte 6)" in result.err
 
 
 def test_without_the_disassembler(gpunn_command, monkeypatch) -> None:
@@ -130,6 +141,29 @@ def test_what_a_launch_of_a_kernel_of_ones_own_would_take(gpunn_command, nvdisas
     # A warp of each of two blocks loads and stores 16 bytes a thread, once.
     assert (answer["kinds"]["LDG.128"], answer["kinds"]["STG.128"]) == (2, 2)
     assert answer["dram_bytes"] == 2 * 64 * 16
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options", "written"),
+    [
+        ("nothing", [], 0),  # no parameters, and a mark of the byte order before the text
+        ("much_shared", ["--args", "32", "--shared", "100000"], 32 * 4),  # more than 48 KiB
+    ],
+)
+def test_launches_of_uncommon_kernels(gpunn_command, nvdisasm, tmp_path, kernel, options, written) -> None:
+    text = """\ufeffextern "C" __global__ void unreadable(float** x) {}
+extern "C" __global__ void nothing() {}
+extern "C" __global__ void much_shared(float* y) {
+    extern __shared__ float s[];
+    s[24000 + threadIdx.x] = threadIdx.x;
+    y[threadIdx.x] = s[24000 + threadIdx.x];
+}
+"""
+    (tmp_path / "own.cu").write_text(text, encoding="utf-8")
+    command = ["profile", "--kernel", f"{tmp_path / 'own.cu'}:{kernel}", "--gpu", "h100", "--grid", "1", "--threads"]
+    answer = gpunn_command(*command, "32", *options, "--json")
+    assert answer.code == 0
+    assert answer.json["prediction"]["dram_bytes"] == written
 
 
 # Predicted ------------------------------------------------------------------------------------------------------------

@@ -153,7 +153,10 @@ def text_of(file: str) -> tuple[Path, str, tuple[Path, ...]]:
     """
     path = Path(file)
     if path.is_file() and path.resolve().parent != kernel_folder():
-        return path, path.read_text(encoding="utf-8"), (path.resolve().parent, kernel_folder())
+        try:
+            return path, path.read_text(encoding="utf-8-sig"), (path.resolve().parent, kernel_folder())
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is no text in UTF-8 (byte {error.start}); save it as that") from None
     if path.name not in kernel_names():
         texts = ", ".join(name for name in kernel_names() if name.endswith(".cu"))
         raise ValueError(f"there is no file {file!r}, and no kernel text of that name; there are: {texts}")

@@ -10,13 +10,16 @@ import numpy as np
 
 from gpunn.backend import sim
 from gpunn.backend.launch import C_TYPES, NUMPY_TYPES, compile_options
-from gpunn.backend.signature import Parameter, signatures
+from gpunn.backend.signature import Parameter, signature
 from gpunn.backend.simulator import LaunchProfile, RawModule, SimulatorError
+from gpunn.printing import bytes_text
 
 from .code import text_of
 
 COUNTED_BLOCKS = 16
 """How many blocks of a large grid are counted."""
+_MOST_BYTES = 4 << 30
+"""Of an array whose elements are made up: the simulator takes twice as much again."""
 
 
 def profile_launches(
@@ -89,13 +92,11 @@ def launch_of(
         ValueError: there is no such kernel, or it can't be called with that.
     """
     path, code, folders = text_of(file)
-    signature = signatures(code).get(kernel)
-    if signature is None:
-        raise ValueError(f'{path.name} has no kernel extern "C" {kernel!r}, whose parameters could be read')
-    if len(args) != len(signature.parameters):
-        raise ValueError(f"{signature} takes {len(signature.parameters)} arguments, got {len(args)}")
+    declared = signature(code, kernel, path.name)
+    if len(args) != len(declared.parameters):
+        raise ValueError(f"{declared} takes {len(declared.parameters)} arguments, got {len(args)}")
     random = np.random.default_rng(0)
-    values = [_value(p, text.strip(), types, random) for p, text in zip(signature.parameters, args)]
+    values = [_value(p, text.strip(), types, random) for p, text in zip(declared.parameters, args)]
     options = (*compile_options(types), *(f"-I{folder}" for folder in folders))
     module = RawModule(
         code=f'#line 1 "{path.name}"\n{code}',
@@ -105,7 +106,10 @@ def launch_of(
         only_counted=True,
     )
     try:
-        module.get_function(kernel)(grid, block, values, shared_mem=shared)
+        function = module.get_function(kernel)
+        if shared > function.max_dynamic_shared_size_bytes:  # as on a GPU, where more than 48 KiB are asked for first
+            function.max_dynamic_shared_size_bytes = shared
+        function(grid, block, values, shared_mem=shared)
     except SimulatorError as error:
         raise ValueError(str(error)) from None
     return module.profiles[0]
@@ -123,10 +127,10 @@ def _value(p: Parameter, text: str, types: dict[str, str], random: np.random.Gen
         if not p.pointer:
             return dtype.type(float(text) if dtype.kind == "f" else int(text))
         n = each * int(text)
-        if n < 0:
+        if not 0 <= n * dtype.itemsize <= _MOST_BYTES:
             raise ValueError
-    except ValueError:
-        wanted = "a number of elements" if p.pointer else f"a value of {dtype}"
+    except (ValueError, OverflowError):
+        wanted = f"a number of elements, of up to {bytes_text(_MOST_BYTES)}," if p.pointer else f"a value of {dtype}"
         raise ValueError(f"{p}: {wanted} is expected, got {text!r}") from None
     if n == 0 and p.nullable:
         return None
