@@ -43,6 +43,8 @@ def launches(options: argparse.Namespace) -> None:
 
     if options.plot and not options.gpu:
         raise UsageError("--plot draws what is predicted; name a GPU by --gpu too")
+    if options.plot and (options.plot.suffix.lower() not in (".png", ".svg") or not options.plot.parent.is_dir()):
+        raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{options.plot}'")
     if options.gpu is None:
         counted = [launch for _, launch in step_launches(*_step(options))[0]]
         if options.json:

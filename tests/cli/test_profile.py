@@ -69,6 +69,8 @@ def test_json(gpunn_command, nvdisasm) -> None:
         (["--kernel", "split_k.cu:add_parts", "--types", "scalar_t=int8"], "compiled for scalar_t = float32"),
         (["--model", "linear", "--gpu", "h10"], "there are no figures of a GPU 'h10', only of T4, "),
         (["--model", "linear", "--plot", "x.png"], "name a GPU by --gpu too"),
+        (["--model", "linear", "--gpu", "l4", "--plot", "x.txt"], "FILE.png or FILE.svg, got 'x.txt'"),
+        (["--model", "linear", "--gpu", "l4", "--plot", "nowhere/x.png"], "in a folder that is there"),
         (["--kernel", "softmax.cu:f", "--gpu", "h100"], "give its --grid, --threads and --args too"),
         (["--kernel", "softmax.cu:f", "--grid", "4"], "name a GPU by --gpu too"),
         (["--kernel", "softmax.cu:f", "--plot", "x.png"], "--plot is for --model"),
