@@ -10,18 +10,14 @@ import ctypes
 import hashlib
 import os
 import re
-import secrets
-import time
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import cuda_library
+from . import compiled, cuda_library
 from .cache import cache_folder
 from .kernel_texts import included_headers, kernel_folder, kernel_names, kernel_text
 from .launch import check_types, compile_options
@@ -37,8 +33,6 @@ SAMPLED = {"float32", "float64", "int64"}
 PREFERRED = (12, 13)
 """The versions of CUDA whose NVRTC is taken where any will do: with that of CUDA 12.9 no kernel spills."""
 INSTALL = "pip install nvidia-cuda-nvrtc-cu12 (or nvidia-cuda-nvrtc for CUDA 13)"
-KEPT_DAYS = 30
-"""Results that nobody asked for in this time are deleted."""
 
 
 class NvrtcMissing(RuntimeError):
@@ -170,7 +164,7 @@ def compile_source(source: Source, major: int | None = None) -> Compiled:
         NvrtcMissing: there is no NVRTC.
     """
     job, stored = source.job, _stored(source, major)
-    found = _load(stored)
+    found = compiled.load(stored)
     if found is None:
         code = f'#line 1 "{job.text}"\n{source.code}'
         folders = (f"-I{folder}" for folder in source.folders)
@@ -178,7 +172,7 @@ def compile_source(source: Source, major: int | None = None) -> Compiled:
             found = _library(major).compile(job.text, code, (*source.options, *folders))
         except CompileError as error:
             raise CompileError(f"{job} does not compile:\n{_with_lines(str(error))}") from None
-        _store(stored, *found)
+        compiled.store(stored, *found)
     log, cubin = found
     return Compiled(job, cubin, log, read_usage(log))
 
@@ -374,40 +368,8 @@ class _Nvrtc:
             raise RuntimeError(f"{function}: {self.c.nvrtcGetErrorString(code).decode()}")
 
 
-# What was compiled before: the log, a zero byte and the cubin, compressed -------------------------------------------
-
-
 def _stored(source: Source, major: int | None) -> Path:
     """Where a result is kept, by all that it depends on, and by no folder: machines may share results."""
     texts = (source.job.text, source.code, *source.headers)
     key = "\0".join((*texts, *source.options, str(version(major))))
     return cache_folder("nvrtc") / hashlib.sha256(key.encode()).hexdigest()
-
-
-def _load(stored: Path) -> tuple[str, bytes] | None:
-    try:
-        log, _, cubin = zlib.decompress(stored.read_bytes()).partition(b"\0")
-    except (OSError, zlib.error):
-        return None
-    with suppress(OSError):  # where results can't be written they are not deleted either
-        os.utime(stored)  # it was asked for just now
-    return log.decode(), cubin
-
-
-def _store(stored: Path, log: str, cubin: bytes) -> None:
-    """Keep a result; where that is impossible, it is compiled again the next time."""
-    temporary = stored.with_name(f".{secrets.token_hex(8)}")
-    with suppress(OSError):
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(zlib.compress(log.encode() + b"\0" + cubin))
-        os.replace(temporary, stored)
-        _forget(stored.parent)
-
-
-@cache
-def _forget(folder: Path) -> None:
-    """Delete, once a process, what nobody asked for in a long time."""
-    for entry in folder.iterdir():
-        with suppress(OSError):
-            if time.time() - entry.stat().st_mtime > KEPT_DAYS * 86400:
-                entry.unlink()

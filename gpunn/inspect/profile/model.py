@@ -111,7 +111,7 @@ def predict(launch: LaunchProfile, gpu: Gpu, resident: bool = False) -> Predicti
     room = occupancy(gpu.arch, math.prod(launch.block), usage.registers, launch.shared)
     if not room.blocks:
         raise ValueError(f"a block of {launch.kernel} does not fit a multiprocessor of {gpu.name}: {room.limited_by}")
-    traffic = _traffic(launch, gpu, room, resident)
+    traffic = _traffic(launch, done, gpu, room, resident)
     parts = [code.instructions[b.first : b.end] for b in done.blocks]
     fast, mean, slow = (
         _resources(launch, gpu, room, done, parts, traffic, mhz * 1e6)
@@ -162,7 +162,7 @@ class _Traffic:
     """
 
     arrays: list[_Array]
-    requested: int
+    requested: float
     missed: float
     written: int
     second: float
@@ -174,7 +174,7 @@ class _Traffic:
         return min(self.dram / max(SECTOR * (self.missed + self.written), 1.0), 1.0)
 
 
-def _traffic(launch: LaunchProfile, gpu: Gpu, room: Occupancy, resident: bool) -> _Traffic:
+def _traffic(launch: LaunchProfile, done: Executed, gpu: Gpu, room: Occupancy, resident: bool) -> _Traffic:
     blocks = math.prod(launch.grid)
     arrays, dram, touched = [], 0.0, 0.0
     for a in launch.arrays:
@@ -199,8 +199,8 @@ def _traffic(launch: LaunchProfile, gpu: Gpu, room: Occupancy, resident: bool) -
     lines = max(gpu.architecture.l1_bytes - room.blocks * launch.shared, 0) // LINE / room.blocks
     missed = launch.reuse[0] + sum(n * _beyond(bits, lines) for bits, n in enumerate(launch.reuse[1:]))
     writes = [a for a in launch.accesses if a.memory == "global" and a.kind != "read"]
-    requested = sum(a.sectors for a in reads)
-    second = _second(reads) * missed / max(requested, 1) + _second(writes)
+    second = _second(reads) * missed / max(sum(a.sectors for a in reads), 1) + _second(writes)
+    requested = max(sum(_kept(a, done) * a.sectors for a in reads), missed)
     return _Traffic(arrays, requested, missed, written, second, 0.0 if resident else dram)
 
 

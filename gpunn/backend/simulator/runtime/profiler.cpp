@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "banks.h"
 #include "checker.h"
 #include "profile.h"
 #include "reuse.h"
@@ -29,7 +30,7 @@ namespace simulator {
 namespace checker {
 namespace {
 
-constexpr int LANES = 32, BANKS = 32, WORD = 4, SECTOR = Reuse::SECTOR, WIDEST = 16;
+constexpr int SECTOR = Reuse::SECTOR, WIDEST = 16;
 constexpr char HAS_READ = 1, HAS_WRITTEN = 2;
 // More than that is taken for a loop without end: so often a thread has executed a basic block, or so many accesses (1
 // GiB of them) of the block's warps are kept, since they met last.
@@ -67,12 +68,6 @@ std::unordered_set<uint64_t> sectors_of_block;
 std::vector<uint64_t> block_sectors;  // of each array
 std::unordered_map<size_t, uint64_t> atomics_at;
 
-// What the lanes of a warp have done since they last met: for each place the k-th time of all of them. `order` is the
-// number of accesses that the first of these lanes had made before.
-struct Together {
-    uint32_t lanes, order;
-    const char* address[LANES];
-};
 struct Pending {
     uint32_t times[LANES];
     std::vector<Together> together;
@@ -85,38 +80,6 @@ struct {
 uint32_t kept;  // accesses of warps, in all of `pending`
 
 // ---- One access of a warp
-
-// Whether each lane of some asks for the same as the one whose number differs from its own in this bit, if that asks.
-bool agree(const Together& t, int first, int end, int bit) {
-    for (int l = first; l < end; ++l)
-        if ((t.lanes >> l & 1) && (t.lanes >> (l ^ bit) & 1) && t.address[l] != t.address[l ^ bit]) return false;
-    return true;
-}
-
-// The cycles of shared memory that an access takes, and how many of them are of conflicts. A bank gives one word in a
-// cycle, to all lanes that ask for that word. Accesses of 8 bytes are done for half a warp at a time, of 16 for a
-// quarter; for twice as many lanes at once where those next to each other, or next but one, ask for the same.
-uint64_t count_passes(const Together& t, int bytes, uint64_t* conflicts) {
-    const int part = bytes <= WORD ? LANES : LANES * WORD / bytes, words = bytes < WORD ? 1 : bytes / WORD;
-    uint64_t all = 0;
-    for (int first = 0, at_once; first < LANES; first += at_once) {
-        at_once = part;
-        if (part < LANES && first % (2 * part) == 0)
-            for (int bit = 1; bit <= 2; ++bit)
-                if (agree(t, first, first + 2 * part, bit)) at_once = 2 * part;
-        size_t asked[2 * LANES];
-        int n = 0, in_bank[BANKS] = {};
-        for (int l = first; l < first + at_once; ++l)
-            for (int w = 0; (t.lanes >> l & 1) && w < words; ++w) asked[n++] = (size_t)t.address[l] / WORD + (size_t)w;
-        std::sort(asked, asked + n);
-        const int different = (int)(std::unique(asked, asked + n) - asked);
-        for (int i = 0; i < different; ++i) ++in_bank[asked[i] % BANKS];
-        const int passes = *std::max_element(in_bank, in_bank + BANKS);
-        all += (uint64_t)passes;
-        if (conflicts) *conflicts += passes ? (uint64_t)passes - 1 : 0;
-    }
-    return all;
-}
 
 // The addresses are multiples of the size, so each is in one sector.
 void count_sectors(const Site& s, const Together& t, int bytes, AccessCount& count) {
@@ -165,28 +128,6 @@ void count_access(const Site& s, Together t) {
     }
 }
 
-// Whether each lane does with n accesses, one after the other, what lies side by side, from a multiple of their size on.
-bool side_by_side(const Together* t, size_t n, size_t bytes) {
-    for (int l = 0; l < LANES; ++l) {
-        if (!(t->lanes >> l & 1)) continue;
-        if ((size_t)t->address[l] % (n * bytes)) return false;
-        for (size_t i = 1; i < n; ++i)
-            if (t[i].lanes != t->lanes || t[i].address[l] != t->address[l] + i * bytes) return false;
-    }
-    return true;
-}
-
-// The cycles of shared memory if a compiler put together what a thread does side by side, up to so many bytes.
-uint64_t count_merged(const Site& s, const std::vector<Together>& together, size_t wide) {
-    uint64_t passes = 0;
-    for (size_t i = 0, n; i < together.size(); i += n) {
-        n = s.bytes < wide ? wide / s.bytes : 1;
-        while (n > 1 && (i + n > together.size() || !side_by_side(&together[i], n, s.bytes))) n /= 2;
-        passes += count_passes(together[i], (int)(n * s.bytes), nullptr);
-    }
-    return passes;
-}
-
 // The accesses of warps `first` up to, not with, `end`, as if the warps took turns: the first of each, the second of each
 // and so on.
 void put_together(int first, int end) {
@@ -204,8 +145,8 @@ void put_together(int first, int end) {
         for (size_t i = 0; i < p.accesses.size(); ++i)
             if (sites[i].is_shared() && sites[i].bytes < 16 && !(sites[i].bytes & (sites[i].bytes - 1))) {
                 AccessCount& count = count_of(sites[i], (int)sites[i].bytes);
-                count.passes_by_8 += count_merged(sites[i], p.accesses[i].together, 8);
-                count.passes_by_16 += count_merged(sites[i], p.accesses[i].together, 16);
+                count.passes_by_8 += count_merged(sites[i].bytes, p.accesses[i].together, 8);
+                count.passes_by_16 += count_merged(sites[i].bytes, p.accesses[i].together, 16);
             }
         for (size_t i = 0; i < p.times.size(); ++i) {
             std::vector<uint32_t>& times = p.times[i];

@@ -1,0 +1,44 @@
+"""What NVRTC has compiled before: for each result a file with the log, a zero byte and the cubin, compressed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import zlib
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+KEPT_DAYS = 30
+"""Results that nobody asked for in this time are deleted."""
+
+
+def load(path: Path) -> tuple[str, bytes] | None:
+    """The log and the cubin that a file has; None where there is none, or a damaged one."""
+    try:
+        log, _, cubin = zlib.decompress(path.read_bytes()).partition(b"\0")
+    except (OSError, zlib.error):
+        return None
+    with suppress(OSError):  # where results can't be written they are not deleted either
+        os.utime(path)  # it was asked for just now
+    return log.decode(), cubin
+
+
+def store(path: Path, log: str, cubin: bytes) -> None:
+    """Keep a result; where that is impossible, it is compiled again the next time."""
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(zlib.compress(log.encode() + b"\0" + cubin))
+        os.replace(temporary, path)
+        _forget(path.parent)
+
+
+@cache
+def _forget(folder: Path) -> None:
+    """Delete, once a process, what nobody asked for in a long time."""
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - entry.stat().st_mtime > KEPT_DAYS * 86400:
+                entry.unlink()
