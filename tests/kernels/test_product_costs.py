@@ -1,7 +1,5 @@
-"""What products cost besides multiplications: passes of shared memory, counted on the simulator.
-
-What NVIDIA's compiler makes of their loops is in `benchmarks/predicted/`.
-"""
+"""What products cost besides multiplications: passes of shared memory, counted on the simulator, and instructions, by
+NVIDIA's compiler."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ from gpunn.backend import sim
 from gpunn.backend.kernel import linear
 from gpunn.backend.kernel.gemm import TILES, Schedule
 from gpunn.backend.kernel.ladder import rung
+from gpunn.backend.nvrtc import NvrtcMissing
 from gpunn.backend.simulator import Access
-from gpunn.inspect.profile import profile_launches
+from gpunn.inspect.profile import DisassemblerMissing, kernel_code, profile_launches
 
 from .test_matmul import normal
 
@@ -59,6 +58,20 @@ def test_a_convolution_has_no_conflicts():
         weight_grad = shared(lambda: backend.conv2d_weight_grad(x, dz, (3, 3), *how, True))
     for accesses in (forward, weight_grad):
         assert sum(a.conflicts for a in accesses) < 0.02 * sum(a.passes for a in accesses)
+
+
+@pytest.mark.parametrize("text", ["linear_forward", "linear_backward", "matmul_vectorised"])
+def test_a_loop_is_mostly_multiplications(text):
+    """That of large tiles: 64 for each k, by hand 4 reads of shared memory and 5 to go on. `benchmarks/predicted/` has
+    those of the others, which are the longest loops of their kernels."""
+    try:
+        code = kernel_code(f"{text}.cu", f"{text.removesuffix('_vectorised')}_large")
+    except (NvrtcMissing, DisassemblerMissing) as missing:
+        pytest.skip(str(missing))
+    (loop,) = (loop for loop in code.innermost if "LDS.128" in loop.kinds)
+    assert (loop.kinds["FFMA"], loop.kinds["LDS.128"]) == (64, 4)
+    assert loop.instructions <= 64 + 4 + 5
+    assert not code.usage.spills
 
 
 def test_slow_paths_give_what_fast_ones_give():
