@@ -1,5 +1,6 @@
 // What the members of a team gather from the elements of a row, and how two such findings become one. Needs acc_t.
 #pragma once
+#include "common.cuh"
 #include "scalar.cuh"
 
 __device__ __forceinline__ acc_t from_lane(acc_t value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
@@ -38,6 +39,16 @@ struct Exponentials {
     acc_t m, s;
 
     __device__ __forceinline__ void add(acc_t x) { merge({x, acc_t(1)}); }
+    // The largest first, so that no exponential waits for another one.
+    template <int N> __device__ __forceinline__ void add(const acc_t (&x)[N]) {
+        acc_t largest = m;
+#pragma unroll
+        for (int e = 0; e < N; ++e) largest = fmax(largest, x[e]);
+        s *= exp(m - largest);
+#pragma unroll
+        for (int e = 0; e < N; ++e) s += exp(x[e] - largest);
+        m = largest;
+    }
     __device__ __forceinline__ Exponentials of_lane(int lane) const { return {from_lane(m, lane), from_lane(s, lane)}; }
     // The smaller of the two m is what shrinks: one exponential, and none of them overflows.
     __device__ __forceinline__ void merge(const Exponentials& other) {
@@ -81,3 +92,18 @@ struct Moments {
         mean = fma(step, share, mean);
     }
 };
+
+// m and s of the elements of a row, x[0], x[inner], ..., by a team that reads several at once. All of it get them.
+template <class Team, class T>
+__device__ __forceinline__ Exponentials row_exponentials(const T* x, int length, index_t inner) {
+    Exponentials found = {LOWEST, 0};
+    int i = Team::rank();
+    for (; i + (AT_ONCE - 1) * Team::size() < length; i += AT_ONCE * Team::size()) {
+        acc_t next[AT_ONCE];
+#pragma unroll
+        for (int e = 0; e < AT_ONCE; ++e) next[e] = x[(i + e * Team::size()) * inner];
+        found.add(next);
+    }
+    for (; i < length; i += Team::size()) found.add(x[i * inner]);
+    return Team::reduce(found);
+}

@@ -9,7 +9,7 @@
 //
 //   fused  one team a channel and one launch, which reads a channel twice, the second time from a cache if it is small.
 //   split  several teams a channel, each for a share of it, where there are too few channels to keep a GPU busy: what
-//          each has found is put together by one thread a channel, in their order, and a third launch does the rest.
+//          each has found is put together by a warp a channel, as a tree, and a third launch does the rest.
 //
 // mean and var come from one pass (Moments in accumulate.cuh), over x less its channel's first element: a thread takes
 // AT_ONCE elements, and then the next, and what is left one by one.
@@ -130,15 +130,18 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_columns(
     share<Columns>(x, parts, {n, c, m});
 }
 
-// One thread a channel puts parts (3, shares, c) together.
-extern "C" __global__ void batch_norm_join(
+// One warp a channel puts parts (3, shares, c) together.
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_join(
     const acc_t* __restrict__ parts, const scalar_t* __restrict__ x, acc_t* __restrict__ mean, acc_t* __restrict__ var,
     int shares, long long n, long long c, long long m) {
-    const index_t channel = first_index(), step = shares * c;
-    if (channel >= c) return;
+    const index_t channel = Warp::row(), step = shares * c;
     Moments moments = {0, 0, 0};
-    for (index_t at = channel; at < step; at += c) moments.merge({parts[at], parts[at + step], parts[at + 2 * step]});
-    finish(moments, x, {n, c, m}, channel, mean[channel], var[channel]);
+    for (int part = channel < c ? Warp::rank() : shares; part < shares; part += Warp::size()) {
+        const index_t at = part * c + channel;
+        moments.merge({parts[at], parts[at + step], parts[at + 2 * step]});
+    }
+    moments = Warp::reduce(moments);
+    if (channel < c && Warp::rank() == 0) finish(moments, x, {n, c, m}, channel, mean[channel], var[channel]);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(
@@ -273,15 +276,19 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_c
     backward_share<Columns>(dy, x, mean, parts, {n, c, m});
 }
 
-// One thread a channel puts parts (2, shares, c) together to sums (2, c).
-extern "C" __global__ void batch_norm_backward_join(
+// One warp a channel puts parts (2, shares, c) together to sums (2, c).
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_join(
     const acc_t* __restrict__ parts, const acc_t* __restrict__ var, acc_t* __restrict__ sums,
     acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
     int shares, long long c, acc_t eps) {
-    const index_t channel = first_index(), step = shares * c;
-    if (channel >= c) return;
+    const index_t channel = Warp::row(), step = shares * c;
     Sums both = {0, 0};
-    for (index_t at = channel; at < step; at += c) both.merge({parts[at], parts[at + step]});
+    for (int part = channel < c ? Warp::rank() : shares; part < shares; part += Warp::size()) {
+        const index_t at = part * c + channel;
+        both.merge({parts[at], parts[at + step]});
+    }
+    both = Warp::reduce(both);
+    if (channel >= c || Warp::rank() != 0) return;
     store_gradients(both, rstd_of(var[channel], eps), channel, dweight, dbias);
     sums[channel] = both.first;
     sums[c + channel] = both.second;

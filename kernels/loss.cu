@@ -87,9 +87,7 @@ __device__ __forceinline__ void cross_entropy(
     const index_t row = Team::row(), start = labels.start(row), inner = labels.inner;
     const bool exists = row < labels.rows;
     const int end = exists ? labels.classes : 0;
-    Exponentials e = {LOWEST, 0};
-    for (int c = Team::rank(); c < end; c += Team::size()) e.add(x[start + c * inner]);
-    e = Team::reduce(e);
+    Exponentials e = row_exponentials<Team>(x + start, end, inner);
     e.s += e.m - e.m;      // NaN for an infinite x, as inf - inf is
     Sums spread = {0, 0};  // of w (x - m) and of w, over all classes
     if (smooth != 0) {

@@ -25,14 +25,13 @@ __device__ __forceinline__ void softmax(
     const index_t row = Team::row();
     const int end = row < rows ? length : 0;
     const index_t start = row / inner * inner * length + row % inner;
-    Exponentials e = {LOWEST, 0};
-    for (int i = Team::rank(); i < end; i += Team::size()) e.add(x[start + i * inner]);
-    e = Team::reduce(e);
+    const Exponentials e = row_exponentials<Team>(x + start, end, inner);
     const acc_t s = e.s + (e.m - e.m);  // NaN for an infinite x, as inf - inf is
-    const acc_t log_s = logarithm ? log(s) : 0;
+    const acc_t log_s = logarithm ? log(s) : 0, share = 1 / s;
+#pragma unroll 4
     for (int i = Team::rank(); i < end; i += Team::size()) {
         const acc_t z = acc_t(x[start + i * inner]) - e.m;
-        y[start + i * inner] = logarithm ? z - log_s : exp(z) / s;
+        y[start + i * inner] = logarithm ? z - log_s : exp(z) * share;
     }
 }
 

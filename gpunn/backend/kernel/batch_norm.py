@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .family import Array, Family, accumulator, ceil_div, prod
+from .family import Array, Family, accumulator, prod
 from .ladder import Ladder
-from .team import THREADS, channel_team, grid_and_block, shares
+from .team import channel_team, grid_and_block, shares
 
 BATCH_NORM = Ladder("batch_norm", ("fused", "split"))
 """A channel by one team in one launch, or by several in three."""
@@ -132,9 +132,9 @@ class _Launch:
         self.family.launch("batch_norm.cu", name, (*grid, blocks), block, args, scalar_t=self.dtype)
 
     def join(self, *args: Any) -> None:
-        """A thread on each channel."""
-        grid = (ceil_div(self.channels, THREADS),)
-        self.family.launch("batch_norm.cu", f"{self.name}_join", grid, (THREADS,), args, scalar_t=self.dtype)
+        """A warp on each channel."""
+        grid, block = grid_and_block("warp", self.channels)
+        self.family.launch("batch_norm.cu", f"{self.name}_join", grid, block, args, scalar_t=self.dtype)
 
 
 def _sizes(x: Array) -> tuple[int, int, int]:
