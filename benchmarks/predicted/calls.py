@@ -96,6 +96,7 @@ _add(
     ladder="matmul",
 )
 _add("matmul 2048x32x2048", gpunn.matmul, _fixed(2048, 32), _fixed(32, 2048))
+_add("matmul 1024x32x512", gpunn.matmul, _fixed(1024, 32), _fixed(32, 512))
 _add("matmul 16x512x64", gpunn.matmul, _fixed(16, 512), _fixed(512, 64))
 _LINEAR = lambda x, w, b: F.linear_activation(x, w, b, "relu")  # noqa: E731
 _WEIGHTS = _normal(256, 128), _normal(256), _fixed(128, 256)
@@ -123,7 +124,8 @@ _add(
     *(_normal(4, 8, 16, 16), _normal(8, 1, 3, 3), _normal(8), _fixed(4, 8, 16, 16)),
 )
 _add("conv2d 16x32x16x16, 64 of 3x3", _CONV, _fixed(16, 32, 16, 16), _fixed(64, 32, 3, 3), _fixed(64))
-_add("conv2d 17x8x32x32, 64 of 3x3", _CONV, _fixed(17, 8, 32, 32), _fixed(64, 8, 3, 3), _fixed(64))
+_add("conv2d 32x8x32x32, 64 of 3x3", _CONV, _fixed(32, 8, 32, 32), _fixed(64, 8, 3, 3), _fixed(64))
+_add("conv2d 16x8x32x32, 128 of 3x3", _CONV, _fixed(16, 8, 32, 32), _fixed(128, 8, 3, 3), _fixed(128))
 _UNFOLD = _backward(lambda x: F.unfold(x, 3, padding=1))
 _add("unfold 4x16x16x16", _UNFOLD, _normal(4, 16, 16, 16), _fixed(4, 144, 256), ladder="im2col")
 _add("fold 4x16x16x16", _UNFOLD, _normal(4, 16, 16, 16), _fixed(4, 144, 256), ladder="col2im")
@@ -133,7 +135,12 @@ _add(
     *(_normal(8, 16, 32, 32), _fixed(8, 16, 16, 16)),
     ladder="max_pool_backward",
 )
-_add("max_pool2d with indices 8x16x32x32", lambda x: F.max_pool2d(x, 2, return_indices=True), _fixed(8, 16, 32, 32))
+_add(
+    "max_pool2d with indices 8x16x32x32",
+    lambda x: F.max_pool2d(x, 2, return_indices=True),
+    _fixed(8, 16, 32, 32),
+    ladder="max_pool",
+)
 
 
 def _twice_max_pool(x: Tensor, dy: Tensor) -> Any:
