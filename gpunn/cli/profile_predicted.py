@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunn.optional import needed
+
 from .common import as_json, input_shape, print_table
 from .errors import RunError, UsageError
 from .progress import progress
@@ -43,6 +45,11 @@ def launches(options: argparse.Namespace) -> None:
 
     if options.plot and not options.gpu:
         raise UsageError("--plot draws what is predicted; name a GPU by --gpu too")
+    if options.plot:
+        try:
+            needed("matplotlib", "--plot")  # it may be missing, and a prediction takes a while
+        except ImportError as missing:
+            raise RunError(str(missing)) from None
     if options.plot and (options.plot.suffix.lower() not in (".png", ".svg") or not options.plot.parent.is_dir()):
         raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{options.plot}'")
     if options.gpu is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,10 @@ def test_a_prediction_without_what_it_needs(gpunn_command, monkeypatch, module, 
     result = gpunn_command("profile", "--model", "linear", "--gpu", "h100")
     assert (result.code, result.out) == (1, "")
     assert command in result.err
+
+
+def test_a_picture_without_matplotlib(gpunn_command, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = gpunn_command("profile", "--model", "linear", "--gpu", "h100", "--plot", "step.png")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "gpunn profile: --plot needs matplotlib: pip install matplotlib\n"
