@@ -29,6 +29,13 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
 
 
+@pytest.fixture(autouse=True)
+def _numbers_of_its_own(request: pytest.FixtureRequest) -> None:
+    """A module's generator begins anew for each test, which so has the same numbers in any order of tests."""
+    if isinstance(getattr(request.module, "RNG", None), np.random.Generator):
+        request.module.RNG = np.random.default_rng(0)
+
+
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
     """PyTorch as the reference; a test that asks for it is skipped where it is not installed."""
