@@ -189,12 +189,11 @@ def _print_predicted(found: StepPrediction) -> None:
     )
     floor = sum(x.prediction.floor for x in found.launches)
     print(f"the arithmetic and the bytes of these launches alone would take {floor:,.1f} us")
-    if found.flop is not None and found.bytes is not None:
-        executed = sum(64 * x.prediction.kinds.get("FFMA", 0.0) for x in found.launches)
-        print(
-            f"{found.flop / 1e6:,.0f} MFLOP in ops, {executed / 1e6:,.0f} in fused multiply-adds; "
-            f"{bytes_text(found.bytes)} in ops, {bytes_text(found.touched)} by launches"
-        )
+    executed = sum(64 * x.prediction.kinds.get("FFMA", 0.0) for x in found.launches)
+    print(
+        f"{found.flop / 1e6:,.1f} MFLOP in ops, {executed / 1e6:,.1f} in fused multiply-adds; "
+        f"{bytes_text(found.bytes)} in ops, {bytes_text(found.touched)} by launches"
+    )
     if found.resident:
         print(f"all of it is taken to stay in the second-level cache of {bytes_text(found.gpu.l2_bytes)}")
     print("\nwhat would help most:")

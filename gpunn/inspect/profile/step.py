@@ -63,8 +63,8 @@ class StepPrediction:
         samples: in a batch.
         launches: its launches, in their order.
         resident: whether all that it touches was taken to stay in the second-level cache from step to step.
-        flop: the arithmetic of its ops; None where that is not known of all.
-        bytes: what its ops read and write, one by one; None where that is not known of all.
+        flop: the arithmetic of its ops, as far as it is known: that of optimizers is not.
+        bytes: what its ops read and write, one by one, as far as that is known.
         touched: bytes that its launches touch, each array once a launch.
     """
 
@@ -73,8 +73,8 @@ class StepPrediction:
     samples: int
     launches: tuple[PredictedLaunch, ...]
     resident: bool
-    flop: int | None
-    bytes: int | None
+    flop: int
+    bytes: int
     touched: int
 
     @property
@@ -146,8 +146,7 @@ def predict_step(
             PredictedLaunch(what.phase, what.layer, what.op, launch, prediction, advice(launch, prediction, gpu))
         )
         on_progress(done + 1, len(counted))
-    known = [(what.flop, what.bytes) for what in costs]
-    flop, moved = (None if None in column else sum(column) for column in zip(*known)) if known else (None, None)
+    flop, moved = (sum(filter(None, column)) for column in zip(*((what.flop, what.bytes) for what in costs)))
     return StepPrediction(title or repr(step), gpu, len(batch[0]), tuple(launches), resident, flop, moved, touched)
 
 

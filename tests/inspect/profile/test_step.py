@@ -38,6 +38,10 @@ def test_the_sum_of_a_step(predicted) -> None:
     assert predicted.microseconds == pytest.approx(work + len(predicted.launches) * H100.graph_node_us)
     assert predicted.samples_per_second == pytest.approx(16e6 / predicted.microseconds)
     assert predicted.low < predicted.microseconds < predicted.high
+    # Two products forward, two for weights, one for the input of the second; and a little for activations and loss.
+    products = 2 * 16 * (2 * 64 * 32 + 3 * 32 * 10)
+    assert products < predicted.flop < 1.2 * products
+    assert predicted.bytes > 2 * 4 * (64 * 32 + 32 * 10)  # each weight is read and written at least once
     assert predicted.resident  # some kilobytes in a cache of 50 megabytes
 
 
