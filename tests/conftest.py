@@ -43,6 +43,17 @@ def torch() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def nvdisasm() -> str:
+    """NVIDIA's disassembler; a test that asks for it is skipped where it is not installed."""
+    from gpunn.inspect.profile import DisassemblerMissing, disassembler
+
+    try:
+        return disassembler.path()
+    except DisassemblerMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
 def mnist_folder() -> Path:
     """The folder with the real MNIST: $GPUNN_TEST_MNIST, else ../shared/data/mnist beside the checkout."""
     checkout = Path(__file__).parents[1]

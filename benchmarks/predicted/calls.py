@@ -98,23 +98,32 @@ _add(
 _add("matmul 2048x32x2048", gpunn.matmul, _fixed(2048, 32), _fixed(32, 2048))
 _add("matmul 1024x32x512", gpunn.matmul, _fixed(1024, 32), _fixed(32, 512))
 _add("matmul 16x512x64", gpunn.matmul, _fixed(16, 512), _fixed(512, 64))
-_LINEAR = lambda x, w, b: F.linear_activation(x, w, b, "relu")  # noqa: E731
+
+
+def _linear(x: Any, w: Any, b: Any) -> Any:
+    return F.linear_activation(x, w, b, "relu")
+
+
 _WEIGHTS = _normal(256, 128), _normal(256), _fixed(128, 256)
-_add("linear 128x128x256", _backward(_LINEAR), _normal(128, 128), *_WEIGHTS, ladder="linear_forward")
-_add("linear backward 128x128x256", _backward(_LINEAR), _normal(128, 128), *_WEIGHTS, ladder="linear_backward")
-_add("linear 2048x32x2048", _LINEAR, _fixed(2048, 32), _fixed(2048, 32), _fixed(2048))
+_add("linear 128x128x256", _backward(_linear), _normal(128, 128), *_WEIGHTS, ladder="linear_forward")
+_add("linear backward 128x128x256", _backward(_linear), _normal(128, 128), *_WEIGHTS, ladder="linear_backward")
+_add("linear 2048x32x2048", _linear, _fixed(2048, 32), _fixed(2048, 32), _fixed(2048))
 _add(
     "linear backward 32x2048x2048",
-    _backward(_LINEAR),
+    _backward(_linear),
     *(_normal(32, 2048), _normal(2048, 2048), _normal(2048), _fixed(32, 2048)),
 )
 
 # Convolutions and pooling --------------------------------------------------------------------------------------------
 
-_CONV = lambda x, w, b: F.conv2d(x, w, b, padding=1)  # noqa: E731
+
+def _conv(x: Any, w: Any, b: Any) -> Any:
+    return F.conv2d(x, w, b, padding=1)
+
+
 _add(
     "conv2d 4x16x16x16, 16 of 3x3",
-    _backward(_CONV),
+    _backward(_conv),
     *(_normal(4, 16, 16, 16), _normal(16, 16, 3, 3), _normal(16), _fixed(4, 16, 16, 16)),
     ladder="conv2d",
 )
@@ -123,9 +132,9 @@ _add(
     _backward(lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=8)),
     *(_normal(4, 8, 16, 16), _normal(8, 1, 3, 3), _normal(8), _fixed(4, 8, 16, 16)),
 )
-_add("conv2d 16x32x16x16, 64 of 3x3", _CONV, _fixed(16, 32, 16, 16), _fixed(64, 32, 3, 3), _fixed(64))
-_add("conv2d 32x8x32x32, 64 of 3x3", _CONV, _fixed(32, 8, 32, 32), _fixed(64, 8, 3, 3), _fixed(64))
-_add("conv2d 16x8x32x32, 128 of 3x3", _CONV, _fixed(16, 8, 32, 32), _fixed(128, 8, 3, 3), _fixed(128))
+_add("conv2d 16x32x16x16, 64 of 3x3", _conv, _fixed(16, 32, 16, 16), _fixed(64, 32, 3, 3), _fixed(64))
+_add("conv2d 32x8x32x32, 64 of 3x3", _conv, _fixed(32, 8, 32, 32), _fixed(64, 8, 3, 3), _fixed(64))
+_add("conv2d 16x8x32x32, 128 of 3x3", _conv, _fixed(16, 8, 32, 32), _fixed(128, 8, 3, 3), _fixed(128))
 _UNFOLD = _backward(lambda x: F.unfold(x, 3, padding=1))
 _add("unfold 4x16x16x16", _UNFOLD, _normal(4, 16, 16, 16), _fixed(4, 144, 256), ladder="im2col")
 _add("fold 4x16x16x16", _UNFOLD, _normal(4, 16, 16, 16), _fixed(4, 144, 256), ladder="col2im")
@@ -164,10 +173,15 @@ _add(
 _SOFTMAX = _backward(lambda x: F.softmax(x, 1))
 _add("softmax 64x1024", _SOFTMAX, _normal(64, 1024), _fixed(64, 1024), ladder="softmax")
 _add("softmax 16x32x64, axis 1", _SOFTMAX, _normal(16, 32, 64), _fixed(16, 32, 64), ladder="softmax")
-_ENTROPY = lambda x, t: F.cross_entropy(x, t, reduction="none")  # noqa: E731
+
+
+def _entropy(x: Any, t: Any) -> Any:
+    return F.cross_entropy(x, t, reduction="none")
+
+
 _add(
     "cross_entropy 128x1024",
-    _backward(_ENTROPY),
+    _backward(_entropy),
     _normal(128, 1024),
     _whole(1024, 128),
     _fixed(128),
@@ -215,16 +229,21 @@ _add(
     _backward(lambda x, w, b: F.layer_norm(x, (64,), w, b)),
     *(_normal(4096, 64), _normal(64), _normal(64), _fixed(4096, 64)),
 )
-_NORM = lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True)  # noqa: E731
+
+
+def _norm(x: Any, w: Any, b: Any) -> Any:
+    return F.batch_norm(x, None, None, w, b, training=True)
+
+
 _add(
     "batch_norm 8x16x32x32",
-    _backward(_NORM),
+    _backward(_norm),
     *(_normal(8, 16, 32, 32), _normal(16), _normal(16), _fixed(8, 16, 32, 32)),
     ladder="batch_norm",
 )
 _add(
     "batch_norm 512x128",
-    _backward(_NORM),
+    _backward(_norm),
     *(_normal(512, 128), _normal(128), _normal(128), _fixed(512, 128)),
     ladder="batch_norm",
 )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from gpunn.backend.launch import Text
 
+from .common import input_shape
 from .errors import RunError
 
 T = TypeVar("T")
@@ -72,6 +73,22 @@ def step_of(options: argparse.Namespace, model: Any) -> Any:
     momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
     optimizer = getattr(optim, CLASSES[options.optimizer])(model.parameters(), **momentum)
     return gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
+
+
+def step_and_batch(options: argparse.Namespace, device: Any) -> tuple[Any, Any, Any]:
+    """A training step of the network that the options name, and a random batch for it, on a device."""
+    import gpunn
+    from gpunn.models import build
+
+    shape, size = input_shape(options.input), options.batch_size
+    gpunn.manual_seed(0)
+    step = step_of(options, build(options.model, shape, options.classes, options.activation).to(device))
+    return step, gpunn.randn(size, *shape, device=device), gpunn.randint(0, options.classes, (size,), device=device)
+
+
+def title_of(options: argparse.Namespace) -> str:
+    """What such a step is called."""
+    return f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
 
 
 def check_that_it_fits(spec: str, shape: tuple[int, ...], outputs: int, activation: str) -> None:

@@ -8,7 +8,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import as_json, input_shape, pick_device, positive_int, print_table
+from .abstract import step_and_batch, title_of
+from .common import as_json, pick_device, positive_int, print_table
 from .errors import UsageError
 from .profile_predicted import predicted
 from .progress import progress
@@ -52,15 +53,15 @@ def measured(options: argparse.Namespace) -> None:
             "counted"
         )
     device = pick_device(options.device)
+    if options.plot:
+        raise UsageError("--plot draws what is predicted; leave out --device")
+    if options.gpu and device.type != "cuda":
+        raise UsageError(f"--gpu predicts launches; beside measured ones it needs --device cuda, not {device}")
     if options.trace is not None:  # a place where nothing can be written is known early
         try:
             options.trace.touch()
         except OSError as error:
             raise UsageError(f"--trace {options.trace}: {error.strerror}") from None
-    if options.plot:
-        raise UsageError("--plot draws what is predicted; leave out --device")
-    if options.gpu and device.type != "cuda":
-        raise UsageError(f"--gpu predicts launches; beside measured ones it needs --device cuda, not {device}")
     found = _profile(options, device)
     foretold = predicted(options) if options.gpu else None
     if options.trace is not None:
@@ -75,21 +76,12 @@ def measured(options: argparse.Namespace) -> None:
 
 
 def _profile(options: argparse.Namespace, device: Any) -> StepProfile:
-    import gpunn
     from gpunn.inspect.profile import profile_step
-    from gpunn.models import build
 
-    from .abstract import step_of
-
-    shape, size = input_shape(options.input), options.batch_size
-    gpunn.manual_seed(0)
-    step = step_of(options, build(options.model, shape, options.classes, options.activation).to(device))
-    x = gpunn.randn(size, *shape, device=device)
-    y = gpunn.randint(0, options.classes, (size,), device=device)
-    title = f"{options.model}, batches of {size}, {options.optimizer}"
+    batch, title = step_and_batch(options, device), title_of(options)
     with progress("measuring", "measured") as on_progress:
         return profile_step(
-            step, x, y, steps=options.steps or STEPS, eager=options.eager, title=title, on_progress=on_progress
+            *batch, steps=options.steps or STEPS, eager=options.eager, title=title, on_progress=on_progress
         )
 
 

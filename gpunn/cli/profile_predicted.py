@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.optional import needed
 
-from .common import as_json, input_shape, print_table
+from .abstract import step_and_batch, title_of
+from .common import as_json, print_table
 from .errors import RunError, UsageError
 from .progress import progress
 
@@ -53,12 +54,11 @@ def launches(options: argparse.Namespace) -> None:
     if options.plot and (options.plot.suffix.lower() not in (".png", ".svg") or not options.plot.parent.is_dir()):
         raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{options.plot}'")
     if options.gpu is None:
-        counted = [launch for _, launch in step_launches(*_step(options))[0]]
+        counted = [launch for _, launch in step_launches(*step_and_batch(options, "sim"))[0]]
         if options.json:
             print(json.dumps({"launches": [_as_dict(launch) for launch in counted]}))
         else:
-            title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
-            print(f"{title}: counted on the device sim, nothing is measured")
+            print(f"{title_of(options)}: counted on the device sim, nothing is measured")
             _print_counted(counted)
         return
     found = predicted(options)
@@ -85,33 +85,18 @@ def predicted(options: argparse.Namespace) -> StepPrediction:
     from gpunn.inspect.profile import DisassemblerMissing, SolverMissing, gpu, predict_step
     from gpunn.inspect.profile.disassembler import path
 
-    title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
     try:
         chosen = gpu(options.gpu)
     except ValueError as error:
         raise UsageError(f"--gpu: {error}") from None
-    step = _step(options)
+    step = step_and_batch(options, "sim")
     try:
         path()  # before minutes are spent
         version()
         with progress("predicting", "predicted") as on_progress:
-            return predict_step(*step, gpu=chosen, title=title, on_progress=on_progress)
+            return predict_step(*step, gpu=chosen, title=title_of(options), on_progress=on_progress)
     except (ValueError, NvrtcMissing, DisassemblerMissing, SolverMissing, CompileError) as error:
         raise RunError(str(error)) from None
-
-
-def _step(options: argparse.Namespace) -> tuple[Any, Any, Any]:
-    import gpunn
-    from gpunn.models import build
-
-    from .abstract import step_of
-
-    shape, size = input_shape(options.input), options.batch_size
-    gpunn.manual_seed(0)
-    step = step_of(options, build(options.model, shape, options.classes, options.activation).to("sim"))
-    x = gpunn.randn(size, *shape, device="sim")
-    y = gpunn.randint(0, options.classes, (size,), device="sim")
-    return step, x, y
 
 
 def _as_dict(launch: LaunchProfile) -> dict[str, Any]:

@@ -14,14 +14,6 @@ KERNELS = Path(__file__).parents[1] / "inspect" / "profile" / "kernels"
 LAUNCH = ["--kernel", f"{KERNELS / 'copy.cu'}:copy", "--gpu", "l4", "--grid", "2", "--threads", "32"]
 
 
-@pytest.fixture(scope="module")
-def nvdisasm() -> None:
-    try:
-        disassembler.path()
-    except DisassemblerMissing as missing:
-        pytest.skip(str(missing))
-
-
 def test_a_kernel_of_ones_own(gpunn_command, nvdisasm) -> None:
     result = gpunn_command("profile", "--kernel", f"{KERNELS / 'copy.cu'}:copy")
     assert result.code == 0

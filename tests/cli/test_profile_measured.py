@@ -141,3 +141,9 @@ def test_what_can_not_stand_beside_each_other(gpunn_command) -> None:
     assert result.code == 2 and "beside measured ones it needs --device cuda, not cpu" in result.err
     result = gpunn_command(*COMMAND, "--device", "cpu", "--plot", "x.png")
     assert result.code == 2 and "leave out --device" in result.err
+
+
+def test_a_call_that_is_wrong_leaves_no_trace(gpunn_command, tmp_path) -> None:
+    trace = tmp_path / "step.json"
+    result = gpunn_command(*COMMAND, "--device", "cpu", "--gpu", "h100", "--trace", str(trace))
+    assert result.code == 2 and not trace.exists()

@@ -217,9 +217,8 @@ def _flow(
             if i.name == "CALL" and (target := called.get(i.operands)) is not None:
                 into[target][times[k]] = into[target].get(times[k], 0.0) + 1.0
     for k in range(len(blocks)):
-        met = (
-            {program.variable(_PARTED): -1.0} if len(into[k]) > 1 and not blocks[k].is_entry else {}
-        )  # lanes meet again
+        meets = len(into[k]) > 1 and not blocks[k].is_entry  # lanes that have parted
+        met = {program.variable(_PARTED): -1.0} if meets else {}
         program.equal.append((into[k] | met | {times[k]: -1.0}, 0.0 if k else -1.0))
     return edges
 

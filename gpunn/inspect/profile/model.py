@@ -113,8 +113,10 @@ def predict(launch: LaunchProfile, gpu: Gpu, resident: bool = False) -> Predicti
         raise ValueError(f"a block of {launch.kernel} does not fit a multiprocessor of {gpu.name}: {room.limited_by}")
     traffic = _traffic(launch, done, gpu, room, resident)
     parts = [code.instructions[b.first : b.end] for b in done.blocks]
+    cycles = _cycles(launch, gpu, room, done, parts, traffic)
+    seconds = {"DRAM": traffic.dram / (gpu.dram_bytes_per_second * gpu.copy_share)}
     fast, mean, slow = (
-        _resources(launch, gpu, room, done, parts, traffic, mhz * 1e6)
+        {name: n / (1e6 * mhz) for name, n in cycles.items()} | seconds
         for mhz in (gpu.boost_mhz, (gpu.base_mhz + gpu.boost_mhz) / 2, gpu.base_mhz)
     )
     blocks = math.prod(launch.grid)
@@ -220,16 +222,15 @@ def _beyond(bits: int, lines: float) -> float:
 # Time ---------------------------------------------------------------------------------------------------------------
 
 
-def _resources(
+def _cycles(
     launch: LaunchProfile,
     gpu: Gpu,
     room: Occupancy,
     done: Executed,
     parts: Sequence[Sequence[Instruction]],
     traffic: _Traffic,
-    hertz: float,
 ) -> dict[str, float]:
-    """Seconds that each resource takes at a clock rate."""
+    """Clock cycles that each resource takes, of those that go by the multiprocessors' clock."""
     a, blocks = gpu.architecture, math.prod(launch.grid)
     cycles = {"issue": sum(done.kinds.values()) / PARTS}
     for unit, rows in _PIPES.items():
@@ -241,20 +242,18 @@ def _resources(
     cycles["L2 to multiprocessor"] = SECTOR * (traffic.missed + traffic.written) / PORT
     # Blocks go to the multiprocessors evenly; those with one more end last.
     own = -(-blocks // gpu.multiprocessors) / blocks
-    seconds = {name: n * own / hertz for name, n in cycles.items()}
-    seconds["L2"] = traffic.second / gpu.l2_bytes_per_clock / hertz
-    seconds["atomics"] = launch.contention / hertz
-    seconds["DRAM"] = traffic.dram / (gpu.dram_bytes_per_second * gpu.copy_share)
-    warps = blocks * -(-math.prod(launch.block) // LANES)
+    cycles = {name: n * own for name, n in cycles.items()}
+    cycles["L2"] = traffic.second / gpu.l2_bytes_per_clock
+    cycles["atomics"] = launch.contention
+    warps_of_block = -(-math.prod(launch.block) // LANES)
     alone = warp_cycles(
         done.blocks,
         parts,
-        [n / warps for n in done.times],
+        [n / (blocks * warps_of_block) for n in done.times],
         partial(_latency, gpu=gpu, traffic=traffic),
-        a.latency["barrier"] + BARRIER_OF_WARP * -(-math.prod(launch.block) // LANES),
+        a.latency["barrier"] + BARRIER_OF_WARP * warps_of_block,
     )
-    seconds["latency"] = alone * _rounds(blocks, gpu, room) / hertz
-    return seconds
+    return cycles | {"latency": alone * _rounds(blocks, gpu, room)}
 
 
 def _rounds(blocks: int, gpu: Gpu, room: Occupancy) -> int:

@@ -21,14 +21,6 @@ from gpunn.inspect.profile.kinds import KIND, kind
 KERNELS = Path(__file__).parent / "kernels"
 
 
-@pytest.fixture(scope="session")
-def nvdisasm() -> str:
-    try:
-        return disassembler.path()
-    except DisassemblerMissing as missing:
-        pytest.skip(str(missing))
-
-
 def listed(name: str, targets: dict[int, tuple[int, ...]] | None = None) -> Code:
     """The code of a listing; `targets`: where its indirect branches go, by address."""
     instructions = []
