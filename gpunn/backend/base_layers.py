@@ -1,4 +1,4 @@
-"""The primitives of layers, losses and optimizers; `gpunn.backend.base` has the contract that they keep."""
+"""The primitives of layers and losses; `gpunn.backend.base` has the contract that they keep."""
 
 from __future__ import annotations
 
@@ -346,78 +346,3 @@ class LayerPrimitives(Protocol):
 
     def dropout(self, x: Array, p: float, seed: int, call: int, offset: int, out: Any = None) -> Array:
         """x / (1 - p) where a uniform number is at least p, else 0."""
-
-    # Optimizers, on flat arrays; `out` may be the inputs that are updated ---------------------------------------------
-
-    def sgd_step(
-        self,
-        p: Array,
-        g: Array,
-        buf: Array | None,
-        lr: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
-        nesterov: bool,
-        maximize: bool,
-        first: bool,
-        out: Any = None,
-    ) -> tuple[Array, Array]:
-        """(p, buf) after a step of `gpunn.optim.SGD`; `buf` is not read where `first`."""
-
-    def adagrad_step(
-        self,
-        p: Array,
-        g: Array,
-        total: Array,
-        step: float,
-        lr: float,
-        lr_decay: float,
-        eps: float,
-        weight_decay: float,
-        maximize: bool,
-        out: Any = None,
-    ) -> tuple[Array, Array]:
-        """(p, total) after step number `step`, counted from 1, of `gpunn.optim.Adagrad`."""
-
-    def rmsprop_step(
-        self,
-        p: Array,
-        g: Array,
-        v: Array,
-        average: Array | None,
-        buf: Array | None,
-        lr: float,
-        alpha: float,
-        eps: float,
-        weight_decay: float,
-        momentum: float,
-        maximize: bool,
-        out: Any = None,
-    ) -> tuple[Array, Array, Array, Array]:
-        """(p, v, average, buf) after a step of `gpunn.optim.RMSprop`."""
-
-    def adam_step(
-        self,
-        p: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        v_max: Array | None,
-        step: float,
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        weight_decay: float,
-        decoupled: bool,
-        maximize: bool,
-        out: Any = None,
-    ) -> tuple[Array, Array, Array, Array]:
-        """(p, m, v, v_max) after step number `step` of `gpunn.optim.Adam`, or `AdamW` if `decoupled`."""
-
-    def distance(self, a: Array, b: Array) -> int | None:
-        """How many elements after `a` does `b` start, both row-major pieces of one flat array; else None."""
-
-    def extend(self, a: Array, n: int) -> Array:
-        """The `n` elements of the flat array that `a` is a row-major piece of, from where `a` starts."""

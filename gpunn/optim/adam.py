@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Optimizer, check_at_least_zero, is_number
+from .optimizer import Optimizer, check_at_least_zero, check_betas
 
 
 class Adam(Optimizer):
@@ -61,13 +61,7 @@ class Adam(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         check_at_least_zero(group, lr="learning rate", eps="epsilon value", weight_decay="weight_decay value")
-        if len(group["betas"]) != 2:
-            raise ValueError(f"betas takes two numbers, got {group['betas']}")
-        for i, beta in enumerate(group["betas"]):
-            if not is_number(beta):
-                raise TypeError(f"betas takes two numbers, got {type(beta).__name__} at index {i}")
-            if not 0 <= beta < 1:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}; it is at least 0 and below 1")
+        check_betas(group)
 
     def _moment_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arena import Run, Segment
-from .optimizer import advance
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -73,7 +72,7 @@ class _Group:
         if self.has_changed():
             self._find_walks([optimizer._begin(segment, options, names) for segment in self.segments], names)
         elif optimizer._counts:
-            steps = [advance(state) for state in self._states]
+            steps = [optimizer._advance(state, options) for state in self._states]
             if steps.count(steps[0]) == len(steps):
                 for run, *_ in self._walks:
                     run.key = steps[0], False
@@ -100,7 +99,7 @@ class _Group:
                 return True
         return any(state.get(name) is not view for state, name, view in self._moments)
 
-    def _find_walks(self, keys: list[tuple[float, bool]], names: tuple[str, ...]) -> None:
+    def _find_walks(self, keys: list[tuple[Any, bool]], names: tuple[str, ...]) -> None:
         runs: list[Run] = []
         for segment, gradient, key in zip(self.segments, self.gradients, keys):
             if not runs or not runs[-1].takes(segment, gradient, key):
@@ -162,7 +161,7 @@ class _Part:
         if self._has_changed(names):
             count, first = self._begin(names)
         elif optimizer._counts:
-            count = advance(self._state)
+            count = optimizer._advance(self._state, self.options)
         for version in self._versions:
             version[0] += 1
         backend = self.segment.arena.backend
@@ -178,7 +177,7 @@ class _Part:
                 return True
         return False
 
-    def _begin(self, names: tuple[str, ...]) -> tuple[float, bool]:
+    def _begin(self, names: tuple[str, ...]) -> tuple[Any, bool]:
         """See to the moments; the number of the step, and whether there were none."""
         param = self.segment.param
         count, first = self.optimizer._begin(self.segment, self.options, names)

@@ -49,6 +49,8 @@ class Optimizer:
 
     _counts: bool = False
     """Whether the state holds the number of steps, as ``"step"``."""
+    _numbers: tuple[str, ...] = ("step",)
+    """What of the state are numbers, tensors without dimensions on the CPU; all else is of the parameter's shape."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults
@@ -80,11 +82,11 @@ class Optimizer:
         return 0.0
 
     def _update(
-        self, backend: Any, group: dict[str, Any], p: Any, g: Any, moments: list[Any], step: float, first: bool
+        self, backend: Any, group: dict[str, Any], p: Any, g: Any, moments: list[Any], step: Any, first: bool
     ) -> None:
         """Update flat arrays in place: parameters `p` with gradients `g`, and their moments in the order of the names.
 
-        `step` counts from 1 (0 where the class does not count); `first` says that there were no moments before.
+        `step` is what `_advance` gave (0 where the class does not count); `first` says that there were no moments.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
 
@@ -156,14 +158,18 @@ class Optimizer:
             for segment in run.segments:
                 segment.update_ends()
 
-    def _begin(self, segment: Segment, group: dict[str, Any], names: tuple[str, ...]) -> tuple[float, bool]:
+    def _begin(self, segment: Segment, group: dict[str, Any], names: tuple[str, ...]) -> tuple[Any, bool]:
         """Count a step of a parameter and see to its moments: the number of the step, and whether there were none."""
         state = self.state[segment.param]
         first = False
         for name in names:
             first = first or state.get(name) is None
             segment.moment(name, state, self._initial(group, name))
-        return (advance(state) if self._counts else 0, first)
+        return (self._advance(state, group) if self._counts else 0, first)
+
+    def _advance(self, state: dict[str, Any], group: dict[str, Any]) -> Any:
+        """Count a step of a parameter: its number, and other numbers that its update needs, as `_update` gets them."""
+        return advance(state)
 
     def _active(self, group: dict[str, Any]) -> list[Segment]:
         """The segments of the parameters that have a gradient."""
@@ -292,7 +298,7 @@ class Optimizer:
             if p is None:
                 self.state[i] = values
             else:
-                self.state[p] = {name: _own(p, name, value) for name, value in values.items()}
+                self.state[p] = {name: _own(p, value, name in self._numbers) for name, value in values.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -351,19 +357,37 @@ def _check_shapes(p: Tensor, values: dict[str, Any], names: Iterable[str]) -> No
             )
 
 
-def _own(p: Tensor, name: str, value: Any) -> Any:
+def _own(p: Tensor, value: Any, number: bool) -> Any:
     """A copy of what a state dictionary holds for a parameter: tensors and arrays as tensors, the rest as it is."""
     if not hasattr(value, "__array__"):
         return copy.deepcopy(value)
-    return tensor(value, device="cpu") if name == "step" else tensor(value, dtype=p.dtype, device=p.device)
+    return tensor(value, device="cpu") if number else tensor(value, dtype=p.dtype, device=p.device)
 
 
 def advance(state: dict[str, Any]) -> float:
-    """Count a step, and return its number. The count is a tensor, as in PyTorch, and lives on the CPU."""
-    count = state.get("step")
-    if not isinstance(count, TensorBase) or count.device.type != "cpu":
-        count = state["step"] = tensor(float(count or 0), dtype=float32, device="cpu")
-    number = float(count._data) + 1
-    count._data.fill(number)
+    """Count a step, and return its number."""
+    count = number(state, "step")
+    value = float(count._data) + 1
+    count._data.fill(value)
     count._version[0] += 1
-    return number
+    return value
+
+
+def number(state: dict[str, Any], name: str, initial: float = 0.0) -> Tensor:
+    """A number of the state, `initial` where there is none. As in PyTorch a tensor, of float32; it lives on the CPU."""
+    found = state.get(name)
+    if not isinstance(found, TensorBase) or found.device.type != "cpu":
+        value = initial if found is None else float(found)
+        found = state[name] = tensor(value, dtype=float32, device="cpu")
+    return found  # type: ignore[return-value]
+
+
+def check_betas(group: dict[str, Any]) -> None:
+    """Raise unless ``group["betas"]`` are two numbers from 0 to below 1."""
+    if len(group["betas"]) != 2:
+        raise ValueError(f"betas takes two numbers, got {group['betas']}")
+    for i, beta in enumerate(group["betas"]):
+        if not is_number(beta):
+            raise TypeError(f"betas takes two numbers, got {type(beta).__name__} at index {i}")
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}; it is at least 0 and below 1")

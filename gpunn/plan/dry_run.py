@@ -129,7 +129,9 @@ def _update(backend: _Idle, node: Update) -> None:
         for spec in {p._spec.dtype: p._spec for p in options["params"]}.values():
             p, g, *moments = (backend.full((4,), 0, spec.dtype.numpy) for _ in range(2 + len(names)))
             backend.copy(p, out=backend.empty((4,), spec.dtype.numpy))  # parameters move to the optimizer's memory
-            for step, first in ((1, True), (2, False)):
+            state: dict[str, Any] = {}
+            for first in (True, False):
+                step = optimizer._advance(state, options) if optimizer._counts else 0
                 optimizer._update(backend, options, p, g, moments, step, first)
 
 

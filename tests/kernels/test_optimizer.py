@@ -15,6 +15,9 @@ COMMON = {"weight_decay": 0.1, "maximize": False}
 SGD = {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "nesterov": False, "first": False, **COMMON}
 RMSPROP = {"lr": 0.1, "alpha": 0.9, "eps": 1e-6, "momentum": 0.0, **COMMON}
 ADAM = {"step": 3, "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "decoupled": False, **COMMON}
+BETAS = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-6}
+NADAM = {"gradient_rate": 0.02, "moment_rate": 0.1, "correction": 0.3, "shrink": 1.0}
+RPROP = {"minus": 0.5, "plus": 1.25, "smallest": 0.3, "largest": 0.5, "maximize": False}
 # The primitive, which of its moments there are, and its options.
 CALLS = {
     "sgd": ("sgd_step", "0", {**SGD, "momentum": 0.0, "dampening": 0.0}),
@@ -31,6 +34,18 @@ CALLS = {
     "adam-maximize": ("adam_step", "110", {**ADAM, "maximize": True, "weight_decay": 0.0}),
     "amsgrad": ("adam_step", "111", ADAM),
     "adamw": ("adam_step", "110", {**ADAM, "decoupled": True}),
+    "adadelta": ("adadelta_step", "11", {"lr": 0.5, "rho": 0.9, "eps": 1e-4, **COMMON}),
+    "adamax": ("adamax_step", "11", {**BETAS, "rate": 0.1, **COMMON}),
+    "nadam": ("nadam_step", "11", {**BETAS, **NADAM, **COMMON}),
+    "nadam-shrink": ("nadam_step", "11", {**BETAS, **NADAM, "shrink": 0.98, "weight_decay": 0.0, "maximize": True}),
+    "radam": ("radam_step", "11", {**BETAS, "rate": 0.1, "rectified": 1.0, "shrink": 1.0, **COMMON}),
+    "radam-early": ("radam_step", "11", {**BETAS, "rate": 0.1, "rectified": 0.0, "shrink": 0.98, **COMMON}),
+    "asgd": ("asgd_step", "1", {"eta": 0.1, "shrink": 0.99, "mu": 1.0, **COMMON}),
+    "asgd-average": ("asgd_step", "1", {"eta": 0.1, "shrink": 0.99, "mu": 0.25, **COMMON}),
+    "rprop": ("rprop_step", "11", RPROP),
+    "rprop-maximize": ("rprop_step", "11", {**RPROP, "maximize": True}),
+    "lion": ("lion_step", "1", {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "shrink": 1.0, "maximize": False}),
+    "lion-shrink": ("lion_step", "1", {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "shrink": 0.98, "maximize": True}),
 }
 
 every_call = pytest.mark.parametrize("call", CALLS)
@@ -88,7 +103,7 @@ def test_misaligned():
 
 def test_what_is_not_a_number_stays_so():
     """As in NumPy: maxima do not hide it."""
-    for call in ("rmsprop-centered", "amsgrad"):
+    for call in ("rmsprop-centered", "amsgrad", "adamax", "rprop", "lion"):
         name, arrays, options = inputs(call, 8)
         arrays[1][3] = np.nan
         for p in (getattr(b, name)(*arrays, **options)[0] for b in (numpy_backend, simulator("fast", "forward"))):

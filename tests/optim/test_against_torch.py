@@ -13,6 +13,10 @@ from gpunn import optim
 
 SHAPES = [(4, 3), (5,), (), (2, 3, 2)]
 STEPS = 120
+NAMES = [
+    *("SGD", "Adagrad", "RMSprop", "Adam", "AdamW"),
+    *("Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop"),
+]
 HALF = STEPS // 2
 
 
@@ -30,7 +34,15 @@ def cases() -> list[Any]:
     adagrad = combinations(lr_decay=(0, 0.02), initial_accumulator_value=(0, 0.5), eps=(1e-10, 1e-2), **common)
     rmsprop = combinations(alpha=(0.99, 0.5), momentum=(0, 0.8), centered=(False, True), **common)
     adam = combinations(betas=((0.9, 0.999), (0.0, 0.7)), amsgrad=(False, True), **common)
+    adadelta = combinations(rho=(0.9, 0.5), eps=(1e-6, 1e-2), **common)
+    adamax = combinations(betas=((0.9, 0.999), (0.0, 0.7)), eps=(1e-8, 1e-2), **common)
+    decoupled = combinations(betas=((0.9, 0.999), (0.5, 0.7)), decoupled_weight_decay=(False, True), **common)
+    nadam = [*decoupled, {"momentum_decay": 0.3}]
+    asgd = combinations(lambd=(1e-4, 0.1), t0=(1e6, 20), **common)
+    rprop = combinations(etas=((0.5, 1.2), (0.7, 3.0)), step_sizes=((1e-6, 50), (0.01, 0.1)), maximize=(False, True))
     named = [("SGD", sgd), ("Adagrad", adagrad), ("RMSprop", rmsprop), ("Adam", adam), ("AdamW", adam)]
+    named += [("Adadelta", adadelta), ("Adamax", adamax), ("NAdam", nadam), ("RAdam", decoupled), ("ASGD", asgd)]
+    named.append(("Rprop", rprop))
     named.append(("Adam", [{"decoupled_weight_decay": True, "weight_decay": 0.1}]))
     return [pytest.param(name, o, id=f"{name}-{i}") for name, options in named for i, o in enumerate(options)]
 
@@ -48,8 +60,9 @@ def numbers(seed: int) -> tuple[list[np.ndarray], list[list[np.ndarray | None]]]
     return params, gradients
 
 
-def groups(params: list[Any]) -> list[dict[str, Any]]:
-    return [{"params": params[:2]}, {"params": params[2:], "lr": 0.02, "weight_decay": 0.03}]
+def groups(params: list[Any], name: str) -> list[dict[str, Any]]:
+    decay = {} if name == "Rprop" else {"weight_decay": 0.03}
+    return [{"params": params[:2]}, {"params": params[2:], "lr": 0.02, **decay}]
 
 
 class Pair:
@@ -60,10 +73,10 @@ class Pair:
         self.ours = [gpunn.tensor(v, requires_grad=True) for v in values]
         self.theirs = [torch.tensor(v, requires_grad=True) for v in values]
         self.our_optimizer = self.new_optimizer()
-        self.their_optimizer = getattr(torch.optim, name)(groups(self.theirs), **self.options)
+        self.their_optimizer = getattr(torch.optim, name)(groups(self.theirs, name), **self.options)
 
     def new_optimizer(self) -> optim.Optimizer:
-        return getattr(optim, self.name)(groups(self.ours), **self.options)
+        return getattr(optim, self.name)(groups(self.ours, self.name), **self.options)
 
     def step(self, gradients: list[np.ndarray | None]) -> None:
         for p, q, g in zip(self.ours, self.theirs, gradients):
@@ -112,6 +125,12 @@ def test_same_steps(torch: Any, name: str, options: dict[str, Any]) -> None:
         ("RMSprop", {"centered": True, "momentum": 0.5}),
         ("Adam", {"amsgrad": True}),
         ("AdamW", {}),
+        ("Adadelta", {}),
+        ("Adamax", {}),
+        ("NAdam", {"decoupled_weight_decay": True}),
+        ("RAdam", {}),
+        ("ASGD", {"t0": 10}),
+        ("Rprop", {}),
     ],
 )
 def test_state_of_torch(torch: Any, name: str, options: dict[str, Any]) -> None:
@@ -136,7 +155,7 @@ def test_state_of_torch(torch: Any, name: str, options: dict[str, Any]) -> None:
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", NAMES)
 def test_state_for_torch(torch: Any, name: str) -> None:
     """PyTorch goes on from our state."""
     options = {"momentum": 0.9} if name == "SGD" else {}
@@ -148,7 +167,7 @@ def test_state_for_torch(torch: Any, name: str) -> None:
     saved["state"] = {
         i: {key: torch.tensor(value.numpy()) for key, value in state.items()} for i, state in saved["state"].items()
     }
-    fresh = getattr(torch.optim, name)(groups(pair.theirs), **pair.options)
+    fresh = getattr(torch.optim, name)(groups(pair.theirs, name), **pair.options)
     if name == "Adagrad":
         saved["state"].setdefault(3, fresh.state_dict()["state"][3])
     fresh.load_state_dict(saved)
@@ -158,7 +177,7 @@ def test_state_for_torch(torch: Any, name: str) -> None:
     pair.check()
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", NAMES)
 def test_defaults(torch: Any, name: str) -> None:
     ours = getattr(optim, name)([gpunn.ones(2, requires_grad=True)]).defaults
     theirs = getattr(torch.optim, name)([torch.ones(2, requires_grad=True)]).defaults
@@ -167,10 +186,10 @@ def test_defaults(torch: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", NAMES)
 def test_other_types(torch: Any, name: str, dtype: str) -> None:
     """Parameters and moments keep their type; half precision may differ in rounding, step by step."""
-    options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {"eps": 1e-4}
+    options: dict[str, Any] = {"SGD": {"momentum": 0.9}, "ASGD": {}, "Rprop": {}}.get(name, {"eps": 1e-4})
     rng = np.random.default_rng(3)
     value, steps = rng.standard_normal(40), rng.standard_normal((20, 40))
     p = gpunn.tensor(value, dtype=dtype, requires_grad=True)
@@ -184,6 +203,6 @@ def test_other_types(torch: Any, name: str, dtype: str) -> None:
         reference.step()
     assert str(p.dtype) == f"gpunn.{dtype}"
     for key, moment in mine.state[p].items():
-        assert moment.dtype is (gpunn.float32 if key == "step" else p.dtype)
+        assert moment.dtype is (gpunn.float32 if key in mine._numbers else p.dtype)
     tolerance = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 6e-2}[dtype]
     np.testing.assert_allclose(p.detach().double().numpy(), q.detach().double().numpy(), rtol=tolerance, atol=tolerance)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gpunn.backend.numpy as backend
-from gpunn.backend.numpy import optimizer as module
+from gpunn.backend.numpy import walk as module
 
 COMMON = {"weight_decay": 0.1, "maximize": False}
 CALLS: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -37,6 +37,24 @@ CALLS: dict[str, tuple[str, int, dict[str, Any]]] = {
         {"step": 3, "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "decoupled": True, **COMMON},
     ),
 }
+BETAS = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-6}
+CALLS |= {
+    "adadelta": ("adadelta_step", 2, {"lr": 0.5, "rho": 0.9, "eps": 1e-4, **COMMON}),
+    "adamax": ("adamax_step", 2, {**BETAS, "rate": 0.1, **COMMON}),
+    "nadam": (
+        "nadam_step",
+        2,
+        {**BETAS, "gradient_rate": 0.02, "moment_rate": 0.1, "correction": 0.3, "shrink": 0.9, **COMMON},
+    ),
+    "radam": ("radam_step", 2, {**BETAS, "rate": 0.1, "rectified": 1.0, "shrink": 0.9, **COMMON}),
+    "asgd": ("asgd_step", 1, {"eta": 0.1, "shrink": 0.99, "mu": 0.25, **COMMON}),
+    "rprop": (
+        "rprop_step",
+        2,
+        {"minus": 0.5, "plus": 1.25, "smallest": 0.3, "largest": 0.5, "maximize": True},
+    ),
+    "lion": ("lion_step", 1, {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "shrink": 0.9, "maximize": True}),
+}
 PLACES = {"sgd_step": 1, "adagrad_step": 1, "rmsprop_step": 3, "adam_step": 3}
 
 both = pytest.mark.parametrize("call", CALLS)
@@ -48,7 +66,7 @@ def arrays(call: str, dtype: Any, n: int = 1000) -> tuple[Any, list[Any], dict[s
     rng = np.random.default_rng(0)
     p, g = rng.standard_normal(n), rng.standard_normal(n)
     state = [low + rng.random(n) / 2 for low in (1, 0.2, 0)[:moments]]  # RMSprop's v - average^2 stays above 0
-    inputs = [a.astype(dtype) for a in (p, g, *state)] + [None] * (PLACES[name] - moments)
+    inputs = [a.astype(dtype) for a in (p, g, *state)] + [None] * (PLACES.get(name, moments) - moments)
     return getattr(backend, name), inputs, options
 
 
@@ -89,17 +107,17 @@ def test_chunks_do_not_show(call: str, dtype: Any, monkeypatch: pytest.MonkeyPat
     step, inputs, options = arrays(call, dtype)
     expected = step(*inputs, **options)
     for chunk in (1, 7, 333, 1000):
-        monkeypatch.setattr(module, "_CHUNK", chunk)
+        monkeypatch.setattr(module, "CHUNK", chunk)
         assert all(same(a, b) for a, b in zip(step(*inputs, **options), expected))
 
 
 @both
 def test_more_than_one_chunk(call: str) -> None:
     """Each part of a long array is as if it stood alone."""
-    n = 2 * module._CHUNK + 5
+    n = 2 * module.CHUNK + 5
     step, inputs, options = arrays(call, np.float32, n)
     results = step(*inputs, **options)
-    for part in (slice(0, 10), slice(module._CHUNK - 5, module._CHUNK + 5), slice(n - 10, n)):
+    for part in (slice(0, 10), slice(module.CHUNK - 5, module.CHUNK + 5), slice(n - 10, n)):
         alone = step(*[None if a is None else a[part].copy() for a in inputs], **options)
         assert all(same(None if a is None else a[part].copy(), b) for a, b in zip(results, alone))
 

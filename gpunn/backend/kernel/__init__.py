@@ -21,7 +21,7 @@ from .linear import Linear
 from .loss import Loss
 from .memory import Memory
 from .norm import Norm
-from .optimizer import Optimizer
+from .optimizer_further import OptimizerFurther
 from .order import Order
 from .pool import Pool
 from .rearrange import Rearrange
@@ -51,7 +51,7 @@ class KernelBackend(
     Loss,
     Dropout,
     Draw,
-    Optimizer,
+    OptimizerFurther,
     Memory,
 ):
     """All primitives of `gpunn.backend.base`, over an array module and a launcher that a subclass brings."""

@@ -108,6 +108,7 @@ class Optimizer(Quads, Check):
         numbers: tuple[float, ...],
         choices: tuple[bool, ...],
         out: Any,
+        text: str = "optimizer.cu",
     ) -> Any:
         """Launch a kernel on the parameters and moments of `state`, or on copies in `out`."""
         live, key = None, None
@@ -124,7 +125,7 @@ class Optimizer(Quads, Check):
         p, g = results[0], self.contiguous(g)
         vector = self.quads(*results, g)
         args = (p, g, *results[1:], p.size, vector, *numbers, *choices, live, errors, error_count)
-        self.launch_elements("optimizer.cu", kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
+        self.launch_elements(text, kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
         if recorder is not None and key is not None:
             recorder.mark(key)
         return results

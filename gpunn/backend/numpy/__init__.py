@@ -17,6 +17,7 @@ from .loss import *
 from .memory import *
 from .norm import *
 from .optimizer import *
+from .optimizer_further import *
 from .order import *
 from .pool import *
 from .rearrange import *

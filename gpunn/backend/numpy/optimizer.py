@@ -1,9 +1,7 @@
 """Optimizer updates on flat arrays.
 
 The parameters p, their gradient g and their moments are arrays (n,) of one type, row-major. An update is up to a dozen
-elementwise operations; done one after the other on whole arrays each would go through memory, so all of them are done
-on one chunk, which stays in the core's cache, before the next. Every element is computed on its own: the bits depend
-neither on the chunks nor on how parameters are laid out. Half precision is computed in float32 and rounded once.
+elementwise operations, done chunk by chunk (`gpunn.backend.numpy.walk`).
 
 The results are new arrays (p, moments...), None where a moment is, or are written to `out`, a tuple of the same order.
 Each of `out` may be the input of its place, which makes the update in place; it may overlap no other input.
@@ -21,12 +19,13 @@ import numpy as np
 from .blas import add_product, add_scaled
 from .linear import matmul
 from .memory import address as _address
+from .walk import CHUNK as _CHUNK
+from .walk import constants as _constants
+from .walk import descent as _descent
+from .walk import walk as _walk
 from .workers import in_parts, product_parts
 from .workspace import scratch, taken
 
-# Elements at a time: five float32 arrays of this length take 640 KiB, which leaves room in an L2 cache of 1 MiB, and a
-# call of a ufunc on one takes about ten times as long as NumPy needs to get there.
-_CHUNK = 32768
 _PRODUCT_CHUNK, _PRODUCT_ROWS = 1 << 17, 256
 
 
@@ -267,55 +266,3 @@ def extend(a: Any, n: int) -> Any:
     """The `n` elements of the flat array that `a` is a row-major piece of, from where `a` starts."""
     start = _address(a) - _address(a.base)
     return a.base.view(np.uint8)[start : start + n * a.itemsize].view(a.dtype)
-
-
-def _descent(p: Any, g: Any, decay: Any, maximize: bool, out: Any) -> Any:
-    """The gradient of what is minimised: g, or -g, and decay p more where that is not None. `g` stays as it is."""
-    if decay is None:
-        return np.negative(g, out=out) if maximize else g
-    np.multiply(p, decay, out=out)
-    return np.subtract(out, g, out=out) if maximize else np.add(out, g, out=out)
-
-
-def _constants(p: Any, *values: float | None) -> list[Any]:
-    """Numbers as 0-d arrays of the type to compute in: a ufunc takes 0.2 us less for those than for Python numbers."""
-    width = _width(p)
-    return [None if value is None else np.asarray(value, width) for value in values]
-
-
-def _width(p: Any) -> Any:
-    return _FLOAT32 if p.itemsize == 2 else p.dtype
-
-
-_FLOAT32 = np.dtype(np.float32)
-
-
-def _walk(update: Callable[..., None], arrays: tuple[Any, ...], g: Any, out: Any) -> Any:
-    """Call ``update(p, *moments, g, s, t)`` on one chunk after the other; it works in place, s and t are scratch."""
-    p = arrays[0]
-    if out is None:
-        out = tuple(None if a is None else np.empty_like(a) for a in arrays)
-    width = _width(p)
-    narrow = p.dtype != width
-    with scratch() as take:
-        length = min(_CHUNK, p.size)
-        # Two chunks for the update, and of half precision one for the gradient and for each of the arrays.
-        s, t, *wide = (take((length,), width) for _ in range(3 + len(arrays) if narrow else 2))
-        for start in range(0, p.size, _CHUNK):
-            stop = min(start + _CHUNK, p.size)
-            n = stop - start
-            results: list[Any] = [None if a is None else a[start:stop] for a in out]
-            new, slope = results, g[start:stop]
-            if narrow:
-                new = [None if a is None else w[:n] for a, w in zip(out, wide[1:])]
-                slope = wide[0][:n]
-                np.copyto(slope, g[start:stop])
-            for a, b, c in zip(arrays, out, new):
-                if a is not None and (narrow or b is not a):
-                    np.copyto(c, a[start:stop])
-            update(*new, slope, s[:n], t[:n])
-            if narrow:
-                for a, b in zip(results, new):
-                    if a is not None:
-                        np.copyto(a, b, casting="unsafe")
-    return out
