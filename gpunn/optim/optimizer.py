@@ -49,6 +49,8 @@ class Optimizer:
 
     _counts: bool = False
     """Whether the state holds the number of steps, as ``"step"``."""
+    _planned: bool = True
+    """Whether a plan can do the update, by `_update`."""
     _numbers: tuple[str, ...] = ("step",)
     """What of the state are numbers, tensors without dimensions on the CPU; all else is of the parameter's shape."""
 
@@ -128,6 +130,8 @@ class Optimizer:
             What the closure returned, else None.
         """
         if mode.tracer is not None:
+            if not self._planned:
+                mode.tracer.leave(f"{type(self).__name__} computes its update op by op")
             return mode.tracer.step(self, closure)
         for before in list(self._pre_hooks.values()):
             before(self, (closure,), {})

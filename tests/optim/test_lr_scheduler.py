@@ -44,6 +44,16 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
         {"max_lr": 0.5, "epochs": 7, "steps_per_epoch": 9, "three_phase": True, "pct_start": 0.4},
     ),
     "one cycle, rates only": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 70, "cycle_momentum": False}),
+    "triangles": ("CyclicLR", {"base_lr": 0.01, "max_lr": [0.5, 0.2], "step_size_up": 7, "step_size_down": 5}),
+    "falling triangles": ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.5, "step_size_up": 6, "mode": "triangular2"}),
+    "triangles and a power": (
+        "CyclicLR",
+        {"base_lr": 0.01, "max_lr": 0.5, "step_size_up": 6, "mode": "exp_range", "gamma": 0.97, "max_momentum": 0.8},
+    ),
+    "triangles of one's own": (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 0.5, "step_size_up": 9, "scale_fn": lambda c: 1 / c, "cycle_momentum": False},
+    ),
 }
 every = pytest.mark.parametrize("kind", SCHEDULES)
 

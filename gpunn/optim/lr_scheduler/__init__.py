@@ -6,6 +6,7 @@ an epoch, or once a batch where the schedule counts batches.
 
 from .base import LRScheduler
 from .cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
+from .cyclic import CyclicLR
 from .factor import ConstantLR, ExponentialLR, LinearLR, MultiStepLR, PolynomialLR, StepLR
 from .function import LambdaLR, MultiplicativeLR
 from .onecycle import OneCycleLR
@@ -25,6 +26,7 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "OneCycleLR",
+    "CyclicLR",
     "ReduceLROnPlateau",
     "SequentialLR",
     "ChainedScheduler",
