@@ -331,5 +331,12 @@ for _name, _make in (
     ("Adam", optim.Adam),
     ("RMSprop", optim.RMSprop),
     ("Adagrad", optim.Adagrad),
+    ("Adadelta", optim.Adadelta),
+    ("Adamax", optim.Adamax),
+    ("NAdam", optim.NAdam),
+    ("RAdam", optim.RAdam),
+    ("ASGD", optim.ASGD),
+    ("Rprop", optim.Rprop),
+    ("Lion", optim.Lion),
 ):
     _add(f"{_name} 256x256", lambda optimizer: optimizer.step(), _optimizer(_make))

@@ -13,8 +13,6 @@ from .errors import RunError
 
 T = TypeVar("T")
 
-CLASSES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad"}
-
 
 def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[[Any], T]) -> T:
     """What `tell` says of the network that the options name, which is made on the device ``meta``: it takes no memory.
@@ -69,9 +67,10 @@ def step_of(options: argparse.Namespace, model: Any) -> Any:
     """A training step of a network, with the optimizer that the options name."""
     import gpunn
     from gpunn import nn, optim
+    from gpunn.train.optimizers import OPTIMIZERS
 
     momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
-    optimizer = getattr(optim, CLASSES[options.optimizer])(model.parameters(), **momentum)
+    optimizer = getattr(optim, OPTIMIZERS[options.optimizer])(model.parameters(), **momentum)
     return gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 
 

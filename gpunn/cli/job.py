@@ -11,6 +11,7 @@ import numpy as np
 from gpunn import nn, optim
 from gpunn.datasets import Arrays
 from gpunn.tensor import Tensor
+from gpunn.train.optimizers import OPTIMIZERS
 
 from .data import Units
 from .errors import UsageError
@@ -99,5 +100,4 @@ def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:
         return optim.SGD(parameters, lr=lr, momentum=0.9 if options.momentum is None else options.momentum)
     if options.optimizer == "rmsprop":
         return optim.RMSprop(parameters, lr=lr, momentum=options.momentum or 0.0)
-    cls = {"adam": optim.Adam, "adamw": optim.AdamW, "adagrad": optim.Adagrad}[options.optimizer]
-    return cls(parameters, lr=lr)
+    return getattr(optim, OPTIMIZERS[options.optimizer])(parameters, lr=lr)

@@ -19,10 +19,13 @@ from .errors import UsageError
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
 LOSSES_OF_CLASSES = ("cross_entropy", "bce_with_logits")
 TASKS = ("classification", "regression")
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
 SCHEDULES = ("onecycle", "cosine", "step", "exponential", "plateau", "none")
-DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagrad": 0.02}
-"""The largest learning rate of the schedule."""
+DEFAULT_LR = {
+    **{"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "adagrad": 0.02, "adadelta": 1.0, "adamax": 4e-3},
+    **{"nadam": 2e-3, "radam": 2e-3, "asgd": 0.1, "rprop": 1e-2, "lion": 4e-4},
+}
+"""The optimizers, and for each the largest learning rate of the schedule."""
+OPTIMIZERS = tuple(DEFAULT_LR)
 NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
 """Options of the call, not of the training; they are not in a run's config.toml."""
 FIXED_IN_A_RUN = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import gpunn
+from gpunn import ops
+from gpunn.backend.type_info import finfo
 
 from .op_by_op import OpByOp
 from .optimizer import advance, check_at_least_zero
@@ -80,7 +81,7 @@ class Adafactor(OpByOp):
         step, lr = advance(state), group["lr"]
         share = step ** group["beta2_decay"]
         eps1, eps2 = group["eps"]
-        eps1 = gpunn.finfo(p.dtype).eps if eps1 is None else eps1
+        eps1 = finfo(p.dtype).eps if eps1 is None else eps1
         alpha = max(eps2, _rms(p)) * min(lr, step**-0.5)
         if group["weight_decay"]:
             p.mul_(1 - lr * group["weight_decay"])
@@ -98,7 +99,7 @@ class Adafactor(OpByOp):
 def _average(state: dict[str, Any], name: str, value: Tensor, share: float) -> Tensor:
     """Move what the state has under a name towards the value."""
     if name not in state:
-        state[name] = gpunn.zeros_like(value)
+        state[name] = ops.zeros_like(value)
     state[name].lerp_(value, share)
     return state[name]
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import gpunn
+from gpunn import ops
 from gpunn.autograd.mode import enable_grad, no_grad
 from gpunn.autograd.mode import state as mode
-from gpunn.autograd.tape import TensorBase
+from gpunn.tensor import Tensor
 
 from .line_search import Point, strong_wolfe
 from .optimizer import Optimizer, check_at_least_zero
-
-if TYPE_CHECKING:
-    from gpunn.tensor import Tensor
 
 
 class LBFGS(Optimizer):
@@ -205,9 +202,9 @@ class _Steps:
             result = self.closure()
         self.evaluations += 1
         self.state["func_evals"] += 1
-        parts = [(gpunn.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in self.params]
-        loss = result.item() if isinstance(result, TensorBase) else float(result)
-        return result, loss, gpunn.cat(parts).detach()
+        parts = [(ops.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in self.params]
+        loss = result.item() if isinstance(result, Tensor) else float(result)
+        return result, loss, ops.cat(parts).detach()
 
     def _is_flat(self, gradient: Tensor) -> bool:
         return gradient.abs().max().item() <= self.group["tolerance_grad"]

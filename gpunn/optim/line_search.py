@@ -64,7 +64,7 @@ def strong_wolfe(
         ends = [end.t for end in bracket]
         if abs(ends[1] - ends[0]) * longest < tolerance_change:
             break
-        t = interpolate(*bracket, min(ends), max(ends))
+        t = interpolate(bracket[0], bracket[1], min(ends), max(ends))
         margin = 0.1 * (max(ends) - min(ends))
         if min(max(ends) - t, t - min(ends)) < margin:  # near an end: once is no matter, twice is no progress
             if stuck or t >= max(ends) or t <= min(ends):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import gpunn
+from gpunn import ops
+from gpunn.backend.dtypes import bfloat16
 
 from .op_by_op import OpByOp
 from .optimizer import check_at_least_zero
@@ -91,7 +92,7 @@ class Muon(OpByOp):
 
     def _step_parameter(self, group: dict[str, Any], p: Tensor, g: Tensor, state: dict[str, Any]) -> None:
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = gpunn.zeros_like(g)
+            state["momentum_buffer"] = ops.zeros_like(g)
         momentum = state["momentum_buffer"]
         momentum.lerp_(g, 1 - group["momentum"])
         update = g.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
@@ -109,7 +110,7 @@ class Muon(OpByOp):
 def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """A matrix with the singular vectors of `g` and singular values near 1, in bfloat16; see `Muon`."""
     a, b, c = coefficients
-    x = g.to(gpunn.bfloat16)
+    x = g.to(bfloat16)
     tall = x.shape[0] > x.shape[1]
     x = x.t() if tall else x
     x = x / x.norm().clamp(min=eps)

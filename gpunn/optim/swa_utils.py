@@ -6,21 +6,19 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import gpunn
 from gpunn.autograd.mode import no_grad
+from gpunn.backend.dtypes import int64
 from gpunn.nn.batchnorm import _BatchNorm
 from gpunn.nn.module import Module
+from gpunn.tensor import Tensor, tensor
 
 from .lr_scheduler.base import LRScheduler, check_optimizer, for_each_group
 from .optimizer import Optimizer
 
-if TYPE_CHECKING:
-    from gpunn.tensor import Tensor
-
-Average = Callable[["Tensor", "Tensor", "Tensor | int"], "Tensor"]
-MultiAverage = Callable[[Sequence["Tensor"], Sequence["Tensor"], "Tensor | int"], None]
+Average = Callable[[Tensor, Tensor, "Tensor | int"], Tensor]
+MultiAverage = Callable[[Sequence[Tensor], Sequence[Tensor], "Tensor | int"], None]
 
 __all__ = [
     "AveragedModel",
@@ -108,7 +106,7 @@ class AveragedModel(Module):
         self.module = copy.deepcopy(model)
         if device is not None:
             self.module = self.module.to(device)
-        self.register_buffer("n_averaged", gpunn.tensor(0, dtype=gpunn.int64, device=device))
+        self.register_buffer("n_averaged", tensor(0, dtype=int64, device=device))
         self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, use_buffers
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

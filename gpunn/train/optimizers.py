@@ -7,7 +7,11 @@ from typing import Any
 from gpunn import nn, optim
 from gpunn.printing import did_you_mean
 
-OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad"}
+NAMES = (
+    *("Adam", "AdamW", "SGD", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "Lion"),
+    *("Adafactor", "Muon"),
+)
+OPTIMIZERS = {name.lower(): name for name in NAMES}
 
 
 def as_optimizer(optimizer: Any, model: nn.Module) -> Any:

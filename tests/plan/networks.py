@@ -82,4 +82,11 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "adamw": lambda p: optim.AdamW(p, 1e-4),
     "rmsprop": lambda p: optim.RMSprop(p, 1e-4),
     "adagrad": lambda p: optim.Adagrad(p, 1e-3),
+    "adadelta": lambda p: optim.Adadelta(p, 0.1),
+    "adamax": lambda p: optim.Adamax(p, 1e-4),
+    "nadam": lambda p: optim.NAdam(p, 1e-4),
+    "radam": lambda p: optim.RAdam(p, 1e-4),
+    "asgd": lambda p: optim.ASGD(p, 0.01, t0=3),
+    "rprop": lambda p: optim.Rprop(p, 1e-3),
+    "lion": lambda p: optim.Lion(p, 1e-4),
 }

@@ -17,6 +17,11 @@ OPTIMIZERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("AdamW", {"lr": 0.01, "eps": 1e-3}),
     ("RMSprop", {"lr": 0.005, "eps": 1e-3}),
     ("Adagrad", {"lr": 0.05, "eps": 1e-3}),
+    ("Adadelta", {"lr": 0.5, "eps": 1e-3}),
+    ("Adamax", {"lr": 0.01, "eps": 1e-3}),
+    ("NAdam", {"lr": 0.01, "eps": 1e-3}),
+    ("RAdam", {"lr": 0.01, "eps": 1e-3}),
+    ("ASGD", {"lr": 0.05, "t0": 2}),
 )
 """The eps are large: the gradient of a bias before batch norm is 0 but for rounding, which else would become steps."""
 LOSSES = ("CrossEntropyLoss", "MSELoss", "SmoothL1Loss", "BCEWithLogitsLoss")

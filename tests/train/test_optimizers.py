@@ -59,3 +59,10 @@ def test_a_trainer_in_one_line(task):
     assert repr(trainer) == text.format(0)
     trainer.fit((task.x, task.y), 2)
     assert repr(trainer) == text.format(2)
+
+
+def test_the_command_knows_those_that_a_plan_can_do():
+    from gpunn.cli.options import OPTIMIZERS as of_command
+    from gpunn.train.optimizers import OPTIMIZERS as by_name
+
+    assert set(of_command) == {name for name, cls in by_name.items() if getattr(optim, cls)._planned}
