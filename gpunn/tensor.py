@@ -384,7 +384,7 @@ class Tensor(Interchange):
     sin_, cos_, tan_, sinh_, cosh_ = map(in_place, (ops.sin, ops.cos, ops.tan, ops.sinh, ops.cosh))
     asin_, acos_, atan_ = map(in_place, (ops.asin, ops.acos, ops.atan))
     sigmoid_, tanh_, relu_ = map(in_place, (ops.sigmoid, ops.tanh, ops.relu))
-    lerp_, addcmul_, addcdiv_ = map(in_place, (ops.lerp, ops.addcmul, ops.addcdiv))
+    lerp_, addcmul_, addcdiv_ = in_place(ops.lerp), in_place(ops.addcmul), in_place(ops.addcdiv)
     atan2_, cumsum_ = in_place(ops.atan2), in_place(ops.cumsum)
     floor_, ceil_, trunc_, round_ = map(in_place, (ops.floor, ops.ceil, ops.trunc, ops.round))
     clamp_, clip_, clamp_min_, clamp_max_ = map(in_place, (ops.clamp, ops.clamp, ops.clamp_min, ops.clamp_max))
