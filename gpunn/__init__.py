@@ -246,7 +246,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """What gpunn offers, also what is not loaded yet."""
-    inner = {"Any", "backend", "interchange", "models", "ops", "printing"}
+    inner = {"Any", "argument_names", "backend", "interchange", "models", "ops", "printing"}
     return sorted(
         {*(n for n in globals() if n not in inner and not n.startswith("_")), *_SUBPACKAGES, *_FROM_SUBPACKAGES}
     )

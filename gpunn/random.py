@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunn.argument_names import with_other_names
 from gpunn.autograd.mode import state
 from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
 from gpunn.backend.dtypes import dtype as DType
@@ -155,6 +156,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     default_generator.set_state(state)
 
 
+@with_other_names
 def rand(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -167,6 +169,7 @@ def rand(
     return _drawn(uniform, (d,), sizes(size), generator, d, device, requires_grad)
 
 
+@with_other_names
 def randn(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -180,7 +183,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: int | None = None,
     high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
@@ -195,7 +198,9 @@ def randint(
         RuntimeError: there is no such integer, or the type can't hold it.
     """
     first, last, shape = (0, low, high) if size is None else (low, high, size)
-    if not isinstance(last, int) or shape is None or isinstance(shape, int):
+    if size is not None and (low is None or high is None):  # by name: (high, size=...), (high=..., size=...)
+        first, last = 0, high if low is None else low
+    if not isinstance(first, int) or not isinstance(last, int) or shape is None or isinstance(shape, int):
         raise TypeError("randint: takes (high, size) or (low, high, size), and the size is a tuple")
     d, n = int64 if dtype is None else as_dtype(dtype), tuple(shape)
     check_integers(first, last, d)
