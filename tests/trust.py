@@ -1,9 +1,8 @@
 """What the campaigns of `make trust` have tried, by promise: `benchmarks/results/trust.json`, and its page.
 
-A test says which promise it holds by ``@pytest.mark.promise("...")``; it counts as one input, or as many as it has put
-into
-``record_property("tried", n)``. With GPUNN_TRUST set, the end of a test run replaces the entries of the promises that
-were tried in it. What is no test calls `record`.
+A test says which promise it holds by ``@pytest.mark.promise("...")``; it counts as one input, or as many as
+``record_property("tried", n)`` has said. With GPUNN_TRUST set, the end of a test run replaces the entries of the
+promises that were tried in it. What is no test calls `record`.
 
 The file: {promise: {"test": which file or program holds it, "tried": how many inputs or faults, "failed": how many of
 these broke it, "command": what was run, "date": the day, as 2026-11-28}}.

@@ -136,7 +136,7 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
             "data_info": data.shape_info,
         },
         model="best" if options.patience or (validated and not settles) else "last",
-        texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
+        files={} if named is None else {MODEL_FILE: named[0].read_bytes()},
     )
     if path := options.resume or options.out:
         folder = make(path)

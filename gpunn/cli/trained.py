@@ -141,7 +141,7 @@ def stored_model(spec: str, run: Path | None) -> str:
     if named is None or run is None or not (run / MODEL_FILE).is_file():
         return spec
     (file, function), copy = named, run / MODEL_FILE
-    if file.is_file() and file.read_text(encoding="utf-8") == copy.read_text(encoding="utf-8"):
+    if file.is_file() and file.read_bytes() == copy.read_bytes():
         return spec
     what = "has changed since the run" if file.is_file() else "is gone"
     print(f"{file} {what}: the network is built from its copy {copy}", file=sys.stderr)

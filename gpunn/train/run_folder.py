@@ -39,7 +39,7 @@ class RunFolder:
                        epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
     curves.png         loss, accuracy and the other measures over epochs
     report.html        all of it to look at
-    and what `texts` has
+    and what `files` has
 
     path:             the folder; made, with the folders above it, when the run begins
     config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
@@ -47,7 +47,7 @@ class RunFolder:
     monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
     keep_checkpoints: of older epochs' checkpoints all but so many, and that of the best epoch, are removed
     resume_hint:      how to resume, for the line after Ctrl-C
-    texts:            names and contents of further files, such as the source of the model
+    files:            names and contents of further files, such as the source of the model
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RunFolder:
         monitor: str | None = None,
         keep_checkpoints: int = 2,
         resume_hint: str = "call fit() with resume=True",
-        texts: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ):
         if model not in ("best", "last"):
             raise ValueError(f"RunFolder: model is {model!r}; expected 'best' or 'last'")
@@ -71,7 +71,7 @@ class RunFolder:
         self.monitor = monitor
         self.keep_checkpoints = keep_checkpoints
         self.resume_hint = resume_hint
-        self.texts = texts or {}
+        self.files = files or {}
         self._made: list[Path] = []
         self._claims = 0
         self._lock: int | None = None
@@ -129,14 +129,14 @@ class RunFolder:
         """
         self.check_free()
         self._write_config(settings, [_call()], fingerprint)
-        for name, text in self.texts.items():
-            io.write_text(self.path / name, text)
+        for name, content in self.files.items():
+            io.write_bytes(self.path / name, content)
 
     def give_up(self) -> None:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
         if self.metrics_path.exists() or self.checkpoints():
             return
-        for name in (self.config_path.name, self.model_path.name, *self.texts):
+        for name in (self.config_path.name, self.model_path.name, *self.files):
             (self.path / name).unlink(missing_ok=True)
 
     def check_free(self) -> None:
