@@ -6,7 +6,7 @@ import warnings
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Ask for algorithms that give the same bits at every run, as in PyTorch. There are no others here: nothing changes.
+    """Ask for algorithms that give the same bits at every run, as in PyTorch. There are no others: nothing changes.
 
     Args:
         mode: True; where it is False a warning says that they are deterministic all the same.
