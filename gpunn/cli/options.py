@@ -107,6 +107,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="what a step may need, such as 500MiB; larger batches are cut (default: what is free)",
     )
+    how.add_argument(
+        "--on-nan",
+        choices=("stop", "skip", "ignore"),
+        default="stop",
+        help="where numbers become infinite or NaN: stop, say where that began and keep the step for gpunn debug; take "
+        "the step back and count it (which copies all weights before each step); or go on (default: stop)",
+    )
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
     call = parser.add_argument_group("the call")

@@ -39,6 +39,7 @@ class RunFolder:
                        epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
     curves.png         loss, accuracy and the other measures over epochs
     report.html        all of it to look at
+    failed_step.safetensors  where numbers became infinite or NaN, what `gpunn debug` needs to do that step again
     and what `files` has
 
     path:             the folder; made, with the folders above it, when the run begins
@@ -81,6 +82,7 @@ class RunFolder:
         self.checkpoints_path = self.path / "checkpoints"
         self.curves_path = self.path / "curves.png"
         self.report_path = self.path / "report.html"
+        self.failed_step_path = self.path / "failed_step.safetensors"
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -128,13 +130,14 @@ class RunFolder:
         Raises as `check_free` does.
         """
         self.check_free()
+        self.failed_step_path.unlink(missing_ok=True)
         self._write_config(settings, [_call()], fingerprint)
         for name, content in self.files.items():
             io.write_bytes(self.path / name, content)
 
     def give_up(self) -> None:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
-        if self.metrics_path.exists() or self.checkpoints():
+        if self.metrics_path.exists() or self.checkpoints() or self.failed_step_path.exists():
             return
         for name in (self.config_path.name, self.model_path.name, *self.files):
             (self.path / name).unlink(missing_ok=True)
@@ -158,6 +161,7 @@ class RunFolder:
 
     def go_on(self, settings: Mapping[str, Any]) -> None:
         """The folder's run goes on with these settings, or with what `config` says now."""
+        self.failed_step_path.unlink(missing_ok=True)
         calls = self.read_calls()
         self._write_config(settings, [*calls, _call()], self.read_fingerprint())
 

@@ -129,12 +129,14 @@ def test_memory_that_runs_out_on_the_way(gpunn_command, tmp_path, monkeypatch, e
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_fails_leaves_no_folder(gpunn_command, tmp_path):
+def test_a_run_that_fails_leaves_the_step_that_failed_and_no_results(gpunn_command, tmp_path):
     result = gpunn_command(*RUN, "--optimizer", "sgd", "--lr", 1e30)
     assert result.code == 1
-    assert list(tmp_path.iterdir()) == []
-    assert gpunn_command("train", "--model", "mlp:8", "--optimizer", "sgd", "--lr", 1e30).code == 1
-    assert list(tmp_path.iterdir()) == []
+    (folder,) = tmp_path.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "failed_step.safetensors"]
+    ignored = gpunn_command("train", "--model", "mlp:8", "--optimizer", "sgd", "--lr", 1e30, "--data", "nowhere.csv")
+    assert ignored.code == 2
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("model", ["mlp:1000000,1000000", "mlp:2000000,500000"])

@@ -187,7 +187,7 @@ def test_a_run_that_failed_at_once_leaves_no_folder_of_its_own(task, tmp_path):
         raise ValueError("no")
 
     (tmp_path / "runs").mkdir()
-    folder = RunFolder(tmp_path / "runs" / "a" / "b", texts={"model.py": "# the network"})
+    folder = RunFolder(tmp_path / "runs" / "a" / "b", files={"model.py": b"# the network"})
     trainer = make_trainer(run_dir=folder, callbacks=[LambdaCallback(on_batch_end=fail)])
     with pytest.raises(TrainingError):
         trainer.fit((task.x, task.y), 1)
