@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
             r.what.layer,
             r.of or r.what.op,
             r.what.op if r.of else "",
-            r.count,
+            r.elements,
             r.infinite,
             r.nan,
             *("" if isnan(v) else f"{v:.4g}" for v in (r.low, r.high)),
@@ -93,6 +93,6 @@ def run(options: argparse.Namespace) -> None:
 def _records(results: Any) -> list[dict[str, Any]]:
     return [
         {"phase": r.what.phase, "layer": r.what.layer, "op": r.of or r.what.op, "by": r.what.op}
-        | {name: getattr(r, name) for name in ("count", "infinite", "nan", "low", "high")}
+        | {name: getattr(r, name) for name in ("elements", "infinite", "nan", "low", "high")}
         for r in results
     ]

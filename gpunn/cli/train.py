@@ -139,6 +139,8 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
             "data_info": data.shape_info,
         },
         model="best" if options.patience or (validated and not settles) else "last",
+        checkpoint_every=options.checkpoint_every,
+        keep_checkpoints=options.keep_checkpoints,
         files={} if named is None else {MODEL_FILE: named[0].read_bytes()},
     )
     if path := options.resume or options.out:

@@ -38,7 +38,7 @@ class Result(NamedTuple):
 
     what: What
     of: str
-    count: int
+    elements: int
     infinite: int
     nan: int
     low: float
@@ -46,7 +46,7 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         parts = [f"{n:,} {name}" for n, name in ((self.infinite, "infinite"), (self.nan, "NaN")) if n]
-        return f"{self.place} gave {' and '.join(parts) or 'no'} of {self.count:,} numbers"
+        return f"{self.place} gave {' and '.join(parts) or 'no'} of {self.elements:,} numbers"
 
     @property
     def place(self) -> str:

@@ -126,6 +126,9 @@ class FitLoop:
         trainer, step, meter, progress = self.trainer, self.step, self.meter, self.progress
         trainer.model.train()
         self._drop_anchor()
+        every = None if self.folder is None else self.folder.checkpoint_every
+        if every is not None:
+            every.begin()
         before, began = self.seconds, time.perf_counter()
         try:
             for group in self.groups():
@@ -134,11 +137,16 @@ class FitLoop:
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
                 trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
-                if self._interrupt.requested:
+                if self._interrupt.requested or (every is not None and every.due()):
                     self.seconds = before + time.perf_counter() - began
                     # The last group is only known to be full, or not, once the loader has ended the epoch.
                     self.trained = self.loader.state_dict()["position"] == 0
-                    self._leave(self._save(), f"in epoch {trainer.epoch} after batch {trainer.batch}")
+                    path = self._save()
+                    if self._interrupt.requested:
+                        self._leave(path, f"in epoch {trainer.epoch} after batch {trainer.batch}")
+                    self._drop_anchor()
+                    if every is not None:
+                        every.begin()
                 if progress.due():
                     step.check()
                     meter.read()

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gpunn import io
+from gpunn.train.every import Every
 from gpunn.train.toml import from_toml, to_toml
 
 Row = dict[str, Any]
@@ -36,7 +37,8 @@ class RunFolder:
     metrics.jsonl      a row of the history per epoch
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
-                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
+                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C or as
+                       `checkpoint_every` says; they go when the epoch is done
     curves.png         loss, accuracy and the other measures over epochs
     report.html        all of it to look at
     failed_step.safetensors  where numbers became infinite or NaN, what `gpunn debug` needs to do that step again
@@ -46,7 +48,10 @@ class RunFolder:
     config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
     model:            which weights model.safetensors holds: those of the "best" epoch by `monitor`, or of the "last"
     monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
-    keep_checkpoints: of older epochs' checkpoints all but so many, and that of the best epoch, are removed
+    checkpoint_every: when checkpoints are written beside those after each "epoch": after so many steps, "500steps", or
+                      seconds, "30s"
+    keep_checkpoints: so many checkpoints of whole epochs are kept, the last ones, and so many of the present epoch;
+                      and that of the best epoch
     resume_hint:      how to resume, for the line after Ctrl-C
     files:            names and contents of further files, such as the source of the model
     """
@@ -58,6 +63,7 @@ class RunFolder:
         config: Mapping[str, Any] | None = None,
         model: Literal["best", "last"] = "best",
         monitor: str | None = None,
+        checkpoint_every: str = "epoch",
         keep_checkpoints: int = 2,
         resume_hint: str = "call fit() with resume=True",
         files: Mapping[str, bytes] | None = None,
@@ -70,6 +76,7 @@ class RunFolder:
         self.config = config
         self.model = model
         self.monitor = monitor
+        self.checkpoint_every = Every(checkpoint_every)
         self.keep_checkpoints = keep_checkpoints
         self.resume_hint = resume_hint
         self.files = files or {}
@@ -257,10 +264,11 @@ class RunFolder:
         self._remove_superfluous(best_epoch)
 
     def _remove_superfluous(self, best_epoch: int) -> None:
-        """Leave the newest checkpoint, the last ones of whole epochs, and that of the best epoch."""
+        """Leave the last ones of whole epochs, the last ones of the present epoch, and that of the best epoch."""
         found = self.checkpoints()
         whole = [path for path in found if "batch" not in path.name]
-        kept = {*found[-1:], *whole[-self.keep_checkpoints :]}
+        present = found[found.index(whole[-1]) + 1 :] if whole else found
+        kept = {*whole[-self.keep_checkpoints :], *present[-self.keep_checkpoints :]}
         for old in found:
             if old not in kept and old.name != _checkpoint_name(best_epoch):
                 old.unlink()

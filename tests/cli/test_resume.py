@@ -200,3 +200,13 @@ def test_seeds_that_are_none(gpunn_command, seed):
     result = gpunn_command(*RUN, "--seed", seed)
     assert result.code == 2
     assert "is not a whole number from 0 to 2^63 - 1" in result.err
+
+
+def test_checkpoints_as_often_as_one_wants(gpunn_command, tmp_path):
+    run = ["train", "--model", "linear", "--epochs", 2, "--out", "run"]
+    assert gpunn_command(*run, "--checkpoint-every", "5steps", "--keep-checkpoints", 1).code == 0
+    assert 'checkpoint_every = "5steps"\nkeep_checkpoints = 1\n' in (tmp_path / "run" / "config.toml").read_text()
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["epoch_002.safetensors"]
+    wrong = gpunn_command(*run, "--checkpoint-every", "30")
+    assert wrong.code == 2
+    assert "argument --checkpoint-every: '30' is no 'epoch', number of steps such as '500steps'" in wrong.err
