@@ -13,6 +13,7 @@ import gpunn
 from gpunn import io, nn
 from gpunn.inspect.profile.parts import What
 from gpunn.inspect.profile.watch import EagerWatch
+from gpunn.optim import Optimizer
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.checkpoint import go_back
@@ -88,10 +89,15 @@ class _Watch(EagerWatch):
         super().enter_gradient(node)
         self._of = node.name
 
+    def enter_update(self, *_: Any) -> None:
+        """The optimizer's step comes next."""
+        self._phase, self.layer = "update", ""
+
     def call(self, what: What, name: str, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Make a call, and look at its result; at what an optimizer has changed where that is one."""
         made = function(*args, **kwargs)
-        given = [args[3], *args[5]] if what.phase == "update" else made if isinstance(made, tuple) else [made]
+        in_place = isinstance(args[0].__self__, Optimizer)
+        given = [args[3], *args[5]] if in_place else made if isinstance(made, tuple) else [made]
         arrays = [self.device.backend.to_numpy(x) if not isinstance(x, np.generic) else x for x in given]
         floats = [np.asarray(a, np.float64).ravel() for a in arrays if np.asarray(a).dtype.kind not in "biu"]
         if floats:
@@ -167,11 +173,13 @@ def replay(trainer: Trainer, batches: Sequence[Batch], guard: Guard) -> Trace:
     step = EagerStep(trainer.model, trainer.objective, trainer.optimizer, trainer.clip_norm)
     training = trainer.model.training
     guard.keep()
+    handle = trainer.optimizer.register_step_pre_hook(watch.enter_update)
     try:
         trainer.model.train()
         with watch.watching():
             results = step(batches)
     finally:
+        handle.remove()
         guard.put_back()
         trainer.optimizer.zero_grad()
         trainer.model.train(training)

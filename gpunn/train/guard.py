@@ -60,7 +60,7 @@ class Guard:
     def keep(self) -> None:
         """Keep all of it as it is, and where the generator of random numbers stands, until the next `keep`."""
         memory = {id(t): array for t, array in self._kept}
-        self._states = {p: dict(state) for p, state in self.optimizer.state.items()}
+        self._states = {p: _entries(state) for p, state in self.optimizer.state.items()}
         tensors = [t for _, t in self._model_tensors()]
         tensors += [v for state in self._states.values() for v in state.values() if isinstance(v, Tensor)]
         self._kept = [(t, _copied(t, memory.get(id(t)))) for t in tensors]
@@ -75,7 +75,7 @@ class Guard:
             del self.optimizer.state[p]
         for p, state in self._states.items():
             self.optimizer.state[p].clear()
-            self.optimizer.state[p].update(state)
+            self.optimizer.state[p].update(_entries(state))
         gpunn.set_rng_state(self._generator)
 
     def _model_tensors(self) -> list[tuple[str, Tensor]]:
@@ -112,6 +112,17 @@ def _is_finite(t: Tensor) -> bool:
         return True
     array = t.detach().cpu().numpy()
     return bool(np.isfinite(array.astype(np.float32) if t.dtype.itemsize < 4 else array).all())
+
+
+def _entries(state: dict[str, Any]) -> dict[str, Any]:
+    """What an optimizer remembers of a parameter: its tensors themselves, copies of all else."""
+    return {name: value if isinstance(value, Tensor) else _copy(value) for name, value in state.items()}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_copy, value))
+    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
 
 
 def _copied(t: Tensor, memory: Any) -> Any:

@@ -20,6 +20,8 @@ OPTIMIZERS = {
     "sgd": lambda p: optim.SGD(p, 0.05, momentum=0.9),
     "adam": lambda p: optim.Adam(p, 0.01, amsgrad=True),
     "rmsprop": lambda p: optim.RMSprop(p, 0.01, momentum=0.5, centered=True),
+    "adafactor": lambda p: optim.Adafactor(p, 0.01),
+    "nadam": lambda p: optim.NAdam(p, 0.01),
 }
 
 
