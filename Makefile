@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers trust arch predicted bench gpu-report lint format wheel clean
+.PHONY: help train test test-peers lowest trust arch predicted bench gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -28,6 +28,16 @@ test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skippe
 test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
+
+LOWEST := $(VENV)-lowest
+
+lowest: ## run the tests of what computes and trains with the lowest versions of all dependencies
+	@$(MAKE) --no-print-directory VENV=$(LOWEST) $(LOWEST)/.created-by-$(subst /,-,$(PYTHON))
+	$(LOWEST)/bin/python .ci/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' --numprocesses auto --dist worksteal $(ARGS)
+
+CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cli)
 
 # MODELS=500 takes so many networks, a fourth of them on the simulator too; as many trainings that are killed; and of
 # every kind of file fifty times as many changed ones. 200 take about a quarter of an hour of CPU time.

@@ -11,6 +11,11 @@ from gpunn.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from gpunn.backend.determinism import (
+    are_deterministic_algorithms_enabled,
+    is_deterministic_algorithms_warn_only_enabled,
+    use_deterministic_algorithms,
+)
 from gpunn.backend.device import device, get_default_device, set_default_device
 from gpunn.backend.dtypes import (
     bfloat16,

@@ -9,6 +9,7 @@ from gpunn.backend.device import device
 from gpunn.backend.dtypes import dtype
 from gpunn.backend.spec import Spec
 
+from .anomaly import anomaly, forward_call
 from .mode import state
 
 if TYPE_CHECKING:
@@ -113,10 +114,12 @@ class Node:
         hooks: for each result that has some, the functions to call with its gradient.
         order: counts up; a node comes after all that it depends on.
         layer: while a step is traced or profiled, the path of the module that it belongs to.
+        made: where it was recorded under anomaly detection, the traceback of the call.
     """
 
     layer: str
-    __slots__ = ("edges", "hooks", "inputs", "layer", "op", "order", "outputs", "saved", "single", "specs")
+    made: str
+    __slots__ = ("edges", "hooks", "inputs", "layer", "made", "op", "order", "outputs", "saved", "single", "specs")
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
         self.op = op
@@ -127,6 +130,8 @@ class Node:
         self.hooks: dict[int, dict[int, Any]] | None = None
         if state.watcher is not None:
             self.layer = state.watcher.layer
+        if anomaly.enabled and state.tracer is None:
+            self.made = forward_call()
         kept: list[Any] = []
         edges: list[Any] = []
         some_constant = False

@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "train a network, by default on the bundled handwritten digits",
     "evaluate": "measure a trained network on data",
     "predict": "apply a trained network to data",
+    "debug": "do the step again in which numbers became infinite or NaN, and show where that began",
     "summary": "list a network's layers, output shapes and parameters",
     "memory": "forecast what a training step needs in memory, by layer",
     "doctor": "check what gpunn stands on here, and say what mends it; look into the kernels",

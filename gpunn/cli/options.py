@@ -107,8 +107,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="what a step may need, such as 500MiB; larger batches are cut (default: what is free)",
     )
+    how.add_argument(
+        "--on-nan",
+        choices=("stop", "skip", "ignore"),
+        default="stop",
+        help="where numbers become infinite or NaN: stop, say where that began and keep the step for gpunn debug; take "
+        "the step back and count it (which copies all weights before each step); or go on (default: stop)",
+    )
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
+    how.add_argument(
+        "--checkpoint-every",
+        type=_every,
+        default="epoch",
+        metavar="WHEN",
+        help="epoch, or beside that every so many seconds, as 30s, or steps, as 500steps (default: epoch)",
+    )
+    how.add_argument(
+        "--keep-checkpoints",
+        type=positive_int,
+        default=2,
+        metavar="K",
+        help="of the last epochs, and as many of the present one; that of the best is kept too (default: 2)",
+    )
     call = parser.add_argument_group("the call")
     call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")
     call.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder, with its options")
@@ -232,6 +253,15 @@ def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
 
 def _batch_size(text: str) -> int | str:
     return "full" if text == "full" else positive_int(text)
+
+
+def _every(text: str) -> str:
+    from gpunn.train.every import Every
+
+    try:
+        return Every(text).text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _image_size(text: str) -> tuple[int, int]:

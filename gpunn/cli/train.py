@@ -84,8 +84,11 @@ def run(options: argparse.Namespace) -> None:
             seed=options.seed,
             eager=options.eager,
             memory_limit=options.memory_limit,
+            on_nan=options.on_nan,
         )
         history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
+        if not folder.model_path.exists():  # no epoch was the best: all had a loss that is NaN
+            gpunn.save(model.state_dict(), folder.model_path)
         model.load_state_dict(gpunn.load(folder.model_path))
         found = trainer.evaluate((data.x_test, data.y_test))
         test = (data.x_test, data.y_test)
@@ -136,7 +139,9 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
             "data_info": data.shape_info,
         },
         model="best" if options.patience or (validated and not settles) else "last",
-        texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
+        checkpoint_every=options.checkpoint_every,
+        keep_checkpoints=options.keep_checkpoints,
+        files={} if named is None else {MODEL_FILE: named[0].read_bytes()},
     )
     if path := options.resume or options.out:
         folder = make(path)

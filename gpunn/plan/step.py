@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from gpunn.autograd.anomaly import anomaly
 from gpunn.autograd.inplace import count_write
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.device import device
@@ -230,7 +231,9 @@ class Step:
         return self.body(*batch)
 
     def _special(self, batch: tuple[Any, ...]) -> str:
-        """Why these arguments have no place in a plan; empty if they have."""
+        """Why this call has no place in a plan; empty if it has."""
+        if anomaly.enabled:
+            return "anomaly detection is on"
         versions = self._watch.versions
         for x in batch:
             if x._requires_grad:

@@ -236,7 +236,8 @@ def described(values: Row) -> str:
     """Results as "loss 0.1234  accuracy 0.9712"."""
     parts = []
     for name, value in values.items():
-        text = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+        fixed = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+        text = str(value) if isinstance(value, int) else fixed
         parts.append(f"{LABELS.get(name, name)} {text}")
     return "  ".join(parts)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gpunn import io
+from gpunn.train.every import Every
 from gpunn.train.toml import from_toml, to_toml
 
 Row = dict[str, Any]
@@ -36,18 +37,23 @@ class RunFolder:
     metrics.jsonl      a row of the history per epoch
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
-                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
+                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C or as
+                       `checkpoint_every` says; they go when the epoch is done
     curves.png         loss, accuracy and the other measures over epochs
     report.html        all of it to look at
-    and what `texts` has
+    failed_step.safetensors  where numbers became infinite or NaN, what `gpunn debug` needs to do that step again
+    and what `files` has
 
     path:             the folder; made, with the folders above it, when the run begins
     config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
     model:            which weights model.safetensors holds: those of the "best" epoch by `monitor`, or of the "last"
     monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
-    keep_checkpoints: of older epochs' checkpoints all but so many, and that of the best epoch, are removed
+    checkpoint_every: when checkpoints are written beside those after each "epoch": after so many steps, "500steps", or
+                      seconds, "30s"
+    keep_checkpoints: so many checkpoints of whole epochs are kept, the last ones, and so many of the present epoch;
+                      and that of the best epoch
     resume_hint:      how to resume, for the line after Ctrl-C
-    texts:            names and contents of further files, such as the source of the model
+    files:            names and contents of further files, such as the source of the model
     """
 
     def __init__(
@@ -57,9 +63,10 @@ class RunFolder:
         config: Mapping[str, Any] | None = None,
         model: Literal["best", "last"] = "best",
         monitor: str | None = None,
+        checkpoint_every: str = "epoch",
         keep_checkpoints: int = 2,
         resume_hint: str = "call fit() with resume=True",
-        texts: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ):
         if model not in ("best", "last"):
             raise ValueError(f"RunFolder: model is {model!r}; expected 'best' or 'last'")
@@ -69,9 +76,10 @@ class RunFolder:
         self.config = config
         self.model = model
         self.monitor = monitor
+        self.checkpoint_every = Every(checkpoint_every)
         self.keep_checkpoints = keep_checkpoints
         self.resume_hint = resume_hint
-        self.texts = texts or {}
+        self.files = files or {}
         self._made: list[Path] = []
         self._claims = 0
         self._lock: int | None = None
@@ -81,6 +89,7 @@ class RunFolder:
         self.checkpoints_path = self.path / "checkpoints"
         self.curves_path = self.path / "curves.png"
         self.report_path = self.path / "report.html"
+        self.failed_step_path = self.path / "failed_step.safetensors"
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -128,15 +137,16 @@ class RunFolder:
         Raises as `check_free` does.
         """
         self.check_free()
+        self.failed_step_path.unlink(missing_ok=True)
         self._write_config(settings, [_call()], fingerprint)
-        for name, text in self.texts.items():
-            io.write_text(self.path / name, text)
+        for name, content in self.files.items():
+            io.write_bytes(self.path / name, content)
 
     def give_up(self) -> None:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
-        if self.metrics_path.exists() or self.checkpoints():
+        if self.metrics_path.exists() or self.checkpoints() or self.failed_step_path.exists():
             return
-        for name in (self.config_path.name, self.model_path.name, *self.texts):
+        for name in (self.config_path.name, self.model_path.name, *self.files):
             (self.path / name).unlink(missing_ok=True)
 
     def check_free(self) -> None:
@@ -158,6 +168,7 @@ class RunFolder:
 
     def go_on(self, settings: Mapping[str, Any]) -> None:
         """The folder's run goes on with these settings, or with what `config` says now."""
+        self.failed_step_path.unlink(missing_ok=True)
         calls = self.read_calls()
         self._write_config(settings, [*calls, _call()], self.read_fingerprint())
 
@@ -253,10 +264,11 @@ class RunFolder:
         self._remove_superfluous(best_epoch)
 
     def _remove_superfluous(self, best_epoch: int) -> None:
-        """Leave the newest checkpoint, the last ones of whole epochs, and that of the best epoch."""
+        """Leave the last ones of whole epochs, the last ones of the present epoch, and that of the best epoch."""
         found = self.checkpoints()
         whole = [path for path in found if "batch" not in path.name]
-        kept = {*found[-1:], *whole[-self.keep_checkpoints :]}
+        present = found[found.index(whole[-1]) + 1 :] if whole else found
+        kept = {*whole[-self.keep_checkpoints :], *present[-self.keep_checkpoints :]}
         for old in found:
             if old not in kept and old.name != _checkpoint_name(best_epoch):
                 old.unlink()

@@ -20,6 +20,7 @@ from gpunn.train.data import as_input, as_loader, batches, hold_out
 from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
 from gpunn.train.fingerprint import fingerprint
+from gpunn.train.guard import OnNaN, check_on_nan
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
@@ -61,6 +62,13 @@ class Trainer:
     seed:              of the order of the data, the part held out, and all else that is random in `fit`; if not given,
                        all that goes on from `gpunn.manual_seed`
     progress:          a bar or lines on standard error; False for none; or an object of one's own
+    on_nan:            what is done where a loss, a weight, a moment or a running statistic is infinite or NaN. "stop":
+                       training ends with a TrainingError. To find the op where that began, the steps since the last
+                       checkpoint or the beginning of the epoch are done again, callbacks included; the run folder gets
+                       the step as failed_step.safetensors, for `gpunn debug`, and the model is left as it was before
+                       that step. "skip": each step is looked at, and one that leaves such numbers is taken back: all is
+                       as it was before it, random numbers included, and the history counts it as "skipped"; what is
+                       trained is copied before each step. "ignore": nothing is looked at
     eager:             train and evaluate op by op, and not through plans (see `gpunn.TrainStep`): for models that do
                        another thing from step to step, and to look at what happens inside one
     memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
@@ -87,6 +95,7 @@ class Trainer:
         progress: bool | Progress = True,
         eager: bool = False,
         memory_limit: int | None = None,
+        on_nan: OnNaN = "stop",
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
@@ -114,6 +123,7 @@ class Trainer:
         self.progress = progress
         self.eager = eager
         self.memory_limit = memory_limit
+        self.on_nan = check_on_nan(on_nan)
         self.evaluator = Evaluator(self.model, self.objective, eager)
         self.history = History()
         self.epoch = 0
@@ -143,7 +153,7 @@ class Trainer:
                     from the checkpoint
 
         Raises:
-            TrainingError: a loss is not finite, or a callback fails.
+            TrainingError: a loss, or what is trained, is not finite, as `on_nan` says; or a callback fails.
             TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the step is finished and a checkpoint written before. A
                 second one stops at once.
             FileExistsError: the run folder holds a run already, and `resume` is False; or another training uses it.

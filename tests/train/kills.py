@@ -122,6 +122,8 @@ def options_of(seed: int) -> list[str]:
         (0.2, "--l2", ["0.01"]),
         (0.2, "--validation", "0"),
         (0.2, "--memory-limit", ["12MiB"]),
+        (0.3, "--checkpoint-every", ["1step", "5steps", "0.02s"]),
+        (0.2, "--keep-checkpoints", "13"),
     ):
         if rng.random() < share:
             options += [name, rng.choice(values)]
