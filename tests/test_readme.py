@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 from gpunn.cli import _parser, main
+from tests.documents import ROOT, commands, programs
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"^    (gpunn .*)$", README, re.MULTILINE)]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = [program.text for program in programs(README)]
+COMMANDS = [command for command in commands(README) if command.startswith("gpunn")]
 QUICK = [c for c in COMMANDS if c.split()[1] in ("memory", "summary") or "--memory-limit" in c]
 
 
