@@ -15,7 +15,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "docs.generate.sphinx"]
 
 # reStructuredText
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-suppress_warnings = ["toc.empty_glob"]  # a page that may not be there
 nitpicky = True
 nitpick_ignore_regex = [("py:(class|exc)", ".*"), ("py:obj", r".*\.T_co")]  # types; those with a page are linked
 highlight_language = "python"

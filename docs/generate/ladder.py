@@ -59,7 +59,7 @@ adds and what that costs, and with what NVIDIA's compiler and the simulator say 
 `GPUNN_RUNGS="matmul=naive"` chooses one.
 
 These pages are made of the texts in `kernels/` and of the tables in `benchmarks/predicted/`, whose
-[README](../kernels.md) says how to work on kernels. **Nothing here was measured on a GPU**: registers and warps are
+[README](../kernels/index.md) says how to work on kernels. **Nothing here was measured on a GPU**: registers and warps are
 the compiler's, for `sm_90` in float32 (int32 where elements are only moved), and sectors and cycles of shared memory are
 counted by the simulator, at the shape that the page names. Of large grids some blocks are counted, and scaled.
 

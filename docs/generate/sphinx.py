@@ -16,8 +16,8 @@ from sphinx.util import logging
 from . import command, ladder, reference
 from .docstrings import to_rst
 
-FOLDERS = {"reference": reference.pages, "ladder": ladder.pages}
-SUFFIX = {"reference": ".rst", "ladder": ".md"}
+FOLDERS = {"reference": (reference.pages, ".rst"), "ladder": (ladder.pages, ".md"), "command": (command.pages, ".md")}
+"""What makes the pages of a folder, and the language that they are in."""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def write_pages(docs: Path) -> None:
     """Write the pages that are made of the sources; one that is as it was keeps its time, so that it is not read again."""
-    texts = {docs / "command.md": command.page()}
-    for folder, pages in FOLDERS.items():
-        texts |= {docs / folder / f"{name}{SUFFIX[folder]}": text for name, text in pages().items()}
+    texts: dict[Path, str] = {}
+    for folder, (pages, suffix) in FOLDERS.items():
+        texts |= {docs / folder / f"{name}{suffix}": text for name, text in pages().items()}
     for folder in FOLDERS:
         for path in (docs / folder).glob("*"):
             if path not in texts:
