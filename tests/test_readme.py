@@ -41,20 +41,24 @@ def test_quick_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert main([*words, "--epochs", "1"] if words[0] == "train" else words) == 0
 
 
-def _without_comments(text: str) -> list[str]:
-    return [line.split("  #")[0].rstrip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+FENCED = re.compile(r"^```python\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
+INDENTED = re.compile(r"^    (.*)$", re.MULTILINE)
+
+
+def _code(section: str) -> list[str]:
+    """Its programs and commands, without comments."""
+    lines = [line for program in FENCED.findall(section) for line in program.splitlines()] + INDENTED.findall(section)
+    return [line.split("  #")[0].rstrip() for line in lines if not line.lstrip().startswith("#")]
 
 
 def test_the_chinese_readme_says_the_same() -> None:
-    """The same sections, programs, commands, numbers, and names in backticks, in the same order of sections."""
-    ours, theirs = (re.split(r"^## ", text, flags=re.MULTILINE) for text in (README, CHINESE))
-    assert len(ours) == len(theirs)
-    for english, chinese in zip(ours, theirs):
-        title = english.split("\n")[0]
-        for pattern in (r"^    (.*)$", r"^```python\n(.*?)^```"):
-            blocks = [re.findall(pattern, text, re.DOTALL * ("```" in pattern) | re.MULTILINE) for text in (english, chinese)]
-            code = [_without_comments("\n".join(block)) for block in blocks]
-            assert code[0] == code[1], title
+    """The same sections, with the same programs, commands, numbers and names in backticks."""
+    sections = [re.split(r"^## ", text, flags=re.MULTILINE) for text in (README, CHINESE)]
+    assert len(sections[0]) == len(sections[1])
+    for section in zip(*sections):
+        title = section[0].split("\n")[0]
+        assert _code(section[0]) == _code(section[1]), title
+        prose = [INDENTED.sub("", FENCED.sub("", text)) for text in section]
         for pattern in (r"\d(?:[\d,.]*\d)?", r"`([^`]+)`"):
-            found = [Counter(" ".join(n.split()) for n in re.findall(pattern, text)) for text in (english, chinese)]
-            assert found[0] == found[1], (title, found[0] - found[1], found[1] - found[0])
+            ours, theirs = (Counter(" ".join(found.split()) for found in re.findall(pattern, text)) for text in prose)
+            assert ours == theirs, (title, ours - theirs, theirs - ours)
