@@ -56,6 +56,7 @@ def comment_of(kernel: str) -> str:
     return header_comment(found.text)
 
 
+@cache
 def kernels_and_what_they_call(kernels: tuple[str, ...]) -> str:
     """The definitions that kernels are made of, without those of the `COMMON` headers."""
     found: dict[Definition, None] = {}

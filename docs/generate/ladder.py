@@ -58,10 +58,24 @@ else, or nearly so; each further one is shown as the difference to the rung befo
 adds and what that costs, and with what NVIDIA's compiler and the simulator say of it. All rungs are tested, and
 `GPUNN_RUNGS="matmul=naive"` chooses one.
 
-These pages are made of the texts in `kernels/` and of the tables in `benchmarks/predicted/`, whose
-[README](../kernels/index.md) says how to work on kernels. **Nothing here was measured on a GPU**: registers and warps are
-the compiler's, for `sm_90` in float32 (int32 where elements are only moved), and sectors and cycles of shared memory are
-counted by the simulator, at the shape that the page names. Of large grids some blocks are counted, and scaled.
+These pages are made of the texts in `kernels/`, of which [a page](../kernels/index.md) tells, and of the tables in
+`benchmarks/predicted/`. **Nothing here was measured on a GPU.** What the compiler made of a kernel is for `sm_90`, in
+float32 (int32 where elements are only moved):
+
+- registers of a thread, bytes of shared memory of a block, and the warps that a multiprocessor runs at once;
+- loads and stores of global memory: bits of a thread, and how many such instructions there are;
+- instructions of the loop, and of these the share of fused multiply-adds (FFMA) and of divisions, exponentials and the
+  like (special).
+
+What a launch does is counted by the simulator, at the shape that the page names; of large grids some blocks are counted,
+and scaled. There is a row for each launch:
+
+- bytes that are read and written at least once, requests of warps to global memory, and the sectors of 32 bytes that
+  they are made of; "useful" is the share of their bytes that was asked for;
+- cycles of shared memory, and the share of them that conflicts between banks cost.
+
+What is not shown of a text are the headers `common.cuh`, `scalar.cuh`, `layout.cuh` and `ptx.cuh`: indices, types,
+strides and machine instructions, which all kernels speak in.
 
 | operation | rungs, the first one first |
 |---|---|
@@ -106,7 +120,9 @@ def _comments(found: tuple[str, ...], told: set[str]) -> list[str]:
         comments += [comment_of(kernel)]
         told.add(name)
         title = f"`{kernel}`, in `kernels/{name}`"
-        shown.append(title + ("\n\n" + "\n\n".join(f"```text\n{c}\n```" for c in comments if c) if any(comments) else ""))
+        shown.append(
+            title + ("\n\n" + "\n\n".join(f"```text\n{c}\n```" for c in comments if c) if any(comments) else "")
+        )
     return shown
 
 
@@ -120,7 +136,9 @@ def _counts(ladder: str, rung: str, found: tuple[str, ...]) -> str:
     ]
     if machine:
         columns = ("registers", "shared", "warps", "loads", "stores", "loop", "FFMA %", "special %")
-        parts.append(_markdown(("kernel", *columns), [(f"`{_last(r['kernel'])}`", *(r[c] for c in columns)) for r in machine]))
+        parts.append(
+            _markdown(("kernel", *columns), [(f"`{_last(r['kernel'])}`", *(r[c] for c in columns)) for r in machine])
+        )
     for call, rows in launches(ladder, rung).items():
         own = [row for row in rows if row["kernel"] in found]
         cells = [(f"`{row['kernel']}`", *(_digits(row[c]) for c in SHOWN)) for row in own]
@@ -150,5 +168,3 @@ def _folded(title: str, text: str, language: str) -> str:
     fence = f"```{language}\n{text.rstrip()}\n```"
     open_ = " open" if text.count("\n") <= 150 else ""
     return f"<details{open_}><summary>{title} ({text.count(chr(10)) + 1} lines)</summary>\n\n{fence}\n\n</details>"
-
-

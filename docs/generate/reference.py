@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
 from functools import cache, cached_property
 from types import ModuleType
 from typing import Any
 
+import gpunn
+
 from .docstrings import to_rst
 
-MODULES = (
+_ORDER = (
     "gpunn", "gpunn.autograd", "gpunn.nn", "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.optim",
     "gpunn.optim.lr_scheduler", "gpunn.utils.data", "gpunn.train", "gpunn.plan", "gpunn.datasets", "gpunn.io",
-    "gpunn.inspect", "gpunn.inspect.profile", "gpunn.cuda", "gpunn.cuda.nvtx", "gpunn.utils", "gpunn.parallel",
+    "gpunn.inspect", "gpunn.cuda",
 )  # fmt: skip
-"""The public modules, in the order of the site; one that is not there is left out."""
+_INTERNAL = (
+    "gpunn.backend",
+    "gpunn.ops",
+    "gpunn.cli",
+    "gpunn.bench",
+    "gpunn.__main__",
+    "gpunn.datasets.",
+    "gpunn.train.",
+)
+"""What these and what lies in them offer is not for users."""
+
+
+def module(name: str) -> ModuleType:
+    """A module of gpunn."""
+    return importlib.import_module(name)
 
 
 @cache
-def module(name: str) -> ModuleType | None:
-    """A module of gpunn; None where there is none."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and name.startswith(error.name):
-            return None
-        raise
+def modules() -> tuple[str, ...]:
+    """The public modules, in the order of the site: those above, and all others that list what they offer."""
+    found = [m.name for m in pkgutil.walk_packages(gpunn.__path__, "gpunn.") if not m.name.startswith(_INTERNAL)]
+    return (*_ORDER, *(name for name in found if name not in _ORDER and hasattr(module(name), "__all__")))
 
 
 def public_names(name: str) -> list[str]:
     """What a module offers: what it lists, or else all that it has and that is gpunn's."""
     found = module(name)
-    if found is None:
-        return []
     names = getattr(found, "__all__", None) or [n for n in dir(found) if not n.startswith("_")]
     return [n for n in names if not isinstance(getattr(found, n), ModuleType)]
 
@@ -43,9 +54,8 @@ def public_names(name: str) -> list[str]:
 def names() -> dict[str, Any]:
     """Everything that has an entry in the reference, by its full name, methods too."""
     found: dict[str, Any] = {}
-    for name in MODULES:
-        if module(name) is not None:
-            found[name] = module(name)
+    for name in modules():
+        found[name] = module(name)
         for public in public_names(name):
             value = found[f"{name}.{public}"] = getattr(module(name), public)
             if inspect.isclass(value) and not any(value is seen for seen in list(found.values())):
@@ -56,7 +66,7 @@ def names() -> dict[str, Any]:
 def members(cls: type) -> list[str]:
     """The methods and properties that a class documents, or a base class of it that has no page."""
     bases = [base for base in cls.__mro__ if base is cls or base.__module__.startswith("gpunn")]
-    shown = {id(getattr(module(name), public)) for name in MODULES for public in public_names(name)}
+    shown = {id(getattr(module(name), public)) for name in modules() for public in public_names(name)}
     own = [base for base in bases if base is cls or id(base) not in shown]
     return sorted(
         name
@@ -94,10 +104,9 @@ def resolver(where: str) -> Callable[[str], str | None]:
 
 def pages() -> dict[str, str]:
     """The text of each page, by its name."""
-    there = [name for name in MODULES if module(name) is not None]
-    result = {name: _page(name) for name in there}
-    toctree = "\n".join(f"    {name}" for name in there)
-    table = [f"    * - :doc:`{name}`\n      - {_first_sentence(name, name)}" for name in there]
+    result = {name: _page(name) for name in modules()}
+    toctree = "\n".join(f"    {name}" for name in modules())
+    table = [f"    * - :doc:`{name}`\n      - {_first_sentence(name, name)}" for name in modules()]
     result["index"] = "\n".join([
         *_heading("Reference", "="),
         "Every public name. Those that PyTorch has too mean what PyTorch means: arguments, defaults, shapes, types and",

@@ -9,7 +9,6 @@ from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -32,7 +31,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def write_pages(docs: Path) -> None:
-    """Write the pages that are made of the sources; one that is as it was keeps its time, so that it is not read again."""
+    """Write the pages that are made of the sources; one that did not change keeps its time, and is not read again."""
     texts: dict[Path, str] = {}
     for folder, (pages, suffix) in FOLDERS.items():
         texts |= {docs / folder / f"{name}{suffix}": text for name, text in pages().items()}
