@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,24 @@ def file_and_function(spec: str) -> tuple[Path, str] | None:
     """The two of FILE.py:FUNCTION, of which the function may be missing; None for a model with a name."""
     match = re.fullmatch(r"(.*\.py)(?::([^:/]*))?", spec)
     return None if match is None else (Path(match[1]), match[2] or "")
+
+
+def recompute(model: nn.Module, segments: int) -> None:
+    """Let training keep only what goes into each of so many segments of an `nn.Sequential`, see `checkpoint_sequential`.
+
+    Raises:
+        ModelError: the model is no `nn.Sequential`, or has fewer layers than that.
+    """
+    from gpunn.utils.checkpoint import checkpoint_sequential
+
+    if not isinstance(model, nn.Sequential):
+        raise ModelError(
+            f"only an nn.Sequential can be cut into segments that are computed again, and the model is a "
+            f"{type(model).__name__}; call gpunn.utils.checkpoint.checkpoint in its forward"
+        )
+    if not 1 <= segments <= len(model):
+        raise ModelError(f"{len(model)} layers can't be cut into {segments} segments")
+    model.forward = partial(checkpoint_sequential, model, segments)  # type: ignore[method-assign]
 
 
 def mlp(input_shape: tuple[int, ...], outputs: int, hidden: list[int], activation: str = "relu") -> nn.Sequential:

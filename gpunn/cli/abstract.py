@@ -38,8 +38,11 @@ def forecasts(options: argparse.Namespace, shape: tuple[int, ...], sizes: Sequen
     """What a training step on the CPU needs in memory, for each size of a batch."""
     import gpunn
     from gpunn.backend.spec import Spec
+    from gpunn.models import recompute
 
     def tell(model: Any) -> dict[int, Any]:
+        if segments := vars(options).get("recompute"):
+            recompute(model, segments)
         step, device = step_of(options, model), next(model.parameters()).device
         return {
             n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes

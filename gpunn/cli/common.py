@@ -52,6 +52,17 @@ def add_model(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
 
 
+def add_recompute(parser: argparse._ActionsContainer) -> None:
+    """The option --recompute."""
+    parser.add_argument(
+        "--recompute",
+        type=positive_int,
+        metavar="N",
+        help="cut an nn.Sequential into N segments, and compute all but the last one again in the backward: the same "
+        "numbers for less memory and one more forward",
+    )
+
+
 def add_device(parser: argparse._ActionsContainer) -> None:
     """The option --device."""
     parser.add_argument(

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from .common import add_command, add_model, input_shape, positive_int
+from .common import add_command, add_model, add_recompute, input_shape, positive_int
 from .options import OPTIMIZERS
 
 EXAMPLE = """\
@@ -22,6 +22,7 @@ def add(commands: Any, name: str, text: str) -> None:
     add_model(parser)
     parser.add_argument("--batch-size", type=positive_int, default=64, metavar="N", help="default: 64")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    add_recompute(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -65,13 +65,22 @@ class Node:
 
 
 class Compute(Node):
-    """An op."""
+    """An op.
 
-    __slots__ = ("op",)
+    Attributes:
+        op: the op.
+        again: where a checkpoint computes again what it did not keep, a number of its own, else 0. What two of them
+            compute is not the same, though it is equal: one of the two is not there when the other is needed.
+    """
 
-    def __init__(self, op: Any, inputs: tuple[Any, ...], specs: tuple[Spec, ...], single: bool, layer: str = ""):
+    __slots__ = ("again", "op")
+
+    def __init__(
+        self, op: Any, inputs: tuple[Any, ...], specs: tuple[Spec, ...], single: bool, layer: str = "", again: int = 0
+    ):
         super().__init__(inputs, specs, single, layer)
         self.op = op
+        self.again = again
 
     @property
     def name(self) -> str:
