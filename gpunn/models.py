@@ -67,7 +67,7 @@ def file_and_function(spec: str) -> tuple[Path, str] | None:
 
 
 def recompute(model: nn.Module, segments: int) -> None:
-    """Let training keep only what goes into each of so many segments of an `nn.Sequential`, see `checkpoint_sequential`.
+    """Let training keep only what goes into each segment of an `nn.Sequential`; see `gpunn.utils.checkpoint`.
 
     Raises:
         ModelError: the model is no `nn.Sequential`, or has fewer layers than that.

@@ -203,6 +203,7 @@ class _FunctionNode(Node):
         super().take(again)
         self.op.ctx, again.op.ctx = again.op.ctx, self.op.ctx
         ctx = self.op.ctx
+        assert ctx._saved is not None
         edges = {_key(edge): mine for edge, mine in zip(again.edges, self.edges) if edge is not None}
         ctx._saved = tuple(
             as_before(t, edges.get(_key(t if t._node is None else (t._node, t._index))))

@@ -51,8 +51,8 @@ def test_what_is_computed_again(tmp_path, capsys: pytest.CaptureFixture[str]) ->
         assert main(["train", "--epochs", "2", "--out", str(out), *network, *more]) == 0
         weights.append((out / "model.safetensors").read_bytes())
         capsys.readouterr()
-    # The results of 6 ReLUs, 512 x 64 in float32 each, are kept; or those of the 3 in the last segment of the 14 layers,
-    # and what goes into the second one.
+    # The results of 6 ReLUs, 512 x 64 in float32 each, are kept; or those of the 3 in the last segment of the 14
+    # layers, and what goes into the second one.
     assert activations[0] - activations[1] == 2 * 512 * 64 * 4
     assert weights[0] == weights[1]
     assert main(["memory", "--model", "linear", "--recompute", "3"]) == 2

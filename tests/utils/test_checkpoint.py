@@ -210,7 +210,7 @@ def test_errors() -> None:
     h = (x * 1.0).detach()
     y = checkpoint(lambda h: (h * x).exp(), h)
     h.add_(1)
-    with pytest.raises(RuntimeError, match="tensor 0 of the arguments .* was modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match=r"tensor 0 of the arguments .* was modified by an inplace operation"):
         y.sum().backward()
     w = nn.Parameter(gpunn.ones(2))
     y = checkpoint(lambda x: x * w, x)
