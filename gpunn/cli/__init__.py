@@ -27,7 +27,7 @@ COMMANDS = {
     "train": "train a network, by default on the bundled handwritten digits",
     "evaluate": "measure a trained network on data",
     "predict": "apply a trained network to data",
-    "summary": "list a network's layers, output shapes and parameters",
+    "summary": "list a network's layers, output shapes and parameters, and what they cost",
     "memory": "forecast what a training step needs in memory, by layer",
     "doctor": "check what gpunn stands on here, and say what mends it; look into the kernels",
     "profile": "look into a CUDA kernel, or the launches of a training step; needs no GPU",

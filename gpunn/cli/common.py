@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 import gpunn
+from gpunn.optional import needed
 from gpunn.printing import printable
 
-from .errors import UsageError
+from .errors import RunError, UsageError
 
 INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -170,6 +171,23 @@ def draw_possible() -> bool:
         return True
     print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
     return False
+
+
+def check_plot(path: Path | None) -> None:
+    """See to it before the work that a picture can be drawn into this file.
+
+    Raises:
+        RunError: there is no matplotlib.
+        UsageError: there is no such folder, or the name is not that of a picture.
+    """
+    if path is None:
+        return
+    try:
+        needed("matplotlib", "--plot")
+    except ImportError as missing:
+        raise RunError(str(missing)) from None
+    if path.suffix.lower() not in (".png", ".svg") or not path.parent.is_dir():
+        raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{path}'")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", file: Any = None) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from math import prod
 from typing import Any
 
-from gpunn.autograd.mode import no_grad, state
+from gpunn.autograd.mode import state
+from gpunn.autograd.shapes import Shapes, only_shapes
 from gpunn.autograd.tape import TensorBase
-from gpunn.backend.spec import Spec
 
 MOST_TRIES = 24
 """How often a network is gone through to find a layer with another padding or stride that would make it fit."""
@@ -56,7 +56,7 @@ def fitting_window(error: Exception, network: Any, args: tuple[Any, ...]) -> tup
     keeps the size of an image, no padding, steps of one, or pooling that rounds up. It is only done for errors that
     gpunn's own operations raise.
     """
-    if state.tracer is not None and isinstance(state.tracer, _Shapes):
+    if isinstance(state.tracer, Shapes):
         return None
     if type(error) is not RuntimeError or not _is_of_an_op(error):
         return None
@@ -103,56 +103,10 @@ def _is_of_an_op(error: Exception) -> bool:
 
 
 def _fits(forward: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    with _only_shapes():
+    with only_shapes(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             forward(*args)
         except Exception:
             return False
     return True
-
-
-@contextmanager
-def _only_shapes() -> Iterator[None]:
-    """Inside, operations have results with shapes and without elements, and nothing changes or is printed."""
-    shapes, before = _Shapes(), (state.tracer, state.watcher)
-    state.tracer, state.watcher = shapes, None
-    try:
-        with no_grad(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        state.tracer, state.watcher = before
-        for generator, calls in shapes.drawn:
-            generator._calls = calls
-
-
-class _Shapes:
-    """A tracer that writes nothing down."""
-
-    function = ""
-
-    def __init__(self) -> None:
-        self.drawn: list[tuple[Any, dict[int, int]]] = []
-
-    def __call__(self, op: Any, inputs: Any, result: Any) -> Any:
-        return None if isinstance(result, Spec) else (None,) * len(result)
-
-    def keep_state(self, generator: Any) -> None:
-        self.drawn.insert(0, (generator, dict(generator._calls)))
-
-    def next_call(self, generator: Any, stream: int, number: int) -> int:
-        return number
-
-    def assign(self, target: Any, value: Any) -> None:
-        pass
-
-    def is_state(self, tensor: Any) -> bool:
-        return True
-
-    def read(self, tensor: Any) -> None:
-        raise RuntimeError("there are no elements")
-
-    def refuse(self, what: str) -> None:
-        raise RuntimeError(what)
-
-    leave = refuse
