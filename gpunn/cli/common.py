@@ -46,10 +46,15 @@ def add_command(
 def add_model(parser: argparse._ActionsContainer) -> None:
     """The options that name a network, for commands that need no data."""
     parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
-    parser.add_argument("--activation", default="relu")
     parser.add_argument(
         "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
     )
+    add_network(parser)
+
+
+def add_network(parser: argparse._ActionsContainer) -> None:
+    """The options of a network besides its name and input."""
+    parser.add_argument("--activation", default="relu")
     parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
 
 

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from .abstract import step_and_batch, title_of
 from .common import as_json, check_plot, print_table
 from .errors import RunError, UsageError

@@ -157,7 +157,9 @@ def summary(
     except NoElements:
         calls, flop = _calls(model, gpunn.zeros(shape, dtype=kind, device=device), on_shapes=False)
     layers = {} if memory is None else {layer.name: layer for layer in memory.layers}
-    rows, seen, told = [], set(), set()
+    rows: list[Row] = []
+    seen: set[int] = set()
+    told: set[str] = set()
     for path, module, output in calls:
         parameters = list(module.parameters(recurse=False))
         own = [p for p in parameters if id(p) not in seen]
