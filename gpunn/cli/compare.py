@@ -103,13 +103,13 @@ def _with_pytorch(options: argparse.Namespace, model: Any, batch: Any, loss: Any
     from gpunn.inspect import compare as c
     from gpunn.models import file_and_function, named_in_file, told_where
 
+    named = file_and_function(options.torch)
+    if named is None:
+        raise UsageError(f"--torch is FILE.py:FUNCTION, got {options.torch!r}")
     try:
         import torch
     except ImportError:
         raise RunError("--torch needs PyTorch: pip install torch") from None
-    named = file_and_function(options.torch)
-    if named is None:
-        raise UsageError(f"--torch is FILE.py:FUNCTION, got {options.torch!r}")
     make = named_in_file(*named)
     with told_where(named[0]):
         theirs = make(tuple(batch[0].shape[1:]), options.classes)
