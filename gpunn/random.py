@@ -13,7 +13,9 @@ bfloat16 keep the upper 11 and 8 of these 24 bits, so that none becomes 1; unifo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,6 +133,52 @@ class Part:
 
     def __exit__(self, *_: object) -> None:
         state.part = None
+
+
+class Draws:
+    """What is drawn at one time, to be drawn again at another::
+
+    draws = Draws()
+    with draws.drawing(again=False):
+        ...
+    with draws.drawing(again=True):
+        ...
+    """
+
+    def __init__(self) -> None:
+        self._part: Part | None = state.part
+        self._calls: list[int] = []
+        self._used: int | None = None
+
+    @property
+    def first(self) -> int:
+        """The place in the whole batch of the first sample of the part that is computed, 0 for a whole one."""
+        return 0 if self._part is None else self._part.first
+
+    def next_call(self, generator: Generator, stream: int) -> int:
+        """A new number, or the one that was drawn at this place before.
+
+        Raises:
+            RuntimeError: more is drawn than before.
+        """
+        if self._used is None:
+            draw = generator._next_call if self._part is None else partial(self._part.next_call, generator)
+            self._calls.append(draw(stream))
+            return self._calls[-1]
+        if self._used == len(self._calls):
+            raise RuntimeError(f"called again, a function draws more than the {self._used} times that it drew before")
+        self._used += 1
+        return self._calls[self._used - 1]
+
+    @contextmanager
+    def drawing(self, again: bool) -> Iterator[None]:
+        """Inside, what is drawn is kept, or is what was kept."""
+        before, state.part = state.part, self
+        self._used = 0 if again else None
+        try:
+            yield
+        finally:
+            state.part = before
 
 
 default_generator = Generator(0)

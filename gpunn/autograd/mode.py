@@ -24,6 +24,8 @@ class _State(threading.local):
     which becomes `layer` again behind it; ``enter_gradient(node)`` says whose gradient comes next."""
     part: Any = None
     """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
+    recomputing: int = 0
+    """While a checkpoint computes again what it did not keep: a number of its own, else 0."""
 
     def __init__(self) -> None:
         # Infinities and NaN are results like any other, as in PyTorch: NumPy's warnings are off within an op, and only

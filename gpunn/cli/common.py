@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 import gpunn
+from gpunn.optional import needed
 from gpunn.printing import printable
 
-from .errors import UsageError
+from .errors import RunError, UsageError
 
 INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -45,11 +46,27 @@ def add_command(
 def add_model(parser: argparse._ActionsContainer) -> None:
     """The options that name a network, for commands that need no data."""
     parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
-    parser.add_argument("--activation", default="relu")
     parser.add_argument(
         "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
     )
+    add_network(parser)
+
+
+def add_network(parser: argparse._ActionsContainer) -> None:
+    """The options of a network besides its name and input."""
+    parser.add_argument("--activation", default="relu")
     parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
+
+
+def add_recompute(parser: argparse._ActionsContainer) -> None:
+    """The option --recompute."""
+    parser.add_argument(
+        "--recompute",
+        type=positive_int,
+        metavar="N",
+        help="cut an nn.Sequential into N segments, and compute all but the last one again in the backward: the same "
+        "numbers for less memory and one more forward",
+    )
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:
@@ -159,6 +176,23 @@ def draw_possible() -> bool:
         return True
     print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
     return False
+
+
+def check_plot(path: Path | None) -> None:
+    """See to it before the work that a picture can be drawn into this file.
+
+    Raises:
+        RunError: there is no matplotlib.
+        UsageError: there is no such folder, or the name is not that of a picture.
+    """
+    if path is None:
+        return
+    try:
+        needed("matplotlib", "--plot")
+    except ImportError as missing:
+        raise RunError(str(missing)) from None
+    if path.suffix.lower() not in (".png", ".svg") or not path.parent.is_dir():
+        raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{path}'")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", file: Any = None) -> None:

@@ -13,7 +13,7 @@ from gpunn.datasets import NAMES
 from gpunn.models import ACTIVATIONS, file_and_function
 from gpunn.printing import did_you_mean
 
-from .common import add_device, int_list, positive_int
+from .common import add_device, add_recompute, int_list, positive_int
 from .errors import UsageError
 
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
@@ -114,6 +114,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="where numbers become infinite or NaN: stop, say where that began and keep the step for gpunn debug; take "
         "the step back and count it (which copies all weights before each step); or go on (default: stop)",
     )
+    add_recompute(how)
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
     how.add_argument(

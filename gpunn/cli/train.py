@@ -36,7 +36,7 @@ def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> a
 def run(options: argparse.Namespace) -> None:
     """Train, measure on the test set, and leave the run folder."""
     import gpunn
-    from gpunn.models import build
+    from gpunn.models import build, recompute
     from gpunn.train import EarlyStopping, Trainer
 
     from . import job
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> None:
     check_that_it_fits(*network)
     gpunn.manual_seed(options.seed)
     model = build(*network).to(device)
+    if options.recompute:
+        recompute(model, options.recompute)
     loss = job.make_loss(options, source)
     optimizer = job.make_optimizer(options, model)
     train, validation = _split(data, options)
