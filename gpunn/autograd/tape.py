@@ -113,10 +113,12 @@ class Node:
         hooks: for each result that has some, the functions to call with its gradient.
         order: counts up; a node comes after all that it depends on.
         layer: while a step is traced or profiled, the path of the module that it belongs to.
+        written: while a step is traced, the node of the graph that was written down last: of an op, its own.
     """
 
     layer: str
-    __slots__ = ("edges", "hooks", "inputs", "layer", "op", "order", "outputs", "saved", "single", "specs")
+    written: Any
+    __slots__ = ("edges", "hooks", "inputs", "layer", "op", "order", "outputs", "saved", "single", "specs", "written")
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
         self.op = op
@@ -126,7 +128,7 @@ class Node:
         self.outputs: Any = None
         self.hooks: dict[int, dict[int, Any]] | None = None
         if state.watcher is not None:
-            self.layer = state.watcher.layer
+            self.layer, self.written = state.watcher.layer, state.watcher.written
         kept: list[Any] = []
         edges: list[Any] = []
         some_constant = False

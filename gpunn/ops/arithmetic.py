@@ -201,13 +201,13 @@ class _Extremum(Elementwise, abstract=True):
 
 
 class Maximum(_Extremum):
-    """z = max(x, y), NaN where either is;  dx = dz [x > y] + dz/2 [x = y], dy likewise."""
+    """z = max(x, y), NaN if either is;  dx = dz [x > y] + dz/2 [x = y],  dy = dz [y > x] + dz/2 [x = y]."""
 
     primitive = "maximum"
 
 
 class Minimum(_Extremum):
-    """z = min(x, y), NaN where either is;  dx = dz [x < y] + dz/2 [x = y], dy likewise."""
+    """z = min(x, y), NaN if either is;  dx = dz [x < y] + dz/2 [x = y],  dy = dz [y < x] + dz/2 [x = y]."""
 
     primitive = "minimum"
 
