@@ -6,3 +6,5 @@ from .derivation import Formula as Formula
 from .derivation import Statistics as Statistics
 from .derivation import Step as Step
 from .derivation import Variable as Variable
+from .explain import explain as explain
+from .tracing import NotExplained as NotExplained

@@ -37,7 +37,8 @@ class Variable:
     Attributes:
         id: its place in `Derivation.variables`.
         name: as in textbooks: X, W1, b1, Z1, A1, dZ1, dW1, L, J; letters, digits and, for the second of several with
-            one name, its number in brackets: Z1(2).
+            one name, its number in brackets: Z1(2). Gradients that are added up have the part in braces: dA1{1},
+            dA1{2}; dW1{L} and dW1{s} are those of L and of the penalty s. A state's new value has a prime: W1'.
         role: one of `ROLES`.
         layer: the path of the module that makes it, or whose parameter it is; empty for none.
         path: of a parameter or a buffer, its name in the model, such as "0.weight"; else empty.

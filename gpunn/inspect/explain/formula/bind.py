@@ -154,10 +154,19 @@ def activations() -> dict[str, tuple[Item, Item | None]]:
     for line in (inspect.getdoc(Activation) or "").split("\n"):
         match = re.match(r"(\w+) {2,}(.*?)(?: {2,}f' = (.*?))?(?: {2,}\(.*)?$", line)
         if match is not None:
-            value, _, said = match[2].partition(", ")
-            slope, _, where = (match[3] or "").partition(", ")
-            found[match[1]] = parse(value), parse(slope) if slope else None
+            value, slope = _said(match[2]), _said(match[3] or "")
+            assert value is not None
+            found[match[1]] = value, slope
     return found
+
+
+def _said(text: str) -> Item | None:
+    """A formula, with the letter in it that is defined behind it."""
+    formula, _, where = text.partition(", s = ")
+    if not formula:
+        return None
+    tree = parse(re.sub(r", P the .*", "", formula))
+    return tree.map(lambda x: parse(where) if x == Symbol("s") else x) if where else tree
 
 
 def _activation(op: Op) -> tuple[str, float] | None:
@@ -236,6 +245,10 @@ def _without_nothing(items: Sequence[Item], tensors: set[int], matrices: bool) -
         if found == [] and x in (Sign("+"), Sign("o"), Sign("*")):
             continue
         found.append(x)
+    numbers = [x for x in found if isinstance(x, Number)]
+    if numbers and not any(isinstance(x, Sign) and x.mark != "o" for x in found):  # a product: numbers come first
+        found = [*numbers, *(x for x in found if not isinstance(x, Number))]
+        found = [x for i, x in enumerate(found) if x != Sign("o") or (i > len(numbers) and i + 1 < len(found))]
     return found or [_NOTHING]
 
 

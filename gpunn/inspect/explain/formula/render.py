@@ -139,7 +139,8 @@ def _joined(items: tuple[Item, ...], render: Callable[[Item], str], times: str =
             found += x.mark if x.mark == "," else " :"
             continue
         rendered = render(x)
-        if render is _text and isinstance(x, Fraction) and i + 1 < len(items) and not isinstance(items[i + 1], Sign):
+        behind = items[i + 1] if i + 1 < len(items) else Sign("=")
+        if render is _text and isinstance(x, Fraction) and (not isinstance(behind, Sign) or behind == Sign("o")):
             rendered = f"({rendered})"
         unary = i > 0 and isinstance(items[i - 1], Sign) and i == 1 and items[0] in (Sign("-"), Sign("+"), Sign("~"))
         found += ("" if not found or unary else times) + rendered

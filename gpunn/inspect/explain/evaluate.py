@@ -1,0 +1,72 @@
+"""The numbers of a graph: each op done once, with all results kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpunn.plan.graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
+
+
+def evaluate(graph: Graph, arrays: Sequence[Any]) -> dict[int, np.ndarray]:
+    """The elements of each value, by its id, on the host; nothing that was there before is written to.
+
+    Args:
+        graph: a step.
+        arrays: what it is called with.
+    """
+    backend = graph.arguments[0].spec.device.backend
+    if graph.arguments[0].spec.device.type == "meta":
+        return {}
+    writes = any(isinstance(node, Assign) for node in graph.nodes)
+    there: dict[int, Any] = {id(v): a for v, a in zip(graph.arguments, arrays)}
+    there.update((id(v), v.state) for v in graph.states)
+    found = {key: backend.to_numpy(array) for key, array in there.items()}
+    if writes:
+        there = {key: backend.copy(array) for key, array in there.items()}
+    with np.errstate(all="ignore"):
+        for node in graph.nodes:
+            inputs = [there[id(x)] if isinstance(x, Value) else x for x in node.inputs]
+            if isinstance(node, Assign):
+                backend.copy(inputs[1], out=inputs[0])
+            elif isinstance(node, Compute):
+                result = node.op.forward(backend, *inputs)
+                for y, array in zip(node.outputs, (result,) if node.single else result):
+                    there[id(y)] = array
+                    array = backend.to_numpy(backend.asarray(array))
+                    found[id(y)] = array.copy() if writes else array
+    return found
+
+
+def updated(node: Update, backend: Any, gradients: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """What the parameters of an update become, where its class says how; they themselves stay as they are."""
+    optimizer, results = node.optimizer, []
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    for p, g in zip(node.params, gradients):
+        group, state = groups[id(p)], optimizer.state.get(p, {})
+        names = optimizer._moment_names(group)
+        array = backend.copy(p._data)
+        moments = [
+            backend.copy(state[name]._data)
+            if name in state
+            else backend.full(p.shape, optimizer._initial(group, name), p.dtype.numpy)
+            for name in names
+        ]
+        first = any(name not in state for name in names)
+        step = float(state["step"]) + 1 if "step" in state else 1
+        flat = [backend.reshape(x, (-1,)) for x in (array, backend.asarray(g), *moments)]
+        try:
+            with np.errstate(all="ignore"):
+                optimizer._update(backend, group, flat[0], flat[1], flat[2:], step if optimizer._counts else 0, first)
+        except NotImplementedError:  # an optimizer of one's own, with a step that does everything
+            results.append(None)
+            continue
+        results.append(backend.to_numpy(backend.reshape(flat[0], p.shape)))
+    return results
+
+
+def is_update(node: Node) -> bool:
+    """Whether a node changes parameters."""
+    return isinstance(node, (Update, ProductUpdate))
