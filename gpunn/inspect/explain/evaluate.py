@@ -34,8 +34,10 @@ def evaluate(graph: Graph, arrays: Sequence[Any]) -> dict[int, np.ndarray]:
             elif isinstance(node, Compute):
                 result = node.op.forward(backend, *inputs)
                 for y, array in zip(node.outputs, (result,) if node.single else result):
+                    if not y.spec.shape:  # NumPy gives scalars for results without dimensions
+                        array = backend.asarray(array)
                     there[id(y)] = array
-                    array = backend.to_numpy(backend.asarray(array))
+                    array = backend.to_numpy(array)
                     found[id(y)] = array.copy() if writes else array
     return found
 
