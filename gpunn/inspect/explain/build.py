@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend.kernel import KernelBackend
-from gpunn.inspect.primitives import kernel_texts_of, primitives_of
+from gpunn.inspect.primitives import kernel_texts_of
 from gpunn.plan.graph import Assign, Compute, Node, ProductUpdate, Update, Value
 
 from .derivation import Formula, Step, Variable
-from .evaluate import updated
+from .evaluate import Evaluated, updated
 from .formula import Item, latex, mathml, parse, unicode
 from .formula.bind import Given, forward, gradient, number
 from .formula.of_op import formulas_of
@@ -46,8 +46,7 @@ class Builder:
 
     Args:
         traced: the step.
-        values: the elements of its values, by their ids.
-        inputs: the names of the arguments of the model, and then the target's.
+        evaluated: what came of it.
         l2: lambda of the penalty, 0 for none.
 
     Attributes:
@@ -56,7 +55,7 @@ class Builder:
         node_of: for each step, by its number, the node of the forward that it is, or whose gradient it is.
     """
 
-    def __init__(self, traced: Traced, values: dict[int, np.ndarray], l2: float):
+    def __init__(self, traced: Traced, evaluated: Evaluated, l2: float):
         self.traced = traced
         self.graph = traced.graph
         self.l2 = l2
@@ -66,7 +65,8 @@ class Builder:
         """For each value the id of its variable; of a gradient, of the first of its names."""
         self.gradient_of: dict[int, int] = {}
         """For each value of the forward the id of the variable that is its gradient."""
-        self.values = values
+        self.values = evaluated.elements
+        self.primitives = evaluated.primitives
         self.lives = Lives(self.graph)
         self._place = {id(node): i for i, node in enumerate(self.graph.nodes)}
         self._backward = self._backward_nodes()
@@ -176,7 +176,8 @@ class Builder:
             role = "loss" if y is self.traced.loss or self.names.of[id(y)][:1] == "L" else "activation"
             outputs.append(self.variable(y, self.names.of[id(y)], role, node.layer))
         given = [self.symbol(v) for v in outputs]
-        items = forward(node.op, [self._given_for(x) for x in node.inputs], given, self._tensors())
+        count = count_of_mean(node)
+        items = forward(node.op, [self._given_for(x) for x in node.inputs], given, self._tensors(), count)
         self.drafts.append(Draft("forward", node.name, node.layer, [node], items, inputs, outputs))
         return None
 
@@ -313,6 +314,7 @@ class Builder:
             [None if d is None else self.symbol(d) for d in dys],
             gives,
             self._tensors(),
+            count_of_mean(g.of),
         )
 
     def _read_by(self, nodes: Sequence[Node], dys: list[int], outputs: list[int], g: GradientOf) -> list[int]:
@@ -412,7 +414,8 @@ class Builder:
             at = max(places, default=at)
             number_of.update((place, n) for place in places)
             live = max((self.lives.in_use[p] for p in places), default=self.lives.in_use[at] if self.lives.in_use else 0)
-            primitives, kernels = _done_by(tuple(type(x.op) for x in draft.nodes if isinstance(x, Compute)))
+            primitives = [name for x in draft.nodes for name in self.primitives.get(id(x), ())]
+            primitives = list(dict.fromkeys(primitives))
             made.append(
                 Step(
                     number=n,
@@ -426,7 +429,7 @@ class Builder:
                     sentences=list(draft.sentences),
                     gradient_of=None,
                     primitives=primitives,
-                    kernels=kernels,
+                    kernels=_kernels_of(tuple(primitives)),
                     live_bytes=live,
                 )
             )
@@ -456,19 +459,25 @@ class Builder:
                 v.freed_after = ends.get(v.memory)
 
 
+def count_of_mean(node: Compute) -> int:
+    """Of how many elements, or samples, a node takes the mean; 0 for other ops."""
+    x, y = node.inputs[0] if node.inputs else None, node.outputs[0]
+    if node.name == "Mean" and isinstance(x, Value):
+        return x.spec.numel() // max(1, y.spec.numel())
+    if node.name in ("SoftmaxCrossEntropy", "NLLLoss"):
+        return int(node.inputs[1].spec.numel())
+    return 0
+
+
 def formula(item: Item) -> Formula:
     """A tree in all three notations."""
     return Formula(unicode(item), latex(item), mathml(item))
 
 
 @lru_cache(maxsize=None)
-def _done_by(ops: tuple[type, ...]) -> tuple[list[str], list[str]]:
-    """The primitives of ops, and the kernel texts that those are made of."""
-    primitives: dict[str, None] = {}
-    for op in ops:
-        primitives |= dict.fromkeys(primitives_of(op))
-    kernels = {text for name in primitives for text in kernel_texts_of(getattr(KernelBackend, name, None))}
-    return list(primitives), sorted(kernels)
+def _kernels_of(primitives: tuple[str, ...]) -> list[str]:
+    """The kernel texts that primitives are made of on a GPU."""
+    return sorted({text for name in primitives for text in kernel_texts_of(getattr(KernelBackend, name, None))})
 
 
 def _update_formulas(optimizer: type) -> list[str]:

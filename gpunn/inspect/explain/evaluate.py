@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gpunn.plan.graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
+from gpunn.inspect.primitives import primitives_of
+from gpunn.plan.graph import Assign, Compute, Graph, Update, Value
 
 
-def evaluate(graph: Graph, arrays: Sequence[Any]) -> dict[int, np.ndarray]:
-    """The elements of each value, by its id, on the host; nothing that was there before is written to.
+@dataclass
+class Evaluated:
+    """What came of a graph.
+
+    Attributes:
+        elements: of each value, by its id, on the host; none on the device ``meta``.
+        primitives: for each op, by its node's id, the primitives that it called.
+    """
+
+    elements: dict[int, np.ndarray] = field(default_factory=dict)
+    primitives: dict[int, list[str]] = field(default_factory=dict)
+
+
+class _Noting:
+    """A backend that notes what is called."""
+
+    def __init__(self, backend: Any):
+        self._backend = backend
+        self.called: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.called.append(name)
+        return getattr(self._backend, name)
+
+
+def evaluate(graph: Graph, arrays: Sequence[Any]) -> Evaluated:
+    """Do a step, its updates left out; nothing that was there before is written to.
 
     Args:
-        graph: a step.
+        graph: the step.
         arrays: what it is called with.
     """
     backend = graph.arguments[0].spec.device.backend
+    result = Evaluated()
     if graph.arguments[0].spec.device.type == "meta":
-        return {}
+        result.primitives.update((id(n), list(primitives_of(type(n.op)))) for n in graph.nodes if isinstance(n, Compute))
+        return result
     writes = any(isinstance(node, Assign) for node in graph.nodes)
     there: dict[int, Any] = {id(v): a for v, a in zip(graph.arguments, arrays)}
     there.update((id(v), v.state) for v in graph.states)
-    found = {key: backend.to_numpy(array) for key, array in there.items()}
+    found = result.elements
+    found.update((key, backend.to_numpy(array)) for key, array in there.items())
     if writes:
         there = {key: backend.copy(array) for key, array in there.items()}
     with np.errstate(all="ignore"):
@@ -32,14 +62,16 @@ def evaluate(graph: Graph, arrays: Sequence[Any]) -> dict[int, np.ndarray]:
             if isinstance(node, Assign):
                 backend.copy(inputs[1], out=inputs[0])
             elif isinstance(node, Compute):
-                result = node.op.forward(backend, *inputs)
-                for y, array in zip(node.outputs, (result,) if node.single else result):
+                noting = _Noting(backend)
+                made = node.op.forward(noting, *inputs)
+                result.primitives[id(node)] = list(dict.fromkeys(noting.called))
+                for y, array in zip(node.outputs, (made,) if node.single else made):
                     if not y.spec.shape:  # NumPy gives scalars for results without dimensions
                         array = backend.asarray(array)
                     there[id(y)] = array
                     array = backend.to_numpy(array)
                     found[id(y)] = array.copy() if writes else array
-    return found
+    return result
 
 
 def updated(node: Update, backend: Any, gradients: Sequence[np.ndarray]) -> list[np.ndarray | None]:
@@ -67,8 +99,3 @@ def updated(node: Update, backend: Any, gradients: Sequence[np.ndarray]) -> list
             continue
         results.append(backend.to_numpy(backend.reshape(flat[0], p.shape)))
     return results
-
-
-def is_update(node: Node) -> bool:
-    """Whether a node changes parameters."""
-    return isinstance(node, (Update, ProductUpdate))

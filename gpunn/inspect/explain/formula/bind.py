@@ -22,7 +22,7 @@ _SIGNS = {
     **{"logical_and": "∧", "logical_or": "∨", "logical_xor": "⊻"},
     **{"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "⊻"},
 }
-_KEPT = ("eps", "p", "keep", "mean_share", "var_share", "wanted", "parameter", "kind", "activation", "reduction")
+_KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
 _UNTOLD = (
     *("where f'", "computed as", "as m ", "from ", "made of", "or for", "unless", "logarithms", "NaN", "in (-pi", "exact"),
@@ -32,7 +32,9 @@ _UNTOLD = (
 """How remarks begin that are not about the formula but about how it is computed, or when."""
 
 
-def forward(op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: Iterable[int] = ()) -> list[Item]:
+def forward(
+    op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: Iterable[int] = (), count: int = 0
+) -> list[Item]:
     """The equations of what an op makes.
 
     Args:
@@ -40,11 +42,15 @@ def forward(op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: 
         inputs: what stands for each input.
         outputs: for each result.
         tensors: the ids of the variables with more than one element: their products are those of elements.
+        count: of how many a mean is.
     """
     found = formulas_of(type(op))
-    given = _given(op, found, inputs, outputs)
+    given = _given(op, found, inputs, outputs, count)
     wanted = [s for s, y in zip(found.outputs, outputs) if y is not None] or [e.left for e in found.equations[:1]]
-    return _bound(op, found, wanted, given, set(tensors))
+    bound = _bound(op, found, wanted, given, set(tensors))
+    if getattr(op, "reduction", "none") in ("mean", "sum") and count > 1:
+        bound[0] = _reduced(bound[0], op.reduction, count)  # type: ignore[attr-defined]
+    return bound
 
 
 def gradient(
@@ -54,6 +60,7 @@ def gradient(
     dys: Sequence[Given],
     gives: Mapping[int, Given],
     tensors: Iterable[int] = (),
+    count: int = 0,
 ) -> list[Item]:
     """The equations of an op's gradient.
 
@@ -64,13 +71,31 @@ def gradient(
         dys: for the gradient of each result.
         gives: for what goes to each input that gets something, by the input's place.
         tensors: as for `forward`.
+        count: as for `forward`.
     """
     found = formulas_of(type(op))
-    given = _given(op, found, inputs, outputs)
+    given = _given(op, found, inputs, outputs, count)
     given |= {f"d{s}": g for s, g in zip(found.outputs, dys)}
     given |= {f"d{_symbol(found, place)}": g for place, g in gives.items()}
     wanted = [f"d{_symbol(found, place)}" for place in sorted(gives)]
-    return _bound(op, found, wanted, given, set(tensors))
+    bound = _bound(op, found, wanted, given, set(tensors))
+    if getattr(op, "reduction", "none") == "mean" and count > 1:
+        dl = given[f"d{found.outputs[0]}"]
+        share = Fraction(dl, Number(str(count))) if dl is not None else None
+        bound[0] = bound[0].map(lambda x: share if share is not None and x == dl else x)
+    return bound
+
+
+def _reduced(equation: Item, reduction: str, count: int) -> Item:
+    """The loss of all samples: the mean or the sum of what stands at the right."""
+    assert isinstance(equation, Row)
+    cut = next(i for i, x in enumerate(equation.items) if x == Sign("="))
+    end = next((i for i, x in enumerate(equation.items) if x == Sign(",")), len(equation.items))
+    body = row(*equation.items[cut + 1 : end])
+    if any(isinstance(x, Sign) for x in getattr(body, "items", ())):
+        body = Bracket("()", body)
+    over = Over("mean" if reduction == "mean" else "sum", body, Text(f"the {count} samples"))
+    return Row((*equation.items[: cut + 1], over, *equation.items[end:]))
 
 
 def _symbol(found: OpFormulas, place: int) -> str:
@@ -79,7 +104,9 @@ def _symbol(found: OpFormulas, place: int) -> str:
     return "x"
 
 
-def _given(op: Op, found: OpFormulas, inputs: Sequence[Given], outputs: Sequence[Given]) -> dict[str, Given]:
+def _given(
+    op: Op, found: OpFormulas, inputs: Sequence[Given], outputs: Sequence[Given], count: int
+) -> dict[str, Given]:
     given: dict[str, Given] = dict(zip(found.inputs, inputs))
     if not found.inputs:  # any number of inputs: x_1, x_2, ...
         given |= {f"x_{i}": x for i, x in enumerate(inputs, 1)}
@@ -88,8 +115,8 @@ def _given(op: Op, found: OpFormulas, inputs: Sequence[Given], outputs: Sequence
         value = getattr(op, field)
         if field not in _KEPT and field not in given and isinstance(value, (int, float)) and not isinstance(value, bool):
             given[field] = number(value)
-    if hasattr(op, "dims") and inputs and "n" not in given:
-        given["dims"] = Symbol("dims")
+    if count and op.name == "Mean":
+        given["n"] = number(count)
     return given
 
 
