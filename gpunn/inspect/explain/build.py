@@ -13,7 +13,7 @@ from gpunn.backend.kernel import KernelBackend
 from gpunn.inspect.primitives import kernel_texts_of
 from gpunn.plan.graph import Assign, Compute, Node, ProductUpdate, Update, Value
 
-from .derivation import Formula, Step, Variable
+from .derivation import Formula, Jacobian, Step, Variable
 from .evaluate import Evaluated, updated
 from .formula import Item, latex, mathml, parse, unicode
 from .formula.bind import Given, forward, gradient, number
@@ -21,6 +21,8 @@ from .formula.of_op import formulas_of
 from .formula.tree import Symbol
 from .memory import Lives
 from .names import Names
+from .numeric import jacobian
+from .sentences import Sentences, title
 from .statistics import statistics
 from .tracing import GradientOf, Traced
 
@@ -422,7 +424,7 @@ class Builder:
                     phase=draft.phase,
                     op=draft.op,
                     layer=draft.layer,
-                    title="",
+                    title=title(draft),
                     formulas=[formula(item) for item in draft.items],
                     inputs=draft.inputs,
                     outputs=draft.outputs,
@@ -442,7 +444,47 @@ class Builder:
             if draft.gradient is not None and draft.gradient.of is not None:
                 step.gradient_of = forward_of.get(id(draft.gradient.of))
         self._free(number_of)
+        told = Sentences(self, made)
+        for draft, step in zip(self.drafts, made):
+            step.sentences = [*told.of(draft, step), *draft.sentences]
+        self._jacobians(made)
         return made
+
+    def _jacobians(self, steps: Sequence[Step]) -> None:
+        """The Jacobians of the steps of the forward, where they are small, and there are numbers."""
+        for draft, step in zip(self.drafts, steps):
+            if draft.phase != "forward" or len(draft.nodes) != 1 or not isinstance(draft.nodes[0], Compute):
+                continue
+            node = draft.nodes[0]
+            for place, x in enumerate(node.inputs):
+                v = self.of_value.get(id(x)) if isinstance(x, Value) else None
+                if v is None or self.variables[v].gradient is None or id(node.outputs[0]) not in self.values:
+                    continue
+                found = jacobian(node, place, self.values)
+                if found is not None:
+                    step.jacobians.append(Jacobian(self.of_value[id(node.outputs[0])], v, found))
+
+    def activations(self) -> dict[int, str]:
+        """By the id of a variable, the activation that made it."""
+        found = {}
+        for draft in self.drafts:
+            if draft.phase == "forward" and draft.nodes and isinstance(draft.nodes[0], Compute):
+                op = draft.nodes[0].op
+                kind = {"Sigmoid": "sigmoid", "Tanh": "tanh"}.get(op.name)
+                kind = kind or getattr(op, "kind", getattr(op, "activation", None))
+                if isinstance(kind, str) and draft.outputs:
+                    found[draft.outputs[0]] = kind
+        return found
+
+    def affine(self) -> list[tuple[int, int | None]]:
+        """For each use of a layer with a weight, the ids of its result and of its weight."""
+        found = []
+        for draft in self.drafts:
+            weights = [i for i in draft.inputs if self.variables[i].role == "parameter"]
+            weights = [i for i in weights if len(self.variables[i].shape) > 1]
+            if draft.phase == "forward" and draft.nodes and weights:
+                found.append((draft.outputs[0], weights[0]))
+        return found
 
     def _free(self, number_of: dict[int, int]) -> None:
         """After which step the memory of each variable is free."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ class Statistics:
         norm: the root of the sum of squares.
         zeros: the share of elements that are 0.
         not_finite: how many elements are NaN or infinite.
+        dead: of the result of a ReLU, the share of its units (features, or channels) that are 0 for the whole batch.
+        saturated: of the result of a sigmoid or tanh, the share of elements where the slope is less than a fifth of the
+            largest.
     """
 
     mean: float
@@ -28,6 +32,8 @@ class Statistics:
     norm: float
     zeros: float
     not_finite: int
+    dead: float | None = None
+    saturated: float | None = None
 
 
 @dataclass
@@ -89,6 +95,21 @@ class Formula:
     mathml: str
 
 
+@dataclass(frozen=True)
+class Jacobian:
+    """All partial derivatives of one variable by another, of a step of the forward.
+
+    Attributes:
+        output: the id of the variable that is differentiated.
+        input: the id of the variable by which.
+        value: a row for each element of the output, a column for each of the input, both in row-major order; float64.
+    """
+
+    output: int
+    input: int
+    value: np.ndarray
+
+
 @dataclass
 class Step:
     """One step of the derivation.
@@ -108,6 +129,7 @@ class Step:
         primitives: the backend's primitives that it calls, in order.
         kernels: the names of the kernel texts that those are made of on a GPU.
         live_bytes: the memory that the plan has in use at this step, without parameters and batch.
+        jacobians: of a forward step, where they are small.
     """
 
     number: int
@@ -123,6 +145,57 @@ class Step:
     primitives: list[str]
     kernels: list[str]
     live_bytes: int
+    jacobians: list[Jacobian] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How large gradients are at one layer.
+
+    Attributes:
+        layer: the path of the layer.
+        variable: the id of its result, such as Z1.
+        activation: the root mean square of the result's elements.
+        gradient: the root mean square of the elements of its gradient.
+        ratio: `gradient` over that of the next layer, nearer to the loss; None for the last.
+        weight: the id of its weight, or None.
+        update: the norm of the weight's gradient over the norm of the weight; None where there is none.
+    """
+
+    layer: str
+    variable: int
+    activation: float
+    gradient: float
+    ratio: float | None
+    weight: int | None
+    update: float | None
+
+
+@dataclass(frozen=True)
+class Path:
+    """How the loss depends on one element of a weight.
+
+    Attributes:
+        variable: the id of the weight.
+        index: which element.
+        value: what it is.
+        forward: the numbers of the steps through which the loss depends on it, in order.
+        backward: the numbers of the steps that lead back to its gradient, in order.
+        gradient: the derivative of J by it, of this derivation.
+        difference: (J(w + h) - J(w - h)) / 2h, computed anew, in float64 if the model can be.
+        h: the h of it.
+        dtype: the type in which it was computed.
+    """
+
+    variable: int
+    index: tuple[int, ...]
+    value: float
+    forward: tuple[int, ...]
+    backward: tuple[int, ...]
+    gradient: float
+    difference: float
+    h: float
+    dtype: str
 
 
 @dataclass(frozen=True)
@@ -151,6 +224,7 @@ class Derivation:
         variables: all tensors, by their ids.
         steps: in their order.
         objective: the equations of the objective: what L is made of, and J = L + s where there is a penalty.
+        flow: how large gradients are from layer to layer, from the first to the last.
         findings: vanishing and exploding gradients, dead and saturated units.
         fused: what fusion made of the step, a line for each kind of place; empty for an unfused derivation.
         parameters: bytes of the parameters.
@@ -161,10 +235,15 @@ class Derivation:
     variables: list[Variable]
     steps: list[Step]
     objective: list[Formula] = field(default_factory=list)
+    flow: list[Flow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     fused: list[str] = field(default_factory=list)
     parameters: int = 0
     batch: int = 0
+    objective_at: Callable[[str, tuple[int, ...]], tuple[float, float, str]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """The central difference of J by an element of a parameter: (difference, h, type); set by `explain`."""
 
     @property
     def memory(self) -> list[int]:
@@ -183,9 +262,70 @@ class Derivation:
         names = ", ".join(v.name for v in self.variables)
         raise KeyError(f"there is no variable {name!r} in the derivation; there are {names}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as dictionaries, lists, strings and numbers; elements as nested lists."""
-        found = asdict(self)
-        for v in found["variables"]:
-            v["value"] = None if v["value"] is None else v["value"].tolist()
-        return {**found, "memory": self.memory}
+    def path(self, weight: str, index: int | tuple[int, ...]) -> Path:
+        """How J depends on one element of a weight, and its gradient beside the central difference.
+
+        Args:
+            weight: its name in the derivation, such as "W1", or in the model, such as "0.weight".
+            index: which element.
+
+        Raises:
+            KeyError: there is no such variable.
+            IndexError: there is no such element.
+            ValueError: it is no parameter with a gradient, or the derivation has no numbers.
+        """
+        v = self[weight]
+        where = index if isinstance(index, tuple) else (index,)
+        if v.role != "parameter" or v.gradient is None:
+            raise ValueError(f"{v.name} is no parameter with a gradient; it is: {v.role}")
+        if v.value is None or self.objective_at is None:
+            raise ValueError("the derivation has no numbers: the model is on the device meta, or fused")
+        if len(where) != len(v.shape) or not all(-n <= i < n for i, n in zip(where, v.shape)):
+            raise IndexError(f"{v.name} has the shape {v.shape}; there is no element {where}")
+        where = tuple(i % n for i, n in zip(where, v.shape))
+        gradient = self.variables[v.gradient].value
+        assert gradient is not None
+        difference, h, dtype = self.objective_at(v.path, where)
+        forward, backward = self.ways(v)
+        return Path(v.id, where, float(v.value[where]), forward, backward, float(gradient[where]), difference, h, dtype)
+
+    def ways(self, v: Variable) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The steps by which the loss depends on a variable, and those that lead back to its gradient, by number."""
+        after, forward = {v.id}, []
+        losses = {x.id for x in self.variables if x.role == "loss"}
+        for step in self.steps:
+            if step.phase == "forward" and after.intersection(step.inputs):
+                after.update(step.outputs)
+                forward.append(step)
+        needed, kept = set(losses), []
+        for step in reversed(forward):
+            if needed.intersection(step.outputs):
+                needed.update(step.inputs)
+                kept.append(step.number)
+        way = {i for n in kept for i in self.steps[n - 1].outputs} | {v.id}
+        back = [
+            step.number
+            for step in self.steps
+            if step.phase == "backward" and any(self.variables[i].of in way for i in step.outputs)
+        ]
+        return tuple(reversed(kept)), tuple(back)
+
+    def to_dict(self, most: int | None = 1024) -> dict[str, Any]:
+        """All of it as dictionaries, lists, strings and numbers.
+
+        Args:
+            most: elements of variables with more than so many are left out; None for all.
+        """
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "objective_at"}
+        told: dict[str, Any] = {name: _plain(value, most) for name, value in found.items()}
+        return {**told, "memory": self.memory}
+
+
+def _plain(value: Any, most: int | None) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist() if most is None or value.size <= most else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name), most) for f in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(x, most) for x in value]
+    return value

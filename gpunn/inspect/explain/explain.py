@@ -13,6 +13,8 @@ from gpunn.train.objective import Objective
 from .build import Builder, formula
 from .derivation import Derivation
 from .evaluate import evaluate
+from .findings import findings, flow, note_activations
+from .numeric import CentralDifference
 from .tracing import ExplainedStep
 
 
@@ -48,19 +50,25 @@ def explain(
     """
     objective = Objective(loss, model, l2)
     batch = [*_tensors(model, x if isinstance(x, (tuple, list)) else (x,)), *_tensors(model, (y,))]
+    difference = CentralDifference(model, objective, batch)
     traced = ExplainedStep(model, objective, optimizer, fused).traced(batch)
-    values = evaluate(traced.graph, [t._data for t in batch])
-    builder = Builder(traced, values, l2)
+    evaluated = evaluate(traced.graph, [t._data for t in batch])
+    builder = Builder(traced, evaluated, l2)
     builder.build()
     steps = builder.steps()
+    note_activations(steps, builder.variables, builder.activations())
+    layers = flow(steps, builder.variables, builder.affine())
     traced.graph.let_go()
     return Derivation(
         title=title or f"{type(model).__name__}, a batch of {batch[0].shape[0] if batch[0].ndim else 1}",
         variables=builder.variables,
         steps=steps,
         objective=[formula(item) for item in builder.penalty_items],
+        flow=layers,
+        findings=findings(steps, builder.variables, layers),
         parameters=sum(p.nbytes for p in model.parameters()),
         batch=sum(t.nbytes for t in batch),
+        objective_at=difference if evaluated.elements else None,
     )
 
 
