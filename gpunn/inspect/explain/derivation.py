@@ -221,6 +221,8 @@ class Derivation:
 
     Attributes:
         title: what was derived.
+        introduction: paragraphs before the first step; of a lesson.
+        remarks: by the number of a step, what a lesson says behind it.
         variables: all tensors, by their ids.
         steps: in their order.
         objective: the equations of the objective: what L is made of, and J = L + s where there is a penalty.
@@ -240,6 +242,8 @@ class Derivation:
     fused: list[str] = field(default_factory=list)
     parameters: int = 0
     batch: int = 0
+    introduction: list[str] = field(default_factory=list)
+    remarks: dict[int, str] = field(default_factory=dict)
     objective_at: Callable[[str, tuple[int, ...]], tuple[float, float, str]] | None = field(
         default=None, repr=False, compare=False
     )
@@ -328,4 +332,6 @@ def _plain(value: Any, most: int | None) -> Any:
         return {f.name: _plain(getattr(value, f.name), most) for f in fields(value)}
     if isinstance(value, (list, tuple)):
         return [_plain(x, most) for x in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(x, most) for key, x in value.items()}
     return value
