@@ -11,6 +11,7 @@ import numpy as np
 
 from gpunn.backend.kernel import KernelBackend
 from gpunn.inspect.primitives import kernel_texts_of
+from gpunn.ops.linear import PLAIN as LINEAR
 from gpunn.plan.graph import Assign, Compute, Node, ProductUpdate, Update, Value
 
 from .derivation import Formula, Jacobian, Step, Variable
@@ -70,10 +71,13 @@ class Builder:
         self.values = evaluated.elements
         self.primitives = evaluated.primitives
         self.lives = Lives(self.graph)
-        self._place = {id(node): i for i, node in enumerate(self.graph.nodes)}
+        self.place = {id(node): i for i, node in enumerate(self.graph.nodes)}
         self._backward = self._backward_nodes()
         self._parts: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
         self._given: dict[int, int] = {}
+        self.new_state: dict[int, int] = {}
+        """For each parameter, by the id of its value, the variable that an update makes of it."""
 
     # All ------------------------------------------------------------------------------------------------------------
 
@@ -94,7 +98,7 @@ class Builder:
         self._rest()
         for node in self.graph.nodes:
             if isinstance(node, (Update, ProductUpdate)):
-                self._update(node)
+                self.update(node)
 
     def _backward_nodes(self) -> set[int]:
         """The ids of the nodes of gradients: those noted, and what comes behind them."""
@@ -102,7 +106,7 @@ class Builder:
         for g in self.traced.gradients:
             noted.update(id(n) for n in g.nodes)
             noted.update(id(n) for _, n in g.adds)
-        last = max((self._place[n] for n in noted if n in self._place), default=len(self.graph.nodes))
+        last = max((self.place[n] for n in noted if n in self.place), default=len(self.graph.nodes))
         noted.update(id(n) for n in self.graph.nodes[last + 1 :] if isinstance(n, Compute))
         return noted
 
@@ -139,16 +143,34 @@ class Builder:
             self.variables[of].gradient = v.id
         return v.id
 
+    def renumber(self, kept: list[Variable], number: dict[int, int]) -> None:
+        """Keep these variables alone, with these new ids."""
+        self.variables[:] = kept
+        for ids in (self.of_value, self.gradient_of, self.new_state):
+            for key, i in list(ids.items()):
+                if i in number:
+                    ids[key] = number[i]
+                else:
+                    del ids[key]
+
+        def renamed(x: Item) -> Item:
+            return Symbol(x.name, number.get(x.variable)) if isinstance(x, Symbol) and x.variable is not None else x
+
+        for d in self.drafts:
+            d.inputs = [number[i] for i in d.inputs]
+            d.outputs = [number[i] for i in d.outputs]
+            d.items = [item.map(renamed) for item in d.items]
+
     def symbol(self, variable: int) -> Symbol:
         """A variable in a formula."""
         return Symbol(self.variables[variable].name, variable)
 
-    def _given_for(self, x: Any) -> Given:
+    def given_for(self, x: Any) -> Given:
         if isinstance(x, Value):
             return self.symbol(self.of_value[id(x)]) if id(x) in self.of_value else None
         return None if x is None or isinstance(x, str) else number(x)
 
-    def _tensors(self) -> list[int]:
+    def tensors(self) -> list[int]:
         return [v.id for v in self.variables if v.shape]
 
     def _arguments(self) -> None:
@@ -179,7 +201,7 @@ class Builder:
             outputs.append(self.variable(y, self.names.of[id(y)], role, node.layer))
         given = [self.symbol(v) for v in outputs]
         count = count_of_mean(node)
-        items = forward(node.op, [self._given_for(x) for x in node.inputs], given, self._tensors(), count)
+        items = forward(node.op, [self.given_for(x) for x in node.inputs], given, self.tensors(), count)
         self.drafts.append(Draft("forward", node.name, node.layer, [node], items, inputs, outputs))
         return None
 
@@ -262,12 +284,12 @@ class Builder:
         made = self._gradient_variable(self.traced.seed.outputs[0], loss)
         name = self.variables[self.of_value[id(loss)]].name
         items = [self._named(f"d{name} = 1", {f"d{name}": made})]
-        nodes = [self.traced.seed] if id(self.traced.seed) in self._place else []
+        nodes = [self.traced.seed] if id(self.traced.seed) in self.place else []
         self.drafts.append(Draft("backward", "Seed", "", nodes, items, [], [made], kind="seed"))
 
     def _gradient(self, g: GradientOf) -> None:
         """The gradient of one op, and what is added up behind it."""
-        alive = [n for n in g.nodes if id(n) in self._place]
+        alive = [n for n in g.nodes if id(n) in self.place]
         adds = dict(g.adds)
         dys, outputs, gives, behind = [], [], {}, []
         for k, dy in enumerate(g.results):
@@ -302,20 +324,16 @@ class Builder:
             return "L" if self._is_penalised(x) else "", True
         return str(count), count == parts
 
-    @property
-    def _seen(self) -> dict[int, int]:
-        return self.__dict__.setdefault("_seen_parts", {})
-
     def _gradient_items(self, g: GradientOf, dys: list[int | None], gives: dict[int, Given]) -> list[Item]:
         if not isinstance(g.of, Compute) or not gives:
             return []
         return gradient(
             g.of.op,
-            [self._given_for(x) for x in g.of.inputs],
-            [self._given_for(y) for y in g.of.outputs],
+            [self.given_for(x) for x in g.of.inputs],
+            [self.given_for(y) for y in g.of.outputs],
             [None if d is None else self.symbol(d) for d in dys],
             gives,
-            self._tensors(),
+            self.tensors(),
             count_of_mean(g.of),
         )
 
@@ -342,7 +360,7 @@ class Builder:
         self._given[id(x)] = total
         names = {self.variables[v].name: v for v in (total, before, made)}
         items = [self._named(f"{self.variables[total].name} = {' + '.join(list(names)[1:])}", names)]
-        nodes = [node] if id(node) in self._place else []
+        nodes = [node] if id(node) in self.place else []
         draft = Draft("backward", "Add", self.variables[total].layer, nodes, items, [before, made], [total], kind="add")
         self.drafts.append(draft)
 
@@ -373,14 +391,14 @@ class Builder:
                 draft.kind = "decayed" if node.name == "Add" else "copy"
             else:
                 made = self.variable(y, self.names.unique("T"), "gradient", node.layer)
-                given = [self._given_for(v) for v in node.inputs]
-                items = forward(node.op, given, [self.symbol(made)], self._tensors())
+                given = [self.given_for(v) for v in node.inputs]
+                items = forward(node.op, given, [self.symbol(made)], self.tensors())
                 draft = Draft("backward", node.name, node.layer, [node], items, inputs, [made])
             self.drafts.append(draft)
 
     # Update -----------------------------------------------------------------------------------------------------------
 
-    def _update(self, node: Update | ProductUpdate) -> None:
+    def update(self, node: Update | ProductUpdate) -> None:
         optimizer = node.optimizer
         states = {id(v.state): v for v in self.graph.states}
         inputs = [self.of_value[id(g)] for g in node.reads() if id(g) in self.of_value]
@@ -395,14 +413,27 @@ class Builder:
                 continue
             old = self.of_value[id(x)]
             inputs.append(old)
-            made = self.variable(x, f"{self.variables[old].name}'", "state", self.variables[old].layer, None, new)
-            if new is None:
-                self.variables[made].value = self.variables[made].statistics = None
+            made = self.new_state.get(id(x))
+            if made is None:
+                name = f"{self.variables[old].name}'"
+                made = self.new_state[id(x)] = self.variable(x, name, "state", self.variables[old].layer, None, new)
+                if new is None:
+                    self.variables[made].value = self.variables[made].statistics = None
             outputs.append(made)
         items = [parse(text, ("b", "d", "g", "p", "m", "v")) for text in _update_formulas(type(optimizer))]
+        if isinstance(node, ProductUpdate):
+            items = [*self._product(node), *items]
         draft = Draft("update", type(optimizer).__name__, "", [node], items, inputs, outputs, kind="update")
         draft.sentences = [_options(optimizer)]
         self.drafts.append(draft)
+
+    def _product(self, node: ProductUpdate) -> list[Item]:
+        """The gradients that are used as they are made."""
+        states = {id(v.state): self.of_value[id(v)] for v in self.graph.states if id(v) in self.of_value}
+        names = [None if p is None else self.variables[states[id(p._data)]].name for p in (node.weight, node.bias)]
+        gives: dict[int, Given] = {place: Symbol(f"d{name}") for place, name in enumerate(names, 1) if name}
+        dz, x = node.inputs
+        return gradient(LINEAR, [self.given_for(x), None, None], [None], [self.given_for(dz)], gives, self.tensors())
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
@@ -412,7 +443,7 @@ class Builder:
         number_of: dict[int, int] = {}
         at = 0
         for n, draft in enumerate(self.drafts, 1):
-            places = [self._place[id(node)] for node in draft.nodes]
+            places = [self.place[id(node)] for node in draft.nodes]
             at = max(places, default=at)
             number_of.update((place, n) for place in places)
             live = max((self.lives.in_use[p] for p in places), default=self.lives.in_use[at] if self.lives.in_use else 0)

@@ -14,6 +14,7 @@ from .build import Builder, formula
 from .derivation import Derivation
 from .evaluate import evaluate
 from .findings import findings, flow, note_activations
+from .fused import fuse
 from .numeric import CentralDifference
 from .tracing import ExplainedStep
 
@@ -51,10 +52,11 @@ def explain(
     objective = Objective(loss, model, l2)
     batch = [*_tensors(model, x if isinstance(x, (tuple, list)) else (x,)), *_tensors(model, (y,))]
     difference = CentralDifference(model, objective, batch)
-    traced = ExplainedStep(model, objective, optimizer, fused).traced(batch)
+    traced = ExplainedStep(model, objective, optimizer).traced(batch)
     evaluated = evaluate(traced.graph, [t._data for t in batch])
     builder = Builder(traced, evaluated, l2)
     builder.build()
+    lines = fuse(builder, [t._data for t in batch]) if fused else []
     steps = builder.steps()
     note_activations(steps, builder.variables, builder.activations())
     layers = flow(steps, builder.variables, builder.affine())
@@ -66,6 +68,7 @@ def explain(
         objective=[formula(item) for item in builder.penalty_items],
         flow=layers,
         findings=findings(steps, builder.variables, layers),
+        fused=lines,
         parameters=sum(p.nbytes for p in model.parameters()),
         batch=sum(t.nbytes for t in batch),
         objective_at=difference if evaluated.elements else None,

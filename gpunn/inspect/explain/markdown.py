@@ -63,11 +63,11 @@ def _step(d: Derivation, step: Step, heading: str) -> Iterator[str]:
     for i in step.outputs:
         yield from _value(d.variables[i])
     for j in step.jacobians:
-        if max(j.value.shape) <= 12:
+        if max(j.value.shape) <= 8:
             y, x = (latex_name(d.variables[k].name) for k in (j.output, j.input))
             yield from ("", "$$", rf"\frac{{\partial {y}}}{{\partial {x}}} = {matrix(j.value)}", "$$")
-    done = ", ".join(code(p) for p in step.primitives) or "nothing to compute"
-    yield from ("", f"Done by {done}; memory in use {bytes_text(step.live_bytes)}.")
+    done = f"Done by {', '.join(code(p) for p in step.primitives)}. " if step.primitives else ""
+    yield from ("", f"{done}Memory in use: {bytes_text(step.live_bytes)}.")
 
 
 def _io(step: Step) -> tuple[list[int], list[int]]:

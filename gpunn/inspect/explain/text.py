@@ -9,7 +9,7 @@ import numpy as np
 
 from gpunn.printing import bytes_text, printable
 
-from .derivation import Derivation, Flow, Jacobian, Statistics, Step, Variable
+from .derivation import Derivation, Flow, Jacobian, Path, Statistics, Step, Variable
 from .formula.render import unicode_name
 
 NUMBERS = 64
@@ -70,8 +70,28 @@ def _step(d: Derivation, step: Step, width: int) -> Iterator[str]:
             yield f"{_INDENT}{unicode_name(v.name)}: {statistics_text(v.statistics)}"
     for j in step.jacobians:
         yield from _jacobian(d, j, width)
-    done = ", ".join(step.primitives) or "nothing to compute"
-    yield f"{_INDENT}done by {done}; memory in use {bytes_text(step.live_bytes)}"
+    done = f"done by {', '.join(step.primitives)}; " if step.primitives else ""
+    yield f"{_INDENT}{done}memory in use {bytes_text(step.live_bytes)}"
+
+
+def path_text(d: Derivation, path: Path) -> str:
+    """By which steps J depends on one element of a weight, and its gradient beside the central difference."""
+    v = d.variables[path.variable]
+    name = f"{unicode_name(v.name)}[{', '.join(map(str, path.index))}]"
+    lines = [f"{name} = {path.value:.6g}, an element of {v.path}", "", "J depends on it by"]
+    for title, numbers in (("", path.forward), ("and its gradient comes back by", path.backward)):
+        lines += ["", title] if title else []
+        for n in numbers:
+            step = d.steps[n - 1]
+            lines.append(f"{n:5}  " + (";  ".join(f.text for f in step.formulas) or step.title))
+    difference = abs(path.gradient - path.difference)
+    lines += [
+        "",
+        f"dJ/d{name} by the derivation       {path.gradient:.9g}",
+        f"dJ/d{name} by central difference   {path.difference:.9g}   (h = {path.h:.2g}, in {path.dtype})",
+        f"difference {difference:.2g}",
+    ]
+    return printable("\n".join(lines))
 
 
 def _named(v: Variable) -> str:
@@ -112,7 +132,7 @@ def statistics_text(s: Statistics) -> str:
 
 def _jacobian(d: Derivation, j: Jacobian, width: int) -> Iterator[str]:
     rows, columns = j.value.shape
-    if columns > 12 or rows > 12:
+    if columns > 8 or rows > 8:
         return
     start = f"{_INDENT}∂{unicode_name(d.variables[j.output].name)}/∂{unicode_name(d.variables[j.input].name)} = "
     yield from (start + array_text(j.value).replace("\n", "\n" + " " * len(start))).split("\n")

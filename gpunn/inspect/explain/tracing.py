@@ -11,8 +11,8 @@ from gpunn import nn
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import wrap
 from gpunn.plan import NotPlanned, Step
-from gpunn.plan.fuse import Note
 from gpunn.plan.graph import Graph, Node, Value
+from gpunn.plan.simplify import without_dead_code, without_repetitions
 from gpunn.tensor import Tensor
 from gpunn.train.objective import Objective
 
@@ -55,7 +55,6 @@ class Traced:
         seed: the node that makes dL/dL = 1.
         before_penalty: for each parameter, by the id of its value, the gradient of L.
         total: likewise the gradient of J, which the optimizer takes.
-        notes: what was fused.
     """
 
     graph: Graph
@@ -64,14 +63,13 @@ class Traced:
     seed: Node
     before_penalty: dict[int, Value]
     total: dict[int, Value]
-    notes: list[Note]
 
 
 class ExplainedStep(Step):
     """A training step that notes what is the gradient of what while it is traced."""
 
-    def __init__(self, model: nn.Module, objective: Objective, optimizer: Any, fuse: bool):
-        super().__init__(model, optimizer, fuse=fuse, keep_grads=True)
+    def __init__(self, model: nn.Module, objective: Objective, optimizer: Any):
+        super().__init__(model, optimizer, keep_grads=True)
         self.objective = objective
         self._watched = _Watch()
 
@@ -108,8 +106,28 @@ class ExplainedStep(Step):
         gradients, seed = self._watched.found(values)
         if self.optimizer is not None:  # the update is the end of the gradients
             del graph.results[1:]
-        notes = self._simplify(graph)
-        return Traced(graph, graph.results[0], gradients, seed, before, total, notes)
+        traced = Traced(graph, graph.results[0], gradients, seed, before, total)
+        _simplify(traced)
+        return traced
+
+
+def _simplify(traced: Traced) -> None:
+    """Take out of the graph what a plan takes out: dead code, and what is computed twice."""
+    graph = traced.graph
+    without_dead_code(graph)
+    named = [v for g in traced.gradients for v in (*g.results, *(v for _, v in g.gives)) if v is not None]
+    named += [*traced.before_penalty.values(), *traced.total.values()]
+    kept = len(graph.results)
+    graph.results += named  # so that what stands for them is found
+    without_repetitions(graph)
+    instead = {id(v): w for v, w in zip(named, graph.results[kept:])}
+    del graph.results[kept:]
+    traced.loss = graph.results[0]
+    for g in traced.gradients:
+        g.results = [None if v is None else instead[id(v)] for v in g.results]
+        g.gives = [(place, instead[id(v)]) for place, v in g.gives]
+    for found in (traced.before_penalty, traced.total):
+        found.update((key, instead[id(v)]) for key, v in list(found.items()))
 
 
 class _Watch:

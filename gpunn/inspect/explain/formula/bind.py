@@ -25,7 +25,7 @@ _SIGNS = {
 _KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
 _UNTOLD = (
-    *("where f'", "computed as", "as m ", "from ", "made of", "or for", "unless", "logarithms", "NaN", "in (-pi", "exact"),
+    *("where f'", "where s is", "computed as", "as m ", "from ", "made of", "or for", "unless", "logarithms", "NaN", "in (-pi", "exact"),
     *("the product with", "mu and v", "for ``", "by ``", "where in", "in row-major", "in their order", "without a copy"),
     *("if `", "S_y", "I_y", "for y = "),
 )
