@@ -176,7 +176,8 @@ class Builder:
     def _arguments(self) -> None:
         *inputs, target = self.graph.arguments
         for i, v in enumerate(inputs, 1):
-            self.variable(v, self.names.unique("X" if len(inputs) == 1 else f"X{i}"), "input")
+            letter = "X" if v.spec.ndim else "x"
+            self.variable(v, self.names.unique(letter if len(inputs) == 1 else f"{letter}{i}"), "input")
         self.variable(target, self.names.unique("y"), "target")
 
     def _states(self, nodes: Sequence[Node]) -> None:

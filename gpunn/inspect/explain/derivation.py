@@ -325,6 +325,39 @@ class Derivation:
         return {**told, "memory": self.memory}
 
 
+@dataclass(frozen=True)
+class Table:
+    """Rows of words and numbers under a head."""
+
+    head: tuple[str, ...]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn, with the networks that show it.
+
+    Attributes:
+        name: of `gpunn explain --lesson`.
+        title: in a few words.
+        parts: paragraphs, formulas, tables and derivations, in order.
+    """
+
+    name: str
+    title: str
+    parts: list[str | Formula | Table | Derivation]
+
+    @property
+    def derivation(self) -> Derivation:
+        """The first one."""
+        return next(part for part in self.parts if isinstance(part, Derivation))
+
+    def to_dict(self, most: int | None = 1024) -> dict[str, Any]:
+        """All of it as dictionaries, lists and strings; derivations as `Derivation.to_dict` gives them."""
+        parts = [p.to_dict(most) if isinstance(p, Derivation) else _plain(p, most) for p in self.parts]
+        return {"name": self.name, "title": self.title, "parts": parts}
+
+
 def _plain(value: Any, most: int | None) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist() if most is None or value.size <= most else None

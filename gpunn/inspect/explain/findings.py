@@ -16,6 +16,8 @@ BEGINS = 10.0
 """It begins where the factor from the last layer on is this."""
 MOST = 0.5
 """The share of dead units, or of saturated elements, that is a finding."""
+MANY = 32
+"""Of fewer elements dead and saturated ones are counted, but are no finding."""
 _REMEDIES = {
     "vanishing": (
         "Usual remedies: ReLU in the place of sigmoid and tanh (Glorot, Bordes, Bengio 2011), initial weights scaled by "
@@ -110,7 +112,7 @@ def findings(steps: Sequence[Step], variables: Sequence[Variable], layers: Seque
     found += _flow_findings(layers, variables)
     for v in variables:
         s = v.statistics
-        if s is None or v.written_by is None:
+        if s is None or v.written_by is None or v.value is None or v.value.size < MANY:
             continue
         name = f"{unicode_name(v.name)}{f' (layer {v.layer})' if v.layer else ''}"
         if s.dead is not None and s.dead >= MOST:

@@ -9,19 +9,34 @@ import numpy as np
 
 from gpunn.printing import bytes_text, printable
 
-from .derivation import Derivation, Step, Variable
+from .derivation import Derivation, Formula, Lesson, Step, Table, Variable
 from .formula.render import latex_name
 from .text import FLOW_COLUMNS, NUMBERS, array_text, flow_rows, statistics_text
 
 
-def as_markdown(derivation: Derivation, level: int = 1) -> str:
+def as_markdown(told: Derivation | Lesson, level: int = 1) -> str:
     """All of it: the steps with formulas, shapes, numbers and sentences; memory; gradients by layer; findings.
 
     Args:
-        derivation: what is told.
+        told: what is told.
         level: of the first heading.
     """
-    return "\n".join(_lines(derivation, "#" * level))
+    heading = "#" * level
+    return "\n".join(_lines(told, heading) if isinstance(told, Derivation) else _lesson(told, heading))
+
+
+def _lesson(lesson: Lesson, heading: str) -> Iterator[str]:
+    yield f"{heading} {escaped(lesson.title)}"
+    for part in lesson.parts:
+        yield ""
+        if isinstance(part, str):
+            yield escaped(part)
+        elif isinstance(part, Formula):
+            yield from ("$$", part.latex, "$$")
+        elif isinstance(part, Table):
+            yield from markdown_table([[escaped(cell) for cell in row] for row in (part.head, *part.rows)])
+        else:
+            yield from _lines(part, f"{heading}#")
 
 
 def _lines(d: Derivation, heading: str) -> Iterator[str]:
@@ -63,7 +78,7 @@ def _step(d: Derivation, step: Step, heading: str) -> Iterator[str]:
     for i in step.outputs:
         yield from _value(d.variables[i])
     for j in step.jacobians:
-        if max(j.value.shape) <= 8:
+        if j.value.size <= 64:
             y, x = (latex_name(d.variables[k].name) for k in (j.output, j.input))
             yield from ("", "$$", rf"\frac{{\partial {y}}}{{\partial {x}}} = {matrix(j.value)}", "$$")
     done = f"Done by {', '.join(code(p) for p in step.primitives)}. " if step.primitives else ""

@@ -20,7 +20,7 @@ TITLES = {
     **{"LinearActivation": "affine map", "Conv2d": "convolution", "MatMul": "matrix product", "BatchNorm": "batch norm"},
     **{"MaxPool2d": "max pooling", "AvgPool2d": "average pooling", "AdaptiveAvgPool2d": "average pooling"},
     **{"SoftmaxCrossEntropy": "softmax and cross entropy", "NLLLoss": "negative log likelihood", "Add": "sum"},
-    **{"MoveStatistics": "running statistics", "Im2Col": "unfold", "Col2Im": "fold", "Mul": "product"},
+    **{"MoveStatistics": "running statistics", "Im2Col": "unfold", "Col2Im": "fold", "Mul": "product", "Sub": "difference", "Div": "quotient"},
     **{"BinaryCrossEntropyWithLogits": "sigmoid and cross entropy", "BinaryCrossEntropy": "binary cross entropy"},
 }
 """What ops are called, where their name says it less well."""

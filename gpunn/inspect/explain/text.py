@@ -9,7 +9,7 @@ import numpy as np
 
 from gpunn.printing import bytes_text, printable
 
-from .derivation import Derivation, Flow, Jacobian, Path, Statistics, Step, Variable
+from .derivation import Derivation, Flow, Formula, Jacobian, Lesson, Path, Statistics, Step, Table, Variable
 from .formula.render import unicode_name
 
 NUMBERS = 64
@@ -18,9 +18,25 @@ _BARS = "▁▂▃▄▅▆▇█"
 _INDENT = " " * 4
 
 
-def as_text(derivation: Derivation, width: int = 100) -> str:
+def as_text(told: Derivation | Lesson, width: int = 100) -> str:
     """All of it: the steps with formulas, shapes, numbers and sentences; memory; gradients by layer; findings."""
-    return printable("\n".join(_lines(derivation, width)))
+    lines = _lines(told, width) if isinstance(told, Derivation) else _lesson(told, width)
+    return printable("\n".join(lines))
+
+
+def _lesson(lesson: Lesson, width: int) -> Iterator[str]:
+    yield lesson.title.upper()
+    for part in lesson.parts:
+        if not isinstance(part, Formula):
+            yield ""
+        if isinstance(part, str):
+            yield textwrap.fill(part, width)
+        elif isinstance(part, Formula):
+            yield f"{_INDENT}{part.text}"
+        elif isinstance(part, Table):
+            yield from table([part.head, *part.rows])
+        else:
+            yield from _lines(part, width)
 
 
 def _lines(d: Derivation, width: int) -> Iterator[str]:
@@ -132,7 +148,7 @@ def statistics_text(s: Statistics) -> str:
 
 def _jacobian(d: Derivation, j: Jacobian, width: int) -> Iterator[str]:
     rows, columns = j.value.shape
-    if columns > 8 or rows > 8:
+    if rows * columns > 64:
         return
     start = f"{_INDENT}∂{unicode_name(d.variables[j.output].name)}/∂{unicode_name(d.variables[j.input].name)} = "
     yield from (start + array_text(j.value).replace("\n", "\n" + " " * len(start))).split("\n")

@@ -272,6 +272,8 @@ def _without_nothing(items: Sequence[Item], tensors: set[int], matrices: bool) -
         if found == [] and x in (Sign("+"), Sign("o"), Sign("*")):
             continue
         found.append(x)
+    if Sign("o") in found and not any(_is_tensor(x, tensors) for x in found):  # of single numbers: a product like any
+        found = [x for x in found if x != Sign("o")]
     numbers = [x for x in found if isinstance(x, Number)]
     if numbers and not any(isinstance(x, Sign) and x.mark != "o" for x in found):  # a product: numbers come first
         found = [*numbers, *(x for x in found if not isinstance(x, Number))]
