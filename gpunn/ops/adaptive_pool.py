@@ -43,7 +43,9 @@ class AdaptiveAvgPool2d(Op):
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool2dBackward(Op):
-    """dX = dY / n, added at the n elements of its window: the adjoint of `AdaptiveAvgPool2d`, which is its gradient.
+    """dX = dY / n, added at the n elements of its window;  ddY = mean of ddX over each window.
+
+    It is the adjoint of `AdaptiveAvgPool2d`, and each is the gradient of the other.
 
     dY (n, c, oh, ow) -> dX (n, c, *size)
     """

@@ -46,7 +46,9 @@ class AvgPool2d(Pooling):
 
 @dataclass(frozen=True)
 class AvgPool2dBackward(Pooling):
-    """dX = dY / divisor, added at all elements of its window: the adjoint of `AvgPool2d`, its gradient.
+    """dX = dY / divisor, added at all elements of its window;  ddY = sum of ddX over each window / divisor.
+
+    It is the adjoint of `AvgPool2d`, and each is the gradient of the other.
 
     dY (n, c, oh, ow) -> dX (n, c, *size)
     """

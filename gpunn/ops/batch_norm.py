@@ -97,7 +97,10 @@ class MoveStatistics(Op):
 
 @dataclass(frozen=True)
 class BatchNormInference(Composite):
-    """y = w (x - mu) / sqrt(v + eps) + b, for given mu, v (c,): with the running statistics, in evaluation."""
+    """y = w (x - mu) / sqrt(v + eps) + b, for given mu, v (c,): with the running statistics, in evaluation.
+
+    dx = dy w / sqrt(v + eps);  dw = sum of dy (x - mu) / sqrt(v + eps);  db = sum of dy
+    """
 
     eps: float
     saved = (0, 1, 2, 3, 4)

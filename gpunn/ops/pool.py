@@ -83,7 +83,7 @@ class MaxPool2d(Pooling):
 
 @dataclass(frozen=True)
 class MaxPool2dBackward(Pooling):
-    """dX = dY, added at the element that K names in its window, in an image of zeros;  its gradient is the gather.
+    """dX = dY, added at the element that K names in its window, in an image of zeros;  ddY = ddX, taken there.
 
     dY, K (n, c, oh, ow) -> dX (n, c, *size)
     """
@@ -105,7 +105,7 @@ class MaxPool2dBackward(Pooling):
 
 
 class MaxPool2dGather(Pooling):
-    """Y = X, at the element of each window that K names: the adjoint of `MaxPool2dBackward`, which is its gradient.
+    """Y = X, at the element of each window that K names;  dX = dY, added there: the adjoint of `MaxPool2dBackward`.
 
     X (n, c, h, w)  K (n, c, oh, ow)  ->  Y (n, c, oh, ow)
     """

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpunn.backend.kernel import KernelBackend
 from gpunn.inspect.primitives import kernel_texts_of
+from gpunn.ops.elementwise import Elementwise
 from gpunn.ops.linear import PLAIN as LINEAR
 from gpunn.plan.graph import Assign, Compute, Node, ProductUpdate, Update, Value
 
@@ -19,7 +20,7 @@ from .evaluate import Evaluated, updated
 from .formula import Item, latex, mathml, parse, unicode
 from .formula.bind import Given, forward, gradient, number
 from .formula.of_op import formulas_of
-from .formula.tree import Symbol
+from .formula.tree import Bracket, Over, Row, Sign, Symbol, Text, row
 from .memory import Lives
 from .names import Names
 from .numeric import jacobian
@@ -303,7 +304,7 @@ class Builder:
                 made = self.variable(value, self.names.unique("G"), "gradient", g.layer)
                 outputs.append(made)
                 continue
-            part, final = self._part(x)
+            part, final = self._part(x, value)
             made = self._gradient_variable(value, x, part)
             outputs.append(made)
             gives[place] = self.symbol(made)
@@ -317,18 +318,27 @@ class Builder:
         for x, made, node, final in behind:
             self._add(x, made, node, final)
 
-    def _part(self, x: Value) -> tuple[str, bool]:
+    def _part(self, x: Value, value: Value) -> tuple[str, bool]:
         """Which part of a gradient comes next, and whether it is the last; no part where there is but one."""
         parts = self._parts[id(x)]
         count = self._seen[id(x)] = self._seen.get(id(x), 0) + 1
-        if parts == 1:
-            return "L" if self._is_penalised(x) else "", True
-        return str(count), count == parts
+        return self._whole(x, value) if parts == 1 else str(count), count == parts
+
+    def _whole(self, x: Value, value: Value) -> str:
+        """The part that a whole gradient of L is: none, unless the penalty's comes to it, or it is copied."""
+        before = self.traced.before_penalty.get(id(x))
+        if before is None:
+            return ""
+        return "view" if value is not before else "L" if self._is_penalised(x) else ""
 
     def _gradient_items(self, g: GradientOf, dys: list[int | None], gives: dict[int, Given]) -> list[Item]:
-        if not isinstance(g.of, Compute) or not gives:
+        if not isinstance(g.of, Compute):  # a function of one's own
+            made = [self.symbol(self.of_value[id(v)]) for _, v in g.gives if id(v) in self.of_value]
+            read = [self.symbol(d) for d in dys if d is not None]
+            return [Row((m, Sign("="), Text(f"{g.name}.backward"), Bracket("()", row(*read)))) for m in made]
+        if not gives:
             return []
-        return gradient(
+        items = gradient(
             g.of.op,
             [self.given_for(x) for x in g.of.inputs],
             [self.given_for(y) for y in g.of.outputs],
@@ -337,6 +347,20 @@ class Builder:
             self.tensors(),
             count_of_mean(g.of),
         )
+        if isinstance(g.of.op, Elementwise) and dys[0] is not None:
+            items = [self._summed(item, self.variables[dys[0]].shape) for item in items]
+        return items
+
+    def _summed(self, item: Item, shape: tuple[int, ...]) -> Item:
+        """An equation dx = ..., with the sum over the dimensions along which x was broadcast."""
+        if not isinstance(item, Row) or not isinstance(item.items[0], Symbol) or item.items[0].variable is None:
+            return item
+        if self.variables[item.items[0].variable].shape == shape:
+            return item
+        body = row(*item.items[2:])
+        if any(isinstance(x, Sign) and x.mark in "+-" for x in getattr(body, "items", ())[1:]):
+            body = Bracket("()", body)
+        return Row((*item.items[:2], Over("sum", body, Text("what it was broadcast to"))))
 
     def _read_by(self, nodes: Sequence[Node], dys: list[int], outputs: list[int], g: GradientOf) -> list[int]:
         """The variables that a gradient reads: the gradients of its results, and what the forward kept for it."""
@@ -353,7 +377,7 @@ class Builder:
         """What comes to a gradient from another reader of x is added to what is there."""
         before = self._given[id(x)]
         if final:
-            part = "L" if self._is_penalised(x) else ""
+            part = self._whole(x, node.outputs[0])
         else:
             part = self.variables[before].name.partition("{")[2].rstrip("}")
             part += "+" + self.variables[made].name.partition("{")[2].rstrip("}")
@@ -368,7 +392,7 @@ class Builder:
     def _rest(self) -> None:
         """Behind all gradients: that of the penalty, and copies."""
         done = {id(n) for d in self.drafts for n in d.nodes}
-        of_total = {id(g): x for x, g in self.traced.total.items()}
+        of_total = {id(g): x for found in (self.traced.before_penalty, self.traced.total) for x, g in found.items()}
         states = {id(v): v for v in self.graph.states}
         for node in self.graph.nodes:
             if not isinstance(node, Compute) or id(node) in done or id(node) not in self._backward:
@@ -384,7 +408,8 @@ class Builder:
                 draft = Draft("backward", "Penalty", self.variables[made].layer, [node], items, inputs, [made])
                 draft.kind = "decay"
             elif x is not None:
-                made = self._gradient_variable(y, x)
+                part = "L" if node.name == "Clone" and self._is_penalised(x) else ""
+                made = self._gradient_variable(y, x, part)
                 names = {self.variables[v].name: v for v in (made, *inputs)}
                 joined = " + ".join(self.variables[v].name for v in inputs)
                 items = [self._named(f"{self.variables[made].name} = {joined}", names)]

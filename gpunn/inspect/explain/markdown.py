@@ -78,7 +78,7 @@ def _step(d: Derivation, step: Step, heading: str) -> Iterator[str]:
     for i in step.outputs:
         yield from _value(d.variables[i])
     for j in step.jacobians:
-        if j.value.size <= 64:
+        if j.value.size <= 64 and len(j.value) <= 12:
             y, x = (latex_name(d.variables[k].name) for k in (j.output, j.input))
             yield from ("", "$$", rf"\frac{{\partial {y}}}{{\partial {x}}} = {matrix(j.value)}", "$$")
     done = f"Done by {', '.join(code(p) for p in step.primitives)}. " if step.primitives else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpunn.plan.graph import Compute, Value
 
-AFFINE = ("LinearActivation", "Conv2d", "MatMul", "Embedding")
+AFFINE = ("LinearActivation", "Conv2d", "Conv2dInputGrad", "MatMul", "Embedding")
 NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "BatchNormInference")
 LOSSES = ("SoftmaxCrossEntropy", "NLLLoss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits")
 _LETTERS = {

@@ -50,7 +50,7 @@ def jacobian(node: Compute, place: int, values: dict[int, np.ndarray]) -> np.nda
         one = gpunn.tensor(unit.reshape(result.shape), device="cpu")
         (g,) = grad(result, [inputs[place]], [one], retain_graph=True, allow_unused=True)
         rows.append(np.zeros(x.spec.numel()) if g is None else g.numpy().reshape(-1))
-    return np.array(rows)
+    return np.array(rows) + 0.0  # which makes 0 of -0
 
 
 class CentralDifference:

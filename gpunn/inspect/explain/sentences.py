@@ -36,6 +36,8 @@ def title(draft: Draft) -> str:
         return "gradient of the penalty"
     if draft.kind == "add":
         return "gradients add up"
+    if draft.kind == "copy":
+        return "gradient of its own"
     if draft.phase == "update":
         return f"update by {draft.op}"
     node = draft.gradient.of if draft.gradient is not None else draft.nodes[0]
@@ -97,6 +99,8 @@ class Sentences:
             )
         elif draft.kind == "decayed":
             yield "J = L + s, so the gradient is that of the loss and that of the penalty: each weight is drawn to 0."
+        elif draft.kind == "copy":
+            yield "What was passed back shows memory of something else; a parameter's gradient gets memory of its own."
         elif draft.phase == "forward" and isinstance(draft.nodes[0], Compute):
             yield from self._forward_shapes(draft.nodes[0])
         elif draft.gradient is not None and isinstance(draft.gradient.of, Compute):

@@ -148,7 +148,7 @@ def statistics_text(s: Statistics) -> str:
 
 def _jacobian(d: Derivation, j: Jacobian, width: int) -> Iterator[str]:
     rows, columns = j.value.shape
-    if rows * columns > 64:
+    if rows > 12 or rows * columns > 64:
         return
     start = f"{_INDENT}∂{unicode_name(d.variables[j.output].name)}/∂{unicode_name(d.variables[j.input].name)} = "
     yield from (start + array_text(j.value).replace("\n", "\n" + " " * len(start))).split("\n")

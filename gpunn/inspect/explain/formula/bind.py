@@ -25,7 +25,7 @@ _SIGNS = {
 _KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
 _UNTOLD = (
-    *("where f'", "where s is", "computed as", "as m ", "from ", "made of", "or for", "unless", "logarithms", "NaN", "in (-pi", "exact"),
+    *("where f'", "where s is", "computed as", "0 where e", "on the last two", "as m ", "from ", "made of", "or for", "unless", "logarithms", "NaN", "in (-pi", "exact"),
     *("the product with", "mu and v", "for ``", "by ``", "where in", "in row-major", "in their order", "without a copy"),
     *("if `", "S_y", "I_y", "for y = "),
 )
@@ -77,13 +77,32 @@ def gradient(
     given = _given(op, found, inputs, outputs, count)
     given |= {f"d{s}": g for s, g in zip(found.outputs, dys)}
     given |= {f"d{_symbol(found, place)}": g for place, g in gives.items()}
+    if not found.inputs:  # any number of inputs, each with its part
+        return [_part_of(op, found, {**given, "dx": g}, set(tensors)) for _, g in sorted(gives.items())]
     wanted = [f"d{_symbol(found, place)}" for place in sorted(gives)]
     bound = _bound(op, found, wanted, given, set(tensors))
+    missing = [place for place in sorted(gives) if found.of(f"d{_symbol(found, place)}") is None]
+    bound += [_by_jacobian(gives[place], inputs[place], outputs[0], dys[0]) for place in missing]
     if getattr(op, "reduction", "none") == "mean" and count > 1:
         dl = given[f"d{found.outputs[0]}"]
         share = Fraction(dl, Number(str(count))) if dl is not None else None
         bound[0] = bound[0].map(lambda x: share if share is not None and x == dl else x)
     return bound
+
+
+def _part_of(op: Op, found: OpFormulas, given: dict[str, Given], tensors: set[int]) -> Item:
+    """The equation of dx_i, with a variable in its place."""
+    dx = given["dx"]
+    (bound,) = _bound(op, found, ["dx"], given, tensors)
+    return bound.map(lambda x: dx if isinstance(x, Index) and x.base == dx and dx is not None else x)
+
+
+def _by_jacobian(dx: Given, x: Given, y: Given, dy: Given) -> Item:
+    """What every gradient is: dx = (∂y/∂x)^T dy."""
+    if dx is None or x is None or y is None or dy is None:
+        return Text("a product with the Jacobian")
+    slope = Fraction(Row((Symbol("∂"), y)), Row((Symbol("∂"), x)))
+    return Row((dx, Sign("="), Row((Power(Bracket("()", slope), Symbol("T")), dy))))
 
 
 def _reduced(equation: Item, reduction: str, count: int) -> Item:
@@ -168,7 +187,8 @@ def _with_note(equation: Equation) -> Item:
     if not note or note.startswith(_UNTOLD):
         return equation.tree
     known = {x.name for x in equation.tree.walk() if isinstance(x, Symbol)}
-    return Row((equation.tree, Sign(","), parse(note.replace("``", ""), known)))
+    items = equation.tree.items if isinstance(equation.tree, Row) else (equation.tree,)
+    return Row((*items, Sign(","), parse(note.replace("``", ""), known)))
 
 
 # Activations ----------------------------------------------------------------------------------------------------------

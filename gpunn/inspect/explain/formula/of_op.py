@@ -113,7 +113,7 @@ def _letter(argument: str, text: str) -> str:
 def _outputs(doc: str, symbols: Sequence[str], inputs: Sequence[str]) -> tuple[str, ...]:
     """The symbols of the results: those behind the arrow, else the first that is defined and those with it."""
     if _GRADIENTS_OF.search(doc.split("\n")[0]) or re.match("d[^ ]* = ", doc):
-        return tuple(dict.fromkeys(s for s in symbols if re.fullmatch(r"d\w+", s) and s != "dZ"))
+        return tuple(dict.fromkeys(s for s in symbols if re.fullmatch(r"d(?!d)\w+", s) and s != "dZ"))
     arrow = doc.find("->")
     if arrow >= 0:
         line = doc[arrow + 2 :].split("\n")[0]

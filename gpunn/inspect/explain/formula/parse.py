@@ -62,7 +62,7 @@ def _long(known: Container[str]) -> list[str]:
 def is_symbol(name: str, known: Container[str] = ()) -> bool:
     """Whether a name is a symbol rather than a word."""
     bare = re.sub(r"(\(\d+\))?(\{[^}]*\})?'*$", "", name)
-    plain = bare[1:] if bare.startswith("d") and len(bare) > 1 else bare
+    plain = re.sub(r"^d{1,2}(?=.)", "", bare)
     return any(
         n in known or n in SYMBOLS or re.fullmatch(r"[^\W\d_]\d*", n) is not None for n in (bare, plain)
     )
