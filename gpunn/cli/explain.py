@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .abstract import CLASSES
 from .common import add_command, add_model, as_json, input_shape, positive_int
 from .errors import UsageError
 from .options import OPTIMIZERS
@@ -40,7 +39,9 @@ def add(commands: Any, name: str, text: str) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and of the batch; default: 0")
     parser.add_argument("--fused", action="store_true", help="what fusion makes of the step")
     parser.add_argument("--no-numbers", action="store_true", help="shapes alone, of a network of any size")
-    parser.add_argument("--weight", metavar="W[I,J]", help="the way from one weight to the loss, and its gradient, checked")
+    parser.add_argument(
+        "--weight", metavar="W[I,J]", help="the way from one weight to the loss, and its gradient, checked"
+    )
     parser.add_argument("--lesson", metavar="NAME", help="a lesson in the place of a network; see --lessons")
     parser.add_argument("--lessons", action="store_true", help="list the lessons")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown with formulas in LaTeX")
@@ -135,7 +136,7 @@ def _of_model(options: argparse.Namespace) -> Derivation:
         x,
         y,
         options.loss,
-        optimizer=_optimizer(options, model),
+        optimizer=options.optimizer,
         l2=options.l2,
         fused=options.fused,
         title=f"{options.model}, a batch of {n}, {options.loss}",
@@ -161,14 +162,8 @@ def _of_run(options: argparse.Namespace) -> Derivation:
         x,
         y,
         job.make_loss(trained.options, part.source),
-        optimizer=_optimizer(options, trained.model),
+        optimizer=options.optimizer,
         l2=options.l2 or trained.options.l2,
         fused=options.fused,
         title=f"{options.run_folder.name}, {len(x)} of its training samples",
     )
-
-
-def _optimizer(options: argparse.Namespace, model: Any) -> Any:
-    from gpunn import optim
-
-    return None if options.optimizer is None else getattr(optim, CLASSES[options.optimizer])(model.parameters())

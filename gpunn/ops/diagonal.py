@@ -49,7 +49,7 @@ class Triu(_Triangle):
 
 @dataclass(frozen=True)
 class Diagonal(View):
-    """y[.., i] = x[.., i, i + offset], in the dimensions dim1 and dim2, which become the last one;  dx = 0, but dy there."""
+    """y[.., i] = x[.., i, i + offset], in the dimensions dim1 and dim2, now the last one;  dx = 0, but dy there."""
 
     offset: int
     dim1: int
@@ -68,7 +68,7 @@ class Diagonal(View):
 
 @dataclass(frozen=True)
 class DiagonalPlace(Op):
-    """y = 0, in the shape `size`, but y[.., i, i + offset] = x[.., i] in the dimensions dim1 and dim2;  dx = dy there."""
+    """y = 0 of shape `size`, but y[.., i, i + offset] = x[.., i] in dimensions dim1 and dim2;  dx = dy there."""
 
     offset: int
     dim1: int

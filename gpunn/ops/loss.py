@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class BinaryCrossEntropy(Elementwise):
     """l = -(t ln x + (1 - t) ln(1 - x)), logarithms not below -100;
 
-    dx = dl (x - t) / max(x (1 - x), 1e-12);  dt = dl (ln(1 - x) - ln x). The two bounds are PyTorch's: they keep loss and gradient finite at x = 0 and 1.
+    dx = dl (x - t) / max(x (1 - x), 1e-12);  dt = dl (ln(1 - x) - ln x).
+    The two bounds are PyTorch's: they keep loss and gradient finite at x = 0 and 1.
     """
 
     primitive = "binary_cross_entropy"

@@ -47,7 +47,9 @@ def evaluate(graph: Graph, arrays: Sequence[Any]) -> Evaluated:
     backend = graph.arguments[0].spec.device.backend
     result = Evaluated()
     if graph.arguments[0].spec.device.type == "meta":
-        result.primitives.update((id(n), list(primitives_of(type(n.op)))) for n in graph.nodes if isinstance(n, Compute))
+        result.primitives.update(
+            (id(n), list(primitives_of(type(n.op)))) for n in graph.nodes if isinstance(n, Compute)
+        )
         return result
     writes = any(isinstance(node, Assign) for node in graph.nodes)
     there: dict[int, Any] = {id(v): a for v, a in zip(graph.arguments, arrays)}
@@ -76,7 +78,8 @@ def evaluate(graph: Graph, arrays: Sequence[Any]) -> Evaluated:
 
 def updated(node: Update, backend: Any, gradients: Sequence[np.ndarray]) -> list[np.ndarray | None]:
     """What the parameters of an update become, where its class says how; they themselves stay as they are."""
-    optimizer, results = node.optimizer, []
+    optimizer = node.optimizer
+    results: list[np.ndarray | None] = []
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     for p, g in zip(node.params, gradients):
         group, state = groups[id(p)], optimizer.state.get(p, {})

@@ -9,13 +9,16 @@ import gpunn
 from gpunn import nn
 from gpunn.tensor import Tensor
 from gpunn.train.objective import Objective
+from gpunn.train.optimizers import as_optimizer
 
-from .build import Builder, formula
+from .build import Builder
 from .derivation import Derivation
+from .draft import formula
 from .evaluate import evaluate
 from .findings import findings, flow, note_activations
 from .fused import fuse
 from .numeric import CentralDifference
+from .steps import activations, affine, number_steps
 from .tracing import ExplainedStep
 
 
@@ -40,7 +43,7 @@ def explain(
         x: its input, a tensor or an array with the batch; a tuple for a model of several inputs.
         y: the target.
         loss: a function of (output, target), or a name such as "cross_entropy" or "mse"; see `gpunn.Trainer`.
-        optimizer: with one, its update is the last step.
+        optimizer: with one, or the name of one, its update is the last step.
         l2: lambda of the penalty on weights.
         fused: derive what fusion makes of the step, and not the step as it is written.
         title: what it is called.
@@ -50,6 +53,8 @@ def explain(
         ValueError: the loss is not one number.
     """
     objective = Objective(loss, model, l2)
+    if optimizer is not None:
+        optimizer = as_optimizer(optimizer, model)
     batch = [*_tensors(model, x if isinstance(x, (tuple, list)) else (x,)), *_tensors(model, (y,))]
     difference = CentralDifference(model, objective, batch)
     traced = ExplainedStep(model, objective, optimizer).traced(batch)
@@ -57,9 +62,9 @@ def explain(
     builder = Builder(traced, evaluated, l2)
     builder.build()
     lines = fuse(builder, [t._data for t in batch]) if fused else []
-    steps = builder.steps()
-    note_activations(steps, builder.variables, builder.activations())
-    layers = flow(steps, builder.variables, builder.affine())
+    steps = number_steps(builder)
+    note_activations(steps, builder.variables, activations(builder))
+    layers = flow(steps, builder.variables, affine(builder))
     traced.graph.let_go()
     return Derivation(
         title=title or f"{type(model).__name__}, a batch of {batch[0].shape[0] if batch[0].ndim else 1}",

@@ -11,7 +11,7 @@ from .derivation import Finding, Flow, Step, Variable
 from .formula.render import unicode_name
 
 FAR = 1e3
-"""Gradients vanish, or explode, where those of the first layers are so many times smaller, or larger, than the last's."""
+"""Gradients vanish, or explode, where the first layer's are so many times smaller, or larger, than the last's."""
 BEGINS = 10.0
 """It begins where the factor from the last layer on is this."""
 MOST = 0.5
@@ -20,20 +20,24 @@ MANY = 32
 """Of fewer elements dead and saturated ones are counted, but are no finding."""
 _REMEDIES = {
     "vanishing": (
-        "Usual remedies: ReLU in the place of sigmoid and tanh (Glorot, Bordes, Bengio 2011), initial weights scaled by "
+        "Usual remedies: ReLU in the place of sigmoid and tanh (Glorot, Bordes, Bengio 2011), initial weights scaled "
+        "by "
         "the number of inputs (Glorot, Bengio 2010; He et al. 2015), normalisation (Ioffe, Szegedy 2015), residual "
         "connections (He et al. 2016)"
     ),
     "exploding": (
-        "Usual remedies: clipping the norm of gradients (Pascanu, Mikolov, Bengio 2013), smaller initial weights (Glorot, "
+        "Usual remedies: clipping the norm of gradients (Pascanu, Mikolov, Bengio 2013), smaller initial weights "
+        "(Glorot, "
         "Bengio 2010; He et al. 2015), normalisation (Ioffe, Szegedy 2015), a smaller learning rate"
     ),
     "dead": (
-        "Usual remedies: a smaller learning rate, initial weights after He et al. 2015, standardised inputs (LeCun et al. "
+        "Usual remedies: a smaller learning rate, initial weights after He et al. 2015, standardised inputs (LeCun et "
+        "al. "
         "1998, Efficient BackProp), leaky ReLU (Maas, Hannun, Ng 2013)"
     ),
     "saturated": (
-        "Usual remedies: smaller initial weights (Glorot, Bengio 2010), standardised inputs (LeCun et al. 1998, Efficient "
+        "Usual remedies: smaller initial weights (Glorot, Bengio 2010), standardised inputs (LeCun et al. 1998, "
+        "Efficient "
         "BackProp), normalisation (Ioffe, Szegedy 2015), ReLU (Glorot, Bordes, Bengio 2011)"
     ),
 }
@@ -103,7 +107,8 @@ def findings(steps: Sequence[Step], variables: Sequence[Variable], layers: Seque
     for v in variables:
         if v.statistics is not None and v.statistics.not_finite and v.written_by is not None:
             sentence = (
-                f"{unicode_name(v.name)} has {v.statistics.not_finite:,} elements that are NaN or infinite, first of all "
+                f"{unicode_name(v.name)} has {v.statistics.not_finite:,} elements that are NaN or infinite, first of "
+                "all "
                 f"in step {v.written_by}. Usual remedies: a smaller learning rate, float32 in the place of float16, an "
                 "eps in divisions, roots and logarithms"
             )
@@ -116,7 +121,9 @@ def findings(steps: Sequence[Step], variables: Sequence[Variable], layers: Seque
             continue
         name = f"{unicode_name(v.name)}{f' (layer {v.layer})' if v.layer else ''}"
         if s.dead is not None and s.dead >= MOST:
-            text = f"{s.dead:.0%} of the units of {name} are 0 for every sample of this batch: no gradient passes them. "
+            text = (
+                f"{s.dead:.0%} of the units of {name} are 0 for every sample of this batch: no gradient passes them. "
+            )
             found.append(Finding("dead", v.layer, text + _REMEDIES["dead"], (v.written_by,)))
         if s.saturated is not None and s.saturated >= MOST:
             text = f"{s.saturated:.0%} of {name} are saturated: there the slope is less than a fifth of the largest. "

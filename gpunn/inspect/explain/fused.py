@@ -9,10 +9,12 @@ from gpunn.plan.fuse import RULES, apply_rules
 from gpunn.plan.fuse import explain as explain_notes
 from gpunn.plan.graph import Compute, Node, ProductUpdate, Update
 
-from .build import Builder, Draft, count_of_mean
+from .build import Builder
+from .draft import Draft, count_of_mean
 from .evaluate import evaluate
 from .formula.bind import forward
 from .memory import Lives
+from .update import update
 
 
 def fuse(builder: Builder, arrays: Sequence[Any]) -> list[str]:
@@ -57,9 +59,7 @@ def _drafts(builder: Builder, unchanged: set[int]) -> list[Draft]:
         if id(node) in kept:
             found.append(kept[id(node)])
         elif isinstance(node, (Update, ProductUpdate)):
-            builder.drafts.clear()
-            builder.update(node)
-            found += builder.drafts
+            found.append(update(builder, node))
         elif isinstance(node, Compute) and id(node) not in done:
             found.append(_draft(builder, node, "backward" if behind else "forward"))
         if any(builder.of_value.get(id(y)) == loss for y in node.outputs):

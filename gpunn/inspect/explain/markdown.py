@@ -106,7 +106,11 @@ def matrix(x: np.ndarray) -> str:
     if x.ndim == 0:
         return _number(x.item())
     rows = x.reshape(1, -1) if x.ndim == 1 else x
-    return r"\begin{bmatrix} " + r" \\ ".join(" & ".join(_number(n) for n in row.tolist()) for row in rows) + r" \end{bmatrix}"
+    return (
+        r"\begin{bmatrix} "
+        + r" \\ ".join(" & ".join(_number(n) for n in row.tolist()) for row in rows)
+        + r" \end{bmatrix}"
+    )
 
 
 def _number(n: float) -> str:

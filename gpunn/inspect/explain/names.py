@@ -14,7 +14,7 @@ LOSSES = ("SoftmaxCrossEntropy", "NLLLoss", "BinaryCrossEntropy", "BinaryCrossEn
 _LETTERS = {
     **{"Activation": "A", "Sigmoid": "A", "Tanh": "A", "MaxPool2d": "P", "AvgPool2d": "P", "AdaptiveAvgPool2d": "P"},
     **{"Add": "R", "Dropout": "D", "Softmax": "S", "LogSoftmax": "S", "Mean": "M", "Reshape": "F", "Im2Col": "C"},
-    **{name: "N" for name in NORMS},
+    **dict.fromkeys(NORMS, "N"),
 }
 """The letters of results; H is that of all others."""
 _PARAMETERS = {"weight": "W", "bias": "b"}
@@ -100,9 +100,7 @@ class Names:
             base = letters.get(last)
             self.of[id(s)] = self.unique(f"{base}{self._layer}" if base else _as_letter(last) or f"W{self._layer}")
 
-    def _letter(
-        self, node: Compute, place: int, y: Value, losses: set[int], readers: dict[int, list[Compute]]
-    ) -> str:
+    def _letter(self, node: Compute, place: int, y: Value, losses: set[int], readers: dict[int, list[Compute]]) -> str:
         kind, op = node.op.name, node.op
         if kind == "MoveStatistics":
             names = [x for x in node.inputs if isinstance(x, Value) and x.state is not None]
@@ -147,8 +145,10 @@ def _leading_to(nodes: list[Compute], loss: Value) -> set[int]:
         if y is loss or y.spec.numel() != 1 or y.spec.ndim:
             continue
         read = list(node.reads())
-        if node.op.name in LOSSES or (node.op.name in ("Mean", "Sum") and read[0].spec.ndim):
-            found.add(id(y))
-        elif read and all(id(x) in found for x in read):
+        if (
+            node.op.name in LOSSES
+            or (node.op.name in ("Mean", "Sum") and read[0].spec.ndim)
+            or (read and all(id(x) in found for x in read))
+        ):
             found.add(id(y))
     return found

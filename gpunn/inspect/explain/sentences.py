@@ -14,13 +14,26 @@ from .derivation import Step, Variable
 from .formula.render import unicode_name
 
 if TYPE_CHECKING:
-    from .build import Builder, Draft
+    from .build import Builder
+    from .draft import Draft
 
 TITLES = {
-    **{"LinearActivation": "affine map", "Conv2d": "convolution", "MatMul": "matrix product", "BatchNorm": "batch norm"},
+    **{
+        "LinearActivation": "affine map",
+        "Conv2d": "convolution",
+        "MatMul": "matrix product",
+        "BatchNorm": "batch norm",
+    },
     **{"MaxPool2d": "max pooling", "AvgPool2d": "average pooling", "AdaptiveAvgPool2d": "average pooling"},
     **{"SoftmaxCrossEntropy": "softmax and cross entropy", "NLLLoss": "negative log likelihood", "Add": "sum"},
-    **{"MoveStatistics": "running statistics", "Im2Col": "unfold", "Col2Im": "fold", "Mul": "product", "Sub": "difference", "Div": "quotient"},
+    **{
+        "MoveStatistics": "running statistics",
+        "Im2Col": "unfold",
+        "Col2Im": "fold",
+        "Mul": "product",
+        "Sub": "difference",
+        "Div": "quotient",
+    },
     **{"BinaryCrossEntropyWithLogits": "sigmoid and cross entropy", "BinaryCrossEntropy": "binary cross entropy"},
 }
 """What ops are called, where their name says it less well."""
@@ -118,7 +131,8 @@ class Sentences:
             if op.name == "LinearActivation":
                 rows = "" if len(a) == 2 else f", seen as {shape_text((prod(a[:-1]), a[-1]))},"
                 yield (
-                    f"{self._with_shape(x)}{rows} has a sample in each row. {self._with_shape(w)} is stored as (out, in), "
+                    f"{self._with_shape(x)}{rows} has a sample in each row. {self._with_shape(w)} is stored as (out, "
+                    "in), "
                     f"so its transpose {shape_text(b[::-1])} fits: {product_text((prod(a[:-1]), a[-1]), b[::-1])}."
                 )
                 if len(ids) > 2 and ids[2] is not None:
@@ -136,7 +150,8 @@ class Sentences:
             shape = specs[0].shape
             n = prod(shape) // shape[1]
             yield (
-                f"Mean and variance of each of the {shape[1]} channels are over {n} elements: all samples of the batch, "
+                f"Mean and variance of each of the {shape[1]} channels are over {n} elements: all samples of the "
+                "batch, "
                 "so a sample's result depends on the others."
             )
         elif op.name == "MoveStatistics":
@@ -154,14 +169,15 @@ class Sentences:
                     yield f"{self._with_shape(small[0])} is broadcast to {shape_text(self._variables[y].shape)}."
 
     def _convolution(self, op: Any, specs: Sequence[Any], y: int) -> Iterator[str]:
-        n, c = specs[0].shape[:2]
+        n = specs[0].shape[0]
         o, per_group, kh, kw = specs[1].shape
         oh, ow = self._variables[y].shape[2:]
         k = per_group * kh * kw
         told = f"stride {_by(op.stride)}, padding {_by(tuple(p[0] for p in op.padding))}"
         groups = "" if op.groups == 1 else f", in each of {op.groups} groups"
         yield (
-            f"With the patches of each image unfolded into columns, ({k:,}, {oh * ow:,}), it is a matrix product{groups}: "
+            f"With the patches of each image unfolded into columns, ({k:,}, {oh * ow:,}), it is a matrix "
+            f"product{groups}: "
             f"{product_text((o // op.groups, k), (k, oh * ow))}, for each of {n} samples; {told}."
         )
 
@@ -191,9 +207,11 @@ class Sentences:
         elif op.name == "MatMul" and len(g) > 1:
             a, b = (self._variables[i].shape if i is not None else () for i in ids[:2])
             if 0 in gives and len(b) > 1:
-                yield f"{self._name(gives[0])}: {product_text(g[-2:], b[-2:][::-1])}, the shape of {self._name(ids[0] or 0)}."
+                product, x = product_text(g[-2:], b[-2:][::-1]), self._name(ids[0] or 0)
+                yield f"{self._name(gives[0])}: {product}, the shape of {x}."
             if 1 in gives and len(a) > 1:
-                yield f"{self._name(gives[1])}: {product_text(a[-2:][::-1], g[-2:])}, the shape of {self._name(ids[1] or 0)}."
+                product, y = product_text(a[-2:][::-1], g[-2:]), self._name(ids[1] or 0)
+                yield f"{self._name(gives[1])}: {product}, the shape of {y}."
         elif op.name == "Conv2d" and 1 in gives and ids[1] is not None:
             o, per_group, kh, kw = self._variables[ids[1]].shape
             n, positions, k = g[0], prod(g[2:]), per_group * kh * kw
@@ -202,7 +220,8 @@ class Sentences:
                 f"samples, added up: a weight is used at {positions:,} positions, and gets a gradient from each."
             )
             if 0 in gives:
-                yield f"{self._name(gives[0])}: each column of Wᵀ {d} goes back to its patch, and where patches overlap they add up."
+                dx = self._name(gives[0])
+                yield f"{dx}: each column of Wᵀ {d} goes back to its patch, and where patches overlap they add up."
         elif op.name == "MaxPool2d":
             yield "The gradient goes to the element that was the largest; the others of a window get 0."
         elif op.name == "Activation" and op.kind == "relu":
@@ -217,7 +236,7 @@ class Sentences:
         elif not draft.nodes and op.name in ("Add", "Sub"):
             yield "A sum passes its gradient on to each of its terms as it is."
 
-    # Memory and time ----------------------------------------------------------------------------------------------------
+    # Memory and time --------------------------------------------------------------------------------------------------
 
     def _memory(self, draft: Draft, step: Step) -> Iterator[str]:
         for node in draft.nodes:
@@ -241,12 +260,12 @@ class Sentences:
                 until = f"; its memory is free after step {v.freed_after}" if v.freed_after is not None else ""
                 size = bytes_text(v.nbytes)
                 yield f"{self._name(v)} is kept ({size}) for the gradient in {_steps(later)}{until}."
-            elif v.role == "activation" and v.memory is not None and v.gradient is not None and v.read_by:
-                if v.freed_after is not None and v.freed_after <= max(v.read_by):
+            elif v.gradient is not None and v.freed_after is not None and v.read_by and v.role == "activation":
+                if v.freed_after <= max(v.read_by):
                     yield f"No gradient needs {self._name(v)}: its memory is free after step {v.freed_after}."
             forward = [n for n in v.read_by if self._steps[n - 1].phase == "forward"]
             if v.gradient is not None and len(forward) > 1 and v.role == "activation":
-                yield f"{self._name(v)} is read by {_steps(forward)}: its gradient is the sum of what comes back from them."
+                yield f"{self._name(v)} is read by {_steps(forward)}: its gradient is the sum of what they give back."
 
     def _backward(self, draft: Draft, step: Step) -> Iterator[str]:
         if draft.kind == "add":
@@ -255,7 +274,8 @@ class Sentences:
             shared = "is a weight that is used" if x.role == "parameter" else "is read"
             where = f" by {_steps(readers)}" if readers else " several times"
             yield (
-                f"{self._name(x)} {shared}{where}: the loss depends on it in several ways, and the gradients of all of them "
+                f"{self._name(x)} {shared}{where}: the loss depends on it in several ways, and the gradients of all of "
+                "them "
                 "add up (chain rule of several variables; Goodfellow et al. 2016, 6.5.2)."
             )
         if draft.gradient is not None and isinstance(draft.gradient.of, Compute) and draft.nodes:
@@ -310,7 +330,13 @@ def product_text(a: Sequence[int], b: Sequence[int]) -> str:
 
 def _by(sizes: Any) -> str:
     sizes = sizes if isinstance(sizes, tuple) else (sizes,)
-    return " x ".join(map(str, sizes)) if len(set(sizes)) > 1 or len(sizes) == 1 else f"{sizes[0]}" if len(sizes) != 2 else f"{sizes[0]} x {sizes[1]}"
+    return (
+        " x ".join(map(str, sizes))
+        if len(set(sizes)) > 1 or len(sizes) == 1
+        else f"{sizes[0]}"
+        if len(sizes) != 2
+        else f"{sizes[0]} x {sizes[1]}"
+    )
 
 
 def _steps(numbers: Sequence[int]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import cache
 
 from gpunn.ops.activation import Activation
 from gpunn.ops.base import Op
@@ -25,8 +24,32 @@ _SIGNS = {
 _KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
 _UNTOLD = (
-    *("where f'", "where s is", "computed as", "0 where e", "on the last two", "as m ", "from ", "made of", "or for", "unless", "logarithms", "NaN", "in (-pi", "exact"),
-    *("the product with", "mu and v", "for ``", "by ``", "where in", "in row-major", "in their order", "without a copy"),
+    *(
+        "where f'",
+        "where s is",
+        "computed as",
+        "0 where e",
+        "on the last two",
+        "as m ",
+        "from ",
+        "made of",
+        "or for",
+        "unless",
+        "logarithms",
+        "NaN",
+        "in (-pi",
+        "exact",
+    ),
+    *(
+        "the product with",
+        "mu and v",
+        "for ``",
+        "by ``",
+        "where in",
+        "in row-major",
+        "in their order",
+        "without a copy",
+    ),
     *("if `", "S_y", "I_y", "for y = "),
 )
 """How remarks begin that are not about the formula but about how it is computed, or when."""
@@ -132,7 +155,12 @@ def _given(
     given |= dict(zip(found.outputs, outputs))
     for field in getattr(type(op), "__dataclass_fields__", ()):
         value = getattr(op, field)
-        if field not in _KEPT and field not in given and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if (
+            field not in _KEPT
+            and field not in given
+            and isinstance(value, (int, float))
+            and not isinstance(value, bool)
+        ):
             given[field] = number(value)
     if count and op.name == "Mean":
         given["n"] = number(count)
@@ -144,9 +172,7 @@ def number(value: float) -> Number:
     return Number(f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
-def _bound(
-    op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Given], tensors: set[int]
-) -> list[Item]:
+def _bound(op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Given], tensors: set[int]) -> list[Item]:
     """The wanted equations, and those of the letters in them that stand for no variable."""
     activation = _activation(op)
     if activation is not None and activation[0] == "none":
@@ -178,8 +204,12 @@ def _bound(
 def _equation(op: Op, found: OpFormulas, name: str, given: Mapping[str, Given]) -> Equation | None:
     """The equation of a letter; where a docstring has a simple and a general one, that which is true here."""
     several = [e for e in found.equations if e.left == name]
-    general = given.get("w") is not None or getattr(op, "label_smoothing", 0) or given.get("p") is not None
-    return several[-1] if several and general and len(several) > 1 and name in ("l", "dx", "dt") else (several or [None])[0]
+    general = given.get("w") is not None or given.get("p") is not None or bool(vars(op).get("label_smoothing"))
+    return (
+        several[-1]
+        if several and general and len(several) > 1 and name in ("l", "dx", "dt")
+        else (several or [None])[0]
+    )
 
 
 def _with_note(equation: Equation) -> Item:
@@ -194,7 +224,7 @@ def _with_note(equation: Equation) -> Item:
 # Activations ----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def activations() -> dict[str, tuple[Item, Item | None]]:
     """For each kind of activation f(x), and its derivative in x and y = f(x), from the docstring of `Activation`."""
     found: dict[str, tuple[Item, Item | None]] = {}

@@ -7,8 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cache
 
 from gpunn.ops.base import Op
 from gpunn.ops.elementwise import Elementwise
@@ -62,8 +61,8 @@ class OpFormulas:
         return next((e for e in self.equations if e.left == symbol), None)
 
 
-@lru_cache(maxsize=None)
-def formulas_of(op: type[Op]) -> OpFormulas:
+@cache
+def formulas_of(op: Any) -> OpFormulas:
     """The formulas in an op's docstring."""
     doc = _docstring(op)
     arguments = _arguments(op)

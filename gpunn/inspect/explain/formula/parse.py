@@ -1,9 +1,9 @@
 """From the notation of the docstrings to trees.
 
-The notation: ``x y`` is a product, ``x o y`` the product of elements, ``x / y`` a fraction of all factors before and the
-one factor behind, ``W^T`` the transpose, ``e^-x`` and ``x^(1/2)`` powers, ``x_i`` an index, ``dx`` the gradient of x;
-``sum of x over c``, ``sum over c of x`` and ``sum_c x`` are sums, and so are ``product of``, ``mean of``, ``max of`` and
-``min of``; ``x if c else y`` is a choice. What is no symbol, number, function or sign is text.
+The notation: ``x y`` is a product, ``x o y`` the product of elements, ``x / y`` a fraction of all factors before and
+the one factor behind, ``W^T`` the transpose, ``e^-x`` and ``x^(1/2)`` powers, ``x_i`` an index, ``dx`` the gradient of
+x; ``sum of x over c``, ``sum over c of x`` and ``sum_c x`` are sums, and so are ``product of``, ``mean of``, ``max of``
+and ``min of``; ``x if c else y`` is a choice. What is no symbol, number, function or sign is text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,23 @@ FUNCTIONS = (
     *("columns", "im2col", "col2im", "angle", "cast", "round", "flip", "roll"),
 )
 OVER = {"sum": "sum", "product": "product", "mean": "mean", "max": "max", "min": "min"}
-SYMBOLS = ("xhat", "mu", "eps", "pi", "lambda", "gamma", "beta", "sigma", "theta", "lr", "tau", "eta", "alpha", "J", "keep")
+SYMBOLS = (
+    "xhat",
+    "mu",
+    "eps",
+    "pi",
+    "lambda",
+    "gamma",
+    "beta",
+    "sigma",
+    "theta",
+    "lr",
+    "tau",
+    "eta",
+    "alpha",
+    "J",
+    "keep",
+)
 """Names of several letters that are symbols everywhere."""
 _RELATIONS = ("=", "<-", "<=", ">=", "<", ">", "!=", "->")
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)"
@@ -63,9 +79,7 @@ def is_symbol(name: str, known: Container[str] = ()) -> bool:
     """Whether a name is a symbol rather than a word."""
     bare = re.sub(r"(\(\d+\))?(\{[^}]*\})?'*$", "", name)
     plain = re.sub(r"^d{1,2}(?=.)", "", bare)
-    return any(
-        n in known or n in SYMBOLS or re.fullmatch(r"[^\W\d_]\d*", n) is not None for n in (bare, plain)
-    )
+    return any(n in known or n in SYMBOLS or re.fullmatch(r"[^\W\d_]\d*", n) is not None for n in (bare, plain))
 
 
 class _Parser:
@@ -234,7 +248,11 @@ class _Parser:
             return Number(self._take())
         if mark in ("(", "[") or (mark in ("|", "||") and not self._bars):
             return self._bracket()
-        if mark in OVER and mark not in self._known and (self._kind(1) == "mark" and self._peek(1) == "_" or self._peek(1) in ("of", "over")):
+        if (
+            mark in OVER
+            and mark not in self._known
+            and ((self._kind(1) == "mark" and self._peek(1) == "_") or self._peek(1) in ("of", "over"))
+        ):
             return self._over()
         if mark == "sum":
             return self._over()
@@ -249,7 +267,7 @@ class _Parser:
         return Sign(self._take())
 
     def _text(self) -> Item:
-        words = []
+        words: list[str] = []
         while self._is_word() and self._peek() not in ("if", "else") and not (words and self._peek() in OVER):
             if self._peek() == "over" and self._in_over:
                 break

@@ -29,14 +29,40 @@ GREEK = {
 _LATEX_GREEK = {"eps": r"\varepsilon"}
 _SUPERSCRIPTS = str.maketrans("0123456789+-()=ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾⁼ⁿⁱ")
 _SUBSCRIPTS = str.maketrans("0123456789+-()=", "₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌")
-_SIGNS = {"-": "−", "o": "⊙", "*": "∗", "<-": "←", "->": "→", "<=": "≤", ">=": "≥", "!=": "≠", "...": "…", "..": "…", "'": "′"}
+_SIGNS = {
+    "-": "−",
+    "o": "⊙",
+    "*": "∗",
+    "<-": "←",
+    "->": "→",
+    "<=": "≤",
+    ">=": "≥",
+    "!=": "≠",
+    "...": "…",
+    "..": "…",
+    "'": "′",
+}
 _LATEX_SIGNS = {
     **{"o": r"\odot", "*": "*", "<-": r"\leftarrow", "->": r"\rightarrow", "<=": r"\le", ">=": r"\ge", "!=": r"\ne"},
     **{"...": r"\dots", "..": r"\dots", "~": r"\sim", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "_": r"\_"},
     **{"{": r"\{", "}": r"\}", "\\": r"\backslash", "^": r"\hat{}", "'": "'"},
 }
 _OVERS = {"sum": "Σ", "product": "Π", "mean": "mean", "max": "max", "min": "min"}
-_LATEX_FUNCTIONS = ("arcsin", "arccos", "arctan", "exp", "ln", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min")
+_LATEX_FUNCTIONS = (
+    "arcsin",
+    "arccos",
+    "arctan",
+    "exp",
+    "ln",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "max",
+    "min",
+)
 _RELATIONS = ("=", "<-", "<=", ">=", "<", ">", "!=", "->", "→")
 
 

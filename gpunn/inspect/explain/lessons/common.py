@@ -11,8 +11,8 @@ import gpunn
 from gpunn import nn
 from gpunn.tensor import Tensor
 
-from ..build import formula
 from ..derivation import Derivation, Formula
+from ..draft import formula
 from ..formula import parse
 
 

@@ -55,7 +55,8 @@ def make(title: str) -> Lesson:
     remark(
         first,
         "C0",
-        "Each column is one patch of the image, read row by row; neighbours overlap, so an element of the image is in up "
+        "Each column is one patch of the image, read row by row; neighbours overlap, so an element of the image is in "
+        "up "
         "to 4 of these columns here.",
     )
     remark(
@@ -67,9 +68,12 @@ def make(title: str) -> Lesson:
         "convolution",
         title,
         [
-            "A convolution multiplies every patch of an image with the same kernel. With the patches as columns of a matrix it "
-            "is one matrix product, and so is its gradient: unfold (im2col) makes the matrix, fold (col2im) is the transpose "
-            "of unfold (J. Wu, Introduction to Convolutional Neural Networks, 2017, section 6; Dumoulin, Visin 2016, section "
+            "A convolution multiplies every patch of an image with the same kernel. With the patches as columns of a "
+            "matrix it "
+            "is one matrix product, and so is its gradient: unfold (im2col) makes the matrix, fold (col2im) is the "
+            "transpose "
+            "of unfold (J. Wu, Introduction to Convolutional Neural Networks, 2017, section 6; Dumoulin, Visin 2016, "
+            "section "
             "4.1).",
             said("Z = W C"),
             said("C = unfold(T)"),
@@ -77,8 +81,10 @@ def make(title: str) -> Lesson:
             said("dC = W^T dZ"),
             said("dT = fold(dC)"),
             first,
-            "As one operation the matrix C need not lie in memory as a whole. The Jacobian of the convolution by the image is "
-            "itself a matrix, most of whose elements are 0, with the kernel in each row; the way back multiplies with its "
+            "As one operation the matrix C need not lie in memory as a whole. The Jacobian of the convolution by the "
+            "image is "
+            "itself a matrix, most of whose elements are 0, with the kernel in each row; the way back multiplies with "
+            "its "
             "transpose, which is why it is called the transposed convolution.",
             second,
         ],

@@ -45,9 +45,12 @@ def make(title: str) -> Lesson:
         "layers",
         title,
         [
-            "However many layers there are, the way back is one recursion: the gradient G of a layer's result gives that of its "
-            "weights, and the G of the layer below. What it needs of the forward are the results A, which is why they are "
-            "kept, and why memory grows with depth (Kolter, Chen: Deep Learning Systems, lecture 3; Goodfellow et al. 2016, "
+            "However many layers there are, the way back is one recursion: the gradient G of a layer's result gives "
+            "that of its "
+            "weights, and the G of the layer below. What it needs of the forward are the results A, which is why they "
+            "are "
+            "kept, and why memory grows with depth (Kolter, Chen: Deep Learning Systems, lecture 3; Goodfellow et al. "
+            "2016, "
             "algorithm 6.4).",
             said("Z_i = A_(i-1) W_i^T + b_i"),
             said("A_i = s(Z_i)"),

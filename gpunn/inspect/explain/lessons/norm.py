@@ -17,8 +17,8 @@ GAMMA, BETA = [1.5, 0.5], [0.1, -0.2]
 def model() -> nn.Sequential:
     """An affine map, and batch norm behind it."""
     norm = nn.BatchNorm1d(2).double()
-    put(norm.weight, GAMMA)
-    put(norm.bias, BETA)
+    for parameter, values in zip(norm.parameters(), (GAMMA, BETA)):
+        put(parameter, values)
     return nn.Sequential(linear(W), norm)
 
 
@@ -35,8 +35,10 @@ def make(title: str) -> Lesson:
         "batch-norm",
         title,
         [
-            "Each feature is shifted and scaled to mean 0 and variance 1 over the batch, and then to a mean and a scale that are "
-            "learned. Mean and variance depend on all samples, so the gradient of a sample has three ways: through itself, "
+            "Each feature is shifted and scaled to mean 0 and variance 1 over the batch, and then to a mean and a "
+            "scale that are "
+            "learned. Mean and variance depend on all samples, so the gradient of a sample has three ways: through "
+            "itself, "
             "through the mean, through the variance (Ioffe, Szegedy 2015, section 3).",
             said("N = gamma xhat + beta"),
             said("xhat = (Z - mu) / sqrt(v + eps)"),

@@ -29,8 +29,10 @@ def make(title: str) -> Lesson:
         "l2",
         title,
         [
-            "The objective J is the loss L and the penalty s. J depends on a weight in two ways, by the output and by s, so "
-            "its gradient is a sum of two (Zhang, Lipton, Li, Smola: Dive into Deep Learning, 5.3; Goodfellow et al. 2016, "
+            "The objective J is the loss L and the penalty s. J depends on a weight in two ways, by the output and by "
+            "s, so "
+            "its gradient is a sum of two (Zhang, Lipton, Li, Smola: Dive into Deep Learning, 5.3; Goodfellow et al. "
+            "2016, "
             "7.1.1).",
             said("J = L + s"),
             said("s = lambda/2 (||W1||^2 + ||W2||^2)"),

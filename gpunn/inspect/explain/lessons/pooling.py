@@ -39,8 +39,10 @@ def make(title: str) -> Lesson:
         "max-pooling",
         title,
         [
-            "Pooling has no weights. The largest element of a window is the result, and a small change of any other element "
-            "changes nothing: so the gradient goes to the largest one, and the others get 0. The Jacobian has a single 1 in "
+            "Pooling has no weights. The largest element of a window is the result, and a small change of any other "
+            "element "
+            "changes nothing: so the gradient goes to the largest one, and the others get 0. The Jacobian has a single "
+            "1 in "
             "each row (J. Wu 2017, section 7; CS231n, Convolutional neural networks).",
             said("P = max of T over each window"),
             said("dT = dP, added at those elements"),

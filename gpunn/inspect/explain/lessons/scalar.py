@@ -45,7 +45,8 @@ def make(title: str) -> Lesson:
     remark(
         derivation,
         "dz1",
-        "Here the ReLU was open: z1 > 0, its slope is 1, and the gradient passes. Had it been closed, nothing would have "
+        "Here the ReLU was open: z1 > 0, its slope is 1, and the gradient passes. Had it been closed, nothing would "
+        "have "
         "passed, and w0 would not have learned from this sample.",
     )
     points = ((0.5, 3.0), (-0.5, 3.0), (1.0, -1.0))
@@ -54,9 +55,11 @@ def make(title: str) -> Lesson:
         "scalar",
         title,
         [
-            "The smallest network there is: one input, one hidden unit with a ReLU, one output, the squared error. With the "
+            "The smallest network there is: one input, one hidden unit with a ReLU, one output, the squared error. "
+            "With the "
             "chain rule each derivative is a product of the derivatives of the steps on the way from the weight to the "
-            "loss, and the way back computes them all in one pass, from the loss to the weights (Goodfellow et al. 2016, "
+            "loss, and the way back computes them all in one pass, from the loss to the weights (Goodfellow et al. "
+            "2016, "
             "6.5).",
             said("L = (w1 max(w0 x, 0) - y)^2"),
             said("dw1 = 2 (o - y) h"),

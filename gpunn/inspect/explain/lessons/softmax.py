@@ -31,8 +31,10 @@ def make(title: str) -> Lesson:
         "softmax",
         title,
         [
-            "A hidden layer with a ReLU, an output for each class, softmax and cross entropy, summed over the samples. Samples "
-            "are rows. Weights are stored as (out, in), as in PyTorch, so the layers compute X W^T; where a book writes X W "
+            "A hidden layer with a ReLU, an output for each class, softmax and cross entropy, summed over the samples. "
+            "Samples "
+            "are rows. Weights are stored as (out, in), as in PyTorch, so the layers compute X W^T; where a book "
+            "writes X W "
             "its W is the transpose of the one here (Kolter, Chen: Deep Learning Systems, CMU 10-414, lecture 3).",
             said("L = -sum_i ln S_(i y_i)"),
             said("S = softmax(Z2)"),

@@ -57,14 +57,18 @@ def make(title: str) -> Lesson:
         "strategies",
         title,
         [
-            "The loss is a mean over samples, so its gradient is the mean of the gradients of the samples. A step may take it "
-            "of all samples, or estimate it from one, or from a mini-batch. The estimates are right on average, for samples "
-            "that are drawn at random; their standard error falls with the root of the mini-batch's size, while the cost of a "
+            "The loss is a mean over samples, so its gradient is the mean of the gradients of the samples. A step may "
+            "take it "
+            "of all samples, or estimate it from one, or from a mini-batch. The estimates are right on average, for "
+            "samples "
+            "that are drawn at random; their standard error falls with the root of the mini-batch's size, while the "
+            "cost of a "
             "step grows with the size itself (Goodfellow et al. 2016, 8.1.3; Bottou, Curtis, Nocedal 2018).",
             said("L = 1/n sum_i l_i"),
             said("dW = 1/n sum_i dW_i"),
             derivation,
-            f"All gradients of the {SAMPLES} samples, at these weights. The mean over an epoch is the same in each row, and "
+            f"All gradients of the {SAMPLES} samples, at these weights. The mean over an epoch is the same in each "
+            "row, and "
             "what the steps differ by is the noise:",
             Table(("step on", "steps an epoch", "dW, mean of the steps", "distance from it, root mean square"), rows),
         ],

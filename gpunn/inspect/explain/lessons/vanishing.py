@@ -50,9 +50,12 @@ def make(title: str) -> Lesson:
         "vanishing",
         title,
         [
-            "On the way back each layer multiplies the gradient with its weights and with the slopes of its activations. The "
-            "slope of a sigmoid is at most 1/4, so through many of them little is left, and the first layers learn nothing. "
-            "The slope of a ReLU is 1 where it is open, and with weights of variance 2/n gradients keep their size (Hochreiter "
+            "On the way back each layer multiplies the gradient with its weights and with the slopes of its "
+            "activations. The "
+            "slope of a sigmoid is at most 1/4, so through many of them little is left, and the first layers learn "
+            "nothing. "
+            "The slope of a ReLU is 1 where it is open, and with weights of variance 2/n gradients keep their size "
+            "(Hochreiter "
             "1991; Glorot, Bengio 2010; He et al. 2015).",
             said("G_(i-1) = (G_i o s'(Z_i)) W_i"),
             said("s'(z) = s(z) (1 - s(z)) <= 1/4"),
