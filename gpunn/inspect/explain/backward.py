@@ -77,7 +77,8 @@ class Backward:
         """The gradient of one op, and what is added up behind it."""
         alive = [n for n in g.nodes if id(n) in self._b.place]
         adds = dict(g.adds)
-        dys, outputs, gives, behind = [], [], {}, []
+        gives: dict[int, Given] = {}
+        dys, outputs, behind = [], [], []
         for k, dy in enumerate(g.results):
             y = g.of.outputs[k] if g.of is not None else None
             known = None if y is None else self._b.gradient_of.get(id(y))

@@ -158,7 +158,7 @@ class Sentences:
             yield "Evaluation uses these running means; they are state, and have no gradient."
         elif op.name == "SoftmaxCrossEntropy":
             yield (
-                f"S has the shape of {self._with_shape(ids[0] or 0)}; the S of a sample are positive and add up to 1, "  # type: ignore[arg-type]
+                f"S has the shape of {self._with_shape(ids[0] or 0)}; the S of a sample are positive and add up to 1, "
                 "and the label's is what the loss looks at."
             )
         elif op.name not in ("Reshape", "Permute"):
@@ -207,11 +207,11 @@ class Sentences:
         elif op.name == "MatMul" and len(g) > 1:
             a, b = (self._variables[i].shape if i is not None else () for i in ids[:2])
             if 0 in gives and len(b) > 1:
-                product, x = product_text(g[-2:], b[-2:][::-1]), self._name(ids[0] or 0)
-                yield f"{self._name(gives[0])}: {product}, the shape of {x}."
+                product = product_text(g[-2:], b[-2:][::-1])
+                yield f"{self._name(gives[0])}: {product}, the shape of {self._name(ids[0] or 0)}."
             if 1 in gives and len(a) > 1:
-                product, y = product_text(a[-2:][::-1], g[-2:]), self._name(ids[1] or 0)
-                yield f"{self._name(gives[1])}: {product}, the shape of {y}."
+                product = product_text(a[-2:][::-1], g[-2:])
+                yield f"{self._name(gives[1])}: {product}, the shape of {self._name(ids[1] or 0)}."
         elif op.name == "Conv2d" and 1 in gives and ids[1] is not None:
             o, per_group, kh, kw = self._variables[ids[1]].shape
             n, positions, k = g[0], prod(g[2:]), per_group * kh * kw
@@ -260,12 +260,15 @@ class Sentences:
                 until = f"; its memory is free after step {v.freed_after}" if v.freed_after is not None else ""
                 size = bytes_text(v.nbytes)
                 yield f"{self._name(v)} is kept ({size}) for the gradient in {_steps(later)}{until}."
-            elif v.gradient is not None and v.freed_after is not None and v.read_by and v.role == "activation":
-                if v.freed_after <= max(v.read_by):
-                    yield f"No gradient needs {self._name(v)}: its memory is free after step {v.freed_after}."
+            elif v.gradient is not None and v.role == "activation" and self._is_freed_by_its_reader(v):
+                yield f"No gradient needs {self._name(v)}: its memory is free after step {v.freed_after}."
             forward = [n for n in v.read_by if self._steps[n - 1].phase == "forward"]
             if v.gradient is not None and len(forward) > 1 and v.role == "activation":
                 yield f"{self._name(v)} is read by {_steps(forward)}: its gradient is the sum of what they give back."
+
+    @staticmethod
+    def _is_freed_by_its_reader(v: Variable) -> bool:
+        return v.freed_after is not None and bool(v.read_by) and v.freed_after <= max(v.read_by)
 
     def _backward(self, draft: Draft, step: Step) -> Iterator[str]:
         if draft.kind == "add":

@@ -96,7 +96,7 @@ def activations(builder: Builder) -> dict[int, str]:
 
 def affine(builder: Builder) -> list[tuple[int, int | None]]:
     """For each use of a layer with a weight, the ids of its result and of its weight."""
-    found = []
+    found: list[tuple[int, int | None]] = []
     for draft in builder.drafts:
         weights = [i for i in draft.inputs if builder.variables[i].role == "parameter"]
         weights = [i for i in weights if len(builder.variables[i].shape) > 1]

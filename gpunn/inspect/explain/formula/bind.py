@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from gpunn.ops.activation import Activation
 from gpunn.ops.base import Op
@@ -205,11 +206,9 @@ def _equation(op: Op, found: OpFormulas, name: str, given: Mapping[str, Given]) 
     """The equation of a letter; where a docstring has a simple and a general one, that which is true here."""
     several = [e for e in found.equations if e.left == name]
     general = given.get("w") is not None or given.get("p") is not None or bool(vars(op).get("label_smoothing"))
-    return (
-        several[-1]
-        if several and general and len(several) > 1 and name in ("l", "dx", "dt")
-        else (several or [None])[0]
-    )
+    if not several:
+        return None
+    return several[-1] if general and name in ("l", "dx", "dt") else several[0]
 
 
 def _with_note(equation: Equation) -> Item:
@@ -262,7 +261,7 @@ def _of_activation(item: Item, kind: str, parameter: float) -> Item:
     value = activations()[kind][slope]
     if value is None:
         return item
-    letters: dict[Item, Item] = {Symbol("x"): of, Symbol("a"): number(parameter), Symbol("b"): number(parameter)}
+    letters: dict[Any, Item] = {Symbol("x"): of, Symbol("a"): number(parameter), Symbol("b"): number(parameter)}
     letters[Symbol("y")] = Symbol("Y") if of == Symbol("Z") else of if of in (Symbol("s"), Symbol("S")) else Symbol("y")
     written = value.map(lambda x: letters.get(x, x))
     return Bracket("()", written) if slope and isinstance(written, (Row, Choice)) else written
@@ -277,8 +276,8 @@ def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: set[in
             found = given[x.name]
             return _NOTHING if found is None else found
         if isinstance(x, Index) and isinstance(x.base, Symbol) and isinstance(x.index, Number):
-            found = given.get(f"{x.base.name}_{x.index.text}", x)
-            return _NOTHING if found is None else found
+            name = f"{x.base.name}_{x.index.text}"
+            return x if name not in given else given[name] or _NOTHING
         if x == Sign("?"):
             return Sign(_SIGNS.get(getattr(op, "relation", getattr(op, "operation", "")), "?"))
         if isinstance(x, Over) and x.over == Symbol("dims"):

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from gpunn.ops.base import Op
 from gpunn.ops.elementwise import Elementwise
@@ -61,9 +60,17 @@ class OpFormulas:
         return next((e for e in self.equations if e.left == symbol), None)
 
 
-@cache
-def formulas_of(op: Any) -> OpFormulas:
+def formulas_of(op: type[Op]) -> OpFormulas:
     """The formulas in an op's docstring."""
+    if op not in _KNOWN:
+        _KNOWN[op] = _read(op)
+    return _KNOWN[op]
+
+
+_KNOWN: dict[type[Op], OpFormulas] = {}
+
+
+def _read(op: type[Op]) -> OpFormulas:
     doc = _docstring(op)
     arguments = _arguments(op)
     known = {*arguments, *(OTHER_NAMES.get(a, a) for a in arguments), *getattr(op, "__dataclass_fields__", ())}
