@@ -210,7 +210,7 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
     with mode:
         in_order = sorted(nodes, key=_order, reverse=True)
         if state.watcher is not None and in_order:
-            state.watcher.enter_gradient(in_order[0])
+            state.watcher.enter_gradient(in_order[0], ())
         for y, g in zip(roots, _cotangents(roots, given)):
             send(y if y._node is None else (y._node, y._index), g)
         for node in in_order:
@@ -218,7 +218,7 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
             if dys is None:
                 continue
             if state.watcher is not None:
-                state.watcher.enter_gradient(node)
+                state.watcher.enter_gradient(node, dys)
             if node.hooks is not None:
                 for index, hooks in node.hooks.items():
                     dys[index] = call_hooks(hooks, dys[index])
@@ -233,6 +233,8 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
             if True in needs:
                 gradients = _gradients(node, needs, dys)
                 for i, g in watched(node, gradients) if anomaly.enabled else gradients:
+                    if state.watcher is not None:
+                        state.watcher.give_gradient(node, i, g)
                     send(node.edges[i], g)
             if not keep:
                 node.release()

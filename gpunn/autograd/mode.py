@@ -21,7 +21,8 @@ class _State(threading.local):
     """While a step is traced: called as ``tracer(op, operands, spec)`` in the place of computing."""
     watcher: Any = None
     """While a step is traced or profiled: told which layer is at work. ``enter(module)`` returns the layer around it,
-    which becomes `layer` again behind it; ``enter_gradient(node)`` says whose gradient comes next."""
+    which becomes `layer` again behind it; ``enter_gradient(node, dys)`` says whose gradient comes next, and what the
+    gradients of its results are, if they are known; ``give_gradient(node, i, g)`` what of it goes to input i."""
     part: Any = None
     """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
     recomputing: int = 0

@@ -128,11 +128,15 @@ class Node:
         order: counts up; a node comes after all that it depends on.
         layer: while a step is traced or profiled, the path of the module that it belongs to.
         made: where it was recorded under anomaly detection, the traceback of the call.
+        written: while a step is traced, the node of the graph that was written down last: of an op, its own.
     """
 
     layer: str
     made: str
-    __slots__ = ("edges", "hooks", "inputs", "layer", "made", "op", "order", "outputs", "saved", "single", "specs")
+    written: Any
+    __slots__ = (
+        *("edges", "hooks", "inputs", "layer", "made", "op", "order", "outputs", "saved", "single", "specs", "written"),
+    )
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
         self.op = op
@@ -142,7 +146,7 @@ class Node:
         self.outputs: Any = None
         self.hooks: dict[int, dict[int, Any]] | None = None
         if state.watcher is not None:
-            self.layer = state.watcher.layer
+            self.layer, self.written = state.watcher.layer, state.watcher.written
         if anomaly.enabled and state.tracer is None:
             self.made = forward_call()
         kept: list[Any] = []

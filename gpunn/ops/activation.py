@@ -44,7 +44,7 @@ def derivative_from_output(name: str, parameter: float) -> bool:
 
 @dataclass(frozen=True)
 class Activation(Elementwise):
-    """y = f(x);  dx = dy f'(x), where f' is taken from y if that is possible.
+    """y = f(x);  dx = dy o f'(x), where f' is taken from y if that is possible.
 
     relu        max(x, 0)                                   f' = [y > 0]
     leaky_relu  x if x > 0 else a x                         f' = 1 if y > 0 else a
@@ -83,7 +83,7 @@ class Activation(Elementwise):
 
 @dataclass(frozen=True)
 class ActivationBackward(Composite):
-    """dx = dy f'(s), where s is y = f(x) if the derivative follows from that, else x."""
+    """dx = dy o f'(s), where s is y = f(x) if the derivative follows from that, else x."""
 
     kind: str
     parameter: float

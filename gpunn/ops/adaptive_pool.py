@@ -21,9 +21,9 @@ OutputSize = int | Sequence[int | None] | None
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool2d(Op):
-    """Y = the mean of each of (oh, ow) windows, from floor(i h / oh) to ceil((i + 1) h / oh);  dX = dY / n there.
+    """Y = mean of X over each window;  dX = dY / n, added at the n elements of the window.
 
-    X (n, c, h, w) -> Y (n, c, *size)
+    X (n, c, h, w) -> Y (n, c, *size). There are size windows, from floor(i h / oh) to ceil((i + 1) h / oh).
     """
 
     size: Pair
@@ -43,7 +43,12 @@ class AdaptiveAvgPool2d(Op):
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool2dBackward(Op):
-    """The adjoint of `AdaptiveAvgPool2d`, which is its gradient: dY (n, c, oh, ow) -> dX (n, c, *size)."""
+    """dX = dY / n, added at the n elements of its window;  ddY = mean of ddX over each window.
+
+    It is the adjoint of `AdaptiveAvgPool2d`, and each is the gradient of the other.
+
+    dY (n, c, oh, ow) -> dX (n, c, *size)
+    """
 
     size: Pair
 

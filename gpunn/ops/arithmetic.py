@@ -60,7 +60,7 @@ class Div(Elementwise):
 
 
 class FloorDivide(Elementwise):
-    """z = floor(x / y);  dx = dy = 0."""
+    """z = floor(x / y);  dx = 0,  dy = 0."""
 
     primitive = "floor_divide"
 
@@ -70,7 +70,7 @@ class FloorDivide(Elementwise):
 
 
 class TruncDivide(Elementwise):
-    """z = trunc(x / y);  dx = dy = 0."""
+    """z = trunc(x / y);  dx = 0,  dy = 0."""
 
     def forward(self, backend: Any, x: Any, y: Any, out: Any = None) -> Any:
         return backend.trunc(backend.divide(x, y, out=out), out=out)
@@ -166,7 +166,7 @@ class Abs(Elementwise):
 
 
 class Sign(Elementwise):
-    """y = -1, 0 or 1; its gradient is 0."""
+    """y = sign(x), which is -1, 0 or 1;  dx = 0."""
 
     primitive = "sign"
 
@@ -201,13 +201,13 @@ class _Extremum(Elementwise, abstract=True):
 
 
 class Maximum(_Extremum):
-    """z = max(x, y), NaN where either is;  dx = dz [x > y] + dz/2 [x = y], dy likewise."""
+    """z = max(x, y), NaN if either is;  dx = dz [x > y] + dz/2 [x = y],  dy = dz [y > x] + dz/2 [x = y]."""
 
     primitive = "maximum"
 
 
 class Minimum(_Extremum):
-    """z = min(x, y), NaN where either is;  dx = dz [x < y] + dz/2 [x = y], dy likewise."""
+    """z = min(x, y), NaN if either is;  dx = dz [x < y] + dz/2 [x = y],  dy = dz [y < x] + dz/2 [x = y]."""
 
     primitive = "minimum"
 

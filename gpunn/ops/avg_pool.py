@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AvgPool2d(Pooling):
-    """Y = the sum of each window / its divisor;  dX = dY / divisor, added at all elements of the window.
+    """Y = sum of X over each window / divisor;  dX = dY / divisor, added at all elements of the window.
 
     X (n, c, h, w) -> Y (n, c, oh, ow). The divisor is the window's number of elements, with those in the padding if
     `count_padding` (but never those beyond it, which only ceil_mode reaches), or `divisor` where that is given.
@@ -46,7 +46,9 @@ class AvgPool2d(Pooling):
 
 @dataclass(frozen=True)
 class AvgPool2dBackward(Pooling):
-    """dX = each dY / its divisor, added at all elements of its window: the adjoint of `AvgPool2d`, its gradient.
+    """dX = dY / divisor, added at all elements of its window;  ddY = sum of ddX over each window / divisor.
+
+    It is the adjoint of `AvgPool2d`, and each is the gradient of the other.
 
     dY (n, c, oh, ow) -> dX (n, c, *size)
     """

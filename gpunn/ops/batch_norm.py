@@ -72,7 +72,9 @@ class BatchNormBackward(Composite):
 class MoveStatistics(Op):
     """mean' = keep mean + mean_share mu;  var' = keep var + var_share v, from a batch's mu and v (c,).
 
-    And batches' = batches + 1, unless that is None. State moves so, which has no gradient.
+    batches' = batches + 1, unless that is None. State moves so, which has no gradient.
+
+    mean, mu, var, v (c,)  batches ()  ->  mean', var' (c,), batches' ()
     """
 
     keep: float
@@ -95,7 +97,10 @@ class MoveStatistics(Op):
 
 @dataclass(frozen=True)
 class BatchNormInference(Composite):
-    """y = w (x - mu) / sqrt(v + eps) + b for given mu, v (c,): with the running statistics, in evaluation."""
+    """y = w (x - mu) / sqrt(v + eps) + b, for given mu, v (c,): with the running statistics, in evaluation.
+
+    dx = dy w / sqrt(v + eps);  dw = sum of dy (x - mu) / sqrt(v + eps);  db = sum of dy
+    """
 
     eps: float
     saved = (0, 1, 2, 3, 4)

@@ -46,7 +46,9 @@ _NAMES = {(op.name, *vars(op).values()): name for name, op in _OPS.items()}
 
 @dataclass(frozen=True)
 class Chain(Composite):
-    """Elementwise functions of `count` inputs and of one another's results; the result is that of the last one.
+    """y = f(x_1, x_2, ...), made of elementwise functions of `count` inputs and of one another's results.
+
+    The result is that of the last function.
 
     Values are numbered: first the inputs, then what each step makes. A step is the name of a function, see
     `gpunn.backend.base.Backend.chain`, and the numbers of the values that it takes: with the inputs x, y and 2,

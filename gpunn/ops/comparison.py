@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compare(Predicate):
-    """z = x ? y for one of ``equal, not_equal, less, less_equal, greater, greater_equal``, as bool."""
+    """z = x ? y, for one of ``equal, not_equal, less, less_equal, greater, greater_equal``, as bool."""
 
     relation: str
 
@@ -33,7 +33,7 @@ class Compare(Predicate):
 
 @dataclass(frozen=True)
 class Logical(Predicate):
-    """z = x and/or/xor y (``logical_and``, ...) for anything that is not 0, as bool."""
+    """z = x ? y, for ``logical_and``, ``logical_or`` or ``logical_xor`` of what is not 0, as bool."""
 
     operation: str
 
@@ -49,7 +49,7 @@ class LogicalNot(Predicate):
 
 @dataclass(frozen=True)
 class Bitwise(Elementwise):
-    """z = x & y, x | y or x ^ y on the bits of integers or on booleans."""
+    """z = x ? y, for ``bitwise_and``, ``bitwise_or`` or ``bitwise_xor`` of the bits of integers, or of booleans."""
 
     operation: str
     differentiable = False
@@ -59,7 +59,7 @@ class Bitwise(Elementwise):
 
 
 class Invert(Elementwise):
-    """y = ~x: every bit flipped."""
+    """y = ~x, every bit flipped."""
 
     primitive = "invert"
     differentiable = False
@@ -76,7 +76,7 @@ class Test(Predicate):
 
 
 class Where(Elementwise):
-    """z = x where c, else y;  dx = dz where c else 0,  dy = 0 where c else dz."""
+    """z = x if c else y;  dx = dz if c else 0,  dy = 0 if c else dz."""
 
     primitive = "where"
     saved = (0,)
@@ -92,7 +92,7 @@ class Where(Elementwise):
 
 @dataclass(frozen=True)
 class Clamp(Elementwise):
-    """y = min(max(x, low), high);  dx = dy where low <= x <= high, else 0."""
+    """y = min(max(x, low), high);  dx = dy if low <= x <= high else 0."""
 
     low: float | None
     high: float | None

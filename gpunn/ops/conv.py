@@ -123,10 +123,10 @@ class Conv2d(Convolution):
 
 @dataclass(frozen=True)
 class Conv2dInputGrad(Convolution):
-    """dX = the sum over positions of W^T dZ, at their places: the transposed convolution, `Conv2d` turned around.
+    """dX = sum over positions of W^T dZ, at their places: the transposed convolution, `Conv2d` turned around.
 
     dZ (n, o, oh, ow)  W (o, c / groups, kh, kw)  ->  dX (n, c, *size)
-    For a cotangent G of dX: the gradient of dZ is G * W, that of W is dZ columns(G)^T.
+    ddZ = ddX * W;  dW = dZ columns(ddX)^T, with ddX the gradient of dX, and so on.
     """
 
     size: Pair = (1, 1)
@@ -156,10 +156,10 @@ class Conv2dInputGrad(Convolution):
 
 @dataclass(frozen=True)
 class Conv2dWeightGrad(Convolution):
-    """dW = the sum over n of dZ columns(X)^T, and db = the sum of dZ over n and all positions if `bias`.
+    """dW = sum over n of dZ columns(X)^T,  db = sum of dZ over n and all positions, if `bias`.
 
     X (n, c, h, w)  dZ (n, o, oh, ow)  ->  dW (o, c / groups, *kernel), db (o,)
-    For cotangents G, g of them: the gradient of dZ is X * G + g, that of X is G transposed-convolved with dZ.
+    ddZ = X * ddW + ddb;  dX = ddW transposed-convolved with dZ, with ddW the gradient of dW, and so on.
     """
 
     kernel: Pair = (1, 1)

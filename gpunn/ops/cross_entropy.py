@@ -55,9 +55,12 @@ class _LabelLoss(Op, abstract=True):
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(_LabelLoss):
-    """l = -sum_c q_c w_c ln S_c, S = softmax(x) over the classes, q = (1 - e) I_y + e / classes, e = label_smoothing.
+    """l = -ln S_y, S = softmax(x) over the classes, S_y that of the label;  dx = (S - I_y) dl, I_y one-hot.
 
-    dx = (S - I_y) dl for w = 1 and e = 0; in general, dx = (S sum_c q_c w_c - q w) dl   (Goodfellow et al. 2016, 6.2.2)
+    With weights w and e = label_smoothing, where q = (1 - e) I_y + e / classes  (Goodfellow et al. 2016, 6.2.2)
+    l = -sum_c q_c w_c ln S_c;  dx = (S sum_c q_c w_c - q w) dl
+
+    x (n, classes, ...)  y, the labels (n, ...)  w (classes,)  ->  l (n, ...), or its mean or sum, and m, s (n, ...)
 
     A mean is over the sum of the labels' weights w_y. Labels that are `ignore_index` count as nothing. Further results
     are, for each label, m = max x and s = sum of e^(x - m); they are for the gradient and have none.
@@ -88,7 +91,7 @@ class SoftmaxCrossEntropy(_LabelLoss):
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
-    """dx of `SoftmaxCrossEntropy`, S from its statistics: S = e^(x - m) / s."""
+    """dx = (S - I_y) dl, S = e^(x - m) / s, from the statistics of `SoftmaxCrossEntropy`, whose gradient it is."""
 
     label_smoothing: float = 0.0
     saved = (0, 1, 2, 3)
@@ -120,7 +123,7 @@ class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
 
 
 class NLLLoss(_LabelLoss):
-    """l = -w_y x_y for the label y;  dx = -w_y I_y dl. A mean is over the sum of the labels' weights."""
+    """l = -w_y x_y, for the label y;  dx = -w_y I_y dl. A mean is over the sum of the labels' weights."""
 
     saved = (1, 2)
 

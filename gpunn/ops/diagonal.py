@@ -35,21 +35,21 @@ class _Triangle(Op, abstract=True):
 
 @dataclass(frozen=True)
 class Tril(_Triangle):
-    """y_ij = x_ij if j - i <= diagonal else 0;  dx = the same of dy."""
+    """y_ij = x_ij if j - i <= diagonal else 0;  dx_ij = dy_ij if j - i <= diagonal else 0."""
 
     primitive = "tril"
 
 
 @dataclass(frozen=True)
 class Triu(_Triangle):
-    """y_ij = x_ij if j - i >= diagonal else 0;  dx = the same of dy."""
+    """y_ij = x_ij if j - i >= diagonal else 0;  dx_ij = dy_ij if j - i >= diagonal else 0."""
 
     primitive = "triu"
 
 
 @dataclass(frozen=True)
 class Diagonal(View):
-    """y_..i = x_..i,i+offset in the dimensions dim1 and dim2, which become the last one;  dx = 0, but dy there."""
+    """y[.., i] = x[.., i, i + offset], in the dimensions dim1 and dim2, now the last one;  dx = 0, but dy there."""
 
     offset: int
     dim1: int
@@ -68,7 +68,7 @@ class Diagonal(View):
 
 @dataclass(frozen=True)
 class DiagonalPlace(Op):
-    """y = 0 in the shape `size`, but y_..i,i+offset = x_..i in the dimensions dim1 and dim2;  dx = dy there."""
+    """y = 0 of shape `size`, but y[.., i, i + offset] = x[.., i] in dimensions dim1 and dim2;  dx = dy there."""
 
     offset: int
     dim1: int

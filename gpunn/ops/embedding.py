@@ -43,7 +43,7 @@ class OneHot(Op):
 
 @dataclass(frozen=True)
 class Embedding(Op):
-    """y = the row of W for each index i;  dW[i] = sum of dy where the index is i.
+    """y = W[i], the row for each index i;  dW[i] = sum of dy over places of the index i.
 
     Rows `padding_idx` get no gradient (-1: all get theirs); with `by_frequency` dW[i] is over the number of its terms.
     """
@@ -71,7 +71,7 @@ class Embedding(Op):
 
 @dataclass(frozen=True)
 class EmbeddingBackward(Composite):
-    """dW of `Embedding`: I^T dy with the one-hot rows I of the indices."""
+    """dW = I^T dy, with the one-hot rows I of the indices: the gradient of `Embedding`."""
 
     rows: int
     padding_idx: int

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gather(Op):
-    """y[i, j, ..] = x[index[i, j, ..], j, ..] for dim 0, and so on;  dx[index[i, j, ..], j, ..] += dy[i, j, ..].
+    """y[i, j, ..] = x[index[i, j, ..], j, ..], for dim 0, and so on;
+
+    dx = 0, but dx[index[i, j, ..], j, ..] += dy[i, j, ..].
 
     Without `wrap`, a negative index is an error.
     """
@@ -46,7 +48,7 @@ class Gather(Op):
 
 @dataclass(frozen=True)
 class ScatterSum(Op):
-    """y = 0 in the shape `size`, but y[index[i, j, ..], j, ..] += v[i, j, ..] for dim 0, and so on, in the order of v;
+    """y = 0 in the shape `size`, but y[index[i, j, ..], j, ..] += v[i, j, ..], for dim 0, and so on, in the order of v;
     dv[i, j, ..] = dy[index[i, j, ..], j, ..].
     """
 
@@ -72,7 +74,7 @@ class ScatterSum(Op):
 
 @dataclass(frozen=True)
 class Scatter(Op):
-    """y = x, but y[index[i, j, ..], j, ..] = v[i, j, ..] for dim 0, and so on, the last one where indices repeat;
+    """y = x, but y[index[i, j, ..], j, ..] = v[i, j, ..], for dim 0, and so on, the last one where indices repeat;
     dx = dy, but 0 there;  dv[i, j, ..] = dy[index[i, j, ..], j, ..].
     """
 

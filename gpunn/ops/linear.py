@@ -85,7 +85,7 @@ class LinearActivation(Op):
 
 @dataclass(frozen=True)
 class LinearBackward(Composite):
-    """The gradients of Z = X W^T + b from dZ (..., o):  dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch.
+    """dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch: the gradients of Z = X W^T + b.
 
     `wanted` says which of (dX, dW, db) are computed; the others are not among the results. X is None where dW is not
     wanted, W where dX is not.
@@ -127,9 +127,9 @@ class LinearBackward(Composite):
 
 @dataclass(frozen=True)
 class LinearActivationBackward(Composite):
-    """The gradients of Y = f(Z), Z = X W^T + b from dY: dZ = dY o f'(Z), and of that the results of `LinearBackward`.
+    """dZ = dY o f'(S);  dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch: the gradients of Y = f(X W^T + b).
 
-    S is Y where f' follows from it, else Z; see `ActivationBackward`.
+    S is Y where f' follows from it, else Z = X W^T + b; see `ActivationBackward`.
     """
 
     activation: str

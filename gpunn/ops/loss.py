@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 class BinaryCrossEntropy(Elementwise):
-    """l = -(t ln x + (1 - t) ln(1 - x)), logarithms not below -100;  dx = dl (x - t) / max(x (1 - x), 1e-12),
+    """l = -(t ln x + (1 - t) ln(1 - x)), logarithms not below -100;
 
-    dt = dl (ln(1 - x) - ln x). The two bounds are PyTorch's: they keep loss and gradient finite at x = 0 and 1.
+    dx = dl (x - t) / max(x (1 - x), 1e-12);  dt = dl (ln(1 - x) - ln x).
+    The two bounds are PyTorch's: they keep loss and gradient finite at x = 0 and 1.
     """
 
     primitive = "binary_cross_entropy"
@@ -42,10 +43,11 @@ class BinaryCrossEntropy(Elementwise):
 
 
 class BinaryCrossEntropyWithLogits(Elementwise):
-    """l = p t s(-x) + (1 - t) s(x), s(x) = ln(1 + e^x), p = 1 unless given;  dp = dl t s(-x)
+    """l = t s(-x) + (1 - t) s(x), s(x) = ln(1 + e^x);  dx = dl (sigmoid(x) - t),  dt = -dl x.
 
-    dx = dl (sigmoid(x) - t), dt = -dl x for p = 1; else dx = dl (1 - t - (1 + (p - 1) t) sigmoid(-x)),
-    dt = dl (p s(-x) - s(x)).
+    With weights p of what is positive:
+    l = p t s(-x) + (1 - t) s(x);  dx = dl (1 - t - (1 + (p - 1) t) sigmoid(-x))
+    dt = dl (p s(-x) - s(x));  dp = dl t s(-x)
     """
 
     primitive = "binary_cross_entropy_with_logits"

@@ -226,7 +226,7 @@ class Sigmoid(Elementwise):
 
 
 class Erf(Elementwise):
-    """y = 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x;  dx = dy 2/sqrt(pi) e^(-x^2)."""
+    """y = 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x;  dx = 2/sqrt(pi) dy e^(-x^2)."""
 
     primitive = "erf"
     saved = (0,)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MatMul(Op):
-    """Z = X Y on the last two dimensions, broadcast over the others;  dX = dZ Y^T,  dY = X^T dZ.
+    """Z = X Y, on the last two dimensions, broadcast over the others;  dX = dZ Y^T,  dY = X^T dZ.
 
     X (..., n, k)  Y (..., k, m)  ->  Z (..., n, m)
     """

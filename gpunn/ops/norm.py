@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class _RowNorm(Op, abstract=True):
     """y = w xhat + b, xhat = (x - mu) / sqrt(v + eps), mu and v over each group of each sample by itself.
 
-    x is seen as (rows, groups, k, m), `split`; mu and v are over k and m, w and b have groups * k elements.
-    Further results are mu and v (rows, groups), which are statistics and have no gradient.
+    x (rows, groups, k, m), see `split`  w, b (groups k,)  ->  y (rows, groups, k, m), and mu, v (rows, groups)
+
+    mu and v are over k and m; they are statistics, and have no gradient.
     dx = (g - mean of g - xhat mean of (g xhat)) / sqrt(v + eps), g = w dy;  dw = sum of dy xhat;  db = sum of dy
     (Ba, Kiros, Hinton 2016 for layers; Wu, He 2018 for groups)
     """

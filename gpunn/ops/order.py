@@ -58,7 +58,10 @@ class ArgMin(_ArgExtreme):
 
 @dataclass(frozen=True)
 class Sort(Op):
-    """y = x in order along dim, i = where each stood; equal elements keep their order;  dx[i] = dy."""
+    """y = x in order along dim,  i = where each stood; equal elements keep their order;  dx[i] = dy.
+
+    x (..., n) -> y, i (..., n)
+    """
 
     dim: int
     descending: bool = False

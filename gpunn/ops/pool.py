@@ -58,7 +58,7 @@ class Pooling(Op, abstract=True):
 
 
 class MaxPool2d(Pooling):
-    """Y = the largest element of each window, K = which one it is: i kw + j;  dX = dY, added at those elements.
+    """Y = max of X over each window,  K = i kw + j, where in its window that is;  dX = dY, added at those elements.
 
     X (n, c, h, w) -> Y, K (n, c, oh, ow)      K in uint8, or int32 for kernels of more than 256 elements
     Of equal elements the first is taken, in the order of rows. Padding is never taken.
@@ -83,7 +83,7 @@ class MaxPool2d(Pooling):
 
 @dataclass(frozen=True)
 class MaxPool2dBackward(Pooling):
-    """dX = each dY, added at the element that K names in its window, in an image of zeros;  its gradient is the gather.
+    """dX = dY, added at the element that K names in its window, in an image of zeros;  ddY = ddX, taken there.
 
     dY, K (n, c, oh, ow) -> dX (n, c, *size)
     """
@@ -105,7 +105,7 @@ class MaxPool2dBackward(Pooling):
 
 
 class MaxPool2dGather(Pooling):
-    """Y = the element of each window that K names: the adjoint of `MaxPool2dBackward`, which is its gradient.
+    """Y = X, at the element of each window that K names;  dX = dY, added there: the adjoint of `MaxPool2dBackward`.
 
     X (n, c, h, w)  K (n, c, oh, ow)  ->  Y (n, c, oh, ow)
     """
@@ -128,7 +128,7 @@ class MaxPool2dGather(Pooling):
 
 @dataclass(frozen=True)
 class MaxPool2dIndices(Pooling):
-    """Where in an image of the given width the elements that K names lie: row width + column, as in PyTorch."""
+    """Y = row width + column, where in an image of the given width the elements that K names lie, as in PyTorch."""
 
     width: int = 1
     differentiable = False

@@ -55,7 +55,7 @@ class Roll(Op):
 
 @dataclass(frozen=True)
 class Repeat(Op):
-    """y_i = x_(i mod n) along each dimension, `repeats` times n elements;  dx = the sum of dy over the repetitions."""
+    """y_i = x_(i mod n) along each dimension, `repeats` times n elements;  dx = sum of dy over the repetitions."""
 
     repeats: tuple[int, ...]
     flop_per_element = 0

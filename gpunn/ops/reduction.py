@@ -132,14 +132,14 @@ class _Extreme(Reduction, abstract=True):
 
 @dataclass(frozen=True)
 class Amax(_Extreme):
-    """y = largest element over dims;  dx = dy [x = y] / (number of x = y)."""
+    """y = max of x over dims;  dx = dy [x = y] / (number of x = y)."""
 
     primitive = "amax"
 
 
 @dataclass(frozen=True)
 class Amin(_Extreme):
-    """y = smallest element over dims;  dx = dy [x = y] / (number of x = y)."""
+    """y = min of x over dims;  dx = dy [x = y] / (number of x = y)."""
 
     primitive = "amin"
 
@@ -160,7 +160,7 @@ class LogSumExp(Reduction):
 
 @dataclass(frozen=True)
 class Prod(Reduction, Composite):
-    """y = product of x over dims;  dx_i = dy times the product of all x_j but x_i."""
+    """y = product of x over dims;  dx_i = dy product of x_j over all j but i."""
 
     primitive = "product"
     saved = (0,)
@@ -207,7 +207,7 @@ class AnyTrue(_Quantifier):
 
 @dataclass(frozen=True)
 class CumSum(Op):
-    """y_i = sum of x_j for j <= i along dim, or for j >= i if reverse;  dx = the sums of dy the other way round."""
+    """y_i = sum of x_j over j <= i, along dim, or over j >= i if reverse;  dx = the sums of dy the other way round."""
 
     dim: int
     reverse: bool = False

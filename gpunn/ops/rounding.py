@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Round(Elementwise):
-    """y = x rounded: ``"floor"``, ``"ceil"``, ``"trunc"``, or ``"rint"`` (to nearest, halves to even); dx = 0."""
+    """y = x rounded, by ``"floor"``, ``"ceil"``, ``"trunc"``, or ``"rint"`` (to nearest, halves to even); dx = 0."""
 
     mode: str
 

@@ -90,7 +90,7 @@ class SliceScatter(Op):
 
 @dataclass(frozen=True)
 class Split(View):
-    """y_1, y_2, ... = x cut along `dim` into pieces of `sizes`;  dx = the dy_i joined, 0 where there is none."""
+    """y_i = x[key_i], pieces of `sizes` one after another along `dim`;  dx = the dy_i joined, 0 where there is none."""
 
     sizes: tuple[int, ...]
     dim: int

@@ -41,7 +41,7 @@ class Softmax(_AlongDim):
 
 
 class SoftmaxBackward(_AlongDim, Composite):
-    """dx = y (dy - sum_j dy_j y_j) for y = softmax(x)."""
+    """dx = y (dy - sum_j dy_j y_j), for y = softmax(x)."""
 
     primitive = "softmax_backward"
     saved = (0, 1)
@@ -61,7 +61,7 @@ class LogSoftmax(_AlongDim):
 
 
 class LogSoftmaxBackward(_AlongDim, Composite):
-    """dx = dy - e^y sum_j dy_j for y = log_softmax(x)."""
+    """dx = dy - e^y sum_j dy_j, for y = log_softmax(x)."""
 
     primitive = "log_softmax_backward"
     saved = (0, 1)

@@ -60,7 +60,7 @@ class Im2Col(Op):
 
 @dataclass(frozen=True)
 class Col2Im(Op):
-    """X = the sum of the patches in Y, each at its place in an image of zeros: the adjoint of im2col;  dY = im2col(dX).
+    """X = sum of Y over patches, each at its place in an image of zeros: the adjoint of im2col;  dY = im2col(dX).
 
     Y (n, c kh kw, oh ow) -> X (n, c, *size)
     """

@@ -76,7 +76,7 @@ class Permute(View):
 
 @dataclass(frozen=True)
 class Expand(View):
-    """y = x repeated along dimensions of size 1, without a copy;  dx = dy summed over them."""
+    """y = x repeated along dimensions of size 1, without a copy;  dx = sum of dy over them."""
 
     target: tuple[int, ...]
 

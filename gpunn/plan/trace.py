@@ -46,6 +46,7 @@ class Tracer:
 
     Attributes:
         layer: the path of the module whose forward, or the gradient of it, is being run.
+        written: the node that was written down last.
         function: the name of the `gpunn.autograd.Function` that is being run, else empty.
         modules: those whose forward was run.
         used: the tensors that were there before, each with the gradient that it had then.
@@ -60,6 +61,7 @@ class Tracer:
         self.names = names
         self.layers = layers
         self.layer = ""
+        self.written: Any = None
         self.function = ""
         self.states: dict[int, Value] = {}
         self.modules: dict[int, Any] = {}
@@ -83,9 +85,12 @@ class Tracer:
         self.layer = self.layers.get(id(module), outside)
         return outside
 
-    def enter_gradient(self, node: Any) -> None:
+    def enter_gradient(self, node: Any, dys: Sequence[Any]) -> None:
         """The gradient of what a node of the tape did comes next."""
         self.layer = node.layer
+
+    def give_gradient(self, node: Any, place: int, gradient: Any) -> None:
+        """What of it goes to an input."""
 
     def __call__(self, op: Any, inputs: Sequence[Any], result: Any) -> Any:
         """Write an op down; its results are values."""
@@ -94,6 +99,7 @@ class Tracer:
         values = tuple([self._of(x) if isinstance(x, TensorBase) else x for x in inputs])
         node = Compute(op, values, specs, single, self.layer, state.recomputing)
         self.graph.nodes.append(node)
+        self.written = node
         return node.outputs[0] if single else node.outputs
 
     def assign(self, target: Any, value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
@@ -108,6 +108,9 @@ class EagerWatch(Watch):
         layer: the path of the module whose forward, or whose gradient, is at work.
     """
 
+    written = None
+    """Nothing is traced."""
+
     def __init__(self, device: Device, model: nn.Module) -> None:
         super().__init__(device)
         self.layer = ""
@@ -121,9 +124,12 @@ class EagerWatch(Watch):
         self._phase, self.layer = "forward", self._layers.get(id(module), outside)
         return outside
 
-    def enter_gradient(self, node: Any) -> None:
+    def enter_gradient(self, node: Any, dys: Sequence[Any]) -> None:
         """The gradient of what a node of the tape did comes next."""
         self._phase, self.layer = "backward", getattr(node, "layer", "")
+
+    def give_gradient(self, node: Any, place: int, gradient: Any) -> None:
+        """What of it goes to an input."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -1,0 +1,28 @@
+"""What there is to say of a tensor in a few numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .derivation import Statistics
+
+
+def statistics(x: np.ndarray) -> Statistics | None:
+    """The statistics of numbers; None of no elements and of booleans."""
+    if not x.size or x.dtype == bool:
+        return None
+    wide = x.astype(np.float64)
+    finite = np.isfinite(wide)
+    good = wide[finite]
+    if not good.size:
+        nan = float("nan")
+        return Statistics(nan, nan, nan, nan, nan, 0.0, int(x.size))
+    return Statistics(
+        mean=float(good.mean()),
+        std=float(good.std()),
+        min=float(good.min()),
+        max=float(good.max()),
+        norm=float(np.sqrt(np.square(good).sum())),
+        zeros=float((wide == 0).mean()),
+        not_finite=int(x.size - good.size),
+    )
