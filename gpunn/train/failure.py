@@ -84,9 +84,9 @@ class _Watch(EagerWatch):
         self.results: list[Result] = []
         self._of = ""
 
-    def enter_gradient(self, node: Any) -> None:
+    def enter_gradient(self, node: Any, dys: Sequence[Any]) -> None:
         """The gradient of what a node of the tape did comes next."""
-        super().enter_gradient(node)
+        super().enter_gradient(node, dys)
         self._of = node.name
 
     def enter_update(self, *_: Any) -> None:
