@@ -63,6 +63,12 @@ from .comparison import (
     ne,
     where,
 )
+from .composed.numbers import *
+from .composed.products import *
+from .composed.sets import *
+from .composed.shapes import *
+from .composed.statistics import *
+from .composed.synonyms import *
 from .composed_activation import (
     celu,
     glu,
