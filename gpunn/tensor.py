@@ -225,6 +225,11 @@ class Tensor(ComposedMethods):
 
         return describe(self)
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return notebook.tensor(self)
+
     def __format__(self, spec: str) -> str:
         return object.__format__(self, spec) if self.shape else format(self.item(), spec)
 

@@ -133,6 +133,11 @@ class Comparison:
     def __str__(self) -> str:
         return self.verdict()
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return notebook.table(*self.cells(), note=self.verdict())
+
 
 def compare(first: Recorded, second: Recorded, names: tuple[str, str], tolerance: float = TOLERANCE) -> Comparison:
     """What two recorded steps have in common, array by array."""

@@ -83,6 +83,11 @@ class Gradcheck:
         ]
         return ["tensor", "shape", "moved", "worst at", "gradient", "central difference", "error", ""], rows
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return notebook.table(*self.cells(), note="all gradients are right" if self.ok else str(self.worst))
+
     def __str__(self) -> str:
         return "\n".join(f"{'right' if c.ok else 'WRONG'}: {c}" for c in self.checks)
 

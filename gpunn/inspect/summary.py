@@ -78,6 +78,11 @@ class Summary:
             console.print(self.table())
         return capture.get()
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return notebook.table(*self.cells(), f"input {_shape_text(list(self.input_shape))}", self.caption)
+
     @property
     def caption(self) -> str:
         """What there is to say of the whole."""

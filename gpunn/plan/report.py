@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn.optim.arena import moving_bytes
+from gpunn.printing import bytes_text
 
 from .graph import Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness
@@ -93,6 +94,19 @@ class MemoryReport:
 
     def __str__(self) -> str:
         return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        parts = [(name, bytes_text(size)) for name, size in self.parts.items() if size]
+        title = f"{bytes_text(self.total)} at the peak of a step"
+        note = f"most is in use in {self.peak_layer}" if self.peak_layer else ""
+        rows = [
+            (x.name or "the model", *map(bytes_text, (x.parameters, x.gradients, x.activations, x.in_use, x.at_peak)))
+            for x in self.layers
+        ]
+        columns = ["layer", "parameters", "gradients", "activations", "in use after it", "at the peak"]
+        return notebook.table(["", "bytes"], parts, title, note) + notebook.table(columns, rows)
 
 
 def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:

@@ -106,6 +106,11 @@ class Step:
             parts += [] if part is None else [getattr(part, "__name__", type(part).__name__)]
         return f"<{type(self).__name__} of {', '.join(parts)}: {len(self._plans)} plans>"
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return self.plan._repr_html_() if self._plans else notebook.text(repr(self))
+
     @property
     def plan(self) -> Program:
         """The plan of the last call.
