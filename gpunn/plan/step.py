@@ -123,7 +123,7 @@ class Step:
         return next(reversed(self._plans.values()))
 
     def __call__(self, *batch: Any) -> Any:
-        """Do the step.
+        """Do the step; threads take turns.
 
         Args:
             batch: the inputs of the model and then the target, tensors on the model's device.
@@ -138,6 +138,11 @@ class Step:
             KeyboardInterrupt: Ctrl-C, after the step was done.
             IndexError: this step, or one of the last `CHECKED_EVERY`, met an index or a label that is none.
         """
+        with self.arena.lock:
+            return self._do(batch)
+
+    def _do(self, batch: tuple[Any, ...]) -> Any:
+        """`__call__`, in the one thread that may."""
         for x in batch:
             if not isinstance(x, TensorBase):
                 number = next(i for i, y in enumerate(batch, 1) if y is x)
@@ -230,7 +235,7 @@ class Step:
             self._noted.add(reason)
             line = f"{reason}, so steps are done op by op, and not through a plan"
             if self.note is None:
-                warnings.warn(line, stacklevel=4)
+                warnings.warn(line, stacklevel=5)
             else:
                 self.note(line)
         return self.body(*batch)
