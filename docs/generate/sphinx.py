@@ -64,7 +64,7 @@ def _builtin_types(app: Any, doctree: nodes.document) -> None:
     """``int`` in a signature is Python's, and not `gpunn.int`."""
     for node in list(doctree.findall(addnodes.pending_xref)):
         if node.get("refdomain") == "py" and hasattr(builtins, node.get("reftarget", "")):
-            node.replace_self(node.children)
+            node.replace_self(nodes.Text(node["reftarget"]))
 
 
 def _public_reference(app: Any, env: Any, node: Any, content: Any) -> Any:
