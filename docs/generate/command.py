@@ -10,16 +10,16 @@ from unittest.mock import patch
 from gpunn.cli import COMMANDS, _parser
 
 WIDTH = 88
+INTRODUCTION = """# The command gpunn
+
+What `--help` says. `gpunn train` with nothing else trains a network on the bundled digits; `--json` makes the last line
+of output one JSON object. Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 130 after Ctrl-C, 143 after
+SIGTERM, 129 after SIGHUP."""
 
 
 def pages() -> dict[str, str]:
     """The text of the one page, in Markdown, by its name."""
-    parts = [
-        "# The command gpunn",
-        "What `--help` says. `gpunn train` with nothing else trains a network on the bundled digits; `--json` makes the "
-        "last line of output one JSON object. Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 130 after "
-        "Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.",
-    ]
+    parts = [INTRODUCTION]
     with patch.dict(os.environ, {"COLUMNS": str(WIDTH), "NO_COLOR": "1"}):
         for command in COMMANDS:
             for name, parser in _parsers(f"gpunn {command}", _subparsers(_parser([command]))[command]):

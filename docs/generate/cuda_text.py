@@ -9,11 +9,18 @@ from typing import NamedTuple
 from gpunn.backend.kernel_texts import included_headers, kernel_names, kernel_text
 from gpunn.backend.signature import signatures
 
+_TEMPLATE = r"^(?:template <[^{(]*>\s)?"
 _NAMES = [
     re.compile(pattern, re.MULTILINE)
-    for pattern in (r"^#define (\w+)", r"^typedef .*?(\w+);", r"^using (\w+)", r"^(?:template <[^{(]*> )?(?:struct|enum) (\w+)",
-                    r"^(?:template <[^{(]*>\s)?constexpr [\w ]+? (\w+)(?: =|\[)", r"(\w+)\s*\(")
-]  # fmt: skip
+    for pattern in (
+        r"^#define (\w+)",
+        r"^typedef .*?(\w+);",
+        r"^using (\w+)",
+        _TEMPLATE + r"(?:struct|enum) (\w+)",
+        _TEMPLATE + r"constexpr [\w ]+? (\w+)(?: =|\[)",
+        r"(\w+)\s*\(",
+    )
+]
 _BOUND = re.compile(r"__launch_bounds__\((?:[^()]|\([^()]*\))*\)")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 COMMON = ("common.cuh", "scalar.cuh", "ptx.cuh", "layout.cuh")

@@ -92,11 +92,10 @@ def _attributes(block: list[str], resolve: Resolve) -> Iterator[str]:
 
 
 def _is_list(block: list[str]) -> bool:
-    """Whether it lists names in one column and what they are in another one."""
+    """Whether it lists names and what they are: in two columns, or with indented lines that go on with an entry."""
     heads = [line for line in block if not line.startswith(" ")]
-    return all(re.match(r"[*\w, ]+:\s+\S", line) for line in heads) and any(
-        re.match(r"[*\w, ]+:\s{2,}\S", line) for line in heads
-    )
+    in_columns = len(heads) < len(block) or any(re.match(r"[*\w, ]+:\s{2,}\S", line) for line in heads)
+    return in_columns and all(re.match(r"[*\w, ]+:\s+\S", line) for line in heads)
 
 
 def _split(block: list[str]) -> list[list[str]]:

@@ -67,8 +67,8 @@ float32 (int32 where elements are only moved):
 - instructions of the loop, and of these the share of fused multiply-adds (FFMA) and of divisions, exponentials and the
   like (special).
 
-What a launch does is counted by the simulator, at the shape that the page names; of large grids some blocks are counted,
-and scaled. There is a row for each launch:
+What a launch does is counted by the simulator, at the shape that the page names; of large grids some blocks are
+counted, and scaled. There is a row for each launch:
 
 - bytes that are read and written at least once, requests of warps to global memory, and the sectors of 32 bytes that
   they are made of; "useful" is the share of their bytes that was asked for;

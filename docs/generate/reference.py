@@ -63,6 +63,11 @@ def names() -> dict[str, Any]:
     return found
 
 
+def shown_bases(cls: type) -> list[type]:
+    """Of the classes that a class is derived from, those that have a page, and Python's exceptions."""
+    return [b for b in cls.__bases__ if id(b) in public_name_of() or (issubclass(b, Exception) and b is not Exception)]
+
+
 def members(cls: type) -> list[str]:
     """The methods and properties that a class documents, or a base class of it that has no page."""
     bases = [base for base in cls.__mro__ if base is cls or base.__module__.startswith("gpunn")]
@@ -148,7 +153,7 @@ def _class(name: str, public: str) -> list[str]:
     if first != f"{name}.{public}":
         return [f".. py:class:: {public}", "", f"    The same as :py:obj:`{first}`.", ""]
     listed = members(cls)
-    lines = [f".. autoclass:: {name}.{public}", "    :show-inheritance:", ""]
+    lines = [f".. autoclass:: {name}.{public}", *(["    :show-inheritance:"] if shown_bases(cls) else []), ""]
     for member in listed:
         is_method = callable(getattr(cls, member))
         lines += [f"    .. {'automethod' if is_method else 'autoproperty'}:: {name}.{public}.{member}", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -24,6 +26,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     write_pages(Path(app.srcdir))
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-bases", _public_bases)
+    app.connect("doctree-read", _builtin_types)
     app.connect("missing-reference", _public_reference)
     app.connect("env-check-consistency", _check_names)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
@@ -52,11 +55,16 @@ def _docstring(app: Any, what: str, name: str, value: Any, options: Any, lines: 
 
 
 def _public_bases(app: Any, name: str, cls: type, options: Any, bases: list[Any]) -> None:
-    """Of the classes that a class is derived from, those that have a page."""
+    """Leave out the bases that say nothing, and name the others as users do."""
     names = reference.public_name_of()
-    found = [f":py:class:`{names[id(base)]}`" for base in bases if id(base) in names]
-    found += [base for base in bases if not base.__module__.startswith(("gpunn", "builtins", "typing", "abc"))]
-    bases[:] = found
+    bases[:] = [f":py:class:`{names[id(b)]}`" if id(b) in names else b for b in reference.shown_bases(cls)]
+
+
+def _builtin_types(app: Any, doctree: nodes.document) -> None:
+    """``int`` in a signature is Python's, and not `gpunn.int`."""
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        if node.get("refdomain") == "py" and hasattr(builtins, node.get("reftarget", "")):
+            node.replace_self(nodes.Text(node["reftarget"]))
 
 
 def _public_reference(app: Any, env: Any, node: Any, content: Any) -> Any:

@@ -17,6 +17,8 @@ from gpunn.autograd.mode import enable_grad, state
 from gpunn.autograd.tape import Node, TensorBase, count_nodes
 from gpunn.random import Draws
 
+__all__ = ["checkpoint", "checkpoint_sequential", "noop_context_fn", "CheckpointError"]
+
 _numbers = itertools.count(1)
 
 
