@@ -12,7 +12,6 @@ from gpunn.tensor import Tensor
 from .derivation import Derivation
 
 
-
 def explain(
     model: nn.Module,
     x: Any,
