@@ -86,7 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--momentum", type=_fraction, metavar="X", help="of sgd and rmsprop; default: 0.9 for sgd")
     how.add_argument(
-        "--l2", type=_not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
+        "--l2", type=not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
     )
     how.add_argument("--schedule", choices=SCHEDULES, default="onecycle", help="of the learning rate")
     how.add_argument("--clip-norm", type=_positive, metavar="X", help="largest norm of the gradient")
@@ -292,7 +292,8 @@ def _positive(text: str) -> float:
     return _number(text, "a number above 0", lambda v: 0 < v < float("inf"))
 
 
-def _not_negative(text: str) -> float:
+def not_negative(text: str) -> float:
+    """An argparse type: 0 or a positive number."""
     return _number(text, "0 or a number above", lambda v: 0 <= v < float("inf"))
 
 
