@@ -30,6 +30,7 @@ COMMANDS = {
     "summary": "list a network's layers, output shapes and parameters",
     "memory": "forecast what a training step needs in memory, by layer",
     "explain": "derive a network's gradient step by step, with formulas, shapes, numbers and memory; or a lesson",
+    "draw": "draw a network: its graph, its gradients, its layers, or a planned step",
     "doctor": "check what gpunn stands on here, and say what mends it; look into the kernels",
     "profile": "look into a CUDA kernel, or the launches of a training step; needs no GPU",
     "bench": "measure speed: batch sizes against throughput, and training strategies",
