@@ -121,8 +121,8 @@ def lay_out(picture: Picture) -> Layout:
             up, down = max(up, other.rise()), max(down, other.fall())
         reach[name] = (left, right, up, down)
     home = {name: at for at, cell in forward.items() for name, _ in cell.place(0, 0)}
-    down = [(home[a.source], home[a.target]) for a in picture.arrows if a.source in home and a.target in home]
-    places = _places(picture, reach, down)
+    downward = [(home[a.source], home[a.target]) for a in picture.arrows if a.source in home and a.target in home]
+    places = _places(picture, reach, downward)
     middle: dict[str, Point] = {}
     for name, cell in forward.items():
         middle.update(cell.place(*places.middle[name]))

@@ -212,7 +212,14 @@ def sources(derivations: Sequence[Derivation]) -> dict[str, str]:
         for name in step.kernels:
             found.setdefault(name, kernel_text(name))
         for name in step.primitives:
-            function = getattr(primitives, name, None)
             if name not in found:
-                found[name] = inspect.getsource(inspect.unwrap(function)) if function is not None else "not found"
+                found[name] = _source(name, getattr(primitives, name, None))
     return found
+
+
+def _source(name: str, primitive: Any) -> str:
+    """The text of a primitive; of one that is NumPy's own, its name there."""
+    try:
+        return inspect.getsource(inspect.unwrap(primitive))
+    except (TypeError, OSError):
+        return f"{name} = numpy.{getattr(primitive, '__name__', name)}\n"
