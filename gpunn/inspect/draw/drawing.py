@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpunn.inspect.explain.explain import explain
+from gpunn.inspect.explain import explain
 from gpunn.nn import Module
 
-from .layers import layers_of
 from .picture import Picture
-from .steps import picture_of
 
 VIEWS = ("graph", "gradients", "layers", "step")
 
@@ -55,6 +53,9 @@ def draw(
         NotExplained: the step has no place in a graph; the message says why.
         ImportError: the engine is "dot", and Graphviz is not installed.
     """
+    from .layers import layers_of
+    from .steps import picture_of
+
     if view not in VIEWS:
         raise ValueError(f"there is no view {view!r}; there are {', '.join(VIEWS)}")
     if engine not in ("auto", "dot", "layers"):

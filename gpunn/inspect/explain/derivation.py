@@ -12,6 +12,10 @@ ROLES = ("input", "target", "parameter", "buffer", "constant", "activation", "lo
 PHASES = ("forward", "backward", "update")
 
 
+class NotExplained(ValueError):
+    """The model, or its loss, has no place in a graph; the message says why."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What there is to say of a tensor that is too large to be looked at; NaN and infinities are left out.

@@ -8,18 +8,8 @@ from typing import Any
 import gpunn
 from gpunn import nn
 from gpunn.tensor import Tensor
-from gpunn.train.objective import Objective
-from gpunn.train.optimizers import as_optimizer
 
-from .build import Builder
 from .derivation import Derivation
-from .draft import formula
-from .evaluate import Evaluated, evaluate
-from .findings import findings, flow, note_activations
-from .fused import fuse
-from .numeric import CentralDifference
-from .steps import activations, affine, number_steps
-from .tracing import ExplainedStep
 
 
 def explain(
@@ -54,6 +44,18 @@ def explain(
         NotExplained: the step has no place in a graph; the message says why.
         ValueError: the loss is not one number.
     """
+    from gpunn.train.objective import Objective
+    from gpunn.train.optimizers import as_optimizer
+
+    from .build import Builder
+    from .draft import formula
+    from .evaluate import Evaluated, evaluate
+    from .findings import findings, flow, note_activations
+    from .fused import fuse
+    from .numeric import CentralDifference
+    from .steps import activations, affine, number_steps
+    from .tracing import ExplainedStep
+
     objective = Objective(loss, model, l2)
     if optimizer is not None:
         optimizer = as_optimizer(optimizer, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpunn import nn
 from gpunn.autograd.mode import state
@@ -14,11 +14,11 @@ from gpunn.plan import NotPlanned, Step
 from gpunn.plan.graph import Graph, Node, Value
 from gpunn.plan.simplify import without_dead_code, without_repetitions
 from gpunn.tensor import Tensor
-from gpunn.train.objective import Objective
 
+from .derivation import NotExplained
 
-class NotExplained(ValueError):
-    """The model, or its loss, has no place in a graph; the message says why."""
+if TYPE_CHECKING:
+    from gpunn.train.objective import Objective
 
 
 @dataclass

@@ -197,7 +197,7 @@ def _bound(op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Gi
         if activation is not None:
             tree = tree.map(lambda x: _of_activation(x, *activation))
         letters = [x.name for x in tree.walk() if isinstance(x, Symbol)]
-        left += [n for n in letters if n not in given and n not in seen and n != name]
+        left += [n for n in letters if n not in given and n not in seen and n not in (name, "f'")]
         bound.append(_substituted(op, tree, given, tensors, matrices=name.lstrip("d")[:1].isupper()))
     return bound
 

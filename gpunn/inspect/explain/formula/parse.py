@@ -118,7 +118,7 @@ class _Parser:
 
     def _take(self) -> str:
         self._at += 1
-        return self._tokens[self._at - 1][1]
+        return self._peek(-1)
 
     def _is_word(self, ahead: int = 0) -> bool:
         word = self._peek(ahead)
