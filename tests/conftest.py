@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,24 @@ def nvdisasm() -> str:
         return disassembler.path()
     except DisassemblerMissing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; a test that asks for it is skipped where it, or websocket-client, is not installed."""
+    from tests.browser import Browser
+
+    started = Browser()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:
+    """A page in the browser, see `tests.browser.Tab`."""
+    opened = browser.tab()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ COMMANDS = {
     "gradcheck": "compare gradients with central differences, of a network, a loss or an operation",
     "compare": "compute a training step in two ways, and say where they first part",
     "explain": "derive a network's gradient step by step, with formulas, shapes, numbers and memory; or a lesson",
+    "draw": "draw a network: its graph, its gradients, its layers, or a planned step",
     "doctor": "check what gpunn stands on here, and say what mends it; look into the kernels",
     "profile": "look into a CUDA kernel, or the launches of a training step; needs no GPU",
     "bench": "measure speed: batch sizes against throughput, and training strategies",

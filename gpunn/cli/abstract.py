@@ -90,6 +90,19 @@ def step_and_batch(options: argparse.Namespace, device: Any) -> tuple[Any, Any, 
     return step, gpunn.randn(size, *shape, device=device), gpunn.randint(0, options.classes, (size,), device=device)
 
 
+def random_batch(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """A random batch of such samples on the default device, with targets for the loss that the options name."""
+    import gpunn
+
+    n, outputs = options.batch_size, options.classes
+    x = gpunn.randn(n, *shape)
+    if options.loss in ("cross_entropy", "nll"):
+        return x, gpunn.randint(0, outputs, (n,))
+    if options.loss in ("bce", "bce_with_logits"):
+        return x, gpunn.rand(n, outputs).round()
+    return x, gpunn.randn(n, outputs)
+
+
 def title_of(options: argparse.Namespace) -> str:
     """What such a step is called."""
     return f"{options.model}, batches of {options.batch_size}, {options.optimizer}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
   gpunn explain --model mlp:4 --input 3 --classes 2 --batch-size 3     small enough for its numbers
+  gpunn explain --model lenet --input 1,28,28 --html lenet.html        a page to step through
   gpunn explain --model lenet --input 1,28,28 --markdown lenet.md
   gpunn explain --model mlp:16,16 --input 8 --l2 0.01 --optimizer sgd
   gpunn explain --model mlp:4 --input 3 --weight 'W1[0,2]'             its way to the loss, and a check
@@ -46,6 +47,9 @@ def add(commands: Any, name: str, text: str) -> None:
     parser.add_argument("--lesson", metavar="NAME", help="a lesson in the place of a network; see --lessons")
     parser.add_argument("--lessons", action="store_true", help="list the lessons")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown with formulas in LaTeX")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page to step through, which needs nothing else"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -85,10 +89,15 @@ def _tell(options: argparse.Namespace, told: Any) -> None:
 
     if options.markdown is not None:
         options.markdown.write_text(as_markdown(told) + "\n", encoding="utf-8")
+    if options.html is not None:
+        from gpunn.inspect.explain.page import write_page
+
+        write_page(told, options.html)
+    written = [str(path) for path in (options.markdown, options.html) if path is not None]
     if options.json:
         print(as_json(told.to_dict()))
-    elif options.markdown is not None:
-        print(f"the derivation is in {options.markdown}")
+    elif written:
+        print(f"the derivation is in {' and in '.join(written)}")
     else:
         print(as_text(told))
 
@@ -115,7 +124,7 @@ def _of_model(options: argparse.Namespace) -> Derivation:
     from gpunn.inspect.explain import explain
     from gpunn.models import build
 
-    from .abstract import check_that_it_fits
+    from .abstract import check_that_it_fits, random_batch
 
     shape = input_shape(options.input)
     device = gpunn.device("meta" if options.no_numbers else "cpu")
@@ -124,14 +133,7 @@ def _of_model(options: argparse.Namespace) -> Derivation:
         check_that_it_fits(options.model, shape, options.classes, options.activation)
     with device:
         model = build(options.model, shape, options.classes, options.activation)
-        n, outputs = options.batch_size, options.classes
-        x = gpunn.randn(n, *shape)
-        if options.loss in ("cross_entropy", "nll"):
-            y = gpunn.randint(0, outputs, (n,))
-        elif options.loss in ("bce", "bce_with_logits"):
-            y = gpunn.rand(n, outputs).round()
-        else:
-            y = gpunn.randn(n, outputs)
+        x, y = random_batch(options, shape)
     return explain(
         model,
         x,
@@ -140,7 +142,7 @@ def _of_model(options: argparse.Namespace) -> Derivation:
         optimizer=options.optimizer,
         l2=options.l2,
         fused=options.fused,
-        title=f"{options.model}, a batch of {n}, {options.loss}",
+        title=f"{options.model}, a batch of {options.batch_size}, {options.loss}",
     )
 
 

@@ -22,6 +22,7 @@ def explain(
     l2: float = 0.0,
     fused: bool = False,
     title: str = "",
+    numbers: bool = True,
 ) -> Derivation:
     """Derive the gradient of ``J = loss(model(x), y) + l2/2 sum ||W||^2`` with respect to the parameters, step by step.
 
@@ -37,6 +38,7 @@ def explain(
         l2: lambda of the penalty on weights.
         fused: derive what fusion makes of the step, and not the step as it is written.
         title: what it is called.
+        numbers: whether elements are computed; without them there are shapes, as on the device ``meta``.
 
     Raises:
         NotExplained: the step has no place in a graph; the message says why.
@@ -47,7 +49,7 @@ def explain(
 
     from .build import Builder
     from .draft import formula
-    from .evaluate import evaluate
+    from .evaluate import Evaluated, evaluate
     from .findings import findings, flow, note_activations
     from .fused import fuse
     from .numeric import CentralDifference
@@ -60,7 +62,7 @@ def explain(
     batch = [*_tensors(model, x if isinstance(x, (tuple, list)) else (x,)), *_tensors(model, (y,))]
     difference = CentralDifference(model, objective, batch)
     traced = ExplainedStep(model, objective, optimizer).traced(batch)
-    evaluated = evaluate(traced.graph, [t._data for t in batch])
+    evaluated = evaluate(traced.graph, [t._data for t in batch]) if numbers else Evaluated()
     builder = Builder(traced, evaluated, l2)
     builder.build()
     lines = fuse(builder, [t._data for t in batch]) if fused else []

@@ -32,7 +32,8 @@ def fuse(builder: Builder, arrays: Sequence[Any]) -> list[str]:
     graph = builder.graph
     before = {id(node): _as_it_is(node) for node in graph.nodes}
     notes = apply_rules(graph, RULES)
-    for key, elements in evaluate(graph, arrays).elements.items():
+    computed = evaluate(graph, arrays).elements if builder.values else {}
+    for key, elements in computed.items():
         builder.values.setdefault(key, elements)
     builder.lives = Lives(graph)
     builder.place.clear()
