@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     """Train, measure on the test set, and leave the run folder."""
     import gpunn
     from gpunn.models import build, recompute
-    from gpunn.train import EarlyStopping, Trainer
+    from gpunn.train import Trainer
 
     from . import job
     from .abstract import check_that_it_fits
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
             clip_norm=options.clip_norm,
             scheduler=schedule,
             device=device,
-            callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
+            callbacks=job.make_callbacks(options),
             run_dir=folder,
             seed=options.seed,
             eager=options.eager,

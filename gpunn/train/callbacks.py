@@ -11,6 +11,7 @@ from gpunn import io
 from gpunn.train.errors import TrainingError
 
 if TYPE_CHECKING:
+    from gpunn.train.batch import Batch
     from gpunn.train.trainer import Trainer
 
 Logs = dict[str, Any]
@@ -29,6 +30,9 @@ class Callback:
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Before an epoch, counted from 1."""
+
+    def on_step_begin(self, trainer: Trainer, batches: Sequence[Batch]) -> None:
+        """Before a training step on these batches, which are several with gradient accumulation."""
 
     def on_batch_end(self, trainer: Trainer, batch: int) -> None:
         """After a training step and its update; `batch` counts the batches of this epoch so far."""
@@ -50,7 +54,7 @@ class Callback:
         """Begin in a resumed run that had no such callback; a line for people, where there is something to say."""
 
 
-EVENTS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+EVENTS = ("on_fit_begin", "on_epoch_begin", "on_step_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
 
 
 class CallbackList:

@@ -133,6 +133,7 @@ class FitLoop:
         try:
             for group in self.groups():
                 self.lr = trainer.learning_rate  # which a schedule changes behind the step
+                trainer.callbacks.call("on_step_begin", trainer, group)
                 for (loss, output), batch in zip(self._step(group), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)

@@ -27,7 +27,7 @@ _CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
 
 
 class RunFolder:
-    """The files of a run, each written as a whole or, for metrics.jsonl, by whole lines.
+    """The files of a run, each written as a whole or, those of lines, by whole lines.
 
     Where its process is killed, what an epoch has written before its checkpoint is written again, to the same bits, by
     the run that goes on from the checkpoint before; metrics.jsonl, which comes after it, is made anew from it.
@@ -35,6 +35,7 @@ class RunFolder:
     config.toml        what the run was asked to do; under [call] when and by which command; under [fingerprint] what
                        its bits depend on, versions among it
     metrics.jsonl      a row of the history per epoch
+    gradients.jsonl    a row per layer and watched step, see `GradientFlow`; only where gradients are watched
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
                        epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C or as
@@ -85,6 +86,7 @@ class RunFolder:
         self._lock: int | None = None
         self.config_path = self.path / "config.toml"
         self.metrics_path = self.path / "metrics.jsonl"
+        self.gradients_path = self.path / "gradients.jsonl"
         self.model_path = self.path / "model.safetensors"
         self.checkpoints_path = self.path / "checkpoints"
         self.curves_path = self.path / "curves.png"
@@ -138,6 +140,7 @@ class RunFolder:
         """
         self.check_free()
         self.failed_step_path.unlink(missing_ok=True)
+        self.gradients_path.unlink(missing_ok=True)  # of a run that was killed in its first epoch
         self._write_config(settings, [_call()], fingerprint)
         for name, content in self.files.items():
             io.write_bytes(self.path / name, content)
@@ -146,7 +149,7 @@ class RunFolder:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
         if self.metrics_path.exists() or self.checkpoints() or self.failed_step_path.exists():
             return
-        for name in (self.config_path.name, self.model_path.name, *self.files):
+        for name in (self.config_path.name, self.gradients_path.name, self.model_path.name, *self.files):
             (self.path / name).unlink(missing_ok=True)
 
     def check_free(self) -> None:
@@ -209,15 +212,15 @@ class RunFolder:
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Make metrics.jsonl hold these rows."""
-        io.write_text(self.metrics_path, "".join(_json_line(row) for row in rows))
+        _write_lines(self.metrics_path, rows)
 
     def add_row(self, row: Row) -> None:
         """Add a line to metrics.jsonl."""
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(_json_line(row))
-        except OSError as error:  # a full disk's names no file
-            raise OSError(error.errno, error.strerror, str(self.metrics_path)) from error
+        _add_lines(self.metrics_path, [row])
+
+    def add_gradients(self, rows: Sequence[Row]) -> None:
+        """Add the lines of a watched step to gradients.jsonl."""
+        _add_lines(self.gradients_path, rows)
 
     def read_rows(self) -> list[Row]:
         """The rows in metrics.jsonl; a last line that was not finished is left out.
@@ -226,17 +229,19 @@ class RunFolder:
         """
         if not self.metrics_path.exists():
             raise FileNotFoundError(f"{self.path} holds no finished epoch: there is no {self.metrics_path.name}")
-        lines = self.metrics_path.read_bytes().split(b"\n")[:-1]
-        return [self._row(line, number) for number, line in enumerate(lines, 1)]
+        return _read_lines(self.metrics_path)
 
-    def _row(self, line: bytes, number: int) -> Row:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
-            raise io.FileFormatError(f"{self.metrics_path}, line {number}: no JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise io.FileFormatError(f"{self.metrics_path}, line {number}: {type(row).__name__}; expected an object")
-        return row
+    def read_gradients(self) -> list[Row]:
+        """The rows in gradients.jsonl, as `read_rows`; none where there is no such file.
+
+        Raises io.FileFormatError where a line is no object of JSON with the numbers that a row has.
+        """
+        rows = _read_lines(self.gradients_path) if self.gradients_path.exists() else []
+        for number, row in enumerate(rows, 1):
+            counts = (row.get(name) for name in ("epoch", "batch", "step"))
+            if not all(type(n) is int and n >= 0 for n in counts) or not isinstance(row.get("layer"), str):
+                raise io.FileFormatError(f"{self.gradients_path}, line {number}: no row of a layer in a step")
+        return rows
 
     def save_checkpoint(self, state: dict[str, Any], best_epoch: int = 0) -> Path:
         """Write a checkpoint, and remove those that it makes superfluous; that of the best epoch stays."""
@@ -246,15 +251,19 @@ class RunFolder:
         self._remove_superfluous(best_epoch)
         return path
 
-    def go_back(self, rows: Sequence[Row], source: Path, epoch: int, best_epoch: int = 0) -> None:
+    def go_back(self, rows: Sequence[Row], source: Path, epoch: int, best_epoch: int = 0, batch: int = 0) -> None:
         """Make the files what they were when a checkpoint was written, and remove what came after it.
 
         rows:   the history up to then
+        batch:  how many batches of the next epoch were done
         source: the checkpoint
         epoch:  whose weights model.safetensors holds; they are taken from its checkpoint beside `source`, if it is
                 there
         """
         self.write_rows(rows)
+        if self.gradients_path.exists():
+            place = len(rows) + 1, batch
+            _write_lines(self.gradients_path, [r for r in self.read_gradients() if (r["epoch"], r["batch"]) <= place])
         weights = source.with_name(_checkpoint_name(epoch))
         if epoch and weights.exists():
             io.save(io.load(weights)["model"], self.model_path)
@@ -325,6 +334,33 @@ def _call() -> tuple[str, str]:
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     program = "gpunn" if Path(sys.argv[0]).name in ("gpunn", "__main__.py") else sys.argv[0]
     return now, shlex.join([program, *sys.argv[1:]])
+
+
+def _write_lines(path: Path, rows: Sequence[Row]) -> None:
+    io.write_text(path, "".join(_json_line(row) for row in rows))
+
+
+def _add_lines(path: Path, rows: Sequence[Row]) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(_json_line(row) for row in rows))
+    except OSError as error:  # a full disk's names no file
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _read_lines(path: Path) -> list[Row]:
+    """Whole lines, each an object of JSON."""
+    return [_row(line, f"{path}, line {n}") for n, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1)]
+
+
+def _row(line: bytes, place: str) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
+        raise io.FileFormatError(f"{place}: no JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise io.FileFormatError(f"{place}: {type(row).__name__}; expected an object")
+    return row
 
 
 def _json_line(row: Row) -> str:

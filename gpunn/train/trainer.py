@@ -21,6 +21,7 @@ from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.guard import OnNaN, check_on_nan
+from gpunn.train.gradient_step import GradientStep
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
@@ -131,6 +132,8 @@ class Trainer:
         self.batch = 0
         """How many of its batches are done."""
         self.stopped, self.stop_reason = False, ""
+        self.note: Callable[[str], None] = lambda line: None
+        """Shows a line to people while the Trainer trains; for callbacks."""
 
     def fit(
         self,
@@ -190,6 +193,7 @@ class Trainer:
         self.epoch = self.batch = 0
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
+        self.note = progress.note
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
         new = folder is not None and (state is None or not folder.config_path.exists())
@@ -294,8 +298,19 @@ class Trainer:
 
     def make_step(self) -> EagerStep | PlannedStep:
         """The training step: called with a list of batches, it updates the model."""
-        step = EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+        step = self._eager_step()
         return step if self.eager else PlannedStep(step, self.memory_limit, self.evaluator.arena)
+
+    def make_gradient_step(self) -> GradientStep | None:
+        """What gives the gradients of a planned step before it is done; None where steps are done op by op."""
+        if self.eager:
+            return None
+        step = GradientStep(self._eager_step(), self.memory_limit, self.evaluator.arena)
+        step.note = lambda line: None  # the training step says it
+        return step
+
+    def _eager_step(self) -> EagerStep:
+        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
 
     @property
     def best_epoch(self) -> int:
@@ -349,7 +364,7 @@ class Trainer:
             ) from error
         if (folder := self.run_folder) is not None:
             epoch = self.best_epoch if folder.model == "best" else loop.completed
-            folder.go_back(self.history.rows, source, epoch, self.best_epoch)
+            folder.go_back(self.history.rows, source, epoch, self.best_epoch, self.batch)
         place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
         for line in (f"resuming after {place}", *lines):
             progress.note(line)
