@@ -100,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
             images=source.x_test,
             units=data.units or (0.0, 1.0),
             probabilities=job.make_probabilities(options.loss),
+            columns=source.columns,
         )
         result = _result(found, history, trainer.best_epoch, parameters, folder.path)
         gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")

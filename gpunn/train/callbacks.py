@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gpunn import io
 from gpunn.train.errors import TrainingError
@@ -57,6 +57,9 @@ class Callback:
 EVENTS = ("on_fit_begin", "on_epoch_begin", "on_step_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
 
 
+C = TypeVar("C", bound=Callback)
+
+
 class CallbackList:
     """Calls all callbacks that have something to do at an event, in their order."""
 
@@ -67,6 +70,10 @@ class CallbackList:
                 raise TypeError(f"{callback!r} is no callback; derive it from gpunn.train.Callback")
         # Most have nothing to do at most events, and batches are many.
         self._busy = {event: [c for c in self.callbacks if _has(c, event)] for event in EVENTS}
+
+    def of(self, kind: type[C]) -> list[C]:
+        """Those of a class."""
+        return [callback for callback in self.callbacks if isinstance(callback, kind)]
 
     def call(self, event: str, *args: Any) -> None:
         """Call ``callback.event(*args)`` on each.

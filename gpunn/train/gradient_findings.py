@@ -111,7 +111,7 @@ class Findings:
 
     def _between(self, layers: Sequence[Measured]) -> dict[str, str]:
         """Gradients that vanish or explode on their way from output to input, seen often enough."""
-        seen = {}
+        seen: dict[str, str] = {}
         behind: list[Measured] = []
         for m in reversed(layers):
             if m.rms is None:

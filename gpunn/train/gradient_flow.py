@@ -74,7 +74,7 @@ class GradientFlow(Callback):
             raise ValueError(f"GradientFlow: every is {every!r}; expected a number of steps, at least 1")
         self.every = every
         self.rows: list[dict[str, Any]] = []
-        """``{"epoch": 1, "batch": 1, "step": 1, "layer": "0", "weight": ..., "gradient": ..., ...}``."""
+        """``{"epoch": 1, "batch": 1, "step": 1, "layer": "0", "kind": "Linear", "weight": ..., ...}``."""
         self._resumed = False
         self._forget()
 
@@ -155,6 +155,7 @@ class GradientFlow(Callback):
         weight, update = math.sqrt(sum(weights)), math.sqrt(sum(updates))
         row: dict[str, Any] = {
             "layer": layer.name,
+            "kind": layer.kind,
             "weight": weight,
             "gradient": math.sqrt(sum(g.sum() for g in there)) if there else None,
             "update": update,

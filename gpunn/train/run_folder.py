@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import re
 import shlex
@@ -14,8 +13,6 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from gpunn import io
 from gpunn.train.every import Every
@@ -41,6 +38,7 @@ class RunFolder:
                        epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C or as
                        `checkpoint_every` says; they go when the epoch is done
     curves.png         loss, accuracy and the other measures over epochs
+    report.json        what the page shows beside: memory, classes, mistakes, predictions
     report.html        all of it to look at
     failed_step.safetensors  where numbers became infinite or NaN, what `gpunn debug` needs to do that step again
     and what `files` has
@@ -90,6 +88,7 @@ class RunFolder:
         self.model_path = self.path / "model.safetensors"
         self.checkpoints_path = self.path / "checkpoints"
         self.curves_path = self.path / "curves.png"
+        self.facts_path = self.path / "report.json"
         self.report_path = self.path / "report.html"
         self.failed_step_path = self.path / "failed_step.safetensors"
 
@@ -337,13 +336,13 @@ def _call() -> tuple[str, str]:
 
 
 def _write_lines(path: Path, rows: Sequence[Row]) -> None:
-    io.write_text(path, "".join(_json_line(row) for row in rows))
+    io.write_text(path, "".join(io.json_text(row) + "\n" for row in rows))
 
 
 def _add_lines(path: Path, rows: Sequence[Row]) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write("".join(_json_line(row) for row in rows))
+            file.write("".join(io.json_text(row) + "\n" for row in rows))
     except OSError as error:  # a full disk's names no file
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -361,10 +360,3 @@ def _row(line: bytes, place: str) -> Row:
     if not isinstance(row, dict):
         raise io.FileFormatError(f"{place}: {type(row).__name__}; expected an object")
     return row
-
-
-def _json_line(row: Row) -> str:
-    """A row as one line of JSON, which has no NaN and no infinity: null stands for them."""
-    row = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
-    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    return json.dumps(plain, allow_nan=False) + "\n"

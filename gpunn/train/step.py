@@ -171,6 +171,12 @@ class PlannedStep(Step):
             weights.append(next(tensors) if self.eager.weighted(self._batches) else None)
         return batches, weights
 
+    @property
+    def largest(self) -> MemoryReport | None:
+        """What the plan that needs most memory needs; None where there is none."""
+        reports = [program.memory() for program in self._plans.values() if not program.forgotten]
+        return max(reports, key=lambda report: report.total, default=None)
+
     def memory(self, batches: Sequence[Batch]) -> MemoryReport:
         """What a step on such batches needs; it looks at their shapes alone."""
         self._batches, self._cut = batches, len(batches) > 1

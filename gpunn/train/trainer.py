@@ -132,6 +132,8 @@ class Trainer:
         self.batch = 0
         """How many of its batches are done."""
         self.stopped, self.stop_reason = False, ""
+        self.memory: dict[str, int] = {}
+        """What the largest planned step of the last `fit` needed by its forecast, in bytes by use."""
         self.note: Callable[[str], None] = lambda line: None
         """Shows a line to people while the Trainer trains; for callbacks."""
 
@@ -210,6 +212,7 @@ class Trainer:
                 folder.give_up()
             raise
         finally:
+            self.memory = loop.step.largest.parts if isinstance(loop.step, PlannedStep) and loop.step.largest else {}
             self.evaluator.arena.forget()  # all that training computed in
         if folder is not None:
             for line in write_results(folder, self, []):
@@ -260,26 +263,29 @@ class Trainer:
         images: Any = None,
         units: tuple[Any, Any] = (0.0, 1.0),
         probabilities: Callable[[Any], Any] = softmax,
+        columns: Sequence[str] | None = None,
     ) -> Path:
         """Evaluate on data, and write report.html in the run folder anew with the results and with mistakes to look at.
 
         With the metric "per_class" it also has the results by class and the confusion matrix. For a regression it
-        has a diagram of what was predicted beside what is true, and one of the errors.
+        has diagrams of what was predicted beside what is true, of the residuals and of the errors.
 
         name:        what the data is called there
         class_names: the classes in the order of their indices
         images:      (n, channels, height, width) or (n, height, width), what to show of each sample where it was
-                     misclassified; if not given its input, where that is an image of 1 or 3 channels
+                     misclassified; if not given its input, where that is an image of 1 or 3 channels. The rows of a
+                     table (n, features) are shown as such
         units:       mean and standard deviation by which the targets of a regression were standardised; its
                      predictions are drawn in the targets' own units, m + s v for a value v
         probabilities: from outputs (n, classes), a NumPy array, to how sure the model is of each class; if not given
                      their softmax, which is right for logits and for logarithms of probabilities
+        columns:     the names of the features of a table
 
         Returns the path of report.html. Raises ValueError without a run folder.
         """
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
-        evaluation = Evaluation(name, class_names, images, units, probabilities)
+        evaluation = Evaluation(name, class_names, images, units, probabilities, columns)
         evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path

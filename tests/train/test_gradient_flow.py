@@ -47,7 +47,7 @@ def test_the_norms_of_a_softmax_regression_by_hand(eager, rng):
             "weight": norm(w, b), "gradient": norm(dw, db), "update": lr * norm(dw, db),
             "ratio": lr * norm(dw, db) / norm(w, b), "silent": 0.0, "dead": 0.0,
         }  # fmt: skip
-        assert row.pop("layer") == "0"
+        assert (row.pop("layer"), row.pop("kind")) == ("0", "Linear")
         assert row == pytest.approx(expected, rel=1e-12)
         w, b = w - lr * dw, b - lr * db
 
@@ -127,7 +127,7 @@ def test_planned_and_eager_steps_show_the_same(task):
         rows.append(flow.rows)
     assert len(rows[0]) == 3 * 3
     for planned, eager in zip(*rows):
-        assert planned.pop("layer") == eager.pop("layer")
+        assert [planned.pop(name) for name in ("layer", "kind")] == [eager.pop(name) for name in ("layer", "kind")]
         assert planned == pytest.approx(eager, rel=1e-4)
 
 
