@@ -8,8 +8,9 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from gpunn.train.every import Every
 from gpunn.train.toml import from_toml, to_toml
 
 Row = dict[str, Any]
+LOOKS = 5
 
 _CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
 
@@ -33,6 +35,7 @@ class RunFolder:
                        its bits depend on, versions among it
     metrics.jsonl      a row of the history per epoch
     gradients.jsonl    a row per layer and watched step, see `GradientFlow`; only where gradients are watched
+    status.json        where the run is, written once a second while it trains, see `gpunn.train.status`
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
                        epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C or as
@@ -88,6 +91,7 @@ class RunFolder:
         self.model_path = self.path / "model.safetensors"
         self.checkpoints_path = self.path / "checkpoints"
         self.curves_path = self.path / "curves.png"
+        self.status_path = self.path / "status.json"
         self.facts_path = self.path / "report.json"
         self.report_path = self.path / "report.html"
         self.failed_step_path = self.path / "failed_step.safetensors"
@@ -132,6 +136,22 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
+    def in_use(self) -> bool | None:
+        """Whether somebody trains in it, here or in another process; None where the file system can't tell."""
+        try:
+            looked = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(looked, fcntl.LOCK_SH | fcntl.LOCK_NB)  # others may look at the same time
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        finally:
+            os.close(looked)
+        return False
+
     def begin(self, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
         """Write down what a new run is, in the claimed folder.
 
@@ -148,7 +168,8 @@ class RunFolder:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
         if self.metrics_path.exists() or self.checkpoints() or self.failed_step_path.exists():
             return
-        for name in (self.config_path.name, self.gradients_path.name, self.model_path.name, *self.files):
+        own = (self.config_path, self.gradients_path, self.status_path, self.model_path)
+        for name in (*(path.name for path in own), *self.files):
             (self.path / name).unlink(missing_ok=True)
 
     def check_free(self) -> None:
@@ -316,6 +337,11 @@ def _locked(folder: Path) -> int | None:
     """
     lock = os.open(folder, os.O_RDONLY)
     try:
+        for _ in range(LOOKS):  # one who only looks has it for a moment
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            time.sleep(0.01)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)

@@ -195,8 +195,9 @@ class Trainer:
         self.epoch = self.batch = 0
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
-        self.note = progress.note
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
+        progress = loop.progress
+        self.note = progress.note
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
         new = folder is not None and (state is None or not folder.config_path.exists())
         if folder is not None and new:

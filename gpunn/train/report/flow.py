@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from gpunn.train.curves import Panel
@@ -40,7 +39,6 @@ def sections(rows: Sequence[dict[str, Any]], warnings: Sequence[str]) -> str:
         if measure != "dead" or any(v > 0 for values in series.values() for v in values):
             drawn.append(panel_svg(panel, legend=False) if len(layers) <= MOST_LINES else heat_svg(panel))
     few = len(layers) <= MOST_LINES
-    said = "".join(f'<li class="warning">{escape(line)}</li>' for line in warnings)
     last = [there[steps[-1], layer] for layer in layers if (steps[-1], layer) in there]
     numbers = [
         [
@@ -52,7 +50,7 @@ def sections(rows: Sequence[dict[str, Any]], warnings: Sequence[str]) -> str:
     ]
     return "".join(
         [
-            f"<ul>{said}</ul>" if said else "",
+            page.items(warnings),
             page.legend(list(layers.values())) if few else "",
             page.figures(drawn, "curves" if few else "broad"),
             page.paragraph(f"Norms in step {steps[-1]}, the last that was watched:"),

@@ -8,20 +8,22 @@ from importlib import resources
 from typing import Any
 
 
-def page(title: str, sections: Iterable[str], note: str = "", head: str = "") -> str:
+def page(
+    title: str, sections: Iterable[str], note: str = "", head: str = "", before: str = "", behind: str = ""
+) -> str:
     """A whole page that needs nothing else.
 
     title:    its heading
     sections: made by the functions below
     note:     a line below the heading
-    head:     further lines of HTML for its head
+    head:     further HTML for its head, and so `before` and `behind` its content
     """
     style = resources.files("gpunn.train.report").joinpath("report.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n{head}</head>\n"
-        f"<body>\n{main(title, sections, note)}\n</body>\n</html>\n"
+        f"<body>\n{before}{main(title, sections, note)}\n{behind}</body>\n</html>\n"
     )
 
 
@@ -41,6 +43,12 @@ def section(title: str, *content: str) -> str:
 def paragraph(text: str) -> str:
     """A paragraph of text."""
     return f"<p>{escape(text)}</p>"
+
+
+def items(lines: Iterable[str]) -> str:
+    """A list of lines, to draw attention to."""
+    said = "".join(f'<li class="warning">{escape(line)}</li>' for line in lines)
+    return f"<ul>{said}</ul>" if said else ""
 
 
 def preformatted(text: str) -> str:
