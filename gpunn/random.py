@@ -129,10 +129,32 @@ class Part:
         return self._calls[self._used - 1]
 
     def __enter__(self) -> None:
-        state.part = self
+        self._outer, state.part = state.part, self
 
     def __exit__(self, *_: object) -> None:
-        state.part = None
+        state.part = self._outer
+
+
+class Ahead:
+    """A context whose draws use up no numbers: they get those that come next, and so do the draws behind it."""
+
+    first = 0
+
+    def __init__(self) -> None:
+        self._before: dict[int, tuple[Generator, dict[str, Any]]] = {}
+
+    def next_call(self, generator: Generator, stream: int) -> int:
+        """The number of the next draw."""
+        self._before.setdefault(id(generator), (generator, generator.get_state()))
+        return generator._next_call(stream)
+
+    def __enter__(self) -> None:
+        self._outer, state.part = state.part, self
+
+    def __exit__(self, *_: object) -> None:
+        state.part = self._outer
+        for generator, before in self._before.values():
+            generator.set_state(before)
 
 
 class Draws:

@@ -40,6 +40,11 @@ class _State(threading.local):
 state = _State()
 
 
+def is_tracing() -> bool:
+    """Whether a step is being traced: tensors have shapes and no elements."""
+    return state.tracer is not None
+
+
 class _Mode:
     """A context manager that is also a decorator, and restores what it found.
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "evaluate": "measure a trained network on data",
     "predict": "apply a trained network to data",
     "debug": "do the step again in which numbers became infinite or NaN, and show where that began",
+    "watch": "follow a run that is going, in the terminal and as a page",
+    "report": "put a run, or several beside one another, on one page",
     "summary": "list a network's layers, output shapes and parameters, and what they cost",
     "memory": "forecast what a training step needs in memory, by layer",
     "gradcheck": "compare gradients with central differences, of a network, a loss or an operation",

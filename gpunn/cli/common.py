@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import math
 import os
 import re
 import sys
@@ -18,11 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 import gpunn
+from gpunn.io import json_text
 from gpunn.optional import needed
 from gpunn.printing import printable
 
 from .errors import RunError, UsageError
 
+as_json = json_text
 INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -145,19 +145,6 @@ def positive_int(text: str) -> int:
 def int_list(text: str) -> list[int]:
     """An argparse type: whole numbers above 0, separated by commas."""
     return [positive_int(part) for part in text.split(",")]
-
-
-def as_json(found: Any) -> str:
-    """One line of JSON, which has no NaN and no infinity: null stands for them."""
-    return json.dumps(_finite(found), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(v) for name, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def prepare_folder(out: Path | None) -> Path | None:

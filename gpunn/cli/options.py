@@ -115,6 +115,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the step back and count it (which copies all weights before each step); or go on (default: stop)",
     )
     add_recompute(how)
+    how.add_argument(
+        "--watch-gradients",
+        type=positive_int,
+        nargs="?",
+        const=10,
+        metavar="EVERY",
+        help="record the norms of weights, gradients and updates by layer at every so many steps (default: 10), and "
+        "say where gradients vanish or explode or units are dead",
+    )
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
     how.add_argument(

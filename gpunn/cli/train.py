@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     """Train, measure on the test set, and leave the run folder."""
     import gpunn
     from gpunn.models import build, recompute
-    from gpunn.train import EarlyStopping, Trainer
+    from gpunn.train import Trainer
 
     from . import job
     from .abstract import check_that_it_fits
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
             clip_norm=options.clip_norm,
             scheduler=schedule,
             device=device,
-            callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
+            callbacks=job.make_callbacks(options),
             run_dir=folder,
             seed=options.seed,
             eager=options.eager,
@@ -100,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
             images=source.x_test,
             units=data.units or (0.0, 1.0),
             probabilities=job.make_probabilities(options.loss),
+            columns=source.columns,
         )
         result = _result(found, history, trainer.best_epoch, parameters, folder.path)
         gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")

@@ -21,6 +21,7 @@ from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
 from gpunn.train.resident import resident
 from gpunn.train.run_folder import RunFolder
+from gpunn.train.status import Recorded
 from gpunn.utils.data import DataLoader
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ class FitLoop:
         self.loader = loader
         self.validation = validation
         self.epochs = epochs
-        self.progress = progress
+        self.progress = progress if run is None else Recorded(progress, run.status_path)
         self.folder = run
         # A loader's data set on the device, where it can lie there.
         self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
-        self.step.note = progress.note
+        self.step.note = self.progress.note
         self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
         self.guard = None if trainer.on_nan == "ignore" else Guard(trainer.model, trainer.optimizer)
         self.anchor: dict[str, Any] | None = None
@@ -89,10 +90,10 @@ class FitLoop:
                 if trainer.stop_reason:
                     self.progress.note(f"stopped after epoch {self.completed}: {trainer.stop_reason}")
                 trainer.callbacks.call("on_fit_end", trainer)
-            except TrainingInterrupted:
-                raise
-            except KeyboardInterrupt as error:  # a second one
-                error.args = (self._stopped_at_once(),)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not isinstance(error, TrainingInterrupted):  # a second one
+                    error.args = (self._stopped_at_once(),)
+                self.progress.failed(error)
                 raise
             finally:
                 self.progress.close()
@@ -133,6 +134,7 @@ class FitLoop:
         try:
             for group in self.groups():
                 self.lr = trainer.learning_rate  # which a schedule changes behind the step
+                trainer.callbacks.call("on_step_begin", trainer, group)
                 for (loss, output), batch in zip(self._step(group), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)

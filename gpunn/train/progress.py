@@ -48,11 +48,15 @@ class Progress:
         """Whether it is time to call `batch`."""
         return time.perf_counter() >= self._next
 
+    def again(self) -> None:
+        """It is not time before `every` seconds have gone by."""
+        self._next = time.perf_counter() + self.every
+
     def batch(self, done: int, samples: int, values: Row) -> None:
         """So many batches and samples of this epoch are done, with these results so far."""
         self.done = done
+        self.again()
         now = time.perf_counter()
-        self._next = now + self.every
         elapsed = max(now - self._began, 1e-9)
         left = None
         if self.batches is not None and done > self._from:
@@ -71,6 +75,9 @@ class Progress:
 
     def note(self, text: str) -> None:
         """One line that is neither."""
+
+    def failed(self, error: BaseException) -> None:
+        """Training ends by an error or an interrupt, before `close`."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -293,6 +300,8 @@ def described(values: Row) -> str:
     """Results as "loss 0.1234  accuracy 0.9712"."""
     parts = []
     for name, value in values.items():
+        if value is None:  # what is not finite, in a file
+            continue
         fixed = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
         text = str(value) if isinstance(value, int) else fixed
         parts.append(f"{LABELS.get(name, name)} {text}")

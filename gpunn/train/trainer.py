@@ -21,6 +21,7 @@ from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.guard import OnNaN, check_on_nan
+from gpunn.train.gradient_step import GradientStep
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
@@ -131,6 +132,10 @@ class Trainer:
         self.batch = 0
         """How many of its batches are done."""
         self.stopped, self.stop_reason = False, ""
+        self.memory: dict[str, int] = {}
+        """What the largest planned step of the last `fit` needed by its forecast, in bytes by use."""
+        self.note: Callable[[str], None] = lambda line: None
+        """Shows a line to people while the Trainer trains; for callbacks."""
 
     def fit(
         self,
@@ -191,6 +196,8 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
+        progress = loop.progress
+        self.note = progress.note
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
         new = folder is not None and (state is None or not folder.config_path.exists())
         if folder is not None and new:
@@ -206,6 +213,7 @@ class Trainer:
                 folder.give_up()
             raise
         finally:
+            self.memory = loop.step.largest.parts if isinstance(loop.step, PlannedStep) and loop.step.largest else {}
             self.evaluator.arena.forget()  # all that training computed in
         if folder is not None:
             for line in write_results(folder, self, []):
@@ -256,26 +264,29 @@ class Trainer:
         images: Any = None,
         units: tuple[Any, Any] = (0.0, 1.0),
         probabilities: Callable[[Any], Any] = softmax,
+        columns: Sequence[str] | None = None,
     ) -> Path:
         """Evaluate on data, and write report.html in the run folder anew with the results and with mistakes to look at.
 
         With the metric "per_class" it also has the results by class and the confusion matrix. For a regression it
-        has a diagram of what was predicted beside what is true, and one of the errors.
+        has diagrams of what was predicted beside what is true, of the residuals and of the errors.
 
         name:        what the data is called there
         class_names: the classes in the order of their indices
         images:      (n, channels, height, width) or (n, height, width), what to show of each sample where it was
-                     misclassified; if not given its input, where that is an image of 1 or 3 channels
+                     misclassified; if not given its input, where that is an image of 1 or 3 channels. The rows of a
+                     table (n, features) are shown as such
         units:       mean and standard deviation by which the targets of a regression were standardised; its
                      predictions are drawn in the targets' own units, m + s v for a value v
         probabilities: from outputs (n, classes), a NumPy array, to how sure the model is of each class; if not given
                      their softmax, which is right for logits and for logarithms of probabilities
+        columns:     the names of the features of a table
 
         Returns the path of report.html. Raises ValueError without a run folder.
         """
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
-        evaluation = Evaluation(name, class_names, images, units, probabilities)
+        evaluation = Evaluation(name, class_names, images, units, probabilities, columns)
         evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path
@@ -294,8 +305,19 @@ class Trainer:
 
     def make_step(self) -> EagerStep | PlannedStep:
         """The training step: called with a list of batches, it updates the model."""
-        step = EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+        step = self._eager_step()
         return step if self.eager else PlannedStep(step, self.memory_limit, self.evaluator.arena)
+
+    def make_gradient_step(self) -> GradientStep | None:
+        """What gives the gradients of a planned step before it is done; None where steps are done op by op."""
+        if self.eager:
+            return None
+        step = GradientStep(self._eager_step(), self.memory_limit, self.evaluator.arena)
+        step.note = lambda line: None  # the training step says it
+        return step
+
+    def _eager_step(self) -> EagerStep:
+        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
 
     @property
     def best_epoch(self) -> int:
@@ -349,7 +371,7 @@ class Trainer:
             ) from error
         if (folder := self.run_folder) is not None:
             epoch = self.best_epoch if folder.model == "best" else loop.completed
-            folder.go_back(self.history.rows, source, epoch, self.best_epoch)
+            folder.go_back(self.history.rows, source, epoch, self.best_epoch, self.batch)
         place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
         for line in (f"resuming after {place}", *lines):
             progress.note(line)

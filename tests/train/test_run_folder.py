@@ -26,7 +26,7 @@ def test_what_a_run_leaves(task, tmp_path):
     history = trainer.fit((task.x, task.y), 3, validation=0.2, batch_size=20)
     folder = RunFolder(tmp_path / "runs" / "one")
     assert sorted(path.name for path in folder.path.iterdir()) == [
-        "checkpoints", "config.toml", "metrics.jsonl", "model.safetensors", "report.html",
+        "checkpoints", "config.toml", "metrics.jsonl", "model.safetensors", "report.html", "report.json", "status.json",
     ]  # fmt: skip
     assert [path.name for path in folder.checkpoints()] == ["epoch_002.safetensors", "epoch_003.safetensors"]
     assert folder.read_rows() == history.rows
