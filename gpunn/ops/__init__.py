@@ -63,6 +63,8 @@ from .comparison import (
     ne,
     where,
 )
+from .composed.channels import *
+from .composed.losses import *
 from .composed.numbers import *
 from .composed.products import *
 from .composed.sets import *
