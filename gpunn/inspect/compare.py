@@ -14,6 +14,8 @@ from gpunn import nn
 from gpunn.inspect.profile.parts import parts_of
 from gpunn.tensor import Tensor
 
+__all__ = ["Comparison", "Difference", "Recorded", "compare", "eager", "planned", "pytorch"]
+
 TOLERANCE = 1e-4
 """Rounding in another order leaves float32 well below this."""
 OF_THE_LAYER = 1e-2

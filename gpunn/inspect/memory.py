@@ -19,6 +19,8 @@ from gpunn.plan.graph import Compute
 from gpunn.plan.replay import primitive_calls
 from gpunn.printing import bytes_text
 
+__all__ = ["Unfolding", "plot", "unfoldings"]
+
 UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 
