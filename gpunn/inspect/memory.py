@@ -101,7 +101,8 @@ def plot(
     _by_depth(axes[1], reports, size)
     if unfolded:
         _by_window(axes[2], unfolded, size)
-    figure.suptitle(f"{title}: forecast memory of a training step" if title else "forecast memory of a training step")
+    what = "forecast memory of a training step"
+    figure.suptitle(f"{_mathless(title)}: {what}" if title else what)
     figure.savefig(path, dpi=110)
 
 
