@@ -14,6 +14,7 @@ import pytest
 
 import gpunn
 from gpunn import TrainStep
+from gpunn.models import recompute
 
 from .random_models import batches, build, plan
 
@@ -23,11 +24,15 @@ MODELS = range(TRUST or 12)
 ON_THE_SIMULATOR = range(TRUST // 4 or 2)
 
 
-def trained(seed: int, how: str, device: str = "cpu", dtype: str = "float64", dropout: bool = True) -> list[np.ndarray]:
-    """Losses, parameters, buffers and gradients' moments of a short training."""
+def trained(
+    seed: int, how: str, device: str = "cpu", dtype: str = "float64", dropout: bool = True, segments: int = 0
+) -> list[np.ndarray]:
+    """Losses, parameters, buffers and gradients' moments of a short training, computed again in segments or not."""
     p = plan(seed, dropout)
     gpunn.manual_seed(seed)
     model = build(gpunn, p.layers).to(device=device, dtype=getattr(gpunn, dtype))
+    if segments:
+        recompute(model, min(segments, len(model)))
     name, options = p.optimizer
     optimizer = getattr(gpunn.optim, name)(model.parameters(), **options)
     step = TrainStep(model, getattr(gpunn.nn, p.loss)(), optimizer, fuse=how == "fused")
@@ -55,6 +60,15 @@ def test_planned_steps_have_the_bits_of_eager_ones(seed: int) -> None:
 def test_fused_steps_agree(seed: int) -> None:
     for a, b in zip(trained(seed, "fused"), trained(seed, "eager"), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.promise("random networks: what is computed again in the backward has the bits of what is kept")
+@pytest.mark.parametrize("seed", MODELS)
+def test_recomputation_has_the_same_bits(seed: int) -> None:
+    for how in ("eager", "planned", "fused"):
+        again = trained(seed, how, dtype="float32", segments=2 + seed % 4)
+        for a, b in zip(again, trained(seed, how, dtype="float32"), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.promise("random networks: the CUDA kernels on the simulator agree with the CPU")
