@@ -39,12 +39,16 @@ lowest: ## run the tests of what computes and trains with the lowest versions of
 
 CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cli)
 
-# MODELS=500 takes so many networks, a fourth of them on the simulator too; as many trainings that are killed; and of
-# every kind of file fifty times as many changed ones. 200 take about a quarter of an hour of CPU time.
+# MODELS=500 takes twice as many random networks with what is done with them, and a fourth of that on the simulator; so
+# many trainings that are killed; and of every kind of file fifty times as many changed ones. 200 take about an hour of
+# CPU time. The counts are written into docs/trust.md.
 MODELS ?= 200
 
-trust: $(EXTRA)-test ## random networks compared, trainings killed at random and resumed, files changed at random
-	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py tests/train/test_kills.py tests/test_mutations.py --numprocesses auto --dist worksteal $(ARGS)
+CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py tests/plan/test_ways.py tests/train/test_kills.py tests/train/test_faults.py \
+  tests/train/test_guard.py tests/test_mutations.py tests/test_leaks.py tests/test_packaging.py tests/utils
+
+trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks
+	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest $(CAMPAIGNS) --numprocesses auto --dist worksteal $(ARGS)
 
 # ARCH_13=sm_90,sm_120 compiles by CUDA 13 for these only.
 ARCH_13 ?= all
