@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -44,7 +44,7 @@ _UNTOLD = (
 
 
 def forward(
-    op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: Iterable[int] = (), count: int = 0
+    op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: Container[int] = (), count: int = 0
 ) -> list[Item]:
     """The equations of what an op makes.
 
@@ -58,7 +58,7 @@ def forward(
     found = formulas_of(type(op))
     given = _given(op, found, inputs, outputs, count)
     wanted = [s for s, y in zip(found.outputs, outputs) if y is not None] or [e.left for e in found.equations[:1]]
-    bound = _bound(op, found, wanted, given, set(tensors))
+    bound = _bound(op, found, wanted, given, tensors)
     if getattr(op, "reduction", "none") in ("mean", "sum") and count > 1:
         bound[0] = _reduced(bound[0], op.reduction, count)  # type: ignore[attr-defined]
     return bound
@@ -70,7 +70,7 @@ def gradient(
     outputs: Sequence[Given],
     dys: Sequence[Given],
     gives: Mapping[int, Given],
-    tensors: Iterable[int] = (),
+    tensors: Container[int] = (),
     count: int = 0,
 ) -> list[Item]:
     """The equations of an op's gradient.
@@ -89,9 +89,9 @@ def gradient(
     given |= {f"d{s}": g for s, g in zip(found.outputs, dys)}
     given |= {f"d{_symbol(found, place)}": g for place, g in gives.items()}
     if not found.inputs:  # any number of inputs, each with its part
-        return [_part_of(op, found, {**given, "dx": g}, set(tensors)) for _, g in sorted(gives.items())]
+        return [_part_of(op, found, {**given, "dx": g}, tensors) for _, g in sorted(gives.items())]
     wanted = [f"d{_symbol(found, place)}" for place in sorted(gives)]
-    bound = _bound(op, found, wanted, given, set(tensors))
+    bound = _bound(op, found, wanted, given, tensors)
     missing = [place for place in sorted(gives) if found.of(f"d{_symbol(found, place)}") is None]
     bound += [_by_jacobian(gives[place], inputs[place], outputs[0], dys[0]) for place in missing]
     if getattr(op, "reduction", "none") == "mean" and count > 1:
@@ -101,7 +101,7 @@ def gradient(
     return bound
 
 
-def _part_of(op: Op, found: OpFormulas, given: dict[str, Given], tensors: set[int]) -> Item:
+def _part_of(op: Op, found: OpFormulas, given: dict[str, Given], tensors: Container[int]) -> Item:
     """The equation of dx_i, with a variable in its place."""
     dx = given["dx"]
     (bound,) = _bound(op, found, ["dx"], given, tensors)
@@ -160,7 +160,9 @@ def number(value: float) -> Number:
     return Number(f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
-def _bound(op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Given], tensors: set[int]) -> list[Item]:
+def _bound(
+    op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Given], tensors: Container[int]
+) -> list[Item]:
     """The wanted equations, and those of the letters in them that stand for no variable."""
     activation = _activation(op)
     if activation is not None and activation[0] == "none":
@@ -257,7 +259,7 @@ def _of_activation(item: Item, kind: str, parameter: float) -> Item:
 # Substitution ---------------------------------------------------------------------------------------------------------
 
 
-def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: set[int], matrices: bool) -> Item:
+def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: Container[int], matrices: bool) -> Item:
     def change(x: Item) -> Item:
         if isinstance(x, Symbol) and x.variable is None and x.name in given:
             found = given[x.name]
@@ -295,7 +297,7 @@ def _dims(op: Op) -> Item:
     return Text(f"dimension{'s' if len(dims) > 1 else ''} {', '.join(map(str, dims))}")
 
 
-def _without_nothing(items: Sequence[Item], tensors: set[int], matrices: bool) -> list[Item]:
+def _without_nothing(items: Sequence[Item], tensors: Container[int], matrices: bool) -> list[Item]:
     """A row without what is not there, with the sign before it; products of elements get their sign."""
     found: list[Item] = []
     for x in items:
@@ -317,7 +319,7 @@ def _without_nothing(items: Sequence[Item], tensors: set[int], matrices: bool) -
     return found or [_NOTHING]
 
 
-def _is_tensor(item: Item, tensors: set[int]) -> bool:
+def _is_tensor(item: Item, tensors: Container[int]) -> bool:
     """Whether a factor is, or holds, a variable of several elements."""
     if isinstance(item, (Sign, Text, Number, Over)):
         return False
