@@ -11,7 +11,7 @@ from gpunn.plan.graph import Compute, Node, Value
 from .draft import Draft, count_of_mean
 from .formula import Item
 from .formula.bind import Given, forward, gradient
-from .formula.tree import Bracket, Over, Row, Sign, Symbol, Text, row
+from .formula.tree import Bracket, Choice, Over, Row, Sign, Symbol, Text, row
 from .tracing import GradientOf
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Backward:
         if self._b.variables[item.items[0].variable].shape == shape:
             return item
         body = row(*item.items[2:])
-        if any(isinstance(x, Sign) and x.mark in "+-" for x in getattr(body, "items", ())[1:]):
+        if isinstance(body, Choice) or any(x in (Sign("+"), Sign("-")) for x in getattr(body, "items", ())[1:]):
             body = Bracket("()", body)
         return Row((*item.items[:2], Over("sum", body, Text("what it was broadcast to"))))
 

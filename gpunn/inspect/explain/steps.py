@@ -70,8 +70,7 @@ def number_steps(builder: Builder) -> list[Step]:
 
 
 def _jacobians(builder: Builder, steps: Sequence[Step]) -> None:
-    """The Jacobians of the steps of the forward, where they are small and there are numbers, of a derivation that a
-    reader can go through."""
+    """The Jacobians of the steps of the forward, where they are small and there are numbers."""
     if len(steps) > MOST_STEPS:
         return
     for draft, step in zip(builder.drafts, steps):

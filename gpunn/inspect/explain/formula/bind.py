@@ -22,23 +22,12 @@ _SIGNS = {
     **{"logical_and": "∧", "logical_or": "∨", "logical_xor": "⊻"},
     **{"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "⊻"},
 }
-_KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
+_KEPT = ("eps", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
-_UNTOLD = (
-    *("where f'", "where s is", "computed as", "0 where e", "on the last two", "as m ", "from ", "made of", "or for"),
-    *(
-        "unless",
-        "logarithms",
-        "NaN",
-        "in (-pi",
-        "exact",
-        "the product with",
-        "mu and v",
-        "for ``",
-        "by ``",
-        "for given",
-    ),
-    *("where in", "in row-major", "in their order", "without a copy", "if `", "S_y", "I_y", "for y = "),
+_UNTOLD = tuple(
+    "where f'|where s is|where in|computed as|0 where e|on the last two|as m |from |made of|or for|unless|logarithms|"
+    "NaN|in (-pi|exact|the product with|mu and v|for ``|for one of|for the label|for given|for y = |by ``|with dd|"
+    "in row-major|without a copy|if `|S_y|I_y".split("|")
 )
 """How remarks begin that are not about the formula but about how it is computed, or when."""
 
@@ -182,7 +171,7 @@ def _bound(
                 continue
             if name == "dZ":
                 continue
-        tree = _with_note(equation)
+        tree = _with_note(op, equation)
         if activation is not None:
             tree = tree.map(lambda x: _of_activation(x, *activation))
         letters = [x.name for x in tree.walk() if isinstance(x, Symbol)]
@@ -200,11 +189,11 @@ def _equation(op: Op, found: OpFormulas, name: str, given: Mapping[str, Given]) 
     return several[-1] if general and name in ("l", "dx", "dt") else several[0]
 
 
-def _with_note(equation: Equation) -> Item:
+def _with_note(op: Op, equation: Equation) -> Item:
     note = equation.note
     if not note or note.startswith(_UNTOLD):
         return equation.tree
-    known = {x.name for x in equation.tree.walk() if isinstance(x, Symbol)}
+    known = {x.name for x in equation.tree.walk() if isinstance(x, Symbol)} | set(vars(op))
     items = equation.tree.items if isinstance(equation.tree, Row) else (equation.tree,)
     return Row((*items, Sign(","), parse(note.replace("``", ""), known)))
 
@@ -271,8 +260,6 @@ def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: Contai
             return Sign(_SIGNS.get(getattr(op, "relation", getattr(op, "operation", "")), "?"))
         if isinstance(x, Over) and x.over == Symbol("dims"):
             return Over(x.kind, x.body, _dims(op))
-        if isinstance(x, Text) and x.words == "dims":
-            return _dims(op)
         if isinstance(x, Row):
             return row(*_without_nothing(x.items, tensors, matrices))
         if isinstance(x, (Power, Index)) and _NOTHING in (x.base,):
@@ -281,7 +268,23 @@ def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: Contai
             return _NOTHING
         return x
 
-    return tree.map(change)
+    def told(x: Item) -> Item:
+        value = vars(op).get(x.name) if isinstance(x, Symbol) and x.variable is None else None
+        if not isinstance(value, tuple):
+            return x
+        if isinstance(x, Symbol) and x.name == "key":
+            return Text(", ".join(_key_text(k) for k in value))
+        return Text(str(value)) if all(isinstance(n, int) for n in value) else x
+
+    return tree.map(change).map(told)
+
+
+def _key_text(key: Any) -> str:
+    """An index, None, or (start, stop, step), as it is written in square brackets."""
+    if not isinstance(key, tuple):
+        return str(key)
+    start, stop, step = key
+    return f"{start}:{stop}" + (f":{step}" if step != 1 else "")
 
 
 _NOTHING = Text("")
@@ -313,7 +316,9 @@ def _without_nothing(items: Sequence[Item], tensors: Container[int], matrices: b
     if Sign("o") in found and not any(_is_tensor(x, tensors) for x in found):  # of single numbers: a product like any
         found = [x for x in found if x != Sign("o")]
     numbers = [x for x in found if isinstance(x, Number)]
-    if numbers and not any(isinstance(x, Sign) and x.mark != "o" for x in found):  # a product: numbers come first
+    if numbers and not any(
+        isinstance(x, Text) or (isinstance(x, Sign) and x.mark != "o") for x in found
+    ):  # a product: numbers come first
         found = [*numbers, *(x for x in found if not isinstance(x, Number))]
         found = [x for i, x in enumerate(found) if x != Sign("o") or (i > len(numbers) and i + 1 < len(found))]
     return found or [_NOTHING]
@@ -325,4 +330,7 @@ def _is_tensor(item: Item, tensors: Container[int]) -> bool:
         return False
     if isinstance(item, Fraction):
         return _is_tensor(item.above, tensors) or _is_tensor(item.below, tensors)
-    return any(isinstance(x, Symbol) and (x.variable in tensors or x.name == "xhat") for x in item.walk())
+    return any(
+        isinstance(x, Symbol) and (x.variable in tensors or (x.variable is None and x.name in ("xhat", "g")))
+        for x in item.walk()
+    )
