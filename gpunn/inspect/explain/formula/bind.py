@@ -24,10 +24,10 @@ _SIGNS = {
 }
 _KEPT = ("eps", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
-_UNTOLD = tuple(
-    "where f'|where s is|where in|computed as|0 where e|on the last two|as m |from |made of|or for|unless|logarithms|"
-    "NaN|in (-pi|exact|the product with|mu and v|for ``|for one of|for the label|for given|for y = |by ``|with dd|"
-    "in row-major|without a copy|if `|S_y|I_y".split("|")
+_UNTOLD = re.compile(
+    r"where f'|where s is|where in|computed as|0 where e|on the last two|as m |from |made of|or for|unless|logarithms|"
+    r"NaN|in \(-pi|exact|the product with|mu and v|for ``|for one of|for the label|for given|for y = |by ``|with dd|"
+    r"in row-major|without a copy|if `|S_y|I_y"
 )
 """How remarks begin that are not about the formula but about how it is computed, or when."""
 
@@ -191,7 +191,7 @@ def _equation(op: Op, found: OpFormulas, name: str, given: Mapping[str, Given]) 
 
 def _with_note(op: Op, equation: Equation) -> Item:
     note = equation.note
-    if not note or note.startswith(_UNTOLD):
+    if not note or _UNTOLD.match(note):
         return equation.tree
     known = {x.name for x in equation.tree.walk() if isinstance(x, Symbol)} | set(vars(op))
     items = equation.tree.items if isinstance(equation.tree, Row) else (equation.tree,)
