@@ -78,6 +78,10 @@ class Sentences:
         self._b = builder
         self._variables = builder.variables
         self._steps = steps
+        self._freed: dict[int, list[Variable]] = {}
+        for v in builder.variables:
+            if v.freed_after is not None and v.role in ("activation", "gradient"):
+                self._freed.setdefault(v.freed_after, []).append(v)
 
     def of(self, draft: Draft, step: Step) -> list[str]:
         """The sentences of one step."""
@@ -290,9 +294,8 @@ class Sentences:
             ]
             if waiting and draft.outputs:
                 yield f"{waiting[0]} is data: nobody needs its gradient, and it is not computed."
-        freed = [v for v in self._variables if v.freed_after == step.number and v.role in ("activation", "gradient")]
-        if freed:
-            memories = {v.memory: v for v in freed}  # of several in one memory the last
+        memories = {v.memory: v for v in self._freed.get(step.number, ())}  # of several in one memory the last
+        if memories:
             names = [self._name(v) for v in memories.values()]
             told = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
             size = bytes_text(sum(v.nbytes for v in memories.values()))

@@ -56,9 +56,7 @@ def _product(builder: Builder, node: ProductUpdate) -> list[Item]:
     names = [None if p is None else builder.variables[states[id(p._data)]].name for p in (node.weight, node.bias)]
     gives: dict[int, Given] = {place: Symbol(f"d{name}") for place, name in enumerate(names, 1) if name}
     dz, x = node.inputs
-    return gradient(
-        LINEAR, [builder.given_for(x), None, None], [None], [builder.given_for(dz)], gives, builder.tensors()
-    )
+    return gradient(LINEAR, [builder.given_for(x), None, None], [None], [builder.given_for(dz)], gives, builder.tensors)
 
 
 def _update_formulas(optimizer: type) -> list[str]:
