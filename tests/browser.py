@@ -75,6 +75,11 @@ class Browser:
         self._events = [e for e in self._events if e.get("sessionId") != session]
         return found
 
+    def cpu_seconds(self) -> float:
+        """The CPU time of all processes that show pages."""
+        found = self.call("SystemInfo.getProcessInfo")["processInfo"]
+        return sum(process["cpuTime"] for process in found if process["type"] == "renderer")
+
     def tab(self) -> Tab:
         """A new page."""
         return Tab(self)
@@ -160,6 +165,7 @@ class Tab:
         """How the page is shown: in light or dark, on a screen or on paper."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media="print" if printed else "screen", features=features)
+        self.js("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # the page has heard of it
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """The window, or the whole page, as a PNG."""
