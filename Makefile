@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers trust arch predicted bench gpu-report lint format wheel clean
+.PHONY: help train test test-peers lowest trust arch predicted bench docs gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -28,6 +28,16 @@ test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skippe
 test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
+
+LOWEST := $(VENV)-lowest
+
+lowest: ## run the tests of what computes and trains with the lowest versions of all dependencies
+	@$(MAKE) --no-print-directory VENV=$(LOWEST) $(LOWEST)/.created-by-$(subst /,-,$(PYTHON))
+	$(LOWEST)/bin/python .ci/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' --numprocesses auto --dist worksteal $(ARGS)
+
+CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cli)
 
 # MODELS=500 takes so many networks, a fourth of them on the simulator too; as many trainings that are killed; and of
 # every kind of file fifty times as many changed ones. 200 take about a quarter of an hour of CPU time.
@@ -47,6 +57,10 @@ predicted: $(EXTRA)-profile ## compare what the compiler and the simulator say o
 
 bench: $(EXTRA)-bench ## measure samples per second for each batch size, PyTorch and JAX beside it
 	$(BIN)/gpunn bench $(if $(ARGS),$(ARGS),batch-size --peers torch,jax)
+
+docs: $(EXTRA)-docs ## build the documentation into build/docs/index.html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html -d build/docs.cache docs build/docs $(ARGS)
+	@echo "build/docs/index.html"
 
 # CUDA=12 or CUDA=13 picks the CuPy to install; by itself the newest that the driver runs.
 CUDA ?= $(if $(filter 13 14,$(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')),13,12)

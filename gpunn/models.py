@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,24 @@ def file_and_function(spec: str) -> tuple[Path, str] | None:
     return None if match is None else (Path(match[1]), match[2] or "")
 
 
+def recompute(model: nn.Module, segments: int) -> None:
+    """Let training keep only what goes into each segment of an `nn.Sequential`; see `gpunn.utils.checkpoint`.
+
+    Raises:
+        ModelError: the model is no `nn.Sequential`, or has fewer layers than that.
+    """
+    from gpunn.utils.checkpoint import checkpoint_sequential
+
+    if not isinstance(model, nn.Sequential):
+        raise ModelError(
+            f"only an nn.Sequential can be cut into segments that are computed again, and the model is a "
+            f"{type(model).__name__}; call gpunn.utils.checkpoint.checkpoint in its forward"
+        )
+    if not 1 <= segments <= len(model):
+        raise ModelError(f"{len(model)} layers can't be cut into {segments} segments")
+    model.forward = partial(checkpoint_sequential, model, segments)  # type: ignore[method-assign]
+
+
 def mlp(input_shape: tuple[int, ...], outputs: int, hidden: list[int], activation: str = "relu") -> nn.Sequential:
     """Linear layers with the activation between them."""
     layers: list[nn.Module] = [nn.Flatten()]
@@ -120,20 +139,30 @@ def _sizes(spec: str, argument: str) -> list[int]:
     return [int(n) for n in argument.split(",")]
 
 
-def _from_file(path: Path, function: str, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+def named_in_file(path: Path, name: str) -> Any:
+    """What a Python file calls `name`.
+
+    Raises:
+        ModelError: there is no such file or name, or the file raises an error; the message says in which line.
+    """
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    if not function:
+    if not name:
         raise ModelError(f"{path}: name the function too, such as {path}:make_model")
     spec = importlib.util.spec_from_file_location(path.stem, os.path.abspath(path))
     assert spec is not None and spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
-    with _told_where(path):
+    with told_where(path):
         spec.loader.exec_module(module)
-    make = getattr(module, function, None)
-    if not callable(make):
-        raise ModelError(f"{path} has no function {function!r}{did_you_mean(function, vars(module))}")
-    with _told_where(path):
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ModelError(f"{path} has no function {name!r}{did_you_mean(name, vars(module))}")
+    return found
+
+
+def _from_file(path: Path, function: str, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    make = named_in_file(path, function)
+    with told_where(path):
         model = make(input_shape, outputs)
     if not isinstance(model, nn.Module):
         raise ModelError(f"{path}:{function} returned {type(model).__name__}, expected a gpunn.nn.Module")
@@ -141,7 +170,7 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], outputs:
 
 
 @contextmanager
-def _told_where(path: Path) -> Iterator[None]:
+def told_where(path: Path) -> Iterator[None]:
     """Whatever a file raises becomes a ModelError with the line of the file, and the type of the error."""
     file = Path(os.path.abspath(path))
     try:

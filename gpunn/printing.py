@@ -36,6 +36,17 @@ def bytes_text(n: float) -> str:
     return f"{n / 1024:.1f} TiB"
 
 
+def count_text(n: float) -> str:
+    """A large number in thousands: "640", "15.1 k", "54.1 M", "3.2 G"."""
+    if abs(n) < 1000:
+        return f"{n:.0f}"
+    for unit in "kMGTP":
+        n /= 1000
+        if abs(n) < 999.95:
+            return f"{n:.1f} {unit}"
+    return f"{n / 1000:.1f} E"
+
+
 def describe(x: Tensor) -> str:
     """``tensor([[1., 2.]], requires_grad=True)``, with what can't be seen from the numbers."""
     notes = []

@@ -13,11 +13,14 @@ bfloat16 keep the upper 11 and 8 of these 24 bits, so that none becomes 1; unifo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunn.argument_names import with_other_names
 from gpunn.autograd.mode import state
 from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
 from gpunn.backend.dtypes import dtype as DType
@@ -126,10 +129,78 @@ class Part:
         return self._calls[self._used - 1]
 
     def __enter__(self) -> None:
-        state.part = self
+        self._outer, state.part = state.part, self
 
     def __exit__(self, *_: object) -> None:
-        state.part = None
+        state.part = self._outer
+
+
+class Ahead:
+    """A context whose draws use up no numbers: they get those that come next, and so do the draws behind it."""
+
+    first = 0
+
+    def __init__(self) -> None:
+        self._before: dict[int, tuple[Generator, dict[str, Any]]] = {}
+
+    def next_call(self, generator: Generator, stream: int) -> int:
+        """The number of the next draw."""
+        self._before.setdefault(id(generator), (generator, generator.get_state()))
+        return generator._next_call(stream)
+
+    def __enter__(self) -> None:
+        self._outer, state.part = state.part, self
+
+    def __exit__(self, *_: object) -> None:
+        state.part = self._outer
+        for generator, before in self._before.values():
+            generator.set_state(before)
+
+
+class Draws:
+    """What is drawn at one time, to be drawn again at another::
+
+    draws = Draws()
+    with draws.drawing(again=False):
+        ...
+    with draws.drawing(again=True):
+        ...
+    """
+
+    def __init__(self) -> None:
+        self._part: Part | None = state.part
+        self._calls: list[int] = []
+        self._used: int | None = None
+
+    @property
+    def first(self) -> int:
+        """The place in the whole batch of the first sample of the part that is computed, 0 for a whole one."""
+        return 0 if self._part is None else self._part.first
+
+    def next_call(self, generator: Generator, stream: int) -> int:
+        """A new number, or the one that was drawn at this place before.
+
+        Raises:
+            RuntimeError: more is drawn than before.
+        """
+        if self._used is None:
+            draw = generator._next_call if self._part is None else partial(self._part.next_call, generator)
+            self._calls.append(draw(stream))
+            return self._calls[-1]
+        if self._used == len(self._calls):
+            raise RuntimeError(f"called again, a function draws more than the {self._used} times that it drew before")
+        self._used += 1
+        return self._calls[self._used - 1]
+
+    @contextmanager
+    def drawing(self, again: bool) -> Iterator[None]:
+        """Inside, what is drawn is kept, or is what was kept."""
+        before, state.part = state.part, self
+        self._used = 0 if again else None
+        try:
+            yield
+        finally:
+            state.part = before
 
 
 default_generator = Generator(0)
@@ -155,6 +226,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     default_generator.set_state(state)
 
 
+@with_other_names
 def rand(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -167,6 +239,7 @@ def rand(
     return _drawn(uniform, (d,), sizes(size), generator, d, device, requires_grad)
 
 
+@with_other_names
 def randn(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -180,7 +253,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: int | None = None,
     high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
@@ -195,7 +268,9 @@ def randint(
         RuntimeError: there is no such integer, or the type can't hold it.
     """
     first, last, shape = (0, low, high) if size is None else (low, high, size)
-    if not isinstance(last, int) or shape is None or isinstance(shape, int):
+    if size is not None and (low is None or high is None):  # by name: (high, size=...), (high=..., size=...)
+        first, last = 0, high if low is None else low
+    if not isinstance(first, int) or not isinstance(last, int) or shape is None or isinstance(shape, int):
         raise TypeError("randint: takes (high, size) or (low, high, size), and the size is a tuple")
     d, n = int64 if dtype is None else as_dtype(dtype), tuple(shape)
     check_integers(first, last, d)

@@ -11,7 +11,7 @@ from gpunn.autograd.inplace import in_place
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
 from gpunn.backend.dtypes import bfloat16, bool_, float16, float32, float64, get_default_dtype, int32, int64
-from gpunn.interchange import Interchange
+from gpunn.methods import ComposedMethods
 from gpunn.ops import inplace
 from gpunn.ops.arithmetic import rdiv, rfloor_divide, rpow, rremainder, rsub
 from gpunn.ops.cast import parse_to as parse_to
@@ -33,7 +33,7 @@ def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-class Tensor(Interchange):
+class Tensor(ComposedMethods):
     """An n-dimensional array on a device, with the operations of PyTorch's tensors.
 
     Make one with `gpunn.tensor`, `gpunn.zeros`, `gpunn.from_numpy`, ...; ``Tensor(data)`` gives the default float type.
@@ -224,6 +224,11 @@ class Tensor(Interchange):
         from gpunn.printing import describe
 
         return describe(self)
+
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return notebook.tensor(self)
 
     def __format__(self, spec: str) -> str:
         return object.__format__(self, spec) if self.shape else format(self.item(), spec)

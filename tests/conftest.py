@@ -23,6 +23,10 @@ os.environ.setdefault("GPUNN_DEVICE", "cpu")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from . import trust  # noqa: E402
+
+_COUNTS = trust.Counts()
+
 
 @pytest.fixture
 def rng() -> np.random.Generator:
@@ -100,6 +104,8 @@ def cuda() -> Any:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a GPU where there is none; skipped tests are counted at the end."""
+    if (promise := item.get_closest_marker("promise")) is not None:
+        item.user_properties.append(("promise", promise.args[0]))
     if item.get_closest_marker("gpu") and no_gpu():
         pytest.skip(f"no GPU: {no_gpu()}")
 
@@ -119,6 +125,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker("torch")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what is tried of each promise, in the process that starts the others."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _COUNTS.add(report)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the counts of a campaign down."""
+    if (models := os.environ.get("GPUNN_TRUST")) and "PYTEST_XDIST_WORKER" not in os.environ:
+        for promise, entry in _COUNTS.found.items():
+            trust.record(promise, **entry, command=f"make trust MODELS={models}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

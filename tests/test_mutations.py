@@ -73,6 +73,14 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
 }
 
 
+pytestmark = pytest.mark.promise("changed files are read, or refused by the one error of their kind")
+
+
+@pytest.fixture(autouse=True)
+def _count(record_property: Callable[[str, object], None]) -> None:
+    record_property("tried", FILES)
+
+
 def read_all(content: bytes, path: Path, read: Callable[[Path], Any], change: Callable[[bytes, Random], bytes]) -> None:
     path.parent.mkdir(exist_ok=True)
     for seed in range(FILES):

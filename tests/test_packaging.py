@@ -1,6 +1,7 @@
 """What ends up in the wheel and in the source distribution."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -60,4 +61,19 @@ def test_a_wheel_built_from_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     rebuilt = build("wheel", tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path)
-    assert zipfile.ZipFile(rebuilt).namelist() == zipfile.ZipFile(wheel).namelist()
+    assert rebuilt.read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.promise("what is built twice from one tree is equal to the byte")
+def test_what_is_built_again_has_the_same_bytes(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever and wherever that is: files have the time of SOURCE_DATE_EPOCH, or one that never changes."""
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("gpunn", "kernels", "pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy  # with other times than those of the files
+        copy(ROOT / name, tmp_path / "elsewhere" / name)
+    assert build("wheel", tmp_path / "elsewhere", tmp_path / "again").read_bytes() == wheel.read_bytes()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    first, second = (build("sdist", ROOT, tmp_path / name).read_bytes() for name in ("a", "b"))
+    assert first == second
+    later = build("wheel", ROOT, tmp_path / "later")
+    assert {member.date_time for member in zipfile.ZipFile(later).infolist()} == {(2023, 11, 14, 22, 13, 20)}

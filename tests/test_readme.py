@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from gpunn.cli import _parser, main
+from tests.documents import ROOT, commands, programs
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"^    (gpunn .*)$", README, re.MULTILINE)]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+PROGRAMS = [program.text for program in programs(README)]
+COMMANDS = [command for command in commands(README) if command.startswith("gpunn")]
 QUICK = [c for c in COMMANDS if c.split()[1] in ("memory", "summary") or "--memory-limit" in c]
 
 
@@ -36,3 +39,26 @@ def test_quick_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[1:]
     assert main([*words, "--epochs", "1"] if words[0] == "train" else words) == 0
+
+
+FENCED = re.compile(r"^```python\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
+INDENTED = re.compile(r"^    (.*)$", re.MULTILINE)
+
+
+def _code(section: str) -> list[str]:
+    """Its programs and commands, without comments."""
+    lines = [line for program in FENCED.findall(section) for line in program.splitlines()] + INDENTED.findall(section)
+    return [line.split("  #")[0].rstrip() for line in lines if not line.lstrip().startswith("#")]
+
+
+def test_the_chinese_readme_says_the_same() -> None:
+    """The same sections, with the same programs, commands, numbers and names in backticks."""
+    sections = [re.split(r"^## ", text, flags=re.MULTILINE) for text in (README, CHINESE)]
+    assert len(sections[0]) == len(sections[1])
+    for section in zip(*sections):
+        title = section[0].split("\n")[0]
+        assert _code(section[0]) == _code(section[1]), title
+        prose = [INDENTED.sub("", FENCED.sub("", text)) for text in section]
+        for pattern in (r"\d(?:[\d,.]*\d)?", r"`([^`]+)`"):
+            ours, theirs = (Counter(" ".join(found.split()) for found in re.findall(pattern, text)) for text in prose)
+            assert ours == theirs, (title, ours - theirs, theirs - ours)

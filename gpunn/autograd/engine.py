@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.backend.spec import Spec
 
+from .anomaly import anomaly, watched
 from .hooks import call_hooks
 from .mode import enable_grad, no_grad, set_grad_enabled, state
 from .tape import Node, TensorBase, wrap
@@ -230,7 +231,8 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
             else:
                 needs = tuple([(e[0] if isinstance(e, tuple) else id(e)) in useful for e in node.edges])
             if True in needs:
-                for i, g in _gradients(node, needs, dys):
+                gradients = _gradients(node, needs, dys)
+                for i, g in watched(node, gradients) if anomaly.enabled else gradients:
                     if state.watcher is not None:
                         state.watcher.give_gradient(node, i, g)
                     send(node.edges[i], g)

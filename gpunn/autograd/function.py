@@ -10,7 +10,7 @@ from typing import Any
 from gpunn.backend.spec import Spec
 
 from .mode import no_grad, state
-from .tape import Node, TensorBase, alias, wrap
+from .tape import Node, TensorBase, alias, as_before, wrap
 
 
 class FunctionCtx:
@@ -192,6 +192,31 @@ class _FunctionNode(Node):
         """Let go of the saved values."""
         super().release()
         self.op.ctx._saved = None
+
+    def drop(self, source: Any) -> None:
+        """Let go of the context too: any attribute of it may be large."""
+        self.inputs = source
+        self.op.ctx = FunctionCtx()
+
+    def take(self, again: Any) -> None:
+        """Take the context of the node that did the same again."""
+        super().take(again)
+        self.op.ctx, again.op.ctx = again.op.ctx, self.op.ctx
+        ctx = self.op.ctx
+        assert ctx._saved is not None
+        edges = {_key(edge): mine for edge, mine in zip(again.edges, self.edges) if edge is not None}
+        ctx._saved = tuple(
+            as_before(t, edges.get(_key(t if t._node is None else (t._node, t._index))))
+            if isinstance(t, TensorBase)
+            else t
+            for t in ctx._saved
+        )
+        ctx._node = weakref.ref(self)
+
+
+def _key(edge: Any) -> Any:
+    """What an edge is found by: a node and a place, or a leaf."""
+    return edge if isinstance(edge, tuple) else id(edge)
 
 
 class _FunctionOp:

@@ -25,6 +25,8 @@ class _State(threading.local):
     gradients of its results are, if they are known; ``give_gradient(node, i, g)`` what of it goes to input i."""
     part: Any = None
     """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
+    recomputing: int = 0
+    """While a checkpoint computes again what it did not keep: a number of its own, else 0."""
 
     def __init__(self) -> None:
         # Infinities and NaN are results like any other, as in PyTorch: NumPy's warnings are off within an op, and only
@@ -36,6 +38,11 @@ class _State(threading.local):
 
 
 state = _State()
+
+
+def is_tracing() -> bool:
+    """Whether a step is being traced: tensors have shapes and no elements."""
+    return state.tracer is not None
 
 
 class _Mode:

@@ -9,6 +9,7 @@ from gpunn.backend.device import device
 from gpunn.backend.dtypes import dtype
 from gpunn.backend.spec import Spec
 
+from .anomaly import anomaly, forward_call
 from .mode import state
 
 if TYPE_CHECKING:
@@ -100,12 +101,25 @@ def alias(x: Any, node: Node | None = None, index: int = 0) -> Tensor:
     return t
 
 
+def count_nodes() -> int:
+    """A number that is larger than the `order` of each node that there is, and smaller than that of each later one."""
+    return next(_count)
+
+
+def as_before(x: Any, edge: Any) -> Any:
+    """A saved tensor that was computed again, with the history that it had: `edge` is where its gradient goes."""
+    if edge is None:
+        return x
+    return alias(x, *edge) if isinstance(edge, tuple) else edge
+
+
 class Node:
     """One recorded op: its saved values, and where its inputs' gradients go.
 
     Attributes:
         op: the op.
-        inputs: for each input the saved tensor, or a Spec, number or None.
+        inputs: for each input the saved tensor, or a Spec, number or None; None when they were freed; and where they
+            were dropped, what brings them back.
         saved: (place, version, count) for each saved input: the version it had, and its count of writes then.
         edges: for each input where its gradient goes: ``(node, index)``, a leaf tensor, or None.
         specs: the results' specs; `single` if the op gives one result and not a tuple.
@@ -113,12 +127,16 @@ class Node:
         hooks: for each result that has some, the functions to call with its gradient.
         order: counts up; a node comes after all that it depends on.
         layer: while a step is traced or profiled, the path of the module that it belongs to.
+        made: where it was recorded under anomaly detection, the traceback of the call.
         written: while a step is traced, the node of the graph that was written down last: of an op, its own.
     """
 
     layer: str
+    made: str
     written: Any
-    __slots__ = ("edges", "hooks", "inputs", "layer", "op", "order", "outputs", "saved", "single", "specs", "written")
+    __slots__ = (
+        *("edges", "hooks", "inputs", "layer", "made", "op", "order", "outputs", "saved", "single", "specs", "written"),
+    )
 
     def __init__(self, op: Any, inputs: tuple[Any, ...], result: Any):
         self.op = op
@@ -129,6 +147,8 @@ class Node:
         self.hooks: dict[int, dict[int, Any]] | None = None
         if state.watcher is not None:
             self.layer, self.written = state.watcher.layer, state.watcher.written
+        if anomaly.enabled and state.tracer is None:
+            self.made = forward_call()
         kept: list[Any] = []
         edges: list[Any] = []
         some_constant = False
@@ -156,7 +176,7 @@ class Node:
                 )
             kept[i] = x
             saved.append((i, version, version[0]))
-        self.inputs: list[Any] | None = kept
+        self.inputs: Any = kept
         self.saved = saved
         self.edges = edges
 
@@ -180,11 +200,14 @@ class Node:
                 f"the values that {self.name} saved were freed by an earlier backward(); "
                 "to go through the graph twice, give the first call retain_graph=True"
             )
+        if not isinstance(self.inputs, list):
+            self.inputs.restore(self)
         for i, version, count in self.saved:
             x = self.inputs[i]
             if x._version is not version or version[0] != count:
                 raise self._changed(f"input {i}", x._spec)
-        return self.inputs
+        found: list[Any] = self.inputs
+        return found
 
     def saved_outputs(self) -> Any:
         """The results for the gradient: tensors where the op saves them, Specs otherwise."""
@@ -213,6 +236,23 @@ class Node:
         """Let go of the saved values."""
         self.inputs = None
         self.outputs = None
+
+    def drop(self, source: Any) -> None:
+        """Let go of the saved values until they are needed, when ``source.restore(self)`` has this node `take` them."""
+        if self.saved or self.outputs is not None:
+            self.inputs = source
+            self.outputs = None
+
+    def take(self, again: Node) -> None:
+        """Take the values that a node has saved that did the same again; what they were made of stays as it was."""
+        inputs = again.saved_inputs()
+        before = {i: (i, version, count) for i, version, count in self.saved}
+        self.saved = []
+        for i, version, count in again.saved:
+            inputs[i] = as_before(inputs[i], self.edges[i])
+            leaf = isinstance(self.edges[i], TensorBase)  # a parameter, which may have been changed since
+            self.saved.append(before[i] if leaf else (i, version, count))
+        self.inputs, self.outputs = inputs, again.outputs
 
 
 def apply(op: Op, *inputs: Any) -> Any:

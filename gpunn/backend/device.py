@@ -143,7 +143,7 @@ def _usable() -> list[str]:
             _BACKENDS[name](0)
             if name == "sim":
                 importlib.import_module("gpunn.backend.simulator.compiler").command()
-        except Exception:
+        except Exception:  # noqa: S112 (why it is not there is said where it is asked for)
             continue
         found.append(name)
     return found

@@ -135,6 +135,9 @@ def _number(kernel: str, expression: str, constants: dict[str, str]) -> int:
     expanded = expression
     while names := set(re.findall(r"[A-Za-z_]\w*", expanded)) & constants.keys():
         expanded = re.sub(rf"\b({'|'.join(names)})\b", lambda m: f"({constants[m[0]]})", expanded)
-    if not re.fullmatch(r"[\d\s()+*/-]+", expanded):
-        raise ValueError(f"kernel {kernel}: can't read its launch bound {expression!r}")
-    return int(eval(expanded.replace("/", "//")))  # digits and operators, nothing else
+    try:
+        if not re.fullmatch(r"[\d\s()+*/-]+", expanded) or "**" in expanded:
+            raise SyntaxError
+        return int(eval(expanded.replace("/", "//")))  # noqa: S307 (digits and operators, nothing else)
+    except (SyntaxError, ZeroDivisionError):
+        raise ValueError(f"kernel {kernel}: can't read its launch bound {expression!r}") from None

@@ -36,16 +36,21 @@ def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[
 
 def forecasts(options: argparse.Namespace, shape: tuple[int, ...], sizes: Sequence[int]) -> dict[int, Any]:
     """What a training step on the CPU needs in memory, for each size of a batch."""
+    return told_of(options, shape, lambda model: forecasts_of(options, model, shape, sizes))
+
+
+def forecasts_of(
+    options: argparse.Namespace, model: Any, shape: tuple[int, ...], sizes: Sequence[int]
+) -> dict[int, Any]:
+    """The same for a network that is there, on ``meta`` or on the CPU."""
     import gpunn
     from gpunn.backend.spec import Spec
+    from gpunn.models import recompute
 
-    def tell(model: Any) -> dict[int, Any]:
-        step, device = step_of(options, model), next(model.parameters()).device
-        return {
-            n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes
-        }
-
-    return told_of(options, shape, tell)
+    if segments := vars(options).get("recompute"):
+        recompute(model, segments)
+    step, device = step_of(options, model), next(model.parameters()).device
+    return {n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes}
 
 
 def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text, ...]:

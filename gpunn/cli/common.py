@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import math
 import os
 import re
 import sys
@@ -18,10 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 import gpunn
+from gpunn.io import json_text
+from gpunn.optional import needed
 from gpunn.printing import printable
 
-from .errors import UsageError
+from .errors import RunError, UsageError
 
+as_json = json_text
 INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -45,11 +46,27 @@ def add_command(
 def add_model(parser: argparse._ActionsContainer) -> None:
     """The options that name a network, for commands that need no data."""
     parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
-    parser.add_argument("--activation", default="relu")
     parser.add_argument(
         "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
     )
+    add_network(parser)
+
+
+def add_network(parser: argparse._ActionsContainer) -> None:
+    """The options of a network besides its name and input."""
+    parser.add_argument("--activation", default="relu")
     parser.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
+
+
+def add_recompute(parser: argparse._ActionsContainer) -> None:
+    """The option --recompute."""
+    parser.add_argument(
+        "--recompute",
+        type=positive_int,
+        metavar="N",
+        help="cut an nn.Sequential into N segments, and compute all but the last one again in the backward: the same "
+        "numbers for less memory and one more forward",
+    )
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:
@@ -130,19 +147,6 @@ def int_list(text: str) -> list[int]:
     return [positive_int(part) for part in text.split(",")]
 
 
-def as_json(found: Any) -> str:
-    """One line of JSON, which has no NaN and no infinity: null stands for them."""
-    return json.dumps(_finite(found), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(v) for name, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def prepare_folder(out: Path | None) -> Path | None:
     """Make the output folder before anything is measured, so that a bad one is known early."""
     if out is not None:
@@ -159,6 +163,23 @@ def draw_possible() -> bool:
         return True
     print("no plot: matplotlib is not installed; pip install 'gpunn[plot]'", file=sys.stderr)
     return False
+
+
+def check_plot(path: Path | None) -> None:
+    """See to it before the work that a picture can be drawn into this file.
+
+    Raises:
+        RunError: there is no matplotlib.
+        UsageError: there is no such folder, or the name is not that of a picture.
+    """
+    if path is None:
+        return
+    try:
+        needed("matplotlib", "--plot")
+    except ImportError as missing:
+        raise RunError(str(missing)) from None
+    if path.suffix.lower() not in (".png", ".svg") or not path.parent.is_dir():
+        raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{path}'")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", file: Any = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common import add_command, add_model, as_json, input_shape, positive_int
 from .errors import UsageError
-from .options import OPTIMIZERS
+from .options import OPTIMIZERS, not_negative
 
 if TYPE_CHECKING:
     from gpunn.inspect.explain import Derivation
@@ -23,7 +23,6 @@ EXAMPLE = """\
   gpunn explain runs/digits-cnn-1                                      a trained network, on its own data
   gpunn explain --lessons                                              what there is to learn
   gpunn explain --lesson softmax"""
-ALONE = ("lesson", "lessons")
 
 
 def add(commands: Any, name: str, text: str) -> None:
@@ -35,7 +34,9 @@ def add(commands: Any, name: str, text: str) -> None:
     add_model(parser)
     parser.add_argument("--batch-size", type=positive_int, default=4, metavar="N", help="default: 4")
     parser.add_argument("--loss", choices=LOSSES, default="cross_entropy", help="default: cross_entropy")
-    parser.add_argument("--l2", type=float, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0")
+    parser.add_argument(
+        "--l2", type=not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
+    )
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help="derive its update too")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and of the batch; default: 0")
     parser.add_argument("--fused", action="store_true", help="what fusion makes of the step")

@@ -101,3 +101,11 @@ def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:
     if options.optimizer == "rmsprop":
         return optim.RMSprop(parameters, lr=lr, momentum=options.momentum or 0.0)
     return getattr(optim, OPTIMIZERS[options.optimizer])(parameters, lr=lr)
+
+
+def make_callbacks(options: argparse.Namespace) -> list[Any]:
+    """What happens beside the training steps, as the options ask for it."""
+    from gpunn.train import EarlyStopping, GradientFlow
+
+    found: list[Any] = [EarlyStopping(patience=options.patience)] if options.patience else []
+    return found + ([GradientFlow(options.watch_gradients)] if options.watch_gradients else [])

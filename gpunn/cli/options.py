@@ -13,7 +13,7 @@ from gpunn.datasets import NAMES
 from gpunn.models import ACTIVATIONS, file_and_function
 from gpunn.printing import did_you_mean
 
-from .common import add_device, int_list, positive_int
+from .common import add_device, add_recompute, int_list, positive_int
 from .errors import UsageError
 
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
@@ -86,7 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--momentum", type=_fraction, metavar="X", help="of sgd and rmsprop; default: 0.9 for sgd")
     how.add_argument(
-        "--l2", type=_not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
+        "--l2", type=not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
     )
     how.add_argument("--schedule", choices=SCHEDULES, default="onecycle", help="of the learning rate")
     how.add_argument("--clip-norm", type=_positive, metavar="X", help="largest norm of the gradient")
@@ -107,8 +107,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="what a step may need, such as 500MiB; larger batches are cut (default: what is free)",
     )
+    how.add_argument(
+        "--on-nan",
+        choices=("stop", "skip", "ignore"),
+        default="stop",
+        help="where numbers become infinite or NaN: stop, say where that began and keep the step for gpunn debug; take "
+        "the step back and count it (which copies all weights before each step); or go on (default: stop)",
+    )
+    add_recompute(how)
+    how.add_argument(
+        "--watch-gradients",
+        type=positive_int,
+        nargs="?",
+        const=10,
+        metavar="EVERY",
+        help="record the norms of weights, gradients and updates by layer at every so many steps (default: 10), and "
+        "say where gradients vanish or explode or units are dead",
+    )
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
+    how.add_argument(
+        "--checkpoint-every",
+        type=_every,
+        default="epoch",
+        metavar="WHEN",
+        help="epoch, or beside that every so many seconds, as 30s, or steps, as 500steps (default: epoch)",
+    )
+    how.add_argument(
+        "--keep-checkpoints",
+        type=positive_int,
+        default=2,
+        metavar="K",
+        help="of the last epochs, and as many of the present one; that of the best is kept too (default: 2)",
+    )
     call = parser.add_argument_group("the call")
     call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")
     call.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder, with its options")
@@ -234,6 +265,15 @@ def _batch_size(text: str) -> int | str:
     return "full" if text == "full" else positive_int(text)
 
 
+def _every(text: str) -> str:
+    from gpunn.train.every import Every
+
+    try:
+        return Every(text).text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _image_size(text: str) -> tuple[int, int]:
     height, *width = int_list(text)
     if len(width) > 1:
@@ -261,7 +301,8 @@ def _positive(text: str) -> float:
     return _number(text, "a number above 0", lambda v: 0 < v < float("inf"))
 
 
-def _not_negative(text: str) -> float:
+def not_negative(text: str) -> float:
+    """An argparse type: 0 or a positive number."""
     return _number(text, "0 or a number above", lambda v: 0 <= v < float("inf"))
 
 

@@ -9,10 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunn.optional import needed
-
 from .abstract import step_and_batch, title_of
-from .common import as_json, print_table
+from .common import as_json, check_plot, print_table
 from .errors import RunError, UsageError
 from .progress import progress
 
@@ -46,13 +44,7 @@ def launches(options: argparse.Namespace) -> None:
 
     if options.plot and not options.gpu:
         raise UsageError("--plot draws what is predicted; name a GPU by --gpu too")
-    if options.plot:
-        try:
-            needed("matplotlib", "--plot")  # it may be missing, and a prediction takes a while
-        except ImportError as missing:
-            raise RunError(str(missing)) from None
-    if options.plot and (options.plot.suffix.lower() not in (".png", ".svg") or not options.plot.parent.is_dir()):
-        raise UsageError(f"--plot is a file in a folder that is there, FILE.png or FILE.svg, got '{options.plot}'")
+    check_plot(options.plot)
     if options.gpu is None:
         counted = [launch for _, launch in step_launches(*step_and_batch(options, "sim"))[0]]
         if options.json:

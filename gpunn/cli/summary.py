@@ -1,4 +1,4 @@
-"""``gpunn summary``: a network's layers, output shapes and parameters."""
+"""``gpunn summary``: a network's layers, output shapes and parameters, and what they cost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from .common import add_command, add_model, input_shape, positive_int
+from .options import OPTIMIZERS
 
 EXAMPLE = """\
   gpunn summary                                       the network that gpunn train trains
@@ -21,18 +22,35 @@ def add(commands: Any, name: str, text: str) -> None:
     parser = add_command(commands, name, text, run, EXAMPLE)
     add_model(parser)
     parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="for the memory of a training step")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print what there is to say of the network."""
-    from gpunn.inspect import summary
-
     from .abstract import told_of
 
     shape = input_shape(options.input)
-    result = told_of(options, shape, lambda model: summary(model, (options.batch_size, *shape)))
+    result = told_of(options, shape, lambda model: _summary(options, model, shape))
     if options.json:
         print(json.dumps(result.to_dict()))
     else:
-        Console().print(result.table())
+        console = Console()
+        if not console.is_terminal:
+            console.width = 130
+        console.print(result.table(console.width))
+
+
+def _summary(options: argparse.Namespace, model: Any, shape: tuple[int, ...]) -> Any:
+    from gpunn.inspect import summary
+    from gpunn.plan import NotPlanned, TraceError
+
+    from .abstract import forecasts_of
+
+    size = options.batch_size
+    summary(model, (size, *shape))  # whose errors name the layer, before anything else is tried
+    try:
+        memory = forecasts_of(options, model, shape, [size])[size]
+    except (NotPlanned, TraceError, ValueError, StopIteration):  # of a batch of one, batch norm has no step
+        memory = None
+    return summary(model, (size, *shape), memory=memory)

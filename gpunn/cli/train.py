@@ -36,8 +36,8 @@ def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> a
 def run(options: argparse.Namespace) -> None:
     """Train, measure on the test set, and leave the run folder."""
     import gpunn
-    from gpunn.models import build
-    from gpunn.train import EarlyStopping, Trainer
+    from gpunn.models import build, recompute
+    from gpunn.train import Trainer
 
     from . import job
     from .abstract import check_that_it_fits
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> None:
     check_that_it_fits(*network)
     gpunn.manual_seed(options.seed)
     model = build(*network).to(device)
+    if options.recompute:
+        recompute(model, options.recompute)
     loss = job.make_loss(options, source)
     optimizer = job.make_optimizer(options, model)
     train, validation = _split(data, options)
@@ -79,13 +81,16 @@ def run(options: argparse.Namespace) -> None:
             clip_norm=options.clip_norm,
             scheduler=schedule,
             device=device,
-            callbacks=[EarlyStopping(patience=options.patience)] if options.patience else [],
+            callbacks=job.make_callbacks(options),
             run_dir=folder,
             seed=options.seed,
             eager=options.eager,
             memory_limit=options.memory_limit,
+            on_nan=options.on_nan,
         )
         history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
+        if not folder.model_path.exists():  # no epoch was the best: all had a loss that is NaN
+            gpunn.save(model.state_dict(), folder.model_path)
         model.load_state_dict(gpunn.load(folder.model_path))
         found = trainer.evaluate((data.x_test, data.y_test))
         test = (data.x_test, data.y_test)
@@ -95,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
             images=source.x_test,
             units=data.units or (0.0, 1.0),
             probabilities=job.make_probabilities(options.loss),
+            columns=source.columns,
         )
         result = _result(found, history, trainer.best_epoch, parameters, folder.path)
         gpunn.io.write_text(folder.path / "result.json", as_json(result) + "\n")
@@ -136,7 +142,9 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
             "data_info": data.shape_info,
         },
         model="best" if options.patience or (validated and not settles) else "last",
-        texts={} if named is None else {MODEL_FILE: named[0].read_text(encoding="utf-8")},
+        checkpoint_every=options.checkpoint_every,
+        keep_checkpoints=options.keep_checkpoints,
+        files={} if named is None else {MODEL_FILE: named[0].read_bytes()},
     )
     if path := options.resume or options.out:
         folder = make(path)

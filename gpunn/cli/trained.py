@@ -89,8 +89,8 @@ class Trained:
         return standardise(x, self.mean, self.std)
 
 
-def load_trained(path: Path, device: Any) -> Trained:
-    """Read the network of a run folder.
+def load_trained(path: Path, device: Any, weights: bool = True) -> Trained:
+    """Read the network of a run folder; without `weights` as it is made, whether the run has finished an epoch or not.
 
     Raises:
         UsageError: the folder holds no finished run of ``gpunn train``, or its files are not as that wrote them.
@@ -100,7 +100,7 @@ def load_trained(path: Path, device: Any) -> Trained:
     from gpunn.train import RunFolder
 
     folder = RunFolder(path)
-    if not folder.model_path.exists():
+    if weights and not folder.model_path.exists():
         raise UsageError(f"{path} holds no trained network: there is no {folder.model_path.name}")
     config = folder.read_config()
     info = read_data_info(config.pop("data_info", None), folder.config_path)
@@ -110,13 +110,14 @@ def load_trained(path: Path, device: Any) -> Trained:
     network = stored_model(options.model, path), info.input_shape, info.outputs, options.activation
     check_that_it_fits(*network)
     model = build(*network)
-    weights = gpunn.load(folder.model_path)
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"{folder.model_path} is not of the network that {folder.config_path} names, {options.model}: {error}"
-        ) from None
+    if weights:
+        found = gpunn.load(folder.model_path)
+        try:
+            model.load_state_dict(found)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"{folder.model_path} is not of the network that {folder.config_path} names, {options.model}: {error}"
+            ) from None
     return Trained(
         path,
         model.to(device).eval(),
@@ -141,7 +142,7 @@ def stored_model(spec: str, run: Path | None) -> str:
     if named is None or run is None or not (run / MODEL_FILE).is_file():
         return spec
     (file, function), copy = named, run / MODEL_FILE
-    if file.is_file() and file.read_text(encoding="utf-8") == copy.read_text(encoding="utf-8"):
+    if file.is_file() and file.read_bytes() == copy.read_bytes():
         return spec
     what = "has changed since the run" if file.is_file() else "is gone"
     print(f"{file} {what}: the network is built from its copy {copy}", file=sys.stderr)

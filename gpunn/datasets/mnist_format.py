@@ -19,7 +19,6 @@ TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
 )
 # Of the uncompressed files: each mirror may have compressed them in its own way.
 MNIST = tuple(
@@ -32,10 +31,7 @@ MNIST = tuple(
     }.items()
 )
 
-FASHION_MIRRORS = (
-    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-)
+FASHION_MIRRORS = ("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",)
 # Of the .gz files, as https://github.com/zalandoresearch/fashion-mnist lists them.
 FASHION_MNIST = tuple(
     Remote(filename, FASHION_MIRRORS, md5=checksum)

@@ -19,11 +19,12 @@ _LEFTOVER = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})-\d+\.tmp")
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], lasting: bool = True) -> Iterator[Path]:
     """The name of a new, empty file that takes the place of `path` when the block ends.
 
     It lies in a hidden folder of its own beside `path`, with all that a library may write on the way, and is flushed to
-    the disk before, so that a crash of the machine leaves the old content or the new. Where the block fails, the folder
+    the disk before, so that a crash of the machine leaves the old content or the new; what is not `lasting` is not, for
+    that takes a while. Where the block fails, the folder
     is removed and `path` stays as it was; where the process is killed, the folder stays, see `remove_leftovers`. A
     symbolic link goes on pointing where it did.
 
@@ -44,7 +45,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         permissions = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         temporary.chmod(permissions)
-        _flush(temporary)
+        if lasting:
+            _flush(temporary)
         os.replace(temporary, target)
     except OSError as error:
         if error.errno is None or (error.filename is not None and folder.name not in str(error.filename)):
@@ -52,13 +54,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    _flush(target.parent)
+    if lasting:
+        _flush(target.parent)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file in UTF-8, as a whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file, as a whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -25,7 +25,7 @@ from .conv import Conv1d, Conv2d, Conv2dActivation, ConvTranspose1d, ConvTranspo
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d
 from .embedding import Embedding
 from .flatten import Flatten, Unflatten
-from .linear import Identity, Linear, LinearActivation
+from .linear import Bilinear, Identity, Linear, LinearActivation
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -37,6 +37,7 @@ from .loss import (
     L1Loss,
     MSELoss,
     NLLLoss,
+    PairwiseDistance,
     SmoothL1Loss,
 )
 from .module import Module

@@ -24,6 +24,12 @@ from gpunn.ops.draw import Sample, draw
 from gpunn.random import Generator
 from gpunn.tensor import Tensor, from_numpy
 
+__all__ = [
+    "calculate_gain", "fans",
+    "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_", "dirac_",
+    "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_", "affine_",
+]  # fmt: skip
+
 F = TypeVar("F", bound=Callable[..., Tensor])
 
 

@@ -65,6 +65,58 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class Bilinear(Module):
+    """y_k = x1^T W_k x2 + b_k. W and b start uniform in [-l, l], l = 1 / sqrt(in1_features).
+
+    Shapes:
+        input1 (..., in1_features), input2 (..., in2_features), output (..., out_features)
+
+    Args:
+        in1_features: size of the first input's last dimension.
+        in2_features: size of the second input's.
+        out_features: size of the output's.
+        bias: whether there is a b.
+
+    Attributes:
+        weight: W (out_features, in1_features, in2_features).
+        bias: b (out_features,), or None.
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        self.weight = Parameter(empty(out_features, in1_features, in2_features, device=device, dtype=dtype))
+        self.register_parameter("bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw initial values anew."""
+        bound = self.in1_features**-0.5
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
 class LinearActivation(Linear):
     """Y = f(X W^T + b): a linear layer and the activation behind it, computed in one pass.
 

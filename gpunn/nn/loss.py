@@ -216,6 +216,25 @@ class CosineSimilarity(Module):
         return F.cosine_similarity(x1, x2, self.dim, self.eps)
 
 
+class PairwiseDistance(Module):
+    """The p-norm of x1 - x2 + eps along the last dimension.
+
+    Args:
+        p: of the norm.
+        eps: added to each difference.
+        keepdim: whether the last dimension stays, with size 1.
+    """
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False):
+        super().__init__()
+        self.norm = p
+        self.eps = eps
+        self.keepdim = keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+
+
 class CosineEmbeddingLoss(_Loss):
     """1 - cos(x1, x2) for pairs that belong together (y = 1), else max(0, cos(x1, x2) - margin) (y = -1).
 

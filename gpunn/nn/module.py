@@ -326,6 +326,19 @@ class Module(Attributes):
 
     # As text
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        rows: list[tuple[str, ...]] = []
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+            seen.update(map(id, own))
+            rows.append((path, module._get_name(), module.extra_repr(), f"{sum(p.numel() for p in own):,}"))
+        mode = "training" if self.training else "evaluation"
+        note = f"{sum(p.numel() for p in self.parameters()):,} parameters, in {mode} mode"
+        return notebook.table(["place", "layer", "", "parameters"], rows, note=note)
+
     def extra_repr(self) -> str:
         """What the repr says besides the modules inside; a subclass names its sizes here."""
         return ""

@@ -27,26 +27,51 @@ class _Place(NamedTuple):
     detail: str
     """The module that raised, on one line."""
     inputs: str
+    argument: str
+    """What would make the module that raised take its inputs."""
+    window: tuple[str, str, str] | None
+    """What to set in which layer of the module to make it fit, and what it is now, where that is found."""
 
 
 def name_layer(error: Exception, module: Module, args: tuple[Any, ...]) -> None:
     """Add to an error's message where it comes from; each module that it passes calls this, from the inside out.
 
     The message then ends like ``in Sequential.2 (Linear(in_features=784, out_features=10, bias=True)), given
-    float32[32, 100]``, which names the module that raised the error, and what it was called with.
+    float32[32, 100]``, which names the module that raised the error, and what it was called with. Where it is known
+    what would fit, a last line says so.
     """
     if type(error) not in NAMED or len(error.args) != 1 or not isinstance(error.args[0], str):
         return
+    from .advice import fitting_argument, fitting_window
+
     place: _Place | None = getattr(error, "_place", None)
     if place is None:
         inputs = ", ".join(repr(a._spec) if isinstance(a, TensorBase) else type(a).__name__ for a in args)
-        place = _Place(error.args[0], module, "", _one_line(module), inputs)
+        argument = fitting_argument(module, args) if type(error) is RuntimeError else ""
+        place = _Place(error.args[0], module, "", _one_line(module), inputs, argument, None)
     else:
         names = (name for name, m in module.named_modules() if m is place.module and m is not module)
-        place = place._replace(module=module, path=f".{next(names, '?')}{place.path}")
+        name = next(names, "?")
+        window = place.window and (place.window[0], f"{name}.{place.window[1]}", place.window[2])
+        place = place._replace(module=module, path=f".{name}{place.path}", window=window)
+    if place.window is None and module._modules:
+        place = place._replace(window=fitting_window(error, module, args))
     error._place = place  # type: ignore[attr-defined]
-    where = f"{type(module).__name__}{place.path} ({place.detail})" if place.path else place.detail
-    error.args = (f"{place.message}\n  in {where}" + (f", given {place.inputs}" if place.inputs else ""),)
+    error.args = (_with_place(place),)
+
+
+def _with_place(place: _Place) -> str:
+    name = type(place.module).__name__
+    where = f"{name}{place.path} ({place.detail})" if place.path else place.detail
+    text = f"{place.message}\n  in {where}" + (f", given {place.inputs}" if place.inputs else "")
+    fits = []
+    if place.window is not None:
+        change, path, now = place.window
+        fits.append(f"{change} in {name}.{path}, where it is {now}")
+    if place.argument:
+        inside = place.path and "before" not in place.argument
+        fits.append(place.argument + (f" in {name}{place.path}" if inside else ""))
+    return f"{text}\n  it would fit with {'; or with '.join(fits)}" if fits else text
 
 
 def given_no_tensor(error: Exception, module: Module, args: tuple[Any, ...]) -> TypeError | None:

@@ -4,6 +4,10 @@ Importing this registers them all; `OPS` maps names to classes. The functions he
 `gpunn.*` and `gpunn.nn.functional` are made of.
 """
 
+from types import FunctionType
+
+from gpunn.argument_names import with_other_names
+
 from .activation import activate, elu, gelu, leaky_relu, relu, silu, softplus
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool2d
 from .arithmetic import (
@@ -59,6 +63,12 @@ from .comparison import (
     ne,
     where,
 )
+from .composed.numbers import *
+from .composed.products import *
+from .composed.sets import *
+from .composed.shapes import *
+from .composed.statistics import *
+from .composed.synonyms import *
 from .composed_activation import (
     celu,
     glu,
@@ -156,3 +166,8 @@ from .view import (
     unsqueeze,
     view,
 )
+
+for _name, _function in list(globals().items()):
+    if isinstance(_function, FunctionType) and _function.__module__.startswith(__name__):
+        globals()[_name] = with_other_names(_function)
+del _name, _function

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.inplace import assign
-from gpunn.autograd.mode import no_grad
+from gpunn.autograd.mode import no_grad, state
 from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
@@ -178,6 +178,8 @@ def counted_batch_norm(
             "the variance of one value is 0 (a last batch of 1 sample? DataLoader has drop_last)"
         )
     y, mu, var = apply(BatchNorm(eps), input, weight, bias)
+    if state.recomputing:
+        return y  # the statistics have moved when it was computed first
     if count and not (running_mean is None and running_var is None):
         _move(running_mean, mu, running_var, var, batches, momentum, count / (count - 1))
     elif batches is not None:
@@ -208,7 +210,7 @@ def instance_norm(
     if count == 1:
         raise ValueError(f"instance_norm: expected more than 1 spatial element when training, got {input._spec!r}")
     y, mu, var = apply(GroupNorm(eps, input.shape[1]), input, weight, bias)
-    if input.shape[0] and count and not (running_mean is None and running_var is None):
+    if input.shape[0] and count and not (running_mean is None and running_var is None) and not state.recomputing:
         with no_grad():
             mu, var = mu.mean(0), var.mean(0)
         _move(running_mean, mu, running_var, var, None, momentum, count / (count - 1))

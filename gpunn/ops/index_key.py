@@ -114,10 +114,13 @@ def _entry(e: Any) -> Any:
         return bool(e)
     if isinstance(e, np.integer):
         return int(e)
-    if isinstance(e, (list, range, np.ndarray)):
+    if isinstance(e, (list, tuple, range, np.ndarray)):
         from gpunn.tensor import as_tensor
 
-        e = as_tensor(e, dtype=int64 if isinstance(e, (list, range)) and not len(e) else None, device="cpu")
+        given = e
+        e = as_tensor(e, device="cpu")
+        if not e.numel() and not isinstance(given, np.ndarray):
+            e = e.to(int64)  # nothing has no type
     if not isinstance(e, TensorBase):
         raise IndexError(
             "an index is an integer, a slice, None, an ellipsis, or a list, array or tensor of integers or booleans; "

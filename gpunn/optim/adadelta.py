@@ -33,6 +33,8 @@ class Adadelta(Optimizer):
     """
 
     _counts = True
+    _by_element = True
+    _scratches = 3
 
     def __init__(
         self,

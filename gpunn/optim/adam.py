@@ -35,6 +35,7 @@ class Adam(Optimizer):
     """
 
     _counts = True
+    _by_element = True
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ class Adamax(Optimizer):
     """
 
     _counts = True
+    _by_element = True
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class ASGD(Optimizer):
     """
 
     _counts = True
+    _by_element = True
     _numbers = ("step", "eta", "mu")
 
     def __init__(

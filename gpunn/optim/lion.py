@@ -29,6 +29,9 @@ class Lion(Optimizer):
     State: ``exp_avg`` is m.
     """
 
+    _by_element = True
+    _scratches = 3
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -38,6 +38,8 @@ class NAdam(Optimizer):
     """
 
     _counts = True
+    _by_element = True
+    _scratches = 3
     _numbers = ("step", "mu_product")
 
     def __init__(

@@ -51,6 +51,10 @@ class Optimizer:
     """Whether the state holds the number of steps, as ``"step"``."""
     _planned: bool = True
     """Whether a plan can do the update, by `_update`."""
+    _by_element: bool = False
+    """Whether `_update` treats each element by itself, so that it may get some rows of a gradient at a time."""
+    _scratches: int = 2
+    """In how many arrays the NumPy backend computes such an update."""
     _numbers: tuple[str, ...] = ("step",)
     """What of the state are numbers, tensors without dimensions on the CPU; all else is of the parameter's shape."""
 
@@ -103,15 +107,12 @@ class Optimizer:
         step: float,
         first: bool,
     ) -> None:
-        """`_update` on the CPU for matrices and the gradient a^T b, which is there some rows at a time.
-
-        `_update` has to treat each element by itself.
-        """
+        """`_update` on the CPU for matrices and the gradient a^T b, which is there some rows at a time."""
         walk_product(lambda p, g, moments: self._update(backend, group, p, g, moments, step, first), p, moments, a, b)
 
     def _product_needs(self, group: dict[str, Any], p: Any, a: Any) -> int:
         """The bytes that `_update_product` computes in, by the shapes of p and a."""
-        return 0 if self._adds_product(group) else walk_product_needs(p, a)
+        return 0 if self._adds_product(group) else walk_product_needs(p, a, self._scratches)
 
     def _adds_product(self, group: dict[str, Any]) -> bool:
         """Whether `_update_product` adds the gradient to what is there as it is made."""

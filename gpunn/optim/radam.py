@@ -37,6 +37,7 @@ class RAdam(Optimizer):
     """
 
     _counts = True
+    _by_element = True
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class RMSprop(Optimizer):
     """
 
     _counts = True
+    _by_element = True
 
     def __init__(
         self,

@@ -32,6 +32,8 @@ class Rprop(Optimizer):
     """
 
     _counts = True
+    _by_element = True
+    _scratches = 3
 
     def __init__(
         self,

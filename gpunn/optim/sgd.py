@@ -36,6 +36,8 @@ class SGD(Optimizer):
     State: ``momentum_buffer`` is b.
     """
 
+    _by_element = True
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -7,6 +7,7 @@ used again. A memory is there as long as a plan that uses it.
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -90,9 +91,14 @@ class Memory:
 
 
 class Arena:
-    """The memory of a step, or of several steps that are done one after the other, never at the same time."""
+    """The memory of a step, or of several steps that are done one after the other, never at the same time.
+
+    Attributes:
+        lock: who has it may do a step here; threads take turns.
+    """
 
     def __init__(self) -> None:
+        self.lock = RLock()
         self._memory: WeakValueDictionary[Device, Memory] = WeakValueDictionary()
         self._programs: WeakSet[Program] = WeakSet()
 

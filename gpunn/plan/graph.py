@@ -18,9 +18,10 @@ class Value:
         place: which argument of the step it is; None for anything else.
         state: the array that was there before the step (a parameter, a running mean, a constant), else None.
         name: of a parameter or a buffer, as in the model; else empty.
+        layer: the layer of the node that first made it, also where that node is fused into one of another layer.
     """
 
-    __slots__ = ("name", "node", "place", "spec", "state")
+    __slots__ = ("layer", "name", "node", "place", "spec", "state")
 
     def __init__(
         self, spec: Spec, node: Node | None = None, place: int | None = None, state: Any = None, name: str = ""
@@ -30,6 +31,7 @@ class Value:
         self.place = place
         self.state = state
         self.name = name
+        self.layer = ""
 
     def __repr__(self) -> str:
         what = self.name or (f"argument {self.place}" if self.place is not None else "constant")
@@ -53,6 +55,8 @@ class Node:
         self.outputs = tuple(Value(spec, self) for spec in specs)
         self.single = single
         self.layer = layer
+        for y in self.outputs:
+            y.layer = layer
 
     @property
     def name(self) -> str:
@@ -65,13 +69,22 @@ class Node:
 
 
 class Compute(Node):
-    """An op."""
+    """An op.
 
-    __slots__ = ("op",)
+    Attributes:
+        op: the op.
+        again: where a checkpoint computes again what it did not keep, a number of its own, else 0. What two of them
+            compute is not the same, though it is equal: one of the two is not there when the other is needed.
+    """
 
-    def __init__(self, op: Any, inputs: tuple[Any, ...], specs: tuple[Spec, ...], single: bool, layer: str = ""):
+    __slots__ = ("again", "op")
+
+    def __init__(
+        self, op: Any, inputs: tuple[Any, ...], specs: tuple[Spec, ...], single: bool, layer: str = "", again: int = 0
+    ):
         super().__init__(inputs, specs, single, layer)
         self.op = op
+        self.again = again
 
     @property
     def name(self) -> str:

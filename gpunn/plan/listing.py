@@ -13,13 +13,22 @@ def as_text(graph: Graph) -> str:
     ``%3`` is the result of operation 3, ``%3.1`` the second one of several; arguments, parameters and buffers have
     their names.
     """
-    number = {id(y): _result(i, k, node) for i, node in enumerate(graph.nodes) for k, y in enumerate(node.outputs)}
-    rows = [_row(i, node, number) for i, node in enumerate(graph.nodes)]
+    rows, number = rows_of(graph), _numbers(graph)
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     lines = [f"a step on {', '.join(repr(a.spec) for a in graph.arguments)}"]
     lines += ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[4]]).rstrip() for row in rows]
     lines.append(f"returns {', '.join(_named(y, number) for y in graph.results)}")
     return "\n".join(lines)
+
+
+def rows_of(graph: Graph) -> list[tuple[str, ...]]:
+    """The cells of each line: number, layer, operation, what it makes, and from what."""
+    number = _numbers(graph)
+    return [_row(i, node, number) for i, node in enumerate(graph.nodes)]
+
+
+def _numbers(graph: Graph) -> dict[int, str]:
+    return {id(y): _result(i, k, node) for i, node in enumerate(graph.nodes) for k, y in enumerate(node.outputs)}
 
 
 def _result(i: int, k: int, node: Node) -> str:

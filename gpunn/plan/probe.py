@@ -263,7 +263,7 @@ class Draws(Probe):
 
     def put_back(self, then: list[Any]) -> None:
         """Set it there."""
-        s, state = self.source, pickle.loads(then[0])
+        s, state = self.source, pickle.loads(then[0])  # noqa: S301 (what `now` has made)
         if isinstance(s, np.random.Generator):
             s.bit_generator.state = state
         else:

@@ -103,6 +103,15 @@ class Program:
         """What the step does, line by line; see `gpunn.plan.listing`."""
         return as_text(self.graph)
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        from .listing import rows_of
+
+        columns = ["", "layer", "operation", "makes", ""]
+        note = "what was fused: explain_fusion(); what it needs in memory: memory()"
+        return notebook.table(columns, rows_of(self.graph), repr(self)[1:].partition(";")[0], note)
+
     def __repr__(self) -> str:
         batch = ", ".join(repr(a.spec) for a in self.graph.arguments)
         return f"<plan of {len(self.graph.nodes)} operations for {batch} on {self.device}; print() lists them>"

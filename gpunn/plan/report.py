@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn.optim.arena import moving_bytes
+from gpunn.printing import bytes_text
 
 from .graph import Graph, Node, ProductUpdate, Update, Value
 from .liveness import Liveness
@@ -21,6 +22,7 @@ class LayerMemory:
     Attributes:
         in_use: what of the arena is in use when its forward is done: how the need grows with depth; 0 for the loss, and
             for a layer whose forward is fused into another one.
+        at_peak: its parameters and their moments, and what of the arena is its own when most of that is in use.
     """
 
     name: str
@@ -28,6 +30,7 @@ class LayerMemory:
     gradients: int
     activations: int
     in_use: int
+    at_peak: int
 
     @property
     def total(self) -> int:
@@ -92,20 +95,35 @@ class MemoryReport:
     def __str__(self) -> str:
         return as_text(self)
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        parts = [(name, bytes_text(size)) for name, size in self.parts.items() if size]
+        title = f"{bytes_text(self.total)} at the peak of a step"
+        note = f"most is in use in {self.peak_layer}" if self.peak_layer else ""
+        rows = [
+            (x.name or "the model", *map(bytes_text, (x.parameters, x.gradients, x.activations, x.in_use, x.at_peak)))
+            for x in self.layers
+        ]
+        columns = ["layer", "parameters", "gradients", "activations", "in use after it", "at the peak"]
+        return notebook.table(["", "bytes"], parts, title, note) + notebook.table(columns, rows)
+
 
 def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any, workspace: int = 0) -> MemoryReport:
     """The memory that a graph with its lives, an arena of that size and a workspace needs."""
     trained = {id(p) for node in graph.nodes if isinstance(node, (Update, ProductUpdate)) for p in node.params}
-    moments = 0
-    for group in optimizer.param_groups if optimizer is not None else ():
-        each = len(optimizer._moment_names(group))
-        moments += each * sum(aligned(p.nbytes) for p in group["params"] if id(p) in trained)
+    moments = {
+        id(p): len(optimizer._moment_names(group)) * aligned(p.nbytes)
+        for group in (optimizer.param_groups if optimizer is not None else ())
+        for p in group["params"]
+        if id(p) in trained
+    }
     gradients = sum(s.size for s in _gradient_storages(graph, life))
     where, largest = _peak(graph, life)
     return MemoryReport(
         parameters=sum(aligned(p.nbytes) if id(p) in trained else p.nbytes for p in model.parameters()),
         buffers=sum(b.nbytes for b in model.buffers()),
-        optimizer=moments,
+        optimizer=sum(moments.values()),
         batch=sum(v.spec.nbytes for v in graph.arguments),
         arena=arena,
         gradients=gradients,
@@ -114,7 +132,7 @@ def report(graph: Graph, life: Liveness, arena: int, model: Any, optimizer: Any,
         moving=moving_bytes(p for p in model.parameters() if id(p) in trained),
         peak_layer=where,
         largest=largest,
-        layers=tuple(_layers(graph, life, model)),
+        layers=tuple(_layers(graph, life, model, moments)),
     )
 
 
@@ -142,8 +160,7 @@ def _peak(graph: Graph, life: Liveness) -> tuple[str, tuple[tuple[int, str, str]
     """At which node most memory is in use, and the largest values there."""
     if not graph.nodes:
         return "", ()
-    in_use = [sum(s.size for s in life.storages if s.first <= i <= s.last) for i in range(len(graph.nodes))]
-    at = max(range(len(in_use)), key=in_use.__getitem__)
+    at = _peak_at(graph, life)
     alive = [
         (y.spec.nbytes, f"{y.spec.dtype.name}{list(y.spec.shape)}", node.layer or node.name)
         for node, y, storage in _in_arena(graph, life)
@@ -152,25 +169,34 @@ def _peak(graph: Graph, life: Liveness) -> tuple[str, tuple[tuple[int, str, str]
     return _place_name(graph, at), tuple(sorted(alive, reverse=True)[:5])
 
 
+def _peak_at(graph: Graph, life: Liveness) -> int:
+    in_use = [sum(s.size for s in life.storages if s.first <= i <= s.last) for i in range(len(graph.nodes))]
+    return max(range(len(in_use)), key=in_use.__getitem__)
+
+
 def _place_name(graph: Graph, at: int) -> str:
     node = graph.nodes[at]
     return f"{node.layer}: {node.name}" if node.layer else node.name
 
 
-def _layers(graph: Graph, life: Liveness, model: Any) -> Sequence[LayerMemory]:
+def _layers(graph: Graph, life: Liveness, model: Any, moments: dict[int, int]) -> Sequence[LayerMemory]:
     """By layer, in the order of the model; what belongs to none, such as the loss, comes last under its own name."""
     own: dict[str, list[int]] = {
-        name: [0, 0, 0] for name, m in model.named_modules() if m._parameters or not m._modules
+        name: [0, 0, 0, 0] for name, m in model.named_modules() if m._parameters or not m._modules
     }
     for name, p in model.named_parameters():
-        own.setdefault(name.rpartition(".")[0], [0, 0, 0])[0] += p.nbytes
+        bytes_of = own.setdefault(name.rpartition(".")[0], [0, 0, 0, 0])
+        bytes_of[0] += p.nbytes
+        bytes_of[3] += p.nbytes + moments.get(id(p), 0)
     held = {id(s) for s in _gradient_storages(graph, life)}
+    at = _peak_at(graph, life) if graph.nodes else 0
     for node, y, storage in _in_arena(graph, life):
-        bytes_of = own.setdefault(node.layer if node.layer in own else "loss", [0, 0, 0])
+        bytes_of = own.setdefault(node.layer if node.layer in own else "loss", [0, 0, 0, 0])
         bytes_of[1 if id(storage) in held else 2] += y.spec.nbytes
+        bytes_of[3] += y.spec.nbytes if storage.first <= at <= storage.last else 0
     forward = _forward_ends(graph, own)
     in_use = {name: sum(s.size for s in life.storages if s.first <= i <= s.last) for name, i in forward.items()}
-    found = (LayerMemory(name, p, g, a, in_use.get(name, 0)) for name, (p, g, a) in own.items())
+    found = (LayerMemory(name, p, g, a, in_use.get(name, 0), peak) for name, (p, g, a, peak) in own.items())
     return [layer for layer in found if layer.total]
 
 

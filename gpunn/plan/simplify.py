@@ -90,7 +90,7 @@ def _key(node: Compute) -> Any:
     """What makes two nodes compute the same; None for what never does, and for attributes that can't be compared."""
     if node.op.name == "Empty":
         return None
-    key = (node.op.name, tuple(vars(node.op).items()), tuple(_identity(x) for x in node.inputs))
+    key = (node.again, node.op.name, tuple(vars(node.op).items()), tuple(_identity(x) for x in node.inputs))
     try:
         hash(key)
     except TypeError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from gpunn.autograd.anomaly import anomaly
 from gpunn.autograd.inplace import count_write
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.device import device
@@ -105,6 +106,11 @@ class Step:
             parts += [] if part is None else [getattr(part, "__name__", type(part).__name__)]
         return f"<{type(self).__name__} of {', '.join(parts)}: {len(self._plans)} plans>"
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        return self.plan._repr_html_() if self._plans else notebook.text(repr(self))
+
     @property
     def plan(self) -> Program:
         """The plan of the last call.
@@ -117,7 +123,7 @@ class Step:
         return next(reversed(self._plans.values()))
 
     def __call__(self, *batch: Any) -> Any:
-        """Do the step.
+        """Do the step; threads take turns.
 
         Args:
             batch: the inputs of the model and then the target, tensors on the model's device.
@@ -132,6 +138,11 @@ class Step:
             KeyboardInterrupt: Ctrl-C, after the step was done.
             IndexError: this step, or one of the last `CHECKED_EVERY`, met an index or a label that is none.
         """
+        with self.arena.lock:
+            return self._do(batch)
+
+    def _do(self, batch: tuple[Any, ...]) -> Any:
+        """`__call__`, in the one thread that may."""
         for x in batch:
             if not isinstance(x, TensorBase):
                 number = next(i for i, y in enumerate(batch, 1) if y is x)
@@ -224,13 +235,15 @@ class Step:
             self._noted.add(reason)
             line = f"{reason}, so steps are done op by op, and not through a plan"
             if self.note is None:
-                warnings.warn(line, stacklevel=4)
+                warnings.warn(line, stacklevel=5)
             else:
                 self.note(line)
         return self.body(*batch)
 
     def _special(self, batch: tuple[Any, ...]) -> str:
-        """Why these arguments have no place in a plan; empty if they have."""
+        """Why this call has no place in a plan; empty if it has."""
+        if anomaly.enabled:
+            return "anomaly detection is on"
         versions = self._watch.versions
         for x in batch:
             if x._requires_grad:

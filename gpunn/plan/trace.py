@@ -97,7 +97,7 @@ class Tracer:
         single = isinstance(result, Spec)
         specs = (result,) if single else tuple(result)
         values = tuple([self._of(x) if isinstance(x, TensorBase) else x for x in inputs])
-        node = Compute(op, values, specs, single, self.layer)
+        node = Compute(op, values, specs, single, self.layer, state.recomputing)
         self.graph.nodes.append(node)
         self.written = node
         return node.outputs[0] if single else node.outputs

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gpunn import io
 from gpunn.train.errors import TrainingError
 
 if TYPE_CHECKING:
+    from gpunn.train.batch import Batch
     from gpunn.train.trainer import Trainer
 
 Logs = dict[str, Any]
@@ -29,6 +30,9 @@ class Callback:
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Before an epoch, counted from 1."""
+
+    def on_step_begin(self, trainer: Trainer, batches: Sequence[Batch]) -> None:
+        """Before a training step on these batches, which are several with gradient accumulation."""
 
     def on_batch_end(self, trainer: Trainer, batch: int) -> None:
         """After a training step and its update; `batch` counts the batches of this epoch so far."""
@@ -50,7 +54,10 @@ class Callback:
         """Begin in a resumed run that had no such callback; a line for people, where there is something to say."""
 
 
-EVENTS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+EVENTS = ("on_fit_begin", "on_epoch_begin", "on_step_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+
+
+C = TypeVar("C", bound=Callback)
 
 
 class CallbackList:
@@ -63,6 +70,10 @@ class CallbackList:
                 raise TypeError(f"{callback!r} is no callback; derive it from gpunn.train.Callback")
         # Most have nothing to do at most events, and batches are many.
         self._busy = {event: [c for c in self.callbacks if _has(c, event)] for event in EVENTS}
+
+    def of(self, kind: type[C]) -> list[C]:
+        """Those of a class."""
+        return [callback for callback in self.callbacks if isinstance(callback, kind)]
 
     def call(self, event: str, *args: Any) -> None:
         """Call ``callback.event(*args)`` on each.

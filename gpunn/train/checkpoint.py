@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunn import get_rng_state, io, set_rng_state
-from gpunn.train.errors import TrainingError, advice
 from gpunn.train.fingerprint import differences, fingerprint
 from gpunn.train.history import TIMING
 
@@ -58,7 +57,17 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
 
 
 def capture(loop: FitLoop) -> dict[str, Any]:
-    """The state of a run between two steps.
+    """The state of a run between two steps, for a file: its `moment`, and
+
+    version: of what checkpoints hold;  settings: the Trainer's;  fingerprint: what bits depend on.
+    """
+    trainer = loop.trainer
+    identity = {"version": VERSION, "settings": trainer.settings(), "fingerprint": fingerprint(trainer.device)}
+    return {name: _plain(value) for name, value in {**identity, **moment(loop)}.items()}
+
+
+def moment(loop: FitLoop) -> dict[str, Any]:
+    """Where a run stands between two steps.
 
     epoch: the epochs completed;  epochs: those that were asked for;  batch: the batches done of the next one;  trained:
     whether those were all, so that its validation comes next;  stopped: why a callback has ended the training with this
@@ -66,21 +75,10 @@ def capture(loop: FitLoop) -> dict[str, Any]:
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
     of everything random;  other_generators: the global ones of Python and NumPy, which data sets and callbacks may draw
     from;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
-    batches, and how often what it reads has changed;  meter: loss and metrics of the epoch so far;  history: its rows;
-    settings: the Trainer's;  fingerprint: what bits depend on.
-
-    Raises TrainingError where a parameter is not finite: such a state is not worth keeping.
+    batches, and how often what it reads has changed;  meter: loss and metrics of the epoch so far;  history: its rows.
     """
     trainer = loop.trainer
-    model = trainer.model.state_dict()
-    for name, value in model.items():
-        if value.dtype.is_floating_point and not np.isfinite(value.cpu().numpy()).all():
-            raise TrainingError(
-                f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {loop.lr:.3g}, "
-                f"so no checkpoint was written; {advice(trainer)}"
-            )
-    state = {
-        "version": VERSION,
+    return {
         "epoch": loop.completed,
         "epochs": loop.epochs,
         "batch": trainer.batch,
@@ -88,7 +86,7 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "stopped": trainer.stop_reason if trainer.stopped else None,
         "seconds": loop.seconds,
         "lr": loop.lr,
-        "model": model,
+        "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "callbacks": trainer.callbacks.state_dict(),
         "generator": get_rng_state(),
@@ -98,14 +96,26 @@ def capture(loop: FitLoop) -> dict[str, Any]:
         "step": loop.step.state_dict(),
         "meter": loop.meter.state_dict(),
         "history": trainer.history.rows,
-        "settings": trainer.settings(),
-        "fingerprint": fingerprint(trainer.device),
     }
-    return {name: _plain(value) for name, value in state.items()}
 
 
 def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     """Put a run where it was when `state` was captured; returns a line for what has changed since, if anything has.
+
+    Raises as `go_back`.
+    """
+    trainer = loop.trainer
+    _check_alike(loop.meter.state_dict(), state["meter"], "meter")
+    lines = go_back(loop, state)
+    if changed := differences(state["settings"], trainer.settings()):
+        lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
+    if changed := differences(state["fingerprint"], fingerprint(trainer.device)):
+        lines.append(f"results may differ in their last bits from an uninterrupted run: {'; '.join(changed)}")
+    return lines
+
+
+def go_back(loop: FitLoop, state: dict[str, Any]) -> list[str]:
+    """Put a run where it was at a `moment`; returns what callbacks have to say of it.
 
     Raises ValueError, KeyError or TypeError where model, optimizer, callbacks, metrics or data are not those of the
     run.
@@ -120,7 +130,6 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     if loop.validation is not None:
         loop.validation.load_state_dict(state["validation_loader"])
         loop.validation_state = state["validation_loader"]
-    _check_alike(loop.meter.state_dict(), state["meter"], "meter")
     loop.step.load_state_dict(state["step"])
     loop.meter.load_state_dict(state["meter"])
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
@@ -133,10 +142,6 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     set_rng_state(state["generator"])
     random.setstate(state["other_generators"]["python"])
     np.random.set_state(state["other_generators"]["numpy"])  # noqa: NPY002
-    if changed := differences(state["settings"], trainer.settings()):
-        lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
-    if changed := differences(state["fingerprint"], fingerprint(trainer.device)):
-        lines.append(f"results may differ in their last bits from an uninterrupted run: {'; '.join(changed)}")
     return lines
 
 

@@ -23,29 +23,35 @@ LOG_RATIO = 50
 
 @dataclass
 class Panel:
-    """One diagram over epochs.
+    """One diagram over epochs, or over steps.
 
-    series: label and one value per epoch, NaN where there is none
+    at:     the places on the axis to the right
+    series: label and one value for each of these, NaN where there is none
+    axis:   what is counted there
+    log:    whether the axis upwards is logarithmic, where only positive values are drawn; None for what fits best
     """
 
     title: str
-    epochs: list[int]
+    at: list[float]
     series: dict[str, list[float]]
+    axis: str = "epoch"
+    log: bool | None = None
 
     @property
     def logarithmic(self) -> bool:
         """Whether the values are positive and spread so widely that a linear axis would hide the small ones."""
+        if self.log is not None:
+            return self.log
         values = [v for values in self.series.values() for v in values if math.isfinite(v)]
         return bool(values) and min(values) > 0 and max(values) / min(values) > LOG_RATIO
 
 
 def panels(history: History) -> list[Panel]:
     """A diagram for the loss, one for J = L + s and its parts, one for each metric, and one for a varying lr."""
-    epochs = [int(row["epoch"]) for row in history.rows]
+    epochs = epochs_of(history)
 
     def column(name: str) -> list[float]:
-        values = [row.get(name) for row in history.rows]
-        return [float(v) if isinstance(v, (int, float)) else math.nan for v in values]
+        return numbers_of(history, name)
 
     def pair(name: str) -> Panel:
         series = {"training": column(name)}
@@ -57,11 +63,27 @@ def panels(history: History) -> list[Panel]:
     if "objective" in history:
         parts = {"J = L + s": column("objective"), "L, loss": column("loss"), "s, L2 penalty": column("penalty")}
         found.append(Panel("objective J = L + s", epochs, parts))
-    hidden = {"epoch", "loss", "penalty", "objective", "lr", *TIMING}
-    found += [pair(name) for name in history if name not in hidden and not name.startswith("val_")]
+    found += [pair(name) for name in measures_of(history) if name != "loss"]
     if len(set(column("lr"))) > 1:
         found.append(Panel(TITLES["lr"], epochs, {"learning rate": column("lr")}))
     return found
+
+
+def measures_of(history: History) -> list[str]:
+    """The loss and the metrics."""
+    hidden = {"epoch", "penalty", "objective", "lr", *TIMING}
+    return [name for name in history if name not in hidden and not name.startswith("val_")]
+
+
+def epochs_of(history: History) -> list[float]:
+    """The numbers of the epochs."""
+    return numbers_of(history, "epoch")
+
+
+def numbers_of(history: History, name: str) -> list[float]:
+    """A column of the history; NaN where there is no number."""
+    values = [row.get(name) for row in history.rows]
+    return [float(v) if isinstance(v, (int, float)) else math.nan for v in values]
 
 
 def write_curves(path: Path, history: History) -> str | None:
@@ -78,7 +100,7 @@ def write_curves(path: Path, history: History) -> str | None:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, panel in zip(axes, drawn):
         for label, values in panel.series.items():
-            axis.plot(panel.epochs, values, label=label, linewidth=1.8, marker="." if len(values) < 40 else None)
+            axis.plot(panel.at, values, label=label, linewidth=1.8, marker="." if len(values) < 40 else None)
         axis.set_title(panel.title, parse_math=False)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

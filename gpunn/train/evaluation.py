@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from gpunn import nn, no_grad
-from gpunn.autograd.mode import state
+from gpunn.autograd.mode import is_tracing
 from gpunn.plan import Arena, Step
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
@@ -94,7 +94,7 @@ class EvaluationStep(Step):
     def body(self, *tensors: Any) -> Any:
         """The function."""
         results = self.function(*tensors)
-        if state.tracer is not None and not all(isinstance(t, Tensor) for t in results):
+        if is_tracing() and not all(isinstance(t, Tensor) for t in results):
             raise NoTensor
         return results
 

@@ -69,6 +69,19 @@ class History(Mapping[str, list[Any]]):
     def __len__(self) -> int:
         return len(dict.fromkeys(name for row in self.rows for name in row))
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        columns = list(self)
+        rows = [[_short(row.get(name, "")) for name in columns] for row in self.rows]
+        return notebook.table(columns, rows)
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in self.last.items() if isinstance(value, (int, float)))
         return f"History({self.epochs} epochs" + (f", the last one: {shown})" if shown else ")")
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -5,23 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gpunn
 from gpunn import io
 from gpunn.tensor import Tensor
 from gpunn.train import checkpoint, data
 from gpunn.train.batch import Batch
+from gpunn.train.cut import free_memory
 from gpunn.train.errors import TrainingError, TrainingInterrupted, advice
+from gpunn.train.guard import Guard, copied, losses_are_finite
 from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
 from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
 from gpunn.train.resident import resident
 from gpunn.train.run_folder import RunFolder
+from gpunn.train.status import Recorded
 from gpunn.utils.data import DataLoader
 
 if TYPE_CHECKING:
     from gpunn.train.trainer import Trainer
+
+CPU = gpunn.device("cpu")
+SHARE_FOR_ANCHOR = 0.1
+"""What of the free memory may be taken to keep where a run stood, for the search of what made its numbers NaN."""
 
 
 class FitLoop:
@@ -32,6 +40,8 @@ class FitLoop:
     seconds:   the time that those steps took
     lr:        the learning rate of the last step
     validation_state: of the loader for validation, before the next one
+    guard:     looks whether what is trained stays finite; None where nobody wants to know
+    anchor:    the `checkpoint.moment` from which the last steps can be done again, copied; None where there is none
     """
 
     def __init__(
@@ -47,13 +57,15 @@ class FitLoop:
         self.loader = loader
         self.validation = validation
         self.epochs = epochs
-        self.progress = progress
+        self.progress = progress if run is None else Recorded(progress, run.status_path)
         self.folder = run
         # A loader's data set on the device, where it can lie there.
         self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
-        self.step.note = progress.note
-        self.meter = Meter(trainer.metrics)
+        self.step.note = self.progress.note
+        self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
+        self.guard = None if trainer.on_nan == "ignore" else Guard(trainer.model, trainer.optimizer)
+        self.anchor: dict[str, Any] | None = None
         self.completed = 0
         self.trained = False
         self.seconds = 0.0
@@ -78,10 +90,10 @@ class FitLoop:
                 if trainer.stop_reason:
                     self.progress.note(f"stopped after epoch {self.completed}: {trainer.stop_reason}")
                 trainer.callbacks.call("on_fit_end", trainer)
-            except TrainingInterrupted:
-                raise
-            except KeyboardInterrupt as error:  # a second one
-                error.args = (self._stopped_at_once(),)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not isinstance(error, TrainingInterrupted):  # a second one
+                    error.args = (self._stopped_at_once(),)
+                self.progress.failed(error)
                 raise
             finally:
                 self.progress.close()
@@ -114,19 +126,29 @@ class FitLoop:
         """The training steps of an epoch, or the rest of them."""
         trainer, step, meter, progress = self.trainer, self.step, self.meter, self.progress
         trainer.model.train()
+        self._drop_anchor()
+        every = None if self.folder is None else self.folder.checkpoint_every
+        if every is not None:
+            every.begin()
         before, began = self.seconds, time.perf_counter()
         try:
-            for group in data.in_groups(self._batches(self.loader), trainer.grad_accumulation):
+            for group in self.groups():
                 self.lr = trainer.learning_rate  # which a schedule changes behind the step
-                for (loss, output), batch in zip(step(group), group):
+                trainer.callbacks.call("on_step_begin", trainer, group)
+                for (loss, output), batch in zip(self._step(group), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
                 trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
-                if self._interrupt.requested:
+                if self._interrupt.requested or (every is not None and every.due()):
                     self.seconds = before + time.perf_counter() - began
                     # The last group is only known to be full, or not, once the loader has ended the epoch.
                     self.trained = self.loader.state_dict()["position"] == 0
-                    self._leave(self._save(), f"in epoch {trainer.epoch} after batch {trainer.batch}")
+                    path = self._save()
+                    if self._interrupt.requested:
+                        self._leave(path, f"in epoch {trainer.epoch} after batch {trainer.batch}")
+                    self._drop_anchor()
+                    if every is not None:
+                        every.begin()
                 if progress.due():
                     step.check()
                     meter.read()
@@ -135,8 +157,49 @@ class FitLoop:
             meter.read()
         except NonFiniteLoss as error:
             raise self._diverged(error) from None
+        if meter.skipped and not meter.batches:
+            raise TrainingError(
+                f"every step of epoch {trainer.epoch} gave infinities or NaN and was skipped; {advice(trainer)}"
+                f"{self._last_good()}"
+            )
+        self._check_finite()
         self.seconds = before + time.perf_counter() - began
         self.trained = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C or another such signal came."""
+        return bool(self._interrupt.requested)
+
+    def groups(self) -> Iterator[list[Batch]]:
+        """The batches of each step of an epoch, or of the rest of them."""
+        return data.in_groups(self._batches(self.loader), self.trainer.grad_accumulation)
+
+    def _step(self, group: list[Batch]) -> list[tuple[Tensor, Any]]:
+        """A step, and its results; none where it was taken back."""
+        guard = self.guard
+        if self.trainer.on_nan != "skip" or guard is None:
+            return self.step(group)
+        guard.keep()
+        results = self.step(group)
+        if losses_are_finite(results, group) and not guard.not_finite():
+            return results
+        guard.put_back()
+        self.meter.skipped += 1
+        return []
+
+    def _drop_anchor(self) -> None:
+        """Keep where the run stands, if it will be asked for and takes little memory."""
+        trainer = self.trainer
+        if trainer.on_nan != "stop":
+            return
+        moments = sum(
+            v.nbytes for state in trainer.optimizer.state.values() for v in state.values() if isinstance(v, Tensor)
+        )
+        size = moments + sum(t.nbytes for t in (*trainer.model.parameters(), *trainer.model.buffers()))
+        free = free_memory(CPU)
+        small = free is None or size <= SHARE_FOR_ANCHOR * free
+        self.anchor = copied(checkpoint.moment(self)) if small else None
 
     def _batches(self, loader: DataLoader) -> Iterator[Batch]:
         """The batches of an epoch, or the rest of them."""
@@ -150,6 +213,8 @@ class FitLoop:
         trainer, meter = self.trainer, self.meter
         row: Row = {"epoch": trainer.epoch} | meter.scalars()
         row |= self._penalty(row["loss"])
+        if trainer.on_nan == "skip":
+            row["skipped"] = meter.skipped
         if self.validation is not None:
             self.progress.validating()
             try:
@@ -177,6 +242,7 @@ class FitLoop:
 
     def _save(self) -> Path | None:
         self.step.check()  # what a step has spoilt must not be kept
+        self._check_finite()
         if self.folder is None:
             return None
         try:
@@ -198,12 +264,33 @@ class FitLoop:
             return f"{text}; nothing was saved"
         return f"{text}; to go on from {self.folder.latest_checkpoint()}: {self.folder.resume_hint}"
 
+    def _check_finite(self) -> None:
+        """Raise TrainingError where what is trained is not finite any more: such a state is not worth keeping."""
+        name = "" if self.guard is None else self.guard.not_finite()
+        if name:
+            trainer = self.trainer
+            text = (
+                f"{name} is no longer finite in epoch {trainer.epoch}, at learning rate {self.lr:.3g}, so no "
+                f"checkpoint was written; {advice(trainer)}"
+            )
+            raise TrainingError(text + self._cause() + self._last_good())
+
     def _diverged(self, error: NonFiniteLoss, kind: str = "") -> TrainingError:
         """Where it happened, what to try, and what was kept."""
         trainer = self.trainer
         where = f"epoch {trainer.epoch}, batch {error.number}, at learning rate {self.lr:.3g}"
         text = f"the {kind}loss became {error.value} in {where}; {advice(trainer, error.batch)}"
-        return TrainingError(text + self._last_good())
+        return TrainingError(text + self._cause(error.batch if kind else None) + self._last_good())
+
+    def _cause(self, validated: Batch | None = None) -> str:
+        """A sentence about the op where infinities or NaN began: in the validation of a batch, or in training."""
+        from gpunn.train import failure
+
+        if validated is not None:
+            found = str(failure.evaluation(self.trainer, validated))
+            return f". It began here: {found}" if found else ""
+        found = failure.find(self)
+        return f". {found}" if found else ""
 
     def _last_good(self) -> str:
         """A sentence about the newest checkpoint, where there is one."""
@@ -221,7 +308,7 @@ def measure(
 
     each: called with every batch and the model's output for it
     """
-    meter, evaluator = Meter(trainer.metrics), trainer.evaluator
+    meter, evaluator = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore"), trainer.evaluator
     with evaluator.mode():
         for batch in batches:
             loss, output = evaluator.measure(batch)

@@ -32,16 +32,20 @@ class Meter:
 
     Results on the CPU are taken in at once. Those on other devices wait there, since to read one is to wait until the
     device has done all its work.
+
+    any_loss: whether losses may be infinite or NaN
+    skipped:  how many steps were taken back, of which nothing was taken in
     """
 
-    def __init__(self, metrics: Sequence[Metric]):
+    def __init__(self, metrics: Sequence[Metric], any_loss: bool = False):
+        self.any_loss = any_loss
         self.metrics = [copy.deepcopy(metric) for metric in metrics]
         self._waiting: list[tuple[Tensor, Any, Batch]] = []
         self.reset()
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.batches = self.samples = 0
+        self.batches = self.samples = self.skipped = 0
         self.total = self.weight = 0.0
         self._waiting.clear()
         for metric in self.metrics:
@@ -63,7 +67,7 @@ class Meter:
             self.samples += batch.samples
             if batch.share:  # where no target counts, the loss is a mean of nothing
                 value = float(loss.item())
-                if not math.isfinite(value):
+                if not self.any_loss and not math.isfinite(value):
                     raise NonFiniteLoss(value, self.batches, batch)
                 self.total += value * batch.share
                 self.weight += batch.share
@@ -91,6 +95,7 @@ class Meter:
         """All that was taken in."""
         self.read()
         counts = {name: getattr(self, name) for name in ("batches", "samples", "total", "weight")}
+        counts |= {"skipped": self.skipped} if self.skipped else {}
         return counts | {"metrics": {metric.name: metric.state_dict() for metric in self.metrics}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -101,6 +106,7 @@ class Meter:
         self.reset()
         for name in ("batches", "samples", "total", "weight"):
             setattr(self, name, state[name])
+        self.skipped = int(state.get("skipped", 0))
         for metric in self.metrics:
             metric.load_state_dict(state["metrics"][metric.name])
 

@@ -1,13 +1,16 @@
-"""How a run shows where it is, on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""How a run shows where it is: a bar on a terminal or in a notebook, plain lines on standard error, or nothing."""
 
 from __future__ import annotations
 
 import errno
+import html
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from gpunn.notebook import in_notebook
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -17,6 +20,7 @@ Row = dict[str, Any]
 
 BAR_EVERY = 0.2  # seconds; drawing the bar takes about 2 ms
 LINE_EVERY = 10.0
+NOTEBOOK_EVERY = 1.0  # each draw is a message, and an answer of the browser's
 
 LABELS = {"penalty": "s", "objective": "J"}
 
@@ -44,11 +48,15 @@ class Progress:
         """Whether it is time to call `batch`."""
         return time.perf_counter() >= self._next
 
+    def again(self) -> None:
+        """It is not time before `every` seconds have gone by."""
+        self._next = time.perf_counter() + self.every
+
     def batch(self, done: int, samples: int, values: Row) -> None:
         """So many batches and samples of this epoch are done, with these results so far."""
         self.done = done
+        self.again()
         now = time.perf_counter()
-        self._next = now + self.every
         elapsed = max(now - self._began, 1e-9)
         left = None
         if self.batches is not None and done > self._from:
@@ -67,6 +75,9 @@ class Progress:
 
     def note(self, text: str) -> None:
         """One line that is neither."""
+
+    def failed(self, error: BaseException) -> None:
+        """Training ends by an error or an interrupt, before `close`."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -210,12 +221,65 @@ class Bar(Progress):
             self._task = None
 
 
+class Notebook(Progress):
+    """In a notebook: one place that is drawn anew, with a bar for all epochs and the last line; notes stay below it."""
+
+    every = NOTEBOOK_EVERY
+
+    def __init__(self) -> None:
+        super().__init__()
+        from IPython.display import HTML, display
+
+        self._html = HTML
+        self.epoch, self.epochs, self.batches, self.done = 1, 1, None, 0
+        self._notes: list[str] = []
+        self._line = ""
+        self._handle: Any = display(HTML(""), display_id=True)
+
+    def start(self, epoch: int, epochs: int, batches: int | None, done: int, samples: int) -> None:
+        """An epoch begins: nothing new to see until the next draw."""
+        super().start(epoch, epochs, batches, done, samples)
+        if epoch == 1:
+            self._draw("")
+
+    def show(self, values: Row, rate: float, left: float | None) -> None:
+        """Redraw the place."""
+        rest = f"  {duration(left)} left" if left is not None else ""
+        self._draw(f"epoch {self.epoch}/{self.epochs}  {described(values)}  {rate:,.0f} samples/s{rest}")
+
+    def end(self, row: Row) -> None:
+        """Remember the line of the epoch; draw it if it is time to, or the last one."""
+        self._line = epoch_line(row, self.epochs)
+        self.done = 0
+        self.epoch += 1
+        if self.due() or self.epoch > self.epochs:
+            self._draw(self._line)
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._notes.append(text)
+        self._draw(self._line)
+
+    def close(self) -> None:
+        """Leave the last line."""
+        self._draw(self._line)
+
+    def _draw(self, line: str) -> None:
+        share = self.done / self.batches if self.batches else 0.0
+        done = min(self.epoch - 1 + share, self.epochs)
+        bar = f'<progress max="{self.epochs}" value="{done:.3f}" aria-label="epochs"></progress>'
+        lines = "".join(f"<div>{html.escape(text)}</div>" for text in (line, *self._notes) if text)
+        self._handle.update(self._html(f'<div style="color:inherit">{bar}{lines}</div>'))
+
+
 def make_progress(progress: bool | Progress) -> Progress:
-    """A bar where standard error is a terminal, else lines; nothing for False; an object as it is."""
+    """A bar in a notebook or on a terminal, else lines; nothing for False; an object as it is."""
     if isinstance(progress, Progress):
         return progress
     if not progress:
         return Progress()
+    if in_notebook():
+        return Notebook()
     if sys.stderr.isatty():
         with suppress(ImportError):  # rich draws it
             return Bar()
@@ -236,7 +300,10 @@ def described(values: Row) -> str:
     """Results as "loss 0.1234  accuracy 0.9712"."""
     parts = []
     for name, value in values.items():
-        text = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+        if value is None:  # what is not finite, in a file
+            continue
+        fixed = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+        text = str(value) if isinstance(value, int) else fixed
         parts.append(f"{LABELS.get(name, name)} {text}")
     return "  ".join(parts)
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from gpunn import io
+from gpunn.train.every import Every
 from gpunn.train.toml import from_toml, to_toml
 
 Row = dict[str, Any]
+LOOKS = 5
 
 _CHECKPOINT = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?\.safetensors")
 
 
 class RunFolder:
-    """The files of a run, each written as a whole or, for metrics.jsonl, by whole lines.
+    """The files of a run, each written as a whole or, those of lines, by whole lines.
 
     Where its process is killed, what an epoch has written before its checkpoint is written again, to the same bits, by
     the run that goes on from the checkpoint before; metrics.jsonl, which comes after it, is made anew from it.
@@ -34,20 +34,28 @@ class RunFolder:
     config.toml        what the run was asked to do; under [call] when and by which command; under [fingerprint] what
                        its bits depend on, versions among it
     metrics.jsonl      a row of the history per epoch
+    gradients.jsonl    a row per layer and watched step, see `GradientFlow`; only where gradients are watched
+    status.json        where the run is, written once a second while it trains, see `gpunn.train.status`
     model.safetensors  the state_dict of the model
     checkpoints/       epoch_003.safetensors: all that is needed to go on after epoch 3;
-                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C
+                       epoch_003_batch_00120.safetensors: the same after 120 batches of epoch 4, after Ctrl-C or as
+                       `checkpoint_every` says; they go when the epoch is done
     curves.png         loss, accuracy and the other measures over epochs
+    report.json        what the page shows beside: memory, classes, mistakes, predictions
     report.html        all of it to look at
-    and what `texts` has
+    failed_step.safetensors  where numbers became infinite or NaN, what `gpunn debug` needs to do that step again
+    and what `files` has
 
     path:             the folder; made, with the folders above it, when the run begins
     config:           what goes into config.toml, such as the options of a command; if not given the Trainer's settings
     model:            which weights model.safetensors holds: those of the "best" epoch by `monitor`, or of the "last"
     monitor:          an entry of the history; if not given "val_loss" or, without validation, "loss"
-    keep_checkpoints: of older epochs' checkpoints all but so many, and that of the best epoch, are removed
+    checkpoint_every: when checkpoints are written beside those after each "epoch": after so many steps, "500steps", or
+                      seconds, "30s"
+    keep_checkpoints: so many checkpoints of whole epochs are kept, the last ones, and so many of the present epoch;
+                      and that of the best epoch
     resume_hint:      how to resume, for the line after Ctrl-C
-    texts:            names and contents of further files, such as the source of the model
+    files:            names and contents of further files, such as the source of the model
     """
 
     def __init__(
@@ -57,9 +65,10 @@ class RunFolder:
         config: Mapping[str, Any] | None = None,
         model: Literal["best", "last"] = "best",
         monitor: str | None = None,
+        checkpoint_every: str = "epoch",
         keep_checkpoints: int = 2,
         resume_hint: str = "call fit() with resume=True",
-        texts: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ):
         if model not in ("best", "last"):
             raise ValueError(f"RunFolder: model is {model!r}; expected 'best' or 'last'")
@@ -69,18 +78,23 @@ class RunFolder:
         self.config = config
         self.model = model
         self.monitor = monitor
+        self.checkpoint_every = Every(checkpoint_every)
         self.keep_checkpoints = keep_checkpoints
         self.resume_hint = resume_hint
-        self.texts = texts or {}
+        self.files = files or {}
         self._made: list[Path] = []
         self._claims = 0
         self._lock: int | None = None
         self.config_path = self.path / "config.toml"
         self.metrics_path = self.path / "metrics.jsonl"
+        self.gradients_path = self.path / "gradients.jsonl"
         self.model_path = self.path / "model.safetensors"
         self.checkpoints_path = self.path / "checkpoints"
         self.curves_path = self.path / "curves.png"
+        self.status_path = self.path / "status.json"
+        self.facts_path = self.path / "report.json"
         self.report_path = self.path / "report.html"
+        self.failed_step_path = self.path / "failed_step.safetensors"
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -122,21 +136,40 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
+    def in_use(self) -> bool | None:
+        """Whether somebody trains in it, here or in another process; None where the file system can't tell."""
+        try:
+            looked = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(looked, fcntl.LOCK_SH | fcntl.LOCK_NB)  # others may look at the same time
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        finally:
+            os.close(looked)
+        return False
+
     def begin(self, settings: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
         """Write down what a new run is, in the claimed folder.
 
         Raises as `check_free` does.
         """
         self.check_free()
+        self.failed_step_path.unlink(missing_ok=True)
+        self.gradients_path.unlink(missing_ok=True)  # of a run that was killed in its first epoch
         self._write_config(settings, [_call()], fingerprint)
-        for name, text in self.texts.items():
-            io.write_text(self.path / name, text)
+        for name, content in self.files.items():
+            io.write_bytes(self.path / name, content)
 
     def give_up(self) -> None:
         """Remove what `begin` made, where the run has left nothing that is worth to be kept: it failed at once."""
-        if self.metrics_path.exists() or self.checkpoints():
+        if self.metrics_path.exists() or self.checkpoints() or self.failed_step_path.exists():
             return
-        for name in (self.config_path.name, self.model_path.name, *self.texts):
+        own = (self.config_path, self.gradients_path, self.status_path, self.model_path)
+        for name in (*(path.name for path in own), *self.files):
             (self.path / name).unlink(missing_ok=True)
 
     def check_free(self) -> None:
@@ -158,6 +191,7 @@ class RunFolder:
 
     def go_on(self, settings: Mapping[str, Any]) -> None:
         """The folder's run goes on with these settings, or with what `config` says now."""
+        self.failed_step_path.unlink(missing_ok=True)
         calls = self.read_calls()
         self._write_config(settings, [*calls, _call()], self.read_fingerprint())
 
@@ -198,15 +232,15 @@ class RunFolder:
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Make metrics.jsonl hold these rows."""
-        io.write_text(self.metrics_path, "".join(_json_line(row) for row in rows))
+        _write_lines(self.metrics_path, rows)
 
     def add_row(self, row: Row) -> None:
         """Add a line to metrics.jsonl."""
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(_json_line(row))
-        except OSError as error:  # a full disk's names no file
-            raise OSError(error.errno, error.strerror, str(self.metrics_path)) from error
+        _add_lines(self.metrics_path, [row])
+
+    def add_gradients(self, rows: Sequence[Row]) -> None:
+        """Add the lines of a watched step to gradients.jsonl."""
+        _add_lines(self.gradients_path, rows)
 
     def read_rows(self) -> list[Row]:
         """The rows in metrics.jsonl; a last line that was not finished is left out.
@@ -215,17 +249,19 @@ class RunFolder:
         """
         if not self.metrics_path.exists():
             raise FileNotFoundError(f"{self.path} holds no finished epoch: there is no {self.metrics_path.name}")
-        lines = self.metrics_path.read_bytes().split(b"\n")[:-1]
-        return [self._row(line, number) for number, line in enumerate(lines, 1)]
+        return _read_lines(self.metrics_path)
 
-    def _row(self, line: bytes, number: int) -> Row:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
-            raise io.FileFormatError(f"{self.metrics_path}, line {number}: no JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise io.FileFormatError(f"{self.metrics_path}, line {number}: {type(row).__name__}; expected an object")
-        return row
+    def read_gradients(self) -> list[Row]:
+        """The rows in gradients.jsonl, as `read_rows`; none where there is no such file.
+
+        Raises io.FileFormatError where a line is no object of JSON with the numbers that a row has.
+        """
+        rows = _read_lines(self.gradients_path) if self.gradients_path.exists() else []
+        for number, row in enumerate(rows, 1):
+            counts = (row.get(name) for name in ("epoch", "batch", "step"))
+            if not all(type(n) is int and n >= 0 for n in counts) or not isinstance(row.get("layer"), str):
+                raise io.FileFormatError(f"{self.gradients_path}, line {number}: no row of a layer in a step")
+        return rows
 
     def save_checkpoint(self, state: dict[str, Any], best_epoch: int = 0) -> Path:
         """Write a checkpoint, and remove those that it makes superfluous; that of the best epoch stays."""
@@ -235,15 +271,19 @@ class RunFolder:
         self._remove_superfluous(best_epoch)
         return path
 
-    def go_back(self, rows: Sequence[Row], source: Path, epoch: int, best_epoch: int = 0) -> None:
+    def go_back(self, rows: Sequence[Row], source: Path, epoch: int, best_epoch: int = 0, batch: int = 0) -> None:
         """Make the files what they were when a checkpoint was written, and remove what came after it.
 
         rows:   the history up to then
+        batch:  how many batches of the next epoch were done
         source: the checkpoint
         epoch:  whose weights model.safetensors holds; they are taken from its checkpoint beside `source`, if it is
                 there
         """
         self.write_rows(rows)
+        if self.gradients_path.exists():
+            place = len(rows) + 1, batch
+            _write_lines(self.gradients_path, [r for r in self.read_gradients() if (r["epoch"], r["batch"]) <= place])
         weights = source.with_name(_checkpoint_name(epoch))
         if epoch and weights.exists():
             io.save(io.load(weights)["model"], self.model_path)
@@ -253,10 +293,11 @@ class RunFolder:
         self._remove_superfluous(best_epoch)
 
     def _remove_superfluous(self, best_epoch: int) -> None:
-        """Leave the newest checkpoint, the last ones of whole epochs, and that of the best epoch."""
+        """Leave the last ones of whole epochs, the last ones of the present epoch, and that of the best epoch."""
         found = self.checkpoints()
         whole = [path for path in found if "batch" not in path.name]
-        kept = {*found[-1:], *whole[-self.keep_checkpoints :]}
+        present = found[found.index(whole[-1]) + 1 :] if whole else found
+        kept = {*whole[-self.keep_checkpoints :], *present[-self.keep_checkpoints :]}
         for old in found:
             if old not in kept and old.name != _checkpoint_name(best_epoch):
                 old.unlink()
@@ -296,6 +337,11 @@ def _locked(folder: Path) -> int | None:
     """
     lock = os.open(folder, os.O_RDONLY)
     try:
+        for _ in range(LOOKS):  # one who only looks has it for a moment
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            time.sleep(0.01)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
@@ -315,8 +361,28 @@ def _call() -> tuple[str, str]:
     return now, shlex.join([program, *sys.argv[1:]])
 
 
-def _json_line(row: Row) -> str:
-    """A row as one line of JSON, which has no NaN and no infinity: null stands for them."""
-    row = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
-    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    return json.dumps(plain, allow_nan=False) + "\n"
+def _write_lines(path: Path, rows: Sequence[Row]) -> None:
+    io.write_text(path, "".join(io.json_text(row) + "\n" for row in rows))
+
+
+def _add_lines(path: Path, rows: Sequence[Row]) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(io.json_text(row) + "\n" for row in rows))
+    except OSError as error:  # a full disk's names no file
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _read_lines(path: Path) -> list[Row]:
+    """Whole lines, each an object of JSON."""
+    return [_row(line, f"{path}, line {n}") for n, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1)]
+
+
+def _row(line: bytes, place: str) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
+        raise io.FileFormatError(f"{place}: no JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise io.FileFormatError(f"{place}: {type(row).__name__}; expected an object")
+    return row

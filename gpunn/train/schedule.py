@@ -16,6 +16,10 @@ PROGRESS = ("last_epoch", "_step_count", "_last_lr", "_is_initial", "best", "num
 """What changes in a scheduler's state as it steps; the rest is how it was made."""
 
 
+MOST_STEPS = 1_000_000
+"""So many steps of a course are followed one by one when a run goes on with another: in a second or two."""
+
+
 class ScheduleCallback(Callback):
     """Step a scheduler of learning rates after each epoch or each training step.
 
@@ -80,12 +84,27 @@ class ScheduleCallback(Callback):
             self.scheduler.load_state_dict({**mine, **{k: v for k, v in state.items() if k in PROGRESS}})
         else:
             self.begin_anew()
-            with warnings.catch_warnings():  # PyTorch's, about steps before those of the optimizer
-                warnings.simplefilter("ignore", UserWarning)
-                for _ in range(state["last_epoch"]):
-                    self.scheduler.step()
+            self._follow(state["last_epoch"])
         place = f"after {state['last_epoch']} {'steps' if self.every == 'batch' else 'epochs'} of its new course"
         return f"the schedule of the learning rate is another one than before: it goes on {place}, at {self._rate:.3g}"
+
+    def _follow(self, steps: int) -> None:
+        """Go so many steps along the course.
+
+        Raises ValueError where that are more than `MOST_STEPS`, other than of OneCycleLR, which has a closed form.
+        """
+        if steps > 0 and isinstance(self.scheduler, lr_scheduler.OneCycleLR):
+            self.scheduler.last_epoch, self.scheduler._step_count = steps - 1, steps
+            steps = 1
+        if steps > MOST_STEPS:
+            raise ValueError(
+                f"the schedule of the run has made {steps:,} steps, and one that is made otherwise is followed over at "
+                f"most {MOST_STEPS:,}; resume the run with its own schedule, or begin one anew"
+            )
+        with warnings.catch_warnings():  # PyTorch's, about steps before those of the optimizer
+            warnings.simplefilter("ignore", UserWarning)
+            for _ in range(steps):
+                self.scheduler.step()
 
     def begin_anew(self) -> str:
         """Take the optimizer's options as they were given; a line that says so."""

@@ -57,6 +57,17 @@ class EagerStep:
         contexts: Sequence[AbstractContextManager[None]] | None = None,
     ) -> list[tuple[Tensor, Any]]:
         """The step, with the weights of the batches, each in its context if it has one."""
+        results = self.gradients(batches, weights, contexts)
+        self.optimizer.step()
+        return results
+
+    def gradients(
+        self,
+        batches: Sequence[Batch],
+        weights: Sequence[Tensor | None],
+        contexts: Sequence[AbstractContextManager[None]] | None = None,
+    ) -> list[tuple[Tensor, Any]]:
+        """The step up to the update: each parameter's ``grad`` is what the optimizer uses, with penalty and clipped."""
         self.optimizer.zero_grad()
         contexts = contexts or [nullcontext()] * len(batches)
         if len(batches) > 1 and not self.objective.separable:
@@ -65,8 +76,7 @@ class EagerStep:
             results = [self._alone(*each) for each in zip(batches, weights, contexts)]
         self.objective.add_penalty_gradient()
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.trained_parameters(), self.clip_norm)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(trained_parameters(self.optimizer), self.clip_norm)
         return results
 
     def _alone(self, batch: Batch, weight: Tensor | None, context: AbstractContextManager[None]) -> tuple[Tensor, Any]:
@@ -100,10 +110,6 @@ class EagerStep:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
 
-    def trained_parameters(self) -> list[Tensor]:
-        """The parameters that the optimizer changes."""
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
-
 
 class PlannedStep(Step):
     """The same step through a plan: traced once for each shape of the batches, and replayed; see `gpunn.TrainStep`.
@@ -131,10 +137,7 @@ class PlannedStep(Step):
 
         Raises TrainingError where a batch fits neither as a whole nor in parts; the message says what would.
         """
-        parts = self._parts_of(batches[0]) if len(batches) == 1 and self._expressible else 1
-        self._cut = parts > 1
-        self._batches = cut(batches[0], parts, self.eager.objective) if self._cut else batches
-        weights = self.eager.weights(self._batches)
+        weights = self._take(batches)
         if not self._expressible or not all(batch.share for batch in self._batches):
             return self._together(self.eager.run(self._batches, weights, self._contexts()), weights)
         try:
@@ -144,17 +147,35 @@ class PlannedStep(Step):
             return self.eager.run(batches, self.eager.weights(batches))
         return self._together(list(zip(found[::2], found[1::2])), weights)
 
+    def _take(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+        """Let the batches be those of the step, cut where they do not fit; returns their weights."""
+        parts = self._parts_of(batches[0]) if len(batches) == 1 and self._expressible else 1
+        self._cut = parts > 1
+        self._batches = cut(batches[0], parts, self.eager.objective) if self._cut else batches
+        return self.eager.weights(self._batches)
+
     def body(self, *flat: Any) -> Any:
         """The step on all the tensors of all batches, one after the other, each with its weight if it has one."""
-        tensors = iter(flat)
-        batches, weights = [], []
-        for batch in self._batches:
-            batches.append(batch.of(tensors))
-            weights.append(next(tensors) if self.eager.weighted(self._batches) else None)
-        results = tuple(t for result in self.eager.run(batches, weights, self._contexts()) for t in result)
+        results = tuple(t for result in self.eager.run(*self._of(flat), self._contexts()) for t in result)
         if not all(isinstance(t, Tensor) for t in results):
             raise NoTensor
         return results
+
+    def _of(self, flat: Sequence[Tensor]) -> tuple[list[Batch], list[Tensor | None]]:
+        """The batches of the step and their weights, made of such tensors."""
+        tensors = iter(flat)
+        batches: list[Batch] = []
+        weights: list[Tensor | None] = []
+        for batch in self._batches:
+            batches.append(batch.of(tensors))
+            weights.append(next(tensors) if self.eager.weighted(self._batches) else None)
+        return batches, weights
+
+    @property
+    def largest(self) -> MemoryReport | None:
+        """What the plan that needs most memory needs; None where there is none."""
+        reports = [program.memory() for program in self._plans.values() if not program.forgotten]
+        return max(reports, key=lambda report: report.total, default=None)
 
     def memory(self, batches: Sequence[Batch]) -> MemoryReport:
         """What a step on such batches needs; it looks at their shapes alone."""
@@ -217,6 +238,11 @@ class PlannedStep(Step):
         parts = zip(results, weights, self._batches)
         losses = [loss if w is None else loss * w.to(loss.dtype) for (loss, _), w, batch in parts if batch.share]
         return [(gpunn.stack(losses).sum(), gpunn.cat([output for _, output in results]))]
+
+
+def trained_parameters(optimizer: Any) -> list[Tensor]:
+    """The parameters that an optimizer changes."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _detached(output: Any) -> Any:

@@ -20,6 +20,8 @@ from gpunn.train.data import as_input, as_loader, batches, hold_out
 from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
 from gpunn.train.fingerprint import fingerprint
+from gpunn.train.guard import OnNaN, check_on_nan
+from gpunn.train.gradient_step import GradientStep
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
@@ -61,6 +63,13 @@ class Trainer:
     seed:              of the order of the data, the part held out, and all else that is random in `fit`; if not given,
                        all that goes on from `gpunn.manual_seed`
     progress:          a bar or lines on standard error; False for none; or an object of one's own
+    on_nan:            what is done where a loss, a weight, a moment or a running statistic is infinite or NaN. "stop":
+                       training ends with a TrainingError. To find the op where that began, the steps since the last
+                       checkpoint or the beginning of the epoch are done again, callbacks included; the run folder gets
+                       the step as failed_step.safetensors, for `gpunn debug`, and the model is left as it was before
+                       that step. "skip": each step is looked at, and one that leaves such numbers is taken back: all is
+                       as it was before it, random numbers included, and the history counts it as "skipped"; what is
+                       trained is copied before each step. "ignore": nothing is looked at
     eager:             train and evaluate op by op, and not through plans (see `gpunn.TrainStep`): for models that do
                        another thing from step to step, and to look at what happens inside one
     memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
@@ -87,6 +96,7 @@ class Trainer:
         progress: bool | Progress = True,
         eager: bool = False,
         memory_limit: int | None = None,
+        on_nan: OnNaN = "stop",
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
@@ -114,6 +124,7 @@ class Trainer:
         self.progress = progress
         self.eager = eager
         self.memory_limit = memory_limit
+        self.on_nan = check_on_nan(on_nan)
         self.evaluator = Evaluator(self.model, self.objective, eager)
         self.history = History()
         self.epoch = 0
@@ -121,6 +132,10 @@ class Trainer:
         self.batch = 0
         """How many of its batches are done."""
         self.stopped, self.stop_reason = False, ""
+        self.memory: dict[str, int] = {}
+        """What the largest planned step of the last `fit` needed by its forecast, in bytes by use."""
+        self.note: Callable[[str], None] = lambda line: None
+        """Shows a line to people while the Trainer trains; for callbacks."""
 
     def fit(
         self,
@@ -143,7 +158,7 @@ class Trainer:
                     from the checkpoint
 
         Raises:
-            TrainingError: a loss is not finite, or a callback fails.
+            TrainingError: a loss, or what is trained, is not finite, as `on_nan` says; or a callback fails.
             TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the step is finished and a checkpoint written before. A
                 second one stops at once.
             FileExistsError: the run folder holds a run already, and `resume` is False; or another training uses it.
@@ -181,6 +196,8 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         progress, folder = make_progress(self.progress), self.run_folder
         loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
+        progress = loop.progress
+        self.note = progress.note
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
         new = folder is not None and (state is None or not folder.config_path.exists())
         if folder is not None and new:
@@ -196,6 +213,7 @@ class Trainer:
                 folder.give_up()
             raise
         finally:
+            self.memory = loop.step.largest.parts if isinstance(loop.step, PlannedStep) and loop.step.largest else {}
             self.evaluator.arena.forget()  # all that training computed in
         if folder is not None:
             for line in write_results(folder, self, []):
@@ -246,26 +264,29 @@ class Trainer:
         images: Any = None,
         units: tuple[Any, Any] = (0.0, 1.0),
         probabilities: Callable[[Any], Any] = softmax,
+        columns: Sequence[str] | None = None,
     ) -> Path:
         """Evaluate on data, and write report.html in the run folder anew with the results and with mistakes to look at.
 
         With the metric "per_class" it also has the results by class and the confusion matrix. For a regression it
-        has a diagram of what was predicted beside what is true, and one of the errors.
+        has diagrams of what was predicted beside what is true, of the residuals and of the errors.
 
         name:        what the data is called there
         class_names: the classes in the order of their indices
         images:      (n, channels, height, width) or (n, height, width), what to show of each sample where it was
-                     misclassified; if not given its input, where that is an image of 1 or 3 channels
+                     misclassified; if not given its input, where that is an image of 1 or 3 channels. The rows of a
+                     table (n, features) are shown as such
         units:       mean and standard deviation by which the targets of a regression were standardised; its
                      predictions are drawn in the targets' own units, m + s v for a value v
         probabilities: from outputs (n, classes), a NumPy array, to how sure the model is of each class; if not given
                      their softmax, which is right for logits and for logarithms of probabilities
+        columns:     the names of the features of a table
 
         Returns the path of report.html. Raises ValueError without a run folder.
         """
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
-        evaluation = Evaluation(name, class_names, images, units, probabilities)
+        evaluation = Evaluation(name, class_names, images, units, probabilities, columns)
         evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path
@@ -284,8 +305,19 @@ class Trainer:
 
     def make_step(self) -> EagerStep | PlannedStep:
         """The training step: called with a list of batches, it updates the model."""
-        step = EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+        step = self._eager_step()
         return step if self.eager else PlannedStep(step, self.memory_limit, self.evaluator.arena)
+
+    def make_gradient_step(self) -> GradientStep | None:
+        """What gives the gradients of a planned step before it is done; None where steps are done op by op."""
+        if self.eager:
+            return None
+        step = GradientStep(self._eager_step(), self.memory_limit, self.evaluator.arena)
+        step.note = lambda line: None  # the training step says it
+        return step
+
+    def _eager_step(self) -> EagerStep:
+        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
 
     @property
     def best_epoch(self) -> int:
@@ -339,7 +371,7 @@ class Trainer:
             ) from error
         if (folder := self.run_folder) is not None:
             epoch = self.best_epoch if folder.model == "best" else loop.completed
-            folder.go_back(self.history.rows, source, epoch, self.best_epoch)
+            folder.go_back(self.history.rows, source, epoch, self.best_epoch, self.batch)
         place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
         for line in (f"resuming after {place}", *lines):
             progress.note(line)

@@ -40,6 +40,25 @@ def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown[-1].startswith("by batch size: 16: ")
 
 
+def test_what_is_computed_again(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Less memory, the same training to the bit, and an error for what can't be cut."""
+    network = ["--model", "mlp:64,64,64,64,64,64", "--batch-size", "512"]
+    activations, weights = [], []
+    for more in ([], ["--recompute", "3"]):
+        assert main(["memory", "--input", "1,8,8", *network, *more, "--json"]) == 0
+        activations.append(json.loads(capsys.readouterr().out)["activations"])
+        out = tmp_path / f"run{len(more)}"
+        assert main(["train", "--epochs", "2", "--out", str(out), *network, *more]) == 0
+        weights.append((out / "model.safetensors").read_bytes())
+        capsys.readouterr()
+    # The results of 6 ReLUs, 512 x 64 in float32 each, are kept; or those of the 3 in the last segment of the 14
+    # layers, and what goes into the second one.
+    assert activations[0] - activations[1] == 2 * 512 * 64 * 4
+    assert weights[0] == weights[1]
+    assert main(["memory", "--model", "linear", "--recompute", "3"]) == 2
+    assert "2 layers can't be cut into 3 segments" in capsys.readouterr().err
+
+
 def test_a_wrong_shape(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["memory", "--input", "eight"]) == 2
     assert "--input is a shape such as 1,28,28 or 784, got 'eight'" in capsys.readouterr().err

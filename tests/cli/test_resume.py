@@ -129,12 +129,14 @@ def test_memory_that_runs_out_on_the_way(gpunn_command, tmp_path, monkeypatch, e
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_fails_leaves_no_folder(gpunn_command, tmp_path):
+def test_a_run_that_fails_leaves_the_step_that_failed_and_no_results(gpunn_command, tmp_path):
     result = gpunn_command(*RUN, "--optimizer", "sgd", "--lr", 1e30)
     assert result.code == 1
-    assert list(tmp_path.iterdir()) == []
-    assert gpunn_command("train", "--model", "mlp:8", "--optimizer", "sgd", "--lr", 1e30).code == 1
-    assert list(tmp_path.iterdir()) == []
+    (folder,) = tmp_path.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "failed_step.safetensors"]
+    ignored = gpunn_command("train", "--model", "mlp:8", "--optimizer", "sgd", "--lr", 1e30, "--data", "nowhere.csv")
+    assert ignored.code == 2
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("model", ["mlp:1000000,1000000", "mlp:2000000,500000"])
@@ -198,3 +200,13 @@ def test_seeds_that_are_none(gpunn_command, seed):
     result = gpunn_command(*RUN, "--seed", seed)
     assert result.code == 2
     assert "is not a whole number from 0 to 2^63 - 1" in result.err
+
+
+def test_checkpoints_as_often_as_one_wants(gpunn_command, tmp_path):
+    run = ["train", "--model", "linear", "--epochs", 2, "--out", "run"]
+    assert gpunn_command(*run, "--checkpoint-every", "5steps", "--keep-checkpoints", 1).code == 0
+    assert 'checkpoint_every = "5steps"\nkeep_checkpoints = 1\n' in (tmp_path / "run" / "config.toml").read_text()
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["epoch_002.safetensors"]
+    wrong = gpunn_command(*run, "--checkpoint-every", "30")
+    assert wrong.code == 2
+    assert "argument --checkpoint-every: '30' is no 'epoch', number of steps such as '500steps'" in wrong.err

@@ -262,3 +262,16 @@ def run_to_change(trained_once, tmp_path):
     """The configuration of a run that can be spoilt."""
     shutil.copytree(trained_once, tmp_path / "copy")
     return tmp_path / "copy" / "config.toml"
+
+
+def test_a_network_in_another_encoding_than_utf_8(gpunn_command, tmp_path):
+    """Python reads it by its first line, and its copy has the same bytes; without such a line it is told what fails."""
+    text = f"# -*- coding: latin-1 -*-\nNAME = 'caf\xe9'\n{NETWORK.format(activation='Tanh')}".encode("latin-1")
+    (tmp_path / "net.py").write_bytes(text)
+    assert gpunn_command("train", "--model", "net.py:make", *QUICK, "--out", "run").code == 0
+    assert (tmp_path / "run" / "model.py").read_bytes() == text
+    assert gpunn_command("evaluate", "run").code == 0
+    (tmp_path / "net.py").write_bytes(text.partition(b"\n")[2])
+    refused = gpunn_command("train", "--model", "net.py:make", *QUICK, "--out", "other")
+    assert (refused.code, refused.out) == (2, "")
+    assert "gpunn train: net.py, line 1: SyntaxError: (unicode error) 'utf-8' codec can't" in refused.err

@@ -235,9 +235,26 @@ def test_sizes_of_a_transposed_convolution(torch: Any) -> None:
         ours(gpunn.tensor(x), output_size=[15, 12])
 
 
+def test_modules_of_two_inputs(torch: Any) -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 5, 4))
+    for bias in (True, False):
+        ours, theirs = (n.Bilinear(3, 4, 6, bias=bias).double() for n in (nn, torch.nn))
+        assert repr(ours) == repr(theirs)
+        ours.load_state_dict({key: gpunn.tensor(value.numpy()) for key, value in theirs.state_dict().items()})
+        found, expected = ours(gpunn.tensor(a), gpunn.tensor(b)), theirs(torch.tensor(a), torch.tensor(b))
+        np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), rtol=1e-10)
+    distances = [
+        n.PairwiseDistance(3.0, keepdim=True)(tensor(a), tensor(b[..., :3]))
+        for n, tensor in ((nn, gpunn.tensor), (torch.nn, torch.tensor))
+    ]
+    np.testing.assert_allclose(distances[0].numpy(), distances[1].numpy(), rtol=1e-10)
+
+
 def test_every_module_of_ours_that_torch_has_is_here() -> None:
     names = {n for n in vars(nn) if isinstance(getattr(nn, n), type) and issubclass(getattr(nn, n), nn.Module)}
     elsewhere = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
     elsewhere |= {"LinearActivation", "Conv2dActivation", "Embedding", "CosineSimilarity", "CosineEmbeddingLoss"}
+    elsewhere |= {"Bilinear", "PairwiseDistance"}
     tested = {e[3:].split("(")[0] for e in LAYERS} | {loss[0] for loss in LOSSES}
     assert names - elsewhere == tested

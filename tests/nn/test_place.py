@@ -21,15 +21,91 @@ def message(action: Any, error: type[Exception] = RuntimeError) -> str:
 def test_a_nested_layer() -> None:
     net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Sequential(nn.ReLU(), nn.Linear(5, 2)))
     text = message(lambda: net(gpunn.ones(3, 8)))
-    assert text.count("\n") == 1
-    first, second = text.split("\n")
+    first, second, third = text.split("\n")
     assert "must be 5, not 4" in first
     assert second == "  in Sequential.2.1 (Linear(in_features=5, out_features=2, bias=True)), given float32[3, 4]"
+    assert third == "  it would fit with in_features=4 in Sequential.2.1"
 
 
 def test_a_layer_by_itself() -> None:
     text = message(lambda: nn.Linear(8, 4)(gpunn.ones(3, 7)))
-    assert text.endswith("\n  in Linear(in_features=8, out_features=4, bias=True), given float32[3, 7]")
+    given = "in Linear(in_features=8, out_features=4, bias=True), given float32[3, 7]"
+    assert text.endswith(f"\n  {given}\n  it would fit with in_features=7")
+
+
+class Pictures(nn.Module):
+    """28 x 28 becomes 7 x 7 with padding in both convolutions, 6 x 6 where the second one has none."""
+
+    def __init__(self, padding: int, features: int = 7 * 7 * 8) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+        self.body = nn.Sequential(
+            *(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Dropout()),
+            *(nn.Conv2d(4, 8, 3, padding=padding), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        )
+        self.head = nn.Linear(features, 10)
+
+    def forward(self, x: Any) -> Any:
+        print("called")
+        return self.head(self.body(x))
+
+
+@pytest.mark.parametrize("way", ["eager", "traced"])
+def test_the_padding_that_is_missing(way: str, capsys: pytest.CaptureFixture[str]) -> None:
+    net = Pictures(padding=0)
+    call: Any = nn.Sequential(nn.Identity(), net)
+    if way == "traced":
+        call = gpunn.TrainStep(call, nn.CrossEntropyLoss(), gpunn.optim.SGD(net.parameters()))
+    state, before = gpunn.get_rng_state(), {k: t.numpy().copy() for k, t in net.state_dict().items()}
+    batch = (gpunn.ones(2, 1, 28, 28), gpunn.zeros(2, dtype=gpunn.int64))
+    text = message(lambda: call(*batch[: 1 + (way == "traced")]))
+    assert text.endswith(
+        "\n  in Sequential.1.head (Linear(in_features=392, out_features=10, bias=True)), given float32[2, 288]"
+        "\n  it would fit with padding=1 in Sequential.1.body.4, where it is 0; or with in_features=288 in "
+        "Sequential.1.head"
+    )
+    # And looking for it left no trace: one call of the forward printed, nothing was changed.
+    assert capsys.readouterr().out == "called\n"
+    assert net.body[4].padding == (0, 0)
+    drawn = {name: n - state["calls"].get(name, 0) for name, n in gpunn.get_rng_state()["calls"].items()}
+    assert sum(drawn.values()) == (1 if way == "eager" else 0)  # the mask of dropout in the call that failed
+    moved = {k for k, t in net.state_dict().items() if not np.array_equal(t.numpy(), before[k])}
+    assert not moved if way == "traced" else all(k.startswith("body.1.") for k in moved)
+
+
+@pytest.mark.parametrize(
+    "layers, shape, fits",
+    [
+        ([nn.Conv2d(3, 4, 3), nn.Linear(144, 2)], (2, 3, 8, 8), "nn.Flatten() before it"),
+        ([nn.Conv2d(3, 4, 3), nn.Linear(9, 2)], (2, 3, 8, 8), "nn.Flatten() before it and in_features=144"),
+        ([nn.Conv2d(3, 4, 3, stride=2), nn.Flatten(), nn.Linear(144, 2)], (2, 3, 8, 8), "stride=1 in Sequential.0"),
+        ([nn.MaxPool2d(2), nn.Flatten(), nn.Linear(9, 2)], (2, 1, 5, 5), "ceil_mode=True in Sequential.0"),
+        ([nn.Conv2d(3, 4, 3)], (2, 8, 8, 3), "x.permute(0, 3, 1, 2) before it"),
+        ([nn.Conv2d(1, 4, 3)], (2, 8, 8), "x.unsqueeze(1) before it"),
+        ([nn.Conv1d(6, 4, 3)], (2, 5, 8), "in_channels=5 in Sequential.0"),
+        ([nn.BatchNorm1d(6)], (2, 5), "num_features=5 in Sequential.0"),
+        ([nn.GroupNorm(2, 6)], (2, 4, 3), "num_channels=4 in Sequential.0"),
+        ([nn.LayerNorm(6)], (2, 5), "normalized_shape=[5] in Sequential.0"),
+    ],
+)
+def test_what_would_fit(layers: list[nn.Module], shape: tuple[int, ...], fits: str) -> None:
+    text = message(lambda: nn.Sequential(*layers)(gpunn.zeros(shape)))
+    assert text.split("\n")[2].startswith(f"  it would fit with {fits}")
+
+
+def test_branches_that_do_not_meet() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 2, 5)
+
+        def forward(self, x: Any) -> Any:
+            return x + self.conv(x)
+
+    text = message(lambda: Branches()(gpunn.zeros(1, 2, 8, 8)))
+    assert text.endswith(
+        "in Branches, given float32[1, 2, 8, 8]\n  it would fit with padding=2 in Branches.conv, where it is 0"
+    )
 
 
 def test_a_network_whose_own_code_fails() -> None:

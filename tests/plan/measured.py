@@ -15,7 +15,7 @@ import numpy as np
 
 import gpunn
 from gpunn import TrainStep, nn
-from gpunn.models import cnn
+from gpunn.models import cnn, mlp, recompute
 
 from .allocations import counted
 from .networks import NETWORKS, OPTIMIZERS
@@ -26,9 +26,20 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def recomputed() -> nn.Module:
+    """Twelve hidden layers, of which all but each fourth one are computed again."""
+    model = mlp((64,), 10, [256] * 12)
+    recompute(model, 4)
+    return model
+
+
 def main(network: str, batch: int, optimizer: str) -> None:
     """Build, forecast, train, print."""
-    networks = {**NETWORKS, "cnn": (lambda: cnn((1, 28, 28), 10), (1, 28, 28), nn.CrossEntropyLoss())}
+    networks = {
+        **NETWORKS,
+        "cnn": (lambda: cnn((1, 28, 28), 10), (1, 28, 28), nn.CrossEntropyLoss()),
+        "recomputed": (recomputed, (64,), nn.CrossEntropyLoss()),
+    }
     build, shape, loss_fn = networks[network]
     np.ones((8, 8)) @ np.ones((8, 8))  # BLAS has its own buffers from here on
     before = resident()

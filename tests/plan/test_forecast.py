@@ -17,6 +17,7 @@ CASES = [
     ("shared", 32, "rmsprop"),
     ("cnn", 32, "adamw"),
     ("cnn", 128, "momentum"),
+    ("recomputed", 2000, "momentum"),
 ]
 
 

@@ -41,6 +41,7 @@ def trained(seed: int, how: str, device: str = "cpu", dtype: str = "float64", dr
     return [t.detach().cpu().numpy().copy() for t in (*found, *model.parameters(), *model.buffers(), *moments)]
 
 
+@pytest.mark.promise("random networks: planned steps without fusion have the bits of eager ones, on the CPU")
 @pytest.mark.parametrize("seed", MODELS)
 def test_planned_steps_have_the_bits_of_eager_ones(seed: int) -> None:
     for dtype in ("float32", "float64"):
@@ -49,18 +50,21 @@ def test_planned_steps_have_the_bits_of_eager_ones(seed: int) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.promise("random networks: fused steps agree with eager ones within rounding")
 @pytest.mark.parametrize("seed", MODELS)
 def test_fused_steps_agree(seed: int) -> None:
     for a, b in zip(trained(seed, "fused"), trained(seed, "eager"), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.promise("random networks: the CUDA kernels on the simulator agree with the CPU")
 @pytest.mark.parametrize("seed", ON_THE_SIMULATOR)
 def test_kernels_agree(seed: int) -> None:
     for a, b in zip(trained(seed, "fused", "sim"), trained(seed, "eager"), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.promise("random networks: losses, weights and statistics are those of PyTorch")
 @pytest.mark.parametrize("seed", MODELS)
 def test_pytorch_agrees(seed: int, torch: ModuleType) -> None:
     p = plan(seed)

@@ -45,6 +45,7 @@ def trained(make: Callable[[], World], planned: bool, steps: int = 4) -> tuple[l
         world.fix()
 
 
+@pytest.mark.promise("whatever a step reads may change between steps: a planned step does what an eager one does")
 @pytest.mark.parametrize(("place", "holder"), HELD, ids=lambda name: name)
 def test_what_is_held_is_seen(place: str, holder: str) -> None:
     planned, step = trained(lambda: held(place, holder), True)
@@ -52,6 +53,7 @@ def test_what_is_held_is_seen(place: str, holder: str) -> None:
     assert step.plans_made, "the step was planned"
 
 
+@pytest.mark.promise("whatever a step reads may change between steps: a planned step does what an eager one does")
 @pytest.mark.parametrize("way", SEEN)
 def test_what_is_changed_is_seen(way: str) -> None:
     assert trained(SEEN[way], True)[0] == trained(SEEN[way], False)[0]
@@ -62,6 +64,7 @@ def generators() -> Any:
     return gpunn.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
 
 
+@pytest.mark.promise("what a plan cannot follow is refused, and leaves everything as it was")
 @pytest.mark.parametrize("way", REFUSED)
 def test_what_can_t_be_followed_is_refused_and_leaves_everything_as_it_was(way: str) -> None:
     gpunn.manual_seed(3)

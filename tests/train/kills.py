@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,16 +35,25 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, folder: Path, what: Any, moment: int = 0, number: int = signal.SIGKILL, after: float = 0) -> int:
+    def run(
+        self,
+        folder: Path,
+        what: Any,
+        moment: int = 0,
+        number: int = signal.SIGKILL,
+        after: float = 0,
+        memory: int = 0,
+    ) -> int:
         """The exit code, or less than 0 the signal.
 
         folder: where it is done, and what it prints comes into the file log
         what:   the arguments of the command, or those of `train`
         moment: at which of its moments, see `_at`, it gets the signal; 0 for none
         after:  seconds until it is killed; 0 for never
+        memory: so many bytes more than it has may it have; 0 for any
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(folder), what, moment, number, after]) + "\n")
+        self._process.stdin.write(json.dumps([str(folder), what, moment, number, after, memory]) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
@@ -54,16 +65,20 @@ def serve() -> None:
 
     gpunn.train.results.write_curves = lambda path, history: None  # drawing takes longer than these runs do
     for line in sys.stdin:
-        folder, what, moment, number, after = json.loads(line)
+        folder, *work = json.loads(line)
         child = os.fork()
         if not child:
-            _work(folder, what, moment, number, after)
+            _work(folder, *work)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _work(folder: str, what: Any, moment: int, number: int, after: float) -> None:
+def _work(folder: str, what: Any, moment: int, number: int, after: float, memory: int) -> None:
     from gpunn.cli import main
 
+    if memory:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     os.chdir(folder)
     log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -100,12 +115,23 @@ def _at(moment: int, number: int) -> list[int]:
     def pass_by() -> None:
         count[0] += 1
         if count[0] == moment:
+            if number == signal.SIGSTOP:
+                _wake_later()
             os.kill(os.getpid(), number)
 
     for name in ("open", "fsync", "replace", "unlink", "rmdir", "mkdir"):
         setattr(os, name, hooked(getattr(os, name)))
     Meter.add = hooked(Meter.add)  # type: ignore[method-assign]
     return count
+
+
+def _wake_later() -> None:
+    """Let another process continue this one when it has stood for a while."""
+    stopped = os.getpid()
+    if not os.fork():
+        time.sleep(0.05)
+        os.kill(stopped, signal.SIGCONT)
+        os._exit(0)
 
 
 def options_of(seed: int) -> list[str]:
@@ -122,6 +148,8 @@ def options_of(seed: int) -> list[str]:
         (0.2, "--l2", ["0.01"]),
         (0.2, "--validation", "0"),
         (0.2, "--memory-limit", ["12MiB"]),
+        (0.3, "--checkpoint-every", ["1step", "5steps", "0.02s"]),
+        (0.2, "--keep-checkpoints", "13"),
     ):
         if rng.random() < share:
             options += [name, rng.choice(values)]

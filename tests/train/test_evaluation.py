@@ -1,6 +1,7 @@
 """Evaluation, validation and prediction through plans give what they give op by op, and nothing is traced again."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -300,3 +301,18 @@ def test_commands_go_op_by_op_when_told_to(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("gpunn.plan.Step.__call__", lambda *_: pytest.fail("a plan is used"))
     assert main(["evaluate", "run", "--eager"]) == 0
     assert main(["predict", "run", "--eager"]) == 0
+
+
+def test_the_first_thing_that_a_program_does_is_planned_too():
+    """What tracing sets for the first time is no change that the step makes."""
+    found = []
+
+    def evaluate():
+        trainer = Trainer(nn.Linear(4, 3), "cross_entropy", "sgd", progress=False)
+        trainer.evaluate((np.ones((6, 4), np.float32), np.zeros(6, np.int64)))
+        found.append(len(trainer.evaluator.steps[0].plans_made))
+
+    thread = threading.Thread(target=evaluate)  # the state of traces is one per thread
+    thread.start()
+    thread.join()
+    assert found == [1]

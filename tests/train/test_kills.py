@@ -27,6 +27,7 @@ def server() -> Iterator[Server]:
         yield made
 
 
+@pytest.mark.promise("killed runs are resumed, and leave what an uninterrupted run leaves, to the bit")
 @pytest.mark.parametrize("kind", ["command", "trainer"])
 @pytest.mark.parametrize("seed", range(TRUST // 2 or 2))
 def test_killed_runs_leave_the_same(seed: int, kind: str, server: Server, tmp_path: Path) -> None:

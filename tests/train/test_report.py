@@ -14,10 +14,11 @@ import gpunn
 from gpunn import nn
 from gpunn.train import Batch, History, RunFolder
 from gpunn.train.curves import Panel, panels, write_curves
-from gpunn.train.pictures import as_picture, png
+from gpunn.train.report import Facts, Run, write_report
+from gpunn.train.report.pictures import as_picture, png
+from gpunn.train.report.scatter import errors_svg, predicted_svg, residuals_svg, target_facts
+from gpunn.train.report.svg import panel_svg
 from gpunn.train.results import Evaluation
-from gpunn.train.scatter import errors_svg, scatter_svg
-from gpunn.train.svg import panel_svg
 
 from .conftest import make_trainer
 
@@ -180,7 +181,7 @@ def test_the_surest_mistakes_are_kept():
     assert [-m.index for m in found] == list(range(30, 6, -1))
     assert found[0].probability == pytest.approx(1 / (1 + math.exp(-3.0)))
     assert {(m.wanted, m.predicted) for m in found} == {(1, 0)}
-    assert [evaluation.class_name(i) for i in range(3)] == ["cat", "dog", "2"]
+    assert [evaluation.facts().class_name(i) for i in range(3)] == ["cat", "dog", "2"]
 
 
 def test_mistakes_are_shown_with_the_images_given():
@@ -220,7 +221,7 @@ def lines_of(svg):
 
 def test_predictions_lie_on_the_diagonal_where_they_are_true():
     target = np.array([1.0, 2.0, 4.0])
-    _, found = lines_of(scatter_svg("a < b", target, np.array([1.0, 2.0, 3.0])))
+    _, found = lines_of(predicted_svg("a < b", target_facts(target, np.array([1.0, 2.0, 3.0]))))
     (diagonal,) = found["diagonal"]
     x1, y1, x2, y2 = (float(diagonal.get(name)) for name in ("x1", "y1", "x2", "y2"))
     above = [
@@ -234,19 +235,19 @@ def test_predictions_lie_on_the_diagonal_where_they_are_true():
 
 def test_of_many_predictions_some_are_drawn():
     values = np.linspace(0, 1, 4500)
-    _, found = lines_of(scatter_svg("", values, values))
+    _, found = lines_of(predicted_svg("", target_facts(values, values)))
     assert len(found["point"]) == 900  # every fifth
 
 
 def test_errors_are_counted():
     target = np.zeros(7)
-    _, found = lines_of(errors_svg("", target, np.array([-1.0, -1, -1, 0, 0, 1, 1])))
+    _, found = lines_of(errors_svg("", target_facts(target, np.array([-1.0, -1, -1, 0, 0, 1, 1]))))
     heights = [float(bar.get("height")) for bar in found["bar"]]
     assert [bar[0].text.split(": ")[1] for bar in found["bar"]] == ["3", "2", "2"]
     assert heights == pytest.approx([heights[0], heights[0] * 2 / 3, heights[0] * 2 / 3], abs=0.2)
 
 
-@pytest.mark.parametrize("draw", [scatter_svg, errors_svg])
+@pytest.mark.parametrize("draw", [predicted_svg, residuals_svg, errors_svg])
 @pytest.mark.parametrize(
     ("target", "output"),
     [
@@ -255,7 +256,7 @@ def test_errors_are_counted():
     ],
 )
 def test_what_is_drawn_of_a_regression_stays_within_the_diagram(draw, target, output):
-    root, found = lines_of(draw("", np.array(target), np.array(output)))
+    root, found = lines_of(draw("", target_facts(np.array(target), np.array(output))))
     width, height = map(int, root.get("viewBox").split()[2:])
     places = [(float(p.get("cx")), float(p.get("cy"))) for p in found.get("point", [])]
     places += [(float(b.get("x")), float(b.get("y"))) for b in found.get("bar", [])]
@@ -273,10 +274,10 @@ def test_the_report_of_a_regression(tmp_path, rng):
     text = trainer.report((x, y), units=(100.0, 5.0)).read_text()
     page = Page(text)
     assert "Predictions, test data" in page.text
-    assert page.counts["svg"] == before + 2 * 2  # points and errors of each target
+    assert page.counts["svg"] == before + 2 * 3  # points, residuals and errors of each target
     for title in ("target 0: predicted", "target 1: samples by error"):
         assert title in page.text
-    assert text.count('class="point"') == 2 * 60
+    assert text.count('class="point"') == 2 * 2 * 60
 
 
 @pytest.fixture
@@ -311,12 +312,10 @@ def test_the_report(images, tmp_path, monkeypatch):
     assert len(page.loaded) == mistakes
     assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
     assert not re.search(r"https?://|@import|url\(", path.read_text())
-    assert page.counts["svg"] == 3
+    assert page.counts["svg"] == 4
 
 
 def test_a_report_of_many_classes_lists_the_worst_confusions(tmp_path):
-    from gpunn.train.report import write_report
-
     evaluation = Evaluation("test")
     confusion = np.eye(40, dtype=int) * 5
     confusion[7, 3] = 4
@@ -327,13 +326,13 @@ def test_a_report_of_many_classes_lists_the_worst_confusions(tmp_path):
             "confusion": confusion.tolist(),
         },
     }  # fmt: skip
-    options = {"model": "M", "settings": {"parameters": 3}, "config": {}, "fingerprint": {}}
     path = tmp_path / "report.html"
-    write_report(path, title="t", history=History(ROWS), evaluations=[evaluation], **options)
+    facts = Facts(model="M", parameters=3, evaluations=[evaluation.facts()])
+    write_report(path, [Run("t", History(ROWS), facts=facts)])
     page = Page(path.read_text())
     rows = [text.strip() for text in page.text if text.strip()]
     place = rows.index("Most frequent confusions")
-    assert rows[place + 1 : place + 8] == ["true class", "taken for", "samples", "7", "3", "4", "Model"]
+    assert rows[place + 1 : place + 8] == ["true class", "taken for", "samples", "7", "3", "4", "Throughput"]
 
 
 def test_a_report_needs_a_run_folder(images):

@@ -26,7 +26,7 @@ def test_what_a_run_leaves(task, tmp_path):
     history = trainer.fit((task.x, task.y), 3, validation=0.2, batch_size=20)
     folder = RunFolder(tmp_path / "runs" / "one")
     assert sorted(path.name for path in folder.path.iterdir()) == [
-        "checkpoints", "config.toml", "metrics.jsonl", "model.safetensors", "report.html",
+        "checkpoints", "config.toml", "metrics.jsonl", "model.safetensors", "report.html", "report.json", "status.json",
     ]  # fmt: skip
     assert [path.name for path in folder.checkpoints()] == ["epoch_002.safetensors", "epoch_003.safetensors"]
     assert folder.read_rows() == history.rows
@@ -66,12 +66,15 @@ def test_the_configuration_of_a_command(task, tmp_path):
 
 
 def test_checkpoints_are_ordered_by_epoch_and_batch(tmp_path):
-    """Those within an epoch go when there is a later one, and do not count among those that are kept."""
+    """Those within an epoch go when it is done, and do not count among those of whole epochs."""
     folder = RunFolder(tmp_path)
+    folder.save_checkpoint({"epoch": 9, "batch": 60})
     for epoch, batch in [(9, 0), (10, 0), (10, 20), (10, 120)]:
         folder.save_checkpoint({"epoch": epoch, "batch": batch})
     (folder.checkpoints_path / "notes.safetensors").touch()
-    assert [path.stem for path in folder.checkpoints()] == ["epoch_009", "epoch_010", "epoch_010_batch_00120"]
+    assert [path.stem for path in folder.checkpoints()] == [
+        "epoch_009", "epoch_010", "epoch_010_batch_00020", "epoch_010_batch_00120"
+    ]  # fmt: skip
     folder.save_checkpoint({"epoch": 1000, "batch": 0})
     assert [path.stem for path in folder.checkpoints()] == ["epoch_010", "epoch_1000"]
     assert folder.latest_checkpoint().stem == "epoch_1000"
@@ -187,7 +190,7 @@ def test_a_run_that_failed_at_once_leaves_no_folder_of_its_own(task, tmp_path):
         raise ValueError("no")
 
     (tmp_path / "runs").mkdir()
-    folder = RunFolder(tmp_path / "runs" / "a" / "b", texts={"model.py": "# the network"})
+    folder = RunFolder(tmp_path / "runs" / "a" / "b", files={"model.py": b"# the network"})
     trainer = make_trainer(run_dir=folder, callbacks=[LambdaCallback(on_batch_end=fail)])
     with pytest.raises(TrainingError):
         trainer.fit((task.x, task.y), 1)

@@ -132,3 +132,19 @@ def test_a_word_that_is_none():
     scheduler = lr_scheduler.CosineAnnealingLR(optim.SGD([gpunn.zeros(1)], LR), 3)
     with pytest.raises(ValueError, match="resume is 'again'; expected 'auto', 'state' or 'anew'"):
         ScheduleCallback(scheduler, resume="again")
+
+
+def test_a_schedule_after_more_steps_than_can_be_followed():
+    """OneCycleLR has a closed form; others are followed step by step, which a damaged number would make endless."""
+
+    def changed(make, steps):
+        optimizer = optim.SGD(nn.Linear(1, 1).parameters(), LR)
+        before, after = ScheduleCallback(make(optimizer, 10)), ScheduleCallback(make(optimizer, 2 * steps))
+        after.load_state_dict({**before.state_dict(), "last_epoch": steps})
+        return optimizer.param_groups[0]["lr"], after.scheduler.last_epoch
+
+    cycle = lambda o, n: lr_scheduler.OneCycleLR(o, LR, total_steps=n, cycle_momentum=False)  # noqa: E731
+    assert changed(cycle, 10**12) == (pytest.approx(LR * (1 + math.cos(math.pi * 2 / 7)) / 2, rel=1e-4), 10**12)
+    assert changed(lr_scheduler.CosineAnnealingLR, 6) == (pytest.approx(LR / 2), 6)
+    with pytest.raises(ValueError, match="has made 1,000,000,000,000 steps"):
+        changed(lr_scheduler.CosineAnnealingLR, 10**12)

@@ -108,10 +108,10 @@ def walk_product(update: Callable[[Any, Any, list[Any]], None], p: Any, moments:
             update(p[some].reshape(-1), g.reshape(-1), [m[some].reshape(-1) for m in moments])
 
 
-def walk_product_needs(p: Any, a: Any) -> int:
-    """What `walk_product` takes with an update inside, by the shapes of p and a."""
+def walk_product_needs(p: Any, a: Any, scratches: int) -> int:
+    """What `walk_product` takes with an update inside that computes in so many arrays, by the shapes of p and a."""
     rows = _product_rows(*p.shape)
-    return taken(a.dtype, (rows, p.shape[1])) + 2 * taken(a.dtype, (min(_CHUNK, rows * p.shape[1]),))
+    return taken(a.dtype, (rows, p.shape[1])) + scratches * taken(a.dtype, (min(_CHUNK, rows * p.shape[1]),))
 
 
 def _product_rows(rows: int, columns: int) -> int:

@@ -200,14 +200,18 @@ def rprop_step(
     def update(p: Any, before: Any, size: Any, g: Any, s: Any, t: Any, r: Any) -> None:
         d = _descent(p, g, None, maximize, s)
         np.sign(np.multiply(d, before, out=t), out=t)
-        np.copyto(r, t)  # the factor of the size; not a number where a gradient is none
-        np.copyto(r, up, where=t > zero)
-        np.copyto(r, one, where=t == zero)
-        np.copyto(r, down, where=t < zero)
+        # The factor: plus where the sign t is 1, minus where it is -1, 1 where it is 0; not a number where it is none.
+        np.multiply(np.maximum(t, zero, out=r), up, out=r)
+        np.multiply(size, r, out=before)  # free here: scratch until the gradient goes there
+        np.multiply(np.minimum(t, zero, out=r), down, out=r)
+        np.multiply(size, r, out=r)
+        np.subtract(before, r, out=before)
+        np.subtract(one, np.abs(t, out=r), out=r)
         np.multiply(size, r, out=size)
+        np.add(size, before, out=size)
         np.minimum(np.maximum(size, low, out=size), high, out=size)
         np.copyto(before, d)
-        np.copyto(before, zero, where=r == down)
+        np.copyto(before, zero, where=np.less(t, zero, out=r.view(np.bool_)[: len(r)]))
         np.sign(before, out=t)
         np.multiply(t, size, out=t)
         np.subtract(p, t, out=p)

@@ -58,7 +58,7 @@ class Child:
         try:
             pickle.dump(launch, process.stdin)
             process.stdin.flush()
-            answer: list[np.ndarray | None] | SimulatorError = pickle.load(process.stdout)
+            answer: list[np.ndarray | None] | SimulatorError = pickle.load(process.stdout)  # noqa: S301 (our own child's)
         except (EOFError, BrokenPipeError):
             raise self._buried(launch["name"]) from None
         if isinstance(answer, SimulatorError):
@@ -186,11 +186,11 @@ def main() -> None:
 
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a kernel prints
-    module = RawModule(**pickle.load(source), mode="asan", workers=1)
+    module = RawModule(**pickle.load(source), mode="asan", workers=1)  # noqa: S301 (our own parent's)
     module.sanitized = True
     while True:
         try:
-            launch = pickle.load(source)
+            launch = pickle.load(source)  # noqa: S301
         except EOFError:
             return
         try:

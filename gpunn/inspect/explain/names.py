@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gpunn.plan.graph import Compute, Value
+from gpunn.printing import printable
 
 AFFINE = ("LinearActivation", "Conv2d", "Conv2dInputGrad", "MatMul", "Embedding")
 NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "BatchNormInference")
@@ -134,7 +135,7 @@ def _is_scale(value: Value) -> bool:
 
 def _as_letter(name: str) -> str:
     """A name of one's own, where it is one that stands in formulas: a word with or without a number."""
-    return name if name.isidentifier() and "_" not in name else name.replace("_", "-").strip("-")
+    return printable(name if name.isidentifier() and "_" not in name else name.replace("_", "-").strip("-"), keep="")
 
 
 def _leading_to(nodes: list[Compute], loss: Value) -> set[int]:

@@ -146,6 +146,13 @@ class StepProfile:
         """The recorded step in Google's Trace Event Format, to be written as JSON and opened in Perfetto."""
         return trace_of(self.recording, self.title, self.device)
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        rows = [(part.phase, part.layer, part.op, f"{part.microseconds:,.1f}") for part in self.parts]
+        note = f"measured; a step that nobody watches takes {self.step:,.1f} us"
+        return notebook.table(["phase", "layer", "op", "us"], rows, f"{self.title} on {self.device}", note)
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers, without the recording."""
         names = ("title", "device", "planned", "captured", "steps", "step", "graph", "between", "microseconds")

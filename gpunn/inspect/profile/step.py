@@ -97,6 +97,17 @@ class StepPrediction:
         """By the prediction."""
         return 1e6 * self.samples / self.microseconds
 
+    def _repr_html_(self) -> str:
+        from gpunn import notebook
+
+        rows = [
+            (x.phase, x.layer or x.op, x.prediction.kernel, f"{x.prediction.microseconds:,.2f}", x.prediction.limiter)
+            for x in self.launches
+        ]
+        note = f"{self.microseconds:,.0f} us a step ({self.low:,.0f} to {self.high:,.0f}), predicted"
+        title = f"{self.title}, on {self.gpu.name} ({self.gpu.arch}): predicted, nothing is measured"
+        return notebook.table(["phase", "layer", "kernel", "us", "limited by"], rows, title, note)
+
     def to_dict(self) -> dict[str, Any]:
         """The same as dictionaries, lists, strings and numbers."""
         totals = ("title", "samples", "resident", "flop", "bytes", "touched", "microseconds", "low", "high")

@@ -121,7 +121,7 @@ class EagerWatch(Watch):
     def enter(self, module: nn.Module) -> str:
         """A module's forward begins; the path of the one around it."""
         outside = self.layer
-        self.layer = self._layers.get(id(module), outside)
+        self._phase, self.layer = "forward", self._layers.get(id(module), outside)
         return outside
 
     def enter_gradient(self, node: Any, dys: Sequence[Any]) -> None:
@@ -136,8 +136,9 @@ class EagerWatch(Watch):
         """Inside, all that this thread computes on arrays passes here."""
         before = state.quietly, state.watcher
 
-        def watched(function: Any, *args: Any) -> Any:
-            return self.call(self._what(function, args), name_of_eager(function), before[0], function, *args)
+        def watched(function: Any, *args: Any, **kwargs: Any) -> Any:
+            what, name = self._what(function, args), name_of_eager(function)
+            return self.call(what, name, before[0], function, *args, **kwargs)
 
         state.quietly, state.watcher = watched, self
         try:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gpunn.ops.linear import LinearBackward
-from gpunn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from gpunn.optim.bound import is_one_kernel
 
 from ..graph import Compute, Graph, ProductUpdate, Update, Value
 from ..simplify import Uses
@@ -49,7 +49,7 @@ def product_update(graph: Graph) -> Iterator[Note]:
 
 def _not_by_product(update: Update, param: Any, g: Value, uses: Uses, last_read: dict[int, int], place: int) -> str:
     """Why a gradient and its update are not one; empty if they can be."""
-    if type(update.optimizer) not in (SGD, Adam, AdamW, RMSprop, Adagrad):
+    if not (update.optimizer._by_element and is_one_kernel(update.optimizer)):
         return f"{type(update.optimizer).__name__} may need the gradient as a whole"
     if g.spec.device.type != "cpu" or g.spec.dtype.numpy.itemsize < 4:
         return "it is for float32 and float64 on the CPU"

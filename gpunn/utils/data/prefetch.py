@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -16,28 +18,53 @@ def run_ahead(
     """The results of the tasks in their order, computed by `workers` threads, at most `ahead` of them in advance.
 
     An exception of a task is raised in its turn. When the consumer stops, early or not, tasks that have not begun are
-    dropped and the threads joined; only after a timeout are they left to end by themselves.
+    dropped and the threads joined; after a timeout, and after Ctrl-C while a result is waited for, they are left to end
+    by themselves, and do not keep the program from ending.
 
     Raises RuntimeError where a result is not there `timeout_s` seconds after it was asked for.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="gpunn.DataLoader")
+    queue: SimpleQueue[Any] = SimpleQueue()
+    threads = [threading.Thread(target=_work, args=(queue,), daemon=True) for _ in range(workers)]
     pending: deque[Future[T]] = deque()
     late = False
 
     def oldest() -> T:
         nonlocal late
         future = pending.popleft()
+        late = True  # if waiting is interrupted
         late = not wait((future,), timeout_s).done
         if late:
             raise RuntimeError(f"DataLoader: no batch came within timeout={timeout_s} seconds")
         return future.result()
 
+    for number, thread in enumerate(threads):
+        thread.name = f"gpunn.DataLoader_{number}"
+        thread.start()
     try:
         for task in tasks:
-            pending.append(pool.submit(task))
+            pending.append(Future())
+            queue.put((pending[-1], task))
             if len(pending) > ahead:
                 yield oldest()
         while pending:
             yield oldest()
     finally:
-        pool.shutdown(wait=not late, cancel_futures=True)
+        for future in pending:
+            future.cancel()
+        for _ in threads:
+            queue.put(None)
+        for thread in threads:
+            if not late:
+                thread.join()
+
+
+def _work(queue: SimpleQueue[Any]) -> None:
+    """Do tasks until there is None in the place of one."""
+    while (item := queue.get()) is not None:
+        future, task = item
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(task())
+            except BaseException as error:
+                future.set_exception(error)
+        del item, future, task  # which would stay until the next one comes

@@ -1,4 +1,4 @@
-"""Networks for the tests of derivations, each as gpunn's modules, and in PyTorch with all intermediate results named."""
+"""Networks for the tests of derivations, as gpunn's modules, and in PyTorch with all intermediate results named."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def resnet9(classes: int = 10) -> nn.Module:
     )
 
 
-# In PyTorch: functions of (torch, parameters by name, x, y) that give all results by the names of the derivation -------
+# In PyTorch: functions of (torch, parameters by name, x, y) that give all results by their names in the derivation
 
 
 def torch_mlp(torch: Any, p: dict[str, Any], x: Any, y: Any) -> dict[str, Any]:

@@ -205,5 +205,7 @@ def test_lessons_are_told(name: str) -> None:
 
 
 def test_lessons_that_there_are_not() -> None:
-    with pytest.raises(KeyError, match="there is no lesson 'sofmax'; did you mean softmax.; there are scalar, softmax"):
+    with pytest.raises(
+        KeyError, match=r"there is no lesson 'sofmax'; did you mean softmax.; there are scalar, softmax"
+    ):
         lesson("sofmax")

@@ -16,7 +16,7 @@ from .networks import CASES, case
 
 L2 = 0.01
 FOR_THE_GRADIENT = re.compile(r"[mKs]\d|mu\d|v\d|(mean|var|batches)\d'?|J|s")
-"""Results that PyTorch does not show: statistics of losses and norms, and places of maxima; J and s are checked apart."""
+"""Results that PyTorch does not show: statistics of losses and norms, places of maxima; J and s are checked apart."""
 
 
 def close(found, expected, rtol=1e-10) -> None:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import threading
 import time
 from itertools import chain
@@ -387,3 +389,57 @@ def test_a_random_split_is_loaded_part_by_part():
     train, test = random_split(tensors(), [0.8, 0.2], generator=0)
     seen = [y.tolist() for part in (train, test) for _, y in DataLoader(part, 100)]
     assert [len(part) for part in seen] == [8, 2] and sorted(chain(*seen)) == list(range(10))
+
+
+HANGS = """
+import threading, sys, signal, os
+from gpunn.utils.data import DataLoader
+
+class Data:
+    def __len__(self):
+        return 9
+    def __getitem__(self, i):
+        if i == 4:
+            threading.Event().wait()
+        return i
+
+if sys.argv[1] == "interrupt":
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    for x in DataLoader(Data(), num_workers=2, timeout=0.3 if sys.argv[1] == "timeout" else 0):
+        print(x.item(), flush=True)
+except (RuntimeError, KeyboardInterrupt) as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.promise("a worker of a loader that hangs, dies or raises is told, and keeps no program from ending")
+@pytest.mark.parametrize(("how", "error"), [("timeout", "RuntimeError"), ("interrupt", "KeyboardInterrupt")])
+def test_a_worker_that_hangs_for_ever_does_not_keep_the_program(how, error):
+    done = subprocess.run([sys.executable, "-c", HANGS, how], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0", "1", "2", "3", error]
+
+
+@pytest.mark.promise("a worker of a loader that hangs, dies or raises is told, and keeps no program from ending")
+@pytest.mark.parametrize("error", [SystemExit, MemoryError, KeyboardInterrupt, GeneratorExit])
+def test_whatever_ends_a_worker_comes_to_the_caller(error):
+    class Data(Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, i):
+            if i == 5:
+                raise error("worker")
+            return i
+
+    for workers in (0, 2):
+        found = []
+        with pytest.raises(error):
+            found.extend(x.item() for x in DataLoader(Data(), num_workers=workers))
+        before = threading.active_count()
+        found = []
+        with pytest.raises(error):
+            for x in DataLoader(Data(), num_workers=workers):
+                found.append(x.item())
+        assert found == [0, 1, 2, 3, 4]
+        assert threading.active_count() == before

@@ -25,33 +25,20 @@ _SIGNS = {
 _KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
 _UNTOLD = (
+    *("where f'", "where s is", "computed as", "0 where e", "on the last two", "as m ", "from ", "made of", "or for"),
     *(
-        "where f'",
-        "where s is",
-        "computed as",
-        "0 where e",
-        "on the last two",
-        "as m ",
-        "from ",
-        "made of",
-        "or for",
         "unless",
         "logarithms",
         "NaN",
         "in (-pi",
         "exact",
-    ),
-    *(
         "the product with",
         "mu and v",
         "for ``",
         "by ``",
-        "where in",
-        "in row-major",
-        "in their order",
-        "without a copy",
+        "for given",
     ),
-    *("if `", "S_y", "I_y", "for y = "),
+    *("where in", "in row-major", "in their order", "without a copy", "if `", "S_y", "I_y", "for y = "),
 )
 """How remarks begin that are not about the formula but about how it is computed, or when."""
 

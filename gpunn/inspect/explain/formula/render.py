@@ -43,7 +43,17 @@ _SIGNS = {
     "'": "′",
 }
 _LATEX_SIGNS = {
-    **{"o": r"\odot", "*": "*", "<-": r"\leftarrow", "->": r"\rightarrow", "<=": r"\le", ">=": r"\ge", "!=": r"\ne"},
+    **{
+        "o": r"\odot",
+        "*": "*",
+        "<-": r"\leftarrow",
+        "->": r"\rightarrow",
+        "<=": r"\le",
+        ">=": r"\ge",
+        "!=": r"\ne",
+        "<": r"\lt",
+        ">": r"\gt",
+    },
     **{"...": r"\dots", "..": r"\dots", "~": r"\sim", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "_": r"\_"},
     **{"{": r"\{", "}": r"\}", "\\": r"\backslash", "^": r"\hat{}", "'": "'"},
 }
@@ -205,7 +215,13 @@ def latex_name(name: str) -> str:
 
 def latex_escape(text: str) -> str:
     """Text whose characters mean themselves."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special = {
+        "<": r"{\lt}",
+        ">": r"{\gt}",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
     return "".join(special.get(c) or (f"\\{c}" if c in "_#$%&{}" else c) for c in text)
 
 

@@ -1,0 +1,1 @@
+"""Pages of the documentation that are made of what gpunn has: its names, its kernels, its command."""

@@ -1,0 +1,1 @@
+"""Functions that are made of ops: what they compute, their gradients and their cost follow from these."""

@@ -1,0 +1,191 @@
+"""Functions of numbers, element by element."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.tape import TensorBase
+
+from ..arithmetic import abs, maximum, minimum, mul, neg
+from ..arithmetic import pow as _pow
+from ..cast import cast
+from ..comparison import clamp, eq, gt, isnan, le, logical_and, logical_or, lt, ne, where
+from ..construct import as_tensor
+from ..math import exp, exp2, log, log1p, sin, sqrt
+from ..promote import to_float
+from ..reduction import normalise_dim
+from ..rounding import trunc
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+__all__ = [
+    "copysign",
+    "deg2rad",
+    "float_power",
+    "fmax",
+    "fmin",
+    "frac",
+    "heaviside",
+    "hypot",
+    "isneginf",
+    "isposinf",
+    "isreal",
+    "ldexp",
+    "logaddexp",
+    "logaddexp2",
+    "logit",
+    "positive",
+    "rad2deg",
+    "renorm",
+    "sgn",
+    "signbit",
+    "sinc",
+    "xlogy",
+]
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself."""
+    return input
+
+
+def sgn(input: Tensor) -> Tensor:
+    """`sign`."""
+    from ..arithmetic import sign
+
+    return sign(input)
+
+
+def frac(input: Tensor) -> Tensor:
+    """x without its whole part, with the sign of x."""
+    return input - trunc(input)
+
+
+def deg2rad(input: Tensor) -> Tensor:
+    """Degrees in radians, pi / 180 x."""
+    return mul(to_float(input), math.pi / 180)
+
+
+def rad2deg(input: Tensor) -> Tensor:
+    """Radians in degrees, 180 / pi x."""
+    return mul(to_float(input), 180 / math.pi)
+
+
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    """sqrt(x^2 + y^2), scaled by the larger one, so that no square overflows or vanishes."""
+    x, y = abs(input), abs(other)
+    largest = maximum(x, y).detach()
+    scale = where(logical_and(gt(largest, 0), lt(largest, math.inf)), largest, 1)
+    return scale * sqrt((x / scale) ** 2 + (y / scale) ** 2)
+
+
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """ln(e^x + e^y), as max + ln(1 + e^-|x - y|), so that nothing overflows."""
+    return _add_exponents(input, other, 1.0)
+
+
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
+    """log2(2^x + 2^y)."""
+    return _add_exponents(input, other, math.log(2))
+
+
+def _add_exponents(x: Tensor, y: Tensor, base: float) -> Tensor:
+    equal = eq(x, y)  # also infinities, whose difference is no number
+    difference = where(equal, 0, x - y)
+    return maximum(x, y) + log1p(exp(-abs(difference) * base)) / base
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """ln(x / (1 - x)), with x not below eps or above 1 - eps."""
+    x = to_float(input)
+    x = x if eps is None else clamp(x, eps, 1 - eps)
+    return log(x / (1 - x))
+
+
+def xlogy(input: Any, other: Any) -> Tensor:
+    """x ln y, 0 where x is 0, and not a number where y is none."""
+    x = to_float(input) if isinstance(input, TensorBase) else input
+    y = to_float(other) if isinstance(other, TensorBase) else as_tensor(float(other), dtype=x.dtype, device=x.device)
+    if not hasattr(x, "dtype"):
+        return x * log(y) if x else where(isnan(y), y, 0.0)
+    no_logarithm = logical_or(le(y, 0), eq(y, math.inf))
+    nothing = logical_and(eq(x, 0), no_logarithm)
+    return where(nothing, 0.0, x * log(where(nothing, 1.0, y)))
+
+
+def sinc(input: Tensor) -> Tensor:
+    """sin(pi x) / (pi x), 1 at 0."""
+    x = to_float(input) * math.pi
+    at_0 = eq(x, 0)
+    safe = where(at_0, 1.0, x)
+    return where(at_0, 1.0 - x * x / 6, sin(safe) / safe)  # two terms of the series, for its derivatives at 0
+
+
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """0 for x < 0, `values` for x = 0, 1 for x > 0."""
+    return where(eq(input, 0), values, cast(gt(input, 0), input.dtype))
+
+
+def signbit(input: Tensor) -> Tensor:
+    """Whether the sign is negative: for floats also that of -0."""
+    if not input.is_floating_point():
+        return lt(input, 0)
+    return where(eq(input, 0), lt(1 / input, 0), lt(input, 0))
+
+
+def copysign(input: Tensor, other: Any) -> Tensor:
+    """The size of x with the sign of y, also that of -0."""
+    size = abs(to_float(input))
+    if not isinstance(other, TensorBase):
+        return neg(size) if math.copysign(1, other) < 0 else size
+    y: Any = other
+    return where(signbit(y), neg(size), size)
+
+
+def fmax(input: Tensor, other: Tensor) -> Tensor:
+    """The larger one, and the other one where one is not a number."""
+    return where(isnan(input), other, where(isnan(other), input, maximum(input, other)))
+
+
+def fmin(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller one, and the other one where one is not a number."""
+    return where(isnan(input), other, where(isnan(other), input, minimum(input, other)))
+
+
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    """x 2^y."""
+    return input * exp2(other)
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """x^y in float64."""
+    from gpunn.backend.dtypes import float64
+
+    x, y = (cast(v, float64) if hasattr(v, "dtype") else float(v) for v in (input, exponent))
+    return _pow(x, y) if hasattr(x, "dtype") else x**y
+
+
+def isposinf(input: Tensor) -> Tensor:
+    """Whether it is positive infinity."""
+    return eq(input, math.inf)
+
+
+def isneginf(input: Tensor) -> Tensor:
+    """Whether it is negative infinity."""
+    return eq(input, -math.inf)
+
+
+def isreal(input: Tensor) -> Tensor:
+    """Whether it is a real number: all are."""
+    return ne(input, input).logical_or(eq(input, input))
+
+
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Each part along a dimension with a p-norm of at most `maxnorm`; larger ones shrink to it."""
+    from ..vector_norm import vector_norm
+
+    d = normalise_dim("renorm", dim, input.ndim)
+    norms = vector_norm(input, p, tuple(i for i in range(input.ndim) if i != d), True)
+    return where(gt(norms, maxnorm), maxnorm / (norms + 1e-7), 1.0) * input

@@ -1,0 +1,72 @@
+"""The public interface: every public name with its signature, a line each, as tests/interface.txt has it.
+
+``python -m tests.interface`` writes the file anew; whoever changes the interface shows by it what has changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("interface.txt")
+MODULES = (
+    "gpunn", "gpunn.autograd", "gpunn.cuda", "gpunn.datasets", "gpunn.inspect", "gpunn.io", "gpunn.nn",
+    "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
+    "gpunn.train", "gpunn.utils.data",
+)  # fmt: skip
+
+
+def lines() -> list[str]:
+    """All names of all public modules, in order; what a class has of a public one above it stands there."""
+    named: dict[str, Any] = {}
+    for module in map(importlib.import_module, MODULES):
+        listed = getattr(module, "__all__", None)
+        for name in listed or [name for name in dir(module) if not name.startswith("_")]:
+            value = getattr(module, name)
+            home = getattr(value, "__module__", "gpunn")
+            imported = not home.startswith("gpunn") or (
+                listed is None and name == "Tensor" and module.__name__ != "gpunn"
+            )
+            if not imported and not inspect.ismodule(value):
+                named[f"{module.__name__}.{name}"] = value
+    classes: dict[type, str] = {
+        value: path for path, value in sorted(named.items(), reverse=True) if inspect.isclass(value)
+    }
+    found = [f"{path}{_signature(value)}" for path, value in named.items()]
+    for cls, path in classes.items():
+        found += [f"{path}.{line}" for line in _members(cls, {*classes} - {cls})]
+    return sorted({*found})
+
+
+def _members(cls: type, others: set[type]) -> Iterator[str]:
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("gpunn") and base not in others]
+    for name in {name for base in bases for name in vars(base)}:
+        if not name.startswith("_") or name in OPERATORS:
+            yield name + _signature(inspect.getattr_static(cls, name))
+
+
+OPERATORS = {
+    f"__{name}__" for name in ("call", "len", "getitem", "setitem", "iter", "enter", "exit", "array", "dlpack")
+}
+
+
+def _signature(value: Any) -> str:
+    """The parameters with their defaults, without types; empty for what can't be called."""
+    value = getattr(value, "__func__", value)  # of class and static methods
+    if not callable(value):
+        return ""
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return ""
+    parameters = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    text = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+if __name__ == "__main__":
+    FILE.write_text("\n".join(lines()) + "\n", encoding="utf-8")
