@@ -135,6 +135,13 @@ class Tab:
             raise AssertionError(details.get("exception", {}).get("description") or details["text"])
         return found["result"].get("value")
 
+    def wait(self, expression: str) -> bool:
+        """Whether an expression becomes true within ten seconds."""
+        return self.js(
+            "new Promise((done) => { const look = (tries) => "
+            f"({expression}) ? done(true) : tries ? setTimeout(() => look(tries - 1), 20) : done(false); look(500); }})"
+        )
+
     def text(self, selector: str = "body") -> str:
         """The text that is shown of an element."""
         return self.js(f"document.querySelector({json.dumps(selector)}).innerText")
@@ -165,7 +172,6 @@ class Tab:
         """How the page is shown: in light or dark, on a screen or on paper."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media="print" if printed else "screen", features=features)
-        self.js("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # the page has heard of it
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """The window, or the whole page, as a PNG."""
