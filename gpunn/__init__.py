@@ -342,8 +342,12 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("cuda", "datasets", "inspect", "io", "nn", "optim", "plan", "train", "utils")
-_FROM_SUBPACKAGES = {"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"}
+_SUBPACKAGES = ("accelerator", "backends", "cuda", "datasets", "inspect", "io", "nn", "optim", "plan", "train", "utils")
+_LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_FROM_SUBPACKAGES = {
+    **{"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"},
+    **{f"{kind}Tensor": "legacy" for kind in _LEGACY},
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -43,15 +43,18 @@ class Tensor(ComposedMethods):
     __slots__ = ()
     __array_priority__ = 1000  # so that `ndarray + tensor` asks the tensor, for NumPy's and CuPy's arrays
 
-    def __new__(cls, data: Any = (), *, device: Any = None) -> Tensor:
-        """A copy of `data` in the default float type.
+    def __new__(cls, *data: Any, device: Any = None) -> Tensor:
+        """A copy of `data` in the default float type; of integers a tensor of that size, whose elements are not set.
 
         Raises:
-            TypeError: `data` is an integer, which PyTorch takes as a size.
+            TypeError: it is neither one sequence or array nor integers.
         """
-        if isinstance(data, int):
-            raise TypeError(f"Tensor({data}) is ambiguous; write gpunn.empty({data}) or gpunn.tensor({data})")
-        source = tensor(data, dtype=get_default_dtype(), device=device)
+        if data and all(isinstance(n, int) and not isinstance(n, bool) for n in data):
+            source = ops.empty(data, device=device)
+        elif len(data) > 1:
+            raise TypeError(f"Tensor takes elements, as a list, or a size, as integers; got {len(data)} arguments")
+        else:
+            source = tensor(data[0] if data else (), dtype=get_default_dtype(), device=device)
         return wrap(source._data, source._spec, cls=cls)
 
     # What it is

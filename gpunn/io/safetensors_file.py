@@ -8,7 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -33,14 +33,15 @@ class FileFormatError(ValueError):
     """A file that is truncated, damaged, or of another kind; the message names it."""
 
 
-def save(obj: Any, path: str | os.PathLike[str]) -> None:
+def save(obj: Any, path: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write nested dicts, lists and tuples of tensors, NumPy arrays, int, float, bool, str and None into one file.
 
     Arrays are stored under their path in the structure, "optimizer.state.0.exp_avg", so a saved state_dict is a
     safetensors file with its own keys, which any other reader understands; the structure is JSON in the metadata.
     Keys are str or int. A tensor's gradient, history and device are not saved.
 
-    The file is written beside `path` and then takes its place, so that there is never half of one.
+    The file is written beside `path` and then takes its place, so that there is never half of one. Where `path` is an
+    open file, it is written there.
 
     Raises:
         ImportError: safetensors is not installed.
@@ -54,6 +55,9 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
         if array.dtype not in WRITABLE:
             raise TypeError(f"{name} is of dtype {array.dtype}, which safetensors files don't have")
     metadata = {METADATA_KEY: json.dumps({"version": VERSION, "structure": tree}, separators=(",", ":"))}
+    if not isinstance(path, (str, os.PathLike)):
+        _file(path, "write", "gpunn.save").write(needed("safetensors.numpy", "gpunn.save").save(arrays, metadata))
+        return
     write = needed("safetensors.numpy", "gpunn.save").save_file
     failed = needed("safetensors", "gpunn.save").SafetensorError
     with atomic_path(path) as temporary:
@@ -64,22 +68,28 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
             raise OSError(f"{path}: {error}") if number is None else OSError(int(number[1]), "") from None
 
 
-def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
+def load(path: str | os.PathLike[str] | IO[bytes], map_location: Any = None, weights_only: bool = True) -> Any:
     """What `save` wrote, in the types it had; or, of any other safetensors file, the dict of its tensors.
 
-    Tensors are on the CPU, or on the device `map_location`, and don't require grad.
+    Tensors are on the CPU, or on the device `map_location`, and don't require grad. `path` may be an open file, which
+    is read from where it stands to its end. There is nothing in such files but weights, whatever `weights_only` says.
 
     Raises:
         ImportError: safetensors is not installed.
         FileNotFoundError: there is no such file.
         FileFormatError: it is no safetensors file, or a truncated or damaged one, or holds a type that gpunn lacks.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; expected a safetensors file")
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    data = path.read_bytes()
+    if isinstance(path, (str, os.PathLike)):
+        path = Path(path)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder; expected a safetensors file")
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file {path}")
+        data = path.read_bytes()
+    else:
+        data = _file(path, "read", "gpunn.load").read()
+        if not isinstance(data, bytes):
+            raise TypeError(f"gpunn.load: the file is open for text; open it with mode 'rb', got {path!r}")
     safetensors = needed("safetensors", "gpunn.load")
     try:
         entries = safetensors.deserialize(data)
@@ -119,6 +129,17 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{path}: the structure in its metadata is damaged ({error!r})") from None
     raise FileFormatError(f"{path} is of format version {version}; this gpunn reads {VERSION}, a newer one may read it")
+
+
+def _file(file: Any, method: str, caller: str) -> Any:
+    """An open file, if it is one.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not hasattr(file, method):
+        raise TypeError(f"{caller} takes a path or a file that is open for bytes, got {type(file).__name__}")
+    return file
 
 
 def _metadata(data: bytes) -> dict[str, str]:

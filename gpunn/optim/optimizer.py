@@ -17,6 +17,7 @@ from gpunn.backend.numpy.optimizer import walk_product, walk_product_needs
 from gpunn.tensor import tensor
 
 from .arena import Run, Segment, pack
+from .hints import without_hints
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -57,6 +58,10 @@ class Optimizer:
     """In how many arrays the NumPy backend computes such an update."""
     _numbers: tuple[str, ...] = ("step",)
     """What of the state are numbers, tensors without dimensions on the CPU; all else is of the parameter's shape."""
+
+    def __init_subclass__(cls) -> None:
+        if "__init__" in vars(cls):
+            cls.__init__ = without_hints(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults

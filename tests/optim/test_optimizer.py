@@ -363,8 +363,8 @@ def test_options_that_are_no_numbers() -> None:
         optim.SGD([leaf(1)], lr="0.1")
     with pytest.raises(TypeError, match="betas takes two numbers, got str at index 1"):
         optim.Adam([leaf(1)], betas=(0.9, "x"))
-    with pytest.raises(TypeError, match="fused"):
-        optim.SGD([leaf(1)], fused=True)
+    with pytest.raises(TypeError, match="momenta"):
+        optim.SGD([leaf(1)], momenta=0.9)
 
 
 def test_bad_parameters() -> None:

@@ -1,0 +1,43 @@
+"""Switches that PyTorch's programs set. Here they are what they say, and change nothing.
+
+What they choose among there is one of here: kernels of gpunn's own, which give the same bits at every run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class _Switches:
+    """A library that gpunn does without, with the attributes that programs set."""
+
+    def __init__(self, name: str, **switches: Any):
+        self.__dict__.update(switches)
+        self._name = name
+
+    def is_available(self) -> bool:
+        """False: gpunn does not use it."""
+        return False
+
+    def is_built(self) -> bool:
+        """False: gpunn does not use it."""
+        return False
+
+    def version(self) -> None:
+        """None: there is none."""
+        return None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "_name" and name not in vars(self):
+            known = ", ".join(switch for switch in vars(self) if not switch.startswith("_"))
+            raise AttributeError(f"gpunn.backends.{self._name} has no switch {name!r}; it has {known or 'none'}")
+        super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return f"gpunn.backends.{self._name}: not used by gpunn"
+
+
+cudnn = _Switches("cudnn", enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
+mps = _Switches("mps")
+mkldnn = _Switches("mkldnn", enabled=False)
+mkl = _Switches("mkl")

@@ -1,0 +1,79 @@
+"""What programs for PyTorch write, and what it means here."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+import gpunn
+from gpunn import nn, optim
+
+
+def test_subpackages_are_there_behind_a_bare_import():
+    code = """
+import gpunn
+print(gpunn.utils.data.DataLoader.__name__, gpunn.utils.checkpoint.checkpoint.__name__, gpunn.nn.utils.clip_grad_norm_)
+print(gpunn.optim.lr_scheduler.StepLR.__name__, gpunn.optim.swa_utils.SWALR.__name__, gpunn.nn.functional.relu)
+print(gpunn.backends.cudnn.benchmark, gpunn.accelerator.is_available(), gpunn.FloatTensor.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("DataLoader checkpoint") and "False" in done.stdout and not done.stderr
+
+
+def test_old_constructors(torch):
+    for name, data in (("FloatTensor", [1, 2.5]), ("LongTensor", [1, 2]), ("ByteTensor", [1]), ("BoolTensor", [True])):
+        ours, theirs = getattr(gpunn, name)(data), getattr(torch, name)(data)
+        assert ours.tolist() == theirs.tolist() and str(ours.dtype)[6:] == str(theirs.dtype)[6:]
+        assert getattr(gpunn, name)(2, 3).shape == getattr(torch, name)(2, 3).shape
+    assert gpunn.Tensor(2, 3).shape == torch.Tensor(2, 3).shape and gpunn.Tensor().shape == torch.Tensor().shape
+    assert gpunn.Tensor([2, 3]).tolist() == torch.Tensor([2, 3]).tolist()
+    with pytest.raises(TypeError, match="elements, as a list, or a size"):
+        gpunn.Tensor([1], [2])
+    with pytest.raises(TypeError, match="LongTensor takes elements"):
+        gpunn.LongTensor([1], [2])
+
+
+def test_saving_into_an_open_file(tmp_path):
+    model = nn.Linear(2, 3)
+    file = io.BytesIO()
+    gpunn.save({"model": model.state_dict(), "epoch": 3}, file)
+    file.seek(0)
+    found = gpunn.load(file, weights_only=False)
+    assert found["epoch"] == 3 and found["model"]["weight"].tolist() == model.weight.tolist()
+    with open(tmp_path / "x.pt", "wb") as f:
+        gpunn.save(model.state_dict(), f)
+    assert list(gpunn.load(tmp_path / "x.pt")) == ["weight", "bias"]
+    with open(tmp_path / "x.pt", encoding="latin-1") as f, pytest.raises(TypeError, match="mode 'rb'"):
+        gpunn.load(f)
+    with pytest.raises(TypeError, match="a path or a file that is open for bytes, got int"):
+        gpunn.save({}, 3)
+    with pytest.raises(TypeError, match="Linear"):
+        gpunn.save(model, io.BytesIO())
+
+
+def test_hints_for_implementations_change_nothing():
+    p = gpunn.ones(2, requires_grad=True)
+    for cls in (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad, optim.RMSprop, optim.NAdam):
+        assert cls([p], foreach=True, fused=None, capturable=True, differentiable=False).defaults == cls([p]).defaults
+    with pytest.raises(RuntimeError, match="differentiable=True"):
+        optim.Adam([p], differentiable=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fussed'"):
+        optim.Adam([p], fussed=True)
+
+
+def test_switches_of_libraries_that_are_not_used():
+    gpunn.backends.cudnn.benchmark = True
+    gpunn.backends.cudnn.benchmark = False
+    assert not gpunn.backends.mps.is_available() and gpunn.backends.cudnn.version() is None
+    with pytest.raises(AttributeError, match="no switch 'benchmrk'; it has enabled, benchmark"):
+        gpunn.backends.cudnn.benchmrk = True
+
+
+def test_accelerator_without_a_gpu():
+    if gpunn.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert gpunn.accelerator.current_accelerator() is None and gpunn.accelerator.device_count() == 0
+    gpunn.accelerator.synchronize()
