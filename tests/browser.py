@@ -75,6 +75,11 @@ class Browser:
         self._events = [e for e in self._events if e.get("sessionId") != session]
         return found
 
+    def cpu_seconds(self) -> float:
+        """The CPU time of all processes that show pages."""
+        found = self.call("SystemInfo.getProcessInfo")["processInfo"]
+        return sum(process["cpuTime"] for process in found if process["type"] == "renderer")
+
     def tab(self) -> Tab:
         """A new page."""
         return Tab(self)
@@ -129,6 +134,13 @@ class Tab:
             details = found["exceptionDetails"]
             raise AssertionError(details.get("exception", {}).get("description") or details["text"])
         return found["result"].get("value")
+
+    def wait(self, expression: str) -> bool:
+        """Whether an expression becomes true within ten seconds."""
+        return self.js(
+            "new Promise((done) => { const look = (tries) => "
+            f"({expression}) ? done(true) : tries ? setTimeout(() => look(tries - 1), 20) : done(false); look(500); }})"
+        )
 
     def text(self, selector: str = "body") -> str:
         """The text that is shown of an element."""

@@ -70,7 +70,7 @@ def two_layers(layer="hidden", path="hidden.weight", title="two layers"):
             variables[i].read_by.append(number)
             variables[i].freed_after = number if variables[i].written_by is not None else None
         made = [formula(f"{n} = f({reads})") for n in makes.split()]
-        primitives, kernels = (["linear_forward"], ["linear.cu"]) if number == 1 else ([], [])
+        primitives, kernels = (["linear_activation"], ["linear.cu"]) if number == 1 else ([], [])
         where = layer if first else ""
         steps.append(
             Step(
@@ -78,4 +78,4 @@ def two_layers(layer="hidden", path="hidden.weight", title="two layers"):
             )
         )
     findings = [Finding("dead", layer, f"In the layer {layer} nothing is dead.")]
-    return Derivation(title, variables, steps, [formula("J = L")], findings)
+    return Derivation(title, variables, steps, [formula("J = L")], findings=findings)

@@ -19,7 +19,7 @@ h1 { margin: 0; font-size: 20px; overflow-wrap: anywhere; }
 label { color: var(--soft); }
 main { overflow-x: auto; padding: 8px 0 24px; }
 main svg { display: block; margin: 0 auto; }
-#whole:checked ~ main svg { width: 100%; height: auto; }
+header:has(#whole:checked) ~ main svg { width: 100%; height: auto; }
 @media print { input, label { display: none; } main { overflow: visible; } main svg { max-width: 100%; height: auto; } }
 """
 
@@ -39,8 +39,8 @@ def as_html(picture: Picture) -> str:
 <style>{sheet}</style>
 </head>
 <body>
-<header><h1>{title}</h1></header>
-<input type="checkbox" id="whole"><label for="whole">as wide as the window</label>
+<header><h1>{title}</h1>
+<input type="checkbox" id="whole"><label for="whole">as wide as the window</label></header>
 <main tabindex="0" aria-label="graph">
 {as_svg(picture, head="legend")}</main>
 </body>

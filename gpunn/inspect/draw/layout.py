@@ -39,6 +39,10 @@ class Ground:
         """Where the name begins."""
         return self.x - caption_width(self.name)
 
+    def touches(self, left: float, top: float, right: float, bottom: float) -> bool:
+        """Whether something lies on it."""
+        return left < self.x + self.width and self.x < right and top < self.y + self.height and self.y < bottom
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -217,13 +221,13 @@ def _grounds(boxes: dict[str, Box], middle: dict[str, Point]) -> list[Ground]:
     found = []
     corners = {box.id: _around([box], middle) for box in boxes.values()}
     for (name, right_half), members in groups.items():
-        left, top, right, bottom = _around(members, middle)
+        x, y, right, bottom = _around(members, middle)
+        ground = Ground(
+            "" if right_half else name, x - GROUND, y - GROUND, right - x + 2 * GROUND, bottom - y + 2 * GROUND
+        )
         inside = {box.id for box in members}
-        if any(a < right and left < c and b < bottom and top < d and i not in inside
-               for i, (a, b, c, d) in corners.items()):  # fmt: skip
-            continue
-        shown = "" if right_half else name
-        found.append(Ground(shown, left - GROUND, top - GROUND, right - left + 2 * GROUND, bottom - top + 2 * GROUND))
+        if not any(ground.touches(*corner) for i, corner in corners.items() if i not in inside):
+            found.append(ground)
     return found
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gpunn.inspect.explain.derivation import Derivation, Step, Variable
-from gpunn.inspect.explain.formula import unicode
-from gpunn.inspect.explain.formula.tree import Symbol
+from gpunn.inspect.explain.formula.render import unicode_name
 from gpunn.plan.memory import Storage, lay_out
 
 from .picture import Arrow, Block, Box, Picture, without
@@ -72,7 +71,7 @@ class _Drawing:
         phase = "given" if v.role in GIVEN else PHASE[v.role]
         shape = shape_text(v.shape)
         where = f"{v.path or v.layer}\n" if v.path or v.layer else ""
-        name = unicode(Symbol(v.name))
+        name = unicode_name(v.name)
         tip = f"{name}: {v.role}, {v.dtype} {shape}, {v.nbytes:,} bytes\n{where}".rstrip()
         group = v.layer if v.role == "gradient" else step.layer if step is not None else ""
         self.boxes.append(Box(f"v{v.id}", name, "variable", phase, shape, group, tip, **place))
@@ -183,20 +182,26 @@ class _Drawing:
                 self.arrows += [Arrow(f"v{j}", name, "forward", kept=True) for j in kept]
 
     def _blocks(self) -> Iterator[Block]:
-        """What lies in the arena, where the plan lays it."""
+        """What lies in the arena, where the plan lays it: all but the constant that begins the backward.
+
+        The gradients of parameters that one update takes lie one behind the other; else what has one place shares it.
+        """
+        constants = {i for s in self.derivation.steps if s.op == "Seed" for i in s.outputs}
         held: dict[int, list[Variable]] = {}
         last = len(self.derivation.steps)
         for v in self.variables:
-            if v.memory is not None and v.written_by is not None:
+            if v.memory is not None and v.written_by is not None and v.id not in constants:
                 held.setdefault(v.memory, []).append(v)
         storages = {}
         for number, members in held.items():
             until = max(v.freed_after if v.freed_after is not None else last for v in members)
             first = min(v.written_by for v in members if v.written_by is not None)
-            storages[number] = Storage([max(v.nbytes for v in members)], first, until)
+            behind = all(v.of is not None and self.variables[v.of].role == "parameter" for v in members)
+            sizes = [v.nbytes for v in members]
+            storages[number] = Storage(sizes if behind else [max(sizes)], first, until)
         lay_out(list(storages.values()))
         for number, s in storages.items():
-            name = ", ".join(dict.fromkeys(unicode(Symbol(v.name)) for v in held[number]))
+            name = ", ".join(dict.fromkeys(unicode_name(v.name) for v in held[number]))
             phase = PHASE.get(held[number][0].role, "given")
             yield Block(name, s.first, s.last, s.offset, s.size, phase)
 

@@ -46,7 +46,7 @@ def as_svg(picture: Picture, head: str = "all") -> str:
     title = escape(printable(picture.title, keep=""))
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'width="{width:.0f}" height="{height:.0f}" role="img" aria-label="{title}">'
+        f'width="{width:.0f}" height="{height:.0f}" role="{"group" if head == "none" else "img"}" aria-label="{title}">'
     )
     if top:
         parts.insert(0, f'<g transform="translate(18 {top - 20:.0f})">{_legend(picture)}</g>')
@@ -133,7 +133,7 @@ def _box(box: Box, x: float, y: float) -> str:
         at = 4.5 if len(lines) == 1 else (-2.5, 11.5)[number]
         kind = "note" if number or not box.label else "label"
         parts.append(f'<text class="{kind}" y="{at}">{_text(line)}</text>')
-    return "".join([*parts, "</g>"])
+    return " ".join([*parts, "</g>"])  # the spaces part its lines for who hears them
 
 
 def memory_map(blocks: Sequence[Block]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpunn.backend.device import device
 from gpunn.plan.fuse import RULES, apply_rules
 from gpunn.plan.fuse import explain as explain_notes
 from gpunn.plan.graph import Compute, Node, ProductUpdate, Update
@@ -31,6 +32,8 @@ def fuse(builder: Builder, arrays: Sequence[Any]) -> list[str]:
     """
     graph = builder.graph
     before = {id(node): _as_it_is(node) for node in graph.nodes}
+    if graph.arguments[0].spec.device.type == "meta":  # what is fused depends on where it is done
+        graph.take_for(device("cpu"))
     notes = apply_rules(graph, RULES)
     computed = evaluate(graph, arrays).elements if builder.values else {}
     for key, elements in computed.items():

@@ -11,7 +11,8 @@
       boxes.set(id, [...(boxes.get(id) || []), box]);
       box.setAttribute('role', 'button');
       box.setAttribute('tabindex', '-1');
-      box.setAttribute('aria-label', box.querySelector('title').textContent);
+      const shown = [...box.querySelectorAll('text')].map((line) => line.textContent).join(' ');
+      box.setAttribute('aria-label', `${shown}, ${box.querySelector('title').textContent}`);
     }
     return {...derivation, boxes, arrows: all('.arrow'), articles: all('article'), chart: all('.curve')[0]};
   });

@@ -68,7 +68,7 @@ def as_page(told: Derivation | Lesson) -> str:
 <nav class="bar" aria-label="Steps">
 <button type="button" id="first" aria-label="first step" title="Home">«<span class="far"> first</span></button>
 <button type="button" id="back" aria-label="step back" title="arrow left">‹ back</button>
-<button type="button" id="next" aria-label="step forward" title="arrow right">next ›</button>
+<button type="button" id="next" aria-label="next step" title="arrow right">next ›</button>
 <button type="button" id="last" aria-label="last step" title="End">»<span class="far"> last</span></button>
 <input type="range" id="slider" min="1" max="{max(len(derivations[0].steps), 1)}" value="1" aria-label="step">
 <output id="count" for="slider" aria-live="polite">1 of {len(derivations[0].steps)}</output>

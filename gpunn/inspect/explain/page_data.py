@@ -218,8 +218,9 @@ def sources(derivations: Sequence[Derivation]) -> dict[str, str]:
 
 
 def _source(name: str, primitive: Any) -> str:
-    """The text of a primitive; of one that is NumPy's own, its name there."""
+    """The text of a primitive; of one that is NumPy's own, what it is called there."""
     try:
         return inspect.getsource(inspect.unwrap(primitive))
     except (TypeError, OSError):
-        return f"{name} = numpy.{getattr(primitive, '__name__', name)}\n"
+        own = getattr(np, getattr(primitive, "__name__", ""), None) is primitive
+        return f"{name} = numpy.{primitive.__name__}\n" if own else f"{name} has no text in Python\n"

@@ -28,12 +28,16 @@ def formulas(found: Iterable[Formula]) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose first column names its rows."""
-    top = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
+    top = "".join(_head("col", name) for name in head)
     body = "".join(
-        f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in rows
+        f"<tr>{_head('row', row[0])}{''.join(f'<td>{text(cell)}</td>' for cell in row[1:])}</tr>" for row in rows
     )
     return _wide(f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _head(scope: str, name: str) -> str:
+    """A cell that names a column or a row; one without a name heads nothing."""
+    return f'<th scope="{scope}">{text(name)}</th>' if name else "<td></td>"
 
 
 def article(derivation: Derivation, step: Step, number: int) -> str:
@@ -75,7 +79,7 @@ def _tensors(derivation: Derivation, step: Step) -> str:
     rows += [row("makes", derivation.variables[i]) for i in step.outputs]
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("tensor", "", "shape", "type", "memory", "norm"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("tensor", "use", "shape", "type", "memory", "norm"))
     return _wide(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
 
