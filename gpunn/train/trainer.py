@@ -20,8 +20,8 @@ from gpunn.train.data import as_input, as_loader, batches, hold_out
 from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
 from gpunn.train.fingerprint import fingerprint
-from gpunn.train.guard import OnNaN, check_on_nan
 from gpunn.train.gradient_step import GradientStep
+from gpunn.train.guard import OnNaN, check_on_nan
 from gpunn.train.history import History
 from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
