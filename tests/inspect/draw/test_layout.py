@@ -62,7 +62,7 @@ def test_nothing_lies_on_anything_else_and_arrows_end_at_boxes(name, view, engin
             assert on_the_border(curve[0], place[arrow.source]), arrow
             assert on_the_border(curve[-1], place[arrow.target]), arrow
         for _, (left, top, right, bottom) in found:
-            assert 0 <= left and 0 <= top and right <= layout.width and bottom <= layout.height
+            assert left >= 0 and top >= 0 and right <= layout.width and bottom <= layout.height
         for ground in layout.grounds:
             corner = (ground.x, ground.y, ground.x + ground.width, ground.y + ground.height)
             assert len({b.group for b, r in found if overlap(r, corner)}) == 1
@@ -97,7 +97,7 @@ def test_a_gradient_lies_at_the_height_of_its_variable_and_as_far_from_the_axis(
 
 
 def test_layers_lead_down_and_long_arrows_pass_beside_what_lies_between():
-    extents = {name: (20.0, 20.0, 10.0, 10.0) for name in "abcde"}
+    extents = dict.fromkeys("abcde", (20.0, 20.0, 10.0, 10.0))
     arrows = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("a", "e")]  # a chain, and a way around it
     places = layered(extents, arrows)
     heights = [places.middle[name][1] for name in "abcde"]
@@ -114,7 +114,7 @@ def test_arrows_that_need_not_cross_do_not():
     """Two chains that are given in opposite orders: a1 -> b2, a2 -> b1 -> ..., which swapping one row uncrosses."""
     names = ["a1", "a2", "b1", "b2", "c1", "c2"]
     arrows = [("a1", "b2"), ("a2", "b1"), ("b1", "c2"), ("b2", "c1")]
-    middle = layered({name: (10.0, 10.0, 10.0, 10.0) for name in names}, arrows).middle
+    middle = layered(dict.fromkeys(names, (10.0, 10.0, 10.0, 10.0)), arrows).middle
     for (u, v), (p, q) in itertools.combinations(arrows, 2):
         if middle[u][1] == middle[p][1]:
             assert (middle[u][0] < middle[p][0]) == (middle[v][0] < middle[q][0])
