@@ -25,7 +25,9 @@ from .session import Failure, bounded, failure, in_a_child, show
 from .simulated import check_always, kernels_at, record
 from .table import Table, Verdict
 
-TESTS = ("tests/kernels",)
+OF_THE_SIMULATOR = "tests/backend/simulator/test_kernels.py"
+"""For what no kernel uses yet, such as tensor cores: these tests have kernels of their own."""
+TESTS = ("tests/kernels", OF_THE_SIMULATOR)
 SHARE, AT_LEAST = 0.14, 14
 """Of the changes of a text so many are tried."""
 PATIENCE = 10
@@ -44,7 +46,9 @@ def chosen(text: str) -> list[Mutant]:
 def campaign(items: Sequence[pytest.Item], part: int, parts: int, only: Sequence[str], patience: float) -> None:
     """Try what is not in the tables yet; of `parts` processes at once this one is number `part`."""
     by_name = {item.nodeid: item for item in items}
-    tests = record(items)
+    bare = [name for name in by_name if name.startswith(OF_THE_SIMULATOR)]
+    tests = record([item for item in items if item.nodeid not in bare])
+    tests |= {name: {"seconds": 0.3, "kernels": []} for name in bare}
     check_always()
     os.environ["GPUNN_CACHE"] = str(cache_folder("mutants"))
     texts = only or kernel_texts.kernel_names()
@@ -71,7 +75,7 @@ def tried(
         (folder / mutant.text).write_text(mutant.applied((_FOLDER / mutant.text).read_text()))
 
         def run() -> tuple[Failure | None, int]:
-            kernel_texts._folder = lambda package: folder  # type: ignore[assignment]
+            _take_texts_from(folder)
             try:
                 return _first_failure(concerned, by_name, tests, users, costs, patience)
             finally:
@@ -89,6 +93,17 @@ def tried(
     return Verdict("invalid" if invalid else "caught", found.what[:90], found.test, seconds)
 
 
+def _take_texts_from(folder: Path) -> None:
+    """In this process the kernel texts lie in another folder."""
+    kernel_texts._folder = lambda package: folder  # type: ignore[assignment]
+    make = module_file.RawModule.__init__
+
+    def made(self: Any, *, options: Sequence[str] = (), **others: Any) -> None:
+        make(self, options=[o.replace(f"-I{_FOLDER}", f"-I{folder}") for o in options], **others)
+
+    module_file.RawModule.__init__ = made  # type: ignore[method-assign]
+
+
 def _forget_compiled(users: set[str]) -> None:
     """Remove what was compiled of changed texts from the cache."""
     for module in list(module_file._modules):
@@ -101,7 +116,8 @@ def _forget_compiled(users: set[str]) -> None:
 def _concerned(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
     """The tests that launch a kernel which the changed line is a part of."""
     kernels = {(text, kernel) for text, some in kernels_at(mutant.text, mutant.line).items() for kernel in some}
-    return [name for name, test in tests.items() if any((k[0], k[2]) in kernels for k in test["kernels"])]
+    found = [name for name, test in tests.items() if any((k[0], k[2]) in kernels for k in test["kernels"])]
+    return found or [name for name in tests if name.startswith(OF_THE_SIMULATOR)]
 
 
 def _first_failure(
