@@ -117,6 +117,11 @@ def _concerned(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
     """The tests that launch a kernel which the changed line is a part of."""
     kernels = {(text, kernel) for text, some in kernels_at(mutant.text, mutant.line).items() for kernel in some}
     found = [name for name, test in tests.items() if any((k[0], k[2]) in kernels for k in test["kernels"])]
+    if mutant.before == "acc_t":  # it differs from scalar_t in half precision alone
+        halves = [name for name in found if any("float16" in k[1] for k in tests[name]["kernels"])]
+        return halves or found
+    if mutant.after == "signed char":  # the larger half: indices beyond 127
+        return sorted(found, key=lambda name: tests[name]["seconds"])[len(found) // 2 :]
     return found or [name for name in tests if name.startswith(OF_THE_SIMULATOR)]
 
 
@@ -156,7 +161,7 @@ def _costs() -> dict[str, float]:
     """About how many CPU seconds each text takes to compile: in proportion to what it includes."""
     names = [name for name in kernel_texts.kernel_names() if name.endswith(".cu")]
     size = {n: sum(len(kernel_texts.kernel_text(t)) for t in (n, *kernel_texts.included_headers(n))) for n in names}
-    return {name: 0.1 + size[name] / 25000 for name in names}
+    return {name: 0.1 + size[name] / 60000 for name in names}
 
 
 def _same_code(mutant: Mutant, tests: dict[str, Any], concerned: Sequence[str], changed: Path) -> bool:
