@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers lowest trust arch predicted bench docs gpu-report lint format wheel clean
+.PHONY: help train test test-peers lowest trust fuzz mutants arch predicted bench docs gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -49,6 +49,12 @@ CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py
 
 trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks
 	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest $(CAMPAIGNS) --numprocesses auto --dist worksteal $(ARGS)
+
+fuzz: $(EXTRA)-fuzz ## read bytes that nobody foresaw as files of every kind, guided by coverage; ARGS="idx --seconds 600"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+mutants: $(EXTRA)-mutants ## change kernels in one place at a time and run their tests; ARGS=python changes ops and plans
+	$(BIN)/python -m benchmarks.mutants $(if $(ARGS),$(ARGS),kernels)
 
 # ARCH_13=sm_90,sm_120 compiles by CUDA 13 for these only.
 ARCH_13 ?= all

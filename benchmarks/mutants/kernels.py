@@ -1,0 +1,203 @@
+"""The campaign over the CUDA texts: each change is compiled by g++ and run by the tests that execute the changed line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpunn.backend import kernel_texts
+from gpunn.backend.cache import cache_folder
+from gpunn.backend.launch import compile_options
+from gpunn.backend.simulator import SimulatorError, compiler, source
+from gpunn.backend.simulator import module as module_file
+
+from .cuda_text import Mutant, mutants
+from .session import Failure, bounded, failure, in_a_child, show
+from .simulated import check_always, kernels_at, record
+from .table import Table, Verdict
+
+OF_THE_SIMULATOR = "tests/backend/simulator/test_kernels.py"
+"""For what no kernel uses yet, such as tensor cores: these tests have kernels of their own."""
+TESTS = ("tests/kernels", OF_THE_SIMULATOR)
+SHARE, AT_LEAST = 0.14, 14
+"""Of the changes of a text so many are tried."""
+PATIENCE = 10
+"""CPU seconds that the tests of one change may take in all, with compiling."""
+MEMORY = 12 << 30
+_codes: dict[tuple[str, str], bytes] = {}
+_FOLDER = kernel_texts.kernel_folder()
+
+
+def chosen(text: str) -> list[Mutant]:
+    """The changes of a text that are tried."""
+    found = mutants(text, (_FOLDER / text).read_text())
+    return found[: max(AT_LEAST, round(SHARE * len(found)))]
+
+
+def campaign(items: Sequence[pytest.Item], part: int, parts: int, only: Sequence[str], patience: float) -> None:
+    """Try what is not in the tables yet; of `parts` processes at once this one is number `part`."""
+    by_name = {item.nodeid: item for item in items}
+    bare = [name for name in by_name if name.startswith(OF_THE_SIMULATOR)]
+    tests = record([item for item in items if item.nodeid not in bare])
+    tests |= {name: {"seconds": 0.3, "kernels": []} for name in bare}
+    check_always()
+    os.environ["GPUNN_CACHE"] = str(cache_folder("mutants"))
+    texts = only or kernel_texts.kernel_names()
+    todo = [(rank, table, m) for table in map(_table, texts) for rank, m in enumerate(table.left(chosen(table.name)))]
+    costs = _costs()
+    for _, table, mutant in sorted(todo, key=lambda entry: entry[0])[part::parts]:  # every text in turn
+        verdict = tried(mutant, by_name, tests, costs, patience)
+        table.add(mutant, verdict)
+        show(f"{mutant.text}:{mutant.line}:{mutant.column} {mutant.operator} {mutant.before!r} -> {mutant.after!r}: {verdict}")
+
+
+def _table(text: str) -> Table:
+    return Table("kernels", text, (_FOLDER / text).read_text())
+
+
+def tried(
+    mutant: Mutant, by_name: dict[str, pytest.Item], tests: dict[str, Any], costs: dict[str, float], patience: float
+) -> Verdict:
+    """Whether a test notices the change."""
+    users = {name for name in kernel_texts.kernel_names() if mutant.text in (name, *kernel_texts.included_headers(name))}
+    concerned = _concerned(mutant, tests)
+    with tempfile.TemporaryDirectory(prefix="mutant-", dir=_memory()) as place:
+        folder = Path(shutil.copytree(_FOLDER, Path(place) / "kernels"))
+        (folder / mutant.text).write_text(mutant.applied((_FOLDER / mutant.text).read_text()))
+
+        def run() -> tuple[Failure | None, int]:
+            _take_texts_from(folder)
+            try:
+                return _first_failure(concerned, by_name, tests, users, costs, patience)
+            finally:
+                _forget_compiled(users)
+
+        answer, seconds = in_a_child(run, 8 * patience + 120, MEMORY)
+        if not isinstance(answer, str) and answer[0] is None and _same_code(mutant, tests, concerned, folder):
+            return Verdict("same code", "", "", seconds)
+    if isinstance(answer, str):
+        return Verdict("caught", answer, "", seconds)
+    found, runs = answer
+    if found is None:
+        return Verdict("survived", f"{runs} tests of {len(concerned)}", "", seconds)
+    invalid = "does not compile" in found.what
+    return Verdict("invalid" if invalid else "caught", found.what[:90], found.test, seconds)
+
+
+def _take_texts_from(folder: Path) -> None:
+    """In this process the kernel texts lie in another folder."""
+    kernel_texts._folder = lambda package: folder  # type: ignore[assignment]
+    make = module_file.RawModule.__init__
+
+    def made(self: Any, *, options: Sequence[str] = (), **others: Any) -> None:
+        make(self, options=[o.replace(f"-I{_FOLDER}", f"-I{folder}") for o in options], **others)
+
+    module_file.RawModule.__init__ = made  # type: ignore[method-assign]
+
+
+def _forget_compiled(users: set[str]) -> None:
+    """Remove what was compiled of changed texts from the cache."""
+    for module in list(module_file._modules):
+        text = module.code.split('"', 2)[1] if module.code.startswith("#line") else ""
+        if text in users and module.path is not None:
+            for path in (module.path, module.path.with_suffix(".json")):
+                path.unlink(missing_ok=True)
+
+
+def _concerned(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
+    """The tests that launch a kernel which the changed line is a part of."""
+    kernels = {(text, kernel) for text, some in kernels_at(mutant.text, mutant.line).items() for kernel in some}
+    found = [name for name, test in tests.items() if any((k[0], k[2]) in kernels for k in test["kernels"])]
+    if mutant.before == "acc_t":  # it differs from scalar_t in half precision alone
+        halves = [name for name in found if any("float16" in k[1] for k in tests[name]["kernels"])]
+        return halves or found
+    if mutant.after == "signed char":  # the larger half: indices beyond 127
+        return sorted(found, key=lambda name: tests[name]["seconds"])[len(found) // 2 :]
+    return found or [name for name in tests if name.startswith(OF_THE_SIMULATOR)]
+
+
+def _first_failure(
+    concerned: Sequence[str],
+    by_name: dict[str, pytest.Item],
+    tests: dict[str, Any],
+    users: set[str],
+    costs: dict[str, float],
+    patience: float,
+) -> tuple[Failure | None, int]:
+    """The first failure of the tests, the cheapest ones first, and how many were run."""
+    left, compiled, functions = set(concerned), set[tuple[str, str]](), Counter[str]()
+    needs = {n: {(k[0], k[1]) for k in tests[n]["kernels"] if k[0] in users} for n in concerned}
+    runs, begun = 0, sum(os.times()[:4])
+
+    def cost(name: str) -> float:
+        return tests[name]["seconds"] + sum(costs[text] for text, _ in needs[name] - compiled) + 0.01
+
+    while left:
+        best = min(sorted(left), key=lambda name: cost(name) * (1 + functions[name.split("[")[0]]))
+        if runs and sum(os.times()[:4]) - begun + cost(best) > patience:
+            break
+        runs += 1
+        left.remove(best)
+        compiled |= needs[best]
+        functions[best.split("[")[0]] += 1
+        bounded(4 + 10 * tests[best]["seconds"])
+        found = failure(by_name[best])
+        bounded(0)
+        if found is not None:
+            return found, runs
+    return None, runs
+
+
+def _costs() -> dict[str, float]:
+    """About how many CPU seconds each text takes to compile: in proportion to what it includes."""
+    names = [name for name in kernel_texts.kernel_names() if name.endswith(".cu")]
+    size = {n: sum(len(kernel_texts.kernel_text(t)) for t in (n, *kernel_texts.included_headers(n))) for n in names}
+    return {name: 0.1 + size[name] / 60000 for name in names}
+
+
+def _same_code(mutant: Mutant, tests: dict[str, Any], concerned: Sequence[str], changed: Path) -> bool:
+    """Whether g++ makes the same machine code of the changed text, for all types that the tests need.
+
+    Then nothing was changed ("trivial compiler equivalence": Papadakis et al., ICSE 2015).
+    """
+    modules = {(k[0], k[1]) for name in concerned for k in tests[name]["kernels"]}
+    users = [m for m in sorted(modules) if mutant.text in (m[0], *kernel_texts.included_headers(m[0]))]
+    users.sort(key=lambda m: (kernel_texts.kernel_path(m[0]).stat().st_size, "float32" not in m[1], m[1]))
+    try:
+        return bool(users) and all(
+            _machine_code(changed, text, types) == _machine_code(_FOLDER, text, types) for text, types in users
+        )
+    except SimulatorError:  # it does not compile
+        return False
+
+
+def _machine_code(folder: Path, text: str, types: str) -> bytes:
+    """A hash of what g++ makes of a text; of one that is not changed it is kept."""
+    if folder == _FOLDER and (text, types) in _codes:
+        return _codes[text, types]
+    code = (folder / text).read_text()
+    kernels = {str(i): name for i, name in enumerate(source.kernels(code))}
+    flags = [flag for flag in compiler.KERNEL_FLAGS["fast"] if not flag.startswith(("-g", "-O"))]
+    with tempfile.TemporaryDirectory(prefix="mutant-", dir=_memory()) as place:
+        (Path(place) / "code.cpp").write_text(source.translation_unit(code, kernels, {}))
+        # With the same name and folder for all, which the compiler may write down.
+        options = [*flags, "-O1", *compile_options(json.loads(types)), f"-I{folder}", f"-ffile-prefix-map={place}=.", f"-ffile-prefix-map={folder}=."]
+        compiler.compile_to(Path(place) / "code.s", [*options, "-S", str(Path(place) / "code.cpp")], text)
+        made = hashlib.sha256((Path(place) / "code.s").read_bytes()).digest()
+    if folder == _FOLDER:
+        _codes[text, types] = made
+    return made
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
