@@ -63,6 +63,7 @@ from .comparison import (
     ne,
     where,
 )
+from .composed.attention import *
 from .composed.channels import *
 from .composed.losses import *
 from .composed.numbers import *

@@ -289,6 +289,8 @@ def test_every_module_of_ours_that_torch_has_is_here() -> None:
     elsewhere |= {"LinearActivation", "Conv2dActivation", "Embedding", "CosineSimilarity", "CosineEmbeddingLoss"}
     elsewhere |= {"Bilinear", "PairwiseDistance", "MarginRankingLoss", "GaussianNLLLoss"}
     elsewhere |= {"TripletMarginLoss", "TripletMarginWithDistanceLoss"}
+    elsewhere |= {"MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer"}
+    elsewhere |= {"TransformerDecoder", "TransformerDecoderLayer"}
     elsewhere |= {"RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"}
     tested = {e[3:].split("(")[0] for e in LAYERS} | {loss[0] for loss in LOSSES}
     assert names - elsewhere == tested
