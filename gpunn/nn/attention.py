@@ -90,7 +90,7 @@ class MultiheadAttention(Module):
                 init.xavier_uniform_(getattr(self, name))
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
-            init.zeros_(self.out_proj.bias)
+            init.zeros_(self.out_proj.bias)  # type: ignore[arg-type]
         for name in ("bias_k", "bias_v"):
             if getattr(self, name) is not None:
                 init.xavier_normal_(getattr(self, name))
