@@ -11,8 +11,9 @@ from gpunn.plan.graph import ProductUpdate, Update
 
 from .draft import Draft
 from .evaluate import updated
-from .formula import Item, parse, unicode
+from .formula import Item, parse
 from .formula.bind import Given, gradient
+from .formula.render import GREEK
 from .formula.tree import Symbol
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _told(optimizer: Any, lines: list[tuple[str, str]]) -> list[str]:
     found = [
         "For each parameter p with its gradient g: " + ", ".join(f"{name} = {value}" for name, value in options.items())
     ]
-    found += [unicode(parse(remark)) for _, remark in lines if remark]
+    found += [_remark(remark) for _, remark in lines if remark]
     if options.get("weight_decay") and any(formula == "d <- g + l p" for formula, _ in lines):
         found.append(
             f"l = {options['weight_decay']} is the weight decay: l p is what a penalty l/2 ‖p‖² on every parameter, "
@@ -98,3 +99,9 @@ def _told(optimizer: Any, lines: list[tuple[str, str]]) -> list[str]:
             "too, would add to the gradient"
         )
     return [f"{sentence}." for sentence in found]
+
+
+def _remark(text: str) -> str:
+    """What is said beside a formula, with its letters."""
+    letters = "|".join(GREEK)
+    return re.sub(rf"\b({letters})\b", lambda name: GREEK[name[0]], text).replace("<-", "←")
