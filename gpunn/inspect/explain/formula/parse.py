@@ -67,7 +67,7 @@ def parse(text: str, known: Container[str] = ()) -> Item:
         text: in the notation above.
         known: the names that are symbols beside single letters, their gradients and `SYMBOLS`.
     """
-    return _Parser(text, known).all()
+    return _Parser(re.sub(r"_\{([^}]*)\}", r"_(\1)", text), known).all()
 
 
 def _long(known: Container[str]) -> list[str]:
