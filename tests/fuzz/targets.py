@@ -104,9 +104,7 @@ def _images(suffix: str) -> list[bytes]:
         "jpeg": {"exif": Image.Exif()},
     }
     kind = {"tif": "tiff", "jpg": "jpeg"}.get(suffix, suffix)
-    return [
-        stored(lambda file, i=i: i.save(file, kind, **options.get(kind, {}))) for i in (image, image.convert("L"))
-    ]
+    return [stored(lambda file, i=i: i.save(file, kind, **options.get(kind, {}))) for i in (image, image.convert("L"))]
 
 
 def _safetensors() -> list[bytes]:
