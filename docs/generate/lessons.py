@@ -12,8 +12,8 @@ def pages() -> dict[str, str]:
     index = f"""# Lessons
 
 Small networks, each with the derivation of its gradient, as `gpunn explain --lesson NAME` writes it: every step forward
-and back, with its formula, its shapes, its numbers, and what is kept in memory for which later step. `gpunn explain` does
-the same for a network of your own.
+and back, with its formula, its shapes, its numbers, and what is kept in memory for which later step. `gpunn explain`
+does the same for a network of your own.
 
 {listed}
 
