@@ -29,13 +29,14 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
 
+# Old versions warn that what they use of newer ones is going to go.
 LOWEST := $(VENV)-lowest
 
 lowest: ## run the tests of what computes and trains with the lowest versions of all dependencies
 	@$(MAKE) --no-print-directory VENV=$(LOWEST) $(LOWEST)/.created-by-$(subst /,-,$(PYTHON))
 	$(LOWEST)/bin/python .ci/lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[test]'
-	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' --numprocesses auto --dist worksteal $(ARGS)
+	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' -W ignore::DeprecationWarning --numprocesses auto --dist worksteal $(ARGS)
 
 CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cli)
 

@@ -171,7 +171,7 @@ class TorchWorld(World):
     library = torch
 
     def steps(self) -> None:
-        self.step = self.answer = None  # type: ignore[assignment]
+        self.answer = self.model
 
     def train(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         self.optimizer.zero_grad()
@@ -197,8 +197,8 @@ class Machine(RuleBasedStateMachine):
         dropout = data.draw(st.booleans())
         p = data.draw(plans(dropout=dropout))
         self.plan, self.folder = p, tempfile.TemporaryDirectory()
-        ways = ["eager", "planned", *(["fused"] if dtype == "float64" else []), *(["sim"] if self.sim else [])]
         dtype = "float64" if self.sim else dtype
+        ways = ["eager", "planned", *(["fused"] if dtype == "float64" else []), *(["sim"] if self.sim else [])]
         self.worlds = [World(p, how, dtype, seed, Path(self.folder.name)) for how in ways]
         if torch is not None and not dropout and dtype == "float64":
             self.worlds.append(TorchWorld(p, "torch", dtype, seed, Path(self.folder.name)))
