@@ -11,7 +11,17 @@ from pathlib import Path
 
 import atheris
 
-SEEN = ("gpunn.datasets", "gpunn.io", "gpunn.train", "gpunn.backend", "gpunn.cli", "numpy.lib", "json", "tomllib", "PIL")
+SEEN = (
+    "gpunn.datasets",
+    "gpunn.io",
+    "gpunn.train",
+    "gpunn.backend",
+    "gpunn.cli",
+    "numpy.lib",
+    "json",
+    "tomllib",
+    "PIL",
+)
 """What coverage is measured of, with what lies in it."""
 
 
@@ -27,9 +37,12 @@ def main(name: str, corpus: str, options: list[str]) -> None:
         path = Path(folder) / target.file
 
         def execute(content: bytes) -> None:
-            path.write_bytes(content)
             with contextlib.suppress(*CLEAN):
-                target.read(path)
+                if target.parse is not None:
+                    target.parse(content)
+                else:
+                    path.write_bytes(content)
+                    target.read(path)
 
         atheris.Setup([sys.argv[0], corpus, *options], execute)
         atheris.Fuzz()
