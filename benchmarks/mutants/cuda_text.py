@@ -109,7 +109,7 @@ class _Token(NamedTuple):
 
 
 def mutants(text: str, source: str) -> list[Mutant]:
-    """Every change of a text that there is: of each kind one in turn, in an order that is random and always the same."""
+    """Every change of a text that there is: of each kind one in turn, in a random order that is always the same."""
     kinds: dict[str, list[Mutant]] = {}
     for operator, at, before, after in _changes(source):
         line = source.count("\n", 0, at) + 1
@@ -133,9 +133,10 @@ def _changes(source: str) -> Iterator[tuple[str, int, str, str]]:
             if other is None:
                 if (end := _end_of_statement(tokens, i)) is not None:
                     yield operator, token.at, source[token.at : end], ""
-            elif (token.kind == "operator" and not (spaced and _is_value(before))) or (operator == "extreme" and after.text != "(") or (operator == "type" and not _types_a_local(tokens, i)):
-                continue
-            else:
+            elif token.kind == "operator":
+                if spaced and _is_value(before):
+                    yield operator, token.at, token.text, other
+            elif operator == "constant" or (_types_a_local(tokens, i) if operator == "type" else after.text == "("):
                 yield operator, token.at, token.text, other
         if token.kind == "number":
             for other in _numbers(token.text):
@@ -151,9 +152,8 @@ def _changes(source: str) -> Iterator[tuple[str, int, str, str]]:
             yield "condition", after.end, condition, f"!({condition})"
         elif token.text in _AXES and before.text == "." and tokens[i - 2].text in _POSITIONS:
             yield "index", token.at, token.text, _AXES[token.text]
-        elif token.text in _JUMPS and (end := _end_of_statement(tokens, i)) is not None:
-            if source[token.at : end] in ("return", "continue", "break"):
-                yield "statement", token.at, source[token.at : end], ""
+        elif token.text in _JUMPS and after.text == ";":
+            yield "statement", token.at, token.text, ""
         if before.text in (";", "{", "}", ")") and (end := _expression_statement(tokens, i)) is not None:
             yield "statement", token.at, source[token.at : end], ""
 

@@ -1,4 +1,4 @@
-"""The campaign over the CUDA texts: each change is compiled by g++ and run by the tests that execute the changed line."""
+"""The campaign over the CUDA texts: g++ compiles each change, and the tests of its kernels run until one fails."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ def campaign(
         if again:
             table.forget(mutant)
         table.add(mutant, verdict)
-        show(
-            f"{mutant.text}:{mutant.line}:{mutant.column} {mutant.operator} {mutant.before!r} -> {mutant.after!r}: {verdict}"
-        )
+        show(f"{mutant.text}:{mutant.line}:{mutant.column} {mutant.before!r} -> {mutant.after!r}: {verdict}")
 
 
 def _table(text: str) -> Table:

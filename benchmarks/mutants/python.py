@@ -48,7 +48,7 @@ def files() -> list[str]:
 
 
 def mutants(file: str, source: str) -> Iterator[tuple[Mutant, str]]:
-    """Every change of a file and the changed text: of each kind one in turn, in an order that is random but the same."""
+    """Every change of a file and the changed text: of each kind one in turn, in a random order, always the same."""
     import libcst
     from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
@@ -186,7 +186,7 @@ def _first_failure(
 
 
 def recorded(items: Sequence[pytest.Item]) -> dict[str, Any]:
-    """For each test its ``seconds`` and the ``functions`` it calls, as "file:qualified name"; kept between campaigns."""
+    """For each test its ``seconds``, and the ``functions`` it calls as "file:qualified name"; kept in the cache."""
     path = cache_folder("mutants") / "functions.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())

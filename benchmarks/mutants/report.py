@@ -45,7 +45,7 @@ def text() -> str:
         lines += [
             f"{what}: {tried:,} changes, {count['caught']:,} caught ({count['caught'] / max(tried, 1):.1%}); "
             f"without {same} that compute the same {count['caught'] / max(tried - same, 1):.1%}",
-            f"  not counted: {count['same code']} that give the same machine code, {count['invalid']} that do not compile",
+            f"  not counted: {count['same code']} with the same machine code, {count['invalid']} that do not compile",
             "  by kind: " + ", ".join(f"{kind} {caught} of {n}" for kind, (caught, n) in by_kind(what).items()),
         ]
         for row in unexplained(what):
