@@ -22,9 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.what == "report":
         print(report.text())
         return int(bool(report.unexplained()))
-    if options.again:
-        report.forget_survivors(options.what, options.only)
-    work = [(options.what, part, options.jobs, options.only, options.patience) for part in range(options.jobs)]
+    given = (options.only, options.patience, options.again)
+    work = [(options.what, part, options.jobs, *given) for part in range(options.jobs)]
     if options.jobs == 1:
         _campaign(*work[0])
     else:
@@ -39,15 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _campaign(what: str, part: int, parts: int, only: Sequence[str], patience: float | None) -> None:
+def _campaign(what: str, part: int, parts: int, only: Sequence[str], patience: float | None, again: bool) -> None:
     from .session import collected
 
     if what == "kernels":
         from . import kernels as campaign
     else:
         from . import python as campaign  # type: ignore[no-redef]
-    seconds = campaign.PATIENCE if patience is None else patience
-    collected(campaign.TESTS, lambda items: campaign.campaign(items, part, parts, only, seconds))
+    seconds = (10 if again else 1) * campaign.PATIENCE if patience is None else patience
+    collected(campaign.TESTS, lambda items: campaign.campaign(items, part, parts, only, seconds, again))
 
 
 if __name__ == "__main__":

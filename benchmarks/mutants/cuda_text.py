@@ -33,7 +33,17 @@ _EXCHANGED = {
     "operator": {
         **{"+": "-", "-": "+", "*": "/", "/": "*", "%": "/", "<<": ">>", ">>": "<<", "&": "|", "|": "&", "^": "&"},
         **{"&&": "||", "||": "&&"},
-        **{"+=": "-=", "-=": "+=", "*=": "/=", "/=": "*=", "&=": "|=", "|=": "&=", "^=": "&=", "<<=": ">>=", ">>=": "<<="},
+        **{
+            "+=": "-=",
+            "-=": "+=",
+            "*=": "/=",
+            "/=": "*=",
+            "&=": "|=",
+            "|=": "&=",
+            "^=": "&=",
+            "<<=": ">>=",
+            ">>=": "<<=",
+        },
     },
     "extreme": {"min": "max", "max": "min", "fmin": "fmax", "fmax": "fmin", "fminf": "fmaxf", "fmaxf": "fminf"},
     "constant": {"true": "false", "false": "true"},
@@ -46,7 +56,21 @@ _AXES = {"x": "y", "y": "x", "z": "x"}
 _POSITIONS = ("threadIdx", "blockIdx", "blockDim", "gridDim")
 _JUMPS = ("return", "continue", "break")
 _NOT_A_STATEMENT = (
-    *("if", "for", "while", "do", "else", "switch", "case", "default", "return", "continue", "break", "const", "struct"),
+    *(
+        "if",
+        "for",
+        "while",
+        "do",
+        "else",
+        "switch",
+        "case",
+        "default",
+        "return",
+        "continue",
+        "break",
+        "const",
+        "struct",
+    ),
     *("constexpr", "template", "typedef", "using", "static", "extern", "typename", "public", "private", "__shared__"),
 )
 
@@ -85,7 +109,7 @@ class _Token(NamedTuple):
 
 
 def mutants(text: str, source: str) -> list[Mutant]:
-    """Every change of a text that there is: of each kind one in turn, in an order that is random and always the same."""
+    """Every change of a text that there is: of each kind one in turn, in a random order that is always the same."""
     kinds: dict[str, list[Mutant]] = {}
     for operator, at, before, after in _changes(source):
         line = source.count("\n", 0, at) + 1
@@ -109,13 +133,10 @@ def _changes(source: str) -> Iterator[tuple[str, int, str, str]]:
             if other is None:
                 if (end := _end_of_statement(tokens, i)) is not None:
                     yield operator, token.at, source[token.at : end], ""
-            elif token.kind == "operator" and not (spaced and _is_value(before)):
-                continue
-            elif operator == "extreme" and after.text != "(":
-                continue
-            elif operator == "type" and not _types_a_local(tokens, i):
-                continue
-            else:
+            elif token.kind == "operator":
+                if spaced and _is_value(before):
+                    yield operator, token.at, token.text, other
+            elif operator == "constant" or (_types_a_local(tokens, i) if operator == "type" else after.text == "("):
                 yield operator, token.at, token.text, other
         if token.kind == "number":
             for other in _numbers(token.text):
@@ -131,9 +152,8 @@ def _changes(source: str) -> Iterator[tuple[str, int, str, str]]:
             yield "condition", after.end, condition, f"!({condition})"
         elif token.text in _AXES and before.text == "." and tokens[i - 2].text in _POSITIONS:
             yield "index", token.at, token.text, _AXES[token.text]
-        elif token.text in _JUMPS and (end := _end_of_statement(tokens, i)) is not None:
-            if source[token.at : end] in ("return", "continue", "break"):
-                yield "statement", token.at, source[token.at : end], ""
+        elif token.text in _JUMPS and after.text == ";":
+            yield "statement", token.at, token.text, ""
         if before.text in (";", "{", "}", ")") and (end := _expression_statement(tokens, i)) is not None:
             yield "statement", token.at, source[token.at : end], ""
 
@@ -197,7 +217,20 @@ def _expression_statement(tokens: list[_Token], i: int) -> int | None:
     if not (token.kind == "name" or token.text in ("*", "(")):
         return None
     following = tokens[i + 1] if i + 1 < len(tokens) else token
-    if token.kind == "name" and following.text not in ("=", "+=", "-=", "*=", "/=", "&=", "|=", "^=", "[", "(", ".", "->"):
+    if token.kind == "name" and following.text not in (
+        "=",
+        "+=",
+        "-=",
+        "*=",
+        "/=",
+        "&=",
+        "|=",
+        "^=",
+        "[",
+        "(",
+        ".",
+        "->",
+    ):
         return None
     end = _end_of_statement(tokens, i)
     if end is None:
@@ -220,7 +253,7 @@ def _closes_a_condition(tokens: list[_Token], i: int) -> bool:
 def _types_a_local(tokens: list[_Token], i: int) -> bool:
     """Whether the type at `i` is that of a variable with a value, as in ``const acc_t sum = 0``, or of a cast."""
     before, following = tokens[i - 1], tokens[i + 1 : i + 3]
-    if before.text == "(" and following[0].text == ")" or following[0].text == "(":
+    if (before.text == "(" and following[0].text == ")") or following[0].text == "(":
         return True
     return following[0].kind == "name" and following[1].text in ("=", "[", ";")
 
@@ -243,7 +276,7 @@ def _declares_array(tokens: list[_Token], i: int) -> bool:
             start -= 1
         first, second = tokens[start + 1], tokens[start + 2]
         declared = tokens[start].text != "(" and first.kind == second.kind == "name"
-    return declared or before.text in (">", "*", "&") and tokens[j - 1].end == tokens[j].at - 1 and before.text == ">"
+    return declared or (before.text in (">", "*", "&") and tokens[j - 1].end == tokens[j].at - 1 and before.text == ">")
 
 
 def _numbers(text: str) -> list[str]:

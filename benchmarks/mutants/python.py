@@ -22,16 +22,17 @@ import pytest
 
 from gpunn.backend.cache import cache_folder
 
-from .session import Failure, bounded, failure, in_a_child, show
+from . import report
 from .cuda_text import Mutant
-from .table import Table, Verdict
+from .session import Failure, bounded, failure, in_a_child, show
+from .table import Table, Verdict, cell
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("gpunn/ops", "gpunn/plan")
 NOT_COMPUTING = ("report.py", "report_text.py", "listing.py", "note.py", "interrupt.py", "__init__.py")
 TESTS = ("tests/ops", "tests/plan", "tests/autograd", "tests/test_tensor.py", "tests/optim")
 LEFT_OUT = ("test_on_another_device", "test_every_case_on_the_gpu")
-MESSAGES = ("raise", "assert", "return f", "f\"", "f'", '"', "warnings.warn")
+MESSAGES = ("raise", "assert", "return f", 'f"', "f'", '"', "warnings.warn")
 """Lines that begin so are prose, or tell it."""
 OF_LINES, AT_LEAST = 0.04, 3
 """So many changes are tried of each file: a share of its lines."""
@@ -47,7 +48,7 @@ def files() -> list[str]:
 
 
 def mutants(file: str, source: str) -> Iterator[tuple[Mutant, str]]:
-    """Every change of a file and the changed text: of each kind one in turn, in an order that is random but the same."""
+    """Every change of a file and the changed text: of each kind one in turn, in a random order, always the same."""
     import libcst
     from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
@@ -59,7 +60,9 @@ def mutants(file: str, source: str) -> Iterator[tuple[Mutant, str]]:
     for some in kinds.values():
         Random(file).shuffle(some)
     before = source.splitlines()
-    for kind, mutation in [(k, m) for turn in zip_longest(*kinds.values()) for k, m in zip(kinds, turn) if m is not None]:
+    for kind, mutation in [
+        (k, m) for turn in zip_longest(*kinds.values()) for k, m in zip(kinds, turn) if m is not None
+    ]:
         changed = deep_replace(module, mutation.original_node, mutation.mutated_node)
         assert isinstance(changed, libcst.Module)
         after = changed.code.splitlines()
@@ -73,15 +76,24 @@ def chosen(file: str, source: str) -> dict[Mutant, str]:
     return dict(islice(mutants(file, source), max(AT_LEAST, round(OF_LINES * source.count("\n")))))
 
 
-def campaign(items: Sequence[pytest.Item], part: int, parts: int, only: Sequence[str], patience: float) -> None:
-    """Try what is not in the tables yet; of `parts` processes at once this one is number `part`."""
+def campaign(
+    items: Sequence[pytest.Item], part: int, parts: int, only: Sequence[str], patience: float, again: bool = False
+) -> None:
+    """Try what is not in the tables yet, or has survived and nobody has said why.
+
+    Of `parts` processes at once this one is number `part`.
+    """
+    unexplained = {(row["text"], row["line"], row["after"]) for row in report.unexplained("python")}
     by_name = {item.nodeid: item for item in items}
     tests = {name: test for name, test in recorded(items).items() if name in by_name}
     for file in list(only or files())[part::parts]:
         source = (ROOT / file).read_text()
         table, some = Table("python", file, source), chosen(file, source)
-        for mutant in table.left(some):
+        survivors = [m for m in some if (file.replace("/", "."), str(m.line), cell(m.after)) in unexplained]
+        for mutant in survivors if again else table.left(some):
             verdict = tried(mutant, source, some[mutant], by_name, tests, patience)
+            if again:
+                table.forget(mutant)
             table.add(mutant, verdict)
             show(f"{file}:{mutant.line} {mutant.before!r} -> {mutant.after!r}: {verdict}")
 
@@ -174,7 +186,7 @@ def _first_failure(
 
 
 def recorded(items: Sequence[pytest.Item]) -> dict[str, Any]:
-    """For each test its ``seconds`` and the ``functions`` it calls, as "file:qualified name"; kept between campaigns."""
+    """For each test its ``seconds``, and the ``functions`` it calls as "file:qualified name"; kept in the cache."""
     path = cache_folder("mutants") / "functions.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from .table import RESULTS
 
@@ -35,15 +35,6 @@ def unexplained(what: str = "*") -> list[dict[str, str]]:
     return [row for row in survivors if (row["text"], f"{row['line']}:{row['column']}", row["after"]) not in known]
 
 
-def forget_survivors(what: str, only: Sequence[str]) -> None:
-    """Take what no test has caught out of the tables, to be tried once more."""
-    for path in sorted(RESULTS.glob(f"{what}/*.tsv")):
-        if only and path.name.removesuffix(".tsv") not in [name.replace("/", ".") for name in only]:
-            continue
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if "\tsurvived\t" not in line), encoding="utf-8")
-
-
 def text() -> str:
     """A table for both campaigns, what is caught by what, and the survivors."""
     lines = []
@@ -54,7 +45,7 @@ def text() -> str:
         lines += [
             f"{what}: {tried:,} changes, {count['caught']:,} caught ({count['caught'] / max(tried, 1):.1%}); "
             f"without {same} that compute the same {count['caught'] / max(tried - same, 1):.1%}",
-            f"  not counted: {count['same code']} that give the same machine code, {count['invalid']} that do not compile",
+            f"  not counted: {count['same code']} with the same machine code, {count['invalid']} that do not compile",
             "  by kind: " + ", ".join(f"{kind} {caught} of {n}" for kind, (caught, n) in by_kind(what).items()),
         ]
         for row in unexplained(what):
@@ -72,5 +63,3 @@ def by_kind(what: str) -> dict[str, tuple[int, int]]:
     found = Counter((row["operator"], row["verdict"]) for row in rows(what))
     kinds = sorted({kind for kind, _ in found})
     return {k: (found[k, "caught"], found[k, "caught"] + found[k, "survived"]) for k in kinds}
-
-

@@ -34,7 +34,19 @@ def collected(paths: Sequence[str], work: Callable[[list[pytest.Item]], None]) -
             work(session.items)
             return True
 
-    options = ("-s", "-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist", "-p", "no:faulthandler")
+    options = (
+        "-s",
+        "-o",
+        "addopts=--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:faulthandler",
+    )
     code = pytest.main([*options, *paths], plugins=[Plugin()])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise SystemExit(f"the tests could not be collected (pytest ended with {code!r})")
@@ -90,7 +102,7 @@ def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tupl
     taken = used.ru_utime + used.ru_stime
     if content:
         return pickle.loads(content), taken
-    if time.monotonic() >= end or os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
+    if time.monotonic() >= end or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
         return "out of time", taken
     return f"died of {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "died", taken
 

@@ -153,7 +153,12 @@ def _declared(text: str) -> list[str]:
             end += 1
         head = head[end:]
     head = re.sub(r"__(?:launch_bounds|align)__\s*\((?:[^()]|\([^()]*\))*\)", " ", head)
-    for pattern in (r"\bstruct\s+(\w+)", r"\btypedef\b.*?(\w+)\s*;", r"^[^(]*?(\w+)\s*(?:\[[^\]]*\]\s*)?=", r"(\w+)\s*\("):
+    for pattern in (
+        r"\bstruct\s+(\w+)",
+        r"\btypedef\b.*?(\w+)\s*;",
+        r"^[^(]*?(\w+)\s*(?:\[[^\]]*\]\s*)?=",
+        r"(\w+)\s*\(",
+    ):
         if found := re.search(pattern, head, re.DOTALL):
             return [found[1]]
     return []
@@ -169,7 +174,7 @@ def _split(file: str, source: str) -> Iterator[_Piece]:
     depth = begin = 0
     for i, character in enumerate(plain):
         depth += (character in "{(") - (character in "})")
-        if depth == 0 and (character == ";" or character == "}" and not re.match(r"\s*;", plain[i + 1 :])):
+        if depth == 0 and (character == ";" or (character == "}" and not re.match(r"\s*;", plain[i + 1 :]))):
             text = plain[begin : i + 1]
             first = begin + len(text) - len(text.lstrip())
             yield _Piece(file, plain.count("\n", 0, first) + 1, plain.count("\n", 0, i) + 1, text)

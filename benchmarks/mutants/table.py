@@ -50,12 +50,14 @@ class Table:
         if not self.path.is_file():
             return []
         lines = self.path.read_text(encoding="utf-8").splitlines()
-        return list(csv.DictReader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE)) if lines[:1] == [self.key] else []
+        return (
+            list(csv.DictReader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE)) if lines[:1] == [self.key] else []
+        )
 
     def left(self, chosen: Iterable[Mutant]) -> list[Mutant]:
         """Those that are not in the table."""
         done = {(row["line"], row["column"], row["operator"], row["after"]) for row in self.rows()}
-        return [m for m in chosen if (str(m.line), str(m.column), m.operator, _cell(m.after)) not in done]
+        return [m for m in chosen if (str(m.line), str(m.column), m.operator, cell(m.after)) not in done]
 
     def add(self, mutant: Mutant, verdict: Verdict) -> None:
         """Add a line."""
@@ -67,9 +69,19 @@ class Table:
                 file.truncate(0)
                 file.write(f"{self.key}\n" + "\t".join(_COLUMNS) + "\n")
             row = (*mutant[1:], *verdict[:3], f"{verdict.seconds:.1f}")
-            file.write("\t".join(map(_cell, row)) + "\n")
+            file.write("\t".join(map(cell, row)) + "\n")
+
+    def forget(self, mutant: Mutant) -> None:
+        """Take a line out, which is about to be tried again."""
+        key = "\t".join(map(cell, mutant[1:])) + "\t"
+        with open(self.path, "r+", encoding="utf-8", newline="") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            left = [line for line in file if not line.startswith(key)]
+            file.seek(0)
+            file.truncate()
+            file.writelines(left)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """What stands in the table: one line without tabs."""
     return " ".join(str(value).split())

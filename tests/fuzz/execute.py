@@ -37,9 +37,12 @@ def main(name: str, corpus: str, options: list[str]) -> None:
         path = Path(folder) / target.file
 
         def execute(content: bytes) -> None:
-            path.write_bytes(content)
             with contextlib.suppress(*CLEAN):
-                target.read(path)
+                if target.parse is not None:
+                    target.parse(content)
+                else:
+                    path.write_bytes(content)
+                    target.read(path)
 
         atheris.Setup([sys.argv[0], corpus, *options], execute)
         atheris.Fuzz()

@@ -8,12 +8,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import json
-import os
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +26,9 @@ from gpunn.cli.errors import UsageError
 from gpunn.cli.options import checked
 from gpunn.datasets import DataError, from_csv, from_npz
 from gpunn.datasets.cifar import TEST, TRAIN, cifar10
-from gpunn.datasets.idx import read_idx
+from gpunn.datasets.idx import parse_idx, read_idx
 from gpunn.datasets.inputs import load_inputs
-from gpunn.datasets.npy import read_npy
+from gpunn.datasets.npy import parse_npy, read_npy
 from gpunn.datasets.picture import read_images
 from gpunn.io import FileFormatError
 from gpunn.train import RunFolder, load_checkpoint
@@ -49,11 +47,13 @@ class Target(NamedTuple):
         file: the name of the file that is read, below the folder of the target.
         seeds: makes files that are whole.
         read: reads the file at a path.
+        parse: reads its content, which is many times as fast, where that is a function of its own.
     """
 
     file: str
     seeds: Callable[[], list[bytes]]
     read: Callable[[Path], Any]
+    parse: Callable[[bytes], Any] | None = None
 
 
 def stored(write: Callable[..., Any], *args: Any, **options: Any) -> bytes:
@@ -171,9 +171,9 @@ def _read_table(path: Path) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "idx": Target("t.idx", _idx, read_idx),
+    "idx": Target("t.idx", _idx, read_idx, lambda content: parse_idx(content, "t.idx")),
     "idx-gz": Target("t.gz", lambda: [gzip.compress(seed) for seed in _idx()], read_idx),
-    "npy": Target("t.npy", _npy, read_npy),
+    "npy": Target("t.npy", _npy, read_npy, lambda content: parse_npy(bytearray(content), "t.npy")),
     "npy-inputs": Target("t.npy", lambda: _npy()[:2], lambda path: load_inputs(path, (3,))),
     "npz": Target("t.npz", _npz, from_npz),
     "csv": Target("t.csv", _csv, from_csv),
