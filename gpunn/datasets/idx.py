@@ -76,5 +76,7 @@ def parse_idx(content: bytes, name: str) -> Array:
     try:
         array = np.frombuffer(content, dtype, offset=start).reshape(shape)
     except ValueError as error:  # more dimensions, or of no elements larger ones, than NumPy has
-        raise DataError(f"{name}: its IDX header has {dimensions} dimensions that no array can have ({error})") from None
+        raise DataError(
+            f"{name}: its IDX header has {dimensions} dimensions that no array can have ({error})"
+        ) from None
     return array.astype(dtype.newbyteorder("="))

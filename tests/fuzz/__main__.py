@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -46,12 +45,22 @@ def run(name: str, seconds: int, seed: int) -> tuple[int, list[Path]]:
     while (left := round(end - time.monotonic())) > 0:
         before = set(corpus.parent.glob(f"{name}-*"))
         command = [
-            *(sys.executable, "-m", "tests.fuzz.execute", name, str(corpus), f"-max_total_time={left}", f"-seed={seed}"),
+            *(
+                sys.executable,
+                "-m",
+                "tests.fuzz.execute",
+                name,
+                str(corpus),
+                f"-max_total_time={left}",
+                f"-seed={seed}",
+            ),
             *(f"-artifact_prefix={corpus.parent}/{name}-", f"-rss_limit_mb={MEMORY}", f"-timeout={SECONDS}"),
             *("-max_len=16384", "-print_final_stats=1"),
         ]
         done = subprocess.run(command, capture_output=True, text=True)
-        counts = re.findall(r"number_of_executed_units: (\d+)", done.stderr) or re.findall(r"^#(\d+)", done.stderr, re.M)
+        counts = re.findall(r"number_of_executed_units: (\d+)", done.stderr) or re.findall(
+            r"^#(\d+)", done.stderr, re.M
+        )
         executions += int(counts[-1]) if counts else 0
         new = sorted(set(corpus.parent.glob(f"{name}-*")) - before)
         if done.returncode == 0:

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import atheris
 
-SEEN = ("gpunn.datasets", "gpunn.io", "gpunn.train", "gpunn.backend", "gpunn.cli", "numpy.lib", "json", "tomllib", "PIL")
+SEEN = (
+    "gpunn.datasets",
+    "gpunn.io",
+    "gpunn.train",
+    "gpunn.backend",
+    "gpunn.cli",
+    "numpy.lib",
+    "json",
+    "tomllib",
+    "PIL",
+)
 """What coverage is measured of, with what lies in it."""
 
 

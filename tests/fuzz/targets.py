@@ -8,12 +8,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import json
-import os
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,9 +102,7 @@ def _images(suffix: str) -> list[bytes]:
         "jpeg": {"exif": Image.Exif()},
     }
     kind = {"tif": "tiff", "jpg": "jpeg"}.get(suffix, suffix)
-    return [
-        stored(lambda file, i=i: i.save(file, kind, **options.get(kind, {}))) for i in (image, image.convert("L"))
-    ]
+    return [stored(lambda file, i=i: i.save(file, kind, **options.get(kind, {}))) for i in (image, image.convert("L"))]
 
 
 def _safetensors() -> list[bytes]:
