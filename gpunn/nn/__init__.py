@@ -3,7 +3,7 @@
 from . import functional, init, utils
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softmin, Softplus, Tanh
 from .attention import MultiheadAttention
-from .batchnorm import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d
+from .batchnorm import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d, SyncBatchNorm
 from .channels import ChannelShuffle, PixelShuffle, PixelUnshuffle, Softmax2d
 from .composed_activation import (
     CELU,
