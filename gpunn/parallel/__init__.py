@@ -5,6 +5,16 @@ from .processes import RanksDiffer, World, alone, check_same, imagined, init, la
 from .sharded import ShardedStep, owners
 
 __all__ = [
-    *("World", "init", "world", "sum_gradients", "check_same", "RanksDiffer"),
-    *("alone", "imagined", "launched", "buckets", "ShardedStep", "owners"),
+    "World",
+    "init",
+    "world",
+    "sum_gradients",
+    "check_same",
+    "RanksDiffer",
+    "alone",
+    "imagined",
+    "launched",
+    "buckets",
+    "ShardedStep",
+    "owners",
 ]
