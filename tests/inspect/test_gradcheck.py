@@ -173,5 +173,5 @@ def test_the_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_modules_of_inspect_are_there_when_they_are_asked_for() -> None:
     for name in ("compare", "doctor", "gradcheck", "memory", "profile"):
         assert getattr(gpunn.inspect, name).__name__ == f"gpunn.inspect.{name}"
-    with pytest.raises(AttributeError, match="module 'gpunn.inspect' has no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match=r"module 'gpunn\.inspect' has no attribute 'nothing'"):
         _ = gpunn.inspect.nothing
