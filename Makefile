@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers lowest trust arch predicted bench docs gpu-report lint format wheel clean
+.PHONY: help train test test-peers lowest trust fuzz mutants arch predicted bench docs gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -29,22 +29,33 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
 	@$(MAKE) --no-print-directory test
 
+# Old versions warn that what they use of newer ones is going to go.
 LOWEST := $(VENV)-lowest
 
 lowest: ## run the tests of what computes and trains with the lowest versions of all dependencies
 	@$(MAKE) --no-print-directory VENV=$(LOWEST) $(LOWEST)/.created-by-$(subst /,-,$(PYTHON))
 	$(LOWEST)/bin/python .ci/lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[test]'
-	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' --numprocesses auto --dist worksteal $(ARGS)
+	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' -W ignore::DeprecationWarning --numprocesses auto --dist worksteal $(ARGS)
 
 CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cli)
 
-# MODELS=500 takes so many networks, a fourth of them on the simulator too; as many trainings that are killed; and of
-# every kind of file fifty times as many changed ones. 200 take about a quarter of an hour of CPU time.
+# MODELS=500 takes twice as many random networks with what is done with them, and a fourth of that on the simulator; so
+# many trainings that are killed; and of every kind of file fifty times as many changed ones. 200 take about an hour of
+# CPU time. The counts are written into docs/trust.md.
 MODELS ?= 200
 
-trust: $(EXTRA)-test ## random networks compared, trainings killed at random and resumed, files changed at random
-	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest tests/plan/test_random_models.py tests/plan/test_ways.py tests/train/test_kills.py tests/test_mutations.py --numprocesses auto --dist worksteal $(ARGS)
+CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py tests/plan/test_ways.py \
+  tests/train/test_kills.py tests/train/test_faults.py tests/train/test_guard.py tests/parallel/test_lost.py tests/test_mutations.py tests/test_leaks.py tests/test_packaging.py tests/utils
+
+trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks
+	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest $(CAMPAIGNS) --numprocesses auto --dist worksteal $(ARGS)
+
+fuzz: $(EXTRA)-fuzz ## read bytes that nobody foresaw as files of every kind, guided by coverage; ARGS="idx --seconds 600"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+mutants: $(EXTRA)-mutants ## change kernels in one place at a time and run their tests; ARGS=python changes ops and plans
+	$(BIN)/python -m benchmarks.mutants $(if $(ARGS),$(ARGS),kernels)
 
 # ARCH_13=sm_90,sm_120 compiles by CUDA 13 for these only.
 ARCH_13 ?= all

@@ -342,7 +342,10 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("accelerator", "backends", "cuda", "datasets", "inspect", "io", "nn", "optim", "plan", "train", "utils")
+_SUBPACKAGES = (
+    *("accelerator", "backends", "cuda", "datasets", "inspect", "io", "nn", "optim", "parallel", "plan", "train"),
+    "utils",
+)
 _LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _FROM_SUBPACKAGES = {
     **{"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"},

@@ -104,9 +104,12 @@ class Parts:
     def __init__(self) -> None:
         self._calls: list[int] = []
 
-    def from_sample(self, first: int) -> Part:
-        """A context in which the part that begins with that sample is computed."""
-        return Part(self._calls, first)
+    def from_sample(self, first: int, counts: bool = True) -> Part:
+        """A context in which the part that begins with that sample is computed.
+
+        counts: False where its samples are another part's, and nothing of them counts
+        """
+        return Part(self._calls, first, counts)
 
 
 class Part:
@@ -114,10 +117,12 @@ class Part:
 
     Attributes:
         first: the place of its first sample in the whole batch.
+        counts: whether its samples count.
     """
 
-    def __init__(self, calls: list[int], first: int):
+    def __init__(self, calls: list[int], first: int, counts: bool):
         self.first = first
+        self.counts = counts
         self._calls = calls
         self._used = 0
 

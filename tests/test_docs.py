@@ -119,6 +119,9 @@ def test_a_rung_is_a_difference_to_the_one_before() -> None:
     assert "__shared__ acc_t tile_x[SIDE][SIDE + 1], tile_y[SIDE][SIDE + 1];" in "".join(
         x for x in lines if x[0] == "+"
     )
+    # benchmarks/predicted/counted.txt: the sectors of the three launches of each rung
+    naive, tiled = 1318912 + 8654848 + 1314816, 139264 + 331776 + 331776
+    assert re.search(rf"\| naive \|.* {naive:,} \|", page) and re.search(rf"\| tiled \|.* {tiled:,} \|", page)
     # benchmarks/predicted/code.txt: 38 registers of the naive rung, 32 of the tiled one
     assert re.search(r"\| `matmul_naive` \| 38 \|", page) and re.search(r"\| `matmul_tiled` \| 32 \|", page)
 

@@ -16,11 +16,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")
 PROGRAMS = [program.text for program in programs(README)]
 COMMANDS = [command for command in commands(README) if command.startswith("gpunn")]
-QUICK = [c for c in COMMANDS if c.split()[1] in ("memory", "summary") or "--memory-limit" in c]
+QUICK = [c for c in COMMANDS if c.split()[1] in ("compare", "gradcheck", "memory", "summary") or "--memory-limit" in c]
 
 
 def test_there_are_programs_and_commands() -> None:
-    assert len(PROGRAMS) >= 3 and len(COMMANDS) >= 10 and len(QUICK) == 4
+    assert len(PROGRAMS) >= 3 and len(COMMANDS) >= 10 and len(QUICK) == 6
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda text: text.splitlines()[-1])

@@ -23,6 +23,8 @@ PREDICTED = Path(code.__file__).parent
 SHOWN = ("blocks", "threads", "read", "written", "requests", "sectors", "useful %", "shared cycles", "conflicts %")
 """The columns of counted.txt that a page has."""
 
+_SUMMED = ("blocks", "requests", "sectors", "shared cycles")
+
 
 @cache
 def _table(file: str, layout: Layout) -> tuple[dict[str, str], ...]:
@@ -97,6 +99,7 @@ def _page(ladder: str) -> str:
         f"Rungs: {', '.join(f'**{rung}**' for rung in rungs)}. "
         f'`GPUNN_RUNGS="{ladder}={rungs[0]}"` takes the first one, also where another one is better.',
     ]
+    parts += ["What the kernels of each rung do in all:", *_side_by_side(ladder)]
     told: set[str] = set()  # texts whose header was shown
     before = ""
     for i, rung in enumerate(rungs):
@@ -109,6 +112,19 @@ def _page(ladder: str) -> str:
             parts.append(_folded("The text", text, "cuda"))
         before = text
     return "\n\n".join(parts) + "\n"
+
+
+def _side_by_side(ladder: str) -> list[str]:
+    """A table for each call, with a row for each rung: the sums over the launches of its own kernels."""
+    tables = []
+    for call in launches(ladder, LADDERS[ladder].rungs[0]):
+        rows = []
+        for rung in LADDERS[ladder].rungs:
+            own = [row for row in launches(ladder, rung)[call] if row["kernel"] in kernels(ladder, rung)]
+            sums = [sum(int(row[c]) for row in own if row[c] != NONE) for c in _SUMMED]
+            rows.append((rung, str(len(own)), *(f"{n:,}" for n in sums)))
+        tables.append(_markdown((call, "launches", *_SUMMED), rows))
+    return tables
 
 
 def _comments(found: tuple[str, ...], told: set[str]) -> list[str]:

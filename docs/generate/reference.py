@@ -36,6 +36,9 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+_TABLE = (".. list-table::", "    :widths: 30 70", "    :header-rows: 1", "")
+
+
 @cache
 def modules() -> tuple[str, ...]:
     """The public modules, in the order of the site: those above, and all others that list what they offer."""
@@ -117,9 +120,8 @@ def pages() -> dict[str, str]:
         "Every public name. Those that PyTorch has too mean what PyTorch means: arguments, defaults, shapes, types and",
         "errors.",
         "",
-        ".. list-table::",
-        "    :widths: 30 70",
-        "",
+        *_TABLE,
+        "    * - module\n      - what it has",
         *table,
         "",
         f".. toctree::\n    :hidden:\n\n{toctree}",
@@ -163,7 +165,7 @@ def _class(name: str, public: str) -> list[str]:
 def _summary(name: str, group: list[str]) -> list[str]:
     rows = [f"    * - :py:obj:`{public} <{name}.{public}>`\n      - {_first_sentence(name, f'{name}.{public}')}"
             for public in group]  # fmt: skip
-    return [".. list-table::", "    :widths: 30 70", "", *rows, ""]
+    return [*_TABLE, "    * - name\n      - what it is", *rows, ""]
 
 
 def _first_sentence(where: str, name: str) -> str:

@@ -14,10 +14,11 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from . import command, ladder, reference
+from . import command, ladder, lessons, reference
 from .docstrings import to_rst
 
-FOLDERS = {"reference": (reference.pages, ".rst"), "ladder": (ladder.pages, ".md"), "command": (command.pages, ".md")}
+FOLDERS = {"reference": (reference.pages, ".rst"), "ladder": (ladder.pages, ".md"), "command": (command.pages, ".md"),
+           "lessons": (lessons.pages, ".md")}  # fmt: skip
 """What makes the pages of a folder, and the language that they are in."""
 
 

@@ -36,9 +36,14 @@ def only_shapes(note: Callable[[Any, tuple[Any, ...]], None] | None = None) -> I
 
 
 class Shapes:
-    """A tracer that writes nothing down; see `gpunn.autograd.mode`."""
+    """A tracer that writes nothing down; see `gpunn.autograd.mode`.
+
+    Attributes:
+        searching: whether something is tried, so that an error is an answer.
+    """
 
     function = ""
+    searching = False
 
     def __init__(self, note: Callable[[Any, tuple[Any, ...]], None] | None = None) -> None:
         self.note = note

@@ -258,6 +258,11 @@ class Backend(LayerPrimitives, OptimizerPrimitives, Protocol):
     def nonzero(self, x: Array) -> tuple[Array, ...]:
         """For each axis the indices (int64) of the elements that are not 0, in row-major order."""
 
+    # All ranks together -----------------------------------------------------------------------------------------------
+
+    def all_reduce(self, x: Array, out: Array | None = None) -> Array:
+        """The sum of x over all ranks; x where there is one. `out` may be x."""
+
     # Matrix products and the affine map -------------------------------------------------------------------------------
 
     def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:

@@ -17,12 +17,15 @@ KEPT_DAYS = 30
 def load(path: Path) -> tuple[str, bytes] | None:
     """The log and the cubin that a file has; None where there is none, or a damaged one."""
     try:
-        log, _, cubin = zlib.decompress(path.read_bytes()).partition(b"\0")
-    except (OSError, zlib.error):
+        content, found, cubin = zlib.decompress(path.read_bytes()).partition(b"\0")
+        log = content.decode()
+    except (OSError, zlib.error, UnicodeDecodeError):
+        return None
+    if not found:
         return None
     with suppress(OSError):  # where results can't be written they are not deleted either
         os.utime(path)  # it was asked for just now
-    return log.decode(), cubin
+    return log, cubin
 
 
 def store(path: Path, log: str, cubin: bytes) -> None:

@@ -119,6 +119,8 @@ class Numbers:
     def take(self, values: Sequence[float]) -> Array:
         """Put floats behind the others; their place on the device."""
         start, stop = self.used, self.used + len(values)
+        if stop > self._host.size:
+            raise RuntimeError(f"a step has more than {self._host.size} numbers that change: an update takes too many")
         self._host[start:stop] = values
         self.used = stop
         return self._piece(start, stop)

@@ -22,6 +22,7 @@ from gpunn.printing import printable
 
 from .errors import RunError, UsageError, user_line
 from .parser import Parser
+from .say import speaks
 
 COMMANDS = {
     "train": "train a network, by default on the bundled handwritten digits",
@@ -63,14 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         number = getattr(interrupt, "signal", signal.SIGINT)
         with suppress(OSError):  # the terminal may be what went
-            print(f"\n{command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+            if speaks():
+                print(f"\n{command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 128 + int(number)
     except BrokenPipeError:
         return 1
     except Exception as error:
         if debug:
             raise
-        print(f"{command}: {printable(_message(error))}", file=sys.stderr)
+        if speaks() or not getattr(error, "on_all_ranks", False):
+            print(f"{command}: {printable(_message(error))}", file=sys.stderr)
         return exit_code(error)
     return 0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from gpunn.backend.launch import Text
@@ -49,8 +50,38 @@ def forecasts_of(
 
     if segments := vars(options).get("recompute"):
         recompute(model, segments)
-    step, device = step_of(options, model), next(model.parameters()).device
-    return {n: step.forecast(Spec((n, *shape), gpunn.float32, device), Spec((n,), gpunn.int64, device)) for n in sizes}
+    ranks, device = vars(options).get("ranks") or 1, next(model.parameters()).device
+
+    def forecast(n: int) -> Any:
+        mine = -(-n // ranks)  # the largest part of a batch
+        return step.forecast(Spec((mine, *shape), gpunn.float32, device), Spec((mine,), gpunn.int64, device))
+
+    with as_rank(model, ranks, vars(options).get("shard_optimizer", False)) as before_update:
+        step = step_of(options, model, before_update)
+        return {n: forecast(n) for n in sizes}
+
+
+@contextmanager
+def as_rank(model: Any, ranks: int, sharded: bool) -> Iterator[Any]:
+    """Inside, a step is traced as on the one of several ranks that has most to keep; what it does before its update."""
+    from gpunn import parallel
+
+    if ranks == 1:
+        yield None
+        return
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    owner = parallel.owners(parameters, ranks)
+    kept = [sum(p.nbytes for p, r in zip(parameters, owner) if r == rank) for rank in range(ranks)]
+    rank = kept.index(max(kept))
+
+    def before_update() -> None:
+        parallel.sum_gradients(parameters)
+        for p, r in zip(parameters, owner):
+            if sharded and r != rank:
+                p._grad = None
+
+    with parallel.imagined(ranks, rank):
+        yield before_update
 
 
 def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text, ...]:
@@ -68,15 +99,15 @@ def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text,
     return told_of(options, shape, tell)
 
 
-def step_of(options: argparse.Namespace, model: Any) -> Any:
-    """A training step of a network, with the optimizer that the options name."""
+def step_of(options: argparse.Namespace, model: Any, before_update: Any = None) -> Any:
+    """A training step of a network, with the optimizer that the options name; `before_update` as for `TrainStep`."""
     import gpunn
     from gpunn import nn, optim
     from gpunn.train.optimizers import OPTIMIZERS
 
     momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
     optimizer = getattr(optim, OPTIMIZERS[options.optimizer])(model.parameters(), **momentum)
-    return gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
+    return gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer, before_update=before_update)
 
 
 def step_and_batch(options: argparse.Namespace, device: Any) -> tuple[Any, Any, Any]:

@@ -21,12 +21,14 @@ from gpunn.bench.workloads import WORKLOADS
 
 from .common import add_command, add_device, draw_possible, int_list, pick_device, prepare_folder
 from .errors import RunError, UsageError
+from .scaling import add_scaling
 from .strategies import add_strategies
 
 EXAMPLE = """\
   gpunn bench batch-size --workload W1 --batch-sizes 1,8,32,128,512
   gpunn bench batch-size --workload cnn --peers torch,jax --out results/
-  gpunn bench strategies --seconds 10"""
+  gpunn bench strategies --seconds 10
+  gpunn bench scaling --ranks 1,2"""
 
 
 def add(commands: Any, name: str, text: str) -> None:
@@ -42,6 +44,7 @@ def add(commands: Any, name: str, text: str) -> None:
     parts = parser.add_subparsers(dest="part", metavar="WHAT")
     _add_batch_size(parts)
     add_strategies(parts)
+    add_scaling(parts)
 
 
 def _add_batch_size(parts: Any) -> None:

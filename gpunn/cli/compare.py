@@ -79,6 +79,11 @@ def _compared(options: argparse.Namespace) -> Any:
     if options.loss != "cross_entropy":
         y = nn.functional.one_hot(y, options.classes).float()
 
+    with gpunn.no_grad():
+        output = c.on(model, "cpu")(x)
+    if not isinstance(output, gpunn.Tensor):
+        raise UsageError(f"the network gives a {type(output).__name__}; the losses take one tensor")
+
     def eager(where: Any) -> Any:
         return c.eager(c.on(model, where), [x.to(where), y.to(where)], loss, options.seed)
 

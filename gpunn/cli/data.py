@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from gpunn.printing import printable
 
 from .errors import UsageError
 from .options import LOSSES_OF_CLASSES
+from .say import say
 
 TEST_FRACTION = 0.2
 """Of a data set without a test part, so much is held out as one."""
@@ -90,7 +90,7 @@ def prepare_data(options: argparse.Namespace) -> Prepared:
     )
     if options.resume is not None:
         _check_unchanged(prepared, options.resume)
-    print(printable(_learned(prepared, task is None and Path(options.data).is_file())), file=sys.stderr)
+    say(printable(_learned(prepared, task is None and Path(options.data).is_file())))
     return prepared
 
 

@@ -75,6 +75,12 @@ def _of_model(options: argparse.Namespace, device: Any) -> Any:
     with gpunn.no_grad():
         output = model(x)
     loss, classes = _loss(options)
+    if not isinstance(output, gpunn.Tensor):
+        if options.loss in LOSSES:
+            raise UsageError(
+                f"the network gives a {type(output).__name__}, no tensor; --loss FILE.py:FUNCTION takes it"
+            )
+        return check_model(model, [x], lambda found: loss(found, None), every_element=options.every_element)
     target = (
         gpunn.randint(output.shape[1], (output.shape[0], *output.shape[2:]), device=device)
         if classes

@@ -15,7 +15,21 @@ from gpunn.train.optimizers import OPTIMIZERS
 
 from .data import Units
 from .errors import UsageError
-from .options import DEFAULT_LR, LOSSES_OF_CLASSES
+from .options import BASE_BATCH_SIZE, DEFAULT_LR, LOSSES_OF_CLASSES
+
+
+def scale_learning_rate(optimizer: Any, rule: str, samples: int) -> str:
+    """Multiply the learning rates for steps on so many samples; a line that says so.
+
+    By k = samples / 64 with "linear" (Goyal et al. 2017, "Accurate, large minibatch SGD: training ImageNet in 1 hour",
+    2.1), by the root of k with "sqrt" (for Adam: Malladi et al. 2022, "On the SDEs and scaling rules for adaptive
+    gradient algorithms").
+    """
+    k = samples / BASE_BATCH_SIZE
+    factor = k if rule == "linear" else k**0.5
+    for group in optimizer.param_groups:
+        before, group["lr"] = group["lr"], group["lr"] * factor
+    return f"learning rate {before:.3g} x {factor:.3g} = {group['lr']:.3g}, for steps on {samples} samples ({rule})"
 
 
 def default_model(input_shape: tuple[int, ...]) -> str:

@@ -15,6 +15,7 @@ EXAMPLE = """\
   gpunn memory                                        the network that gpunn train trains
   gpunn memory --model lenet --input 1,28,28 --batch-size 512
   gpunn memory --model mlp:100000,100000 --input 784 --optimizer sgd --json
+  gpunn memory --model mlp:4096,4096 --input 784 --ranks 4 --shard-optimizer
   gpunn memory --model cnn --input 1,28,28 --plot memory.png
   gpunn memory --model mlp:512,512,512,512,512,512 --input 784 --batch-size 4096 --recompute 4"""
 
@@ -29,6 +30,10 @@ def add(commands: Any, name: str, text: str) -> None:
     parser.add_argument("--batch-size", type=positive_int, default=64, metavar="N", help="default: 64")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     add_recompute(parser)
+    parser.add_argument(
+        "--ranks", type=positive_int, default=1, metavar="N", help="of one of N ranks that share the batch (default: 1)"
+    )
+    parser.add_argument("--shard-optimizer", action="store_true", help="which share the optimizer's state too")
     parser.add_argument(
         "--plot",
         type=Path,
@@ -53,6 +58,8 @@ def run(options: argparse.Namespace) -> None:
     report = reports[size]
     growth = {n: reports[n].total for n in sorted(sizes)}
     title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
+    if options.ranks > 1:
+        title += f", each of {options.ranks} ranks" + (" that share its state" if options.shard_optimizer else "")
     if options.plot:
         from gpunn.inspect import memory
 

@@ -26,7 +26,12 @@ DEFAULT_LR = {
 }
 """The optimizers, and for each the largest learning rate of the schedule."""
 OPTIMIZERS = tuple(DEFAULT_LR)
-NOT_CONFIGURED = ("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help")
+BASE_BATCH_SIZE = 64
+"""The batch size that learning rates are meant for, and the default."""
+NOT_CONFIGURED = (
+    *("config", "out", "resume", "json", "debug", "command", "run", "argv", "given", "help"),
+    *("ranks", "restart", "timeout"),
+)
 """Options of the call, not of the training; they are not in a run's config.toml."""
 FIXED_IN_A_RUN = (
     "target",
@@ -76,7 +81,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--loss", choices=LOSSES, help="default: cross_entropy for classes, mse for numbers")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=positive_int, default=20, metavar="N", help="default: 20")
-    how.add_argument("--batch-size", type=_batch_size, default=64, metavar="N|full", help="default: 64")
+    how.add_argument(
+        "--batch-size", type=_batch_size, default=BASE_BATCH_SIZE, metavar="N|full", help="of all ranks; default: 64"
+    )
     how.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     how.add_argument(
         "--lr",
@@ -89,6 +96,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--l2", type=not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
     )
     how.add_argument("--schedule", choices=SCHEDULES, default="onecycle", help="of the learning rate")
+    how.add_argument(
+        "--scale-lr",
+        choices=("linear", "sqrt"),
+        help=f"multiply the learning rate by B/{BASE_BATCH_SIZE}, or by its root, for steps on B samples",
+    )
+    how.add_argument(
+        "--warmup", type=_positive, metavar="X", help="let the learning rate rise linearly for the first X epochs"
+    )
     how.add_argument("--clip-norm", type=_positive, metavar="X", help="largest norm of the gradient")
     how.add_argument(
         "--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1"
@@ -144,6 +159,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")
     call.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder, with its options")
     call.add_argument("--config", type=Path, metavar="FILE.toml", help="options from a file; the command line wins")
+    ranks = parser.add_argument_group(
+        "several ranks", "processes that train together, started by mpirun, srun or --ranks; see docs/parallel.md"
+    )
+    ranks.add_argument("--ranks", type=positive_int, metavar="N", help="start so many ranks here, by mpirun")
+    ranks.add_argument(
+        "--restart", type=positive_int, metavar="N", help="with --ranks: where one dies, go on, at most N times"
+    )
+    ranks.add_argument(
+        "--timeout", type=_positive, metavar="S", help="seconds after which a rank hangs for all others (default: 300)"
+    )
+    ranks.add_argument("--sync-batch-norm", action="store_true", help="batch norm over the samples of all ranks")
+    ranks.add_argument(
+        "--shard-optimizer", action="store_true", help="each rank keeps the optimizer's state of a part of the weights"
+    )
     call.add_argument("--json", action="store_true", help="the last line on standard output is one JSON object")
 
 

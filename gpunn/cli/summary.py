@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -43,14 +44,12 @@ def run(options: argparse.Namespace) -> None:
 
 def _summary(options: argparse.Namespace, model: Any, shape: tuple[int, ...]) -> Any:
     from gpunn.inspect import summary
-    from gpunn.plan import NotPlanned, TraceError
 
     from .abstract import forecasts_of
 
     size = options.batch_size
     summary(model, (size, *shape))  # whose errors name the layer, before anything else is tried
-    try:
+    memory = None
+    with suppress(Exception):  # no training step: batch norm of one sample, no parameters, a result that is no tensor
         memory = forecasts_of(options, model, shape, [size])[size]
-    except (NotPlanned, TraceError, ValueError, StopIteration):  # of a batch of one, batch norm has no step
-        memory = None
     return summary(model, (size, *shape), memory=memory)

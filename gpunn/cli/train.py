@@ -13,13 +13,15 @@ from typing import Any
 
 from .common import add_command, as_json, pick_device
 from .options import add_options, configured, with_config
+from .say import say
 
 EXAMPLE = """\
   gpunn train                                              a small network on the bundled handwritten digits
   gpunn train --data mnist --model cnn --epochs 3
   gpunn train --data mnist --data-root DIR --model mlp:512,512 --epochs 5 --json
   gpunn train --data houses.csv --target price --task regression --l2 1e-4
-  gpunn train --resume runs/digits-cnn-1 --epochs 40"""
+  gpunn train --resume runs/digits-cnn-1 --epochs 40
+  gpunn train --ranks 2 --restart 3                        on two ranks of this machine; mpirun -n 2 gpunn train too"""
 
 
 def add(commands: Any, name: str, text: str) -> None:
@@ -34,8 +36,69 @@ def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> a
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, measure on the test set, and leave the run folder."""
+    """Train, measure on the test set, and leave the run folder; on all ranks together."""
+    from gpunn import parallel
+
+    if options.ranks or options.restart:
+        _launch(options)
+        return
+    with parallel.init(options.timeout).guarded():
+        _run(options)
+
+
+def _launch(options: argparse.Namespace) -> None:
+    """Start ranks that do the same, and end with their exit code."""
+    from gpunn import parallel
+    from gpunn.models import file_and_function
+    from gpunn.parallel.launch import run_again
+
+    from . import job
+    from .data import prepare_data
+    from .errors import UsageError
+
+    if parallel.launched() > 1:
+        raise UsageError("--ranks and --restart start the ranks, but this is one of several already; leave them out")
+    command = [sys.executable, "-m", "gpunn", "train"]
+    given = _without(options.argv, ("--ranks", "--restart"))
+    if options.resume:
+        folder = options.resume
+    elif options.out:
+        folder = options.out
+        _folder(folder).check_free()
+    else:
+        model = options.model or job.default_model(prepare_data(options).source.input_shape)
+        file_and_function(model)
+        claimed = _claim_next(f"{_word(options.data)}-{_word(model)}", _folder)
+        folder = claimed.path
+        claimed.release()
+        given += ["--out", str(folder)]
+
+    def again() -> list[str]:
+        if not _folder(folder).checkpoints():
+            return [*command, *given]
+        rest = _without(given, ("--out", "--config", "--resume"))
+        return [*command, *rest, "--resume", str(folder)]
+
+    code = run_again(options.ranks or 1, [*command, *given], again, options.restart or 0)
+    if code:
+        raise SystemExit(code if code > 0 else 128 - code)
+
+
+def _without(argv: list[str], names: tuple[str, ...]) -> list[str]:
+    """Arguments without some options, which have a value each."""
+    found, left = [], list(argv)
+    while left:
+        argument = left.pop(0)
+        if argument in names:
+            left.pop(0)
+        elif argument.split("=")[0] not in names:
+            found.append(argument)
+    return found
+
+
+def _run(options: argparse.Namespace) -> None:
     import gpunn
+    from gpunn import parallel
     from gpunn.models import build, recompute
     from gpunn.train import Trainer
 
@@ -45,9 +108,10 @@ def run(options: argparse.Namespace) -> None:
     from .schedule import make_schedule
     from .trained import stored_model
 
-    if options.out is not None and options.resume is None:
+    ranks = parallel.world()
+    if options.out is not None and options.resume is None and ranks.is_first:
         _folder(options.out).check_free()
-    device = pick_device(options.device)
+    device = ranks.device(pick_device(options.device))
     data = prepare_data(options)
     source = data.source
     options.model = options.model or job.default_model(source.input_shape)
@@ -55,6 +119,8 @@ def run(options: argparse.Namespace) -> None:
     check_that_it_fits(*network)
     gpunn.manual_seed(options.seed)
     model = build(*network).to(device)
+    if options.sync_batch_norm:
+        model = gpunn.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if options.recompute:
         recompute(model, options.recompute)
     loss = job.make_loss(options, source)
@@ -62,14 +128,17 @@ def run(options: argparse.Namespace) -> None:
     train, validation = _split(data, options)
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
     steps = -(-len(train[0]) // batch_size)
+    if options.scale_lr:
+        say(job.scale_learning_rate(optimizer, options.scale_lr, batch_size * options.grad_accumulation))
     schedule = make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
     parameters = sum(p.numel() for p in model.parameters())
     with _run_folder(options, data, validation is not None, optimizer.defaults["lr"]) as folder:
-        print(
+        ranks.set_hint(f". To go on from the last checkpoint: gpunn train --resume {folder.path}")
+        where = f"{ranks.size} ranks, each on {device.type}" if ranks.size > 1 else device
+        say(
             f"{source.name}: {len(train[0]):,} samples to train on, "
             f"{len(validation[0]) if validation else 0:,} to validate, {len(data.x_test):,} to test; "
-            f"{options.model} with {parameters:,} parameters on {device}; run folder {folder.path}",
-            file=sys.stderr,
+            f"{options.model} with {parameters:,} parameters on {where}; run folder {folder.path}"
         )
         trainer = Trainer(
             model,
@@ -87,8 +156,11 @@ def run(options: argparse.Namespace) -> None:
             eager=options.eager,
             memory_limit=options.memory_limit,
             on_nan=options.on_nan,
+            shard_optimizer=options.shard_optimizer,
         )
         history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
+        if not ranks.is_first:
+            return
         if not folder.model_path.exists():  # no epoch was the best: all had a loss that is NaN
             gpunn.save(model.state_dict(), folder.model_path)
         model.load_state_dict(gpunn.load(folder.model_path))
@@ -124,6 +196,7 @@ def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
 @contextmanager
 def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: float) -> Iterator[Any]:
     """The run's folder, which no other training uses meanwhile."""
+    from gpunn import parallel
     from gpunn.models import file_and_function
 
     from . import job
@@ -146,15 +219,20 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
         keep_checkpoints=options.keep_checkpoints,
         files={} if named is None else {MODEL_FILE: named[0].read_bytes()},
     )
-    if path := options.resume or options.out:
-        folder = make(path)
-        folder.claim()
-    else:
-        folder = _claim_next(f"{_word(options.data)}-{_word(options.model)}", make)
+    ranks = parallel.world()
+    folder = None
+    if ranks.is_first:
+        if path := options.resume or options.out:
+            folder = make(path)
+            folder.claim()
+        else:
+            folder = _claim_next(f"{_word(options.data)}-{_word(options.model)}", make)
+    path = ranks.broadcast(None if folder is None else folder.path)
     try:
-        yield folder
+        yield make(path) if folder is None else folder
     finally:
-        folder.release()
+        if folder is not None:
+            folder.release()
 
 
 def _folder(path: Path, **options: Any) -> Any:

@@ -81,7 +81,7 @@ def _follow(follower: Any, shown: Any) -> None:
             shown.note(printable(note))
         shown.epochs = status.epochs or len(follower.rows)
         for row in rows:
-            shown.end(row)
+            shown.end(_printable(row))
         if not status.running:
             return
         if status.state == "training":
@@ -91,11 +91,16 @@ def _follow(follower: Any, shown: Any) -> None:
             shown.done = status.batch
             if shown.due() or first:
                 shown.again()
-                shown.show(status.values, status.rate, status.left)
+                shown.show(_printable(status.values), status.rate, status.left)
         elif status.state == "validating":
             shown.validating()
         first = False
         follower.wait()
+
+
+def _printable(values: dict[str, Any]) -> dict[str, Any]:
+    """With names that a terminal shows as they are."""
+    return {printable(name, keep=""): value for name, value in values.items()}
 
 
 def _end(follower: Any) -> str:

@@ -112,7 +112,6 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET, and nothing else."""
 
     server: Pages
-    protocol_version = "HTTP/1.1"
     server_version, sys_version = "gpunn", ""
     timeout = 30
 

@@ -73,4 +73,10 @@ def parse_idx(content: bytes, name: str) -> Array:
             f"{name}: is {fault}: it holds {len(content)} bytes, "
             f"and an IDX array {shape} of {dtype.name} takes {expected}"
         )
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # more dimensions, or of no elements larger ones, than NumPy has
+        raise DataError(
+            f"{name}: its IDX header has {dimensions} dimensions that no array can have ({error})"
+        ) from None
+    return array.astype(dtype.newbyteorder("="))

@@ -14,6 +14,8 @@ from gpunn import nn
 from gpunn.inspect.profile.parts import parts_of
 from gpunn.tensor import Tensor
 
+__all__ = ["Comparison", "Difference", "Recorded", "compare", "eager", "planned", "pytorch"]
+
 TOLERANCE = 1e-4
 """Rounding in another order leaves float32 well below this."""
 OF_THE_LAYER = 1e-2
@@ -58,10 +60,10 @@ class Difference:
 
     def __str__(self) -> str:
         if self.values is None or self.index is None:
-            return f"{self.name}: the shapes differ, or nothing is there"
+            return f"{self.name or 'the model'}: the shapes differ, or nothing is there"
         first, second = self.values
         return (
-            f"{self.name} {list(self.shape)} at {list(self.index)}: {first:.9g} and {second:.9g} "
+            f"{self.name or 'the model'} {list(self.shape)} at {list(self.index)}: {first:.9g} and {second:.9g} "
             f"(relative error {self.relative:.1e}, {self.ulps:,} ulps)"
         )
 
@@ -126,7 +128,16 @@ class Comparison:
                 if d.ulps and d.values is not None and d.index is not None:
                     index, values = str(list(d.index)), [f"{v:.9g}" for v in d.values]
                 rows.append(
-                    [phase, d.name, str(list(d.shape)), f"{d.ulps:,}", f"{d.relative:.1e}", index, *values, verdict]
+                    [
+                        phase,
+                        d.name or "the model",
+                        str(list(d.shape)),
+                        f"{d.ulps:,}",
+                        f"{d.relative:.1e}",
+                        index,
+                        *values,
+                        verdict,
+                    ]
                 )
         return ["", "layer or gradient", "shape", "ulps", "relative error", "at", *self.names, ""], rows
 

@@ -13,6 +13,8 @@ from gpunn import nn
 from gpunn.autograd import grad
 from gpunn.tensor import Tensor
 
+__all__ = ["Check", "Gradcheck", "check_model", "gradcheck"]
+
 EPS = 1e-6
 """The step of the differences: in float64 rounding, 2^-52 / EPS, and what the formula leaves out, EPS^2, are small."""
 MOST_ELEMENTS = 200

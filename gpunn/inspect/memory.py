@@ -19,6 +19,8 @@ from gpunn.plan.graph import Compute
 from gpunn.plan.replay import primitive_calls
 from gpunn.printing import bytes_text
 
+__all__ = ["Unfolding", "plot", "unfoldings"]
+
 UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 
@@ -99,7 +101,8 @@ def plot(
     _by_depth(axes[1], reports, size)
     if unfolded:
         _by_window(axes[2], unfolded, size)
-    figure.suptitle(f"{title}: forecast memory of a training step" if title else "forecast memory of a training step")
+    what = "forecast memory of a training step"
+    figure.suptitle(f"{_mathless(title)}: {what}" if title else what)
     figure.savefig(path, dpi=110)
 
 

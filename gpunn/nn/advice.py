@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from math import prod
 from typing import Any
 
@@ -56,20 +56,18 @@ def fitting_window(error: Exception, network: Any, args: tuple[Any, ...]) -> tup
     keeps the size of an image, no padding, steps of one, or pooling that rounds up. It is only done for errors that
     gpunn's own operations raise.
     """
-    if isinstance(state.tracer, Shapes):
+    if isinstance(state.tracer, Shapes) and state.tracer.searching:
         return None
     if type(error) is not RuntimeError or not _is_of_an_op(error):
         return None
     inside = list(network.named_modules())
-    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for _, m in inside):
-        return None
     windows = [(path, m) for path, m in inside if "kernel_size" in vars(m) and not getattr(m, "transposed", False)]
     tries = [(path, m, *change) for path, m in reversed(windows) for change in _changes(m)]
     for path, module, name, value in tries[:MOST_TRIES]:
         before = vars(module)[name]
         vars(module)[name] = value  # not by setattr: that would count as a change of the module
         try:
-            if _fits(network.forward, args):
+            if _fits(network, args):
                 return f"{name}={_plain(value)}", path, str(_plain(before))
         finally:
             vars(module)[name] = before
@@ -102,11 +100,27 @@ def _is_of_an_op(error: Exception) -> bool:
     return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("gpunn.ops.")
 
 
-def _fits(forward: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    with only_shapes(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def _fits(network: Any, args: tuple[Any, ...]) -> bool:
+    with only_shapes(), _quiet(network):
+        state.tracer.searching = True
         try:
-            forward(*args)
+            network.forward(*args)
         except Exception:
             return False
     return True
+
+
+@contextmanager
+def _quiet(network: Any) -> Iterator[None]:
+    """Inside, nothing is printed, nobody is warned, and no hooks are called."""
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    hooks = [(vars(m), name, vars(m)[name]) for m in network.modules() for name in names if vars(m)[name]]
+    for fields, name, _ in hooks:
+        fields[name] = {}
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for fields, name, found in hooks:
+            fields[name] = found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from gpunn.backend import collective
 from gpunn.ops import empty, ones, zeros
-from gpunn.ops.batch_norm import counted_batch_norm
+from gpunn.ops.batch_norm import counted_batch_norm, sync_batch_norm
 from gpunn.tensor import Tensor
 
 from . import functional as F
@@ -90,26 +91,26 @@ class _BatchNorm(_ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        self._check(input)
+        factor, batches = self.momentum, self.num_batches_tracked if self.training else None
+        if factor is None:
+            factor = 0.0 if batches is None else 1 / (batches.item() + 1)
+        use_running = self.track_running_stats or not self.training
+        mean, var = (self.running_mean, self.running_var) if use_running else (None, None)
+        return self._normalised(input, mean, var, factor, batches)
+
+    def _check(self, input: Tensor) -> None:
         if input.ndim not in self.allowed:
             wanted = " or ".join(f"{n}D" for n in self.allowed)
             raise ValueError(
                 f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input {input._spec!r})"
             )
-        factor, batches = self.momentum, self.num_batches_tracked if self.training else None
-        if factor is None:
-            factor = 0.0 if batches is None else 1 / (batches.item() + 1)
-        use_running = self.track_running_stats or not self.training
-        return counted_batch_norm(
-            input,
-            self.running_mean if use_running else None,
-            self.running_var if use_running else None,
-            self.weight,
-            self.bias,
-            self.training or self.running_mean is None,
-            factor,
-            self.eps,
-            batches,
-        )
+
+    def _normalised(
+        self, input: Tensor, mean: Tensor | None, var: Tensor | None, factor: float, batches: Any
+    ) -> Tensor:
+        training = self.training or self.running_mean is None
+        return counted_batch_norm(input, mean, var, self.weight, self.bias, training, factor, self.eps, batches)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -144,6 +145,60 @@ class BatchNorm2d(_BatchNorm):
     """
 
     allowed = (4,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, ...) over the samples of all ranks; see `BatchNorm2d`.
+
+    In training, mean and variance are those of all ranks' batches together, which are all in this layer at the same
+    time; so N ranks do what one does with the whole batch. With one rank, and in evaluation, it is batch norm.
+
+    Args:
+        num_features: as for `BatchNorm2d`, and so are all others.
+        process_group: accepted for PyTorch's sake; it is always all ranks.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"SyncBatchNorm: expected at least 2D input (got {input.ndim}D input {input._spec!r})")
+
+    def _normalised(
+        self, input: Tensor, mean: Tensor | None, var: Tensor | None, factor: float, batches: Any
+    ) -> Tensor:
+        if not self.training or collective.current().size == 1:
+            return super()._normalised(input, mean, var, factor, batches)
+        return sync_batch_norm(input, mean, var, self.weight, self.bias, factor, self.eps, batches)
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """A module with `SyncBatchNorm` in the place of every batch norm in it, with its parameters and buffers."""
+        result = module
+        if isinstance(module, _BatchNorm) and not isinstance(module, cls):
+            result = cls(
+                module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats,
+                bias=module.bias is not None, dtype=module.weight.dtype if module.weight is not None else None,
+            )  # fmt: skip
+            result._parameters.update(module._parameters)
+            result._buffers.update(module._buffers)
+            result.train(module.training)
+        for name, child in module.named_children():
+            setattr(result, name, cls.convert_sync_batchnorm(child))
+        return result
 
 
 class _InstanceNorm(_ChannelNorm):

@@ -10,6 +10,7 @@ from gpunn.argument_names import with_other_names
 
 from .activation import activate, elu, gelu, leaky_relu, relu, silu, softplus
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool2d
+from .all_reduce import all_reduce
 from .arithmetic import (
     Add,
     abs,
@@ -63,6 +64,9 @@ from .comparison import (
     ne,
     where,
 )
+from .composed.attention import *
+from .composed.channels import *
+from .composed.losses import *
 from .composed.numbers import *
 from .composed.products import *
 from .composed.sets import *

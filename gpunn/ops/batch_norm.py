@@ -12,7 +12,11 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
+from .all_reduce import all_reduce
 from .base import Composite, Op, shape_error
+from .comparison import clamp
+from .creation import full
+from .join import cat
 from .math import rsqrt
 from .norm import GroupNorm, check_affine, gradients, placed, statistic_spec
 
@@ -185,6 +189,45 @@ def counted_batch_norm(
     elif batches is not None:
         batches.add_(1)
     return y
+
+
+def sync_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+    eps: float,
+    batches: Tensor | None = None,
+) -> Tensor:
+    """`batch_norm` in training, with mean and variance over the batches of all ranks.
+
+    n = sum of the ranks' counts;  mu = sum over ranks of sum x, over n;  v = sum over ranks of sum (x - mu)^2, over n
+    The gradients come from `AllReduce`, which adds up what all ranks' losses need of mu and v. All ranks call it; the
+    samples of a rank that has none of its own (`gpunn.random.Part.counts`) do not count.
+    """
+    dims, sizes = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
+    x = input.float() if input.dtype.itemsize < 4 else input
+    counted = float(input.shape[0] * prod(input.shape[2:])) if state.part is None or state.part.counts else 0.0
+    share = 1.0 if counted else 0.0
+    count = full((1,), counted, dtype=x.dtype, device=x.device)
+    totals = all_reduce(cat([x.sum(dims) * share, count]))
+    n = totals[-1:].detach()
+    mu = totals[:-1] / n
+    centred = x - mu.reshape(sizes)
+    var = all_reduce((centred * centred).sum(dims) * share) / n
+    y = centred * rsqrt(var + eps).reshape(sizes)
+    y = y if weight is None else y * weight.reshape(sizes)
+    y = y if bias is None else y + bias.reshape(sizes)
+    with no_grad():
+        unbiased = var.detach() * (n / clamp(n - 1, min=1.0))
+        for running, value in ((running_mean, mu.detach()), (running_var, unbiased)):
+            if running is not None:
+                assign(running, (running * (1 - momentum) + value.to(running.dtype) * momentum))
+        if batches is not None:
+            batches.add_(1)
+    return y.to(input.dtype)
 
 
 def instance_norm(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cat(Op):
-    """y = [x_1, x_2, ...], one after another along `dim`;  dx_i = its part of dy."""
+    """y = [x_1, x_2, ...], one after another along dimension `dim`;  dx_i = its part of dy."""
 
     dim: int
     flop_per_element = 0

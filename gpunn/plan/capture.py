@@ -45,8 +45,8 @@ from .fuse import Note
 from .graph import Graph, Update
 from .replay import Program, name_of
 
-MOST_OF_AN_UPDATE = 8
-"""Numbers that the update of a parameter takes at most."""
+MOST_OF_AN_UPDATE = 9
+"""Numbers that the update of a parameter takes at most: NAdam's."""
 
 
 def most_numbers(graph: Graph) -> int:

@@ -140,6 +140,41 @@ class ProductUpdate(Node):
         return [p for p in (self.weight, self.bias) if p is not None]
 
 
+class ReduceStart(Node):
+    """The sums of some gradients over all ranks begin; the results are the memory in which they come to lie.
+
+    Nothing but the `ReduceEnd` reads the results. The gradients of one node have one type, on one device.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, gradients: tuple[Value, ...]):
+        super().__init__(gradients, tuple(g.spec for g in gradients), single=False)
+
+
+class ReduceEnd(Node):
+    """The sums that a `ReduceStart` has begun are there; the results show the memory of the inputs, its results."""
+
+    __slots__ = ()
+
+    def __init__(self, start: ReduceStart):
+        super().__init__(start.outputs, tuple(y.spec for y in start.outputs), single=False)
+
+
+class SpreadParameters(Node):
+    """Parameters that each rank has changed some of come to all others.
+
+    Attributes:
+        groups: for each rank those that it has changed.
+    """
+
+    __slots__ = ("groups",)
+
+    def __init__(self, groups: list[list[Any]]):
+        super().__init__((), ())
+        self.groups = groups
+
+
 class Graph:
     """A step.
 

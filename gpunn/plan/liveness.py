@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .graph import Assign, Compute, Graph, ProductUpdate, Update, Value
+from .graph import Assign, Compute, Graph, ProductUpdate, ReduceEnd, ReduceStart, Update, Value
 from .in_place import InPlace
 from .memory import Storage
 from .simplify import Uses
@@ -17,7 +17,8 @@ class Liveness:
     Views own none: what reads a view reads the value that it shows. Nor does what is made where it is assigned to
     (`gpunn.plan.in_place`). A result may take over the memory of an input that
     nobody reads later, where the op allows that. Gradients that one optimizer step takes lie one behind the other, as
-    their parameters do, so that one walk updates them all.
+    their parameters do, so that one walk updates them all. So do gradients that are summed over all ranks, and they are
+    made where their sums come to lie.
 
     Args:
         graph: the step.
@@ -52,10 +53,13 @@ class Liveness:
         self.assigned = in_states.assigned
         self.first_write = _first_write(graph, in_states)
         self.owner.update(in_states.target)
+        self._place_reduced(graph, views)
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
         made = self._find_lives(graph, views)
-        together = [self._together(node) for node in graph.nodes if isinstance(node, Update)]
+        starts = [node for node in graph.nodes if isinstance(node, ReduceStart)]
+        together = [[y for start in reversed(starts) for y in start.outputs]]  # the last bucket starts first
+        together += [self._together(node) for node in graph.nodes if isinstance(node, Update)]
         fixed = {id(v) for group in together for v in group} | {id(self.owned(v)) for v in graph.results}
         fixed.update(self.place)
         if in_place:
@@ -88,16 +92,31 @@ class Liveness:
                     self.owner[id(y)] = self.owned(node.inputs[0])
                     continue
                 if id(y) in self.owner:
+                    self._first.setdefault(id(self.owned(y)), i)
                     continue
                 if id(node) in self.constants:
                     self.kept.append(Storage([y.spec.nbytes], 0, end))
                     self.place[id(y)] = self.kept[-1], 0
                     continue
-                self._first[id(y)] = self._last[id(y)] = i
+                self._first.setdefault(id(y), i)
+                self._last[id(y)] = i
                 made.append(y)
         for y in (*graph.results, *self.written.values()):
             self._last[id(self.owned(y))] = end
         return made
+
+    def _place_reduced(self, graph: Graph, views: set[int]) -> None:
+        """Let gradients that are summed over all ranks, and their sums, lie in the memory of a `ReduceStart`."""
+        uses = Uses(graph)
+        for node in graph.nodes:
+            if isinstance(node, ReduceEnd):
+                self.owner.update((id(z), y) for y, z in zip(node.inputs, node.outputs))
+            elif isinstance(node, ReduceStart):
+                for x, y in zip(node.inputs, node.outputs):
+                    maker = x.node
+                    made = isinstance(maker, Compute) and id(maker) not in views and id(maker) not in self.constants
+                    if made and uses.only_read_by(x, node) and id(x) not in self.owner:
+                        self.owner[id(x)] = y
 
     def _together(self, node: Update) -> list[Value]:
         """The gradients of an optimizer's step that own their memory, in order, each once."""

@@ -9,13 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend import collective
 from gpunn.backend.numpy import workers
 from gpunn.backend.numpy.workspace import reserve
 from gpunn.optim.bound import BoundProducts, BoundStep
 
 from .arena import Arena, Memory
 from .fuse import Note, explain
-from .graph import Assign, Compute, Graph, Node, ProductUpdate, Update, Value
+from .graph import (
+    Assign,
+    Compute,
+    Graph,
+    Node,
+    ProductUpdate,
+    ReduceEnd,
+    ReduceStart,
+    SpreadParameters,
+    Update,
+    Value,
+)
 from .listing import as_text
 from .liveness import Liveness
 from .memory import lay_out
@@ -149,13 +161,14 @@ class Program:
         self._kept = self.backend.empty((self._kept_bytes,), _BYTE)
         self._arrays, self._variable = self._arguments(arrays)
         write = self.liveness.first_write
+        reductions: dict[int, collective.Reduction] = {}
         for i, node in enumerate(self.graph.nodes):
             if i == write:
                 self.first_write = len(self._calls)
             if id(node) in self._view_nodes:
                 self._bind_view(node)
             else:
-                self._bind(node)
+                self._bind(node, reductions)
             self.call_nodes += [node] * (len(self._calls) - len(self.call_nodes))
         if write == len(self.graph.nodes):
             self.first_write = len(self._calls)
@@ -266,7 +279,8 @@ class Program:
         for y, array in zip(node.outputs, (result,) if node.single else result):
             self._arrays[id(y)] = array
 
-    def _bind(self, node: Node) -> None:
+    def _bind(self, node: Node, reductions: dict[int, collective.Reduction]) -> None:
+        """Find the calls of a node; `reductions` are those that were begun, by the first of their results."""
         if id(node) in self.liveness.assigned:
             return
         if isinstance(node, Assign):
@@ -278,9 +292,28 @@ class Program:
         elif isinstance(node, ProductUpdate):
             factors = [self._array(x) for x in node.inputs]
             self._calls.append((BoundProducts(node.optimizer, node.weight, node.bias), factors, {}))
+        elif isinstance(node, SpreadParameters):
+            self._calls.append((collective.Spread(self.backend, node.groups).send_to_all, [], {}))
+        elif isinstance(node, ReduceStart):
+            reductions[id(node.outputs[0])] = self._bind_start(node)
+        elif isinstance(node, ReduceEnd):
+            self._calls.append((reductions.pop(id(node.inputs[0])).wait_for_sum, [], {}))
         else:
             assert isinstance(node, Compute)
             self._bind_op(node)
+            if reductions and collective.current().overlaps:
+                self._calls.append((collective.current().progress, [], {}))
+
+    def _bind_start(self, node: ReduceStart) -> collective.Reduction:
+        """Bring gradients to where they are summed, if they are not made there, and begin."""
+        for x, y in zip(node.inputs, node.outputs):
+            if self.liveness.owned(x) is not y:
+                self._calls.append((self.backend.copy, [self._array(x)], {"out": self._array(y)}))
+        first, last = self._array(node.outputs[0]), self._array(node.outputs[-1])
+        distance = 0 if first is last else self.backend.distance(first, last)
+        reduction = collective.Reduction(self.backend, self.backend.extend(first, distance + last.size))
+        self._calls.append((reduction.sum_over_ranks, [], {}))
+        return reduction
 
     def _bind_op(self, node: Compute) -> None:
         arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]

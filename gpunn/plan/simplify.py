@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import Assign, Compute, Graph, Node, Update, Value
+from .graph import Assign, Compute, Graph, Node, ReduceStart, SpreadParameters, Update, Value
 
 
 class Uses:
@@ -47,7 +47,10 @@ def without_dead_code(graph: Graph) -> int:
     needed = {id(v) for v in graph.results}
     alive: list[Node] = []
     for node in reversed(graph.nodes):
-        if isinstance(node, (Assign, Update)) or any(id(y) in needed for y in node.outputs):
+        # What ranks do together all of them have to do.
+        if isinstance(node, (Assign, Update, ReduceStart, SpreadParameters)) or any(
+            id(y) in needed for y in node.outputs
+        ):
             alive.append(node)
             needed.update(id(x) for x in node.reads())
     gone = len(graph.nodes) - len(alive)

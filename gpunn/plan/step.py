@@ -23,6 +23,7 @@ from .graph import Compute, Graph, Node, Update
 from .interrupt import install, wait
 from .liveness import Liveness
 from .memory import lay_out
+from .overlap import begin_early
 from .replay import Program
 from .report import MemoryReport, report
 from .simplify import without_dead_code, without_repetitions
@@ -90,6 +91,8 @@ class Step:
         self._current: Program | None = None
         self._unchecked = 0
         self._failed = ""
+        self.variant: Any = None
+        """What else than the shapes of the batch a plan is for; to be set before a call."""
         self.plans_made: list[str] = []
         """Why each plan was made: the shapes of its batch, and what had changed since the one before; and whether it
         was bound anew, without being traced again, to memory that had grown for a larger plan."""
@@ -156,7 +159,7 @@ class Step:
         reason = self._obstacle or self._special(batch)
         if reason or self._tries >= TRIES:
             return self._op_by_op(reason, batch)
-        program = self._plans.get((self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]))
+        program = self._plans.get(self._key(batch))
         if program is None or program.forgotten:
             try:
                 program = self._make(batch)
@@ -318,6 +321,10 @@ class Step:
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 
+    def _key(self, batch: tuple[Any, ...]) -> Any:
+        """What a plan is for: a mode of the model, what else the step is different by, and the shapes of a batch."""
+        return self._watch.mode, self.variant, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]
+
     def _make(self, batch: tuple[Any, ...]) -> Program:
         """Trace twice, and refuse a step that is another one each time."""
         install()
@@ -350,7 +357,7 @@ class Step:
         program.several, program.kept = tracer.several, tracer.kept
         self._watch.look()
         self._watch.look_at_trace(tracer)
-        key = program.key = self._watch.mode, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]
+        key = program.key = self._key(batch)
         why = self._why
         if key in self._plans:
             why = "the one before was given up"
@@ -402,7 +409,9 @@ class Step:
     def _simplify(self, graph: Graph) -> list[Note]:
         without_dead_code(graph)
         without_repetitions(graph)
-        return apply_rules(graph, self.rules)
+        notes = apply_rules(graph, self.rules)
+        begin_early(graph)
+        return notes
 
     def _trace(self, batch: Sequence[Any]) -> tuple[Graph, Tracer]:
         """The step as a graph; whatever happens on the way, everything is what it was."""

@@ -16,7 +16,7 @@ from gpunn.backend.device import device
 from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
-from .graph import Assign, Compute, Graph, Update, Value
+from .graph import Assign, Compute, Graph, ReduceEnd, ReduceStart, SpreadParameters, Update, Value
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -117,6 +117,17 @@ class Tracer:
             raise TraceError("optimizer.step(closure) inside a traced step; call loss.backward() before step() instead")
         params = [p for group in optimizer.param_groups for p in group["params"] if p._grad is not None]
         self.graph.nodes.append(Update(optimizer, params, tuple(self._of(p._grad) for p in params)))
+
+    def reduce(self, buckets: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """Write down that gradients are summed over all ranks, bucket by bucket; the tensors of the sums."""
+        starts = [ReduceStart(tuple([self._of(g) for g in bucket])) for bucket in buckets]
+        ends = [ReduceEnd(start) for start in starts]
+        self.graph.nodes += [*starts, *ends]
+        return [[wrap(y, y.spec) for y in end.outputs] for end in ends]
+
+    def spread(self, groups: list[list[Any]]) -> None:
+        """Write down that parameters come to all ranks from the one that has changed them."""
+        self.graph.nodes.append(SpreadParameters(groups))
 
     def run(self, body: Callable[..., Any], keep: Sequence[Any]) -> None:
         """Run the step; see `trace`."""

@@ -49,6 +49,8 @@ class TrainStep(Step):
             its primitives are called one after the other, and errors are raised where they happen.
         arena: the memory that its plans take turns in, one of its own if not given. Steps that are given the same one
             need no more than the largest of them; they are called one after the other, never at the same time.
+        before_update: called between backward and update, such as to clip gradients, or to sum them over all ranks
+            (`gpunn.parallel.sum_gradients`).
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class TrainStep(Step):
         keep_grads: bool = False,
         capture: bool = True,
         arena: Arena | None = None,
+        before_update: Callable[[], Any] | None = None,
     ):
         super().__init__(model, optimizer, fuse, keep_grads, capture, arena)
         self.loss_fn = loss_fn
+        self.before_update = before_update
 
     def body(self, *batch: Any) -> Any:
         """Forward, loss, backward and update."""
@@ -71,6 +75,8 @@ class TrainStep(Step):
         result = self.loss_fn(self.model(*batch[:-1]), batch[-1])
         loss = result[0] if isinstance(result, tuple) else result
         loss.backward()
+        if self.before_update is not None:
+            self.before_update()
         self.optimizer.step()
         return tuple([t.detach() for t in result]) if isinstance(result, tuple) else loss.detach()
 

@@ -19,12 +19,16 @@ class Batch:
     target: what is wanted, (n, ...)
     share:  by what the batch counts among others, see `Objective.share`
     labels: the target where metrics are computed, on the host; None if it was never there
+    first:  where it is a rank's part of a batch, or a micro-batch, the place of its first sample in the whole
+    counts: whether its samples count; not those of a rank that has none of its own, see `gpunn.utils.data.part`
     """
 
     inputs: tuple[Tensor, ...]
     target: Tensor
     share: float
     labels: Tensor | None = None
+    first: int = 0
+    counts: bool = True
 
     @property
     def samples(self) -> int:
@@ -42,12 +46,13 @@ class Batch:
     def of(self, tensors: Iterator[Tensor]) -> Batch:
         """Such a batch, made of the next of what `tensors` gave."""
         inputs = tuple([next(tensors) for _ in self.inputs])
-        return Batch(inputs, next(tensors), 1.0)
+        return Batch(inputs, next(tensors), 1.0, first=self.first, counts=self.counts)
 
     def part(self, start: int, stop: int) -> Batch:
         """Some of the samples; how much they count is not known."""
         labels = None if self.labels is None else self.labels[start:stop]
-        return Batch(tuple([x[start:stop] for x in self.inputs]), self.target[start:stop], 1.0, labels)
+        inputs = tuple([x[start:stop] for x in self.inputs])
+        return Batch(inputs, self.target[start:stop], 1.0, labels, self.first + start)
 
     def like(self, n: int) -> Batch:
         """A batch of `n` such samples, as shapes without elements."""
@@ -67,13 +72,24 @@ class Gathered(Batch):
     indices: (n,) int64, the samples, on the device
     share:   as above
     labels:  as above
+    first:   as above
+    counts:  as above
     """
 
-    def __init__(self, data: Sequence[Tensor], indices: Tensor, share: float, labels: Tensor | None = None):
+    def __init__(
+        self,
+        data: Sequence[Tensor],
+        indices: Tensor,
+        share: float,
+        labels: Tensor | None = None,
+        first: int = 0,
+        counts: bool = True,
+    ):
         self.data = data
         self.indices = indices
         self.share = share
         self.labels = labels
+        self.first, self.counts = first, counts
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...]:  # type: ignore[override]
@@ -96,12 +112,12 @@ class Gathered(Batch):
 
     def of(self, tensors: Iterator[Tensor]) -> Gathered:
         """Such a batch of other indices."""
-        return Gathered(self.data, next(tensors), 1.0)
+        return Gathered(self.data, next(tensors), 1.0, first=self.first, counts=self.counts)
 
     def part(self, start: int, stop: int) -> Gathered:
         """Some of the samples."""
         labels = None if self.labels is None else self.labels[start:stop]
-        return Gathered(self.data, self.indices[start:stop], 1.0, labels)
+        return Gathered(self.data, self.indices[start:stop], 1.0, labels, self.first + start)
 
     def input_shapes(self) -> list[Tensor]:
         """The inputs, as shapes without elements."""

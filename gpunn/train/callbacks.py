@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gpunn import io
+from gpunn.parallel import world
 from gpunn.train.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ class BestModel(Callback):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Save the model if it is the best so far."""
         if self.monitor.improved(trainer, logs):
-            io.save(trainer.model.state_dict(), self.path)
+            if world().is_first:
+                io.save(trainer.model.state_dict(), self.path)
             self.best_epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunn import get_rng_state, io, set_rng_state
+from gpunn.parallel import ShardedStep
 from gpunn.train.fingerprint import differences, fingerprint
 from gpunn.train.history import TIMING
 
@@ -87,14 +88,14 @@ def moment(loop: FitLoop) -> dict[str, Any]:
         "seconds": loop.seconds,
         "lr": loop.lr,
         "model": trainer.model.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
+        "optimizer": loop.step.update.state_dict(),
         "callbacks": trainer.callbacks.state_dict(),
         "generator": get_rng_state(),
         "other_generators": {"python": random.getstate(), "numpy": np.random.get_state()},  # noqa: NPY002
         "loader": loop.loader.state_dict(),
         "validation_loader": loop.validation_state,
         "step": loop.step.state_dict(),
-        "meter": loop.meter.state_dict(),
+        "meter": loop.merged(loop.meter).state_dict(),
         "history": trainer.history.rows,
     }
 
@@ -124,6 +125,8 @@ def go_back(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     trainer.model.load_state_dict(state["model"])
     trainer.optimizer.load_state_dict(state["optimizer"])
     lines = trainer.callbacks.load_state_dict(state["callbacks"])
+    if isinstance(loop.step.update, ShardedStep):
+        loop.step.update.forget_others()
     loop.loader.load_state_dict(state["loader"])
     if (loop.validation is None) != (state["validation_loader"] is None):
         raise ValueError("the run to resume was validated, or this one is, but not both; give the same data")
@@ -132,6 +135,9 @@ def go_back(loop: FitLoop, state: dict[str, Any]) -> list[str]:
         loop.validation_state = state["validation_loader"]
     loop.step.load_state_dict(state["step"])
     loop.meter.load_state_dict(state["meter"])
+    if not loop.ranks.is_first:  # rank 0 has what all have taken in
+        loop.meter.reset()
+        loop.meter.batches = state["meter"]["batches"]
     loop.completed, loop.trained, loop.seconds = state["epoch"], state["trained"], state["seconds"]
     loop.lr = state["lr"]
     trainer.batch = state["batch"]

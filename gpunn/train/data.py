@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.dtypes import get_default_dtype, int64
 from gpunn.datasets import DataError, stratified_split
+from gpunn.parallel import World
 from gpunn.tensor import Tensor, as_tensor
 from gpunn.train.batch import Batch
 from gpunn.train.objective import Objective
@@ -94,21 +96,24 @@ def hold_out(data: Any, fraction: float, model: nn.Module, seed: int) -> tuple[A
     return first, second
 
 
-def batches(loader: DataLoader, objective: Objective, device: Device) -> Iterator[Batch]:
-    """The batches of one epoch on the device.
+def batches(loader: DataLoader, objective: Objective, device: Device, ranks: World | None = None) -> Iterator[Batch]:
+    """The batches of one epoch on the device; with several ranks, this one's part of each.
 
     Raises TypeError where a batch is not a sequence of inputs and a target, all of them tensors.
     """
-    for parts in loader:
+    rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+    for parts, place in loader.parts(rank, size) if size > 1 else zip(loader, repeat(None)):
         if not isinstance(parts, (tuple, list)) or len(parts) < 2 or not all(isinstance(p, Tensor) for p in parts):
             kinds = ", ".join(type(p).__name__ for p in parts) if isinstance(parts, (tuple, list)) else ""
             raise TypeError(
                 f"a batch is {type(parts).__name__}{f' of {kinds}' if kinds else ''}; expected (*inputs, target), each "
                 "a tensor"
             )
-        share = objective.share(parts[-1])
+        counts = place is None or place.samples > 0
+        share = objective.share(parts[-1]) if counts else 0.0
         inputs = [part if part.device is device else part.to(device=device) for part in parts]
-        yield Batch(tuple(inputs[:-1]), inputs[-1], share, parts[-1] if parts[-1].device.type == "cpu" else None)
+        labels = parts[-1] if parts[-1].device.type == "cpu" else None
+        yield Batch(tuple(inputs[:-1]), inputs[-1], share, labels, 0 if place is None else place.first, counts)
 
 
 def in_groups(source: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

@@ -23,6 +23,8 @@ class TrainingInterrupted(KeyboardInterrupt):
     signal:     the number of the signal
     """
 
+    on_all_ranks = True
+
     def __init__(self, message: str, checkpoint: str | None = None, signal: int = SIGINT):
         super().__init__(message)
         self.checkpoint = checkpoint

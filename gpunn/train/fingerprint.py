@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import gpunn
+from gpunn.parallel import world
 
 VARIABLES = (
     "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "OMP_NUM_THREADS", "BLIS_NUM_THREADS",
@@ -40,6 +41,7 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
         "blas": library.get("name"),
         "blas_version": library.get("version"),
         "cores": _usable_cores(),
+        "ranks": world().size,
     }
     found |= _loaded_blas()
     if gpunn.device(device).type == "cuda":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunn import nn
+from gpunn.parallel import world
 from gpunn.printing import printable
 from gpunn.tensor import Tensor
 from gpunn.train.callbacks import Callback
@@ -142,7 +143,7 @@ class GradientFlow(Callback):
             rows.append({"epoch": trainer.epoch, "batch": batch, "step": self._steps, **row})
             measured.append(seen)
         self.rows += rows
-        if trainer.run_folder is not None:
+        if trainer.run_folder is not None and world().is_first:
             trainer.run_folder.add_gradients(rows)
         for line in self._findings.of(measured, f"epoch {trainer.epoch}, batch {batch}"):
             trainer.note(printable(line))

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpunn import full, no_grad
 from gpunn.autograd.mode import is_tracing
+from gpunn.parallel import world
 from gpunn.plan import NotPlanned, Step
 from gpunn.random import Ahead
 from gpunn.tensor import Tensor
@@ -28,7 +29,13 @@ class GradientStep(PlannedStep):
 
         Raises TrainingError where a batch fits neither as a whole nor in parts.
         """
-        weights = self._take(batches)
+        ranks, total = world(), None
+        if ranks.size > 1:
+            found = ranks.agree(sum(batch.share for batch in batches), all(batch.share for batch in batches))
+            total = float(found[:, 0].sum())
+            if not found[:, 1].all():  # ranks do it together, or none does
+                return None
+        weights = self._take(batches, total)
         if not all(batch.share for batch in self._batches):
             return None
         try:

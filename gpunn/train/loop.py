@@ -19,6 +19,7 @@ from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
 from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
+from gpunn.train.ranks import Ranks
 from gpunn.train.resident import resident
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.status import Recorded
@@ -42,6 +43,8 @@ class FitLoop:
     validation_state: of the loader for validation, before the next one
     guard:     looks whether what is trained stays finite; None where nobody wants to know
     anchor:    the `checkpoint.moment` from which the last steps can be done again, copied; None where there is none
+    ranks:     those that train together
+    saves:     whether there is a run folder; only on rank 0 it is `folder`
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class FitLoop:
         progress: Progress,
         run: RunFolder | None,
     ):
+        self.ranks = Ranks()
+        self.saves = run is not None
         self.trainer = trainer
         self.loader = loader
         self.validation = validation
         self.epochs = epochs
+        self.folder = run = run if self.ranks.is_first else None
         self.progress = progress if run is None else Recorded(progress, run.status_path)
-        self.folder = run
         # A loader's data set on the device, where it can lie there.
         self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
@@ -114,12 +119,14 @@ class FitLoop:
         trainer.callbacks.call("on_epoch_end", trainer, trainer.epoch, row)
         self.completed, self.trained, self.seconds, trainer.batch = trainer.epoch, False, 0.0, 0
         self.meter.reset()
+        if line := self.ranks.check_weights(trainer.model):
+            self.progress.note(line)
         path = self._save()
         if self.folder is not None:
             self.folder.add_row(row)
             if self.folder.model == "last":
                 io.save(trainer.model.state_dict(), self.folder.model_path)
-        if self._interrupt.requested and self.completed < self.epochs and not trainer.stopped:
+        if self._requested() and self.completed < self.epochs and not trainer.stopped:
             self._leave(path, f"after epoch {self.completed}")
 
     def _steps(self) -> None:
@@ -127,7 +134,8 @@ class FitLoop:
         trainer, step, meter, progress = self.trainer, self.step, self.meter, self.progress
         trainer.model.train()
         self._drop_anchor()
-        every = None if self.folder is None else self.folder.checkpoint_every
+        run = self.trainer.run_folder
+        every = None if run is None else run.checkpoint_every
         if every is not None:
             every.begin()
         before, began = self.seconds, time.perf_counter()
@@ -135,16 +143,17 @@ class FitLoop:
             for group in self.groups():
                 self.lr = trainer.learning_rate  # which a schedule changes behind the step
                 trainer.callbacks.call("on_step_begin", trainer, group)
-                for (loss, output), batch in zip(self._step(group), group):
+                total = self.ranks.begin_step(group, self._interrupt.requested)
+                for (loss, output), batch in zip(self._step(group, total), group):
                     meter.add(loss, output, batch)
                 trainer.batch += len(group)
                 trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
-                if self._interrupt.requested or (every is not None and every.due()):
+                if self._requested() or (every is not None and self.ranks.as_first(every.due())):
                     self.seconds = before + time.perf_counter() - began
                     # The last group is only known to be full, or not, once the loader has ended the epoch.
                     self.trained = self.loader.state_dict()["position"] == 0
                     path = self._save()
-                    if self._interrupt.requested:
+                    if self._requested():
                         self._leave(path, f"in epoch {trainer.epoch} after batch {trainer.batch}")
                     self._drop_anchor()
                     if every is not None:
@@ -169,20 +178,20 @@ class FitLoop:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C or another such signal came."""
-        return bool(self._interrupt.requested)
+        return bool(self._requested())
 
     def groups(self) -> Iterator[list[Batch]]:
         """The batches of each step of an epoch, or of the rest of them."""
         return data.in_groups(self._batches(self.loader), self.trainer.grad_accumulation)
 
-    def _step(self, group: list[Batch]) -> list[tuple[Tensor, Any]]:
-        """A step, and its results; none where it was taken back."""
+    def _step(self, group: list[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
+        """A step, and its results; none where it was taken back. `total` as for `EagerStep`."""
         guard = self.guard
         if self.trainer.on_nan != "skip" or guard is None:
-            return self.step(group)
+            return self.step(group, total)
         guard.keep()
-        results = self.step(group)
-        if losses_are_finite(results, group) and not guard.not_finite():
+        results = self.step(group, total)
+        if self.ranks.all(losses_are_finite(results, group) and not guard.not_finite()):
             return results
         guard.put_back()
         self.meter.skipped += 1
@@ -191,7 +200,7 @@ class FitLoop:
     def _drop_anchor(self) -> None:
         """Keep where the run stands, if it will be asked for and takes little memory."""
         trainer = self.trainer
-        if trainer.on_nan != "stop":
+        if trainer.on_nan != "stop" or self.ranks.several:  # who would have to do the steps again together
             return
         moments = sum(
             v.nbytes for state in trainer.optimizer.state.values() for v in state.values() if isinstance(v, Tensor)
@@ -206,11 +215,19 @@ class FitLoop:
         there = self._resident.get(loader)
         if there is not None:
             return there.batches(self.trainer.objective)
-        return data.batches(loader, self.trainer.objective, self.trainer.device)
+        return data.batches(loader, self.trainer.objective, self.trainer.device, self.ranks.world)
+
+    def merged(self, meter: Meter) -> Meter:
+        """What all ranks have measured."""
+        return self.ranks.merged(meter, self.trainer.objective.reduction == "sum")
+
+    def _requested(self) -> int:
+        """The signal that ends the training, on which all ranks agree; 0 if none came."""
+        return self.ranks.requested if self.ranks.several else self._interrupt.requested
 
     def _row(self) -> Row:
         """The row of an epoch whose steps are done, with its validation."""
-        trainer, meter = self.trainer, self.meter
+        trainer, meter = self.trainer, self.merged(self.meter)
         row: Row = {"epoch": trainer.epoch} | meter.scalars()
         row |= self._penalty(row["loss"])
         if trainer.on_nan == "skip":
@@ -218,13 +235,14 @@ class FitLoop:
         if self.validation is not None:
             self.progress.validating()
             try:
-                found = measure(trainer, self._until_interrupted(self.validation))
+                self.ranks.take_buffers(trainer.model)
+                found = self.merged(measure(trainer, self._until_interrupted(self.validation)))
                 self.validation_state = self.validation.state_dict()
                 row |= {f"val_{name}": value for name, value in found.scalars().items()}
             except NonFiniteLoss as error:
                 raise self._diverged(error, "validation ") from None
         rate = meter.samples / self.seconds if self.seconds else 0.0
-        return row | {"lr": self.lr, "seconds": self.seconds, "samples_per_second": rate}
+        return self.ranks.row(row | {"lr": self.lr, "seconds": self.seconds, "samples_per_second": rate})
 
     def _penalty(self, loss: float) -> Row:
         """s for the weights as they are, and J = L + s; nothing without L2 regularisation."""
@@ -236,22 +254,26 @@ class FitLoop:
 
     def _until_interrupted(self, loader: DataLoader) -> Iterator[Batch]:
         for batch in self._batches(loader):
-            if self._interrupt.requested:
+            if self._interrupt.requested and not self.ranks.several:  # who would have to leave together
                 self._leave(self._save(), f"in the validation of epoch {self.trainer.epoch}")
-            yield batch
+            if batch.counts:
+                yield batch
 
     def _save(self) -> Path | None:
         self.step.check()  # what a step has spoilt must not be kept
         self._check_finite()
+        if not self.saves:
+            return None
+        state = checkpoint.capture(self)
         if self.folder is None:
             return None
         try:
-            return self.folder.save_checkpoint(checkpoint.capture(self), self.trainer.best_epoch)
+            return self.folder.save_checkpoint(state, self.trainer.best_epoch)
         except OSError as error:
             raise TrainingError(f"a checkpoint can't be written: {error}{self._last_good()}") from error
 
     def _leave(self, path: Path | None, where: str) -> None:
-        number = self._interrupt.requested
+        number = self._requested()
         if self.folder is None:
             raise TrainingInterrupted(f"stopped {where}; there is no run folder, so nothing was saved", None, number)
         text = f"stopped {where}; to go on from {path}: {self.folder.resume_hint}"
@@ -286,6 +308,8 @@ class FitLoop:
         """A sentence about the op where infinities or NaN began: in the validation of a batch, or in training."""
         from gpunn.train import failure
 
+        if self.ranks.several:
+            return ""
         if validated is not None:
             found = str(failure.evaluation(self.trainer, validated))
             return f". It began here: {found}" if found else ""

@@ -64,14 +64,14 @@ class Meter:
         """Take in what still waits."""
         for loss, output, batch in self._waiting:
             self.batches += 1
-            self.samples += batch.samples
+            self.samples += batch.samples if batch.counts else 0
             if batch.share:  # where no target counts, the loss is a mean of nothing
                 value = float(loss.item())
                 if not self.any_loss and not math.isfinite(value):
                     raise NonFiniteLoss(value, self.batches, batch)
                 self.total += value * batch.share
                 self.weight += batch.share
-            if self.metrics:
+            if self.metrics and batch.counts:
                 host, target = _host(output), _host(batch.host_target())
                 for metric in self.metrics:
                     metric.update(host, target)
@@ -97,6 +97,21 @@ class Meter:
         counts = {name: getattr(self, name) for name in ("batches", "samples", "total", "weight")}
         counts |= {"skipped": self.skipped} if self.skipped else {}
         return counts | {"metrics": {metric.name: metric.state_dict() for metric in self.metrics}}
+
+    def merge(self, states: Sequence[dict[str, Any]], sums: bool = False) -> None:
+        """Become what several ranks have taken in, each its part of every batch; `states` are their state_dicts.
+
+        sums: whether losses are sums over the samples, of which each batch counts as 1
+        """
+        self.reset()
+        self.batches = max(state["batches"] for state in states)
+        self.skipped = max(int(state.get("skipped", 0)) for state in states)
+        for name in ("samples", "total", "weight"):
+            setattr(self, name, sum(state[name] for state in states))
+        if sums:
+            self.weight = max(state["weight"] for state in states)
+        for metric in self.metrics:
+            metric.merge([state["metrics"][metric.name] for state in states])
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called.

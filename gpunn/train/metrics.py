@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,6 +47,11 @@ class Metric:
         """Go on from where `state_dict` was called."""
         for name in self.state:
             setattr(self, name, state[name])
+
+    def merge(self, states: Sequence[dict[str, Any]]) -> None:
+        """Become what several ranks have collected, from their state_dicts: here by adding up each entry."""
+        for name in self.state:
+            setattr(self, name, sum((state[name] for state in states[1:]), start=states[0][name]))
 
 
 class Accuracy(Metric):
@@ -147,6 +152,13 @@ class PerClass(Metric):
             raise ValueError(f"per_class: there is the class {wanted.max()}, but outputs for {classes} classes only")
         flat = wanted.ravel().astype(np.int64) * classes + predicted.ravel()
         self.confusion = self.confusion + np.bincount(flat, minlength=classes**2).reshape(classes, classes)
+
+    def merge(self, states: Sequence[dict[str, Any]]) -> None:
+        """Add up matrices, of which some may know fewer classes."""
+        classes = max(len(state["confusion"]) for state in states)
+        self.confusion = np.zeros((classes, classes), np.int64)
+        for found in (state["confusion"] for state in states):
+            self.confusion[: len(found), : len(found)] += found
 
     def compute(self) -> dict[str, list[Any]]:
         """The matrix and the measures by class."""
@@ -251,13 +263,25 @@ class R2(Metric):
         """Merge one batch."""
         difference = _difference(self.name, output, target)
         values = target.astype(np.float64)
-        n, mean = len(values), values.mean(0)
-        step = mean - self.mean
-        total = self.count + n
-        self.squares = self.squares + np.square(values - mean).sum(0) + np.square(step) * (self.count * n / total)
-        self.mean = self.mean + step * (n / total)
+        mean = values.mean(0)
+        self._take(len(values), mean, np.square(values - mean).sum(0))
         self.residual = self.residual + np.square(difference).sum(0)
+
+    def _take(self, n: int, mean: Any, squares: Any) -> None:
+        """Merge n targets with that mean and that sum of squares about it."""
+        step, total = mean - self.mean, self.count + n
+        self.squares = self.squares + squares + np.square(step) * (self.count * n / total)
+        self.mean = self.mean + step * (n / total)
         self.count = total
+
+    def merge(self, states: Sequence[dict[str, Any]]) -> None:
+        """Merge what ranks have collected."""
+        self.reset()
+        for state in states:
+            if state["count"]:
+                self._take(state["count"], state["mean"], state["squares"])
+                for name in self.state[3:]:
+                    setattr(self, name, getattr(self, name) + state[name])
 
     def columns(self) -> Array:
         """The coefficient of each column so far."""

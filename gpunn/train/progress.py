@@ -300,7 +300,7 @@ def described(values: Row) -> str:
     """Results as "loss 0.1234  accuracy 0.9712"."""
     parts = []
     for name, value in values.items():
-        if value is None:  # what is not finite, in a file
+        if not isinstance(value, (int, float)):  # in a file what is not finite is null
             continue
         fixed = f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
         text = str(value) if isinstance(value, int) else fixed

@@ -9,12 +9,14 @@ import numpy as np
 
 from gpunn.backend.device import device as Device
 from gpunn.ops.construct import as_tensor
+from gpunn.parallel import world
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch, Gathered
 from gpunn.train.cut import free_memory
 from gpunn.train.objective import Objective
 from gpunn.utils.data import DataLoader, default_collate
 from gpunn.utils.data.dataset import tensors_of
+from gpunn.utils.data.part import part_of
 
 SHARE_OF_FREE_MEMORY = 0.5
 """What of the free memory a data set may take."""
@@ -39,9 +41,13 @@ class Resident:
         order, parts = self.loader.in_order()
         indices = np.asarray(order, np.int64) if self._chosen is None else self._chosen[np.asarray(order, np.int64)]
         sent = as_tensor(indices, None, self.device)
-        for part in parts:
+        ranks = world()
+        for batch in parts:
+            mine, place = part_of(range(batch.start, batch.stop), ranks.rank, ranks.size)
+            part = slice(mine.start, mine.stop)
             labels = self._labels[indices[part]]
-            yield Gathered(self._data, sent[part], objective.share(labels), labels)
+            share = objective.share(labels) if place.samples else 0.0
+            yield Gathered(self._data, sent[part], share, labels, place.first, place.samples > 0)
 
 
 def resident(loader: DataLoader, device: Device) -> Resident | None:

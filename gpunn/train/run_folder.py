@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import shlex
@@ -17,6 +16,8 @@ from typing import Any, Literal
 
 from gpunn import io
 from gpunn.train.every import Every
+from gpunn.train.history import TIMING
+from gpunn.train.json_lines import add_lines, is_epoch, read_lines, write_lines
 from gpunn.train.toml import from_toml, to_toml
 
 Row = dict[str, Any]
@@ -232,15 +233,15 @@ class RunFolder:
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Make metrics.jsonl hold these rows."""
-        _write_lines(self.metrics_path, rows)
+        write_lines(self.metrics_path, rows)
 
     def add_row(self, row: Row) -> None:
         """Add a line to metrics.jsonl."""
-        _add_lines(self.metrics_path, [row])
+        add_lines(self.metrics_path, [row])
 
     def add_gradients(self, rows: Sequence[Row]) -> None:
         """Add the lines of a watched step to gradients.jsonl."""
-        _add_lines(self.gradients_path, rows)
+        add_lines(self.gradients_path, rows)
 
     def read_rows(self) -> list[Row]:
         """The rows in metrics.jsonl; a last line that was not finished is left out.
@@ -249,14 +250,20 @@ class RunFolder:
         """
         if not self.metrics_path.exists():
             raise FileNotFoundError(f"{self.path} holds no finished epoch: there is no {self.metrics_path.name}")
-        return _read_lines(self.metrics_path)
+        rows = read_lines(self.metrics_path)
+        for number, row in enumerate(rows, 1):
+            if not is_epoch(row):
+                raise io.FileFormatError(
+                    f"{self.metrics_path}, line {number}: no epoch with its number, {', '.join(('lr', *TIMING))}"
+                )
+        return rows
 
     def read_gradients(self) -> list[Row]:
         """The rows in gradients.jsonl, as `read_rows`; none where there is no such file.
 
         Raises io.FileFormatError where a line is no object of JSON with the numbers that a row has.
         """
-        rows = _read_lines(self.gradients_path) if self.gradients_path.exists() else []
+        rows = read_lines(self.gradients_path) if self.gradients_path.exists() else []
         for number, row in enumerate(rows, 1):
             counts = (row.get(name) for name in ("epoch", "batch", "step"))
             if not all(type(n) is int and n >= 0 for n in counts) or not isinstance(row.get("layer"), str):
@@ -283,7 +290,7 @@ class RunFolder:
         self.write_rows(rows)
         if self.gradients_path.exists():
             place = len(rows) + 1, batch
-            _write_lines(self.gradients_path, [r for r in self.read_gradients() if (r["epoch"], r["batch"]) <= place])
+            write_lines(self.gradients_path, [r for r in self.read_gradients() if (r["epoch"], r["batch"]) <= place])
         weights = source.with_name(_checkpoint_name(epoch))
         if epoch and weights.exists():
             io.save(io.load(weights)["model"], self.model_path)
@@ -359,30 +366,3 @@ def _call() -> tuple[str, str]:
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     program = "gpunn" if Path(sys.argv[0]).name in ("gpunn", "__main__.py") else sys.argv[0]
     return now, shlex.join([program, *sys.argv[1:]])
-
-
-def _write_lines(path: Path, rows: Sequence[Row]) -> None:
-    io.write_text(path, "".join(io.json_text(row) + "\n" for row in rows))
-
-
-def _add_lines(path: Path, rows: Sequence[Row]) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write("".join(io.json_text(row) + "\n" for row in rows))
-    except OSError as error:  # a full disk's names no file
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _read_lines(path: Path) -> list[Row]:
-    """Whole lines, each an object of JSON."""
-    return [_row(line, f"{path}, line {n}") for n, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1)]
-
-
-def _row(line: bytes, place: str) -> Row:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError among the first
-        raise io.FileFormatError(f"{place}: no JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise io.FileFormatError(f"{place}: {type(row).__name__}; expected an object")
-    return row

@@ -39,6 +39,7 @@ class Status:
     left:    seconds until the last epoch's end; None where that is not known
     values:  loss and metrics of the epoch so far
     notes:   lines for people, the last 20
+    said:    how many there were
     """
 
     state: str = "at work"
@@ -52,6 +53,7 @@ class Status:
     left: float | None = None
     values: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    said: int = 0
 
     @property
     def running(self) -> bool:
@@ -107,7 +109,7 @@ class Recorded(Progress):
     def note(self, text: str) -> None:
         """A line for people."""
         self._shown.note(text)
-        self._write(notes=[*self._status.notes, text][-MOST_NOTES:])
+        self._write(notes=[*self._status.notes, text][-MOST_NOTES:], said=self._status.said + 1)
 
     def failed(self, error: BaseException) -> None:
         """The run ends by an error."""
@@ -143,7 +145,7 @@ def read_status(folder: RunFolder) -> Status:
         return Status(state)
     if used and not found.running:  # its last words were written, but not all of the rest; or it is being resumed
         found.state = "at work"
-    elif used is False and found.running:
+    elif used is False and found.running and folder.in_use() is False:  # it has not begun meanwhile
         found.state = "died"
     return found
 
@@ -182,6 +184,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "left": _or_none(_number),
     "values": lambda found: {str(name): _number(value) for name, value in found.items()},
     "notes": lambda found: [str(text) for text in found[:MOST_NOTES]],
+    "said": int,
 }
 
 
@@ -195,7 +198,7 @@ class Follower:
         self.folder = folder
         self.rows: list[Row] = []
         self.status = Status()
-        self._notes: list[str] = []
+        self._heard = 0
 
     def look(self) -> tuple[list[Row], list[str]]:
         """New rows and new notes; `status` is where the run is now.
@@ -207,8 +210,9 @@ class Follower:
         rows = self.folder.read_rows() if self.folder.metrics_path.exists() else []
         known = len(self.rows) if rows[: len(self.rows)] == self.rows else 0  # it may have gone back to a checkpoint
         new, self.rows = rows[known:], rows
-        notes, self._notes = self._notes, self.status.notes
-        return new, [n for n in self._notes if n not in notes]
+        unheard = self.status.said - self._heard if self.status.said >= self._heard else self.status.said
+        self._heard = self.status.said
+        return new, self.status.notes[-unheard:] if unheard else []
 
     def wait(self) -> None:
         """Until the next look is worth it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import gpunn
 from gpunn import full, nn
+from gpunn.parallel import ShardedStep, sum_gradients, world
 from gpunn.plan import Arena, MemoryReport, NotPlanned, Step
 from gpunn.random import Parts
 from gpunn.tensor import Tensor
@@ -25,22 +26,35 @@ class EagerStep:
     is a function of which no share is known, it is that of all outputs together, and all graphs are kept up to then.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, optimizer: Any, clip_norm: float | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        optimizer: Any,
+        clip_norm: float | None = None,
+        sharded: ShardedStep | None = None,
+    ):
         self.model = model
         self.objective = objective
         self.optimizer = optimizer
         self.clip_norm = clip_norm
+        self.update = optimizer if sharded is None else sharded
         self.note: Any = None
 
-    def __call__(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Any]]:
-        """Take one step; `batches` holds at least one."""
-        return self.run(batches, self.weights(batches))
+    def __call__(self, batches: Sequence[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
+        """Take one step; `batches` holds at least one.
 
-    def weights(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+        total: what the batches of all ranks count together, where there are several ranks: the gradient is that of all
+               of them as one batch
+        """
+        return self.run(batches, self.weights(batches, total))
+
+    def weights(self, batches: Sequence[Batch], total: float | None = None) -> list[Tensor | None]:
         """By what the gradient of each batch is multiplied: a tensor without dimensions, or None for 1."""
         if not self.weighted(batches):
             return [None] * len(batches)
-        total = sum(batch.share for batch in batches)
+        if total is None:
+            total = sum(batch.share for batch in batches)
         first = next(p for p in self.model.parameters() if p.dtype.is_floating_point)
         return [
             full((), batch.share / total if total else 0.0, dtype=first.dtype, device=first.device) for batch in batches
@@ -48,7 +62,7 @@ class EagerStep:
 
     def weighted(self, batches: Sequence[Batch]) -> bool:
         """Whether each batch has a weight of its own."""
-        return len(batches) > 1 and self.objective.separable and self.objective.reduction != "sum"
+        return (len(batches) > 1 or world().size > 1) and self.objective.separable and self.objective.reduction != "sum"
 
     def run(
         self,
@@ -58,7 +72,7 @@ class EagerStep:
     ) -> list[tuple[Tensor, Any]]:
         """The step, with the weights of the batches, each in its context if it has one."""
         results = self.gradients(batches, weights, contexts)
-        self.optimizer.step()
+        self.update.step()
         return results
 
     def gradients(
@@ -69,11 +83,12 @@ class EagerStep:
     ) -> list[tuple[Tensor, Any]]:
         """The step up to the update: each parameter's ``grad`` is what the optimizer uses, with penalty and clipped."""
         self.optimizer.zero_grad()
-        contexts = contexts or [nullcontext()] * len(batches)
+        contexts = contexts or [_context(batch) for batch in batches]
         if len(batches) > 1 and not self.objective.separable:
             results = self._as_one(batches, contexts)
         else:
             results = [self._alone(*each) for each in zip(batches, weights, contexts)]
+        sum_gradients(trained_parameters(self.optimizer))
         self.objective.add_penalty_gradient()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(trained_parameters(self.optimizer), self.clip_norm)
@@ -86,6 +101,8 @@ class EagerStep:
             loss = self.objective.loss(output, batch.target)
         if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
             loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
+        elif world().size > 1:  # but all ranks have to do the same
+            _nothing_of(output).backward()
         return loss.detach(), _detached(output)
 
     def _as_one(
@@ -132,27 +149,28 @@ class PlannedStep(Step):
         self._parts_before: dict[str, int] = {}
         self._expressible = True
 
-    def __call__(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Any]]:
-        """Take one step; `batches` holds at least one.
+    def __call__(self, batches: Sequence[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
+        """Take one step; see `EagerStep`.
 
         Raises TrainingError where a batch fits neither as a whole nor in parts; the message says what would.
         """
-        weights = self._take(batches)
+        weights = self._take(batches, total)
         if not self._expressible or not all(batch.share for batch in self._batches):
-            return self._together(self.eager.run(self._batches, weights, self._contexts()), weights)
+            return self._together(self.eager.run(self._batches, weights, self._contexts()))
         try:
             found = super().__call__(*_flat(self._batches, weights))
         except NoTensor:
             self._expressible = False
-            return self.eager.run(batches, self.eager.weights(batches))
-        return self._together(list(zip(found[::2], found[1::2])), weights)
+            return self.eager(batches, total)
+        return self._together(list(zip(found[::2], found[1::2])))
 
-    def _take(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+    def _take(self, batches: Sequence[Batch], total: float | None = None) -> list[Tensor | None]:
         """Let the batches be those of the step, cut where they do not fit; returns their weights."""
         parts = self._parts_of(batches[0]) if len(batches) == 1 and self._expressible else 1
         self._cut = parts > 1
         self._batches = cut(batches[0], parts, self.eager.objective) if self._cut else batches
-        return self.eager.weights(self._batches)
+        self.variant = tuple([batch.first for batch in self._batches])
+        return self.eager.weights(self._batches, total)
 
     def body(self, *flat: Any) -> Any:
         """The step on all the tensors of all batches, one after the other, each with its weight if it has one."""
@@ -177,9 +195,15 @@ class PlannedStep(Step):
         reports = [program.memory() for program in self._plans.values() if not program.forgotten]
         return max(reports, key=lambda report: report.total, default=None)
 
+    @property
+    def update(self) -> Any:
+        """What updates the parameters: the optimizer, or each rank's part of it."""
+        return self.eager.update
+
     def memory(self, batches: Sequence[Batch]) -> MemoryReport:
         """What a step on such batches needs; it looks at their shapes alone."""
         self._batches, self._cut = batches, len(batches) > 1
+        self.variant = None
         return self.forecast(*_flat(batches, self.eager.weights(batches)))
 
     def _parts_of(self, batch: Batch) -> int:
@@ -222,27 +246,36 @@ class PlannedStep(Step):
         """Micro-batches draw the random numbers of the whole batch."""
         if not self._cut:
             return None
-        parts, starts = Parts(), [0]
-        for batch in self._batches:
-            starts.append(starts[-1] + batch.samples)
-        return [parts.from_sample(start) for start in starts[:-1]]
+        parts = Parts()
+        return [parts.from_sample(batch.first) for batch in self._batches]
 
-    def _together(
-        self, results: list[tuple[Tensor, Any]], weights: Sequence[Tensor | None]
-    ) -> list[tuple[Tensor, Any]]:
+    def _together(self, results: list[tuple[Tensor, Any]]) -> list[tuple[Tensor, Any]]:
         """Of micro-batches, the loss and the output of the whole batch."""
         if not self._cut:
             return results
         if not any(batch.share for batch in self._batches):
             return [(results[0][0], gpunn.cat([output for _, output in results]))]
-        parts = zip(results, weights, self._batches)
-        losses = [loss if w is None else loss * w.to(loss.dtype) for (loss, _), w, batch in parts if batch.share]
+        total = sum(batch.share for batch in self._batches) if self.eager.weighted(self._batches) else 1.0
+        losses = [loss * (batch.share / total) for (loss, _), batch in zip(results, self._batches) if batch.share]
         return [(gpunn.stack(losses).sum(), gpunn.cat([output for _, output in results]))]
 
 
 def trained_parameters(optimizer: Any) -> list[Tensor]:
     """The parameters that an optimizer changes."""
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _context(batch: Batch) -> AbstractContextManager[None]:
+    """In which the random numbers of a rank's part of a batch are those of the whole."""
+    return Parts().from_sample(batch.first, batch.counts) if batch.first or not batch.counts else nullcontext()
+
+
+def _nothing_of(output: Any) -> Tensor:
+    """0, whose gradient is 0 for all that an output was computed from."""
+    if isinstance(output, Tensor):
+        return (output * 0).sum()
+    parts = [_nothing_of(part) for part in (output.values() if isinstance(output, dict) else output)]
+    return gpunn.stack(parts).sum()
 
 
 def _detached(output: Any) -> Any:

@@ -12,6 +12,7 @@ from gpunn import nn
 from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
 from gpunn.io import FileFormatError
+from gpunn.parallel import ShardedStep, world
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
@@ -74,8 +75,14 @@ class Trainer:
                        another thing from step to step, and to look at what happens inside one
     memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
                        treats samples one by one. All that is free if not given. Eager steps have no limit
+    shard_optimizer:   where several ranks train (`gpunn.parallel`), each keeps the optimizer's state of some parameters
+                       alone, and updates these (ZeRO's first stage); weights and checkpoints are the same
 
     Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
+
+    Behind `gpunn.parallel.init` all ranks call `fit` with the same arguments, and train together: each batch is divided
+    among them, so that `batch_size` is that of all. Rank 0 writes the run folder and shows progress. `evaluate` and
+    `predict` are each rank's own.
     """
 
     def __init__(
@@ -97,6 +104,7 @@ class Trainer:
         eager: bool = False,
         memory_limit: int | None = None,
         on_nan: OnNaN = "stop",
+        shard_optimizer: bool = False,
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
@@ -125,6 +133,7 @@ class Trainer:
         self.eager = eager
         self.memory_limit = memory_limit
         self.on_nan = check_on_nan(on_nan)
+        self.shard_optimizer = shard_optimizer
         self.evaluator = Evaluator(self.model, self.objective, eager)
         self.history = History()
         self.epoch = 0
@@ -169,7 +178,9 @@ class Trainer:
         _refuse_targets(epochs, "fit((x, y), epochs=...)")
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
-        with nullcontext() if self.run_folder is None else self.run_folder.claimed():
+        ranks = world()
+        claimed = self.run_folder is not None and ranks.is_first
+        with ranks.guarded(), self.run_folder.claimed() if self.run_folder and claimed else nullcontext():
             return self._fit(data, epochs, validation, batch_size, shuffle, resume)
 
     def _fit(
@@ -182,7 +193,10 @@ class Trainer:
         resume: bool | str | Path,
     ) -> History:
         """`fit` in the claimed run folder."""
-        source = self._checkpoint_to_resume(resume) if resume else None
+        ranks = world()
+        source = None
+        if resume:
+            source = ranks.broadcast(self._checkpoint_to_resume(resume) if ranks.is_first else None)
         state = None if source is None else load_checkpoint(source)
         if state is not None:
             self.seed = state["settings"]["seed"]
@@ -194,9 +208,9 @@ class Trainer:
         self.history = History()
         self.epoch = self.batch = 0
         self.stopped, self.stop_reason = False, ""
-        progress, folder = make_progress(self.progress), self.run_folder
-        loop = FitLoop(self, loader, validation_loader, epochs, progress, folder)
-        progress = loop.progress
+        progress = make_progress(self.progress if ranks.is_first else False)
+        loop = FitLoop(self, loader, validation_loader, epochs, progress, self.run_folder)
+        progress, folder = loop.progress, loop.folder
         self.note = progress.note
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
         new = folder is not None and (state is None or not folder.config_path.exists())
@@ -204,6 +218,7 @@ class Trainer:
             folder.begin(settings, fingerprint(self.device))
         if state is not None and source is not None:
             self._resume(loop, state, source, progress)
+        loop.ranks.begin(loop)
         if folder is not None and not new and loop.completed < epochs and not self.stopped:
             folder.go_on(settings)
         try:
@@ -317,7 +332,8 @@ class Trainer:
         return step
 
     def _eager_step(self) -> EagerStep:
-        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm)
+        sharded = ShardedStep(self.optimizer) if self.shard_optimizer and world().size > 1 else None
+        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm, sharded)
 
     @property
     def best_epoch(self) -> int:
@@ -369,7 +385,8 @@ class Trainer:
             raise FileFormatError(
                 f"{source} is of another training, or damaged: {type(error).__name__}: {error}"
             ) from error
-        if (folder := self.run_folder) is not None:
+        loop.ranks.world.gather(None, "the reading of the checkpoint")  # before others are removed
+        if (folder := loop.folder) is not None:
             epoch = self.best_epoch if folder.model == "best" else loop.completed
             folder.go_back(self.history.rows, source, epoch, self.best_epoch, self.batch)
         place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")

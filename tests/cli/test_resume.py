@@ -133,7 +133,9 @@ def test_a_run_that_fails_leaves_the_step_that_failed_and_no_results(gpunn_comma
     result = gpunn_command(*RUN, "--optimizer", "sgd", "--lr", 1e30)
     assert result.code == 1
     (folder,) = tmp_path.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "failed_step.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.toml", "failed_step.safetensors", "status.json",
+    ]  # fmt: skip
     ignored = gpunn_command("train", "--model", "mlp:8", "--optimizer", "sgd", "--lr", 1e30, "--data", "nowhere.csv")
     assert ignored.code == 2
     assert list(tmp_path.iterdir()) == [folder]

@@ -84,6 +84,7 @@ def test_one_hot(dtype):
         for axis in range(len(shape) + 1):
             compare("one_hot", indices_of(shape, 6, low=-1), 4, axis, np.dtype(dtype), False, exact=True, modes=FAST)
     compare("one_hot", indices_of((3, 4), 5).astype("uint8"), 5, 1, np.dtype(dtype), True, exact=True)
+    compare("one_hot", indices_of((150,), 3), 3, 1, np.dtype(dtype), True, exact=True, modes=FAST)
 
 
 BAD = [
@@ -135,6 +136,11 @@ def test_images_in_other_types(dtype):
     for x in (images(4, 3, 2, 6)[0], images(4, 2, 3, 6)[0].transpose(0, 2, 1, 3)[::-1]):
         for index in (np.array([3, 0, 3]), np.zeros(0, int)):
             compare("gather_images", x, index, scale, shift, np.dtype(dtype), ladder="gather_images", modes=FAST)
+
+
+def test_many_images():
+    x, index = images(4, 2, 12)[0], indices_of((140,), 4)
+    compare("gather_images", x, index, *factors(2), np.dtype("float32"), ladder="gather_images", modes=FAST)
 
 
 def test_images_that_are_not_there_are_zeros():

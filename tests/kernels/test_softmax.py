@@ -67,6 +67,11 @@ def test_what_is_not_finite(name):
     compare(name, np.array(rows, np.float32), 1, ladder="softmax")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_below_all_that_float32_has(name):
+    compare(name, np.array([[-1e300, -2e300, -1e300], [-1e300, 0, 1e300]]), 1, ladder="softmax", modes=FAST)
+
+
 def test_large_numbers_do_not_overflow():
     backend = simulator("fast", "forward")
     x = np.array([[1e4, 1e4 - 1, -1e4]], np.float32)

@@ -54,6 +54,25 @@ LAYERS = {
     "nn.InstanceNorm1d(4, affine=True)": SEQUENCE,
     "nn.InstanceNorm2d(4)": IMAGE[1:],
     "nn.InstanceNorm2d(4, affine=True, track_running_stats=True)": IMAGE,
+    "nn.PixelShuffle(2)": IMAGE,
+    "nn.PixelUnshuffle(2)": (2, 3, 4, 6),
+    "nn.ChannelShuffle(2)": IMAGE,
+    "nn.Softmax2d()": IMAGE,
+    "nn.ConstantPad1d((1, 2), 3.5)": SEQUENCE,
+    "nn.ConstantPad2d(2, -1.0)": IMAGE,
+    "nn.ConstantPad3d((1, 0, 2, -1, 0, 1), 0.5)": (2, 3, 4, 3, 5),
+    "nn.ZeroPad1d(2)": SEQUENCE,
+    "nn.ZeroPad2d((1, -2, 0, 3))": IMAGE,
+    "nn.ZeroPad3d(1)": IMAGE,
+    "nn.ReflectionPad1d((3, 1))": SEQUENCE,
+    "nn.ReflectionPad2d((1, 2, 0, 3))": IMAGE,
+    "nn.ReflectionPad3d(1)": (2, 3, 4, 3, 5),
+    "nn.ReplicationPad1d(2)": SEQUENCE[1:],
+    "nn.ReplicationPad2d((1, 2, 0, 3))": IMAGE,
+    "nn.ReplicationPad3d((1, 2, 0, 3, 1, 1))": (2, 3, 4, 3, 5),
+    "nn.CircularPad1d(2)": SEQUENCE,
+    "nn.CircularPad2d((1, 2, 0, 3))": IMAGE,
+    "nn.CircularPad3d(1)": (2, 3, 4, 3, 5),
     "nn.LayerNorm(6)": IMAGE,
     "nn.LayerNorm((7, 6), eps=1e-3, bias=False)": IMAGE,
     "nn.LayerNorm((6,), elementwise_affine=False)": IMAGE,
@@ -167,6 +186,9 @@ SCORES = np.random.default_rng(3).standard_normal((5, 4))
 CLASSES = np.array([0, 3, 1, 2, 1])
 WEIGHT = np.array([1.0, 2.0, 0.5, 3.0])
 
+SIGNS = np.where(PROBABILITIES > 0.2, 1.0, -1.0)
+COUNTS = np.floor(PROBABILITIES * 12)
+LABELS = np.stack([np.roll([2, 0, -1, 1], i) for i in range(len(SCORES))])
 LOSSES = [
     ("CrossEntropyLoss", {}, SCORES, CLASSES),
     ("CrossEntropyLoss", {"weight": WEIGHT, "ignore_index": 1, "label_smoothing": 0.1}, SCORES, CLASSES),
@@ -181,6 +203,16 @@ LOSSES = [
     ("BCEWithLogitsLoss", {}, SCORES, PROBABILITIES),
     ("BCEWithLogitsLoss", {"weight": WEIGHT, "pos_weight": WEIGHT[::-1].copy()}, SCORES, PROBABILITIES),
     ("KLDivLoss", {"log_target": True}, np.log(PROBABILITIES), np.log(PROBABILITIES[::-1].copy())),
+    ("SoftMarginLoss", {}, SCORES, SIGNS),
+    ("HingeEmbeddingLoss", {"margin": 0.6}, SCORES, SIGNS),
+    ("MultiMarginLoss", {}, SCORES, CLASSES),
+    ("MultiMarginLoss", {"p": 2, "margin": 0.7, "weight": WEIGHT}, SCORES, CLASSES),
+    ("MultiMarginLoss", {}, SCORES[0], CLASSES[0]),
+    ("MultiLabelMarginLoss", {}, SCORES, LABELS),
+    ("MultiLabelMarginLoss", {}, SCORES[0], LABELS[0]),
+    ("MultiLabelSoftMarginLoss", {"weight": WEIGHT}, SCORES, PROBABILITIES),
+    ("PoissonNLLLoss", {}, SCORES, COUNTS),
+    ("PoissonNLLLoss", {"log_input": False, "full": True}, PROBABILITIES, COUNTS),
     ("KLDivLoss", {}, np.log(PROBABILITIES), PROBABILITIES[::-1].copy()),
 ]
 
@@ -255,6 +287,10 @@ def test_every_module_of_ours_that_torch_has_is_here() -> None:
     names = {n for n in vars(nn) if isinstance(getattr(nn, n), type) and issubclass(getattr(nn, n), nn.Module)}
     elsewhere = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
     elsewhere |= {"LinearActivation", "Conv2dActivation", "Embedding", "CosineSimilarity", "CosineEmbeddingLoss"}
-    elsewhere |= {"Bilinear", "PairwiseDistance"}
+    elsewhere |= {"Bilinear", "PairwiseDistance", "MarginRankingLoss", "GaussianNLLLoss"}
+    elsewhere |= {"TripletMarginLoss", "TripletMarginWithDistanceLoss"}
+    elsewhere |= {"MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer"}
+    elsewhere |= {"TransformerDecoder", "TransformerDecoderLayer"}
+    elsewhere |= {"RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"}
     tested = {e[3:].split("(")[0] for e in LAYERS} | {loss[0] for loss in LOSSES}
     assert names - elsewhere == tested

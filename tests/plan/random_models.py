@@ -1,9 +1,10 @@
-"""Networks, losses and optimizers made at random from a seed, alike for gpunn and PyTorch."""
+"""Networks, losses and optimizers made at random, alike for gpunn and PyTorch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +30,18 @@ Layer = tuple[Any, ...]
 """The name of a layer and its arguments; ("Residual", layers) adds what these make of the input to it."""
 
 
+class Chooser(Protocol):
+    """Who chooses: a generator of NumPy's, or Hypothesis."""
+
+    def integers(self, low: int, high: int | None = None) -> Any: ...
+
+    def random(self) -> Any: ...
+
+    def uniform(self, low: float, high: float) -> Any: ...
+
+    def choice(self, values: Sequence[str]) -> Any: ...
+
+
 @dataclass
 class Plan:
     """What to build.
@@ -50,9 +63,8 @@ class Plan:
     batch: int
 
 
-def plan(seed: int, dropout: bool = False) -> Plan:
+def plan(rng: Chooser, dropout: bool = False) -> Plan:
     """A network with 1 to 5 parts, and all else that belongs to its training."""
-    rng = np.random.default_rng(seed)
     layers: list[Layer] = []
     if rng.random() < 0.5:
         c, size = int(rng.integers(1, 4)), int(rng.integers(4, 8))
@@ -74,11 +86,11 @@ def plan(seed: int, dropout: bool = False) -> Plan:
     return Plan(layers, shape, str(rng.choice(LOSSES)), which, outputs, int(rng.integers(2, 7)))
 
 
-def _activation(rng: np.random.Generator) -> Layer:
+def _activation(rng: Chooser) -> Layer:
     return (str(rng.choice(ACTIVATIONS)),)
 
 
-def _part(rng: np.random.Generator, features: int, dropout: bool) -> tuple[list[Layer], int]:
+def _part(rng: Chooser, features: int, dropout: bool) -> tuple[list[Layer], int]:
     kind = rng.integers(5 if dropout else 4)
     if kind == 0:
         inner = [("Linear", features, features), _activation(rng)]
@@ -93,7 +105,7 @@ def _part(rng: np.random.Generator, features: int, dropout: bool) -> tuple[list[
     return [("Linear", features, more, bool(rng.random() < 0.7)), _activation(rng)], more
 
 
-def _image_part(rng: np.random.Generator, c: int, size: int, dropout: bool) -> tuple[list[Layer], int, int]:
+def _image_part(rng: Chooser, c: int, size: int, dropout: bool) -> tuple[list[Layer], int, int]:
     kind = rng.integers(6 if dropout else 5)
     if kind == 0 and size >= 2:
         return [("MaxPool2d", 2)], c, size // 2

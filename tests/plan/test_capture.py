@@ -234,3 +234,22 @@ def test_gradients_can_be_kept() -> None:
             step(x, y)
         results.append(bits([p.grad for p in model.parameters()]))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("name", ["NAdam", "RAdam", "Adam", "RMSprop", "Adamax", "Adadelta", "ASGD", "Rprop", "Lion"])
+def test_every_update_has_room_for_its_numbers(name: str) -> None:
+    """Each parameter is updated by itself where another plan holds them, so that they stay where they are."""
+    found = []
+    for device in ("cpu", "sim"):
+        gpunn.manual_seed(0)
+        layers = [nn.BatchNorm2d(1), nn.Hardtanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(1, 3)]
+        model = nn.Sequential(*layers).double().to(device)
+        optimizer = getattr(optim, name)(model.parameters(), 0.01)
+        x, y = gpunn.randn(5, 1, 2, 2).double().to(device), gpunn.rand(5, 3).double().to(device)
+        step, answer = TrainStep(model, nn.MSELoss(), optimizer, fuse=False), EvalStep(model)
+        answer(x)
+        for _ in range(4):
+            step(x, y)
+        found.append([p.detach().cpu().numpy() for p in model.parameters()])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)

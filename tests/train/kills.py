@@ -150,6 +150,7 @@ def options_of(seed: int) -> list[str]:
         (0.2, "--memory-limit", ["12MiB"]),
         (0.3, "--checkpoint-every", ["1step", "5steps", "0.02s"]),
         (0.2, "--keep-checkpoints", "13"),
+        (0.3, "--watch-gradients", "27"),
     ):
         if rng.random() < share:
             options += [name, rng.choice(values)]
@@ -246,7 +247,7 @@ def contents(folder: Path) -> dict[str, Any]:
         found[name] = path.is_dir()
         if path.suffix == ".safetensors":
             add(name, io.load(path))
-        elif path.name == "metrics.jsonl":
+        elif path.suffix == ".jsonl":
             add(name, [json.loads(line) for line in path.read_text().splitlines()])
         elif path.name == "result.json":
             add(name, json.loads(path.read_text()))

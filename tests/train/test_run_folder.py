@@ -93,8 +93,9 @@ def test_numbers_that_json_lacks(tmp_path):
 
 def test_a_line_that_was_not_finished(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.metrics_path.write_text('{"epoch": 1}\n{"epo')
-    assert folder.read_rows() == [{"epoch": 1}]
+    row = {"epoch": 1, "lr": 0.1, "seconds": 1.5, "samples_per_second": 20.0}
+    folder.metrics_path.write_text(json.dumps(row) + '\n{"epo')
+    assert folder.read_rows() == [row]
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,47 @@ def test_errors() -> None:
         checkpoint_sequential([nn.ReLU()], 2, x)
     with pytest.raises(ValueError, match="Unexpected keyword arguments: segment"):
         checkpoint_sequential([nn.ReLU()], 1, x, segment=2)
+
+
+def test_parts_of_a_batch_draw_what_the_whole_would() -> None:
+    """Dropout in a checkpoint in a micro-batch: the backward, which comes after the part, has the same mask."""
+    from gpunn.random import Parts
+
+    w = gpunn.ones(6, dtype=gpunn.float64, requires_grad=True)
+    x = gpunn.tensor(np.arange(1.0, 25).reshape(4, 6))
+
+    def function(x: Any) -> Any:
+        return nn.functional.dropout(nn.functional.dropout(x * w, 0.5).exp(), 0.3)
+
+    gradients = []
+    for way in (function, lambda x: checkpoint(function, x)):
+        gpunn.manual_seed(5)
+        w.grad = None
+        parts = Parts()
+        for first in (0, 1):
+            with parts.from_sample(2 * first):
+                y = way(x[2 * first : 2 * first + 2])
+            y.sum().backward()
+        gradients.append(w.grad.numpy())
+        assert gpunn.get_rng_state()["calls"] == {"1": 2}
+    np.testing.assert_array_equal(*gradients)
+
+
+def test_kernels_in_a_captured_graph() -> None:
+    """The same bits on the device sim, whose launches come from a graph."""
+    weights, operations = [], []
+    for segments in (0, 3):
+        gpunn.manual_seed(0)
+        layers = [m for _ in range(3) for m in (nn.Linear(8, 8), nn.Tanh(), nn.Dropout(0.5))]
+        model = nn.Sequential(*layers).to("sim")
+        if segments:
+            model.forward = lambda x, layers=layers: checkpoint_sequential(layers, 3, x)
+        step = gpunn.TrainStep(model, nn.MSELoss(), gpunn.optim.SGD(model.parameters(), lr=0.1))
+        for _ in range(2):
+            step(gpunn.randn(4, 8, device="sim"), gpunn.randn(4, 8, device="sim"))
+        assert step.plan.explain_capture().startswith("graph: ")
+        operations.append(len(step.plan.graph.nodes))
+        weights.append([p.detach().cpu().numpy() for p in model.parameters()])
+    assert operations[1] > operations[0]
+    for a, b in zip(*weights):
+        np.testing.assert_array_equal(a, b)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .activation import Activation
 from .batch_norm import BatchNorm
 from .chain import Chain
+from .collective import CollectiveKernels
 from .conv import Conv
 from .draw import Draw
 from .dropout import Dropout
@@ -52,6 +53,7 @@ class KernelBackend(
     Dropout,
     Draw,
     OptimizerFurther,
+    CollectiveKernels,
     Memory,
 ):
     """All primitives of `gpunn.backend.base`, over an array module and a launcher that a subclass brings."""

@@ -3,6 +3,7 @@
 from .activation import *
 from .batch_norm import *
 from .chain import *
+from .collective import *
 from .conv import *
 from .draw import *
 from .dropout import *

@@ -132,7 +132,7 @@ class RawModule:
             if self._libraries:
                 return
             self.path = self._compiled()
-            self._layout = json.loads(self.path.with_suffix(".json").read_text())
+            self._layout = _read_layout(self.path.with_suffix(".json"))
             # A grid barrier needs all blocks at once, and the checker sees one thread at a time: both on one worker.
             if self._layout["grid_barrier"] or self.mode != "fast":
                 self.workers = 1
@@ -225,7 +225,7 @@ class RawModule:
                 obj.unlink(missing_ok=True)
                 script.unlink(missing_ok=True)
 
-        return cache.once(path, make, again=not cache.is_there(path.with_suffix(".json")))
+        return cache.once(path, make, again=not _read_layout(path.with_suffix(".json")))
 
     def _bounds(self) -> dict[str, str]:
         """The launch bounds that the compiler can evaluate outside the kernel."""
@@ -323,6 +323,18 @@ def _layout(compiled: Elf, module: Elf, kernels: Sequence[str]) -> dict[str, Any
         used[kernel] = [i for i, (_, _, name) in enumerate(shared) if sections.get(name) in reachable]
     run = next(s.value for s in module.symbols if s.name == "simulator_run" and s.section)
     return {"run": run, "shared": shared, "used": used, "grid_barrier": compiled.refers_to("simulator_grid_barrier")}
+
+
+def _read_layout(path: Path) -> dict[str, Any]:
+    """What `_layout` has found, from a file of the cache; empty where there is none, or a damaged one."""
+    if not cache.is_there(path):
+        return {}
+    try:
+        layout = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    whole = isinstance(layout, dict) and layout.keys() == {"run", "shared", "used", "grid_barrier"}
+    return layout if whole else {}
 
 
 def _variable(symbol: str) -> str:

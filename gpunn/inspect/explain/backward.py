@@ -11,7 +11,7 @@ from gpunn.plan.graph import Compute, Node, Value
 from .draft import Draft, count_of_mean
 from .formula import Item
 from .formula.bind import Given, forward, gradient
-from .formula.tree import Bracket, Over, Row, Sign, Symbol, Text, row
+from .formula.tree import Bracket, Choice, Over, Row, Sign, Symbol, Text, row
 from .tracing import GradientOf
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Backward:
             [self._b.given_for(y) for y in g.of.outputs],
             [None if d is None else self._b.symbol(d) for d in dys],
             gives,
-            self._b.tensors(),
+            self._b.tensors,
             count_of_mean(g.of),
         )
         if isinstance(g.of.op, Elementwise) and dys[0] is not None:
@@ -143,7 +143,7 @@ class Backward:
         if self._b.variables[item.items[0].variable].shape == shape:
             return item
         body = row(*item.items[2:])
-        if any(isinstance(x, Sign) and x.mark in "+-" for x in getattr(body, "items", ())[1:]):
+        if isinstance(body, Choice) or any(x in (Sign("+"), Sign("-")) for x in getattr(body, "items", ())[1:]):
             body = Bracket("()", body)
         return Row((*item.items[:2], Over("sum", body, Text("what it was broadcast to"))))
 
@@ -164,8 +164,7 @@ class Backward:
         if final:
             part = self._whole(x, node.outputs[0])
         else:
-            part = self._b.variables[before].name.partition("{")[2].rstrip("}")
-            part += "+" + self._b.variables[made].name.partition("{")[2].rstrip("}")
+            part = f"1-{self._seen[id(x)]}"
         total = self._gradient_variable(node.outputs[0], x, part)
         self._given[id(x)] = total
         names = {self._b.variables[v].name: v for v in (total, before, made)}
@@ -214,6 +213,6 @@ class Backward:
             else:
                 made = self._b.variable(y, self._b.names.unique("T"), "gradient", node.layer)
                 given = [self._b.given_for(v) for v in node.inputs]
-                items = forward(node.op, given, [self._b.symbol(made)], self._b.tensors())
+                items = forward(node.op, given, [self._b.symbol(made)], self._b.tensors)
                 draft = Draft("backward", node.name, node.layer, [node], items, inputs, [made])
             self._b.drafts.append(draft)

@@ -57,6 +57,8 @@ class Builder:
         self.lives = Lives(self.graph)
         self.place = {id(node): i for i, node in enumerate(self.graph.nodes)}
         self.backward_nodes = self._backward_nodes()
+        self.tensors: set[int] = set()
+        """The ids of the variables with dimensions."""
         self.new_state: dict[int, int] = {}
         """For each parameter, by the id of its value, the variable that an update makes of it."""
 
@@ -114,6 +116,8 @@ class Builder:
             of=of,
         )
         self.variables.append(v)
+        if v.shape:
+            self.tensors.add(v.id)
         self.of_value.setdefault(id(value), v.id)
         if of is not None and role == "gradient" and self.variables[of].gradient is None and "{" not in name:
             self.variables[of].gradient = v.id
@@ -122,6 +126,7 @@ class Builder:
     def renumber(self, kept: list[Variable], number: dict[int, int]) -> None:
         """Keep these variables alone, with these new ids."""
         self.variables[:] = kept
+        self.tensors = {v.id for v in kept if v.shape}
         for ids in (self.of_value, self.gradient_of, self.new_state):
             for key, i in list(ids.items()):
                 if i in number:
@@ -146,10 +151,6 @@ class Builder:
         if isinstance(x, Value):
             return self.symbol(self.of_value[id(x)]) if id(x) in self.of_value else None
         return None if x is None or isinstance(x, str) else number(x)
-
-    def tensors(self) -> list[int]:
-        """The ids of the variables with dimensions."""
-        return [v.id for v in self.variables if v.shape]
 
     def _arguments(self) -> None:
         *inputs, target = self.graph.arguments
@@ -180,7 +181,7 @@ class Builder:
             outputs.append(self.variable(y, self.names.of[id(y)], role, node.layer))
         given = [self.symbol(v) for v in outputs]
         count = count_of_mean(node)
-        items = forward(node.op, [self.given_for(x) for x in node.inputs], given, self.tensors(), count)
+        items = forward(node.op, [self.given_for(x) for x in node.inputs], given, self.tensors, count)
         self.drafts.append(Draft("forward", node.name, node.layer, [node], items, inputs, outputs))
         return None
 

@@ -59,7 +59,7 @@ def explain(
     objective = Objective(loss, model, l2)
     if optimizer is not None:
         optimizer = as_optimizer(optimizer, model)
-    batch = [*_tensors(model, x if isinstance(x, (tuple, list)) else (x,)), *_tensors(model, (y,))]
+    batch = [*_tensors(model, x if isinstance(x, tuple) else (x,)), *_tensors(model, (y,))]
     difference = CentralDifference(model, objective, batch)
     traced = ExplainedStep(model, objective, optimizer).traced(batch)
     evaluated = evaluate(traced.graph, [t._data for t in batch]) if numbers else Evaluated()

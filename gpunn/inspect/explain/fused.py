@@ -81,7 +81,7 @@ def _draft(builder: Builder, node: Compute, phase: str) -> Draft:
         outputs.append(v)
     inputs = [builder.of_value[id(x)] for x in node.reads()]
     given = [builder.given_for(x) for x in node.inputs]
-    items = forward(node.op, given, [builder.symbol(v) for v in outputs], builder.tensors(), count_of_mean(node))
+    items = forward(node.op, given, [builder.symbol(v) for v in outputs], builder.tensors, count_of_mean(node))
     return Draft(phase, node.name, node.layer, [node], items, inputs, outputs, kind="fused")
 
 

@@ -82,8 +82,10 @@ class Names:
 
     def _name_parameters(self, node: Compute, readers: dict[int, list[Compute]]) -> None:
         """Number the layer, and name the parameters and buffers that it reads."""
-        states = [self._root(x) for x in node.reads() if self._is_parameter(x)]
         kind = node.op.name
+        states = [self._root(x) for x in node.reads() if self._is_parameter(x)]
+        if kind in LOSSES:  # the weights of classes
+            states += [x for x in node.reads() if x.state is not None and not x.name]
         weights = [s for s in states if s.spec.ndim > 1 or kind in ("Mul", "MatMul")]
         if weights and kind not in (*NORMS, "MoveStatistics") and not (kind == "Mul" and _is_scale(weights[0])):
             known = self._layers.get(id(weights[0]))
@@ -94,6 +96,9 @@ class Names:
             if id(s) in self.of:
                 continue
             last = s.name.rpartition(".")[2]
+            if kind in LOSSES and not s.name:
+                self.of[id(s)] = self.unique("w")
+                continue
             if kind in NORMS:
                 letters = {"weight": "gamma", "bias": "beta"} | _STATISTICS
             else:

@@ -78,6 +78,10 @@ class Sentences:
         self._b = builder
         self._variables = builder.variables
         self._steps = steps
+        self._freed: dict[int, list[Variable]] = {}
+        for v in builder.variables:
+            if v.freed_after is not None and v.role in ("activation", "gradient"):
+                self._freed.setdefault(v.freed_after, []).append(v)
 
     def of(self, draft: Draft, step: Step) -> list[str]:
         """The sentences of one step."""
@@ -200,9 +204,11 @@ class Sentences:
             if 1 in gives and ids[0] is not None:
                 x = self._variables[ids[0]].shape
                 inner = (prod(x[:-1]), x[-1])
+                summed = "samples" if len(g) < 3 else "rows of all samples"
                 yield (
                     f"{self._name(gives[1])} has the shape of {self._with_shape(ids[1] or 0)}: {d}ᵀ "
-                    f"{product_text(rows[::-1], inner)}. The inner {rows[0]:,} are the samples, whose gradients add up."
+                    f"{product_text(rows[::-1], inner)}. The inner {rows[0]:,} are the {summed}: their gradients add "
+                    "up."
                 )
         elif op.name == "MatMul" and len(g) > 1:
             a, b = (self._variables[i].shape if i is not None else () for i in ids[:2])
@@ -230,7 +236,9 @@ class Sentences:
             most = {"Sigmoid": "1/4", "Tanh": "1"}[op.name]
             yield f"The slope is at most {most}, and near 0 where the function is saturated."
         elif op.name == "SoftmaxCrossEntropy":
-            yield "Softmax and logarithm cancel: what is left is the probabilities less the one-hot labels."
+            simple = ids[2] is None and not op.label_smoothing
+            labels = "the one-hot labels" if simple else "the labels as they are smoothed and weighted"
+            yield f"Softmax and logarithm cancel: what is left is the probabilities less {labels}."
         elif op.name == "BatchNorm":
             yield "The two means are the ways through mean and variance, on which all samples have an influence."
         elif not draft.nodes and op.name in ("Add", "Sub"):
@@ -290,9 +298,8 @@ class Sentences:
             ]
             if waiting and draft.outputs:
                 yield f"{waiting[0]} is data: nobody needs its gradient, and it is not computed."
-        freed = [v for v in self._variables if v.freed_after == step.number and v.role in ("activation", "gradient")]
-        if freed:
-            memories = {v.memory: v for v in freed}  # of several in one memory the last
+        memories = {v.memory: v for v in self._freed.get(step.number, ())}  # of several in one memory the last
+        if memories:
             names = [self._name(v) for v in memories.values()]
             told = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
             size = bytes_text(sum(v.nbytes for v in memories.values()))

@@ -18,6 +18,9 @@ from .sentences import Sentences, title
 if TYPE_CHECKING:
     from .build import Builder
 
+MOST_STEPS = 100
+"""Of derivations with more steps no Jacobians are computed."""
+
 
 def number_steps(builder: Builder) -> list[Step]:
     """The steps with their numbers; variables know by which of them they are made, read and freed."""
@@ -67,7 +70,9 @@ def number_steps(builder: Builder) -> list[Step]:
 
 
 def _jacobians(builder: Builder, steps: Sequence[Step]) -> None:
-    """The Jacobians of the steps of the forward, where they are small, and there are numbers."""
+    """The Jacobians of the steps of the forward, where they are small and there are numbers."""
+    if len(steps) > MOST_STEPS:
+        return
     for draft, step in zip(builder.drafts, steps):
         if draft.phase != "forward" or len(draft.nodes) != 1 or not isinstance(draft.nodes[0], Compute):
             continue

@@ -14,6 +14,7 @@ import numpy as np
 from gpunn.utils.data.collate import default_collate, default_convert
 from gpunn.utils.data.dataset import IterableDataset, batch_reader
 from gpunn.utils.data.order import Indices
+from gpunn.utils.data.part import Part, part_of
 from gpunn.utils.data.prefetch import run_ahead
 from gpunn.utils.data.sampler import (
     BatchSampler,
@@ -132,15 +133,48 @@ class DataLoader:
         return len(cast(Sized, self.sampler if self._single else self.batch_sampler))
 
     def __iter__(self) -> Iterator[Any]:
+        return self._epoch_of(self._fetch, lambda samples: self.collate_fn(samples))
+
+    def parts(self, rank: int, size: int) -> Iterator[tuple[Any, Part]]:
+        """An epoch of which one of several ranks fetches its part of each batch alone.
+
+        All ranks have such a loader, with the same seed. The parts of a batch together are the batch that iterating
+        over the loader gives, in its order; where the loader stands does not depend on how many ranks there are.
+
+        Args:
+            rank: which one, from 0.
+            size: how many there are.
+
+        Returns:
+            For each batch what the rank has of it, and which part that is; see `part_of`.
+
+        Raises:
+            ValueError: the loader gives single samples.
+        """
+        if self._single:
+            raise ValueError("DataLoader: batch_size=None gives single samples, which ranks can't share; give a size")
+
+        def fetch(key: Any) -> tuple[Any, Part]:
+            mine, part = part_of(key if isinstance(key, (np.ndarray, range)) else list(key), rank, size)
+            return self._fetch(mine), part
+
+        def collate(samples: list[Any]) -> tuple[Any, Part]:
+            mine, part = part_of(samples, rank, size)
+            return self.collate_fn(mine), part
+
+        return self._epoch_of(fetch, collate)
+
+    def _epoch_of(self, fetch: Callable[[Any], Any], collate: Callable[[Any], Any]) -> Iterator[Any]:
+        """An epoch, or the rest of one, of what a function makes of keys or, of an IterableDataset, of samples."""
         progress = self._begin()
         if self._iterable:
-            stream = self._stream()
+            stream = self._stream(collate)
             for _ in range(progress.position):
                 if next(stream, END) is END:
                     break
             return self._batches(repeat(partial(next, stream, END)), progress, min(self.num_workers, 1))
         keys = islice(self._keys(progress.epoch), progress.position, None)
-        return self._batches((partial(self._fetch, key) for key in keys), progress, self.num_workers)
+        return self._batches((partial(fetch, key) for key in keys), progress, self.num_workers)
 
     def has_order(self) -> bool:
         """Whether `in_order` can be called: not for single samples, an IterableDataset, a sampler of one's own."""
@@ -234,15 +268,15 @@ class DataLoader:
             return self.collate_fn(self.dataset.__getitems__(indices))
         return self.collate_fn([self.dataset[index] for index in indices])
 
-    def _stream(self) -> Iterator[Any]:
+    def _stream(self, collate: Callable[[Any], Any]) -> Iterator[Any]:
         """The batches of an IterableDataset."""
         samples = iter(self.dataset)
         if self.batch_size is None:
-            yield from map(self.collate_fn, samples)
+            yield from map(collate, samples)
             return
         while batch := list(islice(samples, self.batch_size)):
             if len(batch) == self.batch_size or not self.drop_last:
-                yield self.collate_fn(batch)
+                yield collate(batch)
 
     def _order_sampler(self) -> Any:
         """The sampler of single indices behind the batches; None where the batches are a user's own."""

@@ -165,6 +165,13 @@ def test_a_damaged_module_is_removed(cache):
     assert (run_add(code) == 1).all()
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b"[" * 100_000], ids=len)
+def test_a_damaged_layout_is_made_anew(cache, content):
+    code = ADD + "// to be damaged"
+    RawModule(code=code)._compiled().with_suffix(".json").write_bytes(content)
+    assert (run_add(code) == 1).all()
+
+
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GPUNN_CACHE", str(tmp_path / "file"))

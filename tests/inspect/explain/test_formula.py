@@ -7,14 +7,17 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from gpunn import optim
 from gpunn.inspect.explain.formula import latex, mathml, parse, unicode
 from gpunn.inspect.explain.formula.bind import activations, forward, gradient
 from gpunn.inspect.explain.formula.of_op import formulas_of
 from gpunn.inspect.explain.formula.tree import Number, Sign, Symbol, Text
+from gpunn.inspect.explain.update import update_lines
 from gpunn.ops import OPS
 from gpunn.ops.activation import NAMES, Activation
 from gpunn.ops.base import Composite, Op
 from gpunn.ops.linear import LinearActivation
+from gpunn.train.optimizers import OPTIMIZERS
 
 OWN = {name: op for name, op in OPS.items() if op.__module__.startswith("gpunn.")}
 WITHOUT_GRADIENT = {"c", "i", "index", "K", "y of labels", "w of labels"}
@@ -132,6 +135,14 @@ def test_names_of_strangers_are_text() -> None:
     assert r"{\lt}b{\gt}\&\$\_\{" in latex(tree)
     ElementTree.fromstring(mathml(tree))
     assert latex(Text("50 % & more")) == r"\text{ 50 \% \& more }"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.values())
+def test_every_optimizer_has_formulas_that_render(name: str) -> None:
+    lines = [rendered(parse(text))[0] for text, _ in update_lines(getattr(optim, name))]
+    assert any(re.match("[pP] ← [pP] − ", line) for line in lines)
+    if name == "AdamW":
+        assert lines[0] == "d ← g" and lines[-2] == "p ← p − lr l p"
 
 
 @pytest.mark.parametrize("text", ["", "=", "(", ")", "][", "x ^", "_", "/ /", "| x", "sum", "if else", "'''", "`a"])

@@ -71,7 +71,7 @@ def test_the_parts_of_a_step_op_by_op() -> None:
 def test_a_plan_has_the_parts_of_the_step_op_by_op(seed) -> None:
     """In phase, layer, op and cost, but for views, constants, and parameters that are updated together."""
     found = []
-    plan = random_models.plan(seed, dropout=True)
+    plan = random_models.plan(np.random.default_rng(seed), dropout=True)
     x, y = random_models.batches(plan, 1)[0]
     for eager in (False, True):
         gpunn.manual_seed(0)

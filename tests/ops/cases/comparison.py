@@ -194,6 +194,15 @@ add(
     gradient=False,
 )
 add(
+    "isclose-at-the-bound",  # |x - y| = 0.5 + 0.5 |y|, and beyond
+    lambda x, y: gpunn.isclose(x, y, rtol=0.5, atol=0.5),
+    np.array([3.5, 3.625, 0.5, 0.375, -0.5]),
+    np.array([2.0, 2.0, 2.0, 2.0, 0.0]),
+    reference=lambda x, y: np.array([True, False, True, False, True]),
+    torch=lambda x, y: by_name("isclose")(x, y, rtol=0.5, atol=0.5),
+    gradient=False,
+)
+add(
     "isclose-nan",
     lambda x, y: gpunn.isclose(x, y, equal_nan=True),
     NEAR,

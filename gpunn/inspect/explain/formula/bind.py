@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -22,29 +22,18 @@ _SIGNS = {
     **{"logical_and": "∧", "logical_or": "∨", "logical_xor": "⊻"},
     **{"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "⊻"},
 }
-_KEPT = ("eps", "p", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
+_KEPT = ("eps", "wanted", "parameter", "kind", "activation", "reduction", "ignore_index", "label_smoothing")
 """Fields of ops that stay letters, or are told in words."""
-_UNTOLD = (
-    *("where f'", "where s is", "computed as", "0 where e", "on the last two", "as m ", "from ", "made of", "or for"),
-    *(
-        "unless",
-        "logarithms",
-        "NaN",
-        "in (-pi",
-        "exact",
-        "the product with",
-        "mu and v",
-        "for ``",
-        "by ``",
-        "for given",
-    ),
-    *("where in", "in row-major", "in their order", "without a copy", "if `", "S_y", "I_y", "for y = "),
+_UNTOLD = re.compile(
+    r"where f'|where s is|where in|computed as|0 where e|on the last two|as m |from |made of|or for|unless|logarithms|"
+    r"NaN|in \(-pi|exact|the product with|mu and v|for ``|for one of|for the label|for given|for y = |by ``|with dd|"
+    r"in row-major|without a copy|if `|S_y|I_y"
 )
 """How remarks begin that are not about the formula but about how it is computed, or when."""
 
 
 def forward(
-    op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: Iterable[int] = (), count: int = 0
+    op: Op, inputs: Sequence[Given], outputs: Sequence[Given], tensors: Container[int] = (), count: int = 0
 ) -> list[Item]:
     """The equations of what an op makes.
 
@@ -58,7 +47,7 @@ def forward(
     found = formulas_of(type(op))
     given = _given(op, found, inputs, outputs, count)
     wanted = [s for s, y in zip(found.outputs, outputs) if y is not None] or [e.left for e in found.equations[:1]]
-    bound = _bound(op, found, wanted, given, set(tensors))
+    bound = _bound(op, found, wanted, given, tensors)
     if getattr(op, "reduction", "none") in ("mean", "sum") and count > 1:
         bound[0] = _reduced(bound[0], op.reduction, count)  # type: ignore[attr-defined]
     return bound
@@ -70,7 +59,7 @@ def gradient(
     outputs: Sequence[Given],
     dys: Sequence[Given],
     gives: Mapping[int, Given],
-    tensors: Iterable[int] = (),
+    tensors: Container[int] = (),
     count: int = 0,
 ) -> list[Item]:
     """The equations of an op's gradient.
@@ -89,9 +78,9 @@ def gradient(
     given |= {f"d{s}": g for s, g in zip(found.outputs, dys)}
     given |= {f"d{_symbol(found, place)}": g for place, g in gives.items()}
     if not found.inputs:  # any number of inputs, each with its part
-        return [_part_of(op, found, {**given, "dx": g}, set(tensors)) for _, g in sorted(gives.items())]
+        return [_part_of(op, found, {**given, "dx": g}, tensors) for _, g in sorted(gives.items())]
     wanted = [f"d{_symbol(found, place)}" for place in sorted(gives)]
-    bound = _bound(op, found, wanted, given, set(tensors))
+    bound = _bound(op, found, wanted, given, tensors)
     missing = [place for place in sorted(gives) if found.of(f"d{_symbol(found, place)}") is None]
     bound += [_by_jacobian(gives[place], inputs[place], outputs[0], dys[0]) for place in missing]
     if getattr(op, "reduction", "none") == "mean" and count > 1:
@@ -101,7 +90,7 @@ def gradient(
     return bound
 
 
-def _part_of(op: Op, found: OpFormulas, given: dict[str, Given], tensors: set[int]) -> Item:
+def _part_of(op: Op, found: OpFormulas, given: dict[str, Given], tensors: Container[int]) -> Item:
     """The equation of dx_i, with a variable in its place."""
     dx = given["dx"]
     (bound,) = _bound(op, found, ["dx"], given, tensors)
@@ -160,7 +149,9 @@ def number(value: float) -> Number:
     return Number(f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
-def _bound(op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Given], tensors: set[int]) -> list[Item]:
+def _bound(
+    op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Given], tensors: Container[int]
+) -> list[Item]:
     """The wanted equations, and those of the letters in them that stand for no variable."""
     activation = _activation(op)
     if activation is not None and activation[0] == "none":
@@ -180,7 +171,7 @@ def _bound(op: Op, found: OpFormulas, wanted: Sequence[str], given: dict[str, Gi
                 continue
             if name == "dZ":
                 continue
-        tree = _with_note(equation)
+        tree = _with_note(op, equation)
         if activation is not None:
             tree = tree.map(lambda x: _of_activation(x, *activation))
         letters = [x.name for x in tree.walk() if isinstance(x, Symbol)]
@@ -198,11 +189,11 @@ def _equation(op: Op, found: OpFormulas, name: str, given: Mapping[str, Given]) 
     return several[-1] if general and name in ("l", "dx", "dt") else several[0]
 
 
-def _with_note(equation: Equation) -> Item:
+def _with_note(op: Op, equation: Equation) -> Item:
     note = equation.note
-    if not note or note.startswith(_UNTOLD):
+    if not note or _UNTOLD.match(note):
         return equation.tree
-    known = {x.name for x in equation.tree.walk() if isinstance(x, Symbol)}
+    known = {x.name for x in equation.tree.walk() if isinstance(x, Symbol)} | set(vars(op))
     items = equation.tree.items if isinstance(equation.tree, Row) else (equation.tree,)
     return Row((*items, Sign(","), parse(note.replace("``", ""), known)))
 
@@ -257,7 +248,7 @@ def _of_activation(item: Item, kind: str, parameter: float) -> Item:
 # Substitution ---------------------------------------------------------------------------------------------------------
 
 
-def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: set[int], matrices: bool) -> Item:
+def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: Container[int], matrices: bool) -> Item:
     def change(x: Item) -> Item:
         if isinstance(x, Symbol) and x.variable is None and x.name in given:
             found = given[x.name]
@@ -269,8 +260,6 @@ def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: set[in
             return Sign(_SIGNS.get(getattr(op, "relation", getattr(op, "operation", "")), "?"))
         if isinstance(x, Over) and x.over == Symbol("dims"):
             return Over(x.kind, x.body, _dims(op))
-        if isinstance(x, Text) and x.words == "dims":
-            return _dims(op)
         if isinstance(x, Row):
             return row(*_without_nothing(x.items, tensors, matrices))
         if isinstance(x, (Power, Index)) and _NOTHING in (x.base,):
@@ -279,7 +268,23 @@ def _substituted(op: Op, tree: Item, given: Mapping[str, Given], tensors: set[in
             return _NOTHING
         return x
 
-    return tree.map(change)
+    def told(x: Item) -> Item:
+        value = vars(op).get(x.name) if isinstance(x, Symbol) and x.variable is None else None
+        if not isinstance(value, tuple):
+            return x
+        if isinstance(x, Symbol) and x.name == "key":
+            return Text(", ".join(_key_text(k) for k in value))
+        return Text(str(value)) if all(isinstance(n, int) for n in value) else x
+
+    return tree.map(change).map(told)
+
+
+def _key_text(key: Any) -> str:
+    """An index, None, or (start, stop, step), as it is written in square brackets."""
+    if not isinstance(key, tuple):
+        return str(key)
+    start, stop, step = key
+    return f"{start}:{stop}" + (f":{step}" if step != 1 else "")
 
 
 _NOTHING = Text("")
@@ -295,7 +300,7 @@ def _dims(op: Op) -> Item:
     return Text(f"dimension{'s' if len(dims) > 1 else ''} {', '.join(map(str, dims))}")
 
 
-def _without_nothing(items: Sequence[Item], tensors: set[int], matrices: bool) -> list[Item]:
+def _without_nothing(items: Sequence[Item], tensors: Container[int], matrices: bool) -> list[Item]:
     """A row without what is not there, with the sign before it; products of elements get their sign."""
     found: list[Item] = []
     for x in items:
@@ -311,16 +316,21 @@ def _without_nothing(items: Sequence[Item], tensors: set[int], matrices: bool) -
     if Sign("o") in found and not any(_is_tensor(x, tensors) for x in found):  # of single numbers: a product like any
         found = [x for x in found if x != Sign("o")]
     numbers = [x for x in found if isinstance(x, Number)]
-    if numbers and not any(isinstance(x, Sign) and x.mark != "o" for x in found):  # a product: numbers come first
+    if numbers and not any(
+        isinstance(x, Text) or (isinstance(x, Sign) and x.mark != "o") for x in found
+    ):  # a product: numbers come first
         found = [*numbers, *(x for x in found if not isinstance(x, Number))]
         found = [x for i, x in enumerate(found) if x != Sign("o") or (i > len(numbers) and i + 1 < len(found))]
     return found or [_NOTHING]
 
 
-def _is_tensor(item: Item, tensors: set[int]) -> bool:
+def _is_tensor(item: Item, tensors: Container[int]) -> bool:
     """Whether a factor is, or holds, a variable of several elements."""
     if isinstance(item, (Sign, Text, Number, Over)):
         return False
     if isinstance(item, Fraction):
         return _is_tensor(item.above, tensors) or _is_tensor(item.below, tensors)
-    return any(isinstance(x, Symbol) and (x.variable in tensors or x.name == "xhat") for x in item.walk())
+    return any(
+        isinstance(x, Symbol) and (x.variable in tensors or (x.variable is None and x.name in ("xhat", "g")))
+        for x in item.walk()
+    )

@@ -67,7 +67,7 @@ def parse(text: str, known: Container[str] = ()) -> Item:
         text: in the notation above.
         known: the names that are symbols beside single letters, their gradients and `SYMBOLS`.
     """
-    return _Parser(text, known).all()
+    return _Parser(re.sub(r"_\{([^}]*)\}", r"_(\1)", text), known).all()
 
 
 def _long(known: Container[str]) -> list[str]:
@@ -123,7 +123,7 @@ class _Parser:
     def _is_word(self, ahead: int = 0) -> bool:
         word = self._peek(ahead)
         if self._kind(ahead) == "mark":
-            return word.startswith("`") and len(word) > 1
+            return word.startswith("`") and len(word) > 1 and word.strip("`") not in self._known
         if self._kind(ahead) != "name":
             return False
         if word == "a":  # the article, or a parameter
@@ -262,13 +262,15 @@ class _Parser:
             return Sign(self._take())
         if self._is_word():
             return self._text()
+        if mark.startswith("`") and mark.strip("`") in self._known:
+            return Symbol(self._take().strip("`"))
         if kind == "name":
             return Symbol(self._take())
         return Sign(self._take())
 
-    def _text(self) -> Item:
+    def _text(self, ends: tuple[str, ...] = ()) -> Item:
         words: list[str] = []
-        while self._is_word() and self._peek() not in ("if", "else") and not (words and self._peek() in OVER):
+        while self._is_word() and self._peek() not in ("if", "else", *ends) and not (words and self._peek() in OVER):
             if self._peek() == "over" and self._in_over:
                 break
             words.append(self._take().strip("`"))
@@ -331,7 +333,7 @@ class _Parser:
                     break
                 items.append(Sign(self._take()))
             elif self._is_word():
-                items.append(self._text())
+                items.append(self._text(ends))
             else:
                 items.append(self._factor())
         return row(*items)

@@ -104,7 +104,7 @@ def unicode_name(name: str) -> str:
     """A variable's name: "dW₁"."""
     gradient, letters, number, above = parts_of_name(name)
     letters = {"xhat": "x̂"}.get(letters, GREEK.get(letters, letters))
-    above = above if "[" in above or not re.fullmatch(r"[()\d]+", above) else above.translate(_SUPERSCRIPTS)
+    above = re.sub(r"^\(\d+\)", lambda call: call[0].translate(_SUPERSCRIPTS), above)
     return ("d" if gradient else "") + letters + number.translate(_SUBSCRIPTS) + above
 
 
@@ -127,6 +127,8 @@ def _text(item: Item) -> str:
         index = _text(item.index)
         if isinstance(item.index, Bracket):
             return _text(item.base) + index
+        if isinstance(item.base, Symbol) and re.search(r"[\d)}']$", item.base.name):
+            return f"{_text(item.base)}[{index}]"
         lowered = index.translate(_SUBSCRIPTS)
         return _text(item.base) + (lowered if index.isdigit() else f"_{index}" if len(index) == 1 else f"_({index})")
     if isinstance(item, Bracket):
@@ -163,7 +165,7 @@ def _tight(item: Item, render: Callable[[Item], str], power: bool = False) -> st
     several = isinstance(item, (Fraction, Choice)) or (
         isinstance(item, Row) and (power or any(isinstance(x, Sign) and x.mark in "+-" for x in item.items[1:]))
     )
-    if power and isinstance(item, Over):
+    if isinstance(item, Over) and (power or item.over is not None):
         several = True
     return f"({render(item)})" if several else render(item)
 

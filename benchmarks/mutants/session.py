@@ -1,0 +1,118 @@
+"""A pytest session that collects tests once and runs some of them again and again, each time in a process of its own.
+
+The process that collects runs no test itself, so that a forked one has nothing that an earlier test left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+
+class Failure(NamedTuple):
+    """How a test failed: its name and what was raised, in a line."""
+
+    test: str
+    what: str
+
+
+def collected(paths: Sequence[str], work: Callable[[list[pytest.Item]], None]) -> None:
+    """Collect the tests of some paths, and do `work` with them where pytest would run them."""
+
+    class Plugin:
+        def pytest_runtestloop(self, session: pytest.Session) -> bool:
+            work(session.items)
+            return True
+
+    options = (
+        "-s",
+        "-o",
+        "addopts=--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:faulthandler",
+    )
+    code = pytest.main([*options, *paths], plugins=[Plugin()])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise SystemExit(f"the tests could not be collected (pytest ended with {code!r})")
+
+
+def failure(item: pytest.Item) -> Failure | None:
+    """Run a test in this process; how it failed, or None."""
+    item._initrequest()  # type: ignore[attr-defined]  # what an earlier run of the test left
+    for report in runtestprotocol(item, log=False, nextitem=None):
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            text = " ".join((crash.message if crash else str(report.longrepr)).split())
+            return Failure(item.nodeid, text.removeprefix("gpunn.backend.simulator.errors.")[:300])
+    return None
+
+
+def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tuple[Any, float]:
+    """What `work` returns in a forked process, and the CPU seconds of that process and those it started.
+
+    A process that dies gives the text ``"died of SIGSEGV"``, one that takes longer than `seconds` ``"out of time"``.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            os.close(read)
+            null = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(null, stream)
+            if memory:
+                resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            answer = pickle.dumps(work())
+            with os.fdopen(write, "wb") as file:
+                file.write(answer)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    content, end = b"", time.monotonic() + seconds
+    while True:
+        ready, _, _ = select.select([read], [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            os.killpg(child, signal.SIGKILL)
+            break
+        piece = os.read(read, 1 << 16)
+        if not piece:
+            break
+        content += piece
+    os.close(read)
+    _, status, used = os.wait4(child, 0)
+    taken = used.ru_utime + used.ru_stime
+    if content:
+        return pickle.loads(content), taken
+    if time.monotonic() >= end or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
+        return "out of time", taken
+    return f"died of {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "died", taken
+
+
+def bounded(seconds: float) -> None:
+    """End this process when it has taken so many more CPU seconds; 0 takes the bound away."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def show(line: str) -> None:
+    """A line about where a campaign stands."""
+    print(line, file=sys.stderr, flush=True)

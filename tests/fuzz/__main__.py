@@ -1,0 +1,90 @@
+"""Run the targets under atheris, a process for each, and say what was reached; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gpunn.backend.cache import cache_folder
+
+from .targets import TARGETS
+
+MEMORY, SECONDS = 2048, 20
+"""MiB that reading one file may take, and seconds."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz what reads files.")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="all of them, if none is named")
+    parser.add_argument("--seconds", type=int, default=30, help="for each target (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of libFuzzer (%(default)s)")
+    parser.add_argument("--counts", type=Path, metavar="FILE", help="add executions and findings to this file of JSON")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.targets) - set(TARGETS):
+        parser.error(f"there is no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+    findings = 0
+    for name in options.targets or TARGETS:
+        executions, found = run(name, options.seconds, options.seed)
+        findings += len(found)
+        print(f"{name}: {executions:,} executions" + "".join(f"\n  {path}" for path in found), flush=True)
+        if options.counts is not None:
+            _add(options.counts, name, executions, len(found))
+    return int(findings > 0)
+
+
+def run(name: str, seconds: int, seed: int) -> tuple[int, list[Path]]:
+    """Fuzz a target for so long; how often it was executed, and the files of what was found."""
+    corpus = cache_folder("fuzz") / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    executions, found, end = 0, [], time.monotonic() + seconds
+    while (left := round(end - time.monotonic())) > 0:
+        before = set(corpus.parent.glob(f"{name}-*"))
+        command = [
+            *(
+                sys.executable,
+                "-m",
+                "tests.fuzz.execute",
+                name,
+                str(corpus),
+                f"-max_total_time={left}",
+                f"-seed={seed}",
+            ),
+            *(f"-artifact_prefix={corpus.parent}/{name}-", f"-rss_limit_mb={MEMORY}", f"-timeout={SECONDS}"),
+            *("-max_len=16384", "-print_final_stats=1"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        counts = re.findall(r"number_of_executed_units: (\d+)", done.stderr) or re.findall(
+            r"^#(\d+)", done.stderr, re.M
+        )
+        executions += int(counts[-1]) if counts else 0
+        new = sorted(set(corpus.parent.glob(f"{name}-*")) - before)
+        if done.returncode == 0:
+            break
+        if not new and not counts:
+            raise SystemExit(f"{name} could not be fuzzed:\n{done.stdout[-500:]}{done.stderr[-3000:]}")
+        found += new
+        if new:
+            report = done.stdout + done.stderr
+            new[0].with_suffix(".log").write_text(report[-20000:], errors="replace")
+        seed += 1
+        if len(found) >= 5:
+            break
+    return executions, found
+
+
+def _add(path: Path, name: str, executions: int, findings: int) -> None:
+    """Add to the counts of earlier times."""
+    counts = json.loads(path.read_text()) if path.is_file() else {}
+    entry = counts.setdefault(name, {"executions": 0, "findings": 0})
+    entry["executions"] += executions
+    entry["findings"] += findings
+    path.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""What fuzzing has found, with the bytes that did it: each file is read, or refused by the one error of its kind."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import zlib
+from pathlib import Path
+
+import pytest
+
+from .targets import CLEAN, TARGETS
+
+FINDINGS = {
+    # ValueError: an array has at most 64 dimensions.
+    "idx, 65 dimensions": ("idx", b"\0\0\x08\x41" + b"\0\0\0\1" * 65 + b"x"),
+    "idx, 13 dimensions and none of an element": ("idx", b"\0\0\x0d\x0c" + b"\x0c" * 42 + b"\1\0\0\0\0\0"),
+    "idx, no elements, but more than there is memory": ("idx-gz", gzip.compress(b"\0\0\x0e\3\0\0\0\0" + b"\xff" * 8)),
+    # UnicodeDecodeError; and what has no log was taken for an empty kernel.
+    "compiled, a log that is no text": ("compiled", zlib.compress(b"\xff\0cubin")),
+}
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_findings(finding: str, tmp_path: Path) -> None:
+    name, content = FINDINGS[finding]
+    path = tmp_path / TARGETS[name].file
+    path.write_bytes(content)
+    with contextlib.suppress(*CLEAN):
+        TARGETS[name].read(path)
+
+
+def test_a_compiled_kernel_that_is_not_whole_is_compiled_again(tmp_path: Path) -> None:
+    for content in (b"", b"x", zlib.compress(b""), zlib.compress(b"\xff\0cubin")):
+        (tmp_path / "t").write_bytes(content)
+        assert TARGETS["compiled"].read(tmp_path / "t") is None
+    (tmp_path / "t").write_bytes(zlib.compress(b"log\0cubin"))
+    assert TARGETS["compiled"].read(tmp_path / "t") == ("log", b"cubin")
