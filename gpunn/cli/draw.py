@@ -61,8 +61,7 @@ def _drawn(options: argparse.Namespace, model: Any, shape: tuple[int, ...]) -> A
 
     from .abstract import random_batch
 
-    with next(model.parameters()).device:
-        x, y = random_batch(options, shape)
+    x, y = random_batch(options, shape)
     return draw(
         model,
         x,

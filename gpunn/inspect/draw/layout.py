@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .layered import Extent, Places, Point, layered
-from .picture import Arrow, Box, Picture
+from .picture import LONGEST_LABEL, Arrow, Box, Picture, cut
 
 GAP = 22.0
 STACKED = 5.0
@@ -108,7 +108,7 @@ class _Cell:
 
 def caption_width(name: str) -> float:
     """Of the name of a layer, which stands to the left of its ground."""
-    return 6.2 * len(name) + 12 if name else 0.0
+    return 6.2 * len(cut(name, LONGEST_LABEL)) + 12 if name else 0.0
 
 
 def lay_out(picture: Picture) -> Layout:
@@ -223,7 +223,11 @@ def _grounds(boxes: dict[str, Box], middle: dict[str, Point]) -> list[Ground]:
     for (name, right_half), members in groups.items():
         x, y, right, bottom = _around(members, middle)
         ground = Ground(
-            "" if right_half else name, x - GROUND, y - GROUND, right - x + 2 * GROUND, bottom - y + 2 * GROUND
+            "" if right_half else cut(name, LONGEST_LABEL),
+            x - GROUND,
+            y - GROUND,
+            right - x + 2 * GROUND,
+            bottom - y + 2 * GROUND,
         )
         inside = {box.id for box in members}
         if not any(ground.touches(*corner) for i, corner in corners.items() if i not in inside):

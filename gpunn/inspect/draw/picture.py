@@ -43,8 +43,7 @@ class Box:
     @property
     def lines(self) -> list[str]:
         """The label and the note, cut to what there is place for."""
-        cut = _cut(self.label, LONGEST_LABEL), _cut(self.note, LONGEST_NOTE)
-        return [text for text in cut if text]
+        return [text for text in (cut(self.label, LONGEST_LABEL), cut(self.note, LONGEST_NOTE)) if text]
 
     @property
     def size(self) -> tuple[float, float]:
@@ -157,6 +156,7 @@ def without(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> list[Arrow]:
     return [a for a in dict.fromkeys(arrows) if a.source in there and a.target in there]
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
+    """The text on one line, of so many characters at most."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -22,7 +22,8 @@ def picture_of(derivation: Derivation, *, backward: bool = True, memory: bool = 
     """The graph of a derivation.
 
     Args:
-        derivation: what is drawn. The id of a variable's box is "v" and its id, that of a step's "s" and its number.
+        derivation: what is drawn. The id of a variable's box is "v" and its id, that of a step's "s" and its number;
+            where there are several, a dot and another number follow.
         backward: whether gradients and the update are drawn too.
         memory: whether boxes say what bytes they have, and the arena is drawn.
     """
@@ -45,6 +46,7 @@ class _Drawing:
         self.arrows: list[Arrow] = []
         self.upright: set[str] = set()  # boxes that stand beside nothing
         self.drawn: set[int] = set()
+        self.copies: dict[tuple[int, int | None], str] = {}  # of a variable and a step that reads it, not the first
         self.to_the_loss = {step.number for step in steps_to_the_loss(derivation)}
 
     def picture(self) -> Picture:
@@ -65,18 +67,19 @@ class _Drawing:
         return Picture(self.derivation.title, self.boxes, without(self.boxes, self.arrows), blocks)
 
     def _variable(self, v: Variable, step: Step | None, **place: str) -> None:
-        if v.id in self.drawn:
+        name = f"v{v.id}" if step is None else self.copies.get((v.id, step.number), f"v{v.id}")
+        if v.id in self.drawn and name == f"v{v.id}":
             return
         self.drawn.add(v.id)
         phase = "given" if v.role in GIVEN else PHASE[v.role]
         shape = shape_text(v.shape)
         where = f"{v.path or v.layer}\n" if v.path or v.layer else ""
-        name = unicode_name(v.name)
-        tip = f"{name}: {v.role}, {v.dtype} {shape}, {v.nbytes:,} bytes\n{where}".rstrip()
+        symbol = unicode_name(v.name)
+        tip = f"{symbol}: {v.role}, {v.dtype} {shape}, {v.nbytes:,} bytes\n{where}".rstrip()
         group = v.layer if v.role == "gradient" else step.layer if step is not None else ""
-        self.boxes.append(Box(f"v{v.id}", name, "variable", phase, shape, group, tip, **place))
+        self.boxes.append(Box(name, symbol, "variable", phase, shape, group, tip, **place))
         if not any(place.values()):
-            self.upright.add(f"v{v.id}")
+            self.upright.add(name)
 
     def _operator(self, step: Step, suffix: str = "", **place: str) -> str:
         name = f"s{step.number}{suffix}"
@@ -104,8 +107,11 @@ class _Drawing:
             v = self.variables[i]
             if step.op == "Penalty" and i in self.drawn and v.role == "parameter":
                 continue  # the penalty reads all weights, wherever they are
+            if v.role in GIVEN and v.role != "input" and i in self.drawn:  # a shared weight, once more
+                self.copies[i, step.number] = f"v{i}.{step.number}"
             self._variable(v, step, beside=name if v.written_by is None else "")
-            self.arrows.append(Arrow(f"v{i}", name, "given" if v.role in GIVEN else "forward"))
+            source = self.copies.get((i, step.number), f"v{i}")
+            self.arrows.append(Arrow(source, name, "given" if v.role in GIVEN else "forward"))
         for number, i in enumerate(step.outputs):
             v = self.variables[i]
             aside = number and v.role != "loss" and not self.to_the_loss.intersection(v.read_by)
@@ -119,7 +125,8 @@ class _Drawing:
             v = self.variables[i]
             kept = v.role != "gradient"
             if v.id in self.drawn:
-                self.arrows.append(Arrow(f"v{i}", name, "forward" if kept else "backward", kept))
+                source = self.copies.get((i, step.gradient_of), f"v{i}")
+                self.arrows.append(Arrow(source, name, "forward" if kept else "backward", kept))
         for i in step.outputs:
             v = self.variables[i]
             readers = self._readers(i)

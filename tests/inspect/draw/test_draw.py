@@ -74,6 +74,7 @@ def test_where_a_variable_is_read_twice_its_gradients_meet_in_one_sum():
     (at,) = (b.id for b in sums if b.under)
     readers = sorted(boxes[a.source].label for a in picture.arrows if a.target == at)
     assert readers == ["∇ +", "∇ affine map"]
+    assert labels(picture, "variable").count("W₁") == 2  # beside each step that reads it
     assert {"dW₁", "db₁"} <= set(labels(picture, "variable"))
 
 

@@ -61,6 +61,7 @@ def test_nothing_lies_on_anything_else_and_arrows_end_at_boxes(name, view, engin
             assert len(curve) % 3 == 1
             assert on_the_border(curve[0], place[arrow.source]), arrow
             assert on_the_border(curve[-1], place[arrow.target]), arrow
+            assert all(0 <= x <= layout.width and 0 <= y <= layout.height for x, y in curve), arrow
         for _, (left, top, right, bottom) in found:
             assert left >= 0 and top >= 0 and right <= layout.width and bottom <= layout.height
         for ground in layout.grounds:
