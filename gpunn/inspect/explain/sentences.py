@@ -207,8 +207,7 @@ class Sentences:
                 summed = "samples" if len(g) < 3 else "rows of all samples"
                 yield (
                     f"{self._name(gives[1])} has the shape of {self._with_shape(ids[1] or 0)}: {d}ᵀ "
-                    f"{product_text(rows[::-1], inner)}. The inner {rows[0]:,} are the {summed}: their gradients add "
-                    "up."
+                    f"{product_text(rows[::-1], inner)}. The inner {rows[0]:,} are the {summed}; they add up."
                 )
         elif op.name == "MatMul" and len(g) > 1:
             a, b = (self._variables[i].shape if i is not None else () for i in ids[:2])

@@ -66,7 +66,7 @@ def test_the_derivation_of_two_layers() -> None:
     assert "linear.cu" in back.kernels
     told = " ".join(s for step in d.steps for s in step.sentences)
     assert "its transpose (4, 3) fits: (5, 4) (4, 3) → (5, 3)" in told
-    assert "dZ₂ᵀ (3, 5) (5, 4) → (3, 4). The inner 5 are the samples: their gradients add up" in told
+    assert "dZ₂ᵀ (3, 5) (5, 4) → (3, 4). The inner 5 are the samples; they add up" in told
     assert "X is data: nobody needs its gradient" in told
     assert "A₁ is kept (80 B) for the gradient in steps 8 and 9" in told
     assert "∂Z₂/∂A₁ would be a matrix of 15 x 20 (1.2 KiB)" in told
