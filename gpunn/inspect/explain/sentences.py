@@ -288,6 +288,14 @@ class Sentences:
                 "them "
                 "add up (chain rule of several variables; Goodfellow et al. 2016, 6.5.2)."
             )
+        again = [node for node in draft.nodes if isinstance(node, Compute) and node.again]
+        if again:
+            layers = ", ".join(dict.fromkeys(node.layer or node.name for node in again))
+            yield (
+                f"A checkpoint kept nothing of the forward of {layers}: it is done again here, which takes time and "
+                "saves "
+                "memory (Chen et al. 2016, Training deep nets with sublinear memory cost)."
+            )
         if draft.gradient is not None and isinstance(draft.gradient.of, Compute) and draft.nodes:
             yield from self._product(draft)
             waiting = [

@@ -14,10 +14,11 @@ from gpunn.inspect.explain.markdown import as_markdown
 from gpunn.inspect.explain.text import as_text
 from tests.plan.random_models import batches, build, plan
 
-CASES = int(os.environ.get("GPUNN_RANDOM_MODELS", 0)) or 12
+MODELS = range(int(os.environ.get("GPUNN_TRUST", "0")) or 12)
 
 
-@pytest.mark.parametrize("seed", range(CASES))
+@pytest.mark.promise("random networks: a derivation has the gradients of autograd and the updates of the optimizer")
+@pytest.mark.parametrize("seed", MODELS)
 def test_a_random_network(seed: int) -> None:
     p = plan(np.random.default_rng(seed), dropout=seed % 2 == 1)
     gpunn.manual_seed(seed)
