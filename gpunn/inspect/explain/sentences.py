@@ -11,6 +11,7 @@ from gpunn.plan.graph import Compute, Value
 from gpunn.printing import bytes_text
 
 from .derivation import Step, Variable
+from .formula.of_op import formulas_of
 from .formula.render import unicode_name
 
 if TYPE_CHECKING:
@@ -91,7 +92,14 @@ class Sentences:
             found += self._kept(step)
         if draft.phase == "backward":
             found += self._backward(draft, step)
+            found += self._source(draft)
         return found
+
+    def _source(self, draft: Draft) -> Iterator[str]:
+        """Where the gradient of an op is to be found in books."""
+        of = draft.gradient.of if draft.gradient is not None else None
+        if isinstance(of, Compute) and of.name != "Activation" and (source := formulas_of(type(of.op)).source):
+            yield f"Source: {source}."
 
     # Words ------------------------------------------------------------------------------------------------------------
 

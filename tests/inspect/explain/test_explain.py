@@ -70,6 +70,7 @@ def test_the_derivation_of_two_layers() -> None:
     assert "X is data: nobody needs its gradient" in told
     assert "A₁ is kept (80 B) for the gradient in steps 8 and 9" in told
     assert "∂Z₂/∂A₁ would be a matrix of 15 x 20 (1.2 KiB)" in told
+    assert "Source: Goodfellow et al. 2016, 6.5." in back.sentences
     assert "what is left is the probabilities less the one-hot labels" in told
     assert "lr = 0.001" in told and "without momentum μ, b is d" in told
 
