@@ -4,7 +4,17 @@ from .gradients import buckets, sum_gradients
 from .processes import RanksDiffer, World, alone, check_same, imagined, init, launched, world
 from .sharded import ShardedStep, owners
 
-__all__ = [
-    *("World", "init", "world", "sum_gradients", "check_same", "RanksDiffer"),
-    *("alone", "imagined", "launched", "buckets", "ShardedStep", "owners"),
+__all__ = [  # fmt: skip
+    "World",
+    "init",
+    "world",
+    "sum_gradients",
+    "check_same",
+    "RanksDiffer",
+    "alone",
+    "imagined",
+    "launched",
+    "buckets",
+    "ShardedStep",
+    "owners",
 ]
