@@ -20,9 +20,10 @@ def heat_svg(panel: Panel) -> str:
     Logarithmic where the panel is. What has no value is left empty.
     """
     columns = range(0, len(panel.at), -(-len(panel.at) // COLUMNS))
-    scale = math.log10 if panel.logarithmic else float
+    logarithmic = panel.logarithmic
+    scale = math.log10 if logarithmic else float
     values = {
-        name: [scale(v) if math.isfinite(v := shown(series[i], panel.logarithmic)) else v for i in columns]
+        name: [scale(v) if math.isfinite(v := shown(series[i], logarithmic)) else v for i in columns]
         for name, series in panel.series.items()
     }
     values = {name: series for name, series in values.items() if any(map(math.isfinite, series))}
@@ -55,7 +56,7 @@ def heat_svg(panel: Panel) -> str:
         x = LABELS + step * (place + 0.5)
         parts.append(f'<text x="{x:.1f}" y="{bottom}" text-anchor="middle">{panel.at[columns[place]]:g}</text>')
     parts.append(f'<text x="{(LABELS + WIDTH) / 2}" y="{bottom}" text-anchor="middle">{panel.axis}</text>')
-    back = (lambda v: 10.0**v) if panel.logarithmic else float
+    back = (lambda v: 10.0**v) if logarithmic else float
     parts.append(f'<text x="{LABELS - 8}" y="{bottom + 20}" text-anchor="end">{back(low):.2g}</text>')
     parts += [
         f'<rect class="h{i}" x="{LABELS + 16 * i}" y="{bottom + 10}" width="16" height="12"/>' for i in range(LEVELS)

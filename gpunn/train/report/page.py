@@ -63,8 +63,9 @@ def tiles(values: Mapping[str, str]) -> str:
 
 
 def figures(svgs: Iterable[str], kind: str = "curves") -> str:
-    """Diagrams beside one another."""
-    drawn = "".join(f"<figure>{svg}</figure>" for svg in svgs if svg)
+    """Diagrams beside one another, or of the kind "broad", which may be wider than the window, below one another."""
+    move = ' tabindex="0" aria-label="Diagram that can be moved sideways"' if kind == "broad" else ""
+    drawn = "".join(f"<figure{move}>{svg}</figure>" for svg in svgs if svg)
     return f'<div class="{kind}">{drawn}</div>' if drawn else ""
 
 

@@ -19,12 +19,13 @@ def panel_svg(panel: Panel, legend: bool = True) -> str:
 
     A line begins anew behind what can't be drawn: no number, infinity and, on a logarithmic axis, what is not positive.
     """
-    drawn = {name: [shown(v, panel.logarithmic) for v in series] for name, series in panel.series.items()}
+    logarithmic = panel.logarithmic
+    drawn = {name: [shown(v, logarithmic) for v in series] for name, series in panel.series.items()}
     values = [v for series in drawn.values() for v in series if math.isfinite(v)]
     if not values:
         return ""
-    scale = math.log10 if panel.logarithmic else float
-    up = log_ticks(min(values), max(values)) if panel.logarithmic else ticks(min(values), max(values))
+    scale = math.log10 if logarithmic else float
+    up = log_ticks(min(values), max(values)) if logarithmic else ticks(min(values), max(values))
     low, high = scale(min(up)), scale(max(up))
     first, last = panel.at[0], panel.at[-1]
 
