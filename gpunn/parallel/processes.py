@@ -170,11 +170,13 @@ class MpiWorld(World):
         return found
 
     def _use_gpus(self, device: Device, alone: bool) -> None:
+        from gpunn import cuda
+
         from .nccl import NcclCommunicator, usable
 
         found = usable(alone)
         if all(self.gather(found is not None, "the choice of NCCL or MPI")) and found is not None:
-            with device.backend.here():
+            with cuda.device(device):
                 self.communicator = NcclCommunicator(self._mpi, self._comm, self._watch, *found)
             collective.use(self.communicator)
         elif self.is_first:
