@@ -316,7 +316,7 @@ def _mpi() -> Any:
     from mpi4py import MPI
 
     if MPI.COMM_WORLD.size != launched() > 1:
-        library = MPI.Get_library_version().splitlines()[0].strip()
+        library = MPI.Get_library_version().splitlines()[0].strip(" \0")
         raise RuntimeError(
             f"{launched()} ranks were started, but mpi4py finds {MPI.COMM_WORLD.size}: it uses {library}, and another "
             "MPI has started the ranks. Start them by the mpirun of that one, or let MPI4PY_LIBMPI name the other's "

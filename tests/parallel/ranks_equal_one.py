@@ -69,6 +69,7 @@ def fit(
     trainer = Trainer(
         m, loss, o, metrics=metrics, progress=False, seed=1, run_dir=run_dir, shard_optimizer=shard, **options
     )
+    trainer.before = weights(m)  # type: ignore[attr-defined]
     history = trainer.fit((x, y), epochs=epochs, validation=0.2, batch_size=batch_size, resume=resume)
     return m, history, trainer
 
@@ -91,12 +92,12 @@ def main(folder: Path) -> None:
         again = weights(fit(case)[0]) if more else weights(m)
         sharded = weights(fit(case, shard=True)[0]) if more else weights(m)
         with parallel.alone():
-            one, alone, _ = fit(case)
+            one, alone, trainer = fit(case)
         difference = np.abs(weights(m) - weights(one)).max()
         found = {
             "case": name,
             "weights": float(difference),
-            "moved": float(np.abs(weights(one)).max()),
+            "moved": float(np.abs(weights(one) - trainer.before).max()),
             "history": float(np.abs(numbers(history) - numbers(alone)).max()),
             "again": bool((again == weights(m)).all()),
             "sharded": bool((sharded == weights(m)).all()),
