@@ -11,6 +11,7 @@ import numpy as np
 
 import gpunn
 from gpunn import nn, optim, parallel
+from gpunn.parallel import gradients
 from gpunn.train import Trainer
 
 SAMPLES, FEATURES, CLASSES = 79, 6, 3
@@ -32,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sgd": {},
     "adam": {"optimizer": "adam"},
     "adam, eager": {"optimizer": "adam", "eager": True},
+    "sums that begin in the backward": {},
     "accumulation": {"grad_accumulation": 2},
     "clipped": {"clip_norm": 0.05, "l2": 1e-3},
     "fewer samples than ranks in the last batch": {"batch_size": 20},
@@ -87,6 +89,8 @@ def main(folder: Path) -> None:
     world = parallel.init()
     for name in cases(world.size):
         case = CASES[name]
+        early = name == "sums that begin in the backward"
+        world.communicator.overlaps, gradients.BUCKET_BYTES = early, 1000 if early else 1 << 22
         m, history, _ = fit(case)
         more = name in TWICE
         again = weights(fit(case)[0]) if more else weights(m)
