@@ -121,7 +121,7 @@ def scaling_plot(result: dict[str, Any], path: Path) -> None:
                 top.plot(n, [r["samples_per_second"] for r in rows], line, color=colour, label=label)
                 bottom.plot(n, [r["efficiency"] for r in rows], line, color=colour)
     top.set(yscale="log", ylabel="samples per second", title=f"{result['workload']} on several ranks")
-    bottom.set(xscale="log", ylabel="efficiency", xlabel="ranks", ylim=(0, 1.1))
+    bottom.set(xscale="log", ylabel="efficiency", xlabel="ranks", ylim=(0, None))
     bottom.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
     bottom.set_xscale("log", base=2)
     bottom.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())

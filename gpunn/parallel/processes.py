@@ -170,11 +170,13 @@ class MpiWorld(World):
         return found
 
     def _use_gpus(self, device: Device, alone: bool) -> None:
+        from gpunn import cuda
+
         from .nccl import NcclCommunicator, usable
 
         found = usable(alone)
         if all(self.gather(found is not None, "the choice of NCCL or MPI")) and found is not None:
-            with device.backend.here():
+            with cuda.device(device):
                 self.communicator = NcclCommunicator(self._mpi, self._comm, self._watch, *found)
             collective.use(self.communicator)
         elif self.is_first:
@@ -314,7 +316,7 @@ def _mpi() -> Any:
     from mpi4py import MPI
 
     if MPI.COMM_WORLD.size != launched() > 1:
-        library = MPI.Get_library_version().splitlines()[0].strip()
+        library = MPI.Get_library_version().splitlines()[0].strip(" \0")
         raise RuntimeError(
             f"{launched()} ranks were started, but mpi4py finds {MPI.COMM_WORLD.size}: it uses {library}, and another "
             "MPI has started the ranks. Start them by the mpirun of that one, or let MPI4PY_LIBMPI name the other's "

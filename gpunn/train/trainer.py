@@ -213,12 +213,14 @@ class Trainer:
         progress, folder = loop.progress, loop.folder
         self.note = progress.note
         settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
+        if state is None:
+            loop.ranks.begin(loop)
         new = folder is not None and (state is None or not folder.config_path.exists())
         if folder is not None and new:
             folder.begin(settings, fingerprint(self.device))
         if state is not None and source is not None:
             self._resume(loop, state, source, progress)
-        loop.ranks.begin(loop)
+            loop.ranks.begin(loop)
         if folder is not None and not new and loop.completed < epochs and not self.stopped:
             folder.go_on(settings)
         try:

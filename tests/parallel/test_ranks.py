@@ -40,7 +40,7 @@ def test_ranks_get_what_one_process_gets_from_the_same_batches(ranks: str, reque
     for row in found:
         assert row["weights"] < 1e-12, row  # float64
         assert row["history"] < 1e-12, row
-        assert row["moved"] > 0.1, row
+        assert row["moved"] > 1e-3, row
         assert row["again"], row  # to the bit
         assert row["sharded"], row  # likewise
         assert row["alike"], row
