@@ -26,8 +26,9 @@ def test_pages(page: str, dark: bool, tab: Any) -> None:
     assert tab.overflow() <= 0
     assert tab.weak_texts() == []
     assert {*tab.unlabelled()} <= {"an svg has neither name nor role"}  # the theme's icons, in buttons with names
-    tab.size(1200)
-    assert tab.overflow() <= 0
+    for width in (1200, 1400, 1600, 1700):
+        tab.size(width)
+        assert tab.overflow() <= 0, width
     assert [url for url in tab.requests if not url.startswith("file:")] == [] and tab.errors == []
 
 

@@ -168,3 +168,10 @@ def test_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gradcheck", "--model", "mlp:4", "--input", "6", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] and [c["name"] for c in found["checks"]] == ["1.weight", "1.bias", "3.weight", "3.bias", "input"]
+
+
+def test_modules_of_inspect_are_there_when_they_are_asked_for() -> None:
+    for name in ("compare", "doctor", "gradcheck", "memory", "profile"):
+        assert getattr(gpunn.inspect, name).__name__ == f"gpunn.inspect.{name}"
+    with pytest.raises(AttributeError, match=r"module 'gpunn\.inspect' has no attribute 'nothing'"):
+        _ = gpunn.inspect.nothing

@@ -151,6 +151,10 @@ def test_views():
     compare("where", (x > 0).T, x.T, 2.5)
 
 
+def test_many_rows():
+    compare("subtract", *(RNG.standard_normal((1100, n)).astype("f") for n in (3, 1)), modes=FAST, atol=0)
+
+
 def test_what_does_not_start_at_a_multiple_of_16_bytes():
     x, y = normal(41), normal(41)
     compare("add", x[1:], y[:-1])

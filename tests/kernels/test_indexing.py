@@ -221,6 +221,15 @@ def test_checks():
     assert [found(SIM, x, *b) for b in bounds] == [(7, 50_001), (7, 50_001), (-5, 99_999), None]
 
 
+def test_what_a_check_has_found_stays():
+    """Until the host looks: a later check, of a block of its own or after it, finds nothing and changes nothing."""
+    found = np.full(4, -1)
+    for index in ([0] * 256 + [9] * 3, [0] * 300, [7] * 300):
+        args = (np.array(index), found, len(index), 0, 5, 0, 0)
+        CHECKED.launch("check.cu", "first_outside", (2,), (256,), args, integer_t=np.dtype("int64"))
+    np.testing.assert_array_equal(found, [0, 7, 256, 9])
+
+
 @pytest.mark.parametrize("backend", [SIM, CHECKED], ids=["fast", "check"])
 def test_checks_that_are_read_later_touch_no_memory_outside(backend):
     x, i = numbers(3, 4), np.array([1, 99, -99, 0])

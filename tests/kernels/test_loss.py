@@ -174,6 +174,11 @@ def test_binary_cross_entropy_with_logits_broadcasts():
     compare("binary_cross_entropy_with_logits", x, RNG.random((1, 2, 1, 2, 1, 2, 1, 2)).astype("f"), None)
 
 
+def test_binary_cross_entropy_with_logits_is_rounded_once():
+    x, target, weight = (normal(40).astype("float16") for _ in range(3))
+    compare("binary_cross_entropy_with_logits", x, np.abs(target), np.abs(weight) + 3, rtol=1e-4, atol=0, modes=FAST)
+
+
 @pytest.mark.parametrize("bad", [1.5, -0.25, np.nan, np.inf])
 @pytest.mark.parametrize("place", [(0, 0), (70, 60)])
 def test_what_is_no_probability(bad, place):

@@ -28,6 +28,12 @@ def test_arrays_made_of_nothing(dtype):
     compare("full", (0, 4), 1, np.dtype(dtype), modes=FAST)
 
 
+def test_more_blocks_than_a_byte_counts():
+    y = np.zeros(1000, np.float32)
+    CHECKED.launch("fill.cu", "fill", (200,), (2,), (y.view("i4"), 7, 1000), element_t=np.dtype("int32"))
+    np.testing.assert_array_equal(y.view("i4"), 7)
+
+
 def test_a_value_that_does_not_fit_is_an_error():
     with pytest.raises(OverflowError):
         SIM.full((2,), 300, np.dtype("uint8"))

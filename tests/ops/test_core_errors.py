@@ -12,6 +12,7 @@ ONE = gpunn.ones(())
 INTEGERS = gpunn.tensor([1, 2])
 BOOLEANS = gpunn.tensor([True, False])
 EMPTY = gpunn.ones(0, 2)
+BYTES = gpunn.zeros(2, 1, 3, dtype=gpunn.uint8)
 
 ERRORS = {
     "arithmetic": [
@@ -46,6 +47,9 @@ ERRORS = {
         (lambda: ~X, TypeError, "only implemented on integers"),
         (lambda: gpunn.isclose(X, X.double()), RuntimeError, r"isclose: float32\[2, 3\] did not match float64"),
         (lambda: gpunn.ones(2) == X, RuntimeError, "Compare: shapes"),
+    ],
+    "images": [
+        (lambda: ops.gather_images(BYTES, gpunn.tensor([[0]]), ONE[None], ONE[None]), RuntimeError, "vector of int64"),
     ],
     "reduction": [
         (lambda: X.sum(2), IndexError, r"sum: dimension 2 is out of range for 2 dimensions \(expected -2 to 1\)"),

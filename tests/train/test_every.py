@@ -61,7 +61,7 @@ def test_within_an_epoch(task, tmp_path, every, keep, expected):
 def test_a_signal_counts_anew(task, tmp_path):
     def interrupt(trainer, batch):
         if batch == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
         trainer_for(tmp_path, "2steps", callbacks=[LambdaCallback(on_batch_end=interrupt)]).fit(

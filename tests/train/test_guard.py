@@ -182,7 +182,7 @@ def test_skipped_steps_are_counted_over_an_interruption(task, tmp_path):
 
     def interrupt(trainer, batch):
         if batch == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
         make_trainer(on_nan="skip", seed=0, run_dir=tmp_path, callbacks=[LambdaCallback(on_batch_end=interrupt)]).fit(

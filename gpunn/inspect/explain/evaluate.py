@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import gpunn
 from gpunn.inspect.primitives import primitives_of
 from gpunn.plan.graph import Assign, Compute, Graph, Update, Value
 
@@ -76,29 +77,20 @@ def evaluate(graph: Graph, arrays: Sequence[Any]) -> Evaluated:
     return result
 
 
-def updated(node: Update, backend: Any, gradients: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-    """What the parameters of an update become, where its class says how; they themselves stay as they are."""
+def updated(node: Update, gradients: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """What the parameters of an update become, by a twin of the optimizer on copies of them.
+
+    None for each, where the class of the optimizer makes no twin of groups alone.
+    """
     optimizer = node.optimizer
-    results: list[np.ndarray | None] = []
-    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    copies = {id(p): p.detach().clone().requires_grad_() for group in optimizer.param_groups for p in group["params"]}
+    groups = [{**group, "params": [copies[id(p)] for p in group["params"]]} for group in optimizer.param_groups]
+    try:
+        twin = type(optimizer)(groups)
+        twin.load_state_dict(optimizer.state_dict())
+    except (TypeError, ValueError):
+        return [None] * len(node.params)
     for p, g in zip(node.params, gradients):
-        group, state = groups[id(p)], optimizer.state.get(p, {})
-        names = optimizer._moment_names(group)
-        array = backend.copy(p._data)
-        moments = [
-            backend.copy(state[name]._data)
-            if name in state
-            else backend.full(p.shape, optimizer._initial(group, name), p.dtype.numpy)
-            for name in names
-        ]
-        first = any(name not in state for name in names)
-        step = float(state["step"]) + 1 if "step" in state else 1
-        flat = [backend.reshape(x, (-1,)) for x in (array, backend.asarray(g), *moments)]
-        try:
-            with np.errstate(all="ignore"):
-                optimizer._update(backend, group, flat[0], flat[1], flat[2:], step if optimizer._counts else 0, first)
-        except NotImplementedError:  # an optimizer of one's own, with a step that does everything
-            results.append(None)
-            continue
-        results.append(backend.to_numpy(backend.reshape(flat[0], p.shape)))
-    return results
+        copies[id(p)].grad = gpunn.tensor(g, dtype=p.dtype, device=p.device)
+    twin.step()
+    return [copies[id(p)].detach().cpu().numpy() for p in node.params]

@@ -11,6 +11,7 @@ from gpunn.plan.graph import Compute, Value
 from gpunn.printing import bytes_text
 
 from .derivation import Step, Variable
+from .formula.of_op import formulas_of
 from .formula.render import unicode_name
 
 if TYPE_CHECKING:
@@ -91,7 +92,14 @@ class Sentences:
             found += self._kept(step)
         if draft.phase == "backward":
             found += self._backward(draft, step)
+            found += self._source(draft)
         return found
+
+    def _source(self, draft: Draft) -> Iterator[str]:
+        """Where the gradient of an op is to be found in books."""
+        of = draft.gradient.of if draft.gradient is not None else None
+        if isinstance(of, Compute) and of.name != "Activation" and (source := formulas_of(type(of.op)).source):
+            yield f"Source: {source}."
 
     # Words ------------------------------------------------------------------------------------------------------------
 
@@ -207,8 +215,7 @@ class Sentences:
                 summed = "samples" if len(g) < 3 else "rows of all samples"
                 yield (
                     f"{self._name(gives[1])} has the shape of {self._with_shape(ids[1] or 0)}: {d}ᵀ "
-                    f"{product_text(rows[::-1], inner)}. The inner {rows[0]:,} are the {summed}: their gradients add "
-                    "up."
+                    f"{product_text(rows[::-1], inner)}. The inner {rows[0]:,} are the {summed}; they add up."
                 )
         elif op.name == "MatMul" and len(g) > 1:
             a, b = (self._variables[i].shape if i is not None else () for i in ids[:2])
@@ -288,6 +295,14 @@ class Sentences:
                 f"{self._name(x)} {shared}{where}: the loss depends on it in several ways, and the gradients of all of "
                 "them "
                 "add up (chain rule of several variables; Goodfellow et al. 2016, 6.5.2)."
+            )
+        again = [node for node in draft.nodes if isinstance(node, Compute) and node.again]
+        if again:
+            layers = ", ".join(dict.fromkeys(node.layer or node.name for node in again))
+            yield (
+                f"A checkpoint kept nothing of the forward of {layers}: it is done again here, which takes time and "
+                "saves "
+                "memory (Chen et al. 2016, Training deep nets with sublinear memory cost)."
             )
         if draft.gradient is not None and isinstance(draft.gradient.of, Compute) and draft.nodes:
             yield from self._product(draft)

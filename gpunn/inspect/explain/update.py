@@ -28,7 +28,7 @@ def update(builder: Builder, node: Update | ProductUpdate) -> Draft:
     elements: list[Any] = [None] * len(node.params)
     if isinstance(node, Update) and all(id(g) in builder.values for g in node.reads()):
         gradients = [builder.values[id(g)] for g in node.reads()]
-        elements = updated(node, builder.graph.arguments[0].spec.device.backend, gradients)
+        elements = updated(node, gradients)
     outputs = []
     for p, new in zip(node.params, elements):
         x = states.get(id(p._data))

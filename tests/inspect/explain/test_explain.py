@@ -16,7 +16,7 @@ from gpunn.inspect import explain
 from gpunn.inspect.explain import NotExplained
 from gpunn.inspect.explain.markdown import as_markdown
 from gpunn.inspect.explain.text import as_text
-from gpunn.models import build
+from gpunn.models import build, recompute
 from gpunn.plan.liveness import Liveness
 from gpunn.plan.memory import lay_out
 
@@ -66,10 +66,11 @@ def test_the_derivation_of_two_layers() -> None:
     assert "linear.cu" in back.kernels
     told = " ".join(s for step in d.steps for s in step.sentences)
     assert "its transpose (4, 3) fits: (5, 4) (4, 3) → (5, 3)" in told
-    assert "dZ₂ᵀ (3, 5) (5, 4) → (3, 4). The inner 5 are the samples: their gradients add up" in told
+    assert "dZ₂ᵀ (3, 5) (5, 4) → (3, 4). The inner 5 are the samples; they add up" in told
     assert "X is data: nobody needs its gradient" in told
     assert "A₁ is kept (80 B) for the gradient in steps 8 and 9" in told
     assert "∂Z₂/∂A₁ would be a matrix of 15 x 20 (1.2 KiB)" in told
+    assert "Source: Goodfellow et al. 2016, 6.5." in back.sentences
     assert "what is left is the probabilities less the one-hot labels" in told
     assert "lr = 0.001" in told and "without momentum μ, b is d" in told
 
@@ -144,6 +145,18 @@ def test_fusion() -> None:
     for v in d.variables:
         if v.role == "state":
             np.testing.assert_allclose(v.value, unfused[v.name].value, rtol=1e-10)
+
+
+def test_what_a_checkpoint_computes_again() -> None:
+    models = [mlp(8, 8, 8, 8, 3) for _ in range(2)]
+    recompute(models[1], 2)
+    kept, again = (explain(m, np.ones((64, 8)), np.zeros(64, np.int64)) for m in models)
+    for v in kept.variables:
+        if v.role == "parameter":
+            np.testing.assert_array_equal(kept[f"d{v.name}"].value, again[f"d{v.name}"].value)
+    told = [(s.number, t) for s in again.steps for t in s.sentences if "A checkpoint kept nothing" in t]
+    assert [n for n, _ in told] == [again["dW2"].written_by] and "the forward of 1, 2" in told[0][1]
+    assert again["A1"].freed_after < 8 < kept["A1"].freed_after
 
 
 def test_vanishing_exploding_dead_saturated_and_not_finite() -> None:
