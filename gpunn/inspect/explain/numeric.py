@@ -77,7 +77,7 @@ class CentralDifference:
         value = float(w.detach().numpy()[index]) if w.device.type == "cpu" else float(w.detach().cpu().numpy()[index])
         h = (1e-5 if wide else 1e-2) * max(1.0, abs(value))
         ends = [self._at(w, index, value + step) for step in (h, -h)]
-        self._at(w, index, value)
+        self._put(w, index, value)
         return (ends[0] - ends[1]) / (2 * h), h, w.dtype.name
 
     def _copy(self) -> None:
@@ -92,9 +92,13 @@ class CentralDifference:
         except Exception:  # a model that makes tensors in one type
             self._model, self._batch, self._loss = copy.deepcopy(model), batch, loss
 
-    def _at(self, w: Tensor, index: tuple[int, ...], value: float) -> float:
+    @staticmethod
+    def _put(w: Tensor, index: tuple[int, ...], value: float) -> None:
         with gpunn.no_grad():
             w[index] = value
+
+    def _at(self, w: Tensor, index: tuple[int, ...], value: float) -> float:
+        self._put(w, index, value)
         return self._objective()
 
     def _objective(self) -> float:
