@@ -51,6 +51,7 @@ CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py
 
 trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks
 	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest $(CAMPAIGNS) --numprocesses auto --dist worksteal $(ARGS)
+	@$(MAKE) --no-print-directory fuzz ARGS=
 
 fuzz: $(EXTRA)-fuzz ## read bytes that nobody foresaw as files of every kind, guided by coverage; ARGS="idx --seconds 600"
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -208,3 +208,8 @@ def test_types_shapes_and_devices() -> None:
 def test_errors(call, error, message) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_bernoulli_at_its_ends():
+    assert gpunn.zeros(40).bernoulli_(0.0).sum().item() == 0
+    assert gpunn.zeros(40).bernoulli_(1.0).sum().item() == 40

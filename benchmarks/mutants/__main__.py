@@ -18,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once (%(default)s)")
     parser.add_argument("--patience", type=float, help="CPU seconds for the tests of one change")
     parser.add_argument("--again", action="store_true", help="try once more what no test has caught")
+    parser.add_argument("--record", action="store_true", help="put the counts into benchmarks/results/trust.json")
     options = parser.parse_args(arguments)
+    if options.record:
+        report.record()
     if options.what == "report":
         print(report.text())
         return int(bool(report.unexplained()))

@@ -188,11 +188,8 @@ def _first_failure(
 def recorded(items: Sequence[pytest.Item]) -> dict[str, Any]:
     """For each test its ``seconds``, and the ``functions`` it calls as "file:qualified name"; kept in the cache."""
     path = cache_folder("mutants") / "functions.json"
-    if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
-    found = {}
-    items = [item for item in items if not any(word in item.nodeid for word in LEFT_OUT)]
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    items = [item for item in items if item.nodeid not in found and not any(word in item.nodeid for word in LEFT_OUT)]
     for begin in range(0, len(items), 400):
         answer, _ = in_a_child(lambda: _calls(items[begin : begin + 400]), 3600)  # noqa: B023
         if not isinstance(answer, str):
@@ -221,6 +218,6 @@ def _calls(items: Sequence[pytest.Item]) -> dict[str, Any]:
         seconds = time.process_time() - before
         called = [code for code in seen if code.co_filename.startswith(prefixes)]
         ours = {f"{code.co_filename[len(str(ROOT)) + 1 :]}:{code.co_qualname}" for code in called}
-        if failed is None and seconds < LONGEST and ours:
-            found[item.nodeid] = {"seconds": round(seconds, 4), "functions": sorted(ours)}
+        useful = failed is None and seconds < LONGEST
+        found[item.nodeid] = {"seconds": round(seconds, 4), "functions": sorted(ours) if useful else []}
     return found

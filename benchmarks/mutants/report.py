@@ -63,3 +63,19 @@ def by_kind(what: str) -> dict[str, tuple[int, int]]:
     found = Counter((row["operator"], row["verdict"]) for row in rows(what))
     kinds = sorted({kind for kind, _ in found})
     return {k: (found[k, "caught"], found[k, "caught"] + found[k, "survived"]) for k in kinds}
+
+
+def record() -> None:
+    """Put the counts into `benchmarks/results/trust.json`: what computes the same is not counted."""
+    from tests.trust import record
+
+    for what, texts in (("kernels", "kernel"), ("python", "file of gpunn/ops or gpunn/plan")):
+        caught, left = counts(what)["caught"], len(unexplained(what))
+        command = f"make mutants ARGS={what}"
+        record(
+            f"a test notices what is changed in one place of a {texts}",
+            "benchmarks/mutants",
+            caught + left,
+            left,
+            command,
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
 import tarfile
 import tempfile
 import zlib
@@ -136,6 +137,11 @@ def _resume(path: Path) -> None:
         make_trainer().fit((x, np.arange(24) % 3), 2, 0.25, 9, resume=path)
 
 
+def _rows() -> list[bytes]:
+    row = {"epoch": 1, "loss": 2.5, "lr": 0.1, "seconds": 1.5, "samples_per_second": 10.0}
+    return ["".join(json.dumps({**row, "epoch": n}) + "\n" for n in (1, 2)).encode()]
+
+
 def _run() -> list[bytes]:
     """The config.toml of a run of ``gpunn train``."""
     return [
@@ -186,9 +192,7 @@ TARGETS: dict[str, Target] = {
     "safetensors": Target("t.safetensors", _safetensors, gpunn.load),
     "checkpoint": Target("t.safetensors", lambda: [checkpoint()], load_checkpoint),
     "resume": Target("t.safetensors", lambda: [checkpoint()], _resume),
-    "metrics": Target(
-        "metrics.jsonl", lambda: [b'{"epoch": 1, "loss": 2.5}\n' * 2], lambda path: RunFolder(path.parent).read_rows()
-    ),
+    "metrics": Target("metrics.jsonl", _rows, lambda path: RunFolder(path.parent).read_rows()),
     "config": Target(
         "config.toml",
         lambda: [b'a = 1\n[call]\nb = "c"\n', b'[fingerprint]\nnumpy = "2.1"\n[x]\ny = [1, 2.5, true]\n'],

@@ -61,6 +61,10 @@ def test_any_channels(windows, channels):
     compare_all(windows, *arrays(windows, *channels), channels[3], rtol=1e-5)
 
 
+def test_many_images():
+    compare_all(WINDOWS["one-row"], *arrays(WINDOWS["one-row"], 130, 2, 2, 1), 1, modes=FAST)
+
+
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
 @pytest.mark.parametrize("name", ["naive", "im2col", "direct", "implicit"])
 def test_formula(windows, name):

@@ -42,6 +42,11 @@ def test_any_axes(axes):
     compare("index", x, positive, axes, False, exact=True)
 
 
+def test_long_axes():
+    indices = RNG.integers(-300, 300, 200), RNG.integers(-3, 3, 200)
+    compare_all(numbers(300, 3), indices, (0, 1), modes=FAST)
+
+
 @pytest.mark.parametrize("axes", [(1,), (0, 2)], ids=str)
 def test_strided_inputs(axes):
     x = numbers(6, 3, 8)[::2, :, ::-3].transpose(2, 0, 1)

@@ -74,6 +74,11 @@ def test_copies_of_every_size_of_element(dtype):
         compare("copy", view, ladder="copy", exact=True, modes=FAST)
 
 
+@pytest.mark.parametrize("x", [numbers(300, 2)[::-1], numbers(40, 300).T], ids=["turned around", "transposed"])
+def test_copies_of_many_rows(x):
+    compare("copy", x, ladder="copy", exact=True, modes=FAST)
+
+
 def test_copies_into_views():
     for backend in (SIM, CHECKED):
         for name in ("naive", "tiled"):
@@ -147,6 +152,7 @@ def test_a_double_is_rounded_to_half_precision_once():
 def test_what_fits_no_integer_is_the_nearest_one():
     x = np.array([3e9, -3e9, np.inf, 2.5], np.float32)
     np.testing.assert_array_equal(SIM.cast(x, np.int32), [2**31 - 1, -(2**31), 2**31 - 1, 2])
+    np.testing.assert_array_equal(SIM.cast(x[:2], np.int64), [3_000_000_000, -3_000_000_000])
 
 
 def test_reshape_is_a_view_where_numpys_is():

@@ -67,6 +67,10 @@ def test_what_is_not_finite(name):
     compare(name, np.array(rows, np.float32), 1, ladder="softmax")
 
 
+def test_many_rows():
+    compare("softmax", normal(1100, 3), 1, ladder="softmax", modes=FAST)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_below_all_that_float32_has(name):
     compare(name, np.array([[-1e300, -2e300, -1e300], [-1e300, 0, 1e300]]), 1, ladder="softmax", modes=FAST)

@@ -92,6 +92,7 @@ ERRORS = {
         (lambda: X @ gpunn.ones(3, 2, dtype=gpunn.float64), RuntimeError, "the types differ"),
         (lambda: X @ ONE, RuntimeError, "both need at least one dimension"),
         (lambda: X @ 2, RuntimeError, "both need at least one dimension"),
+        (lambda: gpunn.dot(X[0], X.T), RuntimeError, "dot"),
         (lambda: gpunn.matmul(X, "a"), TypeError, "matmul takes tensors and numbers, got str"),
         (lambda: gpunn.ones(2, 2).bool() @ gpunn.ones(2, 2).bool(), RuntimeError, "no product of boolean matrices"),
         (lambda: gpunn.ones(2, 2, 2) @ gpunn.ones(3, 2, 2), RuntimeError, "do not broadcast"),
