@@ -1,4 +1,4 @@
-"""Methods of tensors that are made of other ops; see `gpunn.ops.composed`."""
+"""Methods of tensors beside those that `gpunn.tensor` has: functions made of ops, and functions in place."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from gpunn.autograd.inplace import in_place
 from gpunn.interchange import Interchange
 
 
-class ComposedMethods(Interchange):
-    """Functions of `gpunn.ops.composed` as methods, and the same in place."""
+class FurtherMethods(Interchange):
+    """Functions of `gpunn.ops.composed` as methods, and the functions that change a tensor in place."""
 
     __slots__ = ()
 
@@ -48,3 +48,20 @@ class ComposedMethods(Interchange):
     logical_or_, logical_xor_ = in_place(ops.logical_or), in_place(ops.logical_xor)
     logical_not_, eq_, ne_, lt_ = in_place(ops.logical_not), in_place(ops.eq), in_place(ops.ne), in_place(ops.lt)
     le_, gt_, ge_, addmm_ = in_place(ops.le), in_place(ops.gt), in_place(ops.ge), in_place(ops.addmm)
+
+    add_, sub_, mul_, div_, pow_ = map(in_place, (ops.add, ops.sub, ops.mul, ops.div, ops.pow))
+    floor_divide_, remainder_, fmod_ = map(in_place, (ops.floor_divide, ops.remainder, ops.fmod))
+    neg_, abs_, reciprocal_, square_ = map(in_place, (ops.neg, ops.abs, ops.reciprocal, ops.square))
+    sign_, nan_to_num_, erf_ = map(in_place, (ops.sign, ops.nan_to_num, ops.erf))
+    exp_, exp2_, expm1_, sqrt_, rsqrt_ = map(in_place, (ops.exp, ops.exp2, ops.expm1, ops.sqrt, ops.rsqrt))
+    log_, log1p_, log2_, log10_ = map(in_place, (ops.log, ops.log1p, ops.log2, ops.log10))
+    sin_, cos_, tan_, sinh_, cosh_ = map(in_place, (ops.sin, ops.cos, ops.tan, ops.sinh, ops.cosh))
+    asin_, acos_, atan_ = map(in_place, (ops.asin, ops.acos, ops.atan))
+    sigmoid_, tanh_, relu_ = map(in_place, (ops.sigmoid, ops.tanh, ops.relu))
+    lerp_, addcmul_, addcdiv_ = in_place(ops.lerp), in_place(ops.addcmul), in_place(ops.addcdiv)
+    atan2_, cumsum_ = in_place(ops.atan2), in_place(ops.cumsum)
+    floor_, ceil_, trunc_, round_ = map(in_place, (ops.floor, ops.ceil, ops.trunc, ops.round))
+    clamp_, clip_, clamp_min_, clamp_max_ = map(in_place, (ops.clamp, ops.clamp, ops.clamp_min, ops.clamp_max))
+    masked_fill_, index_add_ = in_place(ops.masked_fill), in_place(ops.index_add)
+    scatter_, scatter_add_ = in_place(ops.scatter), in_place(ops.scatter_add)
+    tril_, triu_ = in_place(ops.tril), in_place(ops.triu)

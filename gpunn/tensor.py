@@ -7,11 +7,10 @@ from typing import Any
 
 from gpunn import ops
 from gpunn.autograd import engine, hooks
-from gpunn.autograd.inplace import in_place
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
 from gpunn.backend.dtypes import bfloat16, bool_, float16, float32, float64, get_default_dtype, int32, int64
-from gpunn.methods import ComposedMethods
+from gpunn.methods import FurtherMethods
 from gpunn.ops import inplace
 from gpunn.ops.arithmetic import rdiv, rfloor_divide, rpow, rremainder, rsub
 from gpunn.ops.cast import parse_to as parse_to
@@ -33,7 +32,7 @@ def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-class Tensor(ComposedMethods):
+class Tensor(FurtherMethods):
     """An n-dimensional array on a device, with the operations of PyTorch's tensors.
 
     Make one with `gpunn.tensor`, `gpunn.zeros`, `gpunn.from_numpy`, ...; ``Tensor(data)`` gives the default float type.
@@ -383,22 +382,6 @@ class Tensor(ComposedMethods):
     __itruediv__, __ipow__ = inplace.itruediv, inplace.ipow
     copy_, fill_, zero_ = inplace.copy_, inplace.fill_, inplace.zero_
     normal_, uniform_, random_, bernoulli_ = inplace.normal_, inplace.uniform_, inplace.random_, inplace.bernoulli_
-    add_, sub_, mul_, div_, pow_ = map(in_place, (ops.add, ops.sub, ops.mul, ops.div, ops.pow))
-    floor_divide_, remainder_, fmod_ = map(in_place, (ops.floor_divide, ops.remainder, ops.fmod))
-    neg_, abs_, reciprocal_, square_ = map(in_place, (ops.neg, ops.abs, ops.reciprocal, ops.square))
-    sign_, nan_to_num_, erf_ = map(in_place, (ops.sign, ops.nan_to_num, ops.erf))
-    exp_, exp2_, expm1_, sqrt_, rsqrt_ = map(in_place, (ops.exp, ops.exp2, ops.expm1, ops.sqrt, ops.rsqrt))
-    log_, log1p_, log2_, log10_ = map(in_place, (ops.log, ops.log1p, ops.log2, ops.log10))
-    sin_, cos_, tan_, sinh_, cosh_ = map(in_place, (ops.sin, ops.cos, ops.tan, ops.sinh, ops.cosh))
-    asin_, acos_, atan_ = map(in_place, (ops.asin, ops.acos, ops.atan))
-    sigmoid_, tanh_, relu_ = map(in_place, (ops.sigmoid, ops.tanh, ops.relu))
-    lerp_, addcmul_, addcdiv_ = in_place(ops.lerp), in_place(ops.addcmul), in_place(ops.addcdiv)
-    atan2_, cumsum_ = in_place(ops.atan2), in_place(ops.cumsum)
-    floor_, ceil_, trunc_, round_ = map(in_place, (ops.floor, ops.ceil, ops.trunc, ops.round))
-    clamp_, clip_, clamp_min_, clamp_max_ = map(in_place, (ops.clamp, ops.clamp, ops.clamp_min, ops.clamp_max))
-    masked_fill_, index_add_ = in_place(ops.masked_fill), in_place(ops.index_add)
-    scatter_, scatter_add_ = in_place(ops.scatter), in_place(ops.scatter_add)
-    tril_, triu_ = in_place(ops.tril), in_place(ops.triu)
 
 
 set_tensor_class(Tensor)

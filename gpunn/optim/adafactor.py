@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from gpunn import ops
 from gpunn.backend.type_info import finfo
 
+from .checks import check_at_least_zero
 from .op_by_op import OpByOp
-from .optimizer import advance, check_at_least_zero
+from .state import advance
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Optimizer, advance, check_at_least_zero, number
+from .checks import check_at_least_zero
+from .optimizer import Optimizer
+from .state import advance, number
 
 
 class ASGD(Optimizer):

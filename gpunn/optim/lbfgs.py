@@ -10,8 +10,9 @@ from gpunn.autograd.mode import enable_grad, no_grad
 from gpunn.autograd.mode import state as mode
 from gpunn.tensor import Tensor
 
+from .checks import check_at_least_zero
 from .line_search import Point, strong_wolfe
-from .optimizer import Optimizer, check_at_least_zero
+from .optimizer import Optimizer
 
 
 class LBFGS(Optimizer):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gpunn import ops
 from gpunn.backend.dtypes import bfloat16
 
+from .checks import check_at_least_zero
 from .op_by_op import OpByOp
-from .optimizer import check_at_least_zero
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor

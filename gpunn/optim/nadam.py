@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .optimizer import Optimizer, advance, check_at_least_zero, check_betas, number
+from .checks import check_at_least_zero, check_betas
+from .optimizer import Optimizer
+from .state import advance, number
 
 
 class NAdam(Optimizer):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import numbers
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -12,12 +10,11 @@ from gpunn.autograd.hooks import RemovableHandle
 from gpunn.autograd.mode import enable_grad
 from gpunn.autograd.mode import state as mode
 from gpunn.autograd.tape import TensorBase
-from gpunn.backend.dtypes import float32
 from gpunn.backend.numpy.optimizer import walk_product, walk_product_needs
-from gpunn.tensor import tensor
 
 from .arena import Run, Segment, pack
 from .hints import without_hints
+from .state import advance, check_shapes
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -296,7 +293,7 @@ class Optimizer:
             options = {**self.defaults, **new}
             self._check(options)
             for i, p in own.items():
-                _check_shapes(p, state_dict["state"].get(i, {}), self._moment_names(options))
+                check_shapes(p, state_dict["state"].get(i, {}), self._moment_names(options))
             params.update(own)
         for group, new in zip(self.param_groups, saved):
             kept: dict[str, Any] = {name: group[name] for name in ("params", "param_names") if name in group}
@@ -308,7 +305,7 @@ class Optimizer:
             if p is None:
                 self.state[i] = values
             else:
-                self.state[p] = {name: _own(p, value, name in self._numbers) for name, value in values.items()}
+                self.state[p] = {name: owned(p, value, name in self._numbers) for name, value in values.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -336,68 +333,3 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join(lines) + "\n)"
-
-
-def is_number(value: Any) -> bool:
-    """Whether an option is a Python or NumPy number."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def check_at_least_zero(group: dict[str, Any], **named: str) -> None:
-    """Raise unless the options are numbers >= 0; the keywords give the words for each in the message."""
-    for name, words in named.items():
-        value = group[name]
-        if not is_number(value):
-            raise TypeError(f"{name} takes a number, got {type(value).__name__}")
-        if not value >= 0:
-            raise ValueError(f"Invalid {words}: {value}; it is at least 0")
-
-
-def _check_shapes(p: Tensor, values: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise ValueError where a state dictionary holds what is not of a parameter like this."""
-    count = values.get("step", 0)
-    if not is_number(count) and getattr(count, "shape", None) not in ((), (1,)):
-        raise ValueError(f"the number of steps of a parameter {p._spec!r} is {count!r}; expected a number")
-    for name in names:
-        value = values.get(name)
-        if value is not None and tuple(getattr(value, "shape", ())) != tuple(p.shape):
-            raise ValueError(
-                f"the state {name!r} of a parameter {p._spec!r} has shape {list(getattr(value, 'shape', ()))}; was it "
-                "saved by the optimizer of another model?"
-            )
-
-
-def _own(p: Tensor, value: Any, number: bool) -> Any:
-    """A copy of what a state dictionary holds for a parameter: tensors and arrays as tensors, the rest as it is."""
-    if not hasattr(value, "__array__"):
-        return copy.deepcopy(value)
-    return tensor(value, device="cpu") if number else tensor(value, dtype=p.dtype, device=p.device)
-
-
-def advance(state: dict[str, Any]) -> float:
-    """Count a step, and return its number."""
-    count = number(state, "step")
-    value = float(count._data) + 1
-    count._data.fill(value)
-    count._version[0] += 1
-    return value
-
-
-def number(state: dict[str, Any], name: str, initial: float = 0.0) -> Tensor:
-    """A number of the state, `initial` where there is none. As in PyTorch a tensor, of float32; it lives on the CPU."""
-    found = state.get(name)
-    if not isinstance(found, TensorBase) or found.device.type != "cpu":
-        value = initial if found is None else float(found)
-        found = state[name] = tensor(value, dtype=float32, device="cpu")
-    return found  # type: ignore[return-value]
-
-
-def check_betas(group: dict[str, Any]) -> None:
-    """Raise unless ``group["betas"]`` are two numbers from 0 to below 1."""
-    if len(group["betas"]) != 2:
-        raise ValueError(f"betas takes two numbers, got {group['betas']}")
-    for i, beta in enumerate(group["betas"]):
-        if not is_number(beta):
-            raise TypeError(f"betas takes two numbers, got {type(beta).__name__} at index {i}")
-        if not 0 <= beta < 1:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta}; it is at least 0 and below 1")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Optimizer, check_at_least_zero, check_betas
+from .checks import check_at_least_zero, check_betas
+from .optimizer import Optimizer
 
 
 class RAdam(Optimizer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Optimizer, check_at_least_zero
+from .checks import check_at_least_zero
+from .optimizer import Optimizer
 
 
 class Rprop(Optimizer):

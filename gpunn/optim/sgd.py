@@ -8,7 +8,8 @@ from typing import Any
 from gpunn.backend.numpy import blas
 from gpunn.backend.numpy.optimizer import sgd_product_step
 
-from .optimizer import Optimizer, check_at_least_zero
+from .checks import check_at_least_zero
+from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
