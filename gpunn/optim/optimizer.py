@@ -14,7 +14,7 @@ from gpunn.backend.numpy.optimizer import walk_product, walk_product_needs
 
 from .arena import Run, Segment, pack
 from .hints import without_hints
-from .state import advance, check_shapes
+from .state import advance, check_shapes, owned
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
