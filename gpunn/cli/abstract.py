@@ -36,7 +36,10 @@ def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[
 
 
 def forecasts(options: argparse.Namespace, shape: tuple[int, ...], sizes: Sequence[int]) -> dict[int, Any]:
-    """What a training step on the CPU needs in memory, for each size of a batch."""
+    """What a training step on the CPU needs in memory, for each size of a batch.
+
+    Sizes that the network does not take, as batch norm takes no batch of one, are left out; not that of the options.
+    """
     return told_of(options, shape, lambda model: forecasts_of(options, model, shape, sizes))
 
 
@@ -48,17 +51,24 @@ def forecasts_of(
     from gpunn.backend.spec import Spec
     from gpunn.models import recompute
 
+    if not any(p.requires_grad for p in model.parameters()):
+        raise RunError(f"{options.model}: no parameter requires a gradient, so there is no training step")
     if segments := vars(options).get("recompute"):
         recompute(model, segments)
     ranks, device = vars(options).get("ranks") or 1, next(model.parameters()).device
 
     def forecast(n: int) -> Any:
         mine = -(-n // ranks)  # the largest part of a batch
-        return step.forecast(Spec((mine, *shape), gpunn.float32, device), Spec((mine,), gpunn.int64, device))
+        try:
+            return step.forecast(Spec((mine, *shape), float_type(model), device), Spec((mine,), gpunn.int64, device))
+        except ValueError:
+            if n == options.batch_size:
+                raise
+            return None
 
     with as_rank(model, ranks, vars(options).get("shard_optimizer", False)) as before_update:
         step = step_of(options, model, before_update)
-        return {n: forecast(n) for n in sizes}
+        return {n: found for n in sizes if (found := forecast(n)) is not None}
 
 
 @contextmanager
@@ -91,7 +101,7 @@ def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text,
 
     def tell(model: Any) -> tuple[Text, ...]:
         step, device = step_of(options, model), next(model.parameters()).device
-        x = Spec((options.batch_size, *shape), gpunn.float32, device)
+        x = Spec((options.batch_size, *shape), float_type(model), device)
         y = Spec((options.batch_size,), gpunn.int64, device)
         training, evaluation = step.texts(x, y), gpunn.EvalStep(model.eval()).texts(x)
         return tuple(dict.fromkeys((*training, *evaluation)))
@@ -119,6 +129,13 @@ def step_and_batch(options: argparse.Namespace, device: Any) -> tuple[Any, Any, 
     gpunn.manual_seed(0)
     step = step_of(options, build(options.model, shape, options.classes, options.activation).to(device))
     return step, gpunn.randn(size, *shape, device=device), gpunn.randint(0, options.classes, (size,), device=device)
+
+
+def float_type(model: Any) -> Any:
+    """The type of a model's first float, which its inputs have too."""
+    import gpunn
+
+    return next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), gpunn.float32)
 
 
 def random_batch(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Any, Any]:

@@ -68,16 +68,20 @@ def _compared(options: argparse.Namespace) -> Any:
     from gpunn.models import build
     from gpunn.train.objective import LOSSES as NAMES
 
+    from .abstract import float_type
+
     shape = input_shape(options.input)
     devices = [pick_device(name) for name in _two(options.devices)] if options.devices else []
     device = devices[0] if devices else pick_device(options.device)
     gpunn.manual_seed(options.seed)
     model = build(options.model, shape, options.classes, options.activation)
     loss = getattr(nn, NAMES[options.loss])()
-    x = gpunn.randn(options.batch_size, *shape)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UsageError(f"{options.model}: no parameter requires a gradient, so there is no training step to compare")
+    x = gpunn.randn(options.batch_size, *shape, dtype=float_type(model))
     y = gpunn.randint(options.classes, (options.batch_size,))
     if options.loss != "cross_entropy":
-        y = nn.functional.one_hot(y, options.classes).float()
+        y = nn.functional.one_hot(y, options.classes).to(x.dtype)
 
     with gpunn.no_grad():
         output = c.on(model, "cpu")(x)

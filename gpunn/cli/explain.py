@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> None:
         except KeyError as error:
             raise UsageError(str(error.args[0])) from None
         return
+    if options.weight is not None and (options.html is not None or options.markdown is not None):
+        raise UsageError("--weight prints its way to the loss; leave out --html and --markdown, or --weight")
     derivation = _of_run(options) if options.run_folder is not None else _of_model(options)
     if options.weight is not None:
         _tell_path(options, derivation)

@@ -67,11 +67,13 @@ def _of_model(options: argparse.Namespace, device: Any) -> Any:
     from gpunn.inspect.gradcheck import check_model
     from gpunn.models import build
 
+    from .abstract import float_type
+
     shapes = [input_shape(text) for text in options.input or ["1,8,8"]]
     if len(shapes) > 1:
         raise UsageError("--input: a model has one input; several are for --op")
     model = build(options.model, shapes[0], options.classes, options.activation).to(device)
-    x = gpunn.randn(options.batch_size, *shapes[0], device=device)
+    x = gpunn.randn(options.batch_size, *shapes[0], dtype=float_type(model), device=device)
     with gpunn.no_grad():
         output = model(x)
     loss, classes = _loss(options)
@@ -81,6 +83,8 @@ def _of_model(options: argparse.Namespace, device: Any) -> Any:
                 f"the network gives a {type(output).__name__}, no tensor; --loss FILE.py:FUNCTION takes it"
             )
         return check_model(model, [x], lambda found: loss(found, None), every_element=options.every_element)
+    if classes and output.ndim < 2:
+        raise UsageError(f"the network gives {output._spec!r}; {options.loss} takes (batch, classes, ...); see --loss")
     target = (
         gpunn.randint(output.shape[1], (output.shape[0], *output.shape[2:]), device=device)
         if classes
@@ -126,6 +130,11 @@ def _of_op(options: argparse.Namespace, device: Any) -> Any:
             raise UsageError(f"--op {options.op}: no result is a float, so there is no gradient")
         if not weights:
             weights.extend(gpunn.rand(*y.shape, dtype=gpunn.float64, device=device) + 0.5 for y in ys)
+        if not all(y.isfinite().all() for y in ys):
+            raise RunError(
+                f"--op {options.op} is infinite or NaN for the numbers that are tried, which are normal; check it "
+                "where it is finite, by a function in a FILE.py, such as lambda x: gpunn.log(x.exp())"
+            )
         total: Any = sum((y * w).sum() for y, w in zip(ys, weights))
         return total
 
@@ -150,7 +159,7 @@ def _op(name: str) -> Any:
         places = (nn.functional, gpunn)
         found = next((getattr(place, name) for place in places if hasattr(place, name) and name[:1] != "_"), None)
         if not callable(found):
-            known = [n for place in places for n in dir(place)]
+            known = [n for place in places for n in dir(place) if callable(getattr(place, n))]
             raise UsageError(f"--op: gpunn has no function {name!r}{did_you_mean(name, known)}; or FILE.py:NAME")
     if isinstance(found, type) and issubclass(found, Function):
         return found.apply

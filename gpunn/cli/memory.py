@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     reports = forecasts(options, shape, [*sizes, *more])
     unfolded = told_of(options, shape, lambda model: _unfoldings(model, (size, *shape)))
     report = reports[size]
-    growth = {n: reports[n].total for n in sorted(sizes)}
+    growth = {n: reports[n].total for n in sorted(sizes) if n in reports}
     title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
     if options.ranks > 1:
         title += f", each of {options.ranks} ranks" + (" that share its state" if options.shard_optimizer else "")
@@ -83,8 +83,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _unfoldings(model: Any, shape: tuple[int, ...]) -> list[Any]:
-    import gpunn
     from gpunn.backend.spec import Spec
     from gpunn.inspect import memory
 
-    return memory.unfoldings(model, Spec(shape, gpunn.float32, next(model.parameters()).device))
+    from .abstract import float_type
+
+    return memory.unfoldings(model, Spec(shape, float_type(model), next(model.parameters()).device))

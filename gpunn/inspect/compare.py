@@ -260,12 +260,13 @@ def planned(
     step = gpunn.TrainStep(
         model, loss_fn, gpunn.optim.SGD(model.parameters(), lr=0.0), fuse=fuse, keep_grads=True, capture=False
     )
+    weights = [(p, p.detach().clone()) for p in model.parameters()]
     buffers = [(b, b.clone()) for b in model.buffers()]
     gpunn.manual_seed(seed)
     step(*batch)  # makes the plan
     with gpunn.no_grad():
-        for b, before in buffers:
-            b.copy_(before)
+        for t, before in (*weights, *buffers):  # the update too leaves its mark, where a gradient is NaN: 0 NaN = NaN
+            t.copy_(before)
     plan = step.plan
     phases = parts_of(plan.graph)
     found = Recorded()
@@ -284,6 +285,9 @@ def planned(
         found.loss = float(step(*batch).item())
     parameters = {name: _array(p.grad) for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
+    with gpunn.no_grad():
+        for p, before in weights:
+            p.copy_(before)
     found.gradients = _in_order(list(found.outputs), {}, parameters)
     return found
 

@@ -75,9 +75,16 @@ def _with_place(place: _Place) -> str:
 
 
 def given_no_tensor(error: Exception, module: Module, args: tuple[Any, ...]) -> TypeError | None:
-    """The error that should be, where one of our own layers was given an array or a list in the place of a tensor."""
+    """The error that should be, where one of our own layers was given something else in the place of a tensor: an
+    array, a list, or all that another layer gave.
+    """
     if hasattr(error, "_place") or not type(module).__module__.startswith("gpunn.nn.") or module._modules:
         return None
+    if isinstance(error, AttributeError) and args and _several(args[0]):
+        what, entry = type(args[0]).__name__, "y[name]" if isinstance(args[0], dict) else "y[0]"
+        return TypeError(
+            f"{type(module).__name__} takes a tensor, got a {what} with {len(args[0])} entries; pick one, as {entry}"
+        )
     for i, x in enumerate(args):
         numbers = i == 0 and isinstance(x, (list, tuple)) and not any(isinstance(y, TensorBase) for y in x)
         if isinstance(x, TensorBase) or not (numbers or hasattr(x, "__array__")):
@@ -87,6 +94,11 @@ def given_no_tensor(error: Exception, module: Module, args: tuple[Any, ...]) -> 
         hint = "gpunn.tensor(x).float()" if str(dtype) == "float64" else "gpunn.tensor(x)"
         return TypeError(f"{type(module).__name__} takes tensors, got {what}; make one with {hint}")
     return None
+
+
+def _several(x: Any) -> bool:
+    """Whether it is what a layer with several results gives."""
+    return isinstance(x, dict) or (isinstance(x, (tuple, list)) and any(isinstance(y, TensorBase) for y in x))
 
 
 def _one_line(module: Module) -> str:

@@ -187,3 +187,14 @@ def test_the_plan_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the same bits in 9 outputs and 8 gradients" in capsys.readouterr().out
     assert main(["compare", "--model", "mlp:3", "--loss", "mse"]) == 0
     assert "op by op and planned: the same" in capsys.readouterr().out
+
+
+def test_a_nan_in_the_gradient_is_the_same_in_both() -> None:
+    """By hand: W - 0 dW with dW = NaN is NaN, which the step that makes the plan must not leave behind."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    with gpunn.no_grad():
+        model[0].weight[0, 0] = float("nan")
+    batch, before = [gpunn.ones(3, 2), gpunn.tensor([0, 1, 0])], model[0].weight.detach().numpy().copy()
+    first = c.eager(model, batch, nn.CrossEntropyLoss())
+    assert c.compare(first, c.planned(model, batch, nn.CrossEntropyLoss(), first), ("a", "b"), 1e-4).first is None
+    np.testing.assert_array_equal(model[0].weight.detach().numpy(), before)

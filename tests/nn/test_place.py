@@ -178,6 +178,13 @@ def test_other_things_in_the_place_of_a_tensor() -> None:
     assert "CrossEntropyLoss takes tensors, got ndarray int64[2]" in message(
         lambda: nn.CrossEntropyLoss()(gpunn.zeros(2, 4), np.array([1, 2])), TypeError
     )
+    recurrent = nn.Sequential(nn.LSTM(4, 3), nn.Linear(3, 2))
+    assert "Linear takes a tensor, got a tuple with 2 entries; pick one, as y[0]\n" in message(
+        lambda: recurrent(gpunn.zeros(5, 2, 4)), TypeError
+    )
+    assert "MSELoss takes a tensor, got a dict with 1 entries; pick one, as y[name]" in message(
+        lambda: nn.MSELoss()({"logits": gpunn.zeros(2)}, gpunn.zeros(2)), TypeError
+    )
 
 
 def test_an_error_of_the_user_s_own_stays_what_it_is() -> None:

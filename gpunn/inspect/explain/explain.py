@@ -9,7 +9,7 @@ import gpunn
 from gpunn import nn
 from gpunn.tensor import Tensor
 
-from .derivation import Derivation
+from .derivation import Derivation, NotExplained
 
 
 def explain(
@@ -41,7 +41,7 @@ def explain(
         numbers: whether elements are computed; without them there are shapes, as on the device ``meta``.
 
     Raises:
-        NotExplained: the step has no place in a graph; the message says why.
+        NotExplained: the step has no place in a graph, or there is no gradient; the message says why.
         ValueError: the loss is not one number.
     """
     from gpunn.train.objective import Objective
@@ -56,6 +56,10 @@ def explain(
     from .steps import activations, affine, number_steps
     from .tracing import ExplainedStep
 
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"explain: the model is a gpunn.nn.Module, got {type(model).__name__}")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise NotExplained(f"no derivation: no parameter of {type(model).__name__} requires a gradient")
     objective = Objective(loss, model, l2)
     if optimizer is not None:
         optimizer = as_optimizer(optimizer, model)

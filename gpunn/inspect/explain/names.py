@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -62,7 +63,8 @@ class Names:
                     self.of[id(y)] = self.unique(self.of.get(id(self._roots[id(y)]), "H"))
 
     def unique(self, name: str) -> str:
-        """The name, with a number if it is taken."""
+        """The name, with a number if it is taken, in the place of one that it has."""
+        name = re.sub(r"\(\d+\)$", "", name)
         self._taken[name] += 1
         count = self._taken[name]
         return name if count == 1 else f"{name}({count})"

@@ -78,6 +78,8 @@ class ExplainedStep(Step):
         for p in self.model.parameters():
             p.grad = None
         loss = self.objective.loss(self.model(*batch[:-1]), batch[-1])
+        if not loss.requires_grad:
+            raise NotExplained("no derivation: the loss depends on no parameter that requires a gradient")
         with self._watched.watching():
             loss.backward()
         self._watched.note(self.model)

@@ -270,7 +270,7 @@ def test_wrong_calls() -> None:
 def test_a_model_without_anything_to_train() -> None:
     for p in (model := mlp(4, 4, 3)).parameters():
         p.requires_grad_(False)
-    with pytest.raises(RuntimeError, match="does not require grad"):
+    with pytest.raises(NotExplained, match="no parameter of Sequential requires a gradient"):
         explain(model, np.ones((5, 4)), np.zeros(5, np.int64))
 
 
