@@ -105,14 +105,19 @@ def findings(steps: Sequence[Step], variables: Sequence[Variable], layers: Seque
     """What the numbers say."""
     found = []
     for v in variables:
-        if v.statistics is not None and v.statistics.not_finite and v.written_by is not None:
-            sentence = (
-                f"{unicode_name(v.name)} has {v.statistics.not_finite:,} elements that are NaN or infinite, first of "
-                "all "
-                f"in step {v.written_by}. Usual remedies: a smaller learning rate, float32 in the place of float16, an "
-                "eps in divisions, roots and logarithms"
+        if v.statistics is None or not v.statistics.not_finite:
+            continue
+        n = v.statistics.not_finite
+        sentence = f"{unicode_name(v.name)} has {n:,} element{'s that are' if n > 1 else ' that is'} NaN or infinite"
+        if v.written_by is not None:
+            sentence += (
+                f", first of all in step {v.written_by}. Usual remedies: a smaller learning rate, float32 in the place "
+                "of float16, an eps in divisions, roots and logarithms"
             )
             found.append(Finding("not finite", v.layer, sentence, (v.written_by,)))
+            break
+        if v.role in ("input", "target", "parameter") and v.read_by:  # a mask of -inf is meant so
+            found.append(Finding("not finite", v.layer, f"{sentence} before the first step", tuple(v.read_by[:1])))
             break
     found += _flow_findings(layers, variables)
     for v in variables:

@@ -286,3 +286,15 @@ def test_evaluation_mode() -> None:
     d = explain(Residual().eval(), np.ones((2, 3, 4, 4)), np.zeros(2, np.int64))
     assert formulas(d, "N1") == ["N₁ = γ₁ ⊙ (Z₁ − mean₁) / sqrt(var₁ + ε) + β₁"]
     assert not any(v.role == "state" for v in d.variables)
+
+
+@pytest.mark.parametrize("where", ["X", "W2"])
+def test_nan_that_was_there_before_is_no_fault_of_a_step(where: str) -> None:
+    model, x = mlp(4, 4, 3), np.ones((5, 4))
+    if where == "X":
+        x[1, 2] = np.nan
+    else:
+        list(model.parameters())[2].data[0, 0] = float("inf")
+    (found,) = [f for f in explain(model, x, np.zeros(5, np.int64)).findings if f.kind == "not finite"]
+    name = {"X": "X", "W2": "W₂"}[where]
+    assert found.sentence == f"{name} has 1 element that is NaN or infinite before the first step"
