@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     gpunn.manual_seed(options.seed)
-    found = _of_op(options, device) if options.op else _of_model(options, device)
+    found = _of_op(options, device) if options.op is not None else _of_model(options, device)
     if options.json:
         print(as_json(found.to_dict()))
     else:
@@ -125,9 +125,10 @@ def _of_op(options: argparse.Namespace, device: Any) -> Any:
 
     def weighted(result: Any) -> Any:
         """The results, weighted at random, as one number."""
-        ys = [y for y in (result if isinstance(result, tuple) else (result,)) if y.is_floating_point()]
+        given = result if isinstance(result, (tuple, list)) else (result,)
+        ys = [y for y in given if isinstance(y, gpunn.Tensor) and y.is_floating_point()]
         if not ys:
-            raise UsageError(f"--op {options.op}: no result is a float, so there is no gradient")
+            raise UsageError(f"--op {options.op}: no result is a tensor of floats, so there is no gradient")
         if not weights:
             weights.extend(gpunn.rand(*y.shape, dtype=gpunn.float64, device=device) + 0.5 for y in ys)
         if not all(y.isfinite().all() for y in ys):

@@ -120,3 +120,9 @@ def test_each_variable_has_a_name_of_its_own(gpunn_command, tmp_path) -> None:
     found = gpunn_command("explain", "--model", "net.py:make", "--input", "2,4", "--batch-size", "2", "--json").json
     names = [v["name"] for v in found["variables"]]
     assert len(names) == len(set(names))
+
+
+def test_gradcheck_of_what_is_no_op(gpunn_command) -> None:
+    assert "gpunn has no function ''" in gpunn_command("gradcheck", "--op", "", "--input", "3").err
+    assert "no result is a tensor of floats" in gpunn_command("gradcheck", "--op", "no_grad", "--input", "3").err
+    assert gpunn_command("gradcheck", "--op", "atleast_1d", "--input", "3").code == 0

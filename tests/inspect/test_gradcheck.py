@@ -146,7 +146,7 @@ class Scale(nn.Module):
         (["--op", "FILE:Scale", "--input", "2,3"], 0, ""),
         (["--op", "softmax", "--input", "3,4", "--input", "3,4"], 1, "the truth of bool[3, 4] is not one value"),
         (["--op", "tanh"], 2, "--op: say the shape of each input, such as --input 3,4 --input 4,5"),
-        (["--op", "argmax", "--input", "3"], 2, "no result is a float, so there is no gradient"),
+        (["--op", "argmax", "--input", "3"], 2, "no result is a tensor of floats, so there is no gradient"),
         (["--op", "tahn", "--input", "3"], 2, "gpunn has no function 'tahn'; did you mean tan?"),
         (["--op", "FILE:nothing", "--input", "3"], 2, "has no function 'nothing'"),
         (["--model", "FILE:make", "--input", "6", "--loss", "FILE:loss"], 0, ""),
