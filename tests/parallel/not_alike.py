@@ -9,7 +9,7 @@ import numpy as np
 
 import gpunn
 from gpunn import nn, optim, parallel
-from gpunn.train import Trainer
+from gpunn.train import LambdaCallback, Trainer
 
 
 def main(number: int) -> None:
@@ -33,6 +33,9 @@ def main(number: int) -> None:
             assert f"{name} is {values[0]} on rank 0 and {values[1]} on rank 1" in str(error)
         else:
             raise AssertionError(name)
+    late = LambdaCallback(on_epoch_end=lambda t, epoch, row: t.stop("late") if world.rank and epoch == 2 else None)
+    trainer = Trainer(model, "mse", optim.SGD(model.parameters(), lr=0.1), progress=False, callbacks=[late])
+    assert trainer.fit((np.ones((4, 2)), np.ones((4, 1))), 5).epochs == 2
     print("good", flush=True)
     if number and world.is_first:
         print(os.getpid(), flush=True)
