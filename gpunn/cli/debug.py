@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     )
     try:
         found = failure.debug(trainer, path)
-    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError) as error:
         if isinstance(error, FileFormatError):
             raise
         raise UsageError(f"{path} is of another training than {path.parent}, or damaged: {error}") from None

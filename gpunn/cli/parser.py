@@ -9,7 +9,13 @@ from gpunn.printing import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and another one that says where help is. Its subcommands are of this kind."""
+    """A parser whose errors are one line, and another one that says where help is. Its subcommands are of this kind.
+
+    Names of options can't be cut short: `gpunn train --ranks` hands on all others, and has to find its own.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and leave with exit code 2."""

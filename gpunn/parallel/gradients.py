@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from gpunn.autograd.mode import no_grad
 from gpunn.autograd.mode import state as mode
 from gpunn.autograd.tape import wrap
@@ -19,7 +21,7 @@ BUCKET_BYTES = 1 << 22
 """Gradients are summed in buckets of so many bytes, the last layers' first: they are there first."""
 
 
-def sum_gradients(parameters: Iterable[Tensor]) -> None:
+def sum_gradients(parameters: Iterable[Tensor], alike: bool = False) -> None:
     """Let the gradient of each parameter become the sum of those of all ranks.
 
     ::
@@ -35,19 +37,23 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     In a planned step it is a part of the plan, and each bucket's sum begins when its gradients are there.
 
     Args:
-        parameters: in the same order on all ranks. Those that require no gradient are left out. A parameter that has no
-            gradient on this rank counts as 0, and has none behind it either.
+        parameters: in the same order on all ranks. Those that require no gradient are left out. Where some ranks have
+            no gradient of a parameter, theirs counts as 0; where none has one, none has one behind it either.
+        alike: whether the same parameters have gradients on all ranks, as in a plan, so that none has to ask.
     """
     if world().size == 1:
         return
     wanted = [p for p in parameters if p.requires_grad]
+    mine = [p._grad is not None for p in wanted]
+    there = np.array([mine]) if alike or mode.tracer is not None else world().agree(*mine)
+    used = {id(p) for p, ranks in zip(wanted, there.T) if ranks.any()}
     with no_grad():
         groups = buckets(wanted)
         gradients = [[zeros_like(p) if p._grad is None else p._grad.detach() for p in group] for group in groups]
         sums = mode.tracer.reduce(gradients) if mode.tracer is not None else _summed(gradients)
         for group, results in zip(groups, sums):
             for p, g in zip(group, results):
-                if p._grad is not None:
+                if id(p) in used:
                     p._grad = g
 
 

@@ -226,9 +226,14 @@ def init(timeout: float | None = None) -> World:
         ValueError: the timeout is no positive number.
     """
     if timeout is None:
-        timeout = float(os.environ.get("GPUNN_PARALLEL_TIMEOUT", TIMEOUT))
+        given = os.environ.get("GPUNN_PARALLEL_TIMEOUT", str(TIMEOUT))
+        try:
+            timeout = float(given)
+        except ValueError:
+            raise ValueError(f"GPUNN_PARALLEL_TIMEOUT is {given!r}; expected a number of seconds") from None
     if not timeout > 0:
         raise ValueError(f"timeout is {timeout}; expected a positive number of seconds")
+    timeout = min(timeout, threading.TIMEOUT_MAX / 2)  # what the system's clocks can wait for
     if _Current.world.size == 1 and (launched() > 1 or _LAUNCHED in os.environ):
         made = MpiWorld(timeout)
         _Current.world = made

@@ -32,6 +32,8 @@ GRACE = 5.0
 """Seconds that a rank may be waited for that has ended its work."""
 CONNECT = 30.0
 """Seconds in which all ranks have to be connected."""
+HELLO = 5.0
+"""Seconds in which one that has connected has to say who it is: a stranger may be silent."""
 
 
 class Peer:
@@ -97,7 +99,7 @@ class Watch:
     def __init__(self, rank: int, size: int, share: Callable[[Any], Any], timeout: float):
         self.rank, self.size, self.timeout, self.hint = rank, size, timeout, ""
         self._count, self._where, self._waiting = 0, "the start", False
-        self._leaving = False
+        self._leaving = self._failed = False
         self._peers: dict[int, Peer] = {}
         self._sockets: dict[int, socket.socket] = {}
         self._buffers: dict[int, bytes] = {}
@@ -130,7 +132,7 @@ class Watch:
     def fail(self, text: str) -> None:
         """Tell all others that this rank has failed, so that they end too."""
         if not self._leaving:
-            self._leaving = True
+            self._leaving = self._failed = True
             text = f"rank {self.rank} has failed: {text}"
             if self.rank == 0:
                 self._tell_all({"lost": text, "code": FAILED})
@@ -165,12 +167,14 @@ class Watch:
         while len(self._sockets) < self.size - 1:
             try:
                 connection, _ = server.accept()
-                connection.settimeout(CONNECT)
-                hello = json.loads(_line(connection))
             except TimeoutError:
                 missing = sorted(set(range(1, self.size)) - set(self._sockets))
                 raise RuntimeError(f"ranks {missing} did not connect to rank 0 within {CONNECT:.0f} seconds") from None
-            except (OSError, ValueError):
+            try:
+                connection.settimeout(HELLO)
+                hello = json.loads(_line(connection))
+            except (OSError, ValueError, RecursionError):
+                connection.close()
                 continue
             if isinstance(hello, dict) and hello.get("token") == token:  # else a stranger
                 rank = int(hello["rank"])
@@ -221,7 +225,7 @@ class Watch:
     def _beat(self, now: float) -> None:
         if self.rank:
             self._send(0, {"count": self._count, "where": self._where, "waiting": self._waiting})
-            if now - self._peers[0].seen > self.timeout and not self._leaving:
+            if now - self._peers[0].seen > self.timeout and not self._failed:
                 self._end(
                     f"{self._peers[0].name} hangs: it has said nothing for {now - self._peers[0].seen:.0f} seconds",
                     LOST,
@@ -242,7 +246,7 @@ class Watch:
         peer = self._peers[rank]
         if not data:
             del self._sockets[rank]
-            if not peer.ended and not (self._leaving and self.rank):
+            if not peer.ended and not self._failed:  # else this one's own error is what counts
                 text = f"{peer.name} has died"
                 self._tell_all({"lost": text, "code": LOST})
                 self._end(text, LOST)
@@ -254,7 +258,7 @@ class Watch:
             message = json.loads(line)
             peer.seen = now
             if "lost" in message:
-                if not self._leaving:
+                if not self._failed:
                     self._end(message["lost"], message["code"])
                 return False
             if "failed" in message:

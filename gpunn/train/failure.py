@@ -12,7 +12,7 @@ import numpy as np
 import gpunn
 from gpunn import io, nn
 from gpunn.inspect.profile.parts import What
-from gpunn.inspect.profile.watch import EagerWatch
+from gpunn.inspect.profile.watch import EagerWatch, owner_of
 from gpunn.optim import Optimizer
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
@@ -96,7 +96,7 @@ class _Watch(EagerWatch):
     def call(self, what: What, name: str, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Make a call, and look at its result; at what an optimizer has changed where that is one."""
         made = function(*args, **kwargs)
-        in_place = isinstance(args[0].__self__, Optimizer)
+        in_place = isinstance(owner_of(args[0]), Optimizer)
         given = [args[3], *args[5]] if in_place else made if isinstance(made, tuple) else [made]
         arrays = [self.device.backend.to_numpy(x) if not isinstance(x, np.generic) else x for x in given]
         floats = [np.asarray(a, np.float64).ravel() for a in arrays if np.asarray(a).dtype.kind not in "biu"]

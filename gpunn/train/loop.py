@@ -117,6 +117,7 @@ class FitLoop:
         trainer.history.rows.append(row)
         self.progress.end(row)
         trainer.callbacks.call("on_epoch_end", trainer, trainer.epoch, row)
+        self.ranks.agree_to_stop(trainer)
         self.completed, self.trained, self.seconds, trainer.batch = trainer.epoch, False, 0.0, 0
         self.meter.reset()
         if line := self.ranks.check_weights(trainer.model):

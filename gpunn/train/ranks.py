@@ -19,6 +19,7 @@ from gpunn.train.meter import Meter
 
 if TYPE_CHECKING:
     from gpunn.train.loop import FitLoop
+    from gpunn.train.trainer import Trainer
 
 
 class Ranks:
@@ -86,6 +87,9 @@ class Ranks:
                 ("the optimizer", repr(trainer.optimizer)),
                 *trainer.settings().items(),
                 ("eager", trainer.eager),
+                ("on_nan", trainer.on_nan),
+                ("shard_optimizer", trainer.shard_optimizer),
+                ("whether there is a run folder", loop.saves),
                 ("the device", trainer.device.type),
                 ("the data", loop.loader.state_dict()),
                 ("the validation data", None if loop.validation is None else loop.validation.state_dict()),
@@ -128,6 +132,14 @@ class Ranks:
     def as_first(self, value: bool) -> bool:
         """What it is on rank 0."""
         return bool(self.world.agree(float(value))[0, 0]) if self.several else value
+
+    def agree_to_stop(self, trainer: Trainer) -> None:
+        """Let all stop where callbacks of one of them want to, such as one that looks at the clock."""
+        if self.several:
+            mine = trainer.stop_reason if trainer.stopped else None
+            reasons = [r for r in self.world.gather(mine, "the end of an epoch") if r is not None]
+            if reasons:
+                trainer.stop(reasons[0])
 
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         """An epoch's row as rank 0 has it, so that all decide by the same numbers."""

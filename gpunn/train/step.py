@@ -40,6 +40,7 @@ class EagerStep:
         self.clip_norm = clip_norm
         self.update = optimizer if sharded is None else sharded
         self.note: Any = None
+        self.alike = False  # whether the same parameters have gradients on all ranks
 
     def __call__(self, batches: Sequence[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
         """Take one step; `batches` holds at least one.
@@ -88,7 +89,7 @@ class EagerStep:
             results = self._as_one(batches, contexts)
         else:
             results = [self._alone(*each) for each in zip(batches, weights, contexts)]
-        sum_gradients(trained_parameters(self.optimizer))
+        sum_gradients(trained_parameters(self.optimizer), self.alike)
         self.objective.add_penalty_gradient()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(trained_parameters(self.optimizer), self.clip_norm)
@@ -142,6 +143,7 @@ class PlannedStep(Step):
     def __init__(self, eager: EagerStep, memory_limit: int | None = None, arena: Arena | None = None):
         super().__init__(eager.model, eager.optimizer, arena=arena)
         self.eager = eager
+        eager.alike = True  # what a plan does is the same on all, and one may have no samples and go op by op
         self.memory_limit = memory_limit
         self._batches: Sequence[Batch] = ()
         self._cut = False

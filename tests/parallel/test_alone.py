@@ -162,6 +162,19 @@ def test_a_lost_rank_is_started_again_and_a_failed_one_is_not(monkeypatch: pytes
         assert commands == [["first"], *[["again"]] * (len(codes) - 1)]
 
 
+def test_options_that_start_ranks_are_handed_on_to_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names that are cut short were: each process started another one, without an end."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--rest", "1"])
+    assert "unrecognized arguments: --rest" in capsys.readouterr().err
+
+
+def test_timeouts_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUNN_PARALLEL_TIMEOUT", "soon")
+    with pytest.raises(ValueError, match="GPUNN_PARALLEL_TIMEOUT is 'soon'; expected a number of seconds"):
+        parallel.init()
+
+
 def test_learning_rates_are_scaled_and_warmed_up_as_asked_for(
     tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,18 +10,22 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import gpunn
+from gpunn.parallel import watch
 from gpunn.parallel.launch import is_lost
-from gpunn.parallel.watch import GRACE, LOST, Peer, verdict
+from gpunn.parallel.watch import GRACE, LOST, Peer, Watch, verdict
 from gpunn.train import load_checkpoint
 from tests.train.kills import Server
 
@@ -96,6 +100,44 @@ def test_a_lost_rank_ends_all_and_the_run_goes_on(seed: int, server: Server, who
     a, b = (gpunn.load(run / "model.safetensors") for run in (whole, tmp_path / "b"))
     for name, value in a.items():
         assert gpunn.allclose(value, b[name], rtol=1e-4, atol=1e-5), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_rank_0_is_lost_while_others_wait_for_the_end(number: int) -> None:
+    command, _ = launcher("openmpi")
+    script = Path(__file__).with_name("not_alike.py")
+    done = subprocess.run(
+        [*command, "-n", "2", sys.executable, str(script), str(int(number))],
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert is_lost(done.returncode)
+    assert re.search(r"gpunn: rank 0 on \S+ \(process \d+\) (has died|hangs: )", done.stderr.decode())
+
+
+def test_a_stranger_that_connects_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "HELLO", 0.1)
+    there = threading.Event()
+    shared: list[Any] = []
+    hosts = threading.Thread(
+        target=lambda: shared.append(Watch(0, 2, lambda v: (shared.append(v), there.set()), 60.0)), daemon=True
+    )
+    hosts.start()
+    assert there.wait(20)
+    port = shared[0][1]
+    silent, deep = (socket.create_connection(("127.0.0.1", port)) for _ in range(2))
+    deep.sendall(b"[" * 4095 + b"\n")
+    other = Watch(1, 2, lambda _: shared[0], 60.0)
+    hosts.join(20)
+    assert len(shared) == 2
+    first = threading.Thread(target=shared[1].leave)
+    first.start()
+    other.leave()
+    first.join(20)
+    for each in (silent, deep, *shared[1]._sockets.values(), *other._sockets.values()):
+        each.close()
 
 
 def peers(now: float, *counts: int, waiting: tuple[bool, ...]) -> dict[int, Peer]:

@@ -13,7 +13,7 @@ import pytest
 from . import ranks_equal_one
 from .launch import start
 
-SCRIPT = str(Path(ranks_equal_one.__file__))
+SCRIPT = Path(ranks_equal_one.__file__)
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +23,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def on_2(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in start(2, SCRIPT, str(folder))]
+    return [json.loads(line) for line in start(2, str(SCRIPT), str(folder))]
 
 
 @pytest.fixture(scope="module")
 def on_4(folder: Path, on_2: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Four ranks, which also go on with what two have begun."""
     shutil.copytree(folder / "from-2", folder / "begun")
-    return [json.loads(line) for line in start(4, SCRIPT, str(folder))]
+    return [json.loads(line) for line in start(4, str(SCRIPT), str(folder))]
 
 
 @pytest.mark.parametrize("ranks", ["on_2", "on_4"])
@@ -44,6 +44,10 @@ def test_ranks_get_what_one_process_gets_from_the_same_batches(ranks: str, reque
         assert row["again"], row  # to the bit
         assert row["sharded"], row  # likewise
         assert row["alike"], row
+
+
+def test_what_is_not_alike_on_ranks_is_summed_or_refused() -> None:
+    assert start(2, str(SCRIPT.with_name("not_alike.py")), "0") == ["good"] * 2
 
 
 def test_another_number_of_ranks_goes_on_from_a_checkpoint(on_4: list[dict[str, Any]], folder: Path) -> None:

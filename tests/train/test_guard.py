@@ -120,6 +120,15 @@ def test_training_stops_where_it_began(eager, tmp_path):
     assert not dump.exists()
 
 
+def test_the_op_is_named_where_gradients_of_several_batches_add_up(task):
+    x = task.x.copy()
+    x[-1] = np.nan
+    with pytest.raises(
+        TrainingError, match=r"It began in epoch 1, batch \d+: the forward of LinearActivation in layer 0"
+    ):
+        make_trainer(grad_accumulation=2).fit((x, task.y), 1, batch_size=4, shuffle=False)
+
+
 def test_validation_names_the_op_too(task):
     x = task.x.copy()
     x[0] = np.inf

@@ -147,7 +147,7 @@ class EagerWatch(Watch):
             state.quietly, state.watcher = before
 
     def _what(self, function: Any, args: tuple[Any, ...]) -> What:
-        owner = function.__self__
+        owner = owner_of(function)
         cost: tuple[int | None, int | None] = None, None
         if isinstance(owner, Op):
             cost = op_cost(owner, [self._spec(x) for x in args[1:]])
@@ -163,9 +163,14 @@ class EagerWatch(Watch):
         return Spec(x.shape, as_dtype(x.dtype), self.device) if hasattr(x, "shape") else x
 
 
+def owner_of(function: Any) -> Any:
+    """The op, the optimizer or the backend that a method belongs to; None for a primitive that is a plain function."""
+    return getattr(function, "__self__", None)
+
+
 def name_of_eager(function: Any) -> str:
     """The op, the optimizer's step, or the primitive that a method belongs to."""
-    owner = function.__self__
+    owner = owner_of(function)
     if isinstance(owner, Optimizer):
         return step_of(owner)
     return owner.name if isinstance(owner, Op) else str(function.__name__)
