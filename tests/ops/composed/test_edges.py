@@ -25,6 +25,12 @@ def test_derivatives_where_both_are_equal_or_one_is_0(name):
 
 
 CALLS = {
+    "attention in half": lambda t: t.nn.functional.scaled_dot_product_attention(
+        *(t.ones(2, 3, dtype=t.bfloat16) for _ in range(3)), attn_mask=t.eye(2)
+    ).float(),
+    "attention of nothing": lambda t: t.nn.functional.scaled_dot_product_attention(
+        t.ones(2, 0), t.ones(3, 0), t.ones(3, 1)
+    ),
     "addbmm of int8": lambda t: t.addbmm(*(t.ones(s, dtype=t.int8) for s in ((2, 2), (3, 2, 2), (3, 2, 2)))),
     "block_diag": lambda t: t.block_diag(),
     "broadcast_shapes": lambda t: t.zeros(t.broadcast_shapes()),
@@ -97,3 +103,11 @@ def test_errors_are_of_the_kind_of_torch(name):
         WRONG[name](torch)
     with pytest.raises(theirs.type, match=name.partition(" ")[0] if name != "addr" else "addmm"):
         WRONG[name](gpunn)
+
+
+def test_derivatives_of_the_deviation_of_equal_numbers():
+    for library in (torch, gpunn):
+        x = library.tensor([[2.0, 1.0], [2.0, 3.0]], requires_grad=True)
+        (first,) = library.autograd.grad(x.std(0).sum(), x, create_graph=True)
+        (second,) = library.autograd.grad((first**2)[0].sum() + first[0, 0], x)
+        assert first[:, 0].tolist() == second[:, 0].tolist() == [0, 0]
