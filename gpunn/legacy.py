@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 from gpunn.backend.dtypes import bool_, float16, float32, float64, int8, int16, int32, int64, uint8
@@ -13,9 +14,9 @@ from gpunn.tensor import Tensor, tensor
 
 def _constructor(name: str, dtype: DType) -> Callable[..., Tensor]:
     def construct(*data: Any, device: Any = None) -> Tensor:
-        if data and all(isinstance(n, int) and not isinstance(n, bool) for n in data):
+        if data and all(isinstance(n, Integral) and not isinstance(n, bool) for n in data):
             return empty(data, dtype=dtype, device=device)
-        if len(data) > 1:
+        if len(data) > 1 or any(isinstance(n, Real) for n in data):
             raise TypeError(f"{name} takes elements, as a list, or a size, as integers")
         return tensor(data[0] if data else [], dtype=dtype, device=device)
 

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import gpunn
@@ -28,12 +29,15 @@ def test_old_constructors(torch):
         ours, theirs = getattr(gpunn, name)(data), getattr(torch, name)(data)
         assert ours.tolist() == theirs.tolist() and str(ours.dtype)[6:] == str(theirs.dtype)[6:]
         assert getattr(gpunn, name)(2, 3).shape == getattr(torch, name)(2, 3).shape
+        assert getattr(gpunn, name)(np.int64(2), 3).shape == getattr(torch, name)(np.int64(2), 3).shape
     assert gpunn.Tensor(2, 3).shape == torch.Tensor(2, 3).shape and gpunn.Tensor().shape == torch.Tensor().shape
     assert gpunn.Tensor([2, 3]).tolist() == torch.Tensor([2, 3]).tolist()
     with pytest.raises(TypeError, match="elements, as a list, or a size"):
         gpunn.Tensor([1], [2])
     with pytest.raises(TypeError, match="LongTensor takes elements"):
         gpunn.LongTensor([1], [2])
+    with pytest.raises(TypeError, match="FloatTensor takes elements"):
+        gpunn.FloatTensor(2.5)
 
 
 def test_saving_into_an_open_file(tmp_path):

@@ -26,3 +26,8 @@ def test_other_types():
         gpunn.finfo(gpunn.int64)
     with pytest.raises(TypeError, match="requires an integer"):
         gpunn.iinfo(gpunn.float32)
+
+
+def test_limits_of_one_type_are_equal():
+    assert gpunn.finfo(gpunn.float32) == gpunn.finfo() != gpunn.finfo(gpunn.float64)
+    assert gpunn.iinfo(gpunn.int8) == gpunn.iinfo(gpunn.int8) != gpunn.iinfo(gpunn.uint8)

@@ -4,6 +4,7 @@ stranger's file can't run code.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -89,7 +90,9 @@ def load(path: str | os.PathLike[str] | IO[bytes], map_location: Any = None, wei
     else:
         data = _file(path, "read", "gpunn.load").read()
         if not isinstance(data, bytes):
-            raise TypeError(f"gpunn.load: the file is open for text; open it with mode 'rb', got {path!r}")
+            raise TypeError(
+                f"gpunn.load: expected a file whose read() gives bytes, got {type(data).__name__} of {path!r}"
+            )
     safetensors = needed("safetensors", "gpunn.load")
     try:
         entries = safetensors.deserialize(data)
@@ -137,6 +140,9 @@ def _file(file: Any, method: str, caller: str) -> Any:
     Raises:
         TypeError: it is none.
     """
+    if isinstance(file, io.TextIOBase):
+        mode = "rb" if method == "read" else "wb"
+        raise TypeError(f"{caller}: the file is open for text; open it with mode {mode!r}, got {file!r}")
     if not hasattr(file, method):
         raise TypeError(f"{caller} takes a path or a file that is open for bytes, got {type(file).__name__}")
     return file

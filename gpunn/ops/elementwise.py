@@ -29,7 +29,7 @@ def broadcast_shapes(op: Op | str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _aligned(shapes: tuple[tuple[int, ...], ...]) -> Any:
-    rank = max(map(len, shapes))
+    rank = max(map(len, shapes), default=0)
     return zip(*((1,) * (rank - len(s)) + s for s in shapes))
 
 

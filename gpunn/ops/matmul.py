@@ -114,6 +114,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Beta input + alpha mat1 @ mat2; with beta = 0 input is not read, so its NaN does not spread."""
     product = mm(mat1, mat2)
+    check_factors(product, beta, alpha)
     product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
@@ -121,6 +122,13 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     if result.shape != product.shape:
         raise shape_error("addmm", f"{input._spec!r} does not broadcast to {product._spec!r}")
     return result
+
+
+def check_factors(product: Tensor, beta: float, alpha: float) -> None:
+    """Raise RuntimeError where the numbers of `addmm` would make floats of integers."""
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        if isinstance(factor, float) and not product.is_floating_point():
+            raise shape_error("addmm", f"for integers {name} is an integer too, got {factor}")
 
 
 def _require_ndim(name: str, ndim: int, *tensors: Tensor) -> None:

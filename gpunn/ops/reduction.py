@@ -297,7 +297,7 @@ def var(
 def std(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
-    """The square root of `var`; where that is 0 the gradient is 0, the root's being infinite."""
+    """The square root of `var`; where that is 0 all derivatives are 0, the root's being infinite."""
     from .comparison import eq, where
     from .math import sqrt
 
@@ -309,7 +309,7 @@ def std(
     def function(x: Tensor) -> Tensor:
         variance = variance_of(x)
         constant = eq(variance, 0)
-        return where(constant, variance, sqrt(where(constant, 1, variance)))
+        return where(constant, 0.0, sqrt(where(constant, 1, variance)))
 
     return rounded_once(function, input)
 

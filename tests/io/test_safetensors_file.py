@@ -233,6 +233,14 @@ def test_every_truncation_is_an_error(tmp_path):
             gpunn.load(path)
 
 
+def test_a_file_that_is_open_for_text(tmp_path):
+    gpunn.save({"a": gpunn.ones(2)}, tmp_path / "file")
+    with open(tmp_path / "file") as file, pytest.raises(TypeError, match="open it with mode 'rb'"):
+        gpunn.load(file)
+    with open(tmp_path / "file", "a") as file, pytest.raises(TypeError, match="open it with mode 'wb'"):
+        gpunn.save({"a": gpunn.ones(2)}, file)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(100), b"\xff" * 64, b"hello, this is a text file\n"])
 def test_another_kind_of_file(content, tmp_path):
     (tmp_path / "file").write_bytes(content)

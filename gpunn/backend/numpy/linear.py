@@ -22,11 +22,12 @@ result is not much larger than what is summed over."""
 def matmul(x: Any, y: Any, out: Any = None) -> Any:
     """x y on the last two axes.
 
-    Where the inner size is 1 NumPy's matmul passes BLAS by, at ten times the cost of dot.
+    Where the inner size is 1 NumPy's matmul passes BLAS by, at ten times the cost of dot; with a single number dot
+    calls axpy, which takes 0 times NaN for 0.
     """
     if _is_half(x):
         return _narrow(np.matmul(_wide(x), _wide(y)), x.dtype, out)
-    if x.ndim == y.ndim == 2 and x.shape[1] == 1 and x.dtype.kind == "f":
+    if x.ndim == y.ndim == 2 and x.shape[1] == 1 and min(x.size, y.size) > 1 and x.dtype.kind == "f":
         return np.dot(x, y, out=out)
     return np.matmul(x, y, out=out)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gpunn import ops
-from gpunn.backend.dtypes import int64
+from gpunn.backend.dtypes import float16, float32, float64, int64
 from gpunn.tensor import Tensor, as_tensor
 
 __all__ = [
@@ -20,24 +20,61 @@ __all__ = [
 ]
 
 
-class PackedSequence(NamedTuple):
+class _Packed(NamedTuple):
+    data: Tensor
+    batch_sizes: Tensor
+    sorted_indices: Tensor | None = None
+    unsorted_indices: Tensor | None = None
+
+
+class PackedSequence(_Packed):
     """A batch of sequences, longest first, without padding: the first elements of all, then the second ones, ...
 
     Attributes:
         data: all elements (sum of the lengths, ...).
         batch_sizes: how many sequences have a first element, a second one, ...; int64 on the CPU.
         sorted_indices: for each packed sequence its place in the batch; None where they came in order.
-        unsorted_indices: the inverse.
+        unsorted_indices: the inverse, which is computed where it is not given.
     """
 
-    data: Tensor
-    batch_sizes: Tensor
-    sorted_indices: Tensor | None = None
-    unsorted_indices: Tensor | None = None
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        data: Tensor,
+        batch_sizes: Tensor,
+        sorted_indices: Tensor | None = None,
+        unsorted_indices: Tensor | None = None,
+    ) -> PackedSequence:
+        if unsorted_indices is None and sorted_indices is not None:
+            unsorted_indices = ops.argsort(sorted_indices)
+        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """With the elements in another type or on another device."""
-        return self._replace(data=self.data.to(*args, **kwargs))
+        """With the elements in another type, or with the indices on another device."""
+        data = self.data.to(*args, **kwargs)
+        order, inverse = (None if i is None else i.to(data.device) for i in self[2:])
+        return PackedSequence(data, self.batch_sizes, order, inverse)
+
+    def cpu(self) -> PackedSequence:
+        """On the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = "cuda") -> PackedSequence:
+        """On a GPU."""
+        return self.to(device)
+
+    def double(self) -> PackedSequence:
+        """In float64."""
+        return self.to(float64)
+
+    def float(self) -> PackedSequence:
+        """In float32."""
+        return self.to(float32)
+
+    def half(self) -> PackedSequence:
+        """In float16."""
+        return self.to(float16)
 
 
 def pack_padded_sequence(
@@ -72,8 +109,7 @@ def pack_padded_sequence(
         x, sizes = x.index_select(1, indices), [sizes[i] for i in order]
     counts = [sum(n > t for n in sizes) for t in range(sizes[0])]
     data = ops.cat([x[t, :count] for t, count in enumerate(counts)], 0)
-    batch_sizes = as_tensor(counts, dtype=int64, device="cpu")
-    return PackedSequence(data, batch_sizes, indices, None if indices is None else ops.argsort(indices))
+    return PackedSequence(data, as_tensor(counts, dtype=int64, device="cpu"), indices)
 
 
 def pad_packed_sequence(
@@ -109,6 +145,8 @@ def pad_sequence(
     """Sequences (length, ...) as one tensor (longest, batch, ...), or with `batch_first` (batch, longest, ...)."""
     if padding_side not in ("right", "left"):
         raise ValueError(f"padding_side is 'right' or 'left', got {padding_side!r}")
+    if not sequences:
+        raise RuntimeError("pad_sequence: received an empty list of sequences")
     longest = max(x.shape[0] for x in sequences)
     rows = []
     for x in sequences:
@@ -125,6 +163,8 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """Sequences (length, ...), packed; see `pack_padded_sequence`."""
+    if not sequences:
+        raise RuntimeError("pack_sequence: received an empty list of sequences")
     lengths = [x.shape[0] for x in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 

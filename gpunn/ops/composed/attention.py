@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..base import shape_error
+from ..cast import cast
 from ..comparison import eq, where
 from ..creation import ones, zeros
 from ..diagonal import tril
@@ -63,7 +64,7 @@ def attention_weights(
     if is_causal and mask is not None:
         raise shape_error("attention", "is_causal is for attention without a mask; give one of both")
     # The scale on both sides, so that no product overflows which would not in the end.
-    root = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else abs(scale))
+    root = math.sqrt(1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else abs(scale))
     q = query * (root if scale is None or scale >= 0 else -root)
     scores = matmul(q, transpose(key * root, -2, -1))
     if is_causal:
@@ -72,7 +73,7 @@ def attention_weights(
         return softmax(scores, -1)
     if mask.dtype.name == "bool":
         mask = where(mask, 0.0, zeros(mask.shape, dtype=scores.dtype, device=mask.device) - math.inf)
-    scores = scores + mask
+    scores = scores + cast(mask, scores.dtype)
     nothing = all(eq(scores, -math.inf), -1, keepdim=True)
     return where(nothing, 0.0, softmax(where(nothing, 0.0, scores), -1))
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..activation import relu
 from ..arithmetic import minimum
 from ..base import shape_error
 from ..cast import cast
@@ -56,9 +57,9 @@ def margin_ranking_loss(
 
 
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:
-    """A distance x where y is 1, max(0, margin - x) where y is -1."""
+    """A distance x where y is 1, max(0, margin - x) where y is -1; where it is neither, both."""
     check_reduction(reduction)
-    loss = where(eq(target, 1), input, 0.0) + where(eq(target, -1), clamp(margin - input, min=0.0), 0.0)
+    loss = where(eq(target, -1), 0.0, input) + where(eq(target, 1), 0.0, clamp(margin - input, min=0.0))
     return reduced(loss, reduction)
 
 
@@ -86,12 +87,12 @@ def multi_margin_loss(
         raise ValueError(f"multi_margin_loss: only p == 1 and p == 2 supported, got {p}")
     x, y = (unsqueeze(input, 0), reshape(target, (1,))) if input.ndim == 1 else (input, target)
     classes = x.shape[1]
-    loss = clamp(margin - gather(x, 1, unsqueeze(y, 1)) + x, min=0.0)
+    loss = relu(margin - gather(x, 1, unsqueeze(y, 1)) + x)
     loss = loss if p == 1 else loss * loss
     if weight is not None:
         loss = loss * unsqueeze(weight[y], 1)
     loss = where(eq(one_hot(y, classes), 1), 0.0, loss).sum(1) / classes
-    return reduced(reshape(loss, ()) if input.ndim == 1 else loss, reduction)
+    return reduced(reshape(loss, target.shape), reduction)
 
 
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -105,15 +106,15 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     check_reduction(reduction)
     if input.shape != target.shape:
         raise shape_error("multilabel_margin_loss", f"one shape for {input._spec!r} and the target {target._spec!r}")
-    x, y = (unsqueeze(input, 0), unsqueeze(target, 0)) if input.ndim == 1 else (input, target)
+    x, y = (reshape(input, (1, -1)), reshape(target, (1, -1))) if input.ndim < 2 else (input, target)
     classes = x.shape[1]
     given = eq(cumsum(cast(eq(y, -1), target.dtype), 1), 0)  # before the first -1
     labels = where(given, y, 0)
     chosen = where(unsqueeze(given, 2), one_hot(labels, classes), 0).sum(1).gt(0)  # (N, C)
-    behind = clamp(1 - unsqueeze(gather(x, 1, labels), 2) + unsqueeze(x, 1), min=0.0)  # (N, labels, classes)
+    behind = relu(1 - unsqueeze(gather(x, 1, labels), 2) + unsqueeze(x, 1))  # (N, labels, classes)
     counted = unsqueeze(given, 2).logical_and(unsqueeze(chosen.logical_not(), 1))
     loss = where(counted, behind, 0.0).sum((1, 2)) / classes
-    return reduced(reshape(loss, ()) if input.ndim == 1 else loss, reduction)
+    return reduced(reshape(loss, ()) if input.ndim < 2 else loss, reduction)
 
 
 def multilabel_soft_margin_loss(
@@ -230,6 +231,11 @@ def triplet_margin_with_distance_loss(
 ) -> Tensor:
     """`triplet_margin_loss` with a distance of one's own; by default the 2-norm."""
     check_reduction(reduction)
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise shape_error(
+            "triplet_margin_loss",
+            f"all have as many dimensions, got {anchor._spec!r}, {positive._spec!r} and {negative._spec!r}",
+        )
     distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase
 
-from ..arithmetic import abs, maximum, minimum, mul, neg
+from ..activation import activate
+from ..arithmetic import abs, maximum, mul, neg
 from ..arithmetic import pow as _pow
 from ..cast import cast
-from ..comparison import clamp, eq, gt, isnan, le, logical_and, logical_or, lt, ne, where
+from ..comparison import clamp, eq, ge, gt, isnan, le, logical_and, logical_or, lt, ne, where
 from ..construct import as_tensor
-from ..math import exp, exp2, log, log1p, sin, sqrt
-from ..promote import to_float
+from ..math import exp2, log, sin, sqrt
+from ..promote import promote, to_float
 from ..reduction import normalise_dim
 from ..rounding import trunc
 
@@ -75,14 +76,13 @@ def rad2deg(input: Tensor) -> Tensor:
 
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(x^2 + y^2), scaled by the larger one, so that no square overflows or vanishes."""
-    x, y = abs(input), abs(other)
-    largest = maximum(x, y).detach()
+    largest = maximum(abs(input), abs(other)).detach()
     scale = where(logical_and(gt(largest, 0), lt(largest, math.inf)), largest, 1)
-    return scale * sqrt((x / scale) ** 2 + (y / scale) ** 2)
+    return scale * sqrt((input / scale) ** 2 + (other / scale) ** 2)
 
 
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """ln(e^x + e^y), as max + ln(1 + e^-|x - y|), so that nothing overflows."""
+    """ln(e^x + e^y), as max + ln(1 + e^(min - max)), so that nothing overflows."""
     return _add_exponents(input, other, 1.0)
 
 
@@ -92,9 +92,12 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _add_exponents(x: Tensor, y: Tensor, base: float) -> Tensor:
-    equal = eq(x, y)  # also infinities, whose difference is no number
-    difference = where(equal, 0, x - y)
-    return maximum(x, y) + log1p(exp(-abs(difference) * base)) / base
+    # One of two smooth branches, which agree where x = y: all derivatives are right there too, as with |x - y| none is.
+    x, y = (to_float(v) for v in promote("logaddexp", x, y))
+    first = ge(x, y)
+    high, low = where(first, x, y), where(first, y, x)
+    infinite = eq(abs(high), math.inf)  # then also the difference of equals is no number
+    return high + activate(where(infinite, -math.inf, (low - high) * base), "softplus") / base
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
@@ -106,8 +109,9 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 def xlogy(input: Any, other: Any) -> Tensor:
     """x ln y, 0 where x is 0, and not a number where y is none."""
-    x = to_float(input) if isinstance(input, TensorBase) else input
-    y = to_float(other) if isinstance(other, TensorBase) else as_tensor(float(other), dtype=x.dtype, device=x.device)
+    x, y = promote("xlogy", input, other)
+    x = to_float(x) if isinstance(x, TensorBase) else x
+    y = to_float(y) if isinstance(y, TensorBase) else as_tensor(float(y), dtype=x.dtype, device=x.device)
     if not hasattr(x, "dtype"):
         return x * log(y) if x else where(isnan(y), y, 0.0)
     no_logarithm = logical_or(le(y, 0), eq(y, math.inf))
@@ -137,21 +141,21 @@ def signbit(input: Tensor) -> Tensor:
 
 def copysign(input: Tensor, other: Any) -> Tensor:
     """The size of x with the sign of y, also that of -0."""
-    size = abs(to_float(input))
-    if not isinstance(other, TensorBase):
-        return neg(size) if math.copysign(1, other) < 0 else size
-    y: Any = other
-    return where(signbit(y), neg(size), size)
+    x, y = promote("copysign", input, other)
+    size = abs(to_float(x))
+    if not isinstance(y, TensorBase):
+        return neg(size) if math.copysign(1, y) < 0 else size
+    return where(signbit(other), neg(size), size)
 
 
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger one, and the other one where one is not a number."""
-    return where(isnan(input), other, where(isnan(other), input, maximum(input, other)))
+    return where(logical_or(ge(input, other), isnan(other)), input, other)
 
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller one, and the other one where one is not a number."""
-    return where(isnan(input), other, where(isnan(other), input, minimum(input, other)))
+    return where(logical_or(le(input, other), isnan(other)), input, other)
 
 
 def ldexp(input: Tensor, other: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..base import shape_error
 from ..diagonal import diagonal
 from ..join import stack
-from ..matmul import matmul, outer
+from ..matmul import check_factors, matmul, outer
 from ..reduction import normalise_dim
 from ..slicing import select
 from ..vector_norm import vector_norm
@@ -45,6 +45,7 @@ __all__ = [
 
 def _sum(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
     """beta input + alpha product; what is in the input does not matter where beta is 0."""
+    check_factors(product, beta, alpha)
     product = product if alpha == 1 else alpha * product
     if not beta:
         return product
@@ -68,13 +69,17 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, 
 
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta input + alpha times the sum over the batch of batch1 batch2."""
-    return _sum(input, _bmm("addbmm", batch1, batch2).sum(0), beta, alpha)
+    return _sum(input, _summed(_bmm("addbmm", batch1, batch2)), beta, alpha)
 
 
 def _bmm(name: str, x: Tensor, y: Tensor) -> Tensor:
     if x.ndim != 3 or y.ndim != 3:
         raise shape_error(name, f"multiplies batches of matrices with three dimensions, got {x._spec!r}, {y._spec!r}")
     return matmul(x, y)
+
+
+def _summed(x: Tensor) -> Tensor:
+    return x.sum(0, dtype=x.dtype)
 
 
 def chain_matmul(*matrices: Tensor) -> Tensor:
@@ -168,6 +173,8 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The vector product along a dimension of size 3: the first such one where `dim` is None."""
+    if input.ndim != other.ndim:
+        raise shape_error("cross", f"takes as many dimensions of both, got {input._spec!r} and {other._spec!r}")
     if dim is None:
         dim = next((d for d, size in enumerate(input.shape) if size == 3), None)
         if dim is None:
@@ -210,7 +217,12 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     """
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
         raise shape_error("cdist", f"takes rows of one length, got {x1._spec!r} and {x2._spec!r}")
-    return vector_norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1)
+    return _norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p)
+
+
+def _norm(difference: Tensor, p: float) -> Tensor:
+    """The p-norm of rows; of empty ones 0 for each p, also where it is the largest element."""
+    return vector_norm(difference, p if difference.shape[-1] else 1, -1)
 
 
 def pdist(input: Tensor, p: float = 2) -> Tensor:
@@ -223,7 +235,7 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     n = input.shape[0]
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     first, second = (as_tensor([pair[k] for pair in pairs], dtype="int64", device=input.device) for k in (0, 1))
-    return vector_norm(index_select(input, 0, first) - index_select(input, 0, second), p, -1)
+    return _norm(index_select(input, 0, first) - index_select(input, 0, second), p)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -233,6 +245,9 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The powers of a vector's elements as columns, N of them, falling or increasing."""
+    if x.ndim != 1 or (N is not None and N < 0):
+        raise shape_error("vander", f"takes a vector and N >= 0, got {x._spec!r} and {N}")
     n = x.shape[0] if N is None else N
+    x = x if x.is_floating_point() else x.long()  # of small integers the powers would overflow
     powers = list(range(n)) if increasing else list(range(n))[::-1]
     return stack([x**k for k in powers], 1) if powers else x.reshape(-1, 1)[:, :0]

@@ -139,6 +139,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     """How many elements are in each of equal parts from min to max; of all elements where both are 0."""
     if not input.is_floating_point():
         raise shape_error("histc", f"takes floats, got {input._spec!r}; convert it with .float()")
+    if bins < 1:
+        raise shape_error("histc", f"takes one bin at least, got bins={bins}")
     x = reshape(input.detach(), -1)
     if min == max == 0 and x.numel():
         min, max = x.min().item(), x.max().item()
@@ -170,6 +172,8 @@ def searchsorted(
     right = right or side == "right"
     value = as_tensor(input, device=None if isinstance(input, TensorBase) else sorted_sequence.device)
     sequence = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
+    if not sequence.ndim or (sequence.ndim > 1 and not value.ndim):
+        raise shape_error("searchsorted", f"takes one sequence for a number, got {sequence._spec!r}, {value._spec!r}")
     if sequence.ndim > 1 and sequence.shape[:-1] != value.shape[:-1]:
         raise shape_error(
             "searchsorted", f"sequences {sequence._spec!r} and values {value._spec!r} differ before the last dimension"
@@ -192,4 +196,6 @@ def searchsorted(
 
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The number of the interval between boundaries in which each value lies; see `searchsorted`."""
+    if boundaries.ndim != 1:
+        raise shape_error("bucketize", f"takes boundaries as a vector, got {boundaries._spec!r}")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)

@@ -51,7 +51,9 @@ def ravel(input: Tensor) -> Tensor:
 
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
-    return transpose(input, -2, -1)
+    if input.ndim == 1:
+        raise shape_error("adjoint", f"takes matrices, got {input._spec!r}")
+    return transpose(input, -2, -1) if input.ndim else input
 
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -108,7 +110,10 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     Raises:
         RuntimeError: they do not fit.
     """
-    return _broadcast("broadcast_shapes", *((s,) if isinstance(s, int) else tuple(s) for s in shapes))
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    if any(n < 0 for s in given for n in s):
+        raise ValueError(f"broadcast_shapes: sizes are at least 0, got {given}")
+    return _broadcast("broadcast_shapes", *given)
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
@@ -125,7 +130,7 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """One behind the other along the third dimension."""
-    return cat(list(atleast_3d(*tensors)) if len(tensors) > 1 else [atleast_3d(tensors[0])], 2)
+    return cat(list(atleast_3d(tuple(tensors))), 2)
 
 
 def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
@@ -188,6 +193,9 @@ def block_diag(*tensors: Any) -> Tensor:
     from ..creation import zeros
 
     blocks = [atleast_2d(x) for x in tensors]
+    for b in blocks:
+        if b.ndim > 2:
+            raise shape_error("block_diag", f"takes matrices, got {b._spec!r}")
     width = sum(b.shape[1] for b in blocks)
     rows, before = [], 0
     for b in blocks:
@@ -195,12 +203,15 @@ def block_diag(*tensors: Any) -> Tensor:
         left, right = (zeros(n, size, dtype=b.dtype, device=b.device) for size in (before, width - before - m))
         rows.append(cat([left, b, right], 1))
         before += m
-    return cat(rows, 0)
+    return cat(rows, 0) if rows else zeros(1, 0)
 
 
 def cartesian_prod(*tensors: Any) -> Tensor:
     """All combinations of an element of each vector, a row each, the last one changing fastest."""
     given = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    for x in given:
+        if x.ndim != 1:
+            raise shape_error("cartesian_prod", f"takes vectors, got {x._spec!r}")
     if len(given) == 1:
         return given[0]
     return stack([ravel(x) for x in meshgrid(*given, indexing="ij")], 1)
@@ -210,6 +221,8 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     """All combinations of r elements of a vector, a row each, in the order of itertools."""
     from ..selection import index_select
 
+    if input.ndim != 1 or r < 0:
+        raise shape_error("combinations", f"takes a vector and r >= 0, got {input._spec!r} and {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(input.numel()), r))
     index = as_tensor([i for row in rows for i in row], dtype="int64", device=input.device)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpunn.backend.dtypes import float64
 
+from ..arithmetic import lerp
 from ..base import shape_error
 from ..cast import cast
-from ..comparison import isnan, where
+from ..comparison import eq, isnan, logical_and, logical_or, where
 from ..construct import as_tensor
 from ..gather import gather
 from ..join import cat
@@ -119,6 +121,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ord
     """
     d = normalise_dim("kthvalue", dim, input.ndim)
     n = input.shape[d] if input.ndim else 1
+    if not n:
+        raise IndexError(f"kthvalue: dimension {d} of {input._spec!r} is empty")
     if not 1 <= k <= n:
         raise shape_error("kthvalue", f"k counts from 1 to {n} along dimension {d} of {input._spec!r}, got {k}")
     return _picked(input, argsort(input, d, stable=True), k - 1, d, keepdim)
@@ -135,15 +139,26 @@ def _picked(input: Tensor, order: Tensor, place: int, dim: int, keepdim: bool) -
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower one of two, and with `dim` where it was; not a number where one is none."""
     if dim is None:
-        return _median(reshape(input, -1), 0, False, False).values
+        return _median_of_all(input, False)
     return _median(input, normalise_dim("median", dim, input.ndim), keepdim, False)
 
 
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """`median` of all that are numbers."""
     if dim is None:
-        return _median(reshape(input, -1), 0, False, True).values
+        return _median_of_all(input, True)
     return _median(input, normalise_dim("nanmedian", dim, input.ndim), keepdim, True)
+
+
+def _median_of_all(input: Tensor, skip: bool) -> Tensor:
+    """Elements that equal the median have equal shares of its gradient, as those of `amax`; of none it is no number."""
+    x = reshape(input, -1)
+    if input.is_floating_point() and not x.numel():
+        return x.sum() * float("nan")
+    middle = _median(x.detach(), 0, False, skip).values
+    if not x.requires_grad:
+        return middle
+    return amax(where(logical_or(eq(x, middle), logical_and(isnan(x), isnan(middle))), x, -math.inf))
 
 
 def _median(input: Tensor, dim: int, keepdim: bool, skip: bool) -> Ordered:
@@ -194,6 +209,8 @@ def _quantile(name: str, x: Tensor, q: Any, dim: int | None, keepdim: bool, inte
         raise RuntimeError(f"{name}: takes floats, got {x._spec!r}; convert it with .float()")
     shares = as_tensor(q, dtype=x.dtype, device=x.device)
     given = as_tensor(q, dtype=float64).reshape(-1).tolist()
+    if shares.ndim > 1:
+        raise shape_error(name, f"q is a number or a vector, got {shares._spec!r}")
     if not all(0 <= share <= 1 for share in given):
         raise ValueError(f"{name}: q is between 0 and 1, got {given}")
     rank = x.ndim
@@ -214,7 +231,7 @@ def _quantile(name: str, x: Tensor, q: Any, dim: int | None, keepdim: bool, inte
     low = gather(ordered, -1, below.long())
     high = gather(ordered, -1, place.detach().ceil().long())
     share = place.detach() - below if interpolation != "midpoint" else cast(place.detach() > below, x.dtype) / 2
-    found = low + (high - low) * share
+    found = lerp(low, high, share)
     if not skip:
         found = where(bad > 0, float("nan"), found)
     found = movedim(found, -1, 0)
@@ -244,7 +261,7 @@ def diff(
 
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
     """The integral along a dimension by the trapezoidal rule: at the places x, or at distances dx."""
-    return _trapezoids("trapezoid", y, x, dx, dim).sum(normalise_dim("trapezoid", dim, y.ndim))
+    return sum(_trapezoids("trapezoid", y, x, dx, dim), normalise_dim("trapezoid", dim, y.ndim))
 
 
 def trapz(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
@@ -260,12 +277,16 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, d
 def _trapezoids(name: str, y: Tensor, x: Tensor | None, dx: float, dim: int) -> Tensor:
     d = normalise_dim(name, dim, y.ndim)
     n = y.shape[d]
-    sums = narrow(y, d, 1, max(n - 1, 0)) + narrow(y, d, 0, max(n - 1, 0))
+    sums = narrow(y, d, min(n, 1), max(n - 1, 0)) + narrow(y, d, 0, max(n - 1, 0))
     if x is None:
         return sums * (dx / 2)
-    widths = diff(x, dim=d if x.ndim == y.ndim else -1)
-    if x.ndim == 1 and y.ndim > 1:
-        widths = reshape(widths, (-1,) + (1,) * (y.ndim - 1 - d))
+    if x.ndim == 1:
+        if x.shape[0] != n:
+            raise shape_error(name, f"a place x for each of {n} values, got {x._spec!r} for {y._spec!r}")
+        widths = reshape(diff(x), (-1,) + (1,) * (y.ndim - 1 - d))
+    else:
+        x = reshape(x, (1,) * (y.ndim - x.ndim) + x.shape)
+        widths = diff(x, dim=d)
     return sums * widths / 2
 
 
@@ -279,9 +300,9 @@ def cov(
     if input.ndim > 2:
         raise shape_error("cov", f"takes a matrix or a vector, got {input._spec!r}")
     x = to_float(reshape(input, (1, -1)) if input.ndim < 2 else input)
-    weights = None if fweights is None else cast(fweights, x.dtype)
+    weights = fweights
     if aweights is not None:
-        weights = cast(aweights, x.dtype) if weights is None else weights * cast(aweights, x.dtype)
+        weights = aweights if weights is None else weights * aweights
     if weights is None:
         total: Any = x.shape[1]
         centred = x - mean(x, 1, True)
@@ -290,9 +311,9 @@ def cov(
     else:
         total = sum(weights)
         centred = x - sum(x * weights, 1, True) / total
-        lost = correction if aweights is None else correction * sum(weights * cast(aweights, x.dtype)) / total
-        result = (centred * weights) @ centred.t() / (total - lost)
-    return result.squeeze() if input.ndim < 2 else result
+        lost = correction if aweights is None else correction * sum(weights * aweights) / total
+        result = (centred * weights) @ centred.t() / (total - lost).clamp(min=0)
+    return result.squeeze()
 
 
 def corrcoef(input: Tensor) -> Tensor:

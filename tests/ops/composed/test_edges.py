@@ -1,0 +1,113 @@
+"""Functions that are made of ops, where they break first: ties, kinks, nothing at all, shapes and types that differ."""
+
+import numpy as np
+import pytest
+
+import gpunn
+
+torch = pytest.importorskip("torch")
+
+EQUAL = [1.0, -2.0, 3.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2", "hypot", "fmax", "fmin"])
+def test_derivatives_where_both_are_equal_or_one_is_0(name):
+    found = []
+    for library in (torch, gpunn):
+        x = library.tensor([*EQUAL, 2.0, 0.0], dtype=library.float64, requires_grad=True)
+        y = library.tensor([*EQUAL[:3], 5.0, -2.0, -3.0], dtype=library.float64, requires_grad=True)
+        first = library.autograd.grad(getattr(library, name)(x, y).sum(), (x, y), create_graph=True)
+        both = (first[0] * 1.5 + first[1] * 0.5).sum()
+        second = library.autograd.grad(both, (x, y)) if both.requires_grad else ()
+        found.append([v.detach().numpy() for v in (*first, *second)])
+    for theirs, ours in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+
+
+CALLS = {
+    "attention in half": lambda t: t.nn.functional.scaled_dot_product_attention(
+        *(t.ones(2, 3, dtype=t.bfloat16) for _ in range(3)), attn_mask=t.eye(2)
+    ).float(),
+    "attention of nothing": lambda t: t.nn.functional.scaled_dot_product_attention(
+        t.ones(2, 0), t.ones(3, 0), t.ones(3, 1)
+    ),
+    "addbmm of int8": lambda t: t.addbmm(*(t.ones(s, dtype=t.int8) for s in ((2, 2), (3, 2, 2), (3, 2, 2)))),
+    "block_diag": lambda t: t.block_diag(),
+    "broadcast_shapes": lambda t: t.zeros(t.broadcast_shapes()),
+    "cdist of empty rows": lambda t: t.cdist(t.ones(2, 0), t.ones(3, 0), float("inf")),
+    "copysign": lambda t: t.copysign(t.ones(2, dtype=t.int32), t.tensor([-1.0, 0.0], dtype=t.float64)),
+    "corrcoef of a row": lambda t: t.corrcoef(t.tensor([[1.0, 2.0]])),
+    "cov of a row": lambda t: t.cov(t.tensor([[1.0, 2.0, 4.0]])),
+    "cov, correction": lambda t: t.cov(t.eye(2), correction=9, fweights=t.tensor([1, 2])),
+    "cov, weights": lambda t: t.cov(t.eye(2), aweights=t.tensor([1.0, 2.0], dtype=t.float64)),
+    "hinge": lambda t: t.nn.functional.hinge_embedding_loss(t.tensor([-3.0]), t.tensor([2.0])),
+    "logaddexp": lambda t: t.logaddexp(t.tensor([True]), t.tensor([2.0])),
+    "matmul": lambda t: t.tensor([[0.0], [float("inf")], [float("nan")]]) @ t.zeros(1),
+    "median": lambda t: t.median(t.zeros(0)),
+    "multi_margin": lambda t: t.nn.functional.multi_margin_loss(t.ones(3), t.tensor([1]), reduction="none"),
+    "multilabel": lambda t: t.nn.functional.multilabel_margin_loss(t.tensor(2.0), t.tensor(0)),
+    "nanquantile": lambda t: t.nanquantile(t.tensor([-1.5, 1.0, -float("inf")]), 0.3),
+    "trapezoid of nothing": lambda t: t.trapezoid(t.ones(2, 0), t.ones(2, 0)),
+    "trapezoid over a matrix": lambda t: t.trapezoid(t.ones(2, 3, 4), t.arange(12.0).reshape(3, 4), dim=1),
+    "vander": lambda t: t.vander(t.tensor([100, 2], dtype=t.uint8), 4),
+    "xlogy": lambda t: t.xlogy(t.tensor([0.5], dtype=t.float64), t.tensor([0.7], dtype=t.bfloat16)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.filterwarnings("ignore:cov")
+def test_values_shapes_and_types_are_those_of_torch(name):
+    theirs, ours = CALLS[name](torch), CALLS[name](gpunn)
+    assert tuple(ours.shape) == tuple(theirs.shape) and str(ours.dtype)[6:] == str(theirs.dtype)[6:]
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+GRADIENTS = {
+    "median": (lambda t, x: t.median(x), [2.0, 1.0, 2.0, 3.0]),
+    "multi_margin": (lambda t, x: t.nn.functional.multi_margin_loss(x, t.tensor(1)), [1.0, 2.0, 1.0]),
+    "multilabel": (lambda t, x: t.nn.functional.multilabel_margin_loss(x, t.tensor([1, -1, 0])), [1.0, 2.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_at_ties_are_those_of_torch(name):
+    f, x = GRADIENTS[name]
+    theirs, ours = torch.tensor(x, requires_grad=True), gpunn.tensor(x, requires_grad=True)
+    f(torch, theirs).backward()
+    f(gpunn, ours).backward()
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy())
+
+
+WRONG = {
+    "adjoint": lambda t: t.adjoint(t.ones(3)),
+    "addr": lambda t: t.addr(*(t.ones(n, dtype=t.int64) for n in (2, 2, 2)), alpha=0.5),
+    "block_diag": lambda t: t.block_diag(t.ones(1, 1, 1)),
+    "broadcast_shapes": lambda t: t.broadcast_shapes((-1,), (2,)),
+    "bucketize": lambda t: t.bucketize(t.ones(2, 2), t.ones(2, 2)),
+    "cartesian_prod": lambda t: t.cartesian_prod(t.ones(2, 2)),
+    "combinations": lambda t: t.combinations(t.ones(2, 2)),
+    "cross": lambda t: t.cross(t.ones(3, 3), t.ones(3), dim=0),
+    "histc": lambda t: t.histc(t.ones(3), bins=0),
+    "kthvalue": lambda t: t.kthvalue(t.zeros(2, 0), 1),
+    "quantile": lambda t: t.quantile(t.ones(3), t.ones(2, 2)),
+    "searchsorted": lambda t: t.searchsorted(t.ones(2, 3), 2.0),
+    "trapezoid": lambda t: t.trapezoid(t.ones(3, 2), t.ones(3)),
+    "triplet": lambda t: t.nn.functional.triplet_margin_loss(t.ones(2, 3), t.ones(2, 3), t.ones(3)),
+    "vander": lambda t: t.vander(t.ones(3), N=-1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors_are_of_the_kind_of_torch(name):
+    with pytest.raises(Exception) as theirs:
+        WRONG[name](torch)
+    with pytest.raises(theirs.type, match=name.partition(" ")[0] if name != "addr" else "addmm"):
+        WRONG[name](gpunn)
+
+
+def test_derivatives_of_the_deviation_of_equal_numbers():
+    for library in (torch, gpunn):
+        x = library.tensor([[2.0, 1.0], [2.0, 3.0]], requires_grad=True)
+        (first,) = library.autograd.grad(x.std(0).sum(), x, create_graph=True)
+        (second,) = library.autograd.grad((first**2)[0].sum() + first[0, 0], x)
+        assert first[:, 0].tolist() == second[:, 0].tolist() == [0, 0]
