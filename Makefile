@@ -14,7 +14,7 @@ EXTRA   := $(VENV)/.extra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers lowest trust fuzz mutants arch predicted bench docs gpu-report lint format wheel clean
+.PHONY: help train test test-peers lowest lowest-environment trust fuzz mutants arch predicted bench docs gpu-report lint format wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -32,10 +32,12 @@ test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the 
 # Old versions warn that what they use of newer ones is going to go.
 LOWEST := $(VENV)-lowest
 
-lowest: ## run the tests of what computes and trains with the lowest versions of all dependencies
+lowest-environment:
 	@$(MAKE) --no-print-directory VENV=$(LOWEST) $(LOWEST)/.created-by-$(subst /,-,$(PYTHON))
 	$(LOWEST)/bin/python .ci/lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[test]'
+
+lowest: lowest-environment ## run the tests of what computes and trains with the lowest versions of all dependencies
 	$(LOWEST)/bin/python -m pytest $(CORE) -m 'not slow' -W ignore::DeprecationWarning --numprocesses auto --dist worksteal $(ARGS)
 
 CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cli)
