@@ -70,18 +70,13 @@ class TransformerEncoderLayer(Module):
         is_causal: bool = False,
     ) -> Tensor:
         """Masks as of `MultiheadAttention`."""
-        x = src
+        masks, x = (src_mask, src_key_padding_mask, is_causal), src
         if self.norm_first:
-            x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
+            n = self.norm1(x)
+            x = x + self.dropout1(_attended(self.self_attn, n, n, masks))
             return x + self._feed(self.norm2(x))
-        x = self.norm1(x + self._attend(x, src_mask, src_key_padding_mask, is_causal))
+        x = self.norm1(x + self.dropout1(_attended(self.self_attn, x, x, masks)))
         return self.norm2(x + self._feed(x))
-
-    def _attend(self, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool) -> Tensor:
-        found = self.self_attn(
-            x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False, is_causal=is_causal
-        )
-        return self.dropout1(found[0])
 
     def _feed(self, x: Tensor) -> Tensor:
         return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
