@@ -11,6 +11,7 @@ from gpunn.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from gpunn.autograd.autocast import autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from gpunn.backend.determinism import (
     are_deterministic_algorithms_enabled,
     is_deterministic_algorithms_warn_only_enabled,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn.backend.spec import Spec
 
 from .anomaly import anomaly, watched
+from .autocast import plain
 from .hooks import call_hooks
 from .mode import enable_grad, no_grad, set_grad_enabled, state
 from .tape import Node, TensorBase, wrap
@@ -183,6 +184,7 @@ def _cotangents(roots: list[Any], given: Any) -> list[Any]:
     return result
 
 
+@plain  # the types are those of the forward
 def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, create_graph: bool) -> Any:
     """Pairs (tensor, gradient): for every leaf reached, or for the targets in their order."""
     nodes = _reachable(roots)

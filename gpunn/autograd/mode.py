@@ -25,6 +25,8 @@ class _State(threading.local):
     gradients of its results are, if they are known; ``give_gradient(node, i, g)`` what of it goes to input i."""
     part: Any = None
     """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
+    autocast: Any = None
+    """Inside `gpunn.autocast`: the `Casting` that gives an op its inputs in the types that it is to compute in."""
     recomputing: int = 0
     """While a checkpoint computes again what it did not keep: a number of its own, else 0."""
 

@@ -266,6 +266,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     Raises:
         RuntimeError: the tensors live on different devices, or their shapes do not fit.
     """
+    if state.autocast is not None:
+        inputs = state.autocast(op, inputs)
     here: device | None = None
     tracked = False
     specs = []

@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> None:
         job.make_optimizer(settings, trained.model),
         l2=settings.l2,
         clip_norm=settings.clip_norm,
+        precision=settings.precision,
         progress=False,
     )
     try:

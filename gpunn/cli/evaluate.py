@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> None:
         metrics=job.make_metrics(trained.units),
         progress=False,
         eager=options.eager or trained.options.eager,
+        precision=trained.options.precision,
     )
     name = part.source.name
     found = trainer.evaluate((trained.prepare(part.x, name), prepare_targets(part.y, trained.units)))

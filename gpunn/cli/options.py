@@ -129,6 +129,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="where numbers become infinite or NaN: stop, say where that began and keep the step for gpunn debug; take "
         "the step back and count it (which copies all weights before each step); or go on (default: stop)",
     )
+    how.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="of products; in half precision weights and their updates stay in float32, and with fp16 losses are scaled "
+        "(default: fp32)",
+    )
     add_recompute(how)
     how.add_argument(
         "--watch-gradients",

@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> None:
         job.make_optimizer(trained.options, trained.model),
         progress=False,
         eager=options.eager or trained.options.eager,
+        precision=trained.options.precision,
     )
     outputs = trainer.predict(trained.prepare(inputs.x, options.input or trained.options.data))
     predictions = _predictions(trained, outputs.cpu().numpy(), options.probabilities)

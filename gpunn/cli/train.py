@@ -156,6 +156,7 @@ def _run(options: argparse.Namespace) -> None:
             eager=options.eager,
             memory_limit=options.memory_limit,
             on_nan=options.on_nan,
+            precision=options.precision,
             shard_optimizer=options.shard_optimizer,
         )
         history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))

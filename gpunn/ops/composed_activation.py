@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.inplace import update
 
 from .activation import elu, softplus
@@ -92,6 +93,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return a * sigmoid(b)
 
 
+@half_precision
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Input where it is positive, else weight * input, with one weight, or one for each channel (He et al. 2015).
 

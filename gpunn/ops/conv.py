@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
@@ -282,6 +283,7 @@ def conv2d(
     return _convolve("conv2d", input, weight, bias, stride, padding, dilation, groups, "none", 0.0)
 
 
+@half_precision
 def conv1d(
     input: Tensor,
     weight: Tensor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import apply
 
 from .base import shape_error
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
+@half_precision
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -47,6 +49,7 @@ def conv_transpose2d(
     )
 
 
+@half_precision
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,

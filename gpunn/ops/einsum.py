@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import TensorBase
 
 from .base import shape_error
@@ -28,6 +29,7 @@ ELLIPSIS = 52
 """Stands for "..." until it is known how many dimensions that is."""
 
 
+@half_precision
 def einsum(*args: Any) -> Tensor:
     """The sum of products that an equation names: ``einsum("bij,bjk->bik", x, y)`` is a batched matrix product.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import full_precision
 from gpunn.autograd.tape import apply
 
 from .activation import softplus
@@ -65,6 +66,7 @@ class BinaryCrossEntropyWithLogits(Elementwise):
         return dx, dt, dp
 
 
+@full_precision
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """(input - target)^2.
 
@@ -78,12 +80,14 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: 
     return _weighted("mse_loss", (x - t) ** 2, input, weight, reduction)
 
 
+@full_precision
 def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """|input - target|, with gradient 0 where they are equal; arguments as in `mse_loss`."""
     x, t = _pair("l1_loss", input, target, reduction)
     return _weighted("l1_loss", abs(x - t), input, weight, reduction)
 
 
+@full_precision
 def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, for d = input - target (Girshick 2015, Fast R-CNN).
 
@@ -99,6 +103,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", be
     return reduced(where(large, size - 0.5 * beta, inner * inner * (0.5 / beta)), reduction)
 
 
+@full_precision
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -176,6 +181,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
+@full_precision
 def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target (ln target - input): the divergence of the target from the distribution whose logarithm is the input.
 
@@ -212,6 +218,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (a * b).sum(dim)
 
 
+@full_precision
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:

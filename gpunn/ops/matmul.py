@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import BOOL
 from gpunn.backend.spec import Spec
@@ -111,6 +112,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return input.unsqueeze(1) * vec2
 
 
+@half_precision
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Beta input + alpha mat1 @ mat2; with beta = 0 input is not read, so its NaN does not spread."""
     product = mm(mat1, mat2)

@@ -183,7 +183,7 @@ def rms_norm(
     x = input.to(float32) if input.dtype.itemsize == 2 else input  # squares of halves overflow
     epsilon = float(np.finfo(x.dtype.numpy).eps) if eps is None else eps
     y = (x * rsqrt(mean(x * x, dims, keepdim=True) + epsilon)).to(input.dtype)
-    return y if weight is None else y * weight
+    return y if weight is None else (y * weight).to(input.dtype)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:

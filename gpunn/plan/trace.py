@@ -237,12 +237,13 @@ def trace(
     """
     graph = Graph([Value(a._spec, place=i) for i, a in enumerate(arguments)])
     tracer = Tracer(graph, names or {}, layers or {})
-    outer = state.tracer, state.watcher
+    outer = state.tracer, state.watcher, state.autocast
     state.tracer = state.watcher = tracer
+    state.autocast = None if state.autocast is None else state.autocast.anew()
     try:
         tracer.run(body, keep)
     finally:
-        state.tracer, state.watcher = outer
+        state.tracer, state.watcher, state.autocast = outer
         for tensor, gradient in tracer.used.values():
             tensor._grad = gradient
         for generator, before in tracer.generators.values():

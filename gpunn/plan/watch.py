@@ -118,9 +118,7 @@ class Watch:
         if self._module_changed():
             return "a layer, an attribute or a hook of a module was changed"
         if not same(self._others(), self._rest):
-            return (
-                "the seed, a default, the mode of gradients, what the step has, or a hook of the optimizer was changed"
-            )
+            return "the seed, a default, the mode of gradients, autocast, what the step has, or a hook of the optimizer was changed"
         for t, place, grad, hooked in self._seen:
             if id(t._data) != place:
                 return f"a tensor {t._spec!r} got other memory"
@@ -202,6 +200,7 @@ class Watch:
             default_generator._seed,
             state.grad_enabled,
             state.inference,
+            None if state.autocast is None else state.autocast.types,
             get_default_dtype(),
             get_default_device(),
         ]

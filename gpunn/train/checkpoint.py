@@ -76,7 +76,7 @@ def moment(loop: FitLoop) -> dict[str, Any]:
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
     of everything random;  other_generators: the global ones of Python and NumPy, which data sets and callbacks may draw
     from;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
-    batches, and how often what it reads has changed;  meter: loss and metrics of the epoch so far;  history: its rows.
+    batches, how often what it reads has changed, and the scale of its gradients;  meter: loss and metrics of the epoch so far;  history: its rows.
     """
     trainer = loop.trainer
     return {
@@ -94,7 +94,7 @@ def moment(loop: FitLoop) -> dict[str, Any]:
         "other_generators": {"python": random.getstate(), "numpy": np.random.get_state()},  # noqa: NPY002
         "loader": loop.loader.state_dict(),
         "validation_loader": loop.validation_state,
-        "step": loop.step.state_dict(),
+        "step": {**loop.step.state_dict(), "scaler": trainer.scaler.state_dict()},
         "meter": loop.merged(loop.meter).state_dict(),
         "history": trainer.history.rows,
     }
@@ -134,6 +134,7 @@ def go_back(loop: FitLoop, state: dict[str, Any]) -> list[str]:
         loop.validation.load_state_dict(state["validation_loader"])
         loop.validation_state = state["validation_loader"]
     loop.step.load_state_dict(state["step"])
+    trainer.scaler.load_state_dict(state["step"].get("scaler") or trainer.scaler.state_dict())
     loop.meter.load_state_dict(state["meter"])
     if not loop.ranks.is_first:  # rank 0 has what all have taken in
         loop.meter.reset()

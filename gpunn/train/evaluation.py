@@ -14,6 +14,7 @@ from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.errors import NoTensor
 from gpunn.train.objective import Objective
+from gpunn.train.precision import Precision
 
 Function = Callable[..., tuple[Any, ...]]
 
@@ -28,8 +29,9 @@ class Evaluator:
     steps: one for losses and one for predictions, none with `eager`
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, eager: bool = False):
+    def __init__(self, model: nn.Module, objective: Objective, eager: bool = False, precision: Precision | None = None):
         self.model = model
+        self.precision = precision or Precision()
         self.arena = Arena()
         functions: list[Function] = [partial(_loss_and_output, model, objective), partial(_output, model)]
         self.steps = [] if eager else [EvaluationStep(model, function, self.arena) for function in functions]
@@ -42,7 +44,7 @@ class Evaluator:
         training, before = self.model.training, [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:
-            with no_grad():
+            with no_grad(), self.precision.forward():
                 yield
         finally:
             self.model.train(training)

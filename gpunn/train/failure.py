@@ -17,7 +17,7 @@ from gpunn.optim import Optimizer
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.checkpoint import go_back
-from gpunn.train.guard import Guard, copied, losses_are_finite
+from gpunn.train.guard import Guard, copied
 from gpunn.train.step import EagerStep
 
 if TYPE_CHECKING:
@@ -130,11 +130,10 @@ def find(loop: FitLoop) -> str:
     trainer.model.train()
     for group in loop.groups():
         where = f"epoch {trainer.epoch}, batch {trainer.batch + 1}"
-        guard.keep()
-        finite = losses_are_finite(loop.step(group), group) and not guard.not_finite()
+        _, outcome = loop.attempt(group)
         if loop.interrupted:
             return ""
-        if finite:
+        if outcome != "not finite":
             trainer.batch += len(group)
             trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
             if name := guard.not_finite():
@@ -170,14 +169,14 @@ def evaluation(trainer: Trainer, batch: Batch) -> Trace:
 def replay(trainer: Trainer, batches: Sequence[Batch], guard: Guard) -> Trace:
     """Do a step op by op and look at each result; everything is put back to what it is now."""
     watch = _Watch(trainer.device, trainer.model)
-    step = EagerStep(trainer.model, trainer.objective, trainer.optimizer, trainer.clip_norm)
+    step = EagerStep(trainer.model, trainer.objective, trainer.optimizer, trainer.clip_norm, None, trainer.precision)
     training = trainer.model.training
     guard.keep()
     handle = trainer.optimizer.register_step_pre_hook(watch.enter_update)
     try:
         trainer.model.train()
         with watch.watching():
-            results = step(batches)
+            results = step(batches, scale=trainer.scale)
     finally:
         handle.remove()
         guard.put_back()
@@ -201,6 +200,7 @@ def save(trainer: Trainer, batches: Sequence[Batch], cause: str, path: Path) -> 
             "generator": gpunn.get_rng_state(),
             "model": copied(trainer.model.state_dict()),
             "optimizer": copied(trainer.optimizer.state_dict()),
+            "scaler": trainer.scaler.state_dict(),
             "batches": [
                 {"inputs": copied(list(b.inputs)), "target": copied(b.target), "share": b.share} for b in batches
             ],
@@ -240,6 +240,7 @@ def debug(trainer: Trainer, path: str | Path) -> Failed:
         batches.append(Batch(inputs, entry["target"].to(device=trainer.device), float(entry["share"])))
     trainer.model.load_state_dict(found["model"])
     trainer.optimizer.load_state_dict(found["optimizer"])
+    trainer.scaler.load_state_dict(found.get("scaler") or trainer.scaler.state_dict())
     gpunn.set_rng_state(found["generator"])
     trace = replay(trainer, batches, Guard(trainer.model, trainer.optimizer))
     return Failed(found["epoch"], found["batch"], found["lr"], found["cause"], trace)

@@ -111,7 +111,7 @@ class GradientFlow(Callback):
         if not watched or self._ended:
             return
         try:
-            self._squares = None if self._probe is None else self._probe(batches)
+            self._squares = None if self._probe is None else self._probe(batches, trainer.scale)
         except TrainingError as error:
             self._ended = True
             trainer.note(f"gradients are not watched, for lack of memory: {error}")

@@ -24,7 +24,7 @@ class GradientStep(PlannedStep):
     uses too, in turns.
     """
 
-    def __call__(self, batches: Sequence[Batch]) -> list[Tensor] | None:  # type: ignore[override]
+    def __call__(self, batches: Sequence[Batch], scale: float | None = None) -> list[Tensor] | None:  # type: ignore[override]
         """`squares` of the gradient of each parameter that is trained; None where the step is done op by op.
 
         Raises TrainingError where a batch fits neither as a whole nor in parts.
@@ -40,7 +40,7 @@ class GradientStep(PlannedStep):
             return None
         try:
             with Ahead():
-                return list(Step.__call__(self, *_flat(self._batches, weights)))
+                return list(Step.__call__(self, *_flat(self._batches, weights), *self.eager.scales(scale)))
         except NotPlanned:
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import gpunn
 from gpunn import io
@@ -69,7 +69,8 @@ class FitLoop:
         self.step = trainer.make_step()
         self.step.note = self.progress.note
         self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
-        self.guard = None if trainer.on_nan == "ignore" else Guard(trainer.model, trainer.optimizer)
+        looks = trainer.on_nan != "ignore" or trainer.precision.scaled
+        self.guard = Guard(trainer.model, trainer.optimizer) if looks else None
         self.anchor: dict[str, Any] | None = None
         self.completed = 0
         self.trained = False
@@ -187,16 +188,44 @@ class FitLoop:
 
     def _step(self, group: list[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
         """A step, and its results; none where it was taken back. `total` as for `EagerStep`."""
-        guard = self.guard
-        if self.trainer.on_nan != "skip" or guard is None:
+        skips = self.trainer.on_nan == "skip"
+        if self.guard is None or not (skips or self.trainer.precision.scaled):
             return self.step(group, total)
-        guard.keep()
-        results = self.step(group, total)
-        if self.ranks.all(losses_are_finite(results, group) and not guard.not_finite()):
+        results, outcome = self.attempt(group, total)
+        if outcome == "finite" or not (skips or outcome == "overflow"):
             return results
-        guard.put_back()
         self.meter.skipped += 1
+        if outcome == "overflow":
+            return results
+        self.guard.put_back()
         return []
+
+    def attempt(
+        self, group: list[Batch], total: float | None = None
+    ) -> tuple[list[tuple[Tensor, Any]], Literal["finite", "overflow", "not finite"]]:
+        """A step, its results, and what came of it, from which the scale of the gradients follows.
+
+        One whose scaled gradients alone overflowed is taken back. One that is not finite otherwise can be: by
+        `Guard.put_back`.
+        """
+        assert self.guard is not None
+        trainer, scaled = self.trainer, self.trainer.precision.scaled
+        self.guard.keep()
+        results = self.step(group, total, trainer.scale)
+        losses, trained = losses_are_finite(results, group), not self.guard.not_finite()
+        if self.ranks.all(losses and trained):
+            trainer.scaler.found(True)
+            return results, "finite"
+        if not scaled or not self.ranks.all(losses):
+            return results, "not finite"
+        self.guard.put_back()
+        if trainer.scaler.get_scale() <= 1.0:
+            raise TrainingError(
+                f"gradients are infinite or NaN in fp16 even where they are not scaled, in epoch {trainer.epoch}, at "
+                f"learning rate {self.lr:.3g}; train with a lower one, or in bf16 or fp32{self._last_good()}"
+            )
+        trainer.scaler.found(False)
+        return results, "overflow"
 
     def _drop_anchor(self) -> None:
         """Keep where the run stands, if it will be asked for and takes little memory."""
@@ -231,7 +260,7 @@ class FitLoop:
         trainer, meter = self.trainer, self.merged(self.meter)
         row: Row = {"epoch": trainer.epoch} | meter.scalars()
         row |= self._penalty(row["loss"])
-        if trainer.on_nan == "skip":
+        if trainer.on_nan == "skip" or trainer.precision.scaled:
             row["skipped"] = meter.skipped
         if self.validation is not None:
             self.progress.validating()

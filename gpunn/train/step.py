@@ -16,6 +16,7 @@ from gpunn.train.batch import Batch
 from gpunn.train.cut import cut, free_memory, parts_that_fit
 from gpunn.train.errors import NoTensor
 from gpunn.train.objective import Objective
+from gpunn.train.precision import Precision, scale_and_inverse, unscale
 
 
 class EagerStep:
@@ -33,22 +34,35 @@ class EagerStep:
         optimizer: Any,
         clip_norm: float | None = None,
         sharded: ShardedStep | None = None,
+        precision: Precision | None = None,
     ):
         self.model = model
         self.objective = objective
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.update = optimizer if sharded is None else sharded
+        self.precision = precision or Precision()
         self.note: Any = None
         self.alike = False  # whether the same parameters have gradients on all ranks
 
-    def __call__(self, batches: Sequence[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
+    def __call__(
+        self, batches: Sequence[Batch], total: float | None = None, scale: float | None = None
+    ) -> list[tuple[Tensor, Any]]:
         """Take one step; `batches` holds at least one.
 
         total: what the batches of all ranks count together, where there are several ranks: the gradient is that of all
                of them as one batch
+        scale: by what losses are multiplied, and gradients divided, see `gpunn.amp.GradScaler`
         """
-        return self.run(batches, self.weights(batches, total))
+        return self.run(batches, self.weights(batches, total), self.scales(scale))
+
+    def scales(self, scale: float | None) -> list[Tensor]:
+        """The scale of the gradients and one over it; none where they are not scaled."""
+        return scale_and_inverse(scale, self._like())
+
+    def _like(self) -> Tensor:
+        """A parameter whose type and device numbers of the step have."""
+        return next(p for p in self.model.parameters() if p.dtype.is_floating_point)
 
     def weights(self, batches: Sequence[Batch], total: float | None = None) -> list[Tensor | None]:
         """By what the gradient of each batch is multiplied: a tensor without dimensions, or None for 1."""
@@ -56,7 +70,7 @@ class EagerStep:
             return [None] * len(batches)
         if total is None:
             total = sum(batch.share for batch in batches)
-        first = next(p for p in self.model.parameters() if p.dtype.is_floating_point)
+        first = self._like()
         return [
             full((), batch.share / total if total else 0.0, dtype=first.dtype, device=first.device) for batch in batches
         ]
@@ -69,10 +83,11 @@ class EagerStep:
         self,
         batches: Sequence[Batch],
         weights: Sequence[Tensor | None],
+        scales: Sequence[Tensor] = (),
         contexts: Sequence[AbstractContextManager[None]] | None = None,
     ) -> list[tuple[Tensor, Any]]:
         """The step, with the weights of the batches, each in its context if it has one."""
-        results = self.gradients(batches, weights, contexts)
+        results = self.gradients(batches, weights, scales, contexts)
         self.update.step()
         return results
 
@@ -80,15 +95,19 @@ class EagerStep:
         self,
         batches: Sequence[Batch],
         weights: Sequence[Tensor | None],
+        scales: Sequence[Tensor] = (),
         contexts: Sequence[AbstractContextManager[None]] | None = None,
     ) -> list[tuple[Tensor, Any]]:
         """The step up to the update: each parameter's ``grad`` is what the optimizer uses, with penalty and clipped."""
         self.optimizer.zero_grad()
         contexts = contexts or [_context(batch) for batch in batches]
         if len(batches) > 1 and not self.objective.separable:
-            results = self._as_one(batches, contexts)
+            results = self._as_one(batches, contexts, *scales[:1])
         else:
+            weights = [_product(weight, *scales[:1]) for weight in weights]
             results = [self._alone(*each) for each in zip(batches, weights, contexts)]
+        if scales:
+            unscale(trained_parameters(self.optimizer), scales[1])
         sum_gradients(trained_parameters(self.optimizer), self.alike)
         self.objective.add_penalty_gradient()
         if self.clip_norm is not None:
@@ -97,7 +116,7 @@ class EagerStep:
 
     def _alone(self, batch: Batch, weight: Tensor | None, context: AbstractContextManager[None]) -> tuple[Tensor, Any]:
         """Loss and output of a batch, whose weighted gradient is added to what is there."""
-        with context:
+        with context, self.precision.forward():
             output = self.model(*batch.inputs)
             loss = self.objective.loss(output, batch.target)
         if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
@@ -107,15 +126,16 @@ class EagerStep:
         return loss.detach(), _detached(output)
 
     def _as_one(
-        self, batches: Sequence[Batch], contexts: Sequence[AbstractContextManager[None]]
+        self, batches: Sequence[Batch], contexts: Sequence[AbstractContextManager[None]], scale: Tensor | None = None
     ) -> list[tuple[Tensor, Any]]:
         """The loss of all batches together and the output of each; the gradient is added to what is there."""
         outputs = []
         for batch, context in zip(batches, contexts):
-            with context:
+            with context, self.precision.forward():
                 outputs.append(self.model(*batch.inputs))
-        loss = self.objective.loss(_joined(outputs), gpunn.cat([batch.target for batch in batches]))
-        loss.backward()
+        with self.precision.forward():
+            loss = self.objective.loss(_joined(outputs), gpunn.cat([batch.target for batch in batches]))
+        loss.backward(None if scale is None else scale.to(loss.dtype).reshape(loss.shape))
         return [(loss.detach(), _detached(output)) for output in outputs]
 
     def check(self) -> None:
@@ -151,19 +171,21 @@ class PlannedStep(Step):
         self._parts_before: dict[str, int] = {}
         self._expressible = True
 
-    def __call__(self, batches: Sequence[Batch], total: float | None = None) -> list[tuple[Tensor, Any]]:
+    def __call__(
+        self, batches: Sequence[Batch], total: float | None = None, scale: float | None = None
+    ) -> list[tuple[Tensor, Any]]:
         """Take one step; see `EagerStep`.
 
         Raises TrainingError where a batch fits neither as a whole nor in parts; the message says what would.
         """
-        weights = self._take(batches, total)
+        weights, scales = self._take(batches, total), self.eager.scales(scale)
         if not self._expressible or not all(batch.share for batch in self._batches):
-            return self._together(self.eager.run(self._batches, weights, self._contexts()))
+            return self._together(self.eager.run(self._batches, weights, scales, self._contexts()))
         try:
-            found = super().__call__(*_flat(self._batches, weights))
+            found = super().__call__(*_flat(self._batches, weights), *scales)
         except NoTensor:
             self._expressible = False
-            return self.eager(batches, total)
+            return self.eager(batches, total, scale)
         return self._together(list(zip(found[::2], found[1::2])))
 
     def _take(self, batches: Sequence[Batch], total: float | None = None) -> list[Tensor | None]:
@@ -181,15 +203,15 @@ class PlannedStep(Step):
             raise NoTensor
         return results
 
-    def _of(self, flat: Sequence[Tensor]) -> tuple[list[Batch], list[Tensor | None]]:
-        """The batches of the step and their weights, made of such tensors."""
+    def _of(self, flat: Sequence[Tensor]) -> tuple[list[Batch], list[Tensor | None], list[Tensor]]:
+        """The batches of the step, their weights and the scales of the gradients, made of such tensors."""
         tensors = iter(flat)
         batches: list[Batch] = []
         weights: list[Tensor | None] = []
         for batch in self._batches:
             batches.append(batch.of(tensors))
             weights.append(next(tensors) if self.eager.weighted(self._batches) else None)
-        return batches, weights
+        return batches, weights, list(tensors)
 
     @property
     def largest(self) -> MemoryReport | None:
@@ -206,7 +228,10 @@ class PlannedStep(Step):
         """What a step on such batches needs; it looks at their shapes alone."""
         self._batches, self._cut = batches, len(batches) > 1
         self.variant = None
-        return self.forecast(*_flat(batches, self.eager.weights(batches)))
+        return self.forecast(
+            *_flat(batches, self.eager.weights(batches)),
+            *self.eager.scales(1.0 if self.eager.precision.scaled else None),
+        )
 
     def _parts_of(self, batch: Batch) -> int:
         """Into how many micro-batches a batch is cut; found out once for each shape."""
@@ -260,6 +285,11 @@ class PlannedStep(Step):
         total = sum(batch.share for batch in self._batches) if self.eager.weighted(self._batches) else 1.0
         losses = [loss * (batch.share / total) for (loss, _), batch in zip(results, self._batches) if batch.share]
         return [(gpunn.stack(losses).sum(), gpunn.cat([output for _, output in results]))]
+
+
+def _product(a: Tensor | None, b: Tensor | None = None) -> Tensor | None:
+    """a b, where None is 1."""
+    return a if b is None else b if a is None else a * b
 
 
 def trained_parameters(optimizer: Any) -> list[Tensor]:

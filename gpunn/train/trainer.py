@@ -9,6 +9,7 @@ from typing import Any
 
 import gpunn
 from gpunn import nn
+from gpunn.amp import GradScaler
 from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
 from gpunn.io import FileFormatError
@@ -29,6 +30,7 @@ from gpunn.train.meter import NonFiniteLoss
 from gpunn.train.metrics import Metric, as_metrics
 from gpunn.train.objective import Objective
 from gpunn.train.optimizers import as_optimizer
+from gpunn.train.precision import Precision
 from gpunn.train.progress import Progress, make_progress
 from gpunn.train.results import Evaluation, softmax, write_results
 from gpunn.train.run_folder import RunFolder
@@ -75,6 +77,9 @@ class Trainer:
                        another thing from step to step, and to look at what happens inside one
     memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
                        treats samples one by one. All that is free if not given. Eager steps have no limit
+    precision:         "fp32", all in the types of parameters and inputs; "bf16" or "fp16", products in half precision
+                       (see `gpunn.autocast`), parameters and their updates in float32. With "fp16" losses are scaled
+                       (see `gpunn.amp.GradScaler`): a step whose gradients overflow is taken back, and the scale halved
     shard_optimizer:   where several ranks train (`gpunn.parallel`), each keeps the optimizer's state of some parameters
                        alone, and updates these (ZeRO's first stage); weights and checkpoints are the same
 
@@ -104,6 +109,7 @@ class Trainer:
         eager: bool = False,
         memory_limit: int | None = None,
         on_nan: OnNaN = "stop",
+        precision: str = "fp32",
         shard_optimizer: bool = False,
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
@@ -133,8 +139,10 @@ class Trainer:
         self.eager = eager
         self.memory_limit = memory_limit
         self.on_nan = check_on_nan(on_nan)
+        self.precision = Precision(precision, self.device.type)
+        self.scaler = GradScaler(self.device.type, enabled=self.precision.scaled)
         self.shard_optimizer = shard_optimizer
-        self.evaluator = Evaluator(self.model, self.objective, eager)
+        self.evaluator = Evaluator(self.model, self.objective, eager, self.precision)
         self.history = History()
         self.epoch = 0
         """The epoch that is trained, counted from 1."""
@@ -335,7 +343,12 @@ class Trainer:
 
     def _eager_step(self) -> EagerStep:
         sharded = ShardedStep(self.optimizer) if self.shard_optimizer and world().size > 1 else None
-        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm, sharded)
+        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm, sharded, self.precision)
+
+    @property
+    def scale(self) -> float | None:
+        """By what losses are multiplied now; None where they are not."""
+        return self.scaler.get_scale() if self.precision.scaled else None
 
     @property
     def best_epoch(self) -> int:
@@ -361,6 +374,7 @@ class Trainer:
             "l2": self.objective.l2,
             "grad_accumulation": self.grad_accumulation,
             "clip_norm": self.clip_norm,
+            "precision": self.precision.name,
             "seed": self.seed,
             "callbacks": self._callback_names,
             "optimizer": type(self.optimizer).__name__,

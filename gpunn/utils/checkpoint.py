@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from gpunn.autograd.autocast import casting_as
 from gpunn.autograd.mode import enable_grad, state
 from gpunn.autograd.tape import Node, TensorBase, count_nodes
 from gpunn.random import Draws
@@ -73,7 +74,7 @@ def checkpoint(
             return function(*args, **kwargs)
     draws = Draws() if preserve_rng_state else None
     first = count_nodes()
-    with around, nullcontext() if draws is None else draws.drawing(again=False):
+    with casting_as(state.autocast), around, nullcontext() if draws is None else draws.drawing(again=False):
         result = function(*args, **kwargs)
     nodes = _made_since(first, result)
     call = _Call(function, args, kwargs, around_again, draws, nodes, determinism_check == "default")
@@ -136,6 +137,7 @@ class _Call:
         self._draws = draws
         self._with_specs = with_specs
         self._expected = self._seen(nodes)
+        self._autocast = state.autocast
         self._versions = [(t, t._version, t._version[0]) for t in _tensors((args, kwargs))]
         self._nodes: list[Any] | None = None
 
@@ -156,7 +158,7 @@ class _Call:
                 )
         first = count_nodes()
         again = nullcontext() if self._draws is None else self._draws.drawing(again=True)
-        with _recomputing(), enable_grad(), self._around, again:
+        with _recomputing(), casting_as(self._autocast), enable_grad(), self._around, again:
             result = self._function(*self._args, **self._kwargs)
         nodes: list[Any] = list(_made_since(first, result))
         if (found := self._seen(nodes)) != self._expected:

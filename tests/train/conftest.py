@@ -47,7 +47,7 @@ def make_trainer(model=None, lr=0.1, momentum=0.9, loss="cross_entropy", optimiz
 
 
 def weights(model):
-    return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
+    return {name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items()}
 
 
 def assert_same_bits(a, b):

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import full_precision
+
 from ..activation import relu
 from ..arithmetic import minimum
 from ..base import shape_error
@@ -37,12 +39,14 @@ __all__ = [
 ]
 
 
+@full_precision
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """ln(1 + e^(-y x)) for targets y of 1 or -1."""
     check_reduction(reduction)
     return reduced(-logsigmoid(cast(target, input.dtype) * input), reduction)
 
 
+@full_precision
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -56,6 +60,7 @@ def margin_ranking_loss(
     return reduced(clamp(-target * (input1 - input2) + margin, min=0.0), reduction)
 
 
+@full_precision
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:
     """A distance x where y is 1, max(0, margin - x) where y is -1; where it is neither, both."""
     check_reduction(reduction)
@@ -63,6 +68,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, 
     return reduced(loss, reduction)
 
 
+@full_precision
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -95,6 +101,7 @@ def multi_margin_loss(
     return reduced(reshape(loss, target.shape), reduction)
 
 
+@full_precision
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """sum over labels y and classes c that are none of max(0, 1 - x_y + x_c) / C.
 
@@ -127,6 +134,7 @@ def multilabel_soft_margin_loss(
     return reduced(loss.sum(-1) / input.shape[-1], reduction)
 
 
+@full_precision
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -193,6 +201,7 @@ def gaussian_nll_loss(
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
+@full_precision
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

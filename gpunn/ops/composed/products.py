@@ -7,6 +7,8 @@ from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import full_precision, half_precision, plain
+
 from ..base import shape_error
 from ..diagonal import diagonal
 from ..join import stack
@@ -62,11 +64,13 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Number = 1, alpha: 
     return _sum(input, outer(vec1, vec2), beta, alpha)
 
 
+@half_precision
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta input + alpha batch1 batch2, for each matrix of a batch."""
     return _sum(input, _bmm("baddbmm", batch1, batch2), beta, alpha)
 
 
+@half_precision
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta input + alpha times the sum over the batch of batch1 batch2."""
     return _sum(input, _summed(_bmm("addbmm", batch1, batch2)), beta, alpha)
@@ -101,6 +105,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
     return dot(input, other)
 
 
+@full_precision
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     if input.ndim != 2:
@@ -187,6 +192,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return movedim(stack([b * z - c * y, c * x - a * z, a * y - b * x], -1), -1, dim)
 
 
+@plain
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y_k = x1^T W_k x2 + b_k:  x1 (..., i), x2 (..., j), W (k, i, j), b (k)  ->  y (..., k)."""
     rows1, rows2 = input1.shape[:-1], input2.shape[:-1]
@@ -210,6 +216,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return vector_norm(difference, p)
 
 
+@full_precision
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm of the difference of each pair of rows: (..., n, d), (..., m, d) -> (..., n, m).
 
