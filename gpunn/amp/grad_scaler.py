@@ -14,9 +14,9 @@ from gpunn.tensor import Tensor
 class GradScaler:
     """Multiplies a loss by a scale, divides the gradients by it, and leaves out the steps where they overflowed.
 
-    Small gradients are zero in float16, whose smallest number is 2^-24; a scaled loss has scaled gradients (Micikevicius
-    et al. 2018, "Mixed precision training", section 3.2). The scale is found by trial: after a step with infinities or
-    NaN it is multiplied by the backoff factor, after `growth_interval` steps without by the growth factor.
+    Small gradients are zero in float16, whose smallest number is 2^-24. The gradients of a scaled loss are scaled too
+    (Micikevicius et al. 2018, "Mixed precision training", section 3.2). The scale is found by trial: after a step with
+    infinities or NaN it is multiplied by the backoff factor, after `growth_interval` others by the growth factor.
 
     Args:
         device: for PyTorch's sake: the scale lives where the loss is.

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _CPU, _CUDA = ("cpu", "meta"), ("cuda", "sim")
 KINDS = (*_CPU, *_CUDA)
-_DEFAULTS = {kind: bfloat16 for kind in _CPU} | {kind: float16 for kind in _CUDA}
+_DEFAULTS = dict.fromkeys(_CPU, bfloat16) | dict.fromkeys(_CUDA, float16)
 
 LOWER = frozenset(["LinearActivation", "MatMul", "Conv2d", "Conv2dInputGrad"])
 """The ops whose floats are taken to the type of autocast: products."""
@@ -107,6 +107,7 @@ class autocast(_Mode):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """One of these, whatever its arguments are."""
         return object.__new__(cls)  # it always has arguments, and never is a decorator by its name alone
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None):

@@ -133,7 +133,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("fp32", "bf16", "fp16"),
         default="fp32",
-        help="of products; in half precision weights and their updates stay in float32, and with fp16 losses are scaled "
+        help="of products; in bf16 and fp16 weights and their updates stay in float32, and in fp16 losses are scaled "
         "(default: fp32)",
     )
     add_recompute(how)

@@ -118,7 +118,10 @@ class Watch:
         if self._module_changed():
             return "a layer, an attribute or a hook of a module was changed"
         if not same(self._others(), self._rest):
-            return "the seed, a default, the mode of gradients, autocast, what the step has, or a hook of the optimizer was changed"
+            return (
+                "the seed, a default, the mode of gradients, autocast, what the step has, or a hook of the optimizer "
+                "was changed"
+            )
         for t, place, grad, hooked in self._seen:
             if id(t._data) != place:
                 return f"a tensor {t._spec!r} got other memory"

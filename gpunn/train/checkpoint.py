@@ -76,7 +76,8 @@ def moment(loop: FitLoop) -> dict[str, Any]:
     optimizer: state_dicts;  callbacks: those of the callbacks, schedulers among them;  generator: seed and call numbers
     of everything random;  other_generators: the global ones of Python and NumPy, which data sets and callbacks may draw
     from;  loader, validation_loader: orders and positions;  step: into how many micro-batches it cuts
-    batches, how often what it reads has changed, and the scale of its gradients;  meter: loss and metrics of the epoch so far;  history: its rows.
+    batches, how often what it reads has changed, and the scale of its gradients;  meter: loss and metrics of the epoch
+    so far;  history: its rows.
     """
     trainer = loop.trainer
     return {

@@ -72,3 +72,13 @@ def test_a_file_that_is_of_another_run(gpunn_command, tmp_path):
     (tmp_path / "run" / "failed_step.safetensors").write_bytes(b"x" * 100)
     assert gpunn_command("debug", "run").code == 2
     assert gpunn_command("debug", tmp_path / "nowhere").code == 2
+
+
+def test_a_step_in_half_precision_is_done_again_in_it(gpunn_command):
+    failed = gpunn_command(*RUN, "--epochs", 1, "--precision", "fp16")
+    assert failed.code == 1 and "the loss became nan in epoch 1, batch 2" in failed.err
+    found = gpunn_command("debug", "run", "--json").json
+    assert found["loss"] is None
+    products = [op for op in found["ops"] if op["phase"] == "forward" and op["op"] == "LinearActivation"]
+    assert max(op["high"] or 0 for op in products) < 2**16  # the largest number in float16
+    assert gpunn_command("evaluate", "run").code == 2  # it holds no weights

@@ -328,7 +328,7 @@ def test_a_wrong_interval(every):
 def test_too_little_memory_for_the_gradients_ends_only_the_watch(task, monkeypatch):
     from gpunn.train import TrainingError, gradient_step
 
-    def refuse(self, batches):
+    def refuse(self, batches, scale):
         raise TrainingError("a step needs 2 MiB")
 
     monkeypatch.setattr(gradient_step.GradientStep, "__call__", refuse)
