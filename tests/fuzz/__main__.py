@@ -18,8 +18,8 @@ from .targets import TARGETS
 
 PROMISE = "bytes that coverage leads to are read as any file, or refused by the one error of its kind"
 
-MEMORY, SECONDS = 2048, 20
-"""MiB that reading one file may take, and seconds."""
+MEMORY = 2048
+"""MiB that reading one file may take."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all of them, if none is named")
     parser.add_argument("--seconds", type=int, default=30, help="for each target (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of libFuzzer (%(default)s)")
+    parser.add_argument("--patience", type=int, default=20, help="seconds that reading one file may take (%(default)s)")
     parser.add_argument("--counts", type=Path, metavar="FILE", help="add executions and findings to this file of JSON")
     parser.add_argument("--record", action="store_true", help="put the sum of FILE into benchmarks/results/trust.json")
     options = parser.parse_args(arguments)
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     findings = 0
     for name in options.targets or TARGETS:
-        executions, found = run(name, options.seconds, options.seed)
+        executions, found = run(name, options.seconds, options.seed, options.patience)
         findings += len(found)
         print(f"{name}: {executions:,} executions" + "".join(f"\n  {path}" for path in found), flush=True)
         if options.counts is not None:
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     return int(findings > 0)
 
 
-def run(name: str, seconds: int, seed: int) -> tuple[int, list[Path]]:
+def run(name: str, seconds: int, seed: int, patience: int) -> tuple[int, list[Path]]:
     """Fuzz a target for so long; how often it was executed, and the files of what was found."""
     corpus = cache_folder("fuzz") / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def run(name: str, seconds: int, seed: int) -> tuple[int, list[Path]]:
                 f"-max_total_time={left}",
                 f"-seed={seed}",
             ),
-            *(f"-artifact_prefix={corpus.parent}/{name}-", f"-rss_limit_mb={MEMORY}", f"-timeout={SECONDS}"),
+            *(f"-artifact_prefix={corpus.parent}/{name}-", f"-rss_limit_mb={MEMORY}", f"-timeout={patience}"),
             *("-max_len=16384", "-print_final_stats=1"),
         ]
         done = subprocess.run(command, capture_output=True, text=True)
