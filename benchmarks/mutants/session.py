@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import pytest
 from _pytest.runner import runtestprotocol
 
-
 LOOK = 1.0
 """Seconds between two looks at a process that does not answer."""
 
