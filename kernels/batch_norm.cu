@@ -162,7 +162,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_columns(
 
 // keep old + share value. The products are rounded before they are added, as elementwise ops would do it.
 __device__ __forceinline__ scalar_t moved(scalar_t old, acc_t keep, acc_t value, acc_t share) {
-    return scalar_t(acc_t(scalar_t(product(acc_t(old), keep))) + product(value, share));
+    return scalar_t(product(acc_t(old), keep) + product(value, share));
 }
 
 // The running statistics after one more batch, a thread a channel, and how many batches there were. In place if new_mean

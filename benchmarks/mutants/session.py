@@ -11,12 +11,16 @@ import resource
 import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from _pytest.runner import runtestprotocol
+
+LOOK = 1.0
+"""Seconds between two looks at a process that does not answer."""
 
 
 class Failure(NamedTuple):
@@ -66,7 +70,8 @@ def failure(item: pytest.Item) -> Failure | None:
 def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tuple[Any, float]:
     """What `work` returns in a forked process, and the CPU seconds of that process and those it started.
 
-    A process that dies gives the text ``"died of SIGSEGV"``, one that takes longer than `seconds` ``"out of time"``.
+    A process that dies gives the text ``"died of SIGSEGV"``; one that takes more CPU time than `seconds`, or sleeps for
+    longer, ``"out of time"``. How long it waits for a processor does not count: the machine may be busy.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -87,24 +92,42 @@ def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tupl
         finally:
             os._exit(code)
     os.close(write)
-    content, end = b"", time.monotonic() + seconds
+    content, asleep, late = b"", 0.0, False
     while True:
-        ready, _, _ = select.select([read], [], [], max(0.0, end - time.monotonic()))
-        if not ready:
+        ready, _, _ = select.select([read], [], [], LOOK)
+        if ready:
+            piece = os.read(read, 1 << 16)
+            if not piece:
+                break
+            content += piece
+            continue
+        used, runs = _at_work(child)
+        asleep = 0.0 if runs else asleep + LOOK
+        if max(used, asleep) > seconds:
+            late = True
             os.killpg(child, signal.SIGKILL)
             break
-        piece = os.read(read, 1 << 16)
-        if not piece:
-            break
-        content += piece
     os.close(read)
-    _, status, used = os.wait4(child, 0)
-    taken = used.ru_utime + used.ru_stime
-    if content:
+    _, status, usage = os.wait4(child, 0)
+    taken = usage.ru_utime + usage.ru_stime
+    if content and not late:
         return pickle.loads(content), taken
-    if time.monotonic() >= end or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
+    if late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
         return "out of time", taken
     return f"died of {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "died", taken
+
+
+def _at_work(group: int) -> tuple[float, bool]:
+    """The CPU seconds that the processes of a group have taken, and whether a thread of them runs or would like to."""
+    ticks, runs = 0, False
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may have ended meanwhile
+            state = (process / "stat").read_text().rpartition(")")[2].split()  # from the third field on, see proc(5)
+            if int(state[2]) == group:
+                ticks += sum(map(int, state[11:15]))
+                threads = ((task / "stat").read_text() for task in (process / "task").iterdir())
+                runs |= any(text.rpartition(")")[2].split()[0] in "RD" for text in threads)
+    return ticks / os.sysconf("SC_CLK_TCK"), runs
 
 
 def bounded(seconds: float) -> None:

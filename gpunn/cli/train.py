@@ -133,7 +133,6 @@ def _run(options: argparse.Namespace) -> None:
     schedule = make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
     parameters = sum(p.numel() for p in model.parameters())
     with _run_folder(options, data, validation is not None, optimizer.defaults["lr"]) as folder:
-        ranks.set_hint(f". To go on from the last checkpoint: gpunn train --resume {folder.path}")
         where = f"{ranks.size} ranks, each on {device.type}" if ranks.size > 1 else device
         say(
             f"{source.name}: {len(train[0]):,} samples to train on, "

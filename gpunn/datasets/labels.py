@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ FEW = 10
 def as_labels(y: Array, what: str, task: Task | None = None) -> tuple[Array, list[str] | None]:
     """Labels in the layout of gpunn, and the names of the classes, None for regression.
 
-    Text (n,), as bytes in UTF-8 too, and truth values: the distinct values, sorted, are the classes.
+    Text (n,), as bytes in UTF-8 too, and truth values: the distinct values, sorted, are the classes (see `composed`).
     Whole numbers (n,), be they integers or floats, are classes likewise where `task` is "classification"; integers
     also where it is None. Their names are those of integers: "0", "10", "20".
     All other numbers, (n,) or (n, targets), are targets of a regression. A last axis of length 1 counts as none.
@@ -68,7 +69,17 @@ def _are_one_hot(y: Array) -> bool:
 
 def _numbered(y: Array) -> tuple[Array, list[str]]:
     values, indices = np.unique(y, return_inverse=True)
-    return indices.astype(np.int64), [str(value) for value in values]
+    names = [composed(str(value)) for value in values]
+    classes = sorted(set(names)) if len(set(names)) < len(names) else names
+    return np.array([classes.index(name) for name in names], np.int64)[indices], classes
+
+
+def composed(name: str) -> str:
+    """A name as it is compared with others: an e and an accent behind it are the letter é (Unicode's form NFC).
+
+    Some file systems and programs write one, some the other, and nobody sees which.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def _check_classes(y: Array, what: str) -> None:

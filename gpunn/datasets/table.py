@@ -17,7 +17,7 @@ import numpy as np
 
 from gpunn.datasets.arrays import Arrays
 from gpunn.datasets.errors import DataError
-from gpunn.datasets.labels import Array, Task, as_labels, listed
+from gpunn.datasets.labels import Array, Task, as_labels, composed, listed
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -67,7 +67,7 @@ def from_csv(
     Raises DataError, with the line, where a cell is no finite number, lines differ in length, or nothing is left;
     and, with their names, where columns are missing, not expected or twice there.
     """
-    path = str(path)
+    path, target, columns = str(path), target and composed(target), columns and [composed(name) for name in columns]
     with _open(path) as reader:
         first, rows = _first(reader, path)
         names = _header(first[1], target, columns, path)
@@ -93,7 +93,7 @@ def features_from_csv(
 
     Raises DataError as `from_csv` does.
     """
-    path = str(path)
+    path, target, columns = str(path), target and composed(target), columns and [composed(name) for name in columns]
     with _open(path) as reader:
         first, rows = _first(reader, path)
         width, names = len(first[1]), _header(first[1], target, columns, path)
@@ -131,8 +131,12 @@ Row = tuple[int, list[str]]
 
 
 def _first(reader: Reader, path: str) -> tuple[Row, Iterator[Row]]:
-    """The first line and an iterator over the others."""
-    rows = ((reader.line_num, row) for row in reader if row)  # a blank line is an empty row
+    """The first line and an iterator over the others; Excel's line ``sep=;``, which says what parts cells, is none."""
+    rows = (
+        (reader.line_num, row)
+        for row in reader
+        if row and not (reader.line_num == 1 and row == ["sep=", ""])  # a blank line is an empty row
+    )
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: the file is empty")
@@ -141,7 +145,7 @@ def _first(reader: Reader, path: str) -> tuple[Row, Iterator[Row]]:
 
 def _header(cells: list[str], target: str | None, columns: Sequence[str] | None, path: str) -> list[str] | None:
     """The names of the columns, None where these cells are numbers; an error where names are expected."""
-    names = [cell.strip() for cell in cells]
+    names = [composed(cell.strip()) for cell in cells]
     numbers = [name for name in names if _is_number(name)]
     # Columns may be numbered, but beside decimal fractions a y is a yes.
     telling = LABEL_NAMES if all(name.isdigit() for name in numbers) else LABEL_NAMES[:-1]

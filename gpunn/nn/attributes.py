@@ -63,7 +63,14 @@ class Attributes:
         """Add a module, as ``module.name = child`` does."""
         if module is not None and not isinstance(module, Attributes):
             raise TypeError(f"module {name!r} is a Module or None, got {type(module).__name__}")
-        self._register(self._registry("_modules", "module"), name, module, "module")
+        registry = self._registry("_modules", "module")
+        if module is self or (module is not None and module._modules and any(m is self for m in module.modules())):
+            raise ValueError(
+                f"module {name!r} is or contains the {type(self).__name__} that it is to be a part of, which would be "
+                "inside itself for ever; to refer to a module without containing it, keep it in a list: "
+                f"self.{name} = [module]"
+            )
+        self._register(registry, name, module, "module")
 
     add_module = register_module
 

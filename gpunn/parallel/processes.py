@@ -109,8 +109,10 @@ class World:
     def fail(self, text: str) -> None:
         """Tell all others that this rank has failed, so that they end too."""
 
-    def set_hint(self, text: str) -> None:
-        """What to do where a rank is lost, for the end of the message."""
+    def set_last_words(self, words: Callable[[str], str]) -> None:
+        """Where another rank is lost or fails, this process says so and ends: ``words(message)`` is called before, by
+        another thread, and what it returns is the end of the message.
+        """
 
     def __repr__(self) -> str:
         return f"<rank {self.rank} of {self.size}>"
@@ -188,9 +190,9 @@ class MpiWorld(World):
         self._failed = True
         self._watch.fail(text)
 
-    def set_hint(self, text: str) -> None:
-        """What to do where a rank is lost."""
-        self._watch.hint = text
+    def set_last_words(self, words: Callable[[str], str]) -> None:
+        """What is called before this process ends because of another rank."""
+        self._watch.last_words = words
 
     def _end_all(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
         self.fail(f"{kind.__name__}: {error}")

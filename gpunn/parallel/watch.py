@@ -93,11 +93,13 @@ class Watch:
         timeout: seconds after which a rank counts as hanging.
 
     Attributes:
-        hint: what the message ends with, such as how to go on.
+        last_words: called with the message before this process ends because of another rank; what it returns, such as
+            how to go on, is the end of the message.
     """
 
     def __init__(self, rank: int, size: int, share: Callable[[Any], Any], timeout: float):
-        self.rank, self.size, self.timeout, self.hint = rank, size, timeout, ""
+        self.rank, self.size, self.timeout = rank, size, timeout
+        self.last_words: Callable[[str], str] = lambda text: ""
         self._count, self._where, self._waiting = 0, "the start", False
         self._leaving = self._failed = False
         self._peers: dict[int, Peer] = {}
@@ -275,8 +277,11 @@ class Watch:
 
     def _end(self, text: str, code: int) -> None:
         """Say it, and end the process, whatever its main thread waits for."""
+        rest = ""
+        with suppress(Exception):  # the process has to end
+            rest = self.last_words(text)
         with suppress(OSError, ValueError):
-            print(f"gpunn: {text}; rank {self.rank} ends{self.hint}", file=sys.stderr, flush=True)
+            print(f"gpunn: {text}; rank {self.rank} ends{rest}", file=sys.stderr, flush=True)
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         os._exit(code)

@@ -44,7 +44,7 @@ class FitLoop:
     guard:     looks whether what is trained stays finite; None where nobody wants to know
     anchor:    the `checkpoint.moment` from which the last steps can be done again, copied; None where there is none
     ranks:     those that train together
-    saves:     whether there is a run folder; only on rank 0 it is `folder`
+    run_folder: on all ranks, where there is one; only rank 0 writes there, and has it as `folder`
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FitLoop:
         run: RunFolder | None,
     ):
         self.ranks = Ranks()
-        self.saves = run is not None
+        self.run_folder = run
         self.trainer = trainer
         self.loader = loader
         self.validation = validation
@@ -86,6 +86,7 @@ class FitLoop:
         SIGTERM or SIGHUP.
         """
         trainer = self.trainer
+        self.ranks.world.set_last_words(self._lost)
         with self._interrupt:
             try:
                 if self.completed >= self.epochs:
@@ -292,7 +293,7 @@ class FitLoop:
     def _save(self) -> Path | None:
         self.step.check()  # what a step has spoilt must not be kept
         self._check_finite()
-        if not self.saves:
+        if self.run_folder is None:
             return None
         state = checkpoint.capture(self)
         if self.folder is None:
@@ -304,10 +305,19 @@ class FitLoop:
 
     def _leave(self, path: Path | None, where: str) -> None:
         number = self._requested()
-        if self.folder is None:
+        if self.run_folder is None:
             raise TrainingInterrupted(f"stopped {where}; there is no run folder, so nothing was saved", None, number)
-        text = f"stopped {where}; to go on from {path}: {self.folder.resume_hint}"
-        raise TrainingInterrupted(text, str(path), number)
+        place = "" if path is None else f" from {path}"  # rank 0 knows it
+        text = f"stopped {where}; to go on{place}: {self.run_folder.resume_hint}"
+        raise TrainingInterrupted(text, None if path is None else str(path), number)
+
+    def _lost(self, message: str) -> str:
+        """What there is to say when this process ends because of another rank."""
+        if isinstance(self.progress, Recorded):
+            self.progress.lost(message)
+        if self.run_folder is None or not self.run_folder.checkpoints():
+            return "; nothing was saved"
+        return f". To go on from the last checkpoint: {self.run_folder.resume_hint}"
 
     def _stopped_at_once(self) -> str:
         """What is left of the run after a second signal."""

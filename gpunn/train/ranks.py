@@ -89,7 +89,7 @@ class Ranks:
                 ("eager", trainer.eager),
                 ("on_nan", trainer.on_nan),
                 ("shard_optimizer", trainer.shard_optimizer),
-                ("whether there is a run folder", loop.saves),
+                ("whether there is a run folder", loop.run_folder is not None),
                 ("the device", trainer.device.type),
                 ("the data", loop.loader.state_dict()),
                 ("the validation data", None if loop.validation is None else loop.validation.state_dict()),

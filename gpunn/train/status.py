@@ -117,6 +117,11 @@ class Recorded(Progress):
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         self._write(state=state, message=str(error) or type(error).__name__)
 
+    def lost(self, text: str) -> None:
+        """The process ends because of another rank; called by another thread, so nothing is shown."""
+        if self._status.running:
+            self._write(state="failed", message=text)
+
     def close(self) -> None:
         """The run ends."""
         self._shown.close()

@@ -1,9 +1,14 @@
 """The changes that mutation testing makes, and what is recorded of them."""
 
+import os
+import signal
+import time
+
 import pytest
 
 from benchmarks.mutants import report
 from benchmarks.mutants.cuda_text import Mutant, mutants
+from benchmarks.mutants.session import in_a_child
 from benchmarks.mutants.simulated import kernels_at
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
 
@@ -64,3 +69,10 @@ def test_what_is_not_caught_is_explained(what: str, least: float) -> None:
     """Of the changes that compute something else nearly all are caught."""
     count = report.counts(what)
     assert count["caught"] / (count["caught"] + len(report.unexplained(what))) >= least
+
+
+def test_time_in_a_child_is_its_own() -> None:
+    """One that computes or sleeps for too long is ended."""
+    assert in_a_child(lambda: 7, 5)[0] == 7
+    assert in_a_child(lambda: time.sleep(60), 0.1)[0] == "out of time"
+    assert in_a_child(lambda: os.kill(os.getpid(), signal.SIGKILL), 5)[0] == "died of SIGKILL"

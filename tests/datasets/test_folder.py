@@ -162,3 +162,13 @@ def test_a_resized_picture_is_an_average(tmp_path):
     # Each new pixel is a mean of its own quarter, and a little of the next ones.
     assert np.abs(found - np.array([[10.0, 20], [30, 40]])).max() < 5
     assert from_folder(tmp_path, (1, 1)).x_train.item() == pytest.approx(25, abs=1)
+
+
+def test_one_name_in_two_spellings_is_one_class(tmp_path):
+    """An é may be one letter, or an e and an accent: macOS writes the second into archives."""
+    for part, name, value in (("train", "caf\u00e9", 1), ("train", "cafe\u0301", 2), ("train", "tea", 3)):
+        save(tmp_path / part / name / f"{value}.npy", grey(value))
+    save(tmp_path / "test" / "cafe\u0301" / "1.npy", grey(4))
+    data = from_folder(tmp_path)
+    assert data.classes == ["caf\u00e9", "tea"] and data.y_train.tolist() == [0, 0, 1]
+    assert data.y_test.tolist() == [0] and sorted(data.x_train[:, 0, 0, 0]) == [1, 2, 3]

@@ -78,8 +78,11 @@ def test_decimal_fractions_are_targets_of_a_regression(read):
 
 @pytest.mark.parametrize(
     "text",
-    ["1;2;a\n3;4;b\n", "1\t2\ta\n3\t4\tb\n", '\ufeff"1","2","a"\n"3","4","b"', "1,2,a\r\n\r\n3,4,b\r\n\n"],
-    ids=["semicolons", "tabs", "quotes and byte order mark", "blank lines"],
+    [
+        *("1;2;a\n3;4;b\n", "1\t2\ta\n3\t4\tb\n", '\ufeff"1","2","a"\n"3","4","b"', "1,2,a\r\n\r\n3,4,b\r\n\n"),
+        *("\ufeffsep=;\r\n1;2;a\r\n3;4;b\r\n", "sep=,\n1,2,a\n3,4,b\n", "sep=\t\nu\tv\tlabel\n1\t2\ta\n3\t4\tb"),
+    ],
+    ids=["semicolons", "tabs", "quotes and byte order mark", "blank lines", "Excel's ;", "Excel's ,", "Excel's tab"],
 )
 def test_other_ways_to_write_a_table(read, text):
     data = read(text)
@@ -135,6 +138,12 @@ def test_text_in_quotes_does_not_choose_what_parts_cells(read):
 
 
 # Python's float takes the first three; what NumPy's loadtxt refuses is no number.
+def test_names_and_labels_in_two_spellings_are_one(read):
+    """An é may be one letter, or an e and an accent."""
+    data = read("e\u0301te\u0301,b\ncafe\u0301,1\ncaf\u00e9,2\nthe\u0301,3\n", target="\u00e9t\u00e9")
+    assert (data.classes, data.y_train.tolist()) == (["caf\u00e9", "th\u00e9"], [0, 0, 1])
+
+
 @pytest.mark.parametrize("cell", ["1_0", "0_1", "\uff11", "1j", "0x10", "1d3", "1e", "- 1", "True", "5f"])
 def test_a_cell_is_a_number_where_loadtxt_reads_one(read, cell):
     with pytest.raises(ValueError, match="could not convert"):

@@ -18,6 +18,8 @@ MODES = (("fast", "forward"), ("fast", "reverse"), ("fast", "random"), ("check",
 FAST = MODES[:2]
 """For a kernel that is checked in another type already: the checker takes long to compile."""
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 2e-3, "bfloat16": 2e-2}
+HALF_UNIT = {"float16": (2.0**-11, 2.0**-25), "bfloat16": (2.0**-8, 2.0**-134)}
+"""Half a unit in the last place: of numbers from 1 to 2, and of the smallest ones (IEEE 754-2019, 3.3)."""
 
 
 @cache
@@ -40,10 +42,11 @@ def compare(
 
     The arrays among the arguments are given to both. Results have to be of the same shapes and types, within the
     tolerance (relative to the largest element) or the same bits if `exact`; the simulated ones also with ``out=`` and
-    in every mode of `modes` the same bits.
+    in every mode of `modes` the same bits. Those in half precision have to be rounded once.
     """
     with np.errstate(all="ignore"):
         expected = as_tuple(getattr(numpy_backend, primitive)(*args, **kwargs))
+        wide = as_tuple(getattr(numpy_backend, primitive)(*map(in_float32, args), **kwargs))
     for name in LADDERS[ladder].rungs if ladder else (None,):
         with ExitStack() as stack:
             if ladder and name:
@@ -56,6 +59,7 @@ def compare(
                 assert all(same(a, b) for a, b in zip([a for a in args if isinstance(a, np.ndarray)], before))
                 what = f"{primitive}, {name or 'only rung'}, {mode} {order}"
                 close(got, expected, rtol, atol, exact, what)
+                assert_rounded_once(got, wide, what, rtol)
                 bits = [np.ascontiguousarray(g).tobytes() for g in got]
                 first = first or bits
                 assert bits == first, f"{what}: other bits than {modes[0]}"
@@ -82,6 +86,33 @@ def close(got: Any, expected: Any, rtol: float | None, atol: float | None, exact
             atol=tolerance * scale if atol is None else atol,
             err_msg=what,
         )
+
+
+def assert_rounded_once(got: Any, wide: Any, what: str, tolerance: float | None = None) -> None:
+    """Assert that results in half precision are computed in float32 and then rounded, once.
+
+    `wide` is what NumPy's backend gives in float32. Then each result is within half a unit in its last place of it, but
+    for what float32 may be off: `tolerance` relative to the largest element and to itself. A sum or a product that is
+    rounded on the way to half precision adds up to half a unit.
+    """
+    for g, w in zip(got, wide):
+        if g.dtype.name not in HALF_UNIT or w.dtype != np.float32:
+            continue
+        share, least = HALF_UNIT[g.dtype.name]
+        finite = np.isfinite(w) & np.isfinite(g)
+        found, exact = (np.where(finite, a, 0).astype(np.float64) for a in (g, w))
+        unit = np.maximum(share * np.exp2(np.frexp(exact)[1] - 1.0), least)
+        rest = (TOLERANCE["float32"] if tolerance is None else tolerance) * (
+            np.abs(exact).max(initial=0) + np.abs(exact)
+        )
+        off = np.abs(found - exact) - unit - rest
+        worst = np.unravel_index(np.argmax(off), off.shape) if off.size else ()
+        assert off.max(initial=0) <= 0, f"{what}: {g[worst]} where float32 has {w[worst]}: not rounded once"
+
+
+def in_float32(value: Any) -> Any:
+    """The same numbers in float32, where it is an array in half precision."""
+    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.name in HALF_UNIT else value
 
 
 def as_tuple(result: Any) -> tuple[Any, ...]:

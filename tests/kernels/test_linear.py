@@ -84,7 +84,7 @@ def test_types(dtype):
         x, w, b, dz = (
             normal(*shape, dtype=dtype) for shape in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
         )
-        compare("linear_activation", x, w, b, "sigmoid", 0.0, ladder="linear_forward", modes=FAST)
+        compare("linear_activation", x, w, b, "leaky_relu", 0.3, ladder="linear_forward", modes=FAST)
         compare("linear_backward", dz, x, w, (True, True, True), ladder="linear_backward", modes=FAST)
 
 

@@ -130,6 +130,8 @@ def test_numbers_that_name_nothing_read_nothing(mode, order):
     args = (2, 2), (2, 2), (1, 1), (1, 1)
     assert backend.max_pool2d_gather(x, which, *args)[0, 0, 0, 0] == 0  # in the padding
     assert backend.max_pool2d_backward(np.ones_like(x[..., :2, :2]), which, (4, 4), *args).sum() == 1
+    last = backend.max_pool2d_gather(x, np.full((1, 1, 3, 3), 3, np.uint8), *args)  # a row and a column behind the last
+    np.testing.assert_array_equal(last[0, 0], np.pad(x[0, 0, ::2, ::2], (0, 1)))
 
 
 @pytest.mark.parametrize("windows", UNDILATED.values(), ids=UNDILATED)

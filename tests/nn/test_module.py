@@ -330,3 +330,16 @@ def test_repr() -> None:
         "  )\n"
         ")"
     )
+
+
+def test_a_module_is_not_inside_itself():
+    """In PyTorch it can be, and train(), to() and repr() of it end in a RecursionError."""
+    outer = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+    for place in (outer, outer[1]):
+        with pytest.raises(ValueError, match=r"module '\w+' is or contains the Sequential .* keep it in a list"):
+            place.append(outer)
+        with pytest.raises(ValueError, match="'me' is or contains"):
+            place.me = outer
+    assert len(outer) == 2 and len(outer[1]) == 1 and not hasattr(outer, "me")
+    outer.child = [outer]
+    outer.eval()

@@ -87,12 +87,16 @@ def test_a_lost_rank_ends_all_and_the_run_goes_on(seed: int, server: Server, who
         # mpirun kills all others too, MPICH's at once, Open MPI's after a second: on a busy machine before they say it.
         if "gpunn: rank" in text or (flavour == "openmpi" and seed < 2):
             assert re.search(rf"gpunn: rank {rank} on \S+ \(process \d+\) (has died|hangs: )", text), text
+    there = any((tmp_path / "b" / "checkpoints").glob("epoch_*.safetensors"))
+    for line in re.findall(r"gpunn: rank .*; rank \d ends.*", text):
+        assert "; nothing was saved" in line or (there and ". To go on from the last checkpoint: gpunn train" in line)
+    if rank and "; rank 0 ends" in text:
+        assert json.loads((tmp_path / "b" / "status.json").read_text())["state"] == "failed"
     for pid in re.findall(rf"rank {rank} on \S+ \(process (\d+)\) hangs", text):
         with suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
     for path in (tmp_path / "b" / "checkpoints").glob("epoch_*.safetensors"):
         load_checkpoint(path)
-    there = any((tmp_path / "b" / "checkpoints").glob("epoch_*.safetensors"))
     again = ["train", "--resume", "b"] if there else ["train", "--out", "b", *OPTIONS]
     assert server.run(tmp_path, again) == 0, (tmp_path / "log").read_text()
     for found, wanted in zip(rows(tmp_path / "b"), rows(whole), strict=True):

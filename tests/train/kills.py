@@ -154,7 +154,7 @@ def options_of(seed: int) -> list[str]:
     ):
         if rng.random() < share:
             options += [name, rng.choice(values)]
-    return options + (["--eager"] if rng.random() < 0.15 else [])
+    return options + (["--eager"] if rng.random() < 0.25 else [])
 
 
 def train(seed: int, path: str, workers: int) -> int:
@@ -202,7 +202,7 @@ def train(seed: int, path: str, workers: int) -> int:
         run_dir=RunFolder(path, model=rng.choice(["best", "last"])),
         seed=seed,
         progress=False,
-        eager=rng.random() < 0.1,
+        eager=rng.random() < 0.25,
         **options,
     )
     samples = [(gpunn.tensor(a), gpunn.tensor(b)) for a, b in zip(x[:200], y[:200])]

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpunn.backend.recording import Number
 
-from .family import Array, Family, ceil_div
+from .family import Array, Family, accumulator, ceil_div
 from .ladder import Ladder
 
 DROPOUT = Ladder("dropout", ("naive", "octets"))
@@ -35,8 +35,7 @@ class Dropout(Family):
         if p >= 1:
             return self.full(x.shape, 0, x.dtype, out=y)
         x = self.contiguous(x)
-        # In the type of x, as the product on the CPU is.
-        scale = float(np.asarray(1 / (1 - p)).astype(x.dtype))
+        scale = float(np.asarray(1 / (1 - p)).astype(accumulator(x.dtype)))  # in the type of the product, as on the CPU
         draw, live = (0, call.place) if isinstance(call, Number) else (call, None)
         args: tuple[Any, ...] = (x, y, x.size, offset, math.ceil(p * 2**24) << 8, scale, seed, _STREAM, live, draw)
         rung, count = DROPOUT.pick(), x.size

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from .blocks import _BLOCK, _block_length, _blocks
-from .half import _is_half, _wide
 from .softmax import _working_type
 from .workspace import Take, declares, scratch, taken
 
@@ -50,8 +49,8 @@ def move_statistics(
     with scratch() as take:
         for kept, value, share, y in zip(old, (batch_mean, batch_var), (mean_share, var_share), new):
             moved = np.multiply(value, share, out=take(value.shape, value.dtype))
-            np.copyto(y, _wide(kept) * keep if _is_half(kept) else np.multiply(kept, keep, out=y), casting="same_kind")
-            np.add(y, moved, out=y, casting="same_kind")
+            left = y if value.dtype == y.dtype else take(value.shape, value.dtype)
+            np.add(np.multiply(kept, keep, out=left, dtype=left.dtype), moved, out=y, casting="same_kind")
     if batches is not None:
         np.add(batches, 1, out=new[2])
     return new

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .half import _is_half
 from .workers import in_parts, parts
 from .workspace import scratch
 
@@ -55,14 +56,15 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
         target.fill(0)
         return y
     least = np.float32(math.ceil(p * 2**24) * 2**-24)  # the numbers are multiples of 2^-24: exact, whatever the type
-    scale = x.dtype.type(1 / (1 - p))
+    work = _FLOAT32 if _is_half(x) else x.dtype
+    scale = work.type(1 / (1 - p))
     size = source.size
     chunks = -(-size // _CHUNK)
 
     def some(part: slice, _: int) -> None:
         with scratch() as take:
             numbers, kept = take((_CHUNK,), _FLOAT32), take((_CHUNK,), _BOOL)
-            factors = take((_CHUNK,), x.dtype)
+            factors = take((_CHUNK,), work)
             for begin in range(part.start * _CHUNK, min(part.stop * _CHUNK, size), _CHUNK):
                 end = min(begin + _CHUNK, size)
                 n = end - begin
@@ -70,7 +72,7 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
                 np.greater_equal(numbers[:n], least, out=kept[:n])
                 np.copyto(factors[:n], kept[:n])
                 np.multiply(factors[:n], scale, out=factors[:n])
-                np.multiply(source[begin:end], factors[:n], out=target[begin:end])
+                np.multiply(source[begin:end], factors[:n], out=target[begin:end], casting="same_kind")
 
     in_parts(some, parts(chunks, size * _MICROSECONDS), chunks)
     return y

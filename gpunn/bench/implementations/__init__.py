@@ -15,6 +15,8 @@ IMPLEMENTATIONS = {
     "torch-compile": ("gpunn.bench.implementations.torch_compile", "torch", "PyTorch, torch.compile"),
     "torch-graph": ("gpunn.bench.implementations.torch_graph", "torch", "PyTorch, CUDA graph"),
     "jax": ("gpunn.bench.implementations.jax_scan", "jax", "JAX, jit + scan"),
+    "jax-step": ("gpunn.bench.implementations.jax_step", "jax", "JAX, jit"),
+    "mlx": ("gpunn.bench.implementations.mlx_compiled", "mlx", "MLX, compiled"),
     "products": ("gpunn.bench.implementations.products", "numpy", "matrix products alone"),
 }
 """Name -> (module, what has to be installed, title)."""

@@ -27,21 +27,29 @@ class Training:
         self.device = jax.devices("gpu" if kind == "cuda" else kind)[int(index or 0)]
         x, t = workload.batches(batch, batches)
         self.x, self.t = jax.device_put(x, self.device), jax.device_put(t, self.device)
-        self.steps_per_call = batches
-        settings = OPTIMIZERS[optimizer]
-
-        def loss_of(weights: Any, x: Any, t: Any) -> Any:
-            logits = forward(workload.layers, iter(weights), x)
-            return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), t[:, None], axis=1))
-
-        def step(state: Any, xt: Any) -> Any:
-            weights, moments, count = state
-            loss, gradients = jax.value_and_grad(loss_of)(weights, *xt)
-            weights, moments = update(optimizer, settings, weights, gradients, moments, count + 1)
-            return (weights, moments, count + 1), loss
-
-        self.call = jax.jit(lambda state, x, t: jax.lax.scan(step, state, (x, t)), donate_argnums=0)
+        self.call = self.compiled()
         self.reset()
+
+    @property
+    def steps_per_call(self) -> int:
+        return len(self.x)
+
+    def step(self, state: Any, xt: Any) -> Any:
+        """One step: weights, moments and count behind it, and its loss."""
+        weights, moments, count = state
+        loss, gradients = jax.value_and_grad(self.loss)(weights, *xt)
+        settings = OPTIMIZERS[self.optimizer_name]
+        weights, moments = update(self.optimizer_name, settings, weights, gradients, moments, count + 1)
+        return (weights, moments, count + 1), loss
+
+    def loss(self, weights: Any, x: Any, t: Any) -> Any:
+        """The mean cross entropy."""
+        logits = forward(self.workload.layers, iter(weights), x)
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), t[:, None], axis=1))
+
+    def compiled(self) -> Any:
+        """What is called."""
+        return jax.jit(lambda state, x, t: jax.lax.scan(self.step, state, (x, t)), donate_argnums=0)
 
     def reset(self) -> None:
         weights = [jax.device_put(w, self.device) for w in self.workload.weights()]
