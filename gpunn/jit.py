@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from typing import Final as Final
 
 T = TypeVar("T")
 
