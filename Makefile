@@ -25,8 +25,12 @@ train: $(EXTRA)-plot ## train a network on the bundled handwritten digits
 test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skipped where it is not installed
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-test-peers: $(EXTRA)-test ## install PyTorch into the environment, then run the tests
+# Of torchvision the source alone: its networks are made of it by both libraries.
+TORCHVISION := torchvision==0.29.1
+
+test-peers: $(EXTRA)-test ## install PyTorch into the environment, bring torchvision's source, then run the tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
+	@$(BIN)/python -m pip download --quiet --no-deps --dest build/torchvision '$(TORCHVISION)' || echo "torchvision's source could not be downloaded: its tests are skipped"
 	@$(MAKE) --no-print-directory test
 
 # Old versions warn that what they use of newer ones is going to go.

@@ -344,26 +344,27 @@ from gpunn.tensor import Tensor
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
-    *(
-        "accelerator",
-        "amp",
-        "backends",
-        "cuda",
-        "datasets",
-        "inspect",
-        "io",
-        "nn",
-        "optim",
-        "parallel",
-        "plan",
-        "train",
-    ),
+    "accelerator",
+    "amp",
+    "backends",
+    "cuda",
+    "datasets",
+    "fx",
+    "inspect",
+    "io",
+    "jit",
+    "nn",
+    "optim",
+    "parallel",
+    "plan",
+    "train",
     "utils",
 )
 _LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _FROM_SUBPACKAGES = {
     **{"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"},
     **{f"{kind}Tensor": "legacy" for kind in _LEGACY},
+    "_assert": "legacy",
 }
 
 
@@ -381,6 +382,5 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """What gpunn offers, also what is not loaded yet."""
     internal = {"Any", "argument_names", "backend", "interchange", "methods", "models", "ops", "printing"}
-    return sorted(
-        {*(n for n in globals() if n not in internal and not n.startswith("_")), *_SUBPACKAGES, *_FROM_SUBPACKAGES}
-    )
+    names = {*globals(), *_SUBPACKAGES, *_FROM_SUBPACKAGES} - internal
+    return sorted(name for name in names if not name.startswith("_"))

@@ -36,3 +36,9 @@ ShortTensor = _constructor("ShortTensor", int16)
 CharTensor = _constructor("CharTensor", int8)
 ByteTensor = _constructor("ByteTensor", uint8)
 BoolTensor = _constructor("BoolTensor", bool_)
+
+
+def _assert(condition: Any, message: str) -> None:
+    """Raise an AssertionError with the message unless the condition holds, as programs for PyTorch write it."""
+    if not condition:
+        raise AssertionError(message)

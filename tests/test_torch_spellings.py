@@ -81,3 +81,17 @@ def test_accelerator_without_a_gpu():
         pytest.skip("there is a GPU")
     assert gpunn.accelerator.current_accelerator() is None and gpunn.accelerator.device_count() == 0
     gpunn.accelerator.synchronize()
+
+
+def test_marks_for_the_compilers_of_torch_change_nothing():
+    def f(x):
+        return x + 1
+
+    for mark in (gpunn.jit.unused, gpunn.jit.ignore, gpunn.jit.ignore(drop=True), gpunn.jit.export, gpunn.fx.wrap):
+        assert mark(f) is f
+    assert not gpunn.jit.is_scripting() and not gpunn.jit.is_tracing() and gpunn.jit.annotate(int, 3) == 3
+    gpunn._assert(True, "")
+    with pytest.raises(AssertionError, match="a picture has 3 channels"):
+        gpunn._assert(False, "a picture has 3 channels")
+    with pytest.raises(NotImplementedError, match=r"jit\.script: gpunn has no TorchScript"):
+        gpunn.jit.script(f)

@@ -1,0 +1,1 @@
+"""Programs written for PyTorch, read for gpunn: nothing but their imports changes."""

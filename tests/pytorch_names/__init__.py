@@ -1,0 +1,1 @@
+"""The table of PyTorch's names: which are here, made by comparing both libraries."""
