@@ -343,7 +343,20 @@ from gpunn.tensor import Tensor
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
-    *("accelerator", "backends", "cuda", "datasets", "inspect", "io", "nn", "optim", "parallel", "plan", "train"),
+    *(
+        "accelerator",
+        "backends",
+        "cuda",
+        "datasets",
+        "inspect",
+        "io",
+        "nn",
+        "onnx",
+        "optim",
+        "parallel",
+        "plan",
+        "train",
+    ),
     "utils",
 )
 _LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
