@@ -354,6 +354,7 @@ _SUBPACKAGES = (
     "io",
     "jit",
     "nn",
+    "onnx",
     "optim",
     "parallel",
     "plan",

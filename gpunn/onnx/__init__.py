@@ -1,0 +1,9 @@
+"""ONNX in and out, through the library onnx (``pip install 'gpunn[onnx]'``).
+
+`export` writes a network as a graph of ONNX operators; `load` reads such a file as a module that can be trained.
+"""
+
+from gpunn.onnx.export import ExportError, export
+from gpunn.onnx.module import OnnxModule, UnsupportedOperator, load
+
+__all__ = ["export", "load", "ExportError", "OnnxModule", "UnsupportedOperator"]

@@ -1,0 +1,26 @@
+"""One file for a family: its ops as ONNX operators, and ONNX operators as calls of gpunn, side by side.
+
+What operators compute is defined in https://onnx.ai/onnx/operators/, which is the source of the formulas here.
+"""
+
+from . import (
+    activation,
+    attention,
+    elementwise,
+    flow,
+    indexing,
+    layers,
+    logic,
+    loss,
+    norm,
+    pool,
+    products,
+    quantized,
+    recurrent,
+    reduction,
+    sequence,
+    shapes,
+)
+from .table import FROM_ONNX, TO_ONNX, Operator
+
+__all__ = ["FROM_ONNX", "TO_ONNX", "Operator"]
