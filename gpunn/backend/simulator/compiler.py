@@ -18,6 +18,7 @@ from .errors import SimulatorError
 
 RUNTIME = Path(__file__).resolve().parent / "runtime"
 
+_LINES = ["-g1", "-gdwarf-4", "-fno-var-tracking"]  # which line an instruction is of; never where a variable is
 _COMMON = [
     *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-march=native"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
@@ -32,8 +33,7 @@ _KERNEL = [
 ]
 # Every access calls a function that the runtime has. So does every function that is entered, unless it is told not to.
 _EVERY_ACCESS = [
-    "-g1",
-    "-gdwarf-4",
+    *_LINES,
     "-DSIMULATOR_CHECK",
     "-fsanitize=thread",
     "--param=tsan-instrument-func-entry-exit=0",
@@ -45,7 +45,7 @@ _UNDEFINED = [
 ]
 
 KERNEL_FLAGS = {
-    "fast": [*_KERNEL, "-O3", "-g1", "-gdwarf-4"],
+    "fast": [*_KERNEL, "-O2", *_LINES],
     "check": [*_KERNEL, "-O1", *_EVERY_ACCESS, *_UNDEFINED],
     # A structure such as float4 stays one access, a loop stays a loop, and every basic block tells when it is entered.
     "profile": [
@@ -53,7 +53,7 @@ KERNEL_FLAGS = {
         *("-O1", *_EVERY_ACCESS, "-fno-tree-sra", "--param=max-completely-peel-times=0"),
         "-fsanitize-coverage=trace-pc",
     ],
-    "asan": [*_KERNEL, "-O1", "-g1", "-gdwarf-4", "-fno-omit-frame-pointer", "-fsanitize=address"],
+    "asan": [*_KERNEL, "-O1", *_LINES, "-fno-omit-frame-pointer", "-fsanitize=address"],
 }
 """How each mode compiles a kernel text."""
 RUNTIME_FLAGS = {
@@ -63,6 +63,10 @@ RUNTIME_FLAGS = {
     "asan": [*_COMMON, "-O2", "-g1", "-DSIMULATOR_ASAN"],
 }
 """How each mode compiles the scheduler."""
+LIBRARIES = ["-nodefaultlibs", "-lgcc", "-lgcc_s", "-lm", "-lc"]
+"""What modules are linked with. The C++ library, which the host library has brought into the process, is not among them:
+to read its names takes the linker longer than all the rest.
+"""
 WATCHERS = {"check": "checker", "profile": "profiler"}
 """What the modes that watch every access have beside the scheduler."""
 

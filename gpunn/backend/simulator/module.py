@@ -212,8 +212,7 @@ class RawModule:
                 compiled = Elf(obj)
                 link = ["-shared", "-Wl,-Bsymbolic", str(obj)]
                 link += [str(o) for o in compiler.scheduler_objects(self.mode, ucontext)]
-                if self.mode == "asan":
-                    link.append("-fsanitize=address")
+                link += ["-fsanitize=address"] if self.mode == "asan" else compiler.LIBRARIES
                 if self.mode in compiler.WATCHERS:
                     script.write_text(_apart(compiled))
                     link.append(f"-Wl,-T,{script}")
@@ -243,6 +242,7 @@ class RawModule:
         return cache.once(path, lambda out: shutil.copyfile(original, out))
 
     def _load(self, path: Path) -> None:
+        native.host()  # brings the C++ library
         try:
             library: Any = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
         except OSError as error:

@@ -92,7 +92,8 @@ class Host:
     """The host library of this process."""
 
     def __init__(self) -> None:
-        self.library = ctypes.CDLL(str(compiler.host_library()))
+        # Global: modules find the C++ library by it.
+        self.library = ctypes.CDLL(str(compiler.host_library()), mode=ctypes.RTLD_GLOBAL)
         library = self.library
         library.simulator_function_size.restype = ctypes.c_size_t
         if library.simulator_function_size() != ctypes.sizeof(Function):
