@@ -112,7 +112,7 @@ struct SlopeOfOutput {
 };
 
 // dy f'(z), where s is f(z) if `from_output`, else z
-__device__ __forceinline__ acc_t activation_backward(acc_t dy, acc_t s, int kind, acc_t parameter, bool from_output) {
+__device__ __forceinline__ acc_t activation_gradient(acc_t dy, acc_t s, int kind, acc_t parameter, bool from_output) {
     if (from_output) return SlopeOfOutput(kind, parameter).times(dy, s);
     return dy * activation_derivative(s, kind, parameter);
 }
