@@ -21,9 +21,9 @@ extern "C" __global__ void __launch_bounds__(256) activation_backward(
     const scalar_t* dy, const scalar_t* s, scalar_t* dx,
     long long count, int kind, acc_t parameter, bool from_output, bool vector) {
     for (index_t i = first_quad(); i < count; i += quad_stride()) {
-        const auto slope = [=](acc_t g, acc_t v) { return g * activation_derivative(v, kind, parameter, from_output); };
+        const auto back = [=](acc_t g, acc_t v) { return activation_gradient(g, v, kind, parameter, from_output); };
         const auto values = map_quad<acc_t>(
-            load_quad(dy + i, count - i, vector), load_quad(s + i, count - i, vector), slope);
+            load_quad(dy + i, count - i, vector), load_quad(s + i, count - i, vector), back);
         store_quad(dx + i, values.v, count - i, vector);
     }
 }

@@ -91,6 +91,9 @@ __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t 
     }
 }
 
+// dy a where a step is low: 0 where a is, as 0 times infinity is no 0
+__device__ __forceinline__ acc_t closed(acc_t dy, acc_t a) { return a == 0 ? a : dy * a; }
+
 // f'(z) from y = f(z), for those where that is possible: a curve y (a - y) + 1 - a, or a step from a to 1. Which one, and
 // a, are settled once, before the loop over elements: that has a branch instead of a switch, at most.
 struct SlopeOfOutput {
@@ -103,15 +106,13 @@ struct SlopeOfOutput {
         if (kind == ACTIVATION_LEAKY_RELU) a = parameter;
     }
     __device__ __forceinline__ acc_t curve(acc_t y) const { return fma(y, a - y, 1 - a); }
-    __device__ __forceinline__ acc_t step(acc_t y) const { return y > 0 ? acc_t(1) : a; }
+    // dy times the step
+    __device__ __forceinline__ acc_t stepped(acc_t dy, acc_t y) const { return y > 0 ? dy : closed(dy, a); }
+    __device__ __forceinline__ acc_t times(acc_t dy, acc_t y) const { return curved ? dy * curve(y) : stepped(dy, y); }
 };
-__device__ __forceinline__ acc_t activation_derivative_from_output(acc_t y, int kind, acc_t parameter) {
-    const SlopeOfOutput slope(kind, parameter);
-    return slope.curved ? slope.curve(y) : slope.step(y);
-}
 
-// f'(z), where s is f(z) if `from_output`, else z
-__device__ __forceinline__ acc_t activation_derivative(acc_t s, int kind, acc_t parameter, bool from_output) {
-    return from_output ? activation_derivative_from_output(s, kind, parameter)
-                       : activation_derivative(s, kind, parameter);
+// dy f'(z), where s is f(z) if `from_output`, else z
+__device__ __forceinline__ acc_t activation_gradient(acc_t dy, acc_t s, int kind, acc_t parameter, bool from_output) {
+    if (from_output) return SlopeOfOutput(kind, parameter).times(dy, s);
+    return dy * activation_derivative(s, kind, parameter);
 }

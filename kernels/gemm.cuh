@@ -133,7 +133,10 @@ template <class T, int WIDTH, bool SLOPES = false> struct Stage {
                 for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] *= f.slope.curve(slopes[n / 4].v[n % 4]);
             } else {
 #pragma unroll
-                for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] *= f.slope.step(slopes[n / 4].v[n % 4]);
+                for (int n = 0; n < 4 * OWN; ++n) {
+                    acc_t& v = q[n / 4].v[n % 4];
+                    v = f.slope.stepped(v, slopes[n / 4].v[n % 4]);
+                }
             }
         }
 #pragma unroll

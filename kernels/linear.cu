@@ -33,7 +33,7 @@ extern "C" __global__ void linear_forward_naive(
 // f' is taken from Y, as for all functions whose derivative follows from their result.
 __device__ __forceinline__ acc_t dz_of(const scalar_t* dy, const scalar_t* y, index_t i, int kind, acc_t parameter) {
     const acc_t dz = dy[i];
-    return y == nullptr ? dz : dz * activation_derivative_from_output(y[i], kind, parameter);
+    return y == nullptr ? dz : SlopeOfOutput(kind, parameter).times(dz, y[i]);
 }
 
 extern "C" __global__ void linear_input_grad_naive(

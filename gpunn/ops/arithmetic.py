@@ -190,14 +190,11 @@ class _Extremum(Elementwise, abstract=True):
     saved = (0, 1)
 
     def vjp(self, needs: Any, dz: Any, z: Any, x: Any, y: Any) -> Any:
-        from .comparison import eq, gt, lt
-
-        def share(relation: Any) -> Any:
-            return dz * (most - relation(x, y).to(dz.dtype))  # 1, 1/2 or 0, and 1 beside NaN, as in PyTorch
+        from .comparison import eq, gt, lt, where
 
         less, more = (lt, gt) if isinstance(self, Maximum) else (gt, lt)
-        most = 1 - eq(x, y).to(dz.dtype) * 0.5
-        return share(less) if needs[0] else None, share(more) if needs[1] else None
+        share = dz * (1 - eq(x, y).to(dz.dtype) * 0.5)  # all beside NaN, as in PyTorch
+        return tuple(where(relation(x, y), 0.0, share) if need else None for relation, need in zip((less, more), needs))
 
 
 class Maximum(_Extremum):

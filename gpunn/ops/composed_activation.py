@@ -10,7 +10,7 @@ from gpunn.autograd.inplace import update
 
 from .activation import elu, softplus
 from .base import shape_error
-from .comparison import ge, gt, le, logical_or, lt, where
+from .comparison import ge, gt, le, logical_or, lt, ne, where
 from .math import sigmoid, tanh
 from .promote import rounded_once
 from .slicing import chunk
@@ -140,7 +140,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}")
-    return where(gt(input, lambd), input - lambd, where(lt(input, -lambd), input + lambd, input * 0))
+    inside = where(ne(input, input), input, 0.0)  # NaN stays
+    return where(gt(input, lambd), input - lambd, where(lt(input, -lambd), input + lambd, inside))
 
 
 def _of_type(x: Tensor, *numbers: float) -> tuple[float, ...]:

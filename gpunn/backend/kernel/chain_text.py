@@ -105,8 +105,8 @@ class Body:
             argument, parameter = (*values, "0")[:2]
             return "acc_t", f"activation({argument}, {code}, {parameter})"
         dy, s, parameter = (*values, "0")[:3]
-        derivative = "activation_derivative" + name.removeprefix("activation_backward")
-        return "acc_t", f"{dy} * {derivative}({s}, {code}, {parameter})"
+        from_output = str(name == "activation_backward_from_output").lower()
+        return "acc_t", f"activation_gradient({dy}, {s}, {code}, {parameter}, {from_output})"
 
 
 def elementwise_text(steps: Sequence[Step], inputs: Sequence[Input], results: Sequence[int], rows: bool) -> str:

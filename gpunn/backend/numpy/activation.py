@@ -150,8 +150,14 @@ _FORWARD: dict[str, Callable[..., Any]] = {
 
 
 def _relu_slope(dy: Any, s: Any, _: float, out: Any) -> Any:
+    """dy where s > 0, else 0: by its bits, as 0 times infinity is no 0."""
     with scratch() as take:
-        return np.multiply(dy, np.greater(s, 0, out=take(s.shape, _BOOL)), out=out)
+        positive = np.greater(s, 0, out=take(s.shape, _BOOL)).view(np.int8)
+        mask = np.negative(positive, out=positive)  # all bits, or none
+        dx = np.empty(dy.shape, dy.dtype) if out is None else out
+        bits = np.dtype(f"i{dy.dtype.itemsize}")
+        np.bitwise_and(dy.view(bits), mask, out=dx.view(bits))
+        return dx
 
 
 def _leaky_relu_slope(dy: Any, s: Any, a: float, out: Any) -> Any:

@@ -282,7 +282,7 @@ def test_no_more_is_fetched_ahead_than_asked_for():
 
 
 def test_workers_fetch_while_the_caller_works():
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
 
     class Meeting(Numbers):
         def __getitem__(self, index):
@@ -395,19 +395,24 @@ HANGS = """
 import threading, sys, signal, os
 from gpunn.utils.data import DataLoader
 
+shown = threading.Event()
+
 class Data:
     def __len__(self):
         return 9
     def __getitem__(self, i):
         if i == 4:
+            if sys.argv[1] == "interrupt":
+                shown.wait()
+                os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait()
         return i
 
-if sys.argv[1] == "interrupt":
-    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     for x in DataLoader(Data(), num_workers=2, timeout=0.3 if sys.argv[1] == "timeout" else 0):
         print(x.item(), flush=True)
+        if x == 3:
+            shown.set()
 except (RuntimeError, KeyboardInterrupt) as error:
     print(type(error).__name__)
 """
@@ -417,7 +422,9 @@ except (RuntimeError, KeyboardInterrupt) as error:
 @pytest.mark.parametrize(("how", "error"), [("timeout", "RuntimeError"), ("interrupt", "KeyboardInterrupt")])
 def test_a_worker_that_hangs_for_ever_does_not_keep_the_program(how, error):
     done = subprocess.run([sys.executable, "-c", HANGS, how], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == ["0", "1", "2", "3", error]
+    *numbers, last = done.stdout.split()
+    # On a busy machine another sample may take longer than the timeout.
+    assert last == error and numbers == ["0", "1", "2", "3"][: len(numbers) if how == "timeout" else None]
 
 
 @pytest.mark.promise("a worker of a loader that hangs, dies or raises is told, and keeps no program from ending")
@@ -436,10 +443,9 @@ def test_whatever_ends_a_worker_comes_to_the_caller(error):
         found = []
         with pytest.raises(error):
             found.extend(x.item() for x in DataLoader(Data(), num_workers=workers))
-        before = threading.active_count()
         found = []
         with pytest.raises(error):
             for x in DataLoader(Data(), num_workers=workers):
                 found.append(x.item())
         assert found == [0, 1, 2, 3, 4]
-        assert threading.active_count() == before
+        assert not workers_alive()
