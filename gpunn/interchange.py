@@ -110,6 +110,8 @@ class Interchange(TensorBase):
             return dlpack.export(array, **options)
 
     def __dlpack_device__(self) -> Any:
+        if state.tracer is not None:
+            state.tracer.read(self)
         return self._data.__dlpack_device__()
 
     @property

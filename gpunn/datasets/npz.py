@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -49,26 +50,38 @@ def read_npz(path: str | Path) -> dict[str, Array]:
     Raises DataError where it is missing, damaged, holds pickled objects, or would become too large, see
     `gpunn.datasets.expansion`.
     """
-    contents: dict[str, bytearray] = {}
     try:
         with open(path, "rb") as file:
-            if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
-                raise DataError(f"{path}: a single array (NPY); expected an NPZ file, as numpy.savez writes it")
-            with zipfile.ZipFile(file) as archive:
-                members = archive.infolist()
-                check_expansion(str(path), os.fstat(file.fileno()).st_size, sum(m.file_size for m in members))
-                for member in members:
-                    with archive.open(member) as stream:
-                        contents[member.filename] = _read(stream, member.file_size)
+            return _parse(file, os.fstat(file.fileno()).st_size, str(path))
     except DataError:
         raise
     except OSError as error:
-        if error.strerror:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        raise DataError(f"{path}: truncated, damaged, or not an NPZ file ({error})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def parse_npz(content: bytes, name: str) -> dict[str, Array]:
+    """The arrays in the bytes of an NPZ file, as `read_npz`; `name` stands for the file in errors."""
+    return _parse(io.BytesIO(content), len(content), name)
+
+
+def _parse(file: IO[bytes], size: int, name: str) -> dict[str, Array]:
+    contents: dict[str, bytearray] = {}
+    if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+        raise DataError(f"{name}: a single array (NPY); expected an NPZ file, as numpy.savez writes it")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            check_expansion(name, size, sum(m.file_size for m in members))
+            for member in members:
+                with archive.open(member) as stream:
+                    contents[member.filename] = _read(stream, member.file_size)
+    except DataError:
+        raise
     except Exception as error:  # decompressors of damaged files raise nearly anything
-        raise DataError(f"{path}: truncated, damaged, or not an NPZ file ({error})") from error
-    return {name.removesuffix(".npy"): parse_npy(content, f"{path}: {name}") for name, content in contents.items()}
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{name}: truncated, damaged, or not an NPZ file ({error})") from error
+    return {key.removesuffix(".npy"): parse_npy(content, f"{name}: {key}") for key, content in contents.items()}
 
 
 def _read(stream: IO[bytes], size: int) -> bytearray:

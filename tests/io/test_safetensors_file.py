@@ -241,7 +241,9 @@ def test_a_file_that_is_open_for_text(tmp_path):
         gpunn.save({"a": gpunn.ones(2)}, file)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(100), b"\xff" * 64, b"hello, this is a text file\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80PK\x03\x04" + bytes(100), b"\xff" * 64, b"hello, this is a text file\n"]
+)
 def test_another_kind_of_file(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(FileFormatError, match="not a whole safetensors file"):

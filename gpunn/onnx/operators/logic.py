@@ -89,7 +89,7 @@ def _is_inf(node: Any, x: Any) -> Any:
 
 @from_onnx("BitShift")
 def _bit_shift(node: Any, x: Any, steps: Any) -> Any:
-    """x 2^n, or x 2^-n rounded down, in the bits of x's type; n below 0 or above their number shifts all of them out."""
+    """x 2^n, or x 2^-n rounded down, in the bits of x's type; n below 0 or above their number shifts all out."""
     bits = x.dtype.bits
     inside = (steps >= 0) & (steps < bits)
     left = node.get("direction") == "LEFT"

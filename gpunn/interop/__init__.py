@@ -1,0 +1,1 @@
+"""Other libraries' tensors and modules beside gpunn's: `gpunn.interop.torch`."""
