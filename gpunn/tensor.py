@@ -10,6 +10,7 @@ from gpunn.autograd import engine, hooks
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
 from gpunn.backend.dtypes import bfloat16, bool_, float16, float32, float64, get_default_dtype, int32, int64
+from gpunn.backend.spec import row_major
 from gpunn.methods import FurtherMethods
 from gpunn.ops import inplace
 from gpunn.ops.arithmetic import rdiv, rfloor_divide, rpow, rremainder, rsub
@@ -147,12 +148,15 @@ class Tensor(FurtherMethods):
 
     def stride(self, dim: int | None = None) -> Any:
         """The steps in memory along each dimension, in elements."""
-        strides = self.device.backend.strides(self._data)
+        strides = self.device.backend.strides(self._data) if state.tracer is None else state.tracer.strides(self)
         return strides if dim is None else strides[dim]
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
-        return bool(self.device.backend.is_contiguous(self._data))
+        if state.tracer is None:
+            return bool(self.device.backend.is_contiguous(self._data))
+        steps = zip(self.shape, self.stride(), row_major(self.shape))
+        return 0 in self.shape or all(size == 1 or step == without for size, step, without in steps)
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floats."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpunn.backend.spec import Spec
+from gpunn.backend.spec import Spec, row_major
 
 from .mode import no_grad, state
 
@@ -69,6 +69,10 @@ class Shapes:
     def is_state(self, tensor: Any) -> bool:
         """As if everything had been there before."""
         return True
+
+    def strides(self, tensor: Any) -> tuple[int, ...]:
+        """As if nothing had gaps."""
+        return row_major(tensor._spec.shape)
 
     def read(self, tensor: Any) -> None:
         """Refuse to give elements that are not there; those of a parameter are."""

@@ -16,27 +16,31 @@ from .graph import Compute, Graph, Value
 def follow(graph: Graph) -> set[int]:
     """The nodes of view ops whose result lies in the memory of their input, by their ids."""
     shadows: dict[int, Any] = {}
-    views: set[int] = set()
+    return {id(node) for node in graph.nodes if _lies_in_input(node, shadows)}
 
-    def shadow(value: Value) -> Any:
-        """An array with the strides of `value`, and no memory of its own: nobody may read or write its elements."""
-        found = shadows.get(id(value))
-        if found is None:
-            spec = value.spec
-            steps = spec.device.backend.strides(value.state) if value.state is not None else row_major(spec.shape)
-            found = shadows[id(value)] = shadow_of(spec.shape, steps, spec.dtype.numpy)
-        return found
 
-    for node in graph.nodes:
-        if not isinstance(node, Compute) or not node.op.view:
-            continue
-        source = shadow(node.inputs[0])
-        result = _view(node, source)
-        if result is None:
-            continue
-        views.add(id(node))
+def strides_of(value: Value) -> tuple[int, ...]:
+    """The steps in memory of a value along each dimension, in elements, as a plan lays it out."""
+    return tuple(numpy_backend.strides(_shadow(value, {})))
+
+
+def _shadow(value: Value, shadows: dict[int, Any]) -> Any:
+    """An array with the strides of `value`, and no memory of its own: nobody may read or write its elements."""
+    if id(value) not in shadows and not _lies_in_input(value.node, shadows):
+        spec = value.spec
+        steps = spec.device.backend.strides(value.state) if value.state is not None else row_major(spec.shape)
+        shadows[id(value)] = shadow_of(spec.shape, steps, spec.dtype.numpy)
+    return shadows[id(value)]
+
+
+def _lies_in_input(node: Any, shadows: dict[int, Any]) -> bool:
+    """Whether a node is a view op that need not copy; then its results get shadows."""
+    if not isinstance(node, Compute) or not node.op.view:
+        return False
+    result = _view(node, _shadow(node.inputs[0], shadows))
+    if result is not None:
         shadows.update((id(y), array) for y, array in zip(node.outputs, result))
-    return views
+    return result is not None
 
 
 def _view(node: Compute, source: Any) -> tuple[Any, ...] | None:

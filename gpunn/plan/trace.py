@@ -17,6 +17,7 @@ from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
 from .graph import Assign, Compute, Graph, ReduceEnd, ReduceStart, SpreadParameters, Update, Value
+from .strides import strides_of
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -157,6 +158,12 @@ class Tracer:
     def is_state(self, tensor: Any) -> bool:
         """Whether a tensor has elements, and was there before the step."""
         return not isinstance(tensor._data, Value)
+
+    def strides(self, tensor: Any) -> tuple[int, ...]:
+        """The steps in memory of a tensor, in elements."""
+        array = tensor._data
+        steps = strides_of(array) if isinstance(array, Value) else tensor.device.backend.strides(array)
+        return tuple(steps)
 
     def leave(self, what: str) -> None:
         """Give up the trace; the step is done op by op.

@@ -360,6 +360,18 @@ def test_parts_and_views_of_the_arguments() -> None:
         np.testing.assert_array_equal(step(x).numpy(), Halves()(x).numpy())
 
 
+def test_strides_are_known_without_elements() -> None:
+    class Turned(nn.Module):
+        def forward(self, x: Any) -> Any:
+            turned = (x * 1).permute(1, 0, 2)
+            assert turned.stride() == (3, 12, 1) and turned.contiguous().stride() == (6, 3, 1)
+            assert not turned.is_contiguous() and turned[:1].is_contiguous() is False and x.contiguous() is x
+            return turned.contiguous().view(4, 6) + turned.reshape(4, 6) + turned[:1].contiguous().view(6)
+
+    x = gpunn.arange(24.0).reshape(2, 4, 3)
+    assert EvalStep(Turned())(x).tolist() == Turned()(x).tolist()
+
+
 def test_why_plans_were_made_is_known() -> None:
     step, model, _ = linear_step()
     for n in (4, 3, 4):
