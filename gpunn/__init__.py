@@ -362,10 +362,19 @@ _SUBPACKAGES = (
     "utils",
 )
 _LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_FUNCTIONAL = """
+    adaptive_max_pool1d alpha_dropout batch_norm binary_cross_entropy_with_logits celu_ channel_shuffle conv3d
+    conv_tbc conv_transpose3d cosine_embedding_loss ctc_loss dropout embedding embedding_bag feature_alpha_dropout
+    group_norm hardshrink hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss
+    max_pool1d_with_indices max_pool3d native_channel_shuffle pixel_shuffle pixel_unshuffle poisson_nll_loss relu_
+    rms_norm rrelu rrelu_ selu_ threshold threshold_ triplet_margin_loss
+""".split()  # noqa: SIM905
+"""The functions of `gpunn.nn.functional` that PyTorch has beside its functions of tensors too."""
 _FROM_SUBPACKAGES = {
     **{"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"},
     **{f"{kind}Tensor": "legacy" for kind in _LEGACY},
     "_assert": "legacy",
+    **dict.fromkeys(_FUNCTIONAL, "nn.functional"),
 }
 
 

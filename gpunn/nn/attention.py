@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpunn.ops import cat, chunk, empty, zeros
-from gpunn.ops.composed.attention import attention_weights
+from gpunn.ops import empty
 from gpunn.tensor import Tensor
 
 from . import functional as F
@@ -118,59 +117,34 @@ class MultiheadAttention(Module):
             average_attn_weights: whether the weights are the mean over the heads, else (N, heads, L, S).
             is_causal: a hint that `attn_mask` is causal.
         """
-        if is_causal and attn_mask is None:
-            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
-        batched = query.ndim == 3
-        tensors = [query, key, value]
-        if not batched:
-            tensors = [x.unsqueeze(1) for x in tensors]
-            key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-        elif self.batch_first:
-            tensors = [x.transpose(0, 1) for x in tensors]
-        q, k, v = self._projected(*tensors)
-        length, batch = q.shape[:2]
-        mask = self._mask(attn_mask, key_padding_mask, batch, q)
-        if self.bias_k is not None:
-            k, v = (cat([x, b.expand(1, batch, self.embed_dim)], 0) for x, b in ((k, self.bias_k), (v, self.bias_v)))
-            mask = None if mask is None else F.pad(mask, (0, 1))
-        if self.add_zero_attn:
-            nothing = zeros(1, batch, self.embed_dim, dtype=q.dtype, device=q.device)
-            k, v = cat([k, nothing], 0), cat([v, nothing], 0)
-            mask = None if mask is None else F.pad(mask, (0, 1))
-        q, k, v = (x.reshape(x.shape[0], batch, self.num_heads, self.head_dim).permute(1, 2, 0, 3) for x in (q, k, v))
-        weights = F.dropout(attention_weights(q, k, mask), self.dropout, self.training)
-        heads = (weights @ v).permute(2, 0, 1, 3).reshape(length, batch, self.embed_dim)
-        output = self.out_proj(heads)
-        given = None
-        if need_weights:
-            given = weights.mean(1) if average_attn_weights else weights
-        if not batched:
-            return output.squeeze(1), None if given is None else given.squeeze(0)
-        return (output.transpose(0, 1) if self.batch_first else output), given
-
-    def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        if self._qkv_same_embed_dim:
-            if query is key is value:
-                return list(chunk(F.linear(query, self.in_proj_weight, self.in_proj_bias), 3, -1))
-            weights = chunk(self.in_proj_weight, 3, 0)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (None,) * 3 if self.in_proj_bias is None else chunk(self.in_proj_bias, 3, 0)
-        return [F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
-
-    def _mask(self, attn: Tensor | None, padding: Tensor | None, batch: int, q: Tensor) -> Tensor | None:
-        """Both masks as floats that are added, (N or 1, heads or 1, L or 1, S)."""
-        masks = []
-        if attn is not None:
-            mask = _added(attn, q)
-            shaped = mask.reshape(batch, self.num_heads, *mask.shape[1:]) if mask.ndim == 3 else mask
-            masks.append(shaped if mask.ndim == 3 else shaped.reshape(1, 1, *mask.shape))
-        if padding is not None:
-            masks.append(_added(padding, q).reshape(batch, 1, 1, padding.shape[-1]))
-        return None if not masks else masks[0] if len(masks) == 1 else masks[0] + masks[1]
-
-
-def _added(mask: Tensor, q: Tensor) -> Tensor:
-    if mask.dtype.name != "bool":
-        return mask.to(q.dtype)
-    return zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(mask, float("-inf"))
+        transposed = self.batch_first and query.ndim == 3
+        if transposed:
+            same = query is key is value
+            query = query.transpose(0, 1)
+            key, value = (query, query) if same else (key.transpose(0, 1), value.transpose(0, 1))
+        output, weights = F.multi_head_attention_forward(
+            query,
+            key,
+            value,
+            self.embed_dim,
+            self.num_heads,
+            self.in_proj_weight,
+            self.in_proj_bias,
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            self.training,
+            key_padding_mask,
+            need_weights,
+            attn_mask,
+            not self._qkv_same_embed_dim,
+            self.q_proj_weight,
+            self.k_proj_weight,
+            self.v_proj_weight,
+            average_attn_weights=average_attn_weights,
+            is_causal=is_causal,
+        )
+        return (output.transpose(0, 1) if transposed else output), weights

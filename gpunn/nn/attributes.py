@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.tensor import Tensor
 
-from .parameter import Parameter
+from .parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
     from .module import Module
@@ -105,6 +105,9 @@ class Attributes:
         elif isinstance(value, Attributes):
             self._forget(name, self._registry("_modules", "module"))
             self.register_module(name, value)  # type: ignore[arg-type]  # Modules are all there is
+        elif isinstance(value, Buffer):
+            self._forget(name, self._registry("_buffers", "buffers"))
+            self.register_buffer(name, value, value.persistent)
         elif name in fields.get("_parameters", ()):
             self.register_parameter(name, value)
         elif name in fields.get("_modules", ()):

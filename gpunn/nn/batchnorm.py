@@ -147,6 +147,12 @@ class BatchNorm2d(_BatchNorm):
     allowed = (4,)
 
 
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of volumes (N, C, D, H, W); see `BatchNorm2d`."""
+
+    allowed = (5,)
+
+
 class SyncBatchNorm(_BatchNorm):
     """Batch normalisation of (N, C) or (N, C, ...) over the samples of all ranks; see `BatchNorm2d`.
 
@@ -263,3 +269,9 @@ class InstanceNorm2d(_InstanceNorm):
     """
 
     dims = 4
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of volumes (N, C, D, H, W) or (C, D, H, W); see `InstanceNorm2d`."""
+
+    dims = 5

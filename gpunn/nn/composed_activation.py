@@ -217,3 +217,25 @@ class Softshrink(_Shrink):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softshrink(input, self.lambd)
+
+
+class RReLU(Module):
+    """y = x where x >= 0, else a x: a is drawn from [lower, upper) in training, and its mean in evaluation.
+
+    Xu et al. 2015, "Empirical evaluation of rectified activations in convolutional network".
+
+    Args:
+        lower: the least slope.
+        upper: the largest.
+        inplace: also make y the new value of the input.
+    """
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False):
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")

@@ -5,6 +5,8 @@ The argument `reduction` is "mean" (the default), "sum", or "none" for the loss 
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpunn.ops.cross_entropy import check_reduction
 from gpunn.tensor import Tensor
 
@@ -249,3 +251,32 @@ class CosineEmbeddingLoss(_Loss):
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         return F.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
+
+
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss` under the name that it had for images (N, C, H, W)."""
+
+
+class CTCLoss(_Loss):
+    """-ln p of a sequence of labels, whatever their places in time (Graves et al. 2006).
+
+    ``forward(log_probs, targets, input_lengths, target_lengths)``, arguments as of `gpunn.nn.functional.ctc_loss`.
+
+    Shapes:
+        log_probs (T, N, C) or (T, C); targets (N, S) or (sum of target_lengths,); lengths (N,) or ()
+
+    Args:
+        blank: the class that stands for no label.
+        reduction: "mean" over the samples of the losses per label, "sum" or "none".
+        zero_infinity: whether a target that is longer than its input has the loss 0, not infinity.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        super().__init__(reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )

@@ -145,5 +145,28 @@ class RMSNorm(_Norm):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
+class LocalResponseNorm(Module):
+    """y = x / (k + alpha mean of x^2 over `size` neighbouring channels)^beta, for (N, C, ...).
+
+    Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks", section 3.3.
+
+    Args:
+        size: how many channels count.
+        alpha: see the formula.
+        beta: see the formula.
+        k: see the formula.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
 def _shape(sizes: int | Sequence[int]) -> tuple[int, ...]:
     return (sizes,) if isinstance(sizes, int) else tuple(sizes)

@@ -80,6 +80,21 @@ class MaxPool2d(_MaxPool):
         )
 
 
+class MaxPool3d(_MaxPool):
+    """The largest element of each window: (N, C, D, H, W) -> (N, C, D_out, H_out, W_out). See `MaxPool2d`."""
+
+    def forward(self, input: Tensor) -> Any:
+        return F.max_pool3d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            ceil_mode=self.ceil_mode,
+            return_indices=self.return_indices,
+        )
+
+
 class AvgPool1d(Module):
     """The mean of each window: (N, C, L) -> (N, C, L_out). Arguments as in `AvgPool2d`."""
 
@@ -105,22 +120,7 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
-    """The mean of each window.
-
-    Shapes:
-        input (N, C, H, W) or (C, H, W), output (N, C, H_out, W_out),
-        H_out = floor((H + 2 padding - kernel_size) / stride) + 1
-
-    Args:
-        kernel_size: of the window; one number, or (height, width), here and below.
-        stride: steps of the window; its size if None.
-        padding: zeros added on each side.
-        ceil_mode: round H_out up instead of down.
-        count_include_pad: whether the added zeros count in the mean.
-        divisor_override: divide the sum by this, not by the number of elements.
-    """
-
+class _AvgPool(Module):
     def __init__(
         self,
         kernel_size: Size,
@@ -138,6 +138,26 @@ class AvgPool2d(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPool):
+    """The mean of each window.
+
+    Shapes:
+        input (N, C, H, W) or (C, H, W), output (N, C, H_out, W_out),
+        H_out = floor((H + 2 padding - kernel_size) / stride) + 1
+
+    Args:
+        kernel_size: of the window; one number, or (height, width), here and below.
+        stride: steps of the window; its size if None.
+        padding: zeros added on each side.
+        ceil_mode: round H_out up instead of down.
+        count_include_pad: whether the added zeros count in the mean.
+        divisor_override: divide the sum by this, not by the number of elements.
+    """
+
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool2d(
             input,
@@ -149,8 +169,20 @@ class AvgPool2d(Module):
             self.divisor_override,
         )
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+class AvgPool3d(_AvgPool):
+    """The mean of each window: (N, C, D, H, W) -> (N, C, D_out, H_out, W_out). Arguments as in `AvgPool2d`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool3d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
 
 
 class _AdaptiveAvgPool(Module):
@@ -182,21 +214,44 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
         return F.adaptive_avg_pool2d(input, self.output_size)
 
 
-class AdaptiveMaxPool2d(Module):
-    """The largest elements of as many windows as are asked for: (N, C, H, W) -> (N, C, *output_size).
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """Means of as many windows as are asked for: (N, C, D, H, W) -> (N, C, *output_size). See `AdaptiveAvgPool2d`."""
 
-    Args:
-        output_size: one number, or (height, width), which divide the input's; None keeps that size of the input.
-        return_indices: return (output, indices), with the place of each maximum in its H x W plane.
-    """
+    def forward(self, input: Tensor) -> Tensor:
+        return F.adaptive_avg_pool3d(input, self.output_size)
 
+
+class _AdaptiveMaxPool(Module):
     def __init__(self, output_size: OutputSize, return_indices: bool = False):
         super().__init__()
         self.output_size = output_size
         self.return_indices = return_indices
 
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """The largest elements of as many windows as are asked for: (N, C, L) -> (N, C, output_size)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """The largest elements of as many windows as are asked for: (N, C, H, W) -> (N, C, *output_size).
+
+    Args:
+        output_size: one number, or (height, width); None keeps that size of the input.
+        return_indices: return (output, indices), with the place of each maximum in its H x W plane.
+    """
+
     def forward(self, input: Tensor) -> Any:
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """The largest elements of as many windows as are asked for: (N, C, D, H, W) -> (N, C, *output_size)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)

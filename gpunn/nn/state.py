@@ -10,6 +10,8 @@ import numpy as np
 from gpunn.autograd.mode import no_grad
 from gpunn.tensor import Tensor, tensor
 
+from .parameter import UninitializedBuffer, UninitializedParameter
+
 if TYPE_CHECKING:
     from .module import Module
 
@@ -46,7 +48,7 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool) -> Incompa
         except (TypeError, ValueError) as error:
             errors.append(f"{key} is no tensor: {error}")
             continue
-        if value.shape != target.shape:
+        if not isinstance(target, (UninitializedParameter, UninitializedBuffer)) and value.shape != target.shape:
             errors.append(
                 f"size mismatch for {key}: copying a param with shape {list(value.shape)} from checkpoint, "
                 f"the shape in current model is {list(target.shape)}."
@@ -55,6 +57,9 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool) -> Incompa
         raise RuntimeError("\n\t".join([f"Error(s) in loading state_dict for {type(module).__name__}:", *errors]))
     with no_grad():
         for key, value in values.items():
+            target = own[key]
+            if isinstance(target, (UninitializedParameter, UninitializedBuffer)):
+                target.materialize(value.shape)
             own[key].copy_(value)
     return keys
 

@@ -9,7 +9,14 @@ from types import FunctionType
 from gpunn.argument_names import with_other_names
 
 from .activation import activate, elu, gelu, leaky_relu, relu, silu, softplus
-from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool2d
+from .adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from .all_reduce import all_reduce
 from .arithmetic import (
     Add,
@@ -32,7 +39,7 @@ from .arithmetic import (
     square,
     sub,
 )
-from .avg_pool import avg_pool1d, avg_pool2d
+from .avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from .base import OPS, Cost, Op
 from .batch_norm import batch_norm, instance_norm
 from .cast import cast, cpu, cuda, to, transfer, type_as
@@ -91,12 +98,13 @@ from .composed_activation import (
     threshold,
 )
 from .construct import as_tensor, from_dlpack, from_numpy, tensor
-from .conv import conv1d, conv2d, conv2d_activation
+from .conv import conv1d, conv2d, conv2d_activation, conv_tbc
+from .conv3d import conv3d, conv_transpose3d
 from .conv_transpose import conv_transpose1d, conv_transpose2d
 from .creation import arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
 from .cross_entropy import cross_entropy, nll_loss
 from .diagonal import diag, diag_embed, diagonal, tril, triu
-from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
+from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .einsum import einsum
 from .embedding import embedding, one_hot
 from .gather import gather, scatter, scatter_add, take_along_dim
@@ -142,7 +150,7 @@ from .matmul import addmm, bmm, dot, matmul, mm, mv, outer
 from .norm import group_norm, layer_norm, normalize, rms_norm
 from .order import argmax, argmin, argsort, max, min, sort, topk
 from .pad import pad
-from .pool import max_pool1d, max_pool2d
+from .pool import max_pool1d, max_pool2d, max_pool3d
 from .promote import result_type
 from .rearrange import flip, meshgrid, repeat, repeat_interleave, roll, tile
 from .reduction import all, amax, amin, any, count_nonzero, cumsum, logsumexp, mean, prod, std, sum, sum_to, var

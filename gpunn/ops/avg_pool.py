@@ -116,6 +116,29 @@ def avg_pool1d(
     return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """As `avg_pool2d`, for volumes (N, C, D, H, W) or (C, D, H, W): the mean along the depth of the planes' means."""
+    if divisor_override == 0:
+        raise shape_error("avg_pool3d", "divisor_override must not be 0")
+    x = batched("avg_pool3d", input, 3)
+    kernel, steps, around, _ = read_windows("avg_pool3d", 3, x, kernel_size, stride, padding, 1, ceil_mode)
+    n, c, depth, h, w = x.shape
+    one = None if divisor_override is None else 1
+    plane = AvgPool2d(kernel[1:], steps[1:], around[1:], (1, 1), count_include_pad, one)
+    along = AvgPool2d((kernel[0], 1), (steps[0], 1), (around[0], (0, 0)), (1, 1), count_include_pad, divisor_override)
+    means = apply(plane, x.reshape(n * c, depth, h, w))
+    result = apply(along, means.reshape(n, c, depth, means.shape[2] * means.shape[3]))
+    return without_batch(result.reshape(n, c, result.shape[2], *means.shape[2:]), input, 3)
+
+
 def _avg_pool(
     name: str,
     axes: int,

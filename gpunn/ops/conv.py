@@ -13,6 +13,7 @@ from gpunn.backend.spec import Spec
 from .activation import activation_backward, check_activation, derivative_from_output
 from .base import Cost, Op, check_one_type, shape_error
 from .windows import (
+    LAYOUTS,
     NO_PADDING,
     Padding,
     Pair,
@@ -196,13 +197,13 @@ class Conv2dWeightGrad(Convolution):
 def check_convolution(
     name: str, x: Spec, w: Spec, b: Spec | None, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
-    """The size of the result's image, for one axis or two.
+    """The size of the result's image, for one axis, two or three.
 
     Raises:
         RuntimeError: input, weight and bias do not fit together.
     """
-    layout, kernel = ("C, H, W", "KH, KW") if w.ndim == 4 else ("C, L", "K")
-    if w.ndim not in (3, 4) or x.ndim != w.ndim:
+    layout, kernel = LAYOUTS.get(w.ndim - 2, LAYOUTS[2])
+    if w.ndim - 2 not in LAYOUTS or x.ndim != w.ndim:
         raise shape_error(
             name, f"takes an input (N, {layout}) and a weight (O, C / groups, {kernel}), got {x!r} and {w!r}"
         )
@@ -228,8 +229,8 @@ def check_convolution(
 
 def check_transposed(name: str, x: Spec, w: Spec, b: Spec | None, groups: int) -> None:
     """As `check_convolution`, for the transposed one, whose weight is (C, O / groups, ...)."""
-    layout, kernel = ("C, H, W", "KH, KW") if w.ndim == 4 else ("C, L", "K")
-    if w.ndim not in (3, 4) or x.ndim != w.ndim:
+    layout, kernel = LAYOUTS.get(w.ndim - 2, LAYOUTS[2])
+    if w.ndim - 2 not in LAYOUTS or x.ndim != w.ndim:
         raise shape_error(
             name, f"takes an input (N, {layout}) and a weight (C, O / groups, {kernel}), got {x!r} and {w!r}"
         )
@@ -297,6 +298,13 @@ def conv1d(
     return _convolve("conv1d", input, weight, bias, stride, padding, dilation, groups, "none", 0.0)
 
 
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """As `conv1d`, with time first: input (T, N, C), weight (K, C, O), bias (O,) -> (T + 2 pad - K + 1, N, O)."""
+    if input.ndim != 3 or weight.ndim != 3:
+        raise shape_error("conv_tbc", f"takes (T, N, C) and a weight (K, C, O), got {input._spec!r}, {weight._spec!r}")
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1).contiguous()
+
+
 def conv2d_activation(
     input: Tensor,
     weight: Tensor,
@@ -327,13 +335,7 @@ def _convolve(
 ) -> Tensor:
     axes = 1 if name == "conv1d" else 2
     x = batched(name, input, axes)
-    if weight.ndim != axes + 2:
-        raise shape_error(name, f"takes a weight of {axes + 2} dimensions, (O, C / groups, ...), got {weight._spec!r}")
-    steps = per_axis(name, "stride", stride, axes)
-    spread = per_axis(name, "dilation", dilation, axes)
-    around = _padding(name, padding, weight.shape[2:], steps, spread)
-    if groups < 1:
-        raise shape_error(name, f"groups must be at least 1, got {groups}")
+    steps, around, spread = read_geometry(name, axes, weight, stride, padding, dilation, groups)
     if axes == 1:
         b = None if bias is None else bias._spec
         check_convolution(name, x._spec, weight._spec, b, steps, around, spread, groups)
@@ -342,6 +344,20 @@ def _convolve(
     op = Conv2d(steps, around, spread, groups, activation, parameter)
     result = apply(op, x, weight, bias)
     return without_batch(result[0] if op.returns_z else result, input, axes)
+
+
+def read_geometry(
+    name: str, axes: int, weight: Tensor, stride: Size, padding: Size | str, dilation: Size, groups: int
+) -> tuple[Any, Any, Any]:
+    """Stride, padding before and after, and dilation, for each axis."""
+    if weight.ndim != axes + 2:
+        raise shape_error(name, f"takes a weight of {axes + 2} dimensions, (O, C / groups, ...), got {weight._spec!r}")
+    steps = per_axis(name, "stride", stride, axes)
+    spread = per_axis(name, "dilation", dilation, axes)
+    around = _padding(name, padding, weight.shape[2:], steps, spread)
+    if groups < 1:
+        raise shape_error(name, f"groups must be at least 1, got {groups}")
+    return steps, around, spread
 
 
 def _padding(name: str, padding: Size | str, kernel: tuple[int, ...], stride: Any, dilation: Any) -> Any:

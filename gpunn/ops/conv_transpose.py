@@ -79,6 +79,32 @@ def _convolve_transposed(
 ) -> Tensor:
     axes = 1 if name == "conv_transpose1d" else 2
     x = batched(name, input, axes)
+    steps, around, spread, size = read_transposed(
+        name, axes, input, x, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+    if axes == 1:
+        x, weight = x.unsqueeze(2), weight.unsqueeze(2)
+        steps, around, spread, size = (1, *steps), ((0, 0), *around), (1, *spread), (1, *size)
+    result = apply(Conv2dInputGrad(steps, around, spread, groups, size), x, weight)
+    if bias is not None:
+        result = result + bias.reshape(1, -1, 1, 1)
+    return without_batch(result, input, axes)
+
+
+def read_transposed(
+    name: str,
+    axes: int,
+    input: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Size,
+    padding: Size,
+    output_padding: Size,
+    groups: int,
+    dilation: Size,
+) -> tuple[Any, Any, Any, Any]:
+    """Stride, padding and dilation of the convolution that is turned around, and the size of the result's image."""
     steps = per_axis(name, "stride", stride, axes)
     spread = per_axis(name, "dilation", dilation, axes)
     cut = per_axis(name, "padding", padding, axes, least=0)
@@ -102,10 +128,4 @@ def _convolve_transposed(
         )
     # Seen from the result, output_padding is what the convolution does not reach: padding that is missing at the end.
     around: Any = tuple((p, p - m) for p, m in zip(cut, more))
-    if axes == 1:
-        x, weight = x.unsqueeze(2), weight.unsqueeze(2)
-        steps, around, spread, size = (1, *steps), ((0, 0), *around), (1, *spread), (1, *size)
-    result = apply(Conv2dInputGrad(steps, around, spread, groups, size), x, weight)
-    if bias is not None:
-        result = result + bias.reshape(1, -1, 1, 1)
-    return without_batch(result, input, axes)
+    return steps, around, spread, size

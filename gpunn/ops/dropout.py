@@ -103,6 +103,13 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     return _run("alpha_dropout", _alpha, input, p, training, inplace)
 
 
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """`alpha_dropout` of whole channels, for inputs (n, c, ...)."""
+    if input.ndim < 2:
+        raise shape_error("feature_alpha_dropout", f"takes 2 or more dimensions, (n, c, ...), got {input._spec!r}")
+    return _run("feature_alpha_dropout", _alpha_channels, input, p, training, inplace)
+
+
 def _run(
     name: str,
     function: Callable[[Tensor, float], Tensor],
@@ -134,9 +141,17 @@ def _without_batch(x: Tensor, p: float) -> Tensor:
 
 
 def _alpha(x: Tensor, p: float) -> Tensor:
+    return _limited(x, p, x.shape)
+
+
+def _alpha_channels(x: Tensor, p: float) -> Tensor:
+    return _limited(x, p, (*x.shape[:2], *(1 for _ in x.shape[2:])))
+
+
+def _limited(x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     limit = -1.7580993408473766
     if p == 1:
         return x * 0
-    kept = ne(_elements(ones(x.shape, dtype=x.dtype, device=x.device), p), 0).to(x.dtype)
+    kept = ne(_elements(ones(shape, dtype=x.dtype, device=x.device), p), 0).to(x.dtype)
     a = ((1 - p) * (1 + p * limit**2)) ** -0.5
     return (x * kept + (1 - kept) * limit) * a - a * p * limit

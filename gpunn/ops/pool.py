@@ -10,7 +10,9 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import bool_, int32, int64, uint8
 from gpunn.backend.spec import Spec
 
+from .arithmetic import floor_divide
 from .base import Cost, Op, shape_error
+from .gather import gather
 from .windows import (
     NO_PADDING,
     Padding,
@@ -182,6 +184,37 @@ def max_pool1d(
     return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """As `max_pool2d`, for volumes: input (N, C, D, H, W) or (C, D, H, W); a place is (depth H + row) W + column.
+
+    The largest element of each window of a plane, and of those the largest along the depth.
+    """
+    x = batched("max_pool3d", input, 3)
+    windows = read_windows("max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode)
+    plane: Any = tuple(sizes[1:] for sizes in windows)
+    along: Any = tuple((sizes[0], unit) for sizes, unit in zip(windows, (1, 1, (0, 0), 1)))
+    n, c, depth, h, w = x.shape
+    values, which = apply(MaxPool2d(*plane), x.reshape(n * c, depth, h, w))
+    oh, ow = values.shape[2:]
+    values, deep = apply(MaxPool2d(*along), values.reshape(n, c, depth, oh * ow))
+    shape = (n, c, values.shape[2], oh, ow)
+    values = without_batch(values.reshape(shape), input, 3)
+    if not return_indices:
+        return values
+    in_plane = apply(MaxPool2dIndices(*(*plane, w)), which).reshape(n, c, depth * oh * ow)
+    chosen = apply(MaxPool2dIndices(*(*along, oh * ow)), deep).reshape(n, c, shape[2] * oh * ow)
+    indices = gather(in_plane, 2, chosen) + floor_divide(chosen, oh * ow) * (h * w)
+    return values, without_batch(indices.reshape(shape), input, 3)
+
+
 def _max_pool(
     name: str,
     axes: int,
@@ -212,7 +245,7 @@ def read_windows(
     dilation: Size,
     ceil_mode: bool,
 ) -> Any:
-    """Kernel, stride, padding and dilation for two axes.
+    """Kernel, stride, padding and dilation for each axis, of which sequences get a first one.
 
     The last window of ceil_mode is one that the floor gives too, with as much padding after the image as it needs.
     """

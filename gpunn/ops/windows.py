@@ -20,6 +20,8 @@ Padding = tuple[Pair, Pair]
 Size = int | Sequence[int]
 
 NO_PADDING: Padding = ((0, 0), (0, 0))
+LAYOUTS = {1: ("C, L", "K"), 2: ("C, H, W", "KH, KW"), 3: ("C, D, H, W", "KD, KH, KW")}
+"""For each number of axes how messages name the dimensions of a sample and of a kernel."""
 
 
 def per_axis(name: str, what: str, value: Size, axes: int, least: int = 1) -> Any:
@@ -102,7 +104,7 @@ def batched(name: str, input: Tensor, axes: int) -> Tensor:
         return input
     if input.ndim == axes + 1:
         return input.unsqueeze(0)
-    layout = "C, L" if axes == 1 else "C, H, W"
+    layout = LAYOUTS[axes][0]
     raise shape_error(name, f"takes an input (N, {layout}), or ({layout}) for one sample, got {input._spec!r}")
 
 

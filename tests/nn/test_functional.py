@@ -1,0 +1,507 @@
+"""Functions, and modules of several inputs, against PyTorch's: results, gradients and second gradients."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn import nn
+from gpunn.nn import functional as F
+
+RNG = np.random.default_rng(1)
+VOLUME = RNG.standard_normal((2, 4, 5, 4, 6))
+IMAGE, SEQUENCE = VOLUME[0], VOLUME[0, 0]
+TIES = np.round(VOLUME)
+
+
+@pytest.fixture
+def same(torch: Any) -> Callable[..., None]:
+    """Compares ``f(library, *tensors)`` of both libraries; f sees the library's `nn.functional` as ``library.F``."""
+
+    def check(
+        f: Callable[..., Any],
+        *arrays: np.ndarray,
+        second: bool = True,
+        dtype: str = "float64",
+        device: str = "cpu",
+        rtol: float = 1e-9,
+    ) -> None:
+        ours, theirs = (_results(library, f, arrays, second, dtype, device) for library in (gpunn, torch))
+        for a, b in zip(ours, theirs, strict=True):
+            if a is None or b is None:  # no gradient, or one of zeros
+                assert not np.any(a if b is None else b)
+            else:
+                assert a.shape == b.shape and a.dtype == b.dtype
+                np.testing.assert_allclose(a, b, rtol=rtol, atol=max(rtol * 1e-1, 1e-10) * max(1, np.abs(b).max()))
+
+    return check
+
+
+def _results(
+    library: Any, f: Callable[..., Any], arrays: tuple[np.ndarray, ...], second: bool, dtype: str, device: str
+) -> list[Any]:
+    tensors = []
+    for a in arrays:
+        floats = a.dtype.kind == "f"
+        t = library.tensor(a.astype(dtype) if floats else a)
+        t = t.to(device) if library is gpunn else t
+        tensors.append(t.requires_grad_() if floats else t)
+    ys = f(library.nn.functional, *tensors)
+    ys = [y for y in (ys if isinstance(ys, tuple) else (ys,)) if y is not None]
+    found, inputs = list(ys), [t for t in tensors if t.requires_grad]
+    weights = np.random.default_rng(7)
+    loss = 0
+    for y in ys:
+        if y.requires_grad:
+            w = library.tensor(weights.standard_normal(tuple(y.shape)).astype(dtype))
+            loss = loss + (y * (w.to(device) if library is gpunn else w)).sum() + (y * y * y).sum() * 0.1
+    if inputs and ys[0].requires_grad:
+        first = library.autograd.grad(loss, inputs, create_graph=second, allow_unused=True)
+        found += first
+        if second:
+            squares = sum((g * g).sum() for g in first if g is not None)
+            found += (
+                library.autograd.grad(squares, inputs, allow_unused=True)
+                if squares.requires_grad
+                else [None] * len(inputs)
+            )
+    return [None if y is None else y.detach().cpu().numpy() for y in found]
+
+
+def test_convolutions_of_volumes(same):
+    geometries = [
+        (1, 0, 1, 1), (2, 1, 1, 2), ((2, 1, 3), (1, 0, 2), (2, 1, 1), 1), (1, "same", (1, 2, 2), 2), (1, "valid", 1, 4),
+    ]  # fmt: skip
+    for stride, padding, dilation, groups in geometries:
+        w, b = RNG.standard_normal((4, 4 // groups, 2, 3, 2)), RNG.standard_normal(4)
+        same(lambda F, x, w, b, g=(stride, padding, dilation, groups): F.conv3d(x, w, b, *g), VOLUME, w, b)
+    same(lambda F, x, w: F.conv3d(x, w), IMAGE, RNG.standard_normal((3, 4, 1, 1, 1)))
+    for g in [(1, 0, 0, 1, 1), (2, (1, 0, 1), 1, 2, 1), ((2, 1, 3), 1, (1, 0, 2), 1, (1, 2, 1))]:
+        w, b = RNG.standard_normal((4, 3, 2, 3, 2)), RNG.standard_normal(3 * g[3])
+        same(lambda F, x, w, b, g=g: F.conv_transpose3d(x, w, b, *g), VOLUME, w, b)
+    arrays = [RNG.standard_normal(s) for s in ((7, 2, 3), (3, 3, 5), (5,))]
+    same(lambda F, x, w, b: F.conv_tbc(x, w, b, 1), *arrays)
+
+
+def test_poolings_of_volumes(same):
+    for k, stride, padding, ceil in itertools.product([2, (2, 3, 1)], [None, (1, 2, 3)], [0, (1, 1, 0)], [False, True]):
+        same(lambda F, x, g=(k, stride, padding, ceil): F.avg_pool3d(x, *g), VOLUME, second=False)
+        g = (k, stride, padding, (2, 1, 2) if ceil else 1, ceil, True)
+        same(lambda F, x, g=g: F.max_pool3d(x, *g), TIES, second=False)
+    same(lambda F, x: F.max_pool3d_with_indices(x, 2), VOLUME)
+    same(lambda F, x: F.avg_pool3d(x, 2, 1, 1, False, False, 5), IMAGE)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_adaptive_poolings(axes, same):
+    x = {1: TIES[0, 0], 2: TIES[0], 3: TIES}[axes]
+    for size in (1, 3, (7, None, 4)[:axes], (5, 9, 8)[:axes]):
+        size = size[0] if axes == 1 and isinstance(size, tuple) else size
+        same(lambda F, x, size=size: getattr(F, f"adaptive_max_pool{axes}d")(x, size, True), x)
+        same(lambda F, x, size=size: getattr(F, f"adaptive_max_pool{axes}d")(x, size), x[0])
+        same(lambda F, x, size=size: getattr(F, f"adaptive_avg_pool{axes}d")(x, size), x)
+
+
+def test_maxima_that_are_not_a_number(same):
+    x = VOLUME.copy()
+    x[0, 0, 1:3, 2, 3] = np.nan
+    same(lambda F, x: F.max_pool3d(x, 2, 1, return_indices=True), x, second=False)
+    same(lambda F, x: F.adaptive_max_pool3d(x, (3, 3, 4), True), x, second=False)
+
+
+SIZES = [{"size": 4}, {"size": (9, 3, 8)}, {"size": 1}, {"scale_factor": 1.7}, {"scale_factor": 0.6}]
+SIZES += [{"scale_factor": (1.3, 0.7, 2.1), "recompute_scale_factor": True}]
+MODES = [(m, a, None) for m in ("nearest", "nearest-exact", "area") for a in (1, 2, 3)]
+MODES += [
+    (m, a, c) for m, a in (("linear", 1), ("bilinear", 2), ("bicubic", 2), ("trilinear", 3)) for c in (False, True)
+]
+
+
+@pytest.mark.parametrize(("mode", "axes", "align_corners"), MODES)
+def test_interpolate(mode, axes, align_corners, same):
+    x = {1: SEQUENCE[None, :, :4].reshape(1, 4, -1), 2: IMAGE, 3: VOLUME}[axes]
+    for antialias in (False, True) if mode in ("bilinear", "bicubic") else (False,):
+        for given in [*SIZES, {"size": x.shape[2:]}]:
+            options = {k: v[:axes] if isinstance(v, tuple) else v for k, v in given.items()}
+            options |= {"mode": mode, "align_corners": align_corners, "antialias": antialias}
+            same(lambda F, x, o=options: F.interpolate(x, **o), x, second=given is SIZES[3])
+    options |= {"size": (3, 7, 5)[:axes]}
+    same(lambda F, x: F.interpolate(x, **options), x, dtype="float32", rtol=1e-4)
+
+
+def test_interpolate_by_factors_that_are_kept(same):
+    for mode in ("nearest", "bilinear", "bicubic"):
+        same(lambda F, x, m=mode: F.interpolate(x, scale_factor=(1.3, 2.1), mode=m), IMAGE)
+    same(lambda F, x: F.upsample_nearest(x, scale_factor=2), IMAGE)
+    same(lambda F, x: F.upsample_bilinear(x, size=(3, 9)), IMAGE)
+
+
+def test_interpolate_refuses_what_does_not_go_together():
+    x = gpunn.zeros(1, 1, 3, 3)
+    with pytest.raises(ValueError, match="give one of size and scale_factor"):
+        F.interpolate(x)
+    with pytest.raises(ValueError, match="align_corners is for linear and cubic modes, got mode='nearest'"):
+        F.interpolate(x, 2, align_corners=True)
+    with pytest.raises(NotImplementedError, match="'trilinear' is for inputs of 5 dimensions"):
+        F.interpolate(x, 2, mode="trilinear")
+    with pytest.raises(NotImplementedError, match="mode is one of nearest"):
+        F.interpolate(x, 2, mode="cubic")
+    with pytest.raises(RuntimeError, match=r"sizes are at least 1, got \[0, 2\]"):
+        F.interpolate(x, (0, 2))
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize(
+    ("mode", "axes"), [("bilinear", 2), ("nearest", 2), ("bicubic", 2), ("bilinear", 3), ("nearest", 3)]
+)
+def test_grid_sample(mode, axes, padding_mode, same):
+    x = VOLUME[:, :2] if axes == 3 else VOLUME[:, :, 0]
+    grid = np.random.default_rng(3).uniform(-1.9, 1.9, (2, 3, 2, 4)[: axes + 1] + (axes,))
+    grid.reshape(-1)[:4] = 5, -7, 1, -1  # PyTorch has no second gradient
+    for aligned in (False, True):
+        same(lambda F, x, g, a=aligned: F.grid_sample(x, g, mode, padding_mode, a), x, grid, second=False)
+
+
+def test_second_gradient_of_grid_sample():
+    x, grid = gpunn.tensor(IMAGE[:1, None, 0]), gpunn.tensor(RNG.uniform(-0.9, 0.9, (1, 2, 2, 2)))
+    for t in (x, grid):
+        t.requires_grad_()
+    assert gpunn.autograd.gradgradcheck(lambda x, g: F.grid_sample(x, g, "bicubic", align_corners=False), (x, grid))
+
+
+@pytest.mark.filterwarnings("ignore:.*(affine_grid|grid_sample).*:UserWarning")
+def test_affine_grid(same):
+    for aligned in (None, True):
+        same(lambda F, t, a=aligned: F.affine_grid(t, (2, 3, 4, 5), a), RNG.standard_normal((2, 2, 3)))
+        same(lambda F, t, a=aligned: F.affine_grid(t, (2, 3, 4, 1, 5), a), RNG.standard_normal((2, 3, 4)))
+
+
+def test_unpooling(same):
+    def there_and_back(axes, kernel, stride, padding, size=None):
+        def f(F, x):
+            y, i = getattr(F, f"max_pool{axes}d")(x, kernel, stride, padding, return_indices=True)
+            return getattr(F, f"max_unpool{axes}d")(y * 2, i, kernel, stride, padding, size)
+
+        return f
+
+    same(there_and_back(1, 2, 2, 0), SEQUENCE)
+    same(there_and_back(1, 2, 2, 0, (4, 6)), SEQUENCE)
+    same(there_and_back(2, 3, 2, 1, (4, 6)), IMAGE)
+    same(there_and_back(2, (2, 3), None, 0), VOLUME[:, :, 0])
+    same(there_and_back(3, 2, 2, 0, (5, 4, 6)), VOLUME)
+    pool, back = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
+    y, i = pool(gpunn.arange(16.0).reshape(1, 1, 4, 4))
+    assert back(y, i).sum().item() == 5 + 7 + 13 + 15 and repr(back) == (
+        "MaxUnpool2d(kernel_size=(2, 2), stride=(2, 2), padding=(0, 0))"
+    )
+    with pytest.raises(ValueError, match=r"less than a stride \[2, 2\] from 4 x 4 .* got \[9, 9\]"):
+        back(y, i, output_size=[9, 9])
+    with pytest.raises(IndexError, match="index 16 is out of bounds"):
+        back(y, i * 0 + 16)
+
+
+def test_fractional_pooling(same):
+    for k, o in ((2, 3), ((1, 2, 2), (3, 2, 4)), (3, 1)):
+        u = np.random.default_rng(2).random((2, 4, 3))
+        same(lambda F, x, u, g=(k, o): F.fractional_max_pool3d(x, *g, None, True, u.detach()), TIES, u)
+        k, o = (k, o) if isinstance(k, int) else (k[1:], o[1:])
+        same(
+            lambda F, x, u, g=(k, o): F.fractional_max_pool2d(x, *g, None, True, u.detach()), TIES[:, :, 0], u[..., :2]
+        )
+    y = nn.FractionalMaxPool2d(2, output_ratio=0.5)(gpunn.tensor(IMAGE))
+    assert (
+        y.shape == (4, 5, 2, 3)[:1] + (5, 2, 3)
+        and nn.FractionalMaxPool3d(2, 2)(gpunn.tensor(IMAGE)).shape[1:] == (2,) * 3
+    )
+    with pytest.raises(ValueError, match="give one of output_size and output_ratio"):
+        nn.FractionalMaxPool2d(2)
+
+
+LENGTHS = [((12, 12, 10, 7, 5), (4, 4, 3, 1, 0)), ((12, 5, 4, 3, 1), (2, 1, 4, 4, 4))]  # of the second some can't be
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize(("times", "labels"), LENGTHS)
+def test_ctc_loss(times, labels, reduction, torch, same):
+    rng = np.random.default_rng(4)
+    scores, targets = rng.standard_normal((12, 5, 6)), rng.integers(1, 6, (5, 4))
+    targets[:2] = [[2, 2, 2, 3], [1, 1, 1, 1]]
+    row = np.concatenate([t[:n] for t, n in zip(targets, labels)])
+    options = {"reduction": reduction, "zero_infinity": times[1] < 12}
+
+    def loss(F, x, t, i, n):
+        return F.ctc_loss(F.log_softmax(x, -1), t, i, n, **options)
+
+    same(loss, scores, targets, np.array(times), np.array(labels), second=False)
+    same(lambda F, x, t: loss(F, x, t, times, labels), scores, row, second=False)
+    probabilities = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+    same(lambda F, p, t: F.ctc_loss(p, t, times, labels, **options), probabilities, targets, second=False)
+    same(lambda F, p, t: F.ctc_loss(p, t - 1, times, labels, blank=5, **options), probabilities, targets, second=False)
+    same(lambda F, p, t: F.ctc_loss(p, t, (9,), (4,), **options), probabilities[:, 0], targets[0], second=False)
+
+
+def test_ctc_loss_of_what_can_not_be():
+    p = F.log_softmax(gpunn.randn(2, 1, 3), -1).detach().requires_grad_()
+    loss = F.ctc_loss(p, gpunn.tensor([[1, 2, 1]]), [2], [3])
+    assert loss.item() == float("inf")
+    loss.backward()
+    assert not np.isfinite(p.grad.numpy()).any()
+    criterion = nn.CTCLoss(zero_infinity=True)
+    assert criterion(p, gpunn.tensor([[1, 2, 1]]), [2], [3]).item() == 0
+    for wrong, message in (
+        ((gpunn.tensor([[1, 3, 1]]), [2], [3]), "labels from 0 to 2"),
+        ((gpunn.tensor([[1, 2, 1]]), [3], [3]), "input_lengths are from 0 to 2 here, got 3"),
+        ((gpunn.tensor([1, 2, 1]), [2], [2]), "target_lengths add up to 2"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            criterion(p, *wrong)
+
+
+TABLE = RNG.standard_normal((7, 3))
+TABLE[5] = TABLE[2]
+
+
+@pytest.mark.parametrize("padding_idx", [None, 2, -1])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags(mode, padding_idx, same):
+    rng = np.random.default_rng(5)
+    bags, row = rng.integers(0, 7, (4, 5)), rng.integers(0, 7, 11)
+    options = {"mode": mode, "padding_idx": padding_idx}
+    same(lambda F, w, i: F.embedding_bag(i, w, **options), TABLE, bags, second=False)
+    for last, offsets in ((False, [0, 3, 3, 8]), (True, [0, 3, 3, 8, 11])):
+        options["include_last_offset"] = last
+        same(lambda F, w, i, o: F.embedding_bag(i, w, o, **options), TABLE, row, np.array(offsets), second=False)
+    if mode == "sum":
+        del options["include_last_offset"]
+        weights = rng.standard_normal((4, 5))
+        same(
+            lambda F, w, s, i: F.embedding_bag(i, w, per_sample_weights=s, **options),
+            TABLE,
+            weights,
+            bags,
+            second=False,
+        )
+        # PyTorch's bags divide by the frequency of another index; those of embedding() do not.
+        same(lambda F, w, i: F.embedding(i, w, scale_grad_by_freq=True).sum(1), TABLE, bags, second=False)
+        by_frequency = gpunn.tensor(TABLE).requires_grad_()
+        F.embedding_bag(
+            gpunn.tensor([[1, 1], [1, 2]]), by_frequency, scale_grad_by_freq=True, mode="sum"
+        ).sum().backward()
+        assert by_frequency.grad[:3, 0].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("expression", "arrays"),
+    [
+        ("nn.EmbeddingBag(7, 3, mode='sum', padding_idx=-2)", [np.array([[0, 5, 4], [1, 1, 6]])]),
+        (
+            "nn.EmbeddingBag(7, 3, mode='max', max_norm=1.0, norm_type=1.0)",
+            [np.array([0, 5, 4, 2]), np.array([0, 2, 2])],
+        ),
+        (
+            "nn.AdaptiveLogSoftmaxWithLoss(4, 20, [4, 10], div_value=2.0, head_bias=True)",
+            [TIES[0, 0, 0], np.array([3, 4, 9, 19])],
+        ),
+        ("nn.LinearCrossEntropyLoss(6, 5, bias=True, label_smoothing=0.1)", [SEQUENCE[0], np.array([0, 4, 4, 1])]),
+        (
+            "nn.LinearCrossEntropyLoss(6, 5, out_features=(2,))",
+            [SEQUENCE[0], np.array([[0, 1], [4, 4], [1, 1], [2, 3]])],
+        ),
+        ("nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.LazyLinear(2, bias=False))", [SEQUENCE]),
+        ("nn.LazyConv1d(6, 3, groups=5)", [SEQUENCE.reshape(4, 5, 6)]),
+        ("nn.LazyConv2d(6, 3, padding=1)", [IMAGE]),
+        ("nn.LazyConv3d(6, 3, bias=False)", [VOLUME]),
+        ("nn.LazyConvTranspose1d(6, 3)", [SEQUENCE[0]]),
+        ("nn.LazyConvTranspose2d(5, 3, groups=5, stride=2)", [IMAGE]),
+        ("nn.LazyConvTranspose3d(6, 3)", [VOLUME]),
+        ("nn.LazyBatchNorm1d()", [SEQUENCE]),
+        ("nn.LazyBatchNorm2d(affine=False)", [IMAGE]),
+        ("nn.LazyBatchNorm3d(momentum=0.3)", [VOLUME]),
+        ("nn.LazyInstanceNorm1d()", [SEQUENCE]),
+        ("nn.LazyInstanceNorm2d(track_running_stats=False)", [IMAGE]),
+        ("nn.LazyInstanceNorm3d(affine=False)", [VOLUME]),
+    ],
+)
+def test_modules(expression, arrays, torch):
+    if "AdaptiveLog" in expression:
+        arrays = [RNG.standard_normal((4, 4)), arrays[1]]
+    ours, theirs = eval(expression, {"nn": nn}).double(), eval(expression, {"nn": torch.nn}).double()
+    assert repr(ours) == repr(theirs)
+    ours(*map(gpunn.tensor, arrays))
+    theirs(*map(torch.tensor, arrays))
+    assert repr(ours) == repr(theirs)
+    state = {key: gpunn.tensor(value.numpy()) for key, value in theirs.state_dict().items()}
+    assert list(ours.state_dict()) == list(state)
+    ours.load_state_dict(state)
+    found = []
+    for library, module in ((gpunn, ours), (torch, theirs)):
+        y = module(*map(library.tensor, arrays))
+        ys = [q for q in (y if isinstance(y, tuple) else (y,))]
+        if ys[0].requires_grad:
+            sum((q * q).sum() for q in ys).backward()
+        found.append([t.detach().numpy() for t in (*ys, *(p.grad for p in module.parameters()), *module.buffers())])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_adaptive_softmax_of_all_classes(torch):
+    ours, theirs = (n.AdaptiveLogSoftmaxWithLoss(4, 20, [4, 10], 2.0).double() for n in (nn, torch.nn))
+    ours.load_state_dict({key: gpunn.tensor(value.numpy()) for key, value in theirs.state_dict().items()})
+    x = RNG.standard_normal((5, 4))
+    p = ours.log_prob(gpunn.tensor(x))
+    np.testing.assert_allclose(p.detach().numpy(), theirs.log_prob(torch.tensor(x)).detach().numpy(), rtol=1e-10)
+    assert ours.predict(gpunn.tensor(x)).tolist() == theirs.predict(torch.tensor(x)).tolist()
+    y, loss = ours(gpunn.tensor(x[0]), gpunn.tensor(12))
+    np.testing.assert_allclose(y.item(), p[0, 12].item(), rtol=1e-12)
+    assert loss.item() == -y.item()
+    with pytest.raises(IndexError, match="out of bounds"):
+        ours(gpunn.tensor(x[:1]), gpunn.tensor([20]))
+
+
+def test_lazy_modules_take_a_state_and_are_no_others_afterwards():
+    model = nn.Sequential(nn.LazyConv2d(3, 3), nn.LazyBatchNorm2d())
+    weight = model[0].weight
+    with pytest.raises(RuntimeError, match="UninitializedParameter has no shape yet"):
+        _ = weight.shape
+    other = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
+    model.load_state_dict(other.state_dict())
+    x = gpunn.randn(2, 2, 5, 5)
+    assert (model(x) == other(x)).all() and model[0].weight is weight and type(weight) is nn.Parameter
+    assert type(model[0]) is nn.Conv2d and model[0].in_channels == 2 and type(model[1]) is nn.BatchNorm2d
+    gpunn.manual_seed(3)
+    a = nn.LazyLinear(4)
+    a(x)
+    gpunn.manual_seed(3)
+    assert (a.weight == nn.Linear(5, 4).weight).all()
+    with pytest.raises(TypeError, match="missing a required argument: 'out_features'"):
+        nn.LazyLinear()
+
+
+def test_buffers_by_being_set():
+    module = nn.Module()
+    module.mean = nn.Buffer(gpunn.ones(2))
+    module.work = nn.Buffer(gpunn.zeros(1), persistent=False)
+    assert list(module.state_dict()) == ["mean"] and [n for n, _ in module.named_buffers()] == ["mean", "work"]
+
+
+def test_attention_as_a_function(same):
+    e, heads, length, size, n = 6, 2, 3, 4, 2
+    rng = np.random.default_rng(6)
+    shapes = [(length, n, e), (size, n, e), (size, n, e), (3 * e, e), (3 * e,), (e, e), (e,)]
+    arrays = [rng.standard_normal(s) for s in shapes]
+    masks = [rng.random((length, size)) > 0.7, rng.random((n, size)) > 0.8]
+
+    def f(F, q, k, v, w, b, wo, bo, mask, padding):
+        given = {"key_padding_mask": padding, "attn_mask": mask, "average_attn_weights": False}
+        return F.multi_head_attention_forward(q, k, v, e, heads, w, b, None, None, True, 0.0, wo, bo, **given)
+
+    same(f, *arrays, *masks, second=False)
+    keys = rng.standard_normal((2, n * heads, size, e // heads))
+
+    def static(F, q, k, v, w, b, wo, bo, sk, sv):
+        given = {"static_k": sk, "static_v": sv}
+        return F.multi_head_attention_forward(q, k, v, e, heads, w, b, None, None, False, 0.0, wo, bo, **given)
+
+    same(static, *arrays, *keys, second=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("relu_", ()), ("elu_", (0.5,)), ("selu_", ()), ("celu_", (0.5,)), ("hardtanh_", (-0.3, 0.4)), ("rrelu_", ())]
+    + [("leaky_relu_", (0.2,)), ("threshold_", (0.1, 7))],
+)
+def test_in_place(name, arguments, same, torch):
+    same(lambda F, x: getattr(F, name)(x * 1, *arguments), SEQUENCE)
+    x = gpunn.tensor(SEQUENCE)
+    assert getattr(F, name)(x, *arguments) is x and (x.numpy() != SEQUENCE).any()
+
+
+def test_slopes_that_are_drawn():
+    x = gpunn.randn(40000).requires_grad_()
+    layer = nn.RReLU(0.1, 0.3)
+    y = layer(x)
+    y.sum().backward()
+    below = x.detach().numpy() < 0
+    slopes = x.grad.numpy()[below]
+    assert (x.grad.numpy()[~below] == 1).all() and slopes.min() >= 0.1 and slopes.max() < 0.3
+    assert abs(slopes.mean() - 0.2) < 4 * 0.2 / np.sqrt(12 * below.sum())
+    np.testing.assert_allclose(slopes, y.detach().numpy()[below] / x.detach().numpy()[below], rtol=1e-5)
+    assert (layer.eval()(x) == F.leaky_relu(x, 0.2)).all() and repr(layer) == "RReLU(lower=0.1, upper=0.3)"
+
+
+def test_samples_of_categories():
+    p = np.array([0.1, 0.2, 0.7])
+    logits = gpunn.tensor(np.log(p)).expand(20000, 3).clone().requires_grad_()
+    hard = F.gumbel_softmax(logits, 0.5, hard=True)
+    counts = hard.detach().numpy().mean(0)
+    assert (abs(counts - p) < 4 * np.sqrt(p * (1 - p) / 20000)).all()
+    np.testing.assert_allclose(np.unique(hard.detach().numpy()), [0, 1], atol=1e-12)
+    hard[:, 0].sum().backward()
+    assert (abs(logits.grad) > 0).any()
+    np.testing.assert_allclose(F.gumbel_softmax(logits, 2.0, dim=0).sum(0).detach().numpy(), 1, rtol=1e-9)
+
+
+def test_channels_at_the_limit():
+    y = F.feature_alpha_dropout(gpunn.randn(50, 60, 7), 0.3, training=True).numpy()
+    whole = (y == y[..., :1]).all(-1)
+    assert abs(whole.mean() - 0.3) < 0.03 and abs(y.mean()) < 0.1 and abs(y.std() - 1) < 0.1
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda F, x: F.conv3d(x, x[:, :, :2, :2, :3], None, (1, 2, 1), 1),
+        lambda F, x: F.conv_transpose3d(
+            x, x[:, :, :2, :2, :3].transpose(0, 1)[:2].expand(2, 2, 2, 2, 3), None, 2, 1, 1
+        ),
+        lambda F, x: F.max_pool3d(x, 2, 1, 1, return_indices=True),
+        lambda F, x: F.adaptive_max_pool3d(x, (2, 3, 2), True),
+        lambda F, x: F.interpolate(x, (3, 5, 4), mode="trilinear", align_corners=False),
+        lambda F, x: F.grid_sample(x, x[:, :, :3, :3, :3].tanh().flatten(1, 2)[..., None, :], align_corners=False),
+    ],
+)
+def test_on_the_simulator(f, same):
+    x = RNG.standard_normal((2, 2, 3, 3, 4))
+    same(f, x, dtype="float32", device="sim", rtol=1e-3, second=False)
+
+
+def test_planned_steps_do_the_same():
+    def build():
+        gpunn.manual_seed(1)
+        return nn.Sequential(
+            *(
+                nn.Conv3d(1, 2, 3, padding=1),
+                nn.BatchNorm3d(2),
+                nn.ReLU(),
+                nn.MaxPool3d(2),
+                nn.Upsample(scale_factor=2),
+            ),
+            *(nn.ConvTranspose3d(2, 2, 2), nn.AdaptiveMaxPool3d(3), nn.LPPool3d(2, 2, 1), nn.RReLU(), nn.Flatten()),
+            *(nn.Linear(16, 5),),
+        )
+
+    x, t = gpunn.tensor(RNG.standard_normal((3, 1, 4, 4, 4)).astype("float32")), gpunn.tensor([0, 3, 4])
+    losses = []
+    for planned in (False, True):
+        model = build()
+        optimizer = gpunn.optim.SGD(model.parameters(), 0.1)
+        gpunn.manual_seed(2)
+        step = gpunn.TrainStep(model, F.cross_entropy, optimizer, fuse=False) if planned else None
+        for _ in range(3):
+            if step is None:
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(x), t)
+                loss.backward()
+                optimizer.step()
+            else:
+                loss = step(x, t)
+            losses.append(loss.item())
+    assert losses[:3] == losses[3:] and losses[0] > losses[2]
+    with pytest.raises(RuntimeError, match="call the model with one"):
+        model = nn.Sequential(nn.LazyLinear(2))
+        gpunn.EvalStep(model)(gpunn.ones(2, 3))
