@@ -35,7 +35,7 @@ Array = np.ndarray[Any, Any]
 Model = str | Callable[[tuple[int, ...], int], nn.Module]
 
 
-class _Estimator(BaseEstimator):  # type: ignore[misc]
+class _Estimator(BaseEstimator):
     """What both estimators share: parameters, training, and the network's outputs."""
 
     loss: str | None
@@ -123,7 +123,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         return trainer.predict(self._as_input(x)).cpu().numpy()
 
 
-class GpunnClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+class GpunnClassifier(ClassifierMixin, _Estimator):
     """A network that tells classes, as an estimator of scikit-learn::
 
         from sklearn.model_selection import GridSearchCV
@@ -137,7 +137,8 @@ class GpunnClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                          (input shape, outputs) that returns a module
     optimizer:           its name, see `gpunn.train.optimizers.OPTIMIZERS`
     learning_rate:       that of the optimizer's default if not given
-    loss:                its name, see `gpunn.train.objective.LOSSES`; "cross_entropy", or of a regression "mse", if not given
+    loss:                its name, see `gpunn.train.objective.LOSSES`; "cross_entropy", or of a regression "mse", if not
+                         given
     epochs:              how often all samples are learned from
     batch_size:          samples of a training step
     l2, clip_norm:       see `gpunn.Trainer`
@@ -184,7 +185,7 @@ class GpunnClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return np.asarray(outputs - np.log(np.exp(outputs).sum(1, keepdims=True)))
 
 
-class GpunnRegressor(RegressorMixin, MultiOutputMixin, _Estimator):  # type: ignore[misc]
+class GpunnRegressor(RegressorMixin, MultiOutputMixin, _Estimator):
     """A network that tells amounts, as an estimator of scikit-learn; its parameters are those of `GpunnClassifier`.
 
     It learns best where features and targets have a deviation of about 1: put a StandardScaler before it, and a
