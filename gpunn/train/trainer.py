@@ -179,8 +179,8 @@ class Trainer:
     ) -> History:
         """Train for `epochs` epochs, and return what was measured.
 
-        data:       (x, y) of arrays or tensors, several inputs as (x1, x2, y); a Dataset of such tuples; a DataLoader; or
-                    x alone, a tuple of several inputs
+        data:       (x, y) of arrays or tensors, several inputs as (x1, x2, y); a Dataset of such tuples; a DataLoader;
+                    or x alone, a tuple of several inputs
         y:          the targets of x; or the number of epochs, as ``fit((x, y), 5)``
         epochs:     1 if not given
         validation: a fraction of the data to hold out, by class where the targets are class indices; or data; or None
@@ -212,9 +212,9 @@ class Trainer:
         data, validation = validation_of(data, validation, validation_data, validation_split)
         ranks = world()
         claimed = self.run_folder is not None and ranks.is_first
-        with ranks.guarded(), self.run_folder.claimed() if self.run_folder and claimed else nullcontext():
-            with self.callbacks.with_others(callbacks):
-                return self._fit(data, epochs, validation, batch_size, shuffle, resume)
+        folder = self.run_folder.claimed() if self.run_folder and claimed else nullcontext()
+        with ranks.guarded(), folder, self.callbacks.with_others(callbacks):
+            return self._fit(data, epochs, validation, batch_size, shuffle, resume)
 
     def _fit(
         self,
@@ -456,7 +456,7 @@ class Trainer:
         return found
 
 
-def _best_model(folder: RunFolder | None, callbacks: Sequence[Callback]) -> BestModel | None:
+def _best_model(folder: RunFolder | None, callbacks: Sequence[Any]) -> BestModel | None:
     """What keeps the weights of the best epoch in a run folder that asks for them: the epoch that EarlyStopping finds
     the best, unless the folder monitors something else.
     """

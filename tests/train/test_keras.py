@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import gpunn
 from gpunn.train import KerasCallback
 from gpunn.utils.data import TensorDataset
 
@@ -64,21 +65,19 @@ def test_wrong_calls(task):
         def on_test_begin(self, logs=None):
             pass
 
-    trainer, data = make_trainer(), TensorDataset
+    trainer = make_trainer()
     with pytest.raises(TypeError, match="Idle: on_test_begin would never be called; expected hooks of training"):
         trainer.fit(task.x, task.y, callbacks=[Idle()])
-    with pytest.raises(TypeError, match="is no callback; derive it from gpunn.train.Callback or KerasCallback"):
+    with pytest.raises(TypeError, match="is no callback; derive it from"):
         trainer.fit(task.x, task.y, callbacks=[Idle])
     with pytest.raises(ValueError, match="epochs is given twice, 2 and 3"):
         trainer.fit((task.x, task.y), 2, epochs=3)
     with pytest.raises(ValueError, match="expected one of them"):
         trainer.fit(task.x, task.y, validation=0.1, validation_split=0.1)
-    with pytest.raises(ValueError, match="validation_split is 1.5; expected a fraction between 0 and 1"):
+    with pytest.raises(ValueError, match=r"validation_split is 1\.5; expected a fraction between 0 and 1"):
         trainer.fit(task.x, task.y, validation_split=1.5)
     with pytest.raises(ValueError, match="the tensors have shapes"):
         trainer.fit(task.x, task.y[1:])
-    import gpunn
-
     data = TensorDataset(gpunn.tensor(task.x), gpunn.tensor(task.y))
     with pytest.raises(TypeError, match="a TensorDataset has targets of its own; leave y out"):
         trainer.fit(data, task.y)
