@@ -353,6 +353,7 @@ _SUBPACKAGES = (
     "inspect",
     "io",
     "jit",
+    "models",
     "nn",
     "onnx",
     "optim",
@@ -391,6 +392,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """What gpunn offers, also what is not loaded yet."""
-    internal = {"Any", "argument_names", "backend", "interchange", "methods", "models", "ops", "printing"}
+    internal = {"Any", "argument_names", "backend", "interchange", "methods", "ops", "printing"}
     names = {*globals(), *_SUBPACKAGES, *_FROM_SUBPACKAGES} - internal
     return sorted(name for name in names if not name.startswith("_"))

@@ -21,7 +21,8 @@ def told_of(options: argparse.Namespace, shape: tuple[int, ...], tell: Callable[
     A network of a FILE.py that can't be made or called without elements gets some.
     """
     import gpunn
-    from gpunn.models import build, file_and_function
+    from gpunn.models import build
+    from gpunn.models.from_file import file_and_function
 
     def make() -> Any:
         return build(options.model, shape, options.classes, options.activation)
@@ -47,8 +48,6 @@ def forecasts_of(
     options: argparse.Namespace, model: Any, shape: tuple[int, ...], sizes: Sequence[int]
 ) -> dict[int, Any]:
     """The same for a network that is there, on ``meta`` or on the CPU."""
-    import gpunn
-    from gpunn.backend.spec import Spec
     from gpunn.models import recompute
 
     if not any(p.requires_grad for p in model.parameters()):
@@ -60,7 +59,7 @@ def forecasts_of(
     def forecast(n: int) -> Any:
         mine = -(-n // ranks)  # the largest part of a batch
         try:
-            return step.forecast(Spec((mine, *shape), float_type(model), device), Spec((mine,), gpunn.int64, device))
+            return step.forecast(*specs_of(model, mine, shape, device))
         except ValueError:
             if n == options.batch_size:
                 raise
@@ -97,38 +96,51 @@ def as_rank(model: Any, ranks: int, sharded: bool) -> Iterator[Any]:
 def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text, ...]:
     """The kernel texts that training and evaluation launch on a GPU."""
     import gpunn
-    from gpunn.backend.spec import Spec
 
     def tell(model: Any) -> tuple[Text, ...]:
         step, device = step_of(options, model), next(model.parameters()).device
-        x = Spec((options.batch_size, *shape), float_type(model), device)
-        y = Spec((options.batch_size,), gpunn.int64, device)
+        x, y = specs_of(model, options.batch_size, shape, device)
         training, evaluation = step.texts(x, y), gpunn.EvalStep(model.eval()).texts(x)
         return tuple(dict.fromkeys((*training, *evaluation)))
 
     return told_of(options, shape, tell)
 
 
+def specs_of(model: Any, n: int, shape: tuple[int, ...], device: Any) -> tuple[Any, Any]:
+    """A batch of n samples without elements, and its targets: classes, or what goes in for a network that gives it
+    back.
+    """
+    import gpunn
+    from gpunn.backend.spec import Spec
+    from gpunn.models import reconstructs
+
+    x = Spec((n, *shape), float_type(model), device)
+    return x, x if reconstructs(model) else Spec((n,), gpunn.int64, device)
+
+
 def step_of(options: argparse.Namespace, model: Any, before_update: Any = None) -> Any:
     """A training step of a network, with the optimizer that the options name; `before_update` as for `TrainStep`."""
     import gpunn
     from gpunn import nn, optim
+    from gpunn.models import reconstructs
     from gpunn.train.optimizers import OPTIMIZERS
 
     momentum = {"lr": 0.1, "momentum": 0.9} if options.optimizer == "sgd" else {}
     optimizer = getattr(optim, OPTIMIZERS[options.optimizer])(model.parameters(), **momentum)
-    return gpunn.TrainStep(model, nn.CrossEntropyLoss(), optimizer, before_update=before_update)
+    loss = model.training_loss() if reconstructs(model) else nn.CrossEntropyLoss()
+    return gpunn.TrainStep(model, loss, optimizer, before_update=before_update)
 
 
 def step_and_batch(options: argparse.Namespace, device: Any) -> tuple[Any, Any, Any]:
     """A training step of the network that the options name, and a random batch for it, on a device."""
     import gpunn
-    from gpunn.models import build
+    from gpunn.models import build, reconstructs
 
     shape, size = input_shape(options.input), options.batch_size
     gpunn.manual_seed(0)
-    step = step_of(options, build(options.model, shape, options.classes, options.activation).to(device))
-    return step, gpunn.randn(size, *shape, device=device), gpunn.randint(0, options.classes, (size,), device=device)
+    model = build(options.model, shape, options.classes, options.activation).to(device)
+    step, x = step_of(options, model), gpunn.randn(size, *shape, device=device)
+    return step, x, x if reconstructs(model) else gpunn.randint(0, options.classes, (size,), device=device)
 
 
 def float_type(model: Any) -> Any:
@@ -138,17 +150,22 @@ def float_type(model: Any) -> Any:
     return next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), gpunn.float32)
 
 
-def random_batch(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """A random batch of such samples on the default device, with targets for the loss that the options name."""
+def random_batch(options: argparse.Namespace, model: Any, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """A random batch of such samples on the default device, with targets for the loss that the options name, and that
+    loss; for a network that gives its inputs back, these and its own.
+    """
     import gpunn
+    from gpunn.models import reconstructs
 
     n, outputs = options.batch_size, options.classes
     x = gpunn.randn(n, *shape)
+    if reconstructs(model):
+        return x, x.clone(), model.training_loss()
     if options.loss in ("cross_entropy", "nll"):
-        return x, gpunn.randint(0, outputs, (n,))
+        return x, gpunn.randint(0, outputs, (n,)), options.loss
     if options.loss in ("bce", "bce_with_logits"):
-        return x, gpunn.rand(n, outputs).round()
-    return x, gpunn.randn(n, outputs)
+        return x, gpunn.rand(n, outputs).round(), options.loss
+    return x, gpunn.randn(n, outputs), options.loss
 
 
 def title_of(options: argparse.Namespace) -> str:
@@ -163,7 +180,8 @@ def check_that_it_fits(spec: str, shape: tuple[int, ...], outputs: int, activati
         RunError: there is not; the message says what is needed, and what is free.
     """
     import gpunn
-    from gpunn.models import build, file_and_function
+    from gpunn.models import build
+    from gpunn.models.from_file import file_and_function
     from gpunn.printing import bytes_text
     from gpunn.train.cut import free_memory
 

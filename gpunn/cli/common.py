@@ -17,10 +17,13 @@ from rich.text import Text
 
 import gpunn
 from gpunn.io import json_text
+from gpunn.models import MODELS
 from gpunn.optional import needed
 from gpunn.printing import printable
 
 from .errors import RunError, UsageError
+
+MODEL_HELP = f"{', '.join(MODELS)}, with numbers as in mlp:512,512, or FILE.py:FUNCTION"
 
 as_json = json_text
 INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"
@@ -45,7 +48,7 @@ def add_command(
 
 def add_model(parser: argparse._ActionsContainer) -> None:
     """The options that name a network, for commands that need no data."""
-    parser.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
+    parser.add_argument("--model", default="cnn", help=MODEL_HELP)
     parser.add_argument(
         "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
     )

@@ -65,7 +65,7 @@ def _compared(options: argparse.Namespace) -> Any:
     import gpunn
     from gpunn import nn
     from gpunn.inspect import compare as c
-    from gpunn.models import build
+    from gpunn.models import build, reconstructs
     from gpunn.train.objective import LOSSES as NAMES
 
     from .abstract import float_type
@@ -82,10 +82,12 @@ def _compared(options: argparse.Namespace) -> Any:
     y = gpunn.randint(options.classes, (options.batch_size,))
     if options.loss != "cross_entropy":
         y = nn.functional.one_hot(y, options.classes).to(x.dtype)
+    if reconstructs(model):
+        y, loss = x, model.training_loss()
 
     with gpunn.no_grad():
         output = c.on(model, "cpu")(x)
-    if not isinstance(output, gpunn.Tensor):
+    if not isinstance(output, gpunn.Tensor) and not reconstructs(model):
         raise UsageError(f"the network gives a {type(output).__name__}; the losses take one tensor")
 
     def eager(where: Any) -> Any:
@@ -110,7 +112,7 @@ def _two(text: str) -> list[str]:
 
 def _with_pytorch(options: argparse.Namespace, model: Any, batch: Any, loss: Any) -> Any:
     from gpunn.inspect import compare as c
-    from gpunn.models import file_and_function, named_in_file, told_where
+    from gpunn.models.from_file import file_and_function, named_in_file, told_where
 
     named = file_and_function(options.torch)
     if named is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from gpunn.printing import printable
 
 from .errors import UsageError
 from .options import LOSSES_OF_CLASSES
-from .say import say
 
 TEST_FRACTION = 0.2
 """Of a data set without a test part, so much is held out as one."""
@@ -33,7 +32,8 @@ class Prepared:
     """Data ready for a model: float32 inputs, standardised by the training data's moments, and class indices, or
     float32 targets that are standardised likewise.
 
-    units: mean and standard deviation (targets,) of the targets of a regression, None for classes
+    units: mean and standard deviation of the targets, which broadcast against them, of a regression; None for classes
+    learned: what is learned, for people
     """
 
     source: Arrays
@@ -42,6 +42,13 @@ class Prepared:
     x_test: np.ndarray
     y_test: np.ndarray
     units: Units | None
+    learned: str
+
+    def reconstructed(self) -> Prepared:
+        """The same with the inputs as the targets, for a network that gives them back."""
+        units = np.asarray(self.source.mean), np.asarray(self.source.std)
+        learned = f"reconstruction: the targets are the inputs, {self.source.input_shape}"
+        return replace(self, y_train=self.x_train, y_test=self.x_test, units=units, learned=learned)
 
     @property
     def shape_info(self) -> dict[str, Any]:
@@ -63,7 +70,7 @@ class Prepared:
 
 
 def prepare_data(options: argparse.Namespace) -> Prepared:
-    """Load the data, with a test part, and standardise it; a line on standard error says what is learned.
+    """Load the data, with a test part, and standardise it.
 
     Raises:
         DataError: there is nothing to learn from it.
@@ -87,10 +94,10 @@ def prepare_data(options: argparse.Namespace) -> Prepared:
         standardise(data.x_test, data.mean, data.std),
         prepare_targets(data.y_test, units),
         units,
+        printable(_learned(data, units, task is None and Path(options.data).is_file())),
     )
     if options.resume is not None:
         _check_unchanged(prepared, options.resume)
-    say(printable(_learned(prepared, task is None and Path(options.data).is_file())))
     return prepared
 
 
@@ -135,16 +142,15 @@ def _alike(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _learned(data: Prepared, doubtful: bool) -> str:
+def _learned(source: Arrays, units: Units | None, doubtful: bool) -> str:
     """What is learned, for people; of whole numbers also how to have them otherwise."""
-    source = data.source
     if source.classes is not None:
         numbers = doubtful and all(name.lstrip("-").isdigit() for name in source.classes)
         hint = "; --task regression if they are amounts" if numbers else ""
         return f"classification: {len(source.classes)} classes, {listed(source.classes)}{hint}"
-    assert data.units is not None
+    assert units is not None
     what = "targets" if source.outputs > 1 else f"target {source.target}" if source.target else "target"
-    mean, deviation = (", ".join(f"{v:.4g}" for v in values[:4]) for values in data.units)
+    mean, deviation = (", ".join(f"{v:.4g}" for v in values[:4]) for values in units)
     values = np.unique(source.y_train)
     classes = doubtful and source.outputs == 1 and len(values) <= FEW and (values == np.rint(values)).all()
     hint = "; --task classification if they are classes" if classes else ""

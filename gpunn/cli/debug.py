@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     settings = trained.options
     trainer = Trainer(
         trained.model,
-        job.make_loss(settings, SimpleNamespace(classes=trained.classes, name=str(path.parent))),  # type: ignore[arg-type]
+        job.make_loss(settings, SimpleNamespace(classes=trained.classes, name=str(path.parent)), trained.model),  # type: ignore[arg-type]
         job.make_optimizer(settings, trained.model),
         l2=settings.l2,
         clip_norm=settings.clip_norm,

@@ -61,12 +61,12 @@ def _drawn(options: argparse.Namespace, model: Any, shape: tuple[int, ...]) -> A
 
     from .abstract import random_batch
 
-    x, y = random_batch(options, shape)
+    x, y, loss = random_batch(options, model, shape)
     return draw(
         model,
         x,
         y,
-        options.loss,
+        loss,
         view=options.view or "graph",
         optimizer=options.optimizer,
         title=f"{options.model}, a batch of {options.batch_size}, {options.loss}",

@@ -34,6 +34,7 @@ def add(commands: Any, name: str, text: str) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Load the network and the data, measure and print."""
+    from gpunn.models import reconstructs
     from gpunn.train import Trainer
 
     from . import job
@@ -45,15 +46,17 @@ def run(options: argparse.Namespace) -> None:
     part = load_part(trained, options.data, options.data_root, options.part)
     trainer = Trainer(
         trained.model,
-        job.make_loss(trained.options, part.source),
+        job.make_loss(trained.options, part.source, trained.model),
         job.make_optimizer(trained.options, trained.model),
-        metrics=job.make_metrics(trained.units),
+        metrics=job.make_metrics(trained.units, trained.model),
         progress=False,
         eager=options.eager or trained.options.eager,
         precision=trained.options.precision,
     )
     name = part.source.name
-    found = trainer.evaluate((trained.prepare(part.x, name), prepare_targets(part.y, trained.units)))
+    x = trained.prepare(part.x, name)
+    y = x if reconstructs(trained.model) else prepare_targets(part.y, trained.units)
+    found = trainer.evaluate((x, y))
     found = {"data": name, "part": part.name, "samples": len(part.x), **found}
     if options.json:
         print(as_json(found))
@@ -64,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
 def _print(found: dict[str, Any], classes: list[str] | None) -> None:
     line = ", ".join(f"{k} {_cell(v)}" for k, v in found.items() if isinstance(v, float))
     print(printable(f"{found['data']}, {found['part']}, {found['samples']:,} samples: {line}"))
-    if classes is not None:
+    if classes is not None and "per_class" in found:
         per_class = {k: v for k, v in found["per_class"].items() if k != "confusion"}
         rows = [[name, *map(_cell, values)] for name, *values in zip(classes, *per_class.values())]
         print_table(["class", *per_class], rows)

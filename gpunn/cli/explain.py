@@ -135,12 +135,12 @@ def _of_model(options: argparse.Namespace) -> Derivation:
         check_that_it_fits(options.model, shape, options.classes, options.activation)
     with device:
         model = build(options.model, shape, options.classes, options.activation)
-        x, y = random_batch(options, shape)
+        x, y, loss = random_batch(options, model, shape)
     return explain(
         model,
         x,
         y,
-        options.loss,
+        loss,
         optimizer=options.optimizer,
         l2=options.l2,
         fused=options.fused,
@@ -152,6 +152,7 @@ def _of_run(options: argparse.Namespace) -> Derivation:
     """Of a trained network, on the first samples of its training data."""
     import gpunn
     from gpunn.inspect.explain import explain
+    from gpunn.models import reconstructs
 
     from . import job
     from .data import prepare_targets
@@ -161,12 +162,13 @@ def _of_run(options: argparse.Namespace) -> Derivation:
     trained = load_trained(options.run_folder, gpunn.device("cpu"))
     part = load_part(trained, None, None, "train")
     n = options.batch_size
-    x, y = trained.prepare(part.x[:n], part.source.name), prepare_targets(part.y[:n], trained.units)
+    x = trained.prepare(part.x[:n], part.source.name)
+    y = x if reconstructs(trained.model) else prepare_targets(part.y[:n], trained.units)
     return explain(
         trained.model.train(),
         x,
         y,
-        job.make_loss(trained.options, part.source),
+        job.make_loss(trained.options, part.source, trained.model),
         optimizer=options.optimizer,
         l2=options.l2 or trained.options.l2,
         fused=options.fused,

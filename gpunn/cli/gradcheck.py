@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import add_command, add_network, as_json, input_shape, pick_device, positive_int, print_table
+from .common import MODEL_HELP, add_command, add_network, as_json, input_shape, pick_device, positive_int, print_table
 from .errors import RunError, UsageError
 from .options import LOSSES, LOSSES_OF_CLASSES
 
@@ -23,7 +23,7 @@ def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--model", default="cnn", help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION")
+    what.add_argument("--model", default="cnn", help=MODEL_HELP)
     what.add_argument("--op", metavar="O", help="the name of a function of gpunn, or FILE.py:NAME")
     add_network(parser)
     parser.add_argument(
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
 def _of_model(options: argparse.Namespace, device: Any) -> Any:
     import gpunn
     from gpunn.inspect.gradcheck import check_model
-    from gpunn.models import build
+    from gpunn.models import build, reconstructs
 
     from .abstract import float_type
 
@@ -74,6 +74,8 @@ def _of_model(options: argparse.Namespace, device: Any) -> Any:
         raise UsageError("--input: a model has one input; several are for --op")
     model = build(options.model, shapes[0], options.classes, options.activation).to(device)
     x = gpunn.randn(options.batch_size, *shapes[0], dtype=float_type(model), device=device)
+    if reconstructs(model):
+        return check_model(model, [x], model.training_loss(), x.double(), every_element=options.every_element)
     with gpunn.no_grad():
         output = model(x)
     loss, classes = _loss(options)
@@ -95,7 +97,7 @@ def _of_model(options: argparse.Namespace, device: Any) -> Any:
 
 def _loss(options: argparse.Namespace) -> tuple[Any, bool]:
     """The loss function, and whether it takes classes."""
-    from gpunn.models import file_and_function, named_in_file
+    from gpunn.models.from_file import file_and_function, named_in_file
     from gpunn.printing import did_you_mean
     from gpunn.train.objective import LOSSES as NAMES
 
@@ -150,7 +152,7 @@ def _op(name: str) -> Any:
     from gpunn import nn
     from gpunn.autograd import Function
     from gpunn.autograd.tape import apply
-    from gpunn.models import file_and_function, named_in_file
+    from gpunn.models.from_file import file_and_function, named_in_file
     from gpunn.ops.base import Op
     from gpunn.printing import did_you_mean
 

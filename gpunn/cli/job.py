@@ -10,6 +10,7 @@ import numpy as np
 
 from gpunn import nn, optim
 from gpunn.datasets import Arrays
+from gpunn.models import reconstructs
 from gpunn.tensor import Tensor
 from gpunn.train.optimizers import OPTIMIZERS
 
@@ -32,6 +33,15 @@ def scale_learning_rate(optimizer: Any, rule: str, samples: int) -> str:
     return f"learning rate {before:.3g} x {factor:.3g} = {group['lr']:.3g}, for steps on {samples} samples ({rule})"
 
 
+_LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "mse": nn.MSELoss,
+    "l1": nn.L1Loss,
+    "smooth_l1": nn.SmoothL1Loss,
+    "huber": nn.HuberLoss,
+    "bce_with_logits": nn.BCEWithLogitsLoss,
+}
+
+
 def default_model(input_shape: tuple[int, ...]) -> str:
     """The small convolutional network for images, two hidden layers for all else."""
     return "cnn" if len(input_shape) == 3 and min(input_shape[1:]) >= 4 else "mlp:128,128"
@@ -52,26 +62,30 @@ class OneHotLoss:
         return loss
 
 
-def loss_name(options: argparse.Namespace, data: Arrays) -> str:
-    """The name of the loss that the options ask for, or the data."""
+def loss_name(options: argparse.Namespace, data: Arrays, model: nn.Module) -> str | None:
+    """The name of the loss that the options ask for, or the data; None for a network with a loss of its own."""
+    if options.loss is None and reconstructs(model):
+        return None
     return options.loss or ("mse" if data.classes is None else "cross_entropy")
 
 
-def make_loss(options: argparse.Namespace, data: Arrays) -> Any:
-    """The loss function, by name or by what the data asks for."""
-    name = loss_name(options, data)
+def make_loss(options: argparse.Namespace, data: Arrays, model: nn.Module) -> Any:
+    """The loss function, by name or by what the network or the data asks for."""
+    name = loss_name(options, data, model)
+    if reconstructs(model):
+        own = model.training_loss()
+        if name is None:
+            return own
+        if name in LOSSES_OF_CLASSES or hasattr(own, "prediction"):
+            fit = "it has a loss of its own, leave --loss out" if hasattr(own, "prediction") else "mse or l1 fit"
+            raise UsageError(f"--loss {name}: {options.model} reconstructs its inputs; {fit}")
+        return _LOSSES[name]()
     if name in LOSSES_OF_CLASSES and data.classes is None:
         raise UsageError(f"--loss {name}: {data.name} has numbers as targets, not classes; mse or l1 fit")
     if name == "cross_entropy":
         return nn.CrossEntropyLoss()
-    losses = {
-        "mse": nn.MSELoss,
-        "l1": nn.L1Loss,
-        "smooth_l1": nn.SmoothL1Loss,
-        "huber": nn.HuberLoss,
-        "bce_with_logits": nn.BCEWithLogitsLoss,
-    }
-    loss = losses[name]()
+    assert name is not None
+    loss = _LOSSES[name]()
     return loss if data.classes is None else OneHotLoss(loss, len(data.classes))
 
 
@@ -94,12 +108,14 @@ def make_probabilities(loss: str | None) -> Callable[[np.ndarray], np.ndarray]:
     return softmax if loss in (None, "cross_entropy") else shares
 
 
-def make_metrics(units: Units | None) -> list[Any]:
+def make_metrics(units: Units | None, model: nn.Module) -> list[Any]:
     """What is measured of classes, or of a regression: its errors in the units of the targets."""
     from gpunn.train import R2, MeanAbsoluteError, PerTarget, RootMeanSquaredError
 
     if units is None:
         return ["accuracy", "per_class"]
+    if reconstructs(model):  # of which a part may be the same in all samples, so that R^2 says nothing
+        return [RootMeanSquaredError(units[1]), MeanAbsoluteError(units[1])]
     several = [PerTarget(units[1])] if len(units[1]) > 1 else []
     return [R2(), RootMeanSquaredError(units[1]), MeanAbsoluteError(units[1]), *several]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from gpunn.datasets import NAMES
-from gpunn.models import ACTIVATIONS, file_and_function
+from gpunn.models import ACTIVATIONS
+from gpunn.models.from_file import file_and_function
 from gpunn.printing import did_you_mean
 
-from .common import add_device, add_recompute, int_list, positive_int
+from .common import MODEL_HELP, add_device, add_recompute, int_list, positive_int
 from .errors import UsageError
 
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
@@ -75,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--model",
         metavar="M",
-        help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION (default: cnn for images, mlp:128,128 else)",
+        help=f"{MODEL_HELP} (default: cnn for images, mlp:128,128 else)",
     )
     what.add_argument("--activation", default="relu", choices=list(ACTIVATIONS))
     what.add_argument("--loss", choices=LOSSES, help="default: cross_entropy for classes, mse for numbers")

@@ -48,18 +48,19 @@ def add(commands: Any, name: str, text: str) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Load the network and the inputs, and write a line for each."""
+    from gpunn.models import reconstructs
     from gpunn.train import Trainer
 
     from . import job
     from .trained import load_trained
 
     trained = load_trained(options.run_folder, pick_device(options.device))
-    if options.probabilities and trained.classes is None:
+    if options.probabilities and trained.units is not None:
         raise UsageError(f"--probabilities: {trained.path} has numbers as targets, not classes")
     inputs = _inputs(trained, options)
     trainer = Trainer(
         trained.model,
-        "mse",
+        trained.model.training_loss() if reconstructs(trained.model) else "mse",
         job.make_optimizer(trained.options, trained.model),
         progress=False,
         eager=options.eager or trained.options.eager,
@@ -87,12 +88,15 @@ def _predictions(trained: Trained, values: np.ndarray, all_classes: bool) -> lis
     """What is predicted for each sample, by names."""
     from . import job
 
-    if trained.classes is None:
+    if trained.units is not None:
         values = trained.restore(values)
+        values = values.reshape(len(values), -1)
         names = ["prediction"] if values.shape[1] == 1 else [f"prediction_{i}" for i in range(values.shape[1])]
-        digits = _digits(trained.units)
+        repeated = values.shape[1] // np.size(trained.units[0])
+        digits = [n for n in _digits(trained.units) for _ in range(repeated)]
         return [dict(zip(names, (float(f"{v:.{n}g}") for v, n in zip(row, digits)))) for row in values]
     found = job.make_probabilities(trained.options.loss)(values).round(6)
+    assert trained.classes is not None
     return [
         {"class": trained.classes[best], "probability": row[best]}
         | ({"probabilities": dict(zip(trained.classes, row))} if all_classes else {})
@@ -100,10 +104,10 @@ def _predictions(trained: Trained, values: np.ndarray, all_classes: bool) -> lis
     ]
 
 
-def _digits(units: Units | None) -> list[int]:
+def _digits(units: Units) -> list[int]:
     """How many digits of each target float32 tells: 8 of its distance from the mean, and those of a large mean."""
-    assert units is not None
-    return [min(8 + max(0, round(math.log10(abs(mean) / std + 1))), 17) for mean, std in zip(*units)]
+    pairs = zip(*(np.ravel(values).tolist() for values in units))
+    return [min(8 + max(0, round(math.log10(abs(mean) / std + 1))), 17) for mean, std in pairs]
 
 
 def _write(stream: Any, found: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import add_command, positive_int
+from .common import MODEL_HELP, add_command, positive_int
 from .errors import UsageError
 from .options import OPTIMIZERS
 from .profile_kernel import add_kernel, given_for_kernel, kernel
@@ -40,8 +40,7 @@ def add(commands: Any, name: str, text: str) -> None:
     )
     what.add_argument(
         "--model",
-        help="mlp:SIZES, linear, lenet, cnn or FILE.py:FUNCTION: what each launch of a training step does, counted on "
-        "the device sim; needs g++",
+        help=f"{MODEL_HELP}: what each launch of a training step does, counted on the device sim; needs g++",
     )
     add_kernel(parser)
     model = parser.add_argument_group("with --model")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from .common import add_command, add_device, draw_possible, pick_device, prepare_folder
+from .common import MODEL_HELP, add_command, add_device, draw_possible, pick_device, prepare_folder
 from .errors import UsageError
 
 
@@ -30,7 +30,7 @@ def add_strategies(parts: Any) -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each one trains (default: 5)")
     parser.add_argument("--data", default="digits", help="digits, mnist, PATH.npz, ... (default: digits)")
     parser.add_argument("--data-root", metavar="DIR", help="the folder with the files of the data set")
-    parser.add_argument("--model", default="mlp:128", help="mlp:SIZES, lenet, cnn, ... (default: mlp:128)")
+    parser.add_argument("--model", default="mlp:128", help=f"{MODEL_HELP} (default: mlp:128)")
     parser.add_argument("--seed", type=int, default=0)
     add_device(parser)
     parser.add_argument(

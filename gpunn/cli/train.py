@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
 def _launch(options: argparse.Namespace) -> None:
     """Start ranks that do the same, and end with their exit code."""
     from gpunn import parallel
-    from gpunn.models import file_and_function
+    from gpunn.models.from_file import file_and_function
     from gpunn.parallel.launch import run_again
 
     from . import job
@@ -99,7 +99,7 @@ def _without(argv: list[str], names: tuple[str, ...]) -> list[str]:
 def _run(options: argparse.Namespace) -> None:
     import gpunn
     from gpunn import parallel
-    from gpunn.models import build, recompute
+    from gpunn.models import build, recompute, reconstructs
     from gpunn.train import Trainer
 
     from . import job
@@ -123,7 +123,10 @@ def _run(options: argparse.Namespace) -> None:
         model = gpunn.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if options.recompute:
         recompute(model, options.recompute)
-    loss = job.make_loss(options, source)
+    info, loss = data.shape_info, job.make_loss(options, source, model)
+    if reconstructs(model):
+        data = data.reconstructed()
+    say(data.learned)
     optimizer = job.make_optimizer(options, model)
     train, validation = _split(data, options)
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
@@ -132,7 +135,8 @@ def _run(options: argparse.Namespace) -> None:
         say(job.scale_learning_rate(optimizer, options.scale_lr, batch_size * options.grad_accumulation))
     schedule = make_schedule(options, optimizer, -(-steps // options.grad_accumulation))
     parameters = sum(p.numel() for p in model.parameters())
-    with _run_folder(options, data, validation is not None, optimizer.defaults["lr"]) as folder:
+    settings = {"lr": optimizer.defaults["lr"], "loss": job.loss_name(options, source, model), "data_info": info}
+    with _run_folder(options, settings, validation is not None) as folder:
         where = f"{ranks.size} ranks, each on {device.type}" if ranks.size > 1 else device
         say(
             f"{source.name}: {len(train[0]):,} samples to train on, "
@@ -143,7 +147,7 @@ def _run(options: argparse.Namespace) -> None:
             model,
             loss,
             optimizer,
-            metrics=job.make_metrics(data.units),
+            metrics=job.make_metrics(data.units, model),
             l2=options.l2,
             grad_accumulation=options.grad_accumulation,
             clip_norm=options.clip_norm,
@@ -194,12 +198,11 @@ def _split(data: Any, options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: float) -> Iterator[Any]:
-    """The run's folder, which no other training uses meanwhile."""
+def _run_folder(options: argparse.Namespace, settings: dict[str, Any], validated: bool) -> Iterator[Any]:
+    """The run's folder, which no other training uses meanwhile; its config.toml has the settings too."""
     from gpunn import parallel
-    from gpunn.models import file_and_function
+    from gpunn.models.from_file import file_and_function
 
-    from . import job
     from .trained import MODEL_FILE
 
     # Where the learning rate runs down to 0 the last weights are the settled ones; elsewhere the best epoch's are kept,
@@ -208,12 +211,7 @@ def _run_folder(options: argparse.Namespace, data: Any, validated: bool, lr: flo
     named = None if options.resume else file_and_function(options.model)
     make = partial(
         _folder,
-        config={
-            **configured(options),
-            "lr": lr,
-            "loss": job.loss_name(options, data.source),
-            "data_info": data.shape_info,
-        },
+        config={**configured(options), **settings},
         model="best" if options.patience or (validated and not settles) else "last",
         checkpoint_every=options.checkpoint_every,
         keep_checkpoints=options.keep_checkpoints,
@@ -282,8 +280,9 @@ def _print(result: dict[str, Any], folder: Any) -> None:
     if result["test_accuracy"] is not None:
         print(f"test accuracy {result['test_accuracy']:.2%}, test loss {result['test_loss']:.4f}")
     else:
-        r2, rmse, mae = (result[f"test_{name}"] for name in ("r2", "rmse", "mae"))
-        print(f"test R^2 {r2:.4f}; errors in the target's units: RMSE {rmse:.4g}, MAE {mae:.4g}")
+        r2, rmse, mae = (result.get(f"test_{name}") for name in ("r2", "rmse", "mae"))
+        first = f"test loss {result['test_loss']:.4f}" if r2 is None else f"test R^2 {r2:.4f}"
+        print(f"{first}; errors in the target's units: RMSE {rmse:.4g}, MAE {mae:.4g}")
     if result["tested_epoch"] < result["epochs"]:
         print(f"with the weights of epoch {result['tested_epoch']}, the best of {result['epochs']}")
     print(f"report: {folder.report_path}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpunn.datasets import NAMES
 from gpunn.datasets.picture import PILLOW_SUFFIXES
-from gpunn.models import file_and_function
+from gpunn.models.from_file import file_and_function
 
 from .abstract import check_that_it_fits
 from .data import Units
@@ -39,7 +39,8 @@ class Trained:
         std: see `mean`.
         columns: the names of the features, None where they have none.
         target: the name of the column of labels, or its number as it was given, None for neither.
-        units: mean and standard deviation of the targets of a regression, None for classes.
+        units: mean and standard deviation of the targets of a regression, or of a network that gives its inputs back;
+            None for classes.
     """
 
     path: Path
@@ -65,7 +66,7 @@ class Trained:
         return {}
 
     def restore(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs (n, targets) of a regression in the targets' own units, in float64."""
+        """Outputs (n, targets) of a regression, or reconstructed inputs, in the targets' own units, in float64."""
         assert self.units is not None
         return outputs.astype(np.float64) * self.units[1] + self.units[0]
 
@@ -96,7 +97,7 @@ def load_trained(path: Path, device: Any, weights: bool = True) -> Trained:
         UsageError: the folder holds no finished run of ``gpunn train``, or its files are not as that wrote them.
     """
     import gpunn
-    from gpunn.models import build
+    from gpunn.models import build, reconstructs
     from gpunn.train import RunFolder
 
     folder = RunFolder(path)
@@ -129,7 +130,7 @@ def load_trained(path: Path, device: Any, weights: bool = True) -> Trained:
         info.std,
         columns=info.columns,
         target=info.target or options.target,
-        units=info.units,
+        units=(info.mean, info.std) if reconstructs(model) else info.units,
     )
 
 

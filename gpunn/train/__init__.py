@@ -7,6 +7,7 @@ from gpunn.train.errors import TrainingError, TrainingInterrupted
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.gradient_flow import GradientFlow
 from gpunn.train.history import History
+from gpunn.train.keras import KerasCallback
 from gpunn.train.metrics import (
     R2,
     Accuracy,
@@ -27,7 +28,7 @@ from gpunn.train.trainer import Trainer
 
 __all__ = [
     "Trainer", "History", "RunFolder", "TrainingError", "TrainingInterrupted", "load_checkpoint", "fingerprint",
-    "Callback", "EarlyStopping", "BestModel", "ScheduleCallback", "LambdaCallback", "GradientFlow",
+    "Callback", "KerasCallback", "EarlyStopping", "BestModel", "ScheduleCallback", "LambdaCallback", "GradientFlow",
     "Metric", "Accuracy", "TopK", "PerClass", "Average",
     "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "R2", "PerTarget",
     "Progress", "Bar", "Lines", "EagerStep", "PlannedStep", "Batch",

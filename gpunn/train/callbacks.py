@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -64,13 +65,23 @@ C = TypeVar("C", bound=Callback)
 class CallbackList:
     """Calls all callbacks that have something to do at an event, in their order."""
 
-    def __init__(self, callbacks: Sequence[Callback]):
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"{callback!r} is no callback; derive it from gpunn.train.Callback")
+    def __init__(self, callbacks: Sequence[Any]):
+        self._take([as_callback(callback) for callback in callbacks])
+
+    def _take(self, callbacks: list[Callback]) -> None:
+        self.callbacks = callbacks
         # Most have nothing to do at most events, and batches are many.
-        self._busy = {event: [c for c in self.callbacks if _has(c, event)] for event in EVENTS}
+        self._busy = {event: [c for c in callbacks if _has(c, event)] for event in EVENTS}
+
+    @contextmanager
+    def with_others(self, callbacks: Sequence[Any]) -> Iterator[None]:
+        """Inside, these are called too, behind those that are there."""
+        before = self.callbacks
+        self._take([*before, *(as_callback(callback) for callback in callbacks)])
+        try:
+            yield
+        finally:
+            self._take(before)
 
     def of(self, kind: type[C]) -> list[C]:
         """Those of a class."""
@@ -108,6 +119,19 @@ class CallbackList:
                 left.remove(own)
                 lines.append(callback.load_state_dict(own["state"]))
         return [line for line in lines if line]
+
+
+def as_callback(callback: Any) -> Callback:
+    """A callback as it is; one with Keras's hooks as a callback.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(callback, Callback):
+        return callback
+    if hasattr(callback, "as_callback") and not isinstance(callback, type):
+        made: Callback = callback.as_callback()
+        return made
+    raise TypeError(f"{callback!r} is no callback; derive it from gpunn.train.Callback or KerasCallback")
 
 
 def _has(callback: Callback, event: str) -> bool:

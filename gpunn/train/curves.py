@@ -6,8 +6,10 @@ import importlib.util
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpunn import io
+from gpunn.optional import needed
 from gpunn.train.history import TIMING, History
 
 TITLES = {
@@ -90,6 +92,18 @@ def write_curves(path: Path, history: History) -> str | None:
     """Draw the curves as a PNG file; where matplotlib is not installed, return a line that says so instead."""
     if importlib.util.find_spec("matplotlib") is None:
         return f"{path.name} was left out: matplotlib is not installed; pip install 'gpunn[plot]'"
+    figure = figure_of(history)
+    with io.atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
+    return None
+
+
+def figure_of(history: History) -> Any:
+    """The curves as a figure.
+
+    Raises ImportError where matplotlib is not installed.
+    """
+    needed("matplotlib", "plotting the history")
     from matplotlib.figure import Figure  # without pyplot, which would choose a backend for the whole process
     from matplotlib.ticker import MaxNLocator
 
@@ -111,6 +125,4 @@ def write_curves(path: Path, history: History) -> str | None:
             axis.legend(frameon=False)
     for axis in axes[len(drawn) :]:
         axis.set_axis_off()
-    with io.atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130)
-    return None
+    return figure

@@ -33,7 +33,7 @@ class Evaluator:
         self.model = model
         self.precision = precision or Precision()
         self.arena = Arena()
-        functions: list[Function] = [partial(_loss_and_output, model, objective), partial(_output, model)]
+        functions: list[Function] = [partial(_loss_and_output, model, objective), partial(_output, model, objective)]
         self.steps = [] if eager else [EvaluationStep(model, function, self.arena) for function in functions]
         calls: Sequence[Function] = self.steps or functions
         self._measure, self._predict = calls
@@ -52,7 +52,7 @@ class Evaluator:
                 module.training = mode
 
     def measure(self, batch: Batch) -> tuple[Tensor, Any]:
-        """The loss L of a batch, and the model's output.
+        """The loss L of a batch, and what the model predicts.
 
         Raises TraceError where the model reads elements of tensors in Python, unless all is done op by op.
         """
@@ -60,7 +60,7 @@ class Evaluator:
         return loss, output
 
     def predict(self, *inputs: Tensor) -> Tensor:
-        """The model's output.
+        """What the model predicts: its output, see `Objective`.
 
         Raises TypeError where that is no tensor, TraceError as `measure` does.
         """
@@ -103,8 +103,8 @@ class EvaluationStep(Step):
 
 def _loss_and_output(model: nn.Module, objective: Objective, *tensors: Tensor) -> tuple[Any, ...]:
     output = model(*tensors[:-1])
-    return objective.loss(output, tensors[-1]), output
+    return objective.loss(output, tensors[-1]), objective.prediction(output)
 
 
-def _output(model: nn.Module, *inputs: Tensor) -> tuple[Any, ...]:
-    return (model(*inputs),)
+def _output(model: nn.Module, objective: Objective, *inputs: Tensor) -> tuple[Any, ...]:
+    return (objective.prediction(model(*inputs)),)

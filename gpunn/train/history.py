@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 TIMING = ("seconds", "samples_per_second")
@@ -44,6 +45,22 @@ class History(Mapping[str, list[Any]]):
     def samples_per_second(self) -> float:
         """The median over epochs, of samples in a second of training steps; validation is not in that time."""
         return statistics.median(row["samples_per_second"] for row in self.rows)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The curves, a diagram for the loss and for each metric, as a figure of matplotlib, which a notebook shows.
+
+        path: where to write it too, as .png, .svg or .pdf
+
+        Raises ImportError where matplotlib is not installed, ValueError where no epoch was completed.
+        """
+        from gpunn.train.curves import figure_of
+
+        if not self.rows:
+            raise ValueError("history: there is nothing to plot, no epoch was completed")
+        figure = figure_of(self)
+        if path is not None:
+            figure.savefig(path, dpi=130)
+        return figure
 
     def best(self, monitor: str, mode: str) -> Row:
         """The row with the lowest (mode "min") or highest ("max") value; the first of equal ones.

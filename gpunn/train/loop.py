@@ -69,6 +69,7 @@ class FitLoop:
         self.step = trainer.make_step()
         self.step.note = self.progress.note
         self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
+        trainer.running, trainer.extent = self.meter.scalars, {"epochs": epochs, "steps": data.length(loader)}
         looks = trainer.on_nan != "ignore" or trainer.precision.scaled
         self.guard = Guard(trainer.model, trainer.optimizer) if looks else None
         self.anchor: dict[str, Any] | None = None

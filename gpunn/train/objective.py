@@ -43,7 +43,9 @@ class Objective:
         `reduction`, as the losses of `gpunn.nn` have, thereby says that its losses of several batches add up to that
         of all ("sum"), or are a mean (any other) over the number of targets, or over the weights of those that count
         if it has an `ignore_index` or class weights as `weight`. So do the functions of `gpunn.nn.functional` with
-        their arguments in a `functools.partial`. What any other function divides by is unknown.
+        their arguments in a `functools.partial`. What any other function divides by is unknown. A loss of
+        outputs that are more than a prediction has a method `prediction(output)` that gives it: for metrics, and for
+        `predict`.
     """
 
     def __init__(self, loss: str | Callable[[Tensor, Tensor], Tensor], model: nn.Module, l2: float = 0.0):
@@ -57,6 +59,7 @@ class Objective:
         if not 0 <= l2 < float("inf"):
             raise ValueError(f"l2 is {l2}; expected 0 or a positive number")
         self.function = loss
+        self.prediction: Callable[[Any], Any] = getattr(loss, "prediction", _all_of)
         self.l2 = l2
         self.weights = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2] if l2 else []
 
@@ -119,3 +122,8 @@ class Objective:
         for w in self.weights:
             if w.grad is not None:
                 w.grad = w.grad.add(w, alpha=self.l2)
+
+
+def _all_of(output: Any) -> Any:
+    """A prediction that is the whole output."""
+    return output

@@ -123,7 +123,7 @@ class EagerStep:
             loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
         elif world().size > 1:  # but all ranks have to do the same
             _nothing_of(output).backward()
-        return loss.detach(), _detached(output)
+        return loss.detach(), _detached(self.objective.prediction(output))
 
     def _as_one(
         self, batches: Sequence[Batch], contexts: Sequence[AbstractContextManager[None]], scale: Tensor | None = None
@@ -136,7 +136,7 @@ class EagerStep:
         with self.precision.forward():
             loss = self.objective.loss(_joined(outputs), gpunn.cat([batch.target for batch in batches]))
         loss.backward(None if scale is None else scale.to(loss.dtype).reshape(loss.shape))
-        return [(loss.detach(), _detached(output)) for output in outputs]
+        return [(loss.detach(), _detached(self.objective.prediction(output))) for output in outputs]
 
     def check(self) -> None:
         """Look whether a step up to now has met a label that is none: here that is known at once; see `Step.check`."""

@@ -15,6 +15,7 @@ from gpunn.datasets import DataError
 from gpunn.io import FileFormatError
 from gpunn.parallel import ShardedStep, world
 from gpunn.tensor import Tensor
+from gpunn.train.arguments import data_and_number, validation_of
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
 from gpunn.train.checkpoint import load_checkpoint, restore
@@ -25,6 +26,7 @@ from gpunn.train.fingerprint import fingerprint
 from gpunn.train.gradient_step import GradientStep
 from gpunn.train.guard import OnNaN, check_on_nan
 from gpunn.train.history import History
+from gpunn.train.keras import KerasCallback
 from gpunn.train.loop import FitLoop, measure
 from gpunn.train.meter import NonFiniteLoss
 from gpunn.train.metrics import Metric, as_metrics
@@ -48,6 +50,9 @@ class Trainer:
         history = trainer.fit((x, y), epochs=5, validation=0.1, batch_size=32)
         trainer.evaluate((x_test, y_test))  # {"loss": 0.07, "accuracy": 0.98}
         scores = trainer.predict(x_new)
+        history.plot()
+
+    ``fit(x, y, epochs=5, validation_split=0.1)`` and ``evaluate(x, y)`` are understood too.
 
     model:             called with the inputs of a batch, gives a tensor
     loss:              ``loss(output, target)``, one number; or a name, see `gpunn.train.objective.LOSSES`
@@ -61,7 +66,7 @@ class Trainer:
     clip_norm:         the gradient, penalty included, is scaled down to at most this norm
     scheduler:         of the learning rate, see `ScheduleCallback`, which can be given too
     device:            where to train; the model moves there. If not given, where the model is
-    callbacks:         see `gpunn.train.Callback`
+    callbacks:         see `gpunn.train.Callback`, and `gpunn.train.KerasCallback` for Keras's hooks
     run_dir:           a path or a RunFolder, for configuration, metrics, checkpoints, curves and report
     seed:              of the order of the data, the part held out, and all else that is random in `fit`; if not given,
                        all that goes on from `gpunn.manual_seed`
@@ -102,7 +107,7 @@ class Trainer:
         clip_norm: float | None = None,
         scheduler: Any = None,
         device: str | Device | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback | KerasCallback] = (),
         run_dir: str | Path | RunFolder | None = None,
         seed: int | None = None,
         progress: bool | Progress = True,
@@ -151,24 +156,38 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         self.memory: dict[str, int] = {}
         """What the largest planned step of the last `fit` needed by its forecast, in bytes by use."""
+        self.running: Callable[[], dict[str, float]] = dict
+        """Loss and metrics of the epoch so far; for callbacks."""
+        self.extent: dict[str, int | None] = {}
+        """How many epochs `fit` was called for, and how many steps each has, None where that is not known."""
         self.note: Callable[[str], None] = lambda line: None
         """Shows a line to people while the Trainer trains; for callbacks."""
 
     def fit(
         self,
         data: Any,
-        epochs: int = 1,
+        y: Any = None,
         validation: Any = None,
         batch_size: int | None = None,
         *,
+        epochs: int | None = None,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        callbacks: Sequence[Callback | KerasCallback] = (),
         shuffle: bool = True,
         resume: bool | str | Path = False,
     ) -> History:
         """Train for `epochs` epochs, and return what was measured.
 
-        data:       (x, y) of arrays or tensors, several inputs as (x1, x2, y); a Dataset of such tuples; a DataLoader
+        data:       (x, y) of arrays or tensors, several inputs as (x1, x2, y); a Dataset of such tuples; a DataLoader;
+                    or x alone, a tuple of several inputs
+        y:          the targets of x; or the number of epochs, as ``fit((x, y), 5)``
+        epochs:     1 if not given
         validation: a fraction of the data to hold out, by class where the targets are class indices; or data; or None
         batch_size: 32 if not given; a DataLoader has its own
+        validation_data: data, as for `validation`
+        validation_split: the fraction of x and y, their last samples, to validate with, as in Keras
+        callbacks:  for this call, behind those of the Trainer
         shuffle:    a new order in each epoch
         resume:     go on from the newest checkpoint in the run folder, or from the one at a path, up to `epochs` in
                     all. Model, optimizer, data and the other arguments have to be those of the run; the seed is taken
@@ -183,12 +202,18 @@ class Trainer:
             ValueError, TypeError: data or another argument is not what is expected; gpunn.datasets.DataError where
                 there are too few samples.
         """
-        _refuse_targets(epochs, "fit((x, y), epochs=...)")
+        data, number = data_and_number(data, y, "epochs")
+        if number is not None and epochs is not None:
+            raise ValueError(f"epochs is given twice, {number} and {epochs}")
+        epochs = number if epochs is None else epochs
+        epochs = 1 if epochs is None else epochs
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, at least 1")
+        data, validation = validation_of(data, validation, validation_data, validation_split)
         ranks = world()
         claimed = self.run_folder is not None and ranks.is_first
-        with ranks.guarded(), self.run_folder.claimed() if self.run_folder and claimed else nullcontext():
+        folder = self.run_folder.claimed() if self.run_folder and claimed else nullcontext()
+        with ranks.guarded(), folder, self.callbacks.with_others(callbacks):
             return self._fit(data, epochs, validation, batch_size, shuffle, resume)
 
     def _fit(
@@ -245,15 +270,17 @@ class Trainer:
                 progress.note(line)
         return self.history
 
-    def evaluate(self, data: Any, batch_size: int | None = None) -> dict[str, Any]:
-        """Loss and metrics on data in evaluation mode; data and batch_size as for `fit`, but 256 if not given.
+    def evaluate(self, data: Any, y: Any = None, *, batch_size: int | None = None) -> dict[str, Any]:
+        """Loss and metrics on data in evaluation mode; data, y and batch_size as for `fit`, but 256 if not given.
+
+        A number as the second argument is the batch size.
 
         With L2 regularisation there are also "penalty", s, and "objective", J = L + s.
 
         Raises TrainingError where the loss is not finite, and as `fit` does for data.
         """
-        _refuse_targets(batch_size, "evaluate((x, y))")
-        return self._measure(self._evaluation_loader(data, batch_size))
+        data, number = data_and_number(data, y, "batch_size")
+        return self._measure(self._evaluation_loader(data, number if batch_size is None else batch_size))
 
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Tensor:
         """What the model gives for inputs x (n, ...) in evaluation mode: one tensor (n, ...), on the model's device.
@@ -429,7 +456,7 @@ class Trainer:
         return found
 
 
-def _best_model(folder: RunFolder | None, callbacks: Sequence[Callback]) -> BestModel | None:
+def _best_model(folder: RunFolder | None, callbacks: Sequence[Any]) -> BestModel | None:
     """What keeps the weights of the best epoch in a run folder that asks for them: the epoch that EarlyStopping finds
     the best, unless the folder monitors something else.
     """
@@ -439,12 +466,6 @@ def _best_model(folder: RunFolder | None, callbacks: Sequence[Callback]) -> Best
     if stopping is None or folder.monitor is not None:
         return BestModel(folder.model_path, folder.monitor)
     return BestModel(folder.model_path, stopping.monitor, stopping.min_delta, stopping.mode)
-
-
-def _refuse_targets(number: Any, call: str) -> None:
-    """Raise TypeError where targets stand as an argument of their own, as in Keras."""
-    if hasattr(number, "__array__") or isinstance(number, (list, tuple)):
-        raise TypeError(f"inputs and targets are one argument here: {call}")
 
 
 def _device_of(model: nn.Module) -> Device:

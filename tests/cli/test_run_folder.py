@@ -10,7 +10,8 @@ import pytest
 from gpunn.cli import main
 from gpunn.cli.options import configured, default_options
 from gpunn.cli.train import _claim_next
-from gpunn.models import ModelError, build, file_and_function
+from gpunn.models import ModelError, build
+from gpunn.models.from_file import file_and_function
 from gpunn.train import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_curves")

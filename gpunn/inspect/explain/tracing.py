@@ -198,14 +198,17 @@ class _Watch:
     def found(self, values: dict[int, Value]) -> tuple[list[GradientOf], Node]:
         """What was noted, and the node that made the gradient of the loss with respect to itself."""
         found = []
+        # One value may be given several times, as by x + x; what was given last before an addition is what it adds.
+        last = {give[2]: give for event in self._events for give in event.gives}
         for event, following in zip(self._events, [*self._events[1:], None]):
             results = [None if g is None else values.get(g) for g in event.results]
             gradient = GradientOf(event.of, event.name, event.layer, results)
             end = event.gives[-1][2] if event.gives else event.start
             added: set[int] = set()
-            for place, g, at in event.gives:
+            for give in event.gives:
+                place, g, at = give
                 gradient.gives.append((place, values[g]))
-                if at < len(self._nodes) and self._is_sum(self._nodes[at], g):
+                if last[at] is give and at < len(self._nodes) and self._is_sum(self._nodes[at], g):
                     gradient.adds.append((place, self._nodes[at]))
                     added.add(at)
             end = end + (end in added) if following is None else following.start

@@ -92,6 +92,11 @@ def test_branches_and_shared_weights_add_up() -> None:
     assert formulas(d, "L") == ["L = L₁ + L₃"] and formulas(d, "dL3") == ["dL₁ = dL", "dL₃ = dL"]
 
 
+def test_a_value_that_is_given_twice_is_added_once() -> None:
+    d = explain(nn.Linear(3, 2), gpunn.ones(4, 3), gpunn.ones(4, 2), lambda y, t: (1 + y).sum() + (y * y).sum())
+    assert formulas(d, "dZ1") == ["dZ₁ = dZ₁[1-2] + dZ₁[3]"]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_changed(name: str) -> None:
     model, x, y, loss, _ = case(name)
