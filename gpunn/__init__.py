@@ -45,6 +45,7 @@ from gpunn.ops import (
     abs,
     absolute,
     acos,
+    acosh,
     adaptive_avg_pool1d,
     add,
     addbmm,
@@ -62,17 +63,22 @@ from gpunn.ops import (
     any,
     arange,
     arccos,
+    arccosh,
     arcsin,
+    arcsinh,
     arctan,
     arctan2,
+    arctanh,
     argmax,
     argmin,
     argsort,
     argwhere,
     as_tensor,
     asin,
+    asinh,
     atan,
     atan2,
+    atanh,
     atleast_1d,
     atleast_2d,
     atleast_3d,
@@ -342,31 +348,17 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
-    *("accelerator", "backends", "cuda", "datasets", "inspect", "io", "nn", "optim", "parallel", "plan", "train"),
-    "utils",
-)
-_LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
-_FROM_SUBPACKAGES = {
-    **{"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"},
-    **{f"{kind}Tensor": "legacy" for kind in _LEGACY},
-}
-
-
 def __getattr__(name: str) -> Any:
-    """Load subpackages, and classes from them, when they are first asked for: ``import gpunn`` stays quick."""
-    import importlib
+    """Load what is not needed at once when it is first asked for: ``import gpunn`` stays quick."""
+    from gpunn.later import load
 
-    if name in _FROM_SUBPACKAGES:
-        return getattr(importlib.import_module(f"gpunn.{_FROM_SUBPACKAGES[name]}"), name)
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"gpunn.{name}")
-    raise AttributeError(f"module 'gpunn' has no attribute {name!r}")
+    return load(name)
 
 
 def __dir__() -> list[str]:
     """What gpunn offers, also what is not loaded yet."""
-    internal = {"Any", "argument_names", "backend", "interchange", "methods", "models", "ops", "printing"}
-    return sorted(
-        {*(n for n in globals() if n not in internal and not n.startswith("_")), *_SUBPACKAGES, *_FROM_SUBPACKAGES}
-    )
+    from gpunn.later import NAMES
+
+    internal = {"Any", "argument_names", "backend", "interchange", "later", "later_methods", "legacy", "methods"}
+    internal |= {"models", "ops", "optional", "printing", "settings"}
+    return sorted({*(n for n in globals() if n not in internal and not n.startswith("_")), *NAMES})
