@@ -348,11 +348,12 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
+
 def __getattr__(name: str) -> Any:
     """Load what is not needed at once when it is first asked for: ``import gpunn`` stays quick."""
-    from gpunn.later import load
+    from gpunn import later
 
-    return load(name)
+    return later.load(name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Settings of PyTorch's that programs set: how tensors are printed, threads, and switches that have one position here."""
+"""Settings that PyTorch's programs make: how tensors are printed, threads, and switches with one position here."""
 
 from __future__ import annotations
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.tape import TensorBase
 from gpunn.backend.dtypes import as_dtype
 
+from ..arithmetic import sign
 from ..comparison import isnan, lt, where
+from ..creation import zeros_like
 from ..promote import to_float
 from ..view import clone, transpose
 
@@ -77,9 +79,7 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 
 def is_set_to(input: Tensor, tensor: Tensor) -> bool:
     """Whether both are the same memory, with the same shape and strides."""
-    return (
-        input.data_ptr() == tensor.data_ptr() and input.shape == tensor.shape and input.stride() == tensor.stride()
-    )
+    return input.data_ptr() == tensor.data_ptr() and input.shape == tensor.shape and input.stride() == tensor.stride()
 
 
 def is_distributed(input: Tensor) -> bool:
@@ -199,9 +199,9 @@ def conj_physical(input: Tensor) -> Tensor:
 def angle(input: Tensor) -> Tensor:
     """pi for negative numbers, else 0; NaN stays. Its gradient is 0."""
     x = to_float(input)
-    value = where(lt(x, 0), math.pi, 0.0).to(x.dtype)
-    value = where(isnan(x), x.detach(), value)
-    return value + x * 0.0 if x.requires_grad else value
+    nothing = where(isnan(x), x.detach(), zeros_like(x))
+    value = where(lt(x, 0), math.pi, nothing)
+    return value + sign(x) * 0.0 if x.requires_grad else value
 
 
 def H(input: Tensor) -> Tensor:
@@ -213,4 +213,3 @@ def H(input: Tensor) -> Tensor:
     if input.ndim not in (0, 2):
         raise RuntimeError(f"H: is for matrices, got {input._spec!r}; use .mT for batches of them")
     return transpose(input, 0, 1) if input.ndim else input
-

@@ -74,7 +74,9 @@ def histogram(
     """
     x = reshape(input.detach(), (-1, 1))
     ranges = None if range is None else list(range)
-    hist, edges = histogramdd(x, [bins], range=ranges, weight=None if weight is None else reshape(weight, -1), density=density)
+    hist, edges = histogramdd(
+        x, [bins], range=ranges, weight=None if weight is None else reshape(weight, -1), density=density
+    )
     return Histogram(hist, edges[0])
 
 
@@ -118,9 +120,9 @@ def histogramdd(
     hist = index_add(zeros(prod(sizes), dtype=x.dtype, device=x.device), 0, place, where(inside, amount, 0.0))
     hist = reshape(hist, sizes)
     if density:
+        hist = hist / hist.sum()
         for i, e in enumerate(edges):
             hist = hist / reshape(e[1:] - e[:-1], (-1,) + (1,) * (dims - i - 1))
-        hist = hist / reshape(amount.sum(), ())
     return Histogram(hist, tuple(edges))
 
 
@@ -215,7 +217,9 @@ def segment_reduce(
         raise shape_error("segment_reduce", f"reduces by {', '.join(kinds)}, got {reduce!r}")
     kind, neutral = kinds[reduce]
     segment = searchsorted(ends, arange(n, device=data.device), right=True)
-    start = full((count, *data.shape[1:]), neutral if initial is None else initial, dtype=data.dtype, device=data.device)
+    start = full(
+        (count, *data.shape[1:]), neutral if initial is None else initial, dtype=data.dtype, device=data.device
+    )
     index = segment.reshape(-1, *(1,) * (data.ndim - 1)).expand(data.shape)
     return scatter_reduce(start, 0, index, data, kind, include_self=initial is not None)
 

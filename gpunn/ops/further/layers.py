@@ -12,14 +12,13 @@ from .. import batch_norm as _batch_norm
 from .. import binary_cross_entropy_with_logits as _bce
 from .. import cosine_embedding_loss as _cosine
 from .. import dropout as _dropout
-from .. import dropout2d, full_like
+from .. import dropout2d, full_like, linear, pad
 from .. import embedding as _embedding
 from .. import group_norm as _group_norm
 from .. import hinge_embedding_loss as _hinge
 from .. import instance_norm as _instance_norm
 from .. import kl_div as _kl_div
 from .. import layer_norm as _layer_norm
-from .. import linear, pad
 from .. import margin_ranking_loss as _ranking
 from .. import poisson_nll_loss as _poisson
 from .. import rms_norm as _rms_norm
@@ -146,9 +145,7 @@ def margin_ranking_loss(
     return _ranking(input1, input2, target, margin, reduction=_word(reduction))
 
 
-def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: Any
-) -> Tensor:
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: Any) -> Tensor:
     """`gpunn.nn.functional.poisson_nll_loss`."""
     return _poisson(input, target, log_input=log_input, full=full, eps=eps, reduction=_word(reduction))
 
@@ -229,5 +226,3 @@ def fill(input: Tensor, value: Any) -> Tensor:
 def detach(input: Tensor) -> Tensor:
     """The same memory without history."""
     return input.detach()
-
-

@@ -76,7 +76,9 @@ def randint_like(
     return drawn.requires_grad_(requires_grad)
 
 
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of an array, a tensor, numbers or nested lists; it shares the memory where it can, unless ``copy``.
 
     Raises:
@@ -105,7 +107,9 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     return from_numpy(array if array.flags.writeable else array.copy()).requires_grad_(requires_grad)
 
 
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_strided(
+    size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Elements that are not set, whose dimensions lie in memory in the order of the strides.
 
     Raises:
@@ -124,12 +128,14 @@ def empty_permuted(size: Sequence[int], physical_layout: Sequence[int], **option
     """Elements that are not set, whose dimensions lie in memory in the given order."""
     order = tuple(physical_layout)
     if sorted(order) != sorted(i for i, _ in enumerate(size)):
-        raise shape_error("empty_permuted", f"the layout {list(order)} does not name each of {len(size)} dimensions once")
+        raise shape_error(
+            "empty_permuted", f"the layout {list(order)} does not name each of {len(size)} dimensions once"
+        )
     made = empty([size[i] for i in order], **options)
     return made.permute([order.index(i) for i, _ in enumerate(order)]).detach()
 
 
-# Windows (Harris, "On the use of windows for harmonic analysis with the discrete Fourier transform", 1978) -------------
+# Windows (Harris, "On the use of windows for harmonic analysis with the discrete Fourier transform", 1978) ----------
 
 
 def _window(name: str, size: int, periodic: bool, dtype: Any, device: Any, requires_grad: bool, formula: Any) -> Tensor:

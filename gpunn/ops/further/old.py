@@ -13,7 +13,7 @@ from ..matmul import matmul
 from ..reduction import mean
 from ..vector_norm import vector_norm
 from ..view import transpose
-from .factor import Geqrf
+from .factor_more import Geqrf
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -133,9 +133,13 @@ def lu(input: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
 
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
     """P, L and U from what `lu` gives."""
+    from importlib import import_module
+
     k = min(LU_data.shape[-2:])
     lower = tril(LU_data[..., :k], -1) + eye(LU_data.shape[-2], k, dtype=LU_data.dtype, device=LU_data.device)
-    return _linalg().PLU(_linalg().permutation(LU_pivots, LU_data), lower, triu(LU_data[..., :k, :]))
+    return import_module("gpunn.linalg.common").PLU(
+        import_module("gpunn.linalg.triangular").permutation(LU_pivots, LU_data), lower, triu(LU_data[..., :k, :])
+    )
 
 
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ def _gamma(rng: Any, size: Any, shape: _Parameters) -> Any:
     return rng.standard_gamma(shape.values, size)
 
 
-# In place, by the inverse of the distribution function -----------------------------------------------------------------
+# In place, by the inverse of the distribution function ----------------------------------------------------------------
 
 
 def _filled(x: Tensor, transform: Callable[[Tensor], Tensor], generator: Generator | None) -> Tensor:

@@ -16,11 +16,11 @@ from gpunn.backend.spec import Spec, sizes
 from ..arithmetic import maximum
 from ..base import Number, shape_error
 from ..cast import cast
-from ..comparison import eq, logical_not, logical_or, where
+from ..comparison import eq, where
 from ..construct import as_tensor
-from ..creation import arange, full, ones_like, zeros, zeros_like
+from ..creation import arange, full, ones_like, zeros_like
 from ..diagonal import DiagonalPlace, diag, diagonal
-from ..gather import Scatter, gather, scatter, scatter_add
+from ..gather import gather, scatter, scatter_add
 from ..index_key import as_index
 from ..indexing import Index, IndexPut, as_value, getitem
 from ..reduction import cumsum, normalise_dim
@@ -360,9 +360,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     return apply(Index((0,)), memory, places)
 
 
-def as_strided_scatter(
-    input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
-) -> Tensor:
+def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """input, with `src` in the place of ``input.as_strided(size, stride, storage_offset)``."""
     x = clone(input)
     memory, places = _places("as_strided_scatter", x, size, stride, storage_offset)
@@ -382,7 +380,8 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise shape_error("unfold", f"windows of {size} elements, {step} apart, in dimension {d} with size {n}")
     starts = arange(0, n - size + 1, step, device=x.device)
     places = starts.unsqueeze(-1) + arange(size, device=x.device)
-    return movedim(apply(Index((d,)), x, places), d + 1, -1)
+    windows = movedim(apply(Index((d,)), x, places), d + 1, -1)
+    return windows if input.ndim else reshape(windows, size)
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:

@@ -106,7 +106,9 @@ def _erfcinv(q: Tensor) -> Tensor:
     q = where(logical_and(gt(q, 0), le(q, 1)), q, 0.5)
     w = -log(q) - log1p(1 - q)
     x = where(
-        lt(w, 20), _first_guess(clamp(w, None, 20.0)) * (1 - q), sqrt(clamp(w - log(math.pi * clamp(w, 1.0, None)) / 2, 1.0, None))
+        lt(w, 20),
+        _first_guess(clamp(w, None, 20.0)) * (1 - q),
+        sqrt(clamp(w - log(math.pi * clamp(w, 1.0, None)) / 2, 1.0, None)),
     )
     for _ in range(4):
         scaled = _erfcx(x)
@@ -140,10 +142,10 @@ def ndtri(input: Tensor) -> Tensor:
     return where(lt(abs(input - 0.5), 0.25), middle, where(ge(tail, 0), value, math.nan))
 
 
+@known(lambda needs, dy, y, x: (dy * (-log(x) - 1),))
 def entr(input: Tensor) -> Tensor:
     """-x ln x, 0 at 0, and -infinity below."""
-    x = to_float(input)
-    return where(lt(x, 0), -math.inf, -xlogy(x, where(lt(x, 0), 1.0, x)))
+    return where(lt(input, 0), -math.inf, -xlogy(input, where(lt(input, 0), 1.0, input)))
 
 
 def xlog1py(input: Any, other: Any) -> Tensor:

@@ -53,7 +53,9 @@ for name, reference, x in (
     add(f"{name}-0d", function, x[0, 0], reference=pointwise(reference), torch=by_name(name))
     add(f"{name}-empty", function, x[:0], reference=pointwise(reference), torch=by_name(name))
     add(f"{name}-one", function, x[:1, :1], reference=pointwise(reference), torch=by_name(name))
-    add(f"{name}-integers", function, np.array([1, 2, 3]) * (name not in ("asin", "acos", "atanh")), torch=by_name(name))
+    add(
+        f"{name}-integers", function, np.array([1, 2, 3]) * (name not in ("asin", "acos", "atanh")), torch=by_name(name)
+    )
 
 add(
     "atan2",
