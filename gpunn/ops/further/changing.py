@@ -10,6 +10,7 @@ import numpy as np
 
 from gpunn.autograd.inplace import check_writable, count_write, update
 from gpunn.autograd.mode import no_grad, state
+from gpunn.autograd.tape import show, views, wrap
 from gpunn.backend.spec import sizes
 
 from ..base import shape_error
@@ -26,6 +27,7 @@ def _become(x: Any, y: Any) -> Any:
     """x takes the memory, the shape and the history of y."""
     x._data, x._spec = y._data, y._spec
     x._node, x._index, x._requires_grad = y._node, y._index, y._requires_grad
+    x._base, x._view, x._version = y._base, y._view, y._version
     return x
 
 
@@ -33,7 +35,21 @@ def _as_view(x: Any, function: Callable[..., Any], *args: Any) -> Any:
     """x becomes the view of itself that the function gives."""
     if state.grad_enabled and x._requires_grad and x._node is None:
         raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation: {x._spec!r}")
-    return _become(x, function(x, *args))
+    before = wrap(x._data, x._spec)  # in the place of x: what is a view of x goes on to be one of the same elements
+    before._node, before._index, before._requires_grad = x._node, x._index, x._requires_grad
+    before._base, before._version = x._base, x._version
+    if x._view is not None:
+        show(before, *x._view)
+    for t in views(x):
+        if t._view[1] is x:
+            show(t, t._view[0], before)
+        elif t._base is x:
+            t._base = before
+    y = function(before, *args)
+    _become(x, y)
+    if x._view is not None:
+        show(x, *x._view)
+    return x
 
 
 def squeeze_(input: Tensor, dim: Any = None) -> Tensor:
@@ -61,9 +77,7 @@ def t_(input: Tensor) -> Tensor:
 
 def as_strided_(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """`as_strided` in place: the tensor gets memory of its own."""
-    y = as_strided(input, size, stride, storage_offset)
-    input._base, input._version = None, [0]
-    return _become(input, y)  # type: ignore[no-any-return]
+    return _become(input, as_strided(input, size, stride, storage_offset))  # type: ignore[no-any-return]
 
 
 def resize_(input: Tensor, *size: Any) -> Tensor:

@@ -12,15 +12,15 @@ from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import float64
 from gpunn.backend.spec import Spec
 
+from ..base import Op
 from ..promote import promote, result_type, to_float
-from ..view import View
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
 @dataclass(frozen=True)
-class Known(View):
+class Known(Op):
     """y = f, whose value was computed before without a gradient;  dx = dy f', by the given function of x and y.
 
     Attributes:
@@ -31,6 +31,7 @@ class Known(View):
     gradient: Callable[..., tuple[Any, ...]]
     options: tuple[tuple[str, Any], ...] = ()
     saves_output = True
+    flop_per_element = 0
 
     @property
     def saved(self) -> tuple[int, ...]:
@@ -40,7 +41,7 @@ class Known(View):
         return f
 
     def forward(self, backend: Any, f: Any, *inputs: Any, out: Any = None) -> Any:
-        return f
+        return backend.copy(f, out=out)
 
     def vjp(self, needs: Any, dy: Any, y: Any, f: Any, *inputs: Any) -> Any:
         return None, *self.gradient(needs[1:], dy, y, *inputs, **dict(self.options))
