@@ -82,7 +82,9 @@ class _Call:
         with enable_grad():
             result = function(*own)
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
-            raise RuntimeError(f"{name}: with has_aux=True the function returns (output, aux), got {type(result).__name__}")
+            raise RuntimeError(
+                f"{name}: with has_aux=True the function returns (output, aux), got {type(result).__name__}"
+            )
         self.output, self.aux = result if has_aux else (result, None)
 
     def _followed(self, x: Tensor) -> Tensor:
@@ -150,7 +152,9 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
         y = call.output
         if not isinstance(y, TensorBase) or y.ndim:
             found = repr(y._spec) if isinstance(y, TensorBase) else type(y).__name__
-            raise RuntimeError(f"grad: the function gives a tensor without dimensions, got {found}; sum it, or use jacrev")
+            raise RuntimeError(
+                f"grad: the function gives a tensor without dimensions, got {found}; sum it, or use jacrev"
+            )
         gradients = call.settled(call.gradients([y], [ops.ones_like(y)]))
         value = call.settled(y)
         return gradients, (value, call.settled(call.aux)) if has_aux else value
@@ -170,7 +174,9 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         given = cotangents[0] if len(cotangents) == 1 else cotangents
         vs = _tensors("vjp", given)
         if [v.shape for v in vs] != [y.shape for y in outputs]:
-            raise RuntimeError(f"vjp: a cotangent for each output, {[y._spec for y in outputs]}, got {[v._spec for v in vs]}")
+            raise RuntimeError(
+                f"vjp: a cotangent for each output, {[y._spec for y in outputs]}, got {[v._spec for v in vs]}"
+            )
         return call.settled(call.gradients(outputs, vs))
 
     output = call.settled(call.output)

@@ -16,7 +16,7 @@ from ..creation import zeros_like
 from ..diagonal import tril, triu
 from ..join import cat
 from ..matmul import matmul
-from .factor import Inverse, Matrices, Solve, T, plus
+from .factor import Inverse, Matrices, Solve, T
 
 
 class SignLogDet(Matrices):
