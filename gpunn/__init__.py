@@ -11,7 +11,6 @@ from gpunn.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from gpunn.autograd.autocast import autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from gpunn.backend.determinism import (
     are_deterministic_algorithms_enabled,
     is_deterministic_algorithms_warn_only_enabled,
@@ -46,6 +45,7 @@ from gpunn.ops import (
     abs,
     absolute,
     acos,
+    acosh,
     adaptive_avg_pool1d,
     add,
     addbmm,
@@ -63,17 +63,22 @@ from gpunn.ops import (
     any,
     arange,
     arccos,
+    arccosh,
     arcsin,
+    arcsinh,
     arctan,
     arctan2,
+    arctanh,
     argmax,
     argmin,
     argsort,
     argwhere,
     as_tensor,
     asin,
+    asinh,
     atan,
     atan2,
+    atanh,
     atleast_1d,
     atleast_2d,
     atleast_3d,
@@ -343,55 +348,19 @@ from gpunn.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
-    "accelerator",
-    "amp",
-    "backends",
-    "cuda",
-    "datasets",
-    "fx",
-    "inspect",
-    "io",
-    "jit",
-    "models",
-    "nn",
-    "onnx",
-    "optim",
-    "parallel",
-    "plan",
-    "train",
-    "utils",
-)
-_LEGACY = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
-_FUNCTIONAL = """
-    adaptive_max_pool1d alpha_dropout batch_norm binary_cross_entropy_with_logits celu_ channel_shuffle conv3d
-    conv_tbc conv_transpose3d cosine_embedding_loss ctc_loss dropout embedding embedding_bag feature_alpha_dropout
-    group_norm hardshrink hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss
-    max_pool1d_with_indices max_pool3d native_channel_shuffle pixel_shuffle pixel_unshuffle poisson_nll_loss relu_
-    rms_norm rrelu rrelu_ selu_ threshold threshold_ triplet_margin_loss
-""".split()  # noqa: SIM905
-"""The functions of `gpunn.nn.functional` that PyTorch has beside its functions of tensors too."""
-_FROM_SUBPACKAGES = {
-    **{"Trainer": "train", "TrainStep": "plan", "EvalStep": "plan"},
-    **{f"{kind}Tensor": "legacy" for kind in _LEGACY},
-    "_assert": "legacy",
-    **dict.fromkeys(_FUNCTIONAL, "nn.functional"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    """Load subpackages, and classes from them, when they are first asked for: ``import gpunn`` stays quick."""
-    import importlib
+    """Load what is not needed at once when it is first asked for: ``import gpunn`` stays quick."""
+    from gpunn import later
 
-    if name in _FROM_SUBPACKAGES:
-        return getattr(importlib.import_module(f"gpunn.{_FROM_SUBPACKAGES[name]}"), name)
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"gpunn.{name}")
-    raise AttributeError(f"module 'gpunn' has no attribute {name!r}")
+    return later.load(name)
 
 
 def __dir__() -> list[str]:
     """What gpunn offers, also what is not loaded yet."""
-    internal = {"Any", "argument_names", "backend", "interchange", "methods", "ops", "printing"}
-    names = {*globals(), *_SUBPACKAGES, *_FROM_SUBPACKAGES} - internal
+    from gpunn.later import NAMES
+
+    internal = {"Any", "argument_names", "backend", "interchange", "later", "later_methods", "legacy", "methods"}
+    internal |= {"ops", "optional", "printing", "settings"}
+    names = {*globals(), *NAMES} - internal
     return sorted(name for name in names if not name.startswith("_"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gpunn import ops
 from gpunn.autograd.inplace import in_place
-from gpunn.interchange import Interchange
+from gpunn.later_methods import LaterMethods
 
 
-class FurtherMethods(Interchange):
+class FurtherMethods(LaterMethods):
     """Functions of `gpunn.ops.composed` as methods, and the functions that change a tensor in place."""
 
     __slots__ = ()
@@ -30,7 +30,8 @@ class FurtherMethods(Interchange):
     subtract, swapaxes, swapdims, trace = ops.subtract, ops.swapaxes, ops.swapdims, ops.trace
     true_divide, unique, unique_consecutive = ops.true_divide, ops.unique, ops.unique_consecutive
     unsafe_chunk, unsafe_split, vdot, vsplit = ops.unsafe_chunk, ops.unsafe_split, ops.vdot, ops.vsplit
-    xlogy = ops.xlogy
+    xlogy, acosh, asinh, atanh = ops.xlogy, ops.acosh, ops.asinh, ops.atanh
+    arccosh, arcsinh, arctanh, prelu = ops.arccosh, ops.arcsinh, ops.arctanh, ops.prelu
 
     absolute_, arccos_, arcsin_ = in_place(ops.absolute), in_place(ops.arccos), in_place(ops.arcsin)
     arctan_, arctan2_, divide_ = in_place(ops.arctan), in_place(ops.arctan2), in_place(ops.divide)
@@ -57,6 +58,8 @@ class FurtherMethods(Interchange):
     log_, log1p_, log2_, log10_ = map(in_place, (ops.log, ops.log1p, ops.log2, ops.log10))
     sin_, cos_, tan_, sinh_, cosh_ = map(in_place, (ops.sin, ops.cos, ops.tan, ops.sinh, ops.cosh))
     asin_, acos_, atan_ = map(in_place, (ops.asin, ops.acos, ops.atan))
+    asinh_, acosh_, atanh_ = map(in_place, (ops.asinh, ops.acosh, ops.atanh))
+    arcsinh_, arccosh_, arctanh_ = map(in_place, (ops.arcsinh, ops.arccosh, ops.arctanh))
     sigmoid_, tanh_, relu_ = map(in_place, (ops.sigmoid, ops.tanh, ops.relu))
     lerp_, addcmul_, addcdiv_ = in_place(ops.lerp), in_place(ops.addcmul), in_place(ops.addcdiv)
     atan2_, cumsum_ = in_place(ops.atan2), in_place(ops.cumsum)

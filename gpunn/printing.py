@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +48,10 @@ def count_text(n: float) -> str:
     return f"{n / 1000:.1f} E"
 
 
+PRINTING: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75, "sci_mode": None}
+"""How tensors are printed; `gpunn.set_printoptions` changes it."""
+
+
 def describe(x: Tensor) -> str:
     """``tensor([[1., 2.]], requires_grad=True)``, with what can't be seen from the numbers."""
     notes = []
@@ -67,5 +72,20 @@ def describe(x: Tensor) -> str:
     values = x.detach().cpu().numpy()
     if x.dtype.name == "bfloat16":
         values = values.astype(np.float32)
-    text = np.array2string(values, precision=4, threshold=1000, edgeitems=3, separator=", ", prefix="tensor(")
+    text = np.array2string(values, **_options(values), separator=", ", prefix="tensor(")
     return f"tensor({', '.join([text, *notes])})"
+
+
+def _options(values: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """What NumPy calls the settings of `PRINTING`."""
+    options: dict[str, Any] = {
+        "precision": PRINTING["precision"],
+        "threshold": min(PRINTING["threshold"], sys.maxsize),
+        "edgeitems": PRINTING["edgeitems"],
+        "max_line_width": PRINTING["linewidth"],
+    }
+    if PRINTING["sci_mode"] is not None and values.dtype.kind == "f":
+        digits = PRINTING["precision"]
+        write = np.format_float_scientific if PRINTING["sci_mode"] else np.format_float_positional
+        options["formatter"] = {"float_kind": lambda v: write(v, precision=digits, unique=False)}
+    return options

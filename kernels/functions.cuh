@@ -26,7 +26,7 @@ enum Unary {
     SQUARE, NEGATIVE, ABSOLUTE, SIGN, INVERT,  // these also for integers, and the last one for booleans
     RECIPROCAL, FLOOR, CEIL, TRUNC, RINT,
     EXP, EXP2, EXPM1, LOG, LOG2, LOG10, LOG1P, SQRT, RSQRT,
-    SIN, COS, TAN, ARCSIN, ARCCOS, ARCTAN, SINH, COSH, TANH,
+    SIN, COS, TAN, ARCSIN, ARCCOS, ARCTAN, SINH, COSH, TANH, ARCSINH, ARCCOSH, ARCTANH,
     SIGMOID, ERF,
 };
 
@@ -69,6 +69,9 @@ template <class T> __device__ __forceinline__ T unary_of_float(T x, int function
         case SINH: return sinh(x);
         case COSH: return cosh(x);
         case TANH: return tanh(x);
+        case ARCSINH: return asinh(x);
+        case ARCCOSH: return acosh(x);
+        case ARCTANH: return atanh(x);
         case SIGMOID: return 1 / (1 + exp(-x));  // where e^-x overflows the result is 0, as it should be
         default: return erf(x);
     }

@@ -11,7 +11,7 @@ from gpunn.backend.spec import Spec
 
 from .anomaly import anomaly, watched
 from .autocast import plain
-from .hooks import call_hooks
+from .hooks import call_after_accumulation, call_hooks
 from .mode import enable_grad, no_grad, set_grad_enabled, state
 from .tape import Node, TensorBase, wrap
 
@@ -51,6 +51,8 @@ def backward(
     for leaf, g in _run(roots, grad_tensors, targets, keep, create_graph):
         if g is not None:
             _accumulate(leaf, g, create_graph, kept)
+            if leaf._hooks:
+                call_after_accumulation(leaf)
 
 
 def grad(

@@ -12,6 +12,8 @@ from .tape import TensorBase
 _ids = itertools.count()
 _RETAIN = -1
 """The key of the hook that keeps the gradient of a tensor that is no leaf."""
+_AFTER = -2
+"""The key of a dictionary of hooks that are called when the gradient of a leaf was added to its grad."""
 
 
 class RemovableHandle:
@@ -59,7 +61,7 @@ def call_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
         return g
     spec = g._spec
     for key, hook in list(hooks.items()):
-        if key == _RETAIN:
+        if key < 0:
             continue
         changed = hook(g)
         if changed is None:
@@ -87,3 +89,25 @@ def retain(x: Any) -> None:
             t._grad = clone(g) if t._grad is None else add(t._grad, g)
 
     hooks_of(x)[_RETAIN] = keep
+
+
+def is_retained(x: Any) -> bool:
+    """Whether the gradient of `x`, which is no leaf, is kept."""
+    return x._node is not None and x._node.hooks is not None and _RETAIN in x._node.hooks.get(x._index, ())
+
+
+def after_accumulation(x: Any, hook: Any) -> RemovableHandle:
+    """Call ``hook(x)`` each time a gradient was added to the grad of the leaf `x`.
+
+    Raises:
+        RuntimeError: `x` is no leaf that requires grad.
+    """
+    if not x._requires_grad or x._node is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    return RemovableHandle(hooks_of(x).setdefault(_AFTER, {}), hook)
+
+
+def call_after_accumulation(x: Any) -> None:
+    """Call these hooks."""
+    for hook in list((x._hooks or {}).get(_AFTER, {}).values()):
+        hook(x)

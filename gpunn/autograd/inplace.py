@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .mode import no_grad, state
-from .tape import TensorBase, alias
+from .mode import enable_grad, no_grad, state
+from .tape import TensorBase, alias, apply, show, views
 
 
 def assign(target: Any, value: Any) -> None:
@@ -32,8 +32,9 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     """``x`` becomes ``function(x, *args)``, in place where nothing is recorded, else as a new node under the same name.
 
     Raises:
-        RuntimeError: `x` is a leaf that requires grad, or a view of a recorded tensor, while recording; or the result
-            has another shape, or a type of a higher kind (float into integer).
+        RuntimeError: `x` is a leaf that requires grad, or a view of one, while recording; or the result has another shape, or a type of a higher kind (float into integer).
+
+    A change of a view is a change of what it is a view of, and of all its other views: see `rewrite`.
     """
     if state.grad_enabled:
         if x._requires_grad and x._node is None:
@@ -44,24 +45,124 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
         recorded = x._requires_grad or any(
             isinstance(a, TensorBase) and a._requires_grad for a in (*args, *kwargs.values())
         )
-        if recorded and x._base is not None:
-            raise RuntimeError(
-                f"in-place change of a view ({x._spec!r}) of a recorded tensor; write the whole result instead, "
-                "such as y = gpunn.where(mask, new, x), y = gpunn.cat([...]), or y = x.clone(); y[i] = ..."
-            )
         if recorded:
-            if state.tracer is not None and state.tracer.is_state(x):
+            if state.tracer is not None and state.tracer.is_state(x if x._base is None else x._base):
                 state.tracer.leave("the step records an in-place change of a tensor that was there before")
+            same = views(x)
             result = _fitting(x, function(alias(x, x._node, x._index), *args, **kwargs))
             if result._base is not None:
                 result = result.clone()  # memory that is also another tensor's
-            x._data, x._version = result._data, result._version
-            x._node, x._index, x._requires_grad = result._node, result._index, result._requires_grad
+            if x._base is None and not same:
+                _become(x, result)
+                x._version = result._version
+            else:
+                rewrite(x, result, same)
             return x
+        if x._base is not None and x._base._requires_grad and _has_history(x):
+            raise RuntimeError(
+                f"A view was created in no_grad mode and is being modified inplace with grad mode enabled: {x._spec!r}, "
+                "of a recorded tensor, which would not know of it; do both in no_grad(), or neither"
+            )
     with no_grad():
         result = function(x, *args, **kwargs)
     assign(x, _fitting(x, result))
     return x
+
+
+def rewrite(x: Any, value: Any, same: list[Any]) -> None:
+    """Record that `x`, a view or something that has views, becomes `value`: its base and all its views follow.
+
+    The base becomes a new node, the old one with the value in the place of the view (`View.put`); each view is taken
+    again from what it is a view of. What has no history, or lost it under `no_grad`, gets the elements alone.
+
+    Args:
+        x: what is changed.
+        value: what it becomes, in memory of its own.
+        same: the views of the memory of `x`.
+
+    Raises:
+        RuntimeError: the base is a leaf that requires grad; or the view shows an element twice, or is one of several
+            results of one op.
+    """
+    root = x
+    while root._view is not None:
+        op, source = root._view
+        if op is None:
+            break
+        if op.name == "Reshape" and not _is_view(root, source):
+            break
+        value = op.put(source, value)
+        root = source
+    if root is not x and root._requires_grad and root._node is None:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation: "
+            f"{root._spec!r} would lose its history; do it under no_grad()"
+        )
+    below = _below(root, same)
+    if root._view is not None and root._view[0] is None and state.tracer is None:
+        with no_grad():
+            assign(root, value)  # others show this memory, which has no history for them
+    lost = {id(t) for t in below if t is not x and t._view[1]._requires_grad and not t._requires_grad}
+    if value._base is not None:
+        value = value.clone()
+    cell = value._version
+    _become(root, value)
+    root._version, root._base, root._view = cell, None, None
+    for t in below:
+        op, source = t._view
+        with no_grad() if op is None or id(t) in lost else enable_grad():
+            again = alias(source) if op is None else _view_again(op, source, t)
+        _become(t, again)
+        show(t, op, source)
+
+
+def _below(root: Any, same: list[Any]) -> list[Any]:
+    """Of the views those that were made from `root`, or from a view of it, each behind what it was made from."""
+    known, found, left = {id(root)}, [], same
+    while True:
+        next_ones = [t for t in left if id(t._view[1]) in known and _shares(t)]
+        if not next_ones:
+            return found
+        found += next_ones
+        known = {id(t) for t in next_ones}
+        left = [t for t in left if id(t) not in known]
+
+
+def _has_history(x: Any) -> bool:
+    """Whether a view has that of its base, and was not detached."""
+    while x._view is not None:
+        if x._view[0] is None:
+            return False
+        x = x._view[1]
+    return True
+
+
+def _shares(t: Any) -> bool:
+    op, source = t._view
+    return op is None or op.name != "Reshape" or _is_view(t, source)
+
+
+def _is_view(t: Any, source: Any) -> bool:
+    """Whether a reshaped tensor lies in the memory of its source, and is no copy."""
+    if state.tracer is not None:
+        x = source
+        while x._view is not None:
+            if x._view[0] is not None and x._view[0].name not in ("Reshape", "Identity"):
+                state.tracer.leave("the step changes a reshaped view of a view in place")
+            x = x._view[1]
+        return True
+    return bool(t._spec.device.backend.is_view(source._data, t._data))
+
+
+def _view_again(op: Any, source: Any, t: Any) -> Any:
+    """What `t` is now, as the result of its op."""
+    made = apply(op, source)
+    return made[t._index] if isinstance(made, tuple) else made
+
+
+def _become(x: Any, y: Any) -> None:
+    """The elements and the history of y."""
+    x._data, x._node, x._index, x._requires_grad = y._data, y._node, y._index, y._requires_grad
 
 
 def in_place(function: Callable[..., Any]) -> Callable[..., Any]:

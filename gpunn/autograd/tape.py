@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from gpunn.backend.device import device
 from gpunn.backend.dtypes import dtype
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 _count = itertools.count()
+_MANY = 32
+"""So many views are remembered before those that are gone are forgotten."""
 _META = device("meta")
 
 
@@ -34,6 +37,7 @@ class TensorBase:
         "_requires_grad",
         "_spec",
         "_version",
+        "_view",
     )
     _data: Any
     """The backend's array; while tracing, the tracer's handle."""
@@ -45,9 +49,11 @@ class TensorBase:
     _index: int
     """Which of the node's results this tensor is."""
     _version: list[int]
-    """How often the memory was written to, in one element; shared with every view of that memory."""
+    """How often the memory was written to; shared with every view of that memory, to which weak references follow."""
     _base: Tensor | None
     """For a view, the tensor whose memory this is."""
+    _view: tuple[Any, Tensor] | None
+    """For a view, the op and what it is a view of; the op is None where the view has no history (`detach`)."""
     _hooks: dict[int, Any] | None
 
     @property
@@ -87,7 +93,7 @@ def wrap(data: Any, spec: Spec, requires_grad: bool = False, cls: type[TensorBas
     t._data = data
     t._spec = spec
     t._requires_grad = requires_grad
-    t._grad = t._node = t._base = t._hooks = None
+    t._grad = t._node = t._base = t._view = t._hooks = None
     t._index = 0
     t._version = [-1] if state.inference else [0]
     return t
@@ -97,8 +103,24 @@ def alias(x: Any, node: Node | None = None, index: int = 0) -> Tensor:
     """Another tensor on the same memory, made by `node`, or detached where that is None."""
     t: Any = wrap(x._data, x._spec)
     t._node, t._index, t._requires_grad = node, index, node is not None
-    t._version, t._base = x._version, x._base if x._base is not None else x
+    show(t, None, x)
     return t
+
+
+def show(t: Any, op: Op | None, source: Any) -> None:
+    """Make `t` known as a view of `source`, whose memory it has."""
+    t._base = source if source._base is None else source._base
+    t._view = (op, source)
+    t._version = cell = source._version
+    cell.append(ref(t))
+    n = len(cell)
+    if n >= _MANY and not n & (n - 1):
+        cell[1:] = [r for r in cell[1:] if r() is not None]
+
+
+def views(x: Any) -> list[Any]:
+    """All views of the memory of `x` that are still there, `x` itself among them if it is one."""
+    return [t for t in (r() for r in x._version[1:]) if t is not None and t._version is x._version]
 
 
 def count_nodes() -> int:
@@ -309,11 +331,9 @@ def apply(op: Op, *inputs: Any) -> Any:
         t._grad = t._hooks = None
         t._index = 0
         if op.view:
-            source = inputs[0]
-            t._base = source if source._base is None else source._base
-            t._version = source._version
+            show(t, op, inputs[0])
         else:
-            t._base = None
+            t._base = t._view = None
             t._version = [-1] if state.inference else [0]
         if record:
             t._requires_grad = True
@@ -331,7 +351,8 @@ def apply(op: Op, *inputs: Any) -> Any:
             array = spec.device.backend.asarray(array)
         t = wrap(array, spec)
         if op.view:
-            t._base, t._version = inputs[0] if inputs[0]._base is None else inputs[0]._base, inputs[0]._version
+            show(t, op, inputs[0])
+            t._index = i
         if recorded is not None and spec.dtype.is_floating_point:
             t._node, t._index, t._requires_grad = recorded, i, True
         results.append(t)

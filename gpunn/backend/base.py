@@ -168,6 +168,9 @@ class Backend(LayerPrimitives, OptimizerPrimitives, Protocol):
     sinh: Unary
     cosh: Unary
     tanh: Unary
+    arcsinh: Unary
+    arccosh: Unary
+    arctanh: Unary
     sigmoid: Unary
     """`out` may be x."""
     erf: Unary

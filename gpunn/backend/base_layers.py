@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 Array = Any
@@ -343,6 +343,11 @@ class LayerPrimitives(Protocol):
         out: Any = None,
     ) -> Array:
         """``sample(rng, shape, *options)`` for NumPy's generator at (seed, stream, call), in the type `dtype`."""
+
+    def of_arrays(
+        self, function: Callable[..., Any], arrays: Sequence[Any], dtypes: Sequence[Any], out: Any = None
+    ) -> Any:
+        """What ``function(xp, *arrays)`` gives in these types, where xp is the array module: one array, or a tuple."""
 
     def dropout(self, x: Array, p: float, seed: int, call: int, offset: int, out: Any = None) -> Array:
         """x / (1 - p) where a uniform number is at least p, else 0."""

@@ -125,9 +125,12 @@ from .loss import (
 )
 from .math import (
     acos,
+    acosh,
     asin,
+    asinh,
     atan,
     atan2,
+    atanh,
     cos,
     cosh,
     erf,

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpunn.autograd.inplace import update
 from gpunn.autograd.mode import state
-from gpunn.autograd.tape import TensorBase
+from gpunn.autograd.tape import TensorBase, views
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.random import Generator, check_integers, integers, normal, uniform
 
@@ -135,7 +135,7 @@ _LARGEST = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**
 def _operator(x: Tensor, function: Callable[..., Tensor], other: Operand) -> Tensor:
     """``x += y``: a new tensor under the old name where `x` is recorded, so that what others hold stays as it is."""
     recorded = x._requires_grad or (isinstance(other, TensorBase) and other._requires_grad)
-    if state.grad_enabled and recorded and x._node is not None and x._base is None:
+    if state.grad_enabled and recorded and x._node is not None and x._base is None and not views(x):
         return function(x, other)
     result: Tensor = update(x, function, other)
     return result

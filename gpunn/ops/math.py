@@ -214,6 +214,36 @@ class Cosh(Elementwise):
         return dy * sinh(x)
 
 
+class Asinh(Elementwise):
+    """y = arcsinh x;  dx = dy / sqrt(x^2 + 1)."""
+
+    primitive = "arcsinh"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy * rsqrt(x * x + 1)
+
+
+class Acosh(Elementwise):
+    """y = arccosh x;  dx = dy / sqrt(x^2 - 1)."""
+
+    primitive = "arccosh"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy * rsqrt(x * x - 1)
+
+
+class Atanh(Elementwise):
+    """y = arctanh x;  dx = dy / (1 - x^2)."""
+
+    primitive = "arctanh"
+    saved = (0,)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
+        return dy / (1 - x * x)
+
+
 class Sigmoid(Elementwise):
     """y = 1 / (1 + e^-x), 0 where e^-x overflows;  dx = dy y (1 - y)."""
 
@@ -328,6 +358,21 @@ def sinh(input: Tensor) -> Tensor:
 def cosh(input: Tensor) -> Tensor:
     """The hyperbolic cosine."""
     return unary_float(Cosh(), input)
+
+
+def asinh(input: Tensor) -> Tensor:
+    """The number whose hyperbolic sine is input."""
+    return unary_float(Asinh(), input)
+
+
+def acosh(input: Tensor) -> Tensor:
+    """The number that is not negative whose hyperbolic cosine is input."""
+    return unary_float(Acosh(), input)
+
+
+def atanh(input: Tensor) -> Tensor:
+    """The number whose hyperbolic tangent is input."""
+    return unary_float(Atanh(), input)
 
 
 def sigmoid(input: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ class Slice(View):
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         return apply(Place(self.key, x.shape), dy)
 
+    def put(self, x: Tensor, value: Tensor) -> Tensor:
+        return apply(SliceScatter(self.key), x, value)
+
 
 @dataclass(frozen=True)
 class Place(Op):
@@ -105,6 +108,18 @@ class Split(View):
         from .join import cat
 
         return cat([zeros_like(piece) if d is None else d for d, piece in zip(dy, y)], self.dim)
+
+    def put(self, x: Tensor, value: Tensor) -> Tensor:
+        """As in PyTorch, what is split is not written to.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(
+            "Output of Split (unbind, chunk, iteration) is a view and is being modified inplace. This view is the "
+            "output of a function that returns multiple views. Such functions do not allow the output views to be "
+            "modified inplace; index instead, x[i].add_(...), or write an out-of-place operation."
+        )
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:

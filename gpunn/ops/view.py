@@ -26,6 +26,19 @@ class View(Op, abstract=True):
     def cost(self, *specs: Any) -> Cost:
         return Cost(0, 0)
 
+    def put(self, x: Tensor, value: Tensor) -> Tensor:
+        """`x` with `value` in the place of this view of it: the gradient of a view puts each element where it was."""
+        from .comparison import where
+        from .creation import full
+
+        def placed(v: Tensor) -> Tensor:
+            gradient = self.vjp((True,), v, v._spec, x._spec)
+            return gradient[0] if isinstance(gradient, tuple) else gradient
+
+        if value.numel() == x.numel():
+            return placed(value)
+        return where(placed(full(value.shape, True, device=x.device)), placed(value), x)
+
 
 class Identity(View):
     """y = x;  dx = dy."""
@@ -91,6 +104,19 @@ class Expand(View):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         return sum_to(dy, x.shape)
+
+    def put(self, x: Tensor, value: Tensor) -> Tensor:
+        """One element of the memory would get several values.
+
+        Raises:
+            RuntimeError: always, unless nothing is repeated.
+        """
+        if value.numel() != x.numel():
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation."
+            )
+        return reshape(value, x.shape)
 
 
 class Clone(Op):

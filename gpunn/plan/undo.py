@@ -9,7 +9,7 @@ from .probe import Draws, Probe, same
 from .reach import Reach
 from .trace import NotPlanned, TraceError
 
-_SLOTS = ("_data", "_spec", "_version", "_requires_grad", "_grad", "_node", "_index", "_base")
+_SLOTS = ("_data", "_spec", "_version", "_requires_grad", "_grad", "_node", "_index", "_base", "_view")
 
 
 class Undo:

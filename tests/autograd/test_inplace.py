@@ -191,14 +191,6 @@ def test_the_gradient_through_a_tracked_argument_given_by_name() -> None:
     assert x.grad.tolist() == [3]
 
 
-def test_views_of_tracked_tensors_say_what_to_write_instead() -> None:
-    x = leaf(1.0, 2.0)
-    y = x * 2
-    for change in (lambda: y[0].add_(1), lambda: y.reshape(2, 1).zero_(), lambda: y[:1].copy_(gpunn.ones(1))):
-        with pytest.raises(RuntimeError, match=r"in-place change of a view .*gpunn.where"):
-            change()
-
-
 def test_plus_equals_leaves_other_names_alone() -> None:
     x = leaf(1.0, 2.0)
     y = x * 2

@@ -31,7 +31,7 @@ UNARY = [
     "expm1",
 ]
 UNARY += ["log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh"]
-UNARY += ["cosh", "tanh", "sigmoid", "erf"]
+UNARY += ["cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "erf"]
 BINARY = ["add", "subtract", "multiply", "divide", "floor_divide", "remainder", "fmod", "power", "maximum", "minimum"]
 BINARY += ["arctan2"]
 RELATIONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]

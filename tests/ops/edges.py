@@ -44,7 +44,25 @@ def called(name: str, *args: Any, **options: Any) -> Function:
 
 for _name in (
     *("neg", "sign", "square", "reciprocal", "exp", "expm1", "exp2", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
-    *("sin", "cos", "tan", "tanh", "asin", "acos", "atan", "sinh", "cosh", "erf", "sigmoid", "relu", "floor", "ceil"),
+    *(
+        "sin",
+        "cos",
+        "tan",
+        "tanh",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "erf",
+        "sigmoid",
+        "relu",
+        "floor",
+        "ceil",
+    ),
     *(
         "round",
         "trunc",

@@ -7,6 +7,7 @@ code too is tested on machines without a GPU.
 from __future__ import annotations
 
 from .activation import Activation
+from .array_module import ArrayModule
 from .batch_norm import BatchNorm
 from .chain import Chain
 from .collective import CollectiveKernels
@@ -52,6 +53,7 @@ class KernelBackend(
     Loss,
     Dropout,
     Draw,
+    ArrayModule,
     OptimizerFurther,
     CollectiveKernels,
     Memory,

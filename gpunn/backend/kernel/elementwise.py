@@ -108,6 +108,7 @@ class Elementwise(Walk):
     log, log2, log10, log1p = map(_unary, ("log", "log2", "log10", "log1p"))
     sin, cos, tan, arcsin, arccos, arctan = map(_unary, ("sin", "cos", "tan", "arcsin", "arccos", "arctan"))
     sinh, cosh, tanh, sigmoid, erf = map(_unary, ("sinh", "cosh", "tanh", "sigmoid", "erf"))
+    arcsinh, arccosh, arctanh = map(_unary, ("arcsinh", "arccosh", "arctanh"))
 
     equal, not_equal, less = map(_relation, ("equal", "not_equal", "less"))
     less_equal, greater, greater_equal = map(_relation, ("less_equal", "greater", "greater_equal"))

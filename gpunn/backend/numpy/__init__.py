@@ -1,6 +1,7 @@
 """The NumPy backend: the readable reference of every primitive, and the fast path of the CPU; a file per family."""
 
 from .activation import *
+from .array_module import *
 from .batch_norm import *
 from .chain import *
 from .collective import *

@@ -65,6 +65,7 @@ floor, ceil, trunc, rint = np.floor, np.ceil, np.trunc, np.rint
 exp, exp2, expm1, log, log2, log10, log1p = np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p
 sqrt, sin, cos, tan, arcsin, arccos, arctan = np.sqrt, np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan
 sinh, cosh, tanh = np.sinh, np.cosh, np.tanh
+arcsinh, arccosh, arctanh = np.arcsinh, np.arccosh, np.arctanh
 equal, not_equal, less = map(_relation, (np.equal, np.not_equal, np.less))
 less_equal, greater, greater_equal = map(_relation, (np.less_equal, np.greater, np.greater_equal))
 logical_and, logical_or, logical_xor, logical_not = np.logical_and, np.logical_or, np.logical_xor, np.logical_not

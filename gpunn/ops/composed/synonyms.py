@@ -16,9 +16,12 @@ from ..comparison import lt as less
 from ..comparison import ne as not_equal
 from ..join import vstack as row_stack
 from ..math import acos as arccos
+from ..math import acosh as arccosh
 from ..math import asin as arcsin
+from ..math import asinh as arcsinh
 from ..math import atan as arctan
 from ..math import atan2 as arctan2
+from ..math import atanh as arctanh
 from ..matmul import outer as ger
 from ..rounding import trunc as fix
 from ..view import movedim as moveaxis
@@ -28,9 +31,12 @@ from ..view import transpose as swapdims
 __all__ = [
     "absolute",
     "arccos",
+    "arccosh",
     "arcsin",
+    "arcsinh",
     "arctan",
     "arctan2",
+    "arctanh",
     "clip",
     "divide",
     "fix",

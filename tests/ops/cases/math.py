@@ -42,6 +42,9 @@ for name, reference, x in (
     ("sinh", math.sinh, ANY),
     ("cosh", math.cosh, ANY),
     ("tanh", math.tanh, ANY),
+    ("asinh", math.asinh, ANY),
+    ("acosh", math.acosh, POSITIVE + 1),
+    ("atanh", math.atanh, INSIDE),
     ("sigmoid", lambda v: 1 / (1 + math.exp(-v)), ANY),
     ("erf", math.erf, ANY),
 ):
@@ -50,7 +53,9 @@ for name, reference, x in (
     add(f"{name}-0d", function, x[0, 0], reference=pointwise(reference), torch=by_name(name))
     add(f"{name}-empty", function, x[:0], reference=pointwise(reference), torch=by_name(name))
     add(f"{name}-one", function, x[:1, :1], reference=pointwise(reference), torch=by_name(name))
-    add(f"{name}-integers", function, np.array([1, 2, 3]) * (name not in ("asin", "acos")), torch=by_name(name))
+    add(
+        f"{name}-integers", function, np.array([1, 2, 3]) * (name not in ("asin", "acos", "atanh")), torch=by_name(name)
+    )
 
 add(
     "atan2",

@@ -28,6 +28,9 @@ WIDE = np.array([1e200, 3.0, 0.0, 1e-200, 2.0])
 CALLS = {
     "absolute": [(lambda t, x: t.absolute(x), A), (lambda t, x: x.absolute(), A)],
     "arccos": [(lambda t, x: t.arccos(x * 0.3), A)],
+    "arccosh": [(lambda t, x: t.arccosh(x * x + 1.1), A)],
+    "arcsinh": [(lambda t, x: t.arcsinh(x), A)],
+    "arctanh": [(lambda t, x: t.arctanh(x * 0.3), A)],
     "arcsin": [(lambda t, x: t.arcsin(x * 0.3), A)],
     "arctan": [(lambda t, x: t.arctan(x), A)],
     "arctan2": [(lambda t, x, y: t.arctan2(x, y), A, V)],

@@ -29,7 +29,22 @@ from .tree import (
 )
 
 FUNCTIONS = (
-    *("log_softmax", "softmax", "sigmoid", "softplus", "arcsin", "arccos", "arctan", "log10", "log2", "sinh", "cosh"),
+    *(
+        "log_softmax",
+        "softmax",
+        "sigmoid",
+        "softplus",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "log10",
+        "log2",
+        "sinh",
+        "cosh",
+    ),
     *("tanh", "sign", "floor", "ceil", "trunc", "sqrt", "diag", "exp", "sin", "cos", "tan", "max", "min", "ln", "erf"),
     *("columns", "im2col", "col2im", "angle", "cast", "round", "flip", "roll"),
 )

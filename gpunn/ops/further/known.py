@@ -1,0 +1,71 @@
+"""Functions whose value is computed in one way and whose gradient has a formula of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from gpunn.autograd.mode import no_grad, state
+from gpunn.autograd.tape import TensorBase, apply
+from gpunn.backend.dtypes import float64
+from gpunn.backend.spec import Spec
+
+from ..base import Op
+from ..promote import promote, result_type, to_float
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Known(Op):
+    """y = f, whose value was computed before without a gradient;  dx = dy f', by the given function of x and y.
+
+    Attributes:
+        gradient: ``gradient(needs, dy, y, *x)``, which gives the gradient of each x as a tuple, None for some.
+        options: further arguments of it, as pairs of a name and a value.
+    """
+
+    gradient: Callable[..., tuple[Any, ...]]
+    options: tuple[tuple[str, Any], ...] = ()
+    saves_output = True
+    flop_per_element = 0
+
+    @property
+    def saved(self) -> tuple[int, ...]:
+        return tuple(range(1, 1 + self.gradient.__code__.co_argcount - 3))
+
+    def shape(self, f: Spec, *inputs: Any) -> Spec:
+        return f
+
+    def forward(self, backend: Any, f: Any, *inputs: Any, out: Any = None) -> Any:
+        return backend.copy(f, out=out)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, f: Any, *inputs: Any) -> Any:
+        return None, *self.gradient(needs[1:], dy, y, *inputs, **dict(self.options))
+
+
+def known(gradient: Callable[..., tuple[Any, ...]]) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+    """A decorator: the function of tensors is computed in float64, rounded once, and has that gradient.
+
+    Integers become the default float type. ``gradient`` is as for `Known`.
+    """
+
+    def decorated(function: Callable[..., Any]) -> Callable[..., Tensor]:
+        @wraps(function)
+        def of(*given: Any) -> Tensor:
+            inputs = [to_float(x) for x in promote(function.__name__, *given)]
+            d = result_type(*inputs)
+            tensors = [x for x in inputs if isinstance(x, TensorBase)]
+            with no_grad():
+                wide = [x.to(float64) if isinstance(x, TensorBase) else x for x in inputs]  # type: ignore[attr-defined]
+                value: Tensor = function(*wide).to(d)
+            if state.grad_enabled and any(x._requires_grad for x in tensors):
+                value = apply(Known(gradient), value, *inputs)
+            return value
+
+        return of
+
+    return decorated

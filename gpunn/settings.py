@@ -1,0 +1,173 @@
+"""Settings that PyTorch's programs make: how tensors are printed, threads, and switches with one position here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gpunn.autograd.anomaly import anomaly
+from gpunn.autograd.autocast import is_autocast_enabled
+from gpunn.backend.determinism import (
+    are_deterministic_algorithms_enabled,
+    is_deterministic_algorithms_warn_only_enabled,
+    use_deterministic_algorithms,
+)
+from gpunn.backend.dtypes import as_dtype, set_default_dtype
+from gpunn.backend.numpy import blas
+from gpunn.printing import PRINTING
+from gpunn.random import default_generator
+
+_PROFILES = {"default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75}}
+_PROFILES["short"] = {**_PROFILES["default"], "precision": 2, "edgeitems": 2}
+_PROFILES["full"] = {**_PROFILES["default"], "threshold": sys.maxsize}
+_PRECISIONS = ("highest", "high", "medium")
+_matmul_precision = "highest"
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors are printed.
+
+    Args:
+        precision: digits behind the point (4).
+        threshold: the number of elements above which some are left out (1000).
+        edgeitems: how many are then shown at each end (3).
+        linewidth: characters a line (75).
+        profile: "default", "short" or "full", which the others change.
+        sci_mode: whether numbers are written with a power of ten; by their size if None.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    if profile is not None:
+        if profile not in _PROFILES:
+            raise ValueError(f"set_printoptions: a profile is one of {', '.join(_PROFILES)}, got {profile!r}")
+        PRINTING.update(_PROFILES[profile], sci_mode=None)
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    PRINTING.update({name: value for name, value in given.items() if value is not None})
+    PRINTING["sci_mode"] = sci_mode
+
+
+def get_num_threads() -> int:
+    """How many threads products of matrices use on the CPU."""
+    return blas.threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Let products of matrices use so many threads on the CPU, at most as many as there were at the start."""
+    if count < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, got {count}")
+    blas.set_threads(count)
+
+
+def get_num_interop_threads() -> int:
+    """1: ops are done one after the other."""
+    return 1
+
+
+def set_num_interop_threads(count: int) -> None:
+    """Nothing: ops are done one after the other."""
+
+
+def seed() -> int:
+    """Seed everything random with a number that the operating system draws, and return it."""
+    import secrets
+
+    number = secrets.randbits(64)
+    default_generator.manual_seed(number)
+    return number
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was given last, "highest" before."""
+    return _matmul_precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Allow products of float32 matrices to be less exact; they are not: all are computed in float32.
+
+    Raises:
+        RuntimeError: it is none of "highest", "high" and "medium".
+    """
+    global _matmul_precision
+    if precision not in _PRECISIONS:
+        raise RuntimeError(f"set_float32_matmul_precision: takes {', '.join(_PRECISIONS)}, got {precision!r}")
+    _matmul_precision = precision
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """The default float type by PyTorch's old name: ``gpunn.DoubleTensor``, or "gpunn.DoubleTensor"."""
+    word = (t if isinstance(t, str) else getattr(t, "__name__", str(t))).rsplit(".", 1)[-1]
+    names = {"FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16"}
+    if word not in names:
+        raise TypeError(f"set_default_tensor_type: takes {', '.join(names)}, got {word!r}")
+    set_default_dtype(as_dtype(names[word]))
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: the smallest numbers are never taken for 0 here."""
+    return False
+
+
+def get_deterministic_debug_mode() -> int:
+    """0 where algorithms may differ between runs, 1 where they warn, 2 where that is an error."""
+    if not are_deterministic_algorithms_enabled():
+        return 0
+    return 1 if is_deterministic_algorithms_warn_only_enabled() else 2
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """`use_deterministic_algorithms` by a number or a word: 0 "default", 1 "warn", 2 "error"."""
+    words = ("default", "warn", "error")
+    mode = words.index(debug_mode) if debug_mode in words else debug_mode
+    if mode not in (0, 1, 2):
+        raise RuntimeError(f"set_deterministic_debug_mode: takes 0, 1, 2 or {', '.join(words)}, got {debug_mode!r}")
+    use_deterministic_algorithms(mode != 0, warn_only=mode == 1)
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly detection is on."""
+    return anomaly.enabled
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether it looks for NaN."""
+    return anomaly.check_nan
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Switch anomaly detection on or off."""
+    anomaly.enabled, anomaly.check_nan = bool(mode), bool(check_nan)
+
+
+def is_autocast_cpu_enabled() -> bool:
+    """Whether this thread is inside `gpunn.autocast` for the CPU."""
+    return is_autocast_enabled("cpu")
+
+
+def is_warn_always_enabled() -> bool:
+    """False: a warning is given once."""
+    return False
+
+
+def is_vulkan_available() -> bool:
+    """False."""
+    return False
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """The model, or the function, as it is: `gpunn.TrainStep` is what makes a plan of a training step."""
+    if model is None:
+
+        def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+            return function
+
+        return decorator
+    return model

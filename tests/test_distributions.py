@@ -1,0 +1,171 @@
+"""gpunn.distributions: formulas against PyTorch's in float64, samples by their moments and their distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn import distributions as D
+
+A, B = np.array([0.3, -1.2, 2.0]), np.array([0.5, 2.0, 1.3])
+P = np.array([0.2, 0.5, 0.9])
+ROWS = np.array([[0.2, 0.3, 0.5], [1.0, 2.0, 1.0]])
+TRIL = np.array([[1.2, 0.0], [0.4, 0.7]])
+INSIDE = {"Beta": P, "Uniform": A + 0.3, "Bernoulli": np.array([0.0, 1.0, 1.0]), "Categorical": np.array([2, 0])}
+INSIDE |= dict.fromkeys(("LogNormal", "Exponential", "Gamma"), B + 0.1)
+INSIDE |= dict.fromkeys(("Geometric", "Poisson", "Binomial"), np.array([0.0, 3.0, 2.0]))
+INSIDE |= {"OneHotCategorical": np.eye(3)[[2, 0]], "MultivariateNormal": A[:2], "Independent": A}
+
+# For each distribution how it is made of a library and its `distributions`, and of parameters, twice
+MADE = {
+    "Normal": (lambda t, d, a, b: d.Normal(a, b), A, B),
+    "LogNormal": (lambda t, d, a, b: d.LogNormal(a, b), A, B),
+    "Laplace": (lambda t, d, a, b: d.Laplace(a, b), A, B),
+    "Cauchy": (lambda t, d, a, b: d.Cauchy(a, b), A, B),
+    "Uniform": (lambda t, d, a, b: d.Uniform(a, a + b), A, B),
+    "Exponential": (lambda t, d, b: d.Exponential(b), B),
+    "Gamma": (lambda t, d, a, b: d.Gamma(a, b), B + 1, B),
+    "Beta": (lambda t, d, a, b: d.Beta(a, b), B + 1, B),
+    "Bernoulli": (lambda t, d, p: d.Bernoulli(p), P),
+    "Bernoulli logits": (lambda t, d, a: d.Bernoulli(logits=a), A),
+    "Geometric": (lambda t, d, p: d.Geometric(p), P),
+    "Poisson": (lambda t, d, b: d.Poisson(b), B),
+    "Binomial": (lambda t, d, p: d.Binomial(5, p), P),
+    "Categorical": (lambda t, d, p: d.Categorical(p), ROWS),
+    "Categorical logits": (lambda t, d, p: d.Categorical(logits=p), ROWS),
+    "OneHotCategorical": (lambda t, d, p: d.OneHotCategorical(p), ROWS),
+    "MultivariateNormal": (lambda t, d, m, s: d.MultivariateNormal(m, scale_tril=s), A[:2], TRIL),
+    "MultivariateNormal of a covariance": (lambda t, d, m, s: d.MultivariateNormal(m, s @ s.mT), A[:2], TRIL),
+    "Independent": (lambda t, d, a, b: d.Independent(d.Normal(a, b), 1), A, B),
+}
+PARTS = {
+    "log_prob": lambda p, x: p.log_prob(x),
+    "entropy": lambda p, x: p.entropy(),
+    "mean": lambda p, x: p.mean,
+    "mode": lambda p, x: p.mode,
+    "variance": lambda p, x: p.variance,
+    "stddev": lambda p, x: p.stddev,
+    "cdf": lambda p, x: p.cdf(x),
+    "icdf": lambda p, x: p.icdf(p.cdf(x)),
+    "enumerate_support": lambda p, x: p.enumerate_support(),
+}
+
+
+def parts(library, d, name, tensor):
+    make, *arrays = MADE[name]
+    inputs = [tensor(a).requires_grad_() for a in arrays]
+    p = make(library, d, *inputs)
+    x = tensor(INSIDE.get(name.split()[0], A))
+    found = {}
+    for part, function in PARTS.items():
+        try:
+            y = function(p, x)
+        except (NotImplementedError, AttributeError):
+            continue
+        gradients = None
+        if y.requires_grad and (name, part) != ("Gamma", "cdf"):  # which PyTorch has none of
+            gradients = library.autograd.grad(y.sum(), inputs, retain_graph=True, allow_unused=True)
+        found[part] = (y.detach(), gradients)
+    return p, found
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_as_torch(torch, name):
+    ours, found = parts(gpunn, D, name, gpunn.tensor)
+    theirs, wanted = parts(torch, torch.distributions, name, torch.tensor)
+    assert tuple(ours.batch_shape) == tuple(theirs.batch_shape)
+    assert tuple(ours.event_shape) == tuple(theirs.event_shape)
+    assert {"log_prob", "mean", "variance", "stddev"} <= set(found)
+    for part, (y, gradients) in found.items():
+        if part not in wanted:
+            continue
+        expected, slopes = wanted[part]
+        assert tuple(y.shape) == tuple(expected.shape), part
+        np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12, err_msg=part)
+        for g, slope in zip(gradients or (), slopes or ()):
+            g = np.zeros(()) if g is None else g.numpy()
+            slope = np.zeros(()) if slope is None else slope.numpy()
+            np.testing.assert_allclose(g, slope, rtol=1e-8, atol=1e-11, err_msg=f"gradient of {part}")
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "Cauchy"])
+def test_divergences_as_torch(torch, name):
+    def between(library, d, tensor):
+        make, *arrays = MADE[name]
+        moved = [a * 0.9 + 0.05 if a is not TRIL else a * 0.9 for a in arrays]
+        p, q = (make(library, d, *map(tensor, values)) for values in (arrays, moved))
+        return [d.kl_divergence(p, q), d.kl_divergence(q, p), d.kl_divergence(p, p)]
+
+    for ours, theirs in zip(between(gpunn, D, gpunn.tensor), between(torch, torch.distributions, torch.tensor)):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-9, atol=1e-12)
+
+
+N = 4000
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_samples(name):
+    make, *arrays = MADE[name]
+    gpunn.manual_seed(3)
+    p = make(gpunn, D, *map(gpunn.tensor, arrays))
+    x = p.sample((N,))
+    assert x.shape == (N, *p.batch_shape, *p.event_shape) and not x.requires_grad
+    gpunn.manual_seed(3)
+    assert (p.sample((N,)) == x).all()
+    if not name.startswith(("Cauchy", "Categorical")):
+        deviation = p.stddev.numpy() / np.sqrt(N)
+        assert (np.abs(x.numpy().mean(0) - p.mean.numpy()) < 5 * deviation + 1e-12).all()
+        np.testing.assert_allclose(x.numpy().var(0), p.variance.numpy(), rtol=0.5 if name == "LogNormal" else 0.15)
+    if name.startswith("Categorical"):
+        share = (x.numpy()[..., None] == np.arange(3)).mean(0)
+        np.testing.assert_allclose(share, p.probs.numpy(), atol=0.04)
+    try:  # Kolmogorov and Smirnov: above 1.95 / sqrt(n) once in a thousand
+        u = np.sort(p.cdf(x).numpy(), 0)
+    except NotImplementedError:
+        return
+    place = np.arange(1, N + 1)[:, None] / N
+    assert np.maximum(np.abs(u - place), np.abs(u - place + 1 / N)).max() < 1.95 / np.sqrt(N)
+
+
+@pytest.mark.parametrize("name", ["Normal", "LogNormal", "Laplace", "Uniform", "Exponential", "MultivariateNormal"])
+def test_rsample_has_the_gradient_of_its_parameters(name):
+    make, *arrays = MADE[name]
+
+    def drawn(*parameters):
+        gpunn.manual_seed(1)
+        return make(gpunn, D, *parameters).rsample((2,))
+
+    assert make(gpunn, D, *map(gpunn.tensor, arrays)).has_rsample
+    assert gpunn.autograd.gradcheck(drawn, [gpunn.tensor(a, requires_grad=True) for a in arrays])
+
+
+def test_the_same_samples_on_the_simulator():
+    for make, *arrays in (MADE["Normal"], MADE["Categorical"], MADE["Gamma"]):
+        found = []
+        for device in ("cpu", "sim"):
+            gpunn.manual_seed(5)
+            found.append(make(gpunn, D, *(gpunn.tensor(a, device=device) for a in arrays)).sample((3,)))
+        assert found[1].device.type == "sim"
+        np.testing.assert_allclose(found[1].cpu().numpy(), found[0].numpy(), rtol=1e-14)
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="parameter scale of distribution Normal to be positive"):
+        D.Normal(0.0, -1.0)
+    with pytest.raises(ValueError, match="but not both"):
+        D.Bernoulli(0.5, logits=0.0)
+    with pytest.raises(ValueError, match="to be a probability"):
+        D.Bernoulli(1.5)
+    with pytest.raises(ValueError, match="within the support, 0 or 1"):
+        D.Bernoulli(0.5).log_prob(gpunn.tensor(2.0))
+    with pytest.raises(ValueError, match="must be a Tensor"):
+        D.Normal(0, 1).log_prob(0.5)
+    with pytest.raises(NotImplementedError, match=r"p type Normal and q type Gamma"):
+        D.kl_divergence(D.Normal(0, 1), D.Gamma(1, 1))
+    with pytest.raises(NotImplementedError, match="Poisson has no rsample"):
+        D.Poisson(1.0).rsample()
+    with pytest.raises(ValueError, match="Exactly one of"):
+        D.MultivariateNormal(gpunn.zeros(2))
+    assert repr(D.Normal(0, 2)) == "Normal(loc: 0, scale: 2)"
+    assert D.Normal(0, 1).expand((2, 3)).sample().shape == (2, 3)
