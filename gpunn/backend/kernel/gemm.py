@@ -51,6 +51,12 @@ TILES = {
     "small": Tile(16, 64, 64, resident=6, cycles=16, alone=48),
 }
 """Those of `matmul_*` and `linear_*`."""
+TENSOR_TILES = {
+    "large": Tile(128, 128, 256, resident=2, cycles=13, alone=26),
+    "small": Tile(64, 64, 128, resident=4, cycles=5, alone=18),
+}
+"""Those of `matmul_tensor_*`, in half precision. Their cycles are those of shared memory, of which a warp reads its
+fragments of A and of B once for 16 terms; mma.sync, at 63 % of what wgmma reaches, takes as many."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
 SECOND_PASS = 3400
@@ -138,18 +144,21 @@ class Schedule(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def schedule(rows: int, columns: int, depth: int, batch: int = 1, may_transpose: bool = False) -> Schedule:
-    """The schedule of products (rows, depth) (depth, columns), by shape alone.
+def schedule(
+    rows: int, columns: int, depth: int, batch: int = 1, may_transpose: bool = False, tensor: bool = False
+) -> Schedule:
+    """The schedule of products (rows, depth) (depth, columns), by shape alone; with `tensor` on tensor cores.
 
     Large tiles read the least for each multiplication, but leave the most in vain at the edges, and there may be too
     few of them for all multiprocessors, or a few more than a round of them. Parts of the sums, divided among blocks,
     make more blocks; they are written, read again and added up in order, by another launch. `divide` weighs that up.
     """
+    offered = TENSOR_TILES if tensor else TILES
     transposed = may_transpose and columns < rows and columns <= FEW
     high, wide = (columns, rows) if transposed else (rows, columns)
-    counts = {size: batch * ceil_div(high, t.rows) * ceil_div(wide, t.columns) for size, t in TILES.items()}
-    size, tiles, parts, part_depth = divide(TILES, counts, depth, batch * rows * columns)
-    return Schedule(size, transposed, (tiles, parts), (TILES[size].threads,), parts, part_depth)
+    counts = {size: batch * ceil_div(high, t.rows) * ceil_div(wide, t.columns) for size, t in offered.items()}
+    size, tiles, parts, part_depth = divide(offered, counts, depth, batch * rows * columns)
+    return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
 
 
 class Gemm(Quads):
@@ -162,6 +171,12 @@ class Gemm(Quads):
         where lines lie one behind the other, length and step are the same.
         """
         return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
+
+    def chunks(self, *parts: Array | int | None) -> bool:
+        """Whether 16 bytes can be copied at once: the arrays and steps given are all at multiples of eight halves."""
+        return all(
+            part % 8 == 0 if isinstance(part, int) else part is None or self.address(part) % 16 == 0 for part in parts
+        )
 
     def parts(self, plan: Schedule, count: int, dtype: object) -> Array | None:
         """Room for the parts of `count` sums, None where there is one part only."""

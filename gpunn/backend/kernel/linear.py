@@ -11,7 +11,7 @@ from .activation import KINDS
 from .family import Array, prod
 from .gemm import Schedule, schedule
 from .ladder import Ladder
-from .matmul import Matmul
+from .matmul import Factor, Matmul
 
 FORWARD = Ladder("linear_forward", ("naive", "vectorised"))
 BACKWARD = Ladder("linear_backward", ("naive", "vectorised"))
@@ -48,7 +48,11 @@ class Linear(Matmul):
             return y
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
         sizes, f = (rows, inputs, outputs), (KINDS[kind], parameter)
-        if FORWARD.pick() == "naive":
+        rung = FORWARD.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
+        if rung == "tensor":
+            self.tensor_product(_along(x, rows, inputs), _along(w, outputs, inputs), (), inputs, y, b, *f)
+            return y
+        if rung == "naive":
             args: tuple[Any, ...] = (x, w, b, y, *sizes, *f)
             self.launch_elements("linear.cu", "linear_forward_naive", y.size, args, scalar_t=x.dtype)
             return y
@@ -109,18 +113,30 @@ class Linear(Matmul):
         shape, outputs, dtype = dy.shape[:-1], dy.shape[-1], dy.dtype
         rows = prod(shape)
         dy, y = (None if a is None else self.contiguous(a).reshape(rows, outputs) for a in (dy, y))
+        tensor = BACKWARD.pick("tensor" if self.on_tensor_cores(dtype) else None) == "tensor"
+        if tensor and y is not None and any(wanted):  # what is copied to shared memory passes no registers
+            dy, y = self.activation_backward(dy, y, kind, parameter, True), None
         dz = _Dz(dy, y, kind, parameter)
         dx = dw = db = None
         if wanted[0]:
             w = self.contiguous(w)
             dx = self.result(next(given), (*shape, w.shape[1]), dtype)
-            self._input_grad(dx, dz, w)
+            if tensor and dx.size:
+                across = Factor(w, w.shape[1], 1, w.shape[1], ())
+                self.tensor_product(_along(dy, rows, outputs), across, (), outputs, dx)
+            else:
+                self._input_grad(dx, dz, w)
         if wanted[1]:
             x = self.contiguous(x)
             dw = self.result(next(given), (outputs, x.shape[-1]), dtype)
         if wanted[2]:
             db = self.result(next(given), (outputs,), dtype)
-        if dw is not None and dw.size:
+        if tensor and dw is not None and dw.size:
+            across = (Factor(dy, outputs, 1, outputs, ()), Factor(x, dw.shape[1], 1, dw.shape[1], ()))
+            self.tensor_product(*across, (), rows, dw)
+            if db is not None:
+                self.sum(dy, (0,), False, out=db)
+        elif dw is not None and dw.size:
             self._weight_grad(dw, db, dz, x)
         elif db is not None:
             alone = dy if y is None else self.activation_backward(dy, y, kind, parameter, True)
@@ -163,3 +179,8 @@ class Linear(Matmul):
 
     def _launch_tiles(self, kernel: str, plan: Schedule, args: tuple[Any, ...], dtype: Any) -> None:
         self.launch(f"{kernel}.cu", f"{kernel}_{plan.size}", plan.grid, plan.block, args, scalar_t=dtype)
+
+
+def _along(x: Array, size: int, depth: int) -> Factor:
+    """A row-major matrix (size, depth) as a factor that is summed over along its rows."""
+    return Factor(x, size, depth, 1, ())

@@ -13,13 +13,15 @@ from .ladder import Ladder
 from .memory import has_view
 
 MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
+HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor"))
+"""Of matrix products and affine maps in half precision, where no rung of theirs is chosen."""
 TILE = 16
 """The side of a tile of `matmul_tiled`."""
 _MOST_LAYERS = 65535
 """Blocks along the third axis of a grid."""
 
 
-class _Factor(NamedTuple):
+class Factor(NamedTuple):
     """Matrices (i, k) as they lie in memory; the product keeps their axis i, and sums over k.
 
     Attributes:
@@ -51,6 +53,8 @@ class Matmul(Gemm):
     """Matrix products."""
 
     broadcast_to: Callable[[Array, tuple[int, ...]], Array]
+    tensor_cores = True
+    """Whether the device multiplies fragments of matrices in half precision: from sm_80 on."""
 
     def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:
         """x y on the last two axes, broadcast over the others; a vector is one row as x, one column as y.
@@ -68,18 +72,50 @@ class Matmul(Gemm):
         if len(batch) > MAX_RANK:
             x, y = (self.contiguous(self.broadcast_to(a, batch + a.shape[-2:])) for a in (x, y))
             x, y, batch = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), (prod(batch),)
-        rung = MATMUL.pick()
+        rung = MATMUL.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
         if rung == "vectorised" and x.dtype.kind != "f" and not is_half(x.dtype):
             rung = "tiled"
-        lines, depth = rung == "vectorised", x.shape[-1]
+        lines, depth = rung in ("vectorised", "tensor"), x.shape[-1]
         left, right = self._factor(x, batch, lines), self._factor(y.swapaxes(-1, -2), batch, lines)
-        if rung == "vectorised":
+        if rung == "tensor":
+            self.tensor_product(left, right, batch, depth, z)
+        elif rung == "vectorised":
             self._vectorised(left, right, batch, depth, z)
         else:
             self._by_element(rung, left, right, batch, depth, z)
         return z
 
-    def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> _Factor:
+    def on_tensor_cores(self, dtype: object) -> bool:
+        """Whether products of this type take tensor cores."""
+        return is_half(dtype) and self.tensor_cores and HALF_PRODUCT.pick() == "tensor"
+
+    def tensor_product(
+        self,
+        x: Factor,
+        y: Factor,
+        batch: tuple[int, ...],
+        depth: int,
+        z: Array,
+        bias: Array | None = None,
+        kind: int = 0,
+        parameter: float = 0.0,
+    ) -> None:
+        """f(x y^T + bias) to z, in half precision."""
+        count, columns = prod(batch), y.size
+        plan = schedule(x.size, columns, depth, count, tensor=True)
+        parts = self.parts(plan, z.size, z.dtype)
+        target = z if parts is None else parts
+        vectors = 4 * (columns % 2 == 0 and self.twos(target))
+        vectors += sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
+        args = (
+            *(x.memory, y.memory, bias, z, parts, count, x.size, columns, depth),
+            *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
+            *(kind, parameter, plan.part_depth, vectors),
+        )
+        self.launch("matmul_tensor.cu", f"matmul_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=z.dtype)
+        self.add_parts(parts, z, bias, kind, parameter)
+
+    def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> Factor:
         """The matrices x as a kernel takes them: copied if a step goes backwards, or if `lines` and they have none."""
         rows, columns = x.shape[-2:]
         *outer, i, k = _steps(x)
@@ -89,9 +125,9 @@ class Matmul(Gemm):
             x = self.copy(x)
             *outer, i, k = _steps(x)
         missing = (0,) * (len(batch) - len(outer))
-        return _Factor(self.span(x)[0], x.shape[-2], i, k, (*missing, *outer))
+        return Factor(self.span(x)[0], x.shape[-2], i, k, (*missing, *outer))
 
-    def _by_element(self, rung: str, x: _Factor, y: _Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
+    def _by_element(self, rung: str, x: Factor, y: Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
         """The rungs on which a thread computes one element."""
         count = prod(batch)
         args = (
@@ -105,7 +141,7 @@ class Matmul(Gemm):
             grid = (ceil_div(x.size, TILE) * ceil_div(y.size, TILE), 1, min(count, _MOST_LAYERS))
             self.launch("matmul.cu", "matmul_tiled", grid, (TILE * TILE,), args, scalar_t=z.dtype)
 
-    def _vectorised(self, x: _Factor, y: _Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
+    def _vectorised(self, x: Factor, y: Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
         count, columns = prod(batch), y.size
         plan = schedule(x.size, columns, depth, count, may_transpose=True)
         if plan.transposed:

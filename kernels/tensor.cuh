@@ -1,0 +1,225 @@
+// One block's tile of a matrix product in half precision, on tensor cores; matmul_tensor.cu is made of it.
+//
+//   C (rows, columns) = A (rows, depth) B (depth, columns), sums in float
+//
+// A warp computes WARP_ROWS x WARP_COLUMNS elements of C, of fragments of 16 x 8 in registers: one instruction of all
+// its lanes multiplies 16 x 16 elements of A with 16 x 8 of B (mma.sync). A block goes along the axis that is summed
+// over in steps of DEPTH. What the registers hold of a step they read from shared memory by ldmatrix, and there it comes
+// by cp.async: copies from global memory that pass no registers, and are under way while STAGES - 1 steps before them
+// wait and are multiplied. One barrier a step.
+//
+// Eight elements, a chunk of 16 bytes, are what is copied and what a row of an ldmatrix is. Chunks lie swizzled, so that
+// neither the eight rows of a matrix that is read nor eight chunks that are written meet in a bank.
+//
+// How lines run is known at compile time: a branch in the loop would come between the instructions.
+#pragma once
+#include "activation.cuh"
+#include "common.cuh"
+#include "quad.cuh"
+
+template <int R, int C, int WR, int WC> struct Tile {
+    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = 32, STAGES = 3;
+    static constexpr int WARPS_ACROSS = C / WC, THREADS = R / WR * WARPS_ACROSS * 32;
+    static constexpr int DOWN = WR / 16, ACROSS = WC / 8;  // fragments of a warp
+    static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
+    static_assert(ACROSS % 2 == 0, "an ldmatrix brings two fragments of B");
+};
+typedef Tile<128, 128, 64, 32> Large;  // 256 threads, 48 KiB
+typedef Tile<64, 64, 32, 32> Small;    // 128 threads, 24 KiB
+
+// A or B. Its axis i is the one that the product keeps, its axis k is summed over. Its lines, `pitch` elements apart,
+// run along k or along i.
+struct Operand {
+    const scalar_t* x;
+    int size;  // of axis i
+    int pitch;
+    bool chunks;  // whether its lines are made of chunks that can be copied at once
+};
+
+// Where an operand's step of WIDTH x DEPTH elements has a chunk: of line i chunk c along k, or of line k chunk c along
+// i. Two lines along k are 128 bytes, a line along i is a multiple of them.
+template <int WIDTH, bool ALONG_K> __device__ __forceinline__ int chunk_at(int line, int c) {
+    if (ALONG_K) return (line * 4 + (c ^ (line >> 1 & 3))) * 8;
+    return (line * (WIDTH / 8) + (c ^ (line & 7))) * 8;
+}
+
+// The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0.
+template <class T, int WIDTH, bool ALONG_K>
+__device__ __forceinline__ void fetch(const Operand& from, int first_i, int first_k, int k_end, scalar_t* to) {
+    constexpr int PER_LINE = (ALONG_K ? T::DEPTH : WIDTH) / 8;
+    static_assert(WIDTH * T::DEPTH / 8 % T::THREADS == 0, "every thread has as many chunks");
+#pragma unroll
+    for (int own = 0; own < WIDTH * T::DEPTH / 8 / T::THREADS; ++own) {
+        const int n = own * T::THREADS + threadIdx.x, line = n / PER_LINE, c = n % PER_LINE;
+        const int i = first_i + (ALONG_K ? line : c * 8), k = first_k + (ALONG_K ? c * 8 : line);
+        const int left_i = from.size - i, left_k = k_end - k;
+        const int inside = ALONG_K ? (left_i > 0 ? left_k : 0) : (left_k > 0 ? left_i : 0);
+        const scalar_t* x = from.x + (ALONG_K ? (index_t)i * from.pitch + k : (index_t)k * from.pitch + i);
+        scalar_t* chunk = to + chunk_at<WIDTH, ALONG_K>(line, c);
+        if (inside >= 8 ? from.chunks : inside <= 0) {
+            cp_async_16(chunk, inside > 0 ? x : from.x, inside > 0);
+        } else {
+#pragma unroll
+            for (int e = 0; e < 8; ++e) chunk[e] = e < inside ? x[e] : scalar_t(0.0f);
+        }
+    }
+}
+
+// Fragments of A (16 rows from i on, 16 k from k on): lane l brings the address of a row of an 8 x 8 matrix, those of
+// i before those of k.
+template <int WIDTH, bool ALONG_K>
+__device__ __forceinline__ void load_a(unsigned (&a)[4], const scalar_t* step, int i, int k) {
+    const int lane = threadIdx.x % 32;
+    if (ALONG_K) ldmatrix_x4(a, step + chunk_at<WIDTH, true>(i + lane % 16, k / 8 + lane / 16));
+    else ldmatrix_x4_trans(a, step + chunk_at<WIDTH, false>(k + lane % 8 + lane / 16 * 8, i / 8 + lane / 8 % 2));
+}
+
+// Two fragments of B (8 columns each from i on, 16 k from k on): those of k before those of i.
+template <int WIDTH, bool ALONG_K>
+__device__ __forceinline__ void load_b(unsigned (&b)[4], const scalar_t* step, int i, int k) {
+    const int lane = threadIdx.x % 32;
+    if (ALONG_K) ldmatrix_x4(b, step + chunk_at<WIDTH, true>(i + lane % 8 + lane / 16 * 8, k / 8 + lane / 8 % 2));
+    else ldmatrix_x4_trans(b, step + chunk_at<WIDTH, false>(k + lane % 16, i / 8 + lane / 16));
+}
+
+__device__ __forceinline__ void multiply_add(
+    float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const half_t*) {
+    mma_m16n8k16_f16(d, a, b);
+}
+__device__ __forceinline__ void multiply_add(
+    float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const bfloat16_t*) {
+    mma_m16n8k16_bf16(d, a, b);
+}
+
+// c += A B for one step, which lies in shared memory; the warp's fragments.
+template <class T, bool A_ALONG_K, bool B_ALONG_K>
+__device__ __forceinline__ void multiply_step(
+    const scalar_t* step_a, const scalar_t* step_b, int row, int column, float (&c)[T::DOWN][T::ACROSS][4]) {
+#pragma unroll
+    for (int k = 0; k < T::DEPTH; k += 16) {
+        unsigned a[T::DOWN][4], b[T::ACROSS / 2][4];
+#pragma unroll
+        for (int m = 0; m < T::DOWN; ++m) load_a<T::ROWS, A_ALONG_K>(a[m], step_a, row + m * 16, k);
+#pragma unroll
+        for (int n = 0; n < T::ACROSS / 2; ++n) load_b<T::COLUMNS, B_ALONG_K>(b[n], step_b, column + n * 16, k);
+#pragma unroll
+        for (int m = 0; m < T::DOWN; ++m)
+#pragma unroll
+            for (int n = 0; n < T::ACROSS; ++n) {
+                const unsigned half[2] = {b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]};
+                multiply_add(c[m][n], a[m], half, (const scalar_t*)nullptr);
+            }
+    }
+}
+
+// Where C goes, rows x columns in row-major order.
+struct Result {
+    scalar_t* y;
+    float* part;  // null: C is complete. Else this is one part of its sum, and goes here, without bias and activation
+    int rows, columns;
+    bool pairs;  // whether two neighbours of a row can be written at once
+    const scalar_t* bias;  // null: none. One for each column
+    int kind;
+    float parameter;
+};
+
+// f(c + bias), or c itself where it is a part, to where C lies. Fragments of 16 rows at a time go through shared memory,
+// where each thread has a word for each of its values: registers have no index, and unrolled the switch over all
+// functions would stand there for every value.
+template <class T>
+__device__ __forceinline__ void write_tile(
+    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, int first_row, int first_column, float* words) {
+    constexpr int VALUES = T::ACROSS * 4;
+    static_assert(VALUES * T::THREADS * 2 <= T::SIZE, "a word for each value");
+    float* own = words + threadIdx.x;
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int m = 0; m < T::DOWN; ++m) {
+#pragma unroll
+        for (int n = 0; n < VALUES; ++n) own[n * T::THREADS] = c[m][n / 4][n % 4];
+#pragma unroll 1
+        for (int n = 0; n < VALUES; n += 2) {
+            const int row = first_row + m * 16 + n / 2 % 2 * 8 + lane / 4;
+            const int column = first_column + n / 4 * 8 + lane % 4 * 2, inside = to.columns - column;
+            if (row >= to.rows || inside <= 0) continue;
+            const index_t at = (index_t)row * to.columns + column;
+            if (to.part != nullptr) {
+                if (to.pairs) {
+                    *(Pair<float>*)(to.part + at) = {{own[n * T::THREADS], own[(n + 1) * T::THREADS]}};
+                } else {
+                    to.part[at] = own[n * T::THREADS];
+                    if (inside > 1) to.part[at + 1] = own[(n + 1) * T::THREADS];
+                }
+                continue;
+            }
+            Pair<scalar_t> y = {};
+#pragma unroll 1
+            for (int e = 0; e < 2; ++e) {
+                float z = own[(n + e) * T::THREADS];
+                if (to.bias != nullptr && e < inside) z += to.bias[column + e];
+                own[(n + e) * T::THREADS] = activation(z, to.kind, to.parameter);
+            }
+            y.v[0] = own[n * T::THREADS];
+            y.v[1] = own[(n + 1) * T::THREADS];
+            if (to.pairs) {
+                *(Pair<scalar_t>*)(to.y + at) = y;
+            } else {
+                to.y[at] = y.v[0];
+                if (inside > 1) to.y[at + 1] = y.v[1];
+            }
+        }
+    }
+}
+
+// The number of tiles of a matrix.
+template <class T> __device__ __forceinline__ int tiles_of(int rows, int columns) {
+    return (rows + T::ROWS - 1) / T::ROWS * ((columns + T::COLUMNS - 1) / T::COLUMNS);
+}
+
+// What a block does for a product: a tile of C, counted row by row, and as its part of the sum the k from blockIdx.y
+// part_depth on.
+template <class T> struct Work {
+    int first_row, first_column;  // of the block
+    int row, column;              // of the warp, in the block
+    int k_begin, k_end;
+    __device__ __forceinline__ Work(int columns, int tile, int depth, int part_depth) {
+        const int tiles_across = tiles_of<T>(1, columns), warp = threadIdx.x / 32;
+        first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
+        row = warp / T::WARPS_ACROSS * T::WARP_ROWS, column = warp % T::WARPS_ACROSS * T::WARP_COLUMNS;
+        k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
+    }
+};
+
+// c += A B for the tile. `memory` is shared, of T::SIZE elements, and free again after the call.
+template <class T, bool A_ALONG_K, bool B_ALONG_K>
+__device__ __forceinline__ void multiply_tile(
+    const Operand& a, const Operand& b, const Work<T>& work, scalar_t* memory, float (&c)[T::DOWN][T::ACROSS][4]) {
+    const int steps = (work.k_end - work.k_begin + T::DEPTH - 1) / T::DEPTH;
+    scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
+    // The copies of a step that is not there are a group too, so that as many groups are under way in every round.
+    for (int step = 0; step < T::STAGES - 1; ++step) {
+        if (step < steps) {
+            const int k = work.k_begin + step * T::DEPTH;
+            fetch<T, T::ROWS, A_ALONG_K>(a, work.first_row, k, work.k_end, memory + step * T::SIZE_A);
+            fetch<T, T::COLUMNS, B_ALONG_K>(b, work.first_column, k, work.k_end, memory_b + step * T::SIZE_B);
+        }
+        cp_async_commit();
+    }
+    int stage = 0, free = T::STAGES - 1;  // the stage that is multiplied, and the one that was before
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+        cp_async_wait<T::STAGES - 2>();
+        __syncthreads();
+        if (step + T::STAGES - 1 < steps) {
+            const int k = work.k_begin + (step + T::STAGES - 1) * T::DEPTH;
+            fetch<T, T::ROWS, A_ALONG_K>(a, work.first_row, k, work.k_end, memory + free * T::SIZE_A);
+            fetch<T, T::COLUMNS, B_ALONG_K>(b, work.first_column, k, work.k_end, memory_b + free * T::SIZE_B);
+        }
+        cp_async_commit();
+        multiply_step<T, A_ALONG_K, B_ALONG_K>(
+            memory + stage * T::SIZE_A, memory_b + stage * T::SIZE_B, work.row, work.column, c);
+        free = stage;
+        stage = stage + 1 == T::STAGES ? 0 : stage + 1;
+    }
+    __syncthreads();
+}

@@ -1,0 +1,95 @@
+"""Products in half precision on tensor cores: shapes, layouts, edges, parts, and the affine map on them."""
+
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from gpunn.backend.kernel import gemm
+from gpunn.backend.kernel.gemm import schedule
+
+from .harness import FAST, MODES, compare, simulator
+from .test_matmul import layouts, normal
+
+LADDER = {"ladder": "half_product"}
+
+
+@pytest.fixture(params=["large", "small"])
+def tile(request, monkeypatch):
+    """Tiles of this size only."""
+    monkeypatch.setattr(gemm, "TENSOR_TILES", {request.param: gemm.TENSOR_TILES[request.param]})
+    schedule.cache_clear()
+    yield request.param
+    schedule.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["float16", bfloat16])
+@pytest.mark.parametrize(
+    ("x", "y"), [((3, 5), (5, 7)), ((70, 40), (40, 130)), ((130, 33), (33, 66)), ((1, 300), (300, 1)), ((5, 0), (0, 4))]
+)
+def test_shapes(x, y, dtype, tile):
+    compare("matmul", normal(*x, dtype=dtype), normal(*y, dtype=dtype), modes=MODES, **LADDER)
+
+
+def test_layouts(tile):
+    """All ways in which lines run, and those where chunks can't be copied at once."""
+    for x in layouts(40, 24):
+        for y in layouts(24, 16):
+            compare("matmul", x.astype("float16", order="K"), y.astype("float16", order="K"), modes=FAST[:1])
+    x = normal(5, 40, 33, dtype="float16")[:, ::2, 1:]
+    compare("matmul", x, normal(5, 32, 9, dtype="float16"), modes=FAST[:1])
+    compare("matmul", np.broadcast_to(x[:1], x.shape), normal(32, 9, dtype="float16"), modes=FAST[:1])
+
+
+def test_sums_in_parts(tile):
+    x, y = normal(40, 700, dtype="float16"), normal(700, 36, dtype="float16")
+    assert schedule(40, 36, 700, tensor=True).parts > 1
+    compare("matmul", x, y, modes=MODES)
+    compare("linear_activation", x, np.ascontiguousarray(y.T), normal(36, dtype="float16"), "relu", 0.0, modes=FAST)
+
+
+@pytest.mark.parametrize("dtype", ["float16", bfloat16])
+@pytest.mark.parametrize("sizes", [(3, 5, 7), (40, 33, 36), (130, 64, 40), (0, 5, 3), (5, 0, 3), (5, 3, 0)])
+def test_the_affine_map(sizes, dtype):
+    rows, inputs, outputs = sizes
+    x, w, b, dz = (
+        normal(*shape, dtype=dtype) for shape in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
+    )
+    compare("linear_activation", x, w, b, "leaky_relu", 0.3, modes=FAST, **LADDER)
+    compare("linear_activation", x, w, None, "gelu", 0.0, modes=FAST, **LADDER)
+    for wanted in ((True, True, True), (False, True, False), (False, False, True), (True, False, True)):
+        given = (x if wanted[1] else None, w if wanted[0] else None)
+        compare("linear_backward", dz, *given, wanted, modes=FAST, **LADDER)
+
+
+def test_backward_through_the_activation_is_that_of_dz_in_half_precision():
+    rows, inputs, outputs = 40, 24, 50
+    x, w, dy = (normal(*shape, dtype="float16") for shape in ((rows, inputs), (outputs, inputs), (rows, outputs)))
+    y = np.maximum(normal(rows, outputs, dtype="float16"), 0)
+    backend, wanted = simulator("check", "forward"), (True, True, True)
+    dz = backend.activation_backward(dy, y, "relu", 0.0, True)
+    expected = backend.linear_backward(dz, x, w, wanted)
+    got = backend.linear_activation_backward(dy, y, x, w, "relu", 0.0, True, wanted)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(got, expected, strict=True))
+
+
+def test_infinities_and_nan_stay_where_they_belong(tile):
+    """What lies beyond an edge is zero, and not what stands in memory behind it."""
+    big = np.full((80, 48), np.nan, np.float16)
+    big[:70, :40] = 1
+    got = simulator("fast", "forward").matmul(big[:70, :40], np.ones((40, 9), np.float16))
+    assert (got == 40).all()
+    x = normal(70, 40, dtype="float16")
+    x[3, 5], x[4, 6] = np.inf, np.nan
+    got = simulator("fast", "forward").matmul(x, np.ones((40, 9), np.float16))
+    assert (got[3] == np.inf).all() and np.isnan(got[4]).all() and np.isfinite(np.delete(got, [3, 4], 0)).all()
+
+
+def test_a_device_without_tensor_cores_does_without(monkeypatch):
+    backend = simulator("fast", "forward")
+    launched = []
+    monkeypatch.setattr(type(backend), "launch", lambda self, text, *rest, **types: launched.append(text))
+    for there in (True, False):
+        monkeypatch.setattr(type(backend), "tensor_cores", there)
+        backend.matmul(normal(8, 8, dtype="float16"), normal(8, 8, dtype="float16"))
+    backend.matmul(normal(8, 8), normal(8, 8))
+    assert launched == ["matmul_tensor.cu", "matmul_vectorised.cu", "matmul_vectorised.cu"]
