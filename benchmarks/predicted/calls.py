@@ -49,6 +49,10 @@ def _fixed(*shape: int) -> Callable[[], Tensor]:
     return lambda: gpunn.randn(*shape, device="sim")
 
 
+def _halves(*shape: int) -> Callable[[], Tensor]:
+    return lambda: gpunn.randn(*shape, device="sim", dtype=gpunn.bfloat16, requires_grad=True)
+
+
 def _whole(high: int, *shape: int) -> Callable[[], Tensor]:
     return lambda: gpunn.randint(0, high, shape, device="sim")
 
@@ -94,6 +98,15 @@ _add(
     _normal(128, 256),
     _fixed(256, 256),
     ladder="matmul",
+)
+_add(
+    "half product 256x256x256",
+    _backward(lambda x, w, b: gpunn.nn.functional.linear(x, w, b).relu()),
+    _halves(256, 256),
+    _halves(256, 256),
+    _halves(256),
+    _halves(256, 256),
+    ladder="half_product",
 )
 _add("matmul 2048x32x2048", gpunn.matmul, _fixed(2048, 32), _fixed(32, 2048))
 _add("matmul 1024x32x512", gpunn.matmul, _fixed(1024, 32), _fixed(32, 512))

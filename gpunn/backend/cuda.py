@@ -141,6 +141,11 @@ class CudaBackend(KernelBackend):
             return there
         return _HERE
 
+    @cached_property
+    def tensor_cores(self) -> bool:  # type: ignore[override]
+        """From sm_80 on."""
+        return int(self.device.compute_capability) >= 80
+
     # Memory -----------------------------------------------------------------------------------------------------------
 
     @_told

@@ -203,7 +203,14 @@ def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
 
 def sample(wanted: Sequence[Job]) -> list[Job]:
     """Those jobs that find most of what all would find: every type on `THOROUGH`, on the others those of `SAMPLED`."""
-    return [job for job in wanted if job.arch in THOROUGH or {name for _, name in job.types} <= SAMPLED]
+    return [job for job in wanted if job.arch in THOROUGH or is_sampled(job)]
+
+
+def is_sampled(job: Job) -> bool:
+    """Whether its types are among `SAMPLED`; a text that is made for none of these has its last type sampled."""
+    made_for = list(type_combinations(kernel_text(job.text)))
+    sampled = [types for types in made_for if set(types.values()) <= SAMPLED]
+    return dict(job.types) in (sampled or made_for[-1:])
 
 
 def compile_all(
