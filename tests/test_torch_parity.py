@@ -12,7 +12,7 @@ import pytest
 import gpunn
 from gpunn import nn, optim
 
-BATCH = 16
+BATCH = 6
 OPTIMIZERS = {
     "sgd": ("SGD", {"lr": 0.01}),
     "momentum": ("SGD", {"lr": 0.01, "momentum": 0.9}),
