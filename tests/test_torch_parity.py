@@ -12,7 +12,7 @@ import pytest
 import gpunn
 from gpunn import nn, optim
 
-BATCH = 16
+BATCH = 6
 OPTIMIZERS = {
     "sgd": ("SGD", {"lr": 0.01}),
     "momentum": ("SGD", {"lr": 0.01, "momentum": 0.9}),
@@ -24,9 +24,9 @@ OPTIMIZERS = {
 }
 
 
-def w1(n):
-    """The MLP 784-512-512-10; `n` is gpunn.nn or torch.nn."""
-    return n.Sequential(n.Linear(784, 512), n.ReLU(), n.Linear(512, 512), n.ReLU(), n.Linear(512, 10))
+def mlp(n):
+    """The MLP 784-64-64-10; `n` is gpunn.nn or torch.nn."""
+    return n.Sequential(n.Linear(784, 64), n.ReLU(), n.Linear(64, 64), n.ReLU(), n.Linear(64, 10))
 
 
 def lenet(n):
@@ -38,7 +38,7 @@ def lenet(n):
     )
 
 
-NETWORKS = {"w1": (w1, (784,)), "lenet": (lenet, (1, 28, 28))}
+NETWORKS = {"mlp": (mlp, (784,)), "lenet": (lenet, (1, 28, 28))}
 
 
 def both_losses(torch, network, optimizer, dtype, steps):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_the_numpy_backend_offers(name: str) -> None:
     assert [(p.name, p.default) for p in got] == [(p.name, p.default) for p in expected]
 
 
+@cache
 def named_in(path: Path) -> set[str]:
     """What a file takes from something called `backend`."""
     nodes = ast.walk(ast.parse(path.read_text()))
@@ -46,11 +48,6 @@ def named_in(path: Path) -> set[str]:
 
 
 PACKAGE = Path(gpunn.__file__).parent
-NAMED = {
-    path.relative_to(PACKAGE).as_posix(): named_in(path)
-    for path in PACKAGE.rglob("*.py")
-    if "backend" not in path.relative_to(PACKAGE).parts[:1]
-}
 KNOW_THEIR_BACKEND = {
     "plan/capture.py": ("sim.py", "cuda.py"),
     "plan/dry_run.py": ("../plan/dry_run.py",),
@@ -67,7 +64,7 @@ def test_what_is_asked_of_some_backends_is_there(path: str) -> None:
     for backend in KNOW_THEIR_BACKEND[path]:
         texts = [(PACKAGE / "backend" / name).read_text() for name in (backend, "kernel/family.py")]
         offered = set(re.findall(r"^ +(?:def |self\.)?(\w+)(?:\(|: | = )", "\n".join(texts), re.MULTILINE))
-        assert NAMED[path] - offered - set(PRIMITIVES) == set()
+        assert named_in(PACKAGE / path) - offered - set(PRIMITIVES) == set()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +74,8 @@ def asked_for() -> set[str]:
     for case in CASES:
         with recorded_ops(backend=backend):
             run(case, case.dtypes[-1])
-    return set(backend.calls).union(*(names for path, names in NAMED.items() if path not in KNOW_THEIR_BACKEND))
+    others = set(PACKAGE.rglob("*.py")) - {PACKAGE / path for path in KNOW_THEIR_BACKEND}
+    return set(backend.calls).union(*(named_in(path) for path in others - set((PACKAGE / "backend").rglob("*.py"))))
 
 
 def test_what_is_asked_for_is_declared(asked_for) -> None:

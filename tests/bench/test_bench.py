@@ -9,7 +9,7 @@ from gpunn.bench import worker
 from gpunn.bench.implementations import PEERS, has_floor
 from gpunn.bench.implementations.products import Training as Products
 from gpunn.bench.plot import batch_size_plot
-from gpunn.bench.protocol import Effort, compare, recommend
+from gpunn.bench.protocol import TOLERANCE, Effort, compare, recommend
 from gpunn.bench.workloads import WORKLOADS
 from gpunn.cli import main
 
@@ -38,10 +38,16 @@ def test_compare_times_gpunn():
     assert row["samples_per_second"] == pytest.approx(4 / (row["microseconds"] * 1e-6))
 
 
+def test_rows_beside_torch(torch):
+    rows = compare("W1", [8], ["gpunn", "torch"], effort=SHORT)
+    assert [row["valid"] for row in rows] == [True, True], rows
+
+
 @pytest.mark.parametrize("workload", ["W1", "W4", "cnn"])
 def test_losses_agree_with_torch(torch, workload):
-    rows = compare(workload, [8], ["gpunn", "torch"], effort=SHORT)
-    assert [row["valid"] for row in rows] == [True, True], rows
+    prepared = (worker.Session(name).prepare(workload, 8, "sgd", "cpu") for name in ("gpunn", "torch"))
+    ours, theirs = (np.array(answer["losses"][: WORKLOADS[workload].gate]) for answer in prepared)
+    assert np.abs(ours - theirs).max() <= TOLERANCE * abs(ours[0])
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
