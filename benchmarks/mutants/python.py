@@ -30,7 +30,14 @@ from .table import Table, Verdict, cell
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("gpunn/ops", "gpunn/plan")
 NOT_COMPUTING = ("report.py", "report_text.py", "listing.py", "note.py", "interrupt.py", "__init__.py")
-TESTS = ("tests/ops", "tests/plan", "tests/autograd", "tests/test_tensor.py", "tests/optim")
+TESTS = (
+    "tests/ops",
+    "tests/plan",
+    "tests/autograd",
+    "tests/test_tensor.py",
+    "tests/optim",
+    "tests/backend/test_cuda_interop.py",
+)
 LEFT_OUT = ("test_on_another_device", "test_every_case_on_the_gpu")
 MESSAGES = ("raise", "assert", "return f", 'f"', "f'", '"', "warnings.warn")
 """Lines that begin so are prose, or tell it."""

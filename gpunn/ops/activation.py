@@ -46,7 +46,7 @@ def derivative_from_output(name: str, parameter: float) -> bool:
 class Activation(Elementwise):
     """y = f(x);  dx = dy o f'(x), where f' is taken from y if that is possible.
 
-    relu        max(x, 0)                                   f' = [y > 0], even to an infinite dy
+    relu        max(x, 0)                                   f' = [y > 0]
     leaky_relu  x if x > 0 else a x                         f' = 1 if y > 0 else a
     elu         x if x > 0 else a (e^x - 1)                 f' = 1 if x > 0 else a e^x     (Clevert et al. 2016)
     sigmoid     1 / (1 + e^-x)                              f' = y (1 - y)
@@ -55,6 +55,8 @@ class Activation(Elementwise):
     gelu        x P(x), P the normal distribution           f' = P(x) + x p(x)             (Hendrycks, Gimpel 2016)
     gelu_tanh   x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
     silu        x sigmoid(x)                                f' = s + y (1 - s), s = sigmoid(x)
+
+    Where a ReLU is closed, an infinite dy gives 0 too.
     """
 
     kind: str

@@ -104,6 +104,15 @@ def test_an_index_for_each_element(axis, size):
     np.testing.assert_array_equal(SIM.gather(x, index, axis, False), x[places(index, axis)])
 
 
+def test_an_index_for_each_element_of_many_rows():
+    """Their numbers take more than 8 bits."""
+    index, v, expected = RNG.integers(0, 4, (200, 2, 3)), numbers(200, 2, 3), np.zeros((200, 4, 3))
+    np.add.at(expected, places(index, 1), v)
+    for name in ("naive", "sorted"):
+        with rung("index_sum", name):
+            np.testing.assert_array_equal(SIM.scatter_sum(v, index, 1, (200, 4, 3), False), expected)
+
+
 def test_more_indices_than_a_tile_sorts():
     x, i, v = numbers(40, 3), RNG.integers(0, 40, 3000), RNG.standard_normal((3000, 3)).astype("float32")
     for mode in ("forward", "reverse", "random"):

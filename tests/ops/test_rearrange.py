@@ -34,6 +34,12 @@ def test_errors(call, error, message):
         call(gpunn.zeros(3, 4))
 
 
+def test_a_grid_of_one_vector():
+    for indexing in ("ij", "xy"):
+        (x,) = gpunn.meshgrid(gpunn.tensor([1, 2]), indexing=indexing)
+        assert x.tolist() == [1, 2]
+
+
 def test_a_diagonal_is_a_view():
     x = gpunn.zeros(2, 3)
     x.diagonal(1).fill_(5)

@@ -151,6 +151,7 @@ def options_of(seed: int) -> list[str]:
         (0.3, "--checkpoint-every", ["1step", "5steps", "0.02s"]),
         (0.2, "--keep-checkpoints", "13"),
         (0.3, "--watch-gradients", "27"),
+        (0.3, "--precision", ["fp16", "bf16"]),
     ):
         if rng.random() < share:
             options += [name, rng.choice(values)]
@@ -203,6 +204,7 @@ def train(seed: int, path: str, workers: int) -> int:
         seed=seed,
         progress=False,
         eager=rng.random() < 0.25,
+        precision=rng.choice(["fp32", "fp32", "fp16", "bf16"]),
         **options,
     )
     samples = [(gpunn.tensor(a), gpunn.tensor(b)) for a, b in zip(x[:200], y[:200])]

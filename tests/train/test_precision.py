@@ -33,8 +33,9 @@ def test_the_course_is_that_of_float32(precision, how, task):
         assert found["skipped"] == [0, 0]
 
 
+@pytest.mark.promise("a loss scale that overflows comes down by itself, and the steps up to there have never been")
 @pytest.mark.parametrize("eager", [False, True])
-def test_an_overflow_halves_the_scale_and_changes_nothing(eager, task):
+def test_an_overflow_halves_the_scale_and_changes_nothing(eager, task, record_property):
     """From a scale at which gradients overflow in float16 it comes down; the steps up to there have never been."""
     seen = []
 
@@ -52,6 +53,7 @@ def test_an_overflow_halves_the_scale_and_changes_nothing(eager, task):
     assert scales[:skipped] == [2.0 ** (39 - i) for i in range(skipped)] and len(set(scales[skipped:])) == 1
     assert_same_bits(seen[skipped - 1][1], before)
     assert history["loss"][-1] < history["loss"][0]
+    record_property("tried", skipped)
 
 
 def test_a_resumed_run_has_the_bits_of_one_that_was_not(task, tmp_path):
