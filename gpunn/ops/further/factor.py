@@ -217,8 +217,8 @@ class SVD(Matrices):
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         (u, s, vt), (du, ds, dvt) = y, dy
         k, (m, n) = s.shape[-1], x.shape[-2:]
-        inner = None if ds is None else diag_embed(ds)
-        outer = None
+        inner: Any = None if ds is None else diag_embed(ds)
+        outer: Any = None
         row, column = s.unsqueeze(-2), s.unsqueeze(-1)
         f = _inverse_of_differences(row * row - column * column)
         if du is not None:
@@ -266,7 +266,7 @@ class Eigh(Matrices):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         (values, q), (dl, dq) = y, dy
-        inner = None if dl is None else diag_embed(dl)
+        inner: Any = None if dl is None else diag_embed(dl)
         if dq is not None:
             f = _inverse_of_differences(values.unsqueeze(-2) - values.unsqueeze(-1))
             inner = plus(inner, f * matmul(T(q), dq))
