@@ -1,8 +1,8 @@
 """Functions that make functions of functions: gradients, products with Jacobians, Hessians, batches; as torch.func.
 
 Inputs and outputs are tensors, or lists, tuples and dictionaries of them. What a function gives can be differentiated
-again, by these or by ``backward``. There is no forward mode: `jvp` goes backward twice, and Jacobians and `vmap` are made
-row by row, a pass each.
+again, by these or by ``backward``. There is no forward mode: `jvp` goes backward twice, and Jacobians and `vmap` are
+made row by row, a pass each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn import autograd, ops
 from gpunn.autograd import enable_grad
 from gpunn.autograd.tape import TensorBase
+from gpunn.ops.further.asking import is_tensor
 
 if TYPE_CHECKING:
     from gpunn.nn.module import Module
@@ -85,6 +86,8 @@ class _Call:
             raise RuntimeError(
                 f"{name}: with has_aux=True the function returns (output, aux), got {type(result).__name__}"
             )
+        self.output: Any
+        self.aux: Any
         self.output, self.aux = result if has_aux else (result, None)
 
     def _followed(self, x: Tensor) -> Tensor:
@@ -108,7 +111,11 @@ class _Call:
 
     def settled(self, tree: Any) -> Any:
         """Results without the history of what was followed here alone."""
-        return _mapped(lambda x: x.detach() if isinstance(x, TensorBase) and not self._depends(x) else x, tree)
+
+        def alone(x: Any) -> Any:
+            return x.detach() if is_tensor(x) and not self._depends(x) else x
+
+        return _mapped(alone, tree)
 
     def _depends(self, x: Any) -> bool:
         """Whether x was computed from something that requires grad outside of this call."""
@@ -149,12 +156,10 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     def both(*args: Any, **kwargs: Any) -> Any:
         call = _Call("grad", lambda *own: func(*own, **kwargs), args, argnums, has_aux)
-        y = call.output
-        if not isinstance(y, TensorBase) or y.ndim:
-            found = repr(y._spec) if isinstance(y, TensorBase) else type(y).__name__
-            raise RuntimeError(
-                f"grad: the function gives a tensor without dimensions, got {found}; sum it, or use jacrev"
-            )
+        y: Any = call.output
+        if not is_tensor(y) or y.ndim:
+            found = repr(y._spec) if is_tensor(y) else type(y).__name__
+            raise RuntimeError(f"grad: the function gives a tensor without dimensions, got {found}; or use jacrev")
         gradients = call.settled(call.gradients([y], [ops.ones_like(y)]))
         value = call.settled(y)
         return gradients, (value, call.settled(call.aux)) if has_aux else value
@@ -290,7 +295,7 @@ def vmap(
                 _filled(a, iter([x if d is None else ops.select(x, d, i) for x, d in pairs]))
                 for a, pairs in zip(args, spread)
             ]
-            named = _mapped(lambda x: x[i] if isinstance(x, TensorBase) else x, kwargs)  # noqa: B023
+            named = _mapped(lambda x: x[i] if is_tensor(x) else x, kwargs)  # noqa: B023
             results.append(func(*own, **named))
         if not results:
             raise ValueError("vmap: the mapped dimension is empty")

@@ -79,13 +79,13 @@ def test_an_ensemble():
 
 def test_what_is_refused():
     x = gpunn.tensor(X)
-    with pytest.raises(RuntimeError, match="without dimensions.*jacrev"):
+    with pytest.raises(RuntimeError, match=r"without dimensions.*jacrev"):
         func.grad(lambda v: v)(x)
     with pytest.raises(RuntimeError, match="argnums=2 names argument 2, and there are 1"):
         func.grad(lambda v: v.sum(), argnums=2)(x)
     with pytest.raises(RuntimeError, match="only floats"):
         func.grad(lambda v: v.sum())(gpunn.tensor([1]))
-    with pytest.raises(RuntimeError, match="takes tensors.*got float"):
+    with pytest.raises(RuntimeError, match=r"takes tensors.*got float"):
         func.grad(lambda v: v.sum())(2.0)
     with pytest.raises(RuntimeError, match="primals and tangents are tuples"):
         func.jvp(lambda v: v, x, x)

@@ -32,7 +32,8 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     """``x`` becomes ``function(x, *args)``, in place where nothing is recorded, else as a new node under the same name.
 
     Raises:
-        RuntimeError: `x` is a leaf that requires grad, or a view of one, while recording; or the result has another shape, or a type of a higher kind (float into integer).
+        RuntimeError: `x` is a leaf that requires grad, or a view of one, while recording; or the result has another
+            shape, or a type of a higher kind (float into integer).
 
     A change of a view is a change of what it is a view of, and of all its other views: see `rewrite`.
     """
@@ -60,8 +61,8 @@ def update(x: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
             return x
         if x._base is not None and x._base._requires_grad and _has_history(x):
             raise RuntimeError(
-                f"A view was created in no_grad mode and is being modified inplace with grad mode enabled: {x._spec!r}, "
-                "of a recorded tensor, which would not know of it; do both in no_grad(), or neither"
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled: "
+                f"{x._spec!r} of a recorded tensor, which would not know of it; do both in no_grad(), or neither"
             )
     with no_grad():
         result = function(x, *args, **kwargs)
@@ -118,7 +119,8 @@ def rewrite(x: Any, value: Any, same: list[Any]) -> None:
 
 def _below(root: Any, same: list[Any]) -> list[Any]:
     """Of the views those that were made from `root`, or from a view of it, each behind what it was made from."""
-    known, found, left = {id(root)}, [], same
+    known, left = {id(root)}, same
+    found: list[Any] = []
     while True:
         next_ones = [t for t in left if id(t._view[1]) in known and _shares(t)]
         if not next_ones:

@@ -1,4 +1,4 @@
-"""Distributions of real numbers; formulas as in Johnson, Kotz and Balakrishnan, "Continuous univariate distributions"."""
+"""Distributions of real numbers; Johnson, Kotz and Balakrishnan, "Continuous univariate distributions", has them."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ class Gamma(Distribution):
 
 
 class Beta(Distribution):
-    """x^(a - 1) (1 - x)^(b - 1) Gamma(a + b) / (Gamma(a) Gamma(b)), a and b the concentrations; no gradient of samples."""
+    """x^(a - 1) (1 - x)^(b - 1) Gamma(a + b) / (Gamma(a) Gamma(b)), a and b the concentrations of x and 1 - x."""
 
     _parameters = ("concentration1", "concentration0")
 

@@ -40,7 +40,7 @@ class Distribution:
             return self.rsample(sample_shape)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """`sample` as a function of the parameters and of random numbers that do not depend on them: with a gradient."""
+        """`sample` as a function of the parameters, and of numbers that do not depend on them: with a gradient."""
         raise NotImplementedError(f"{type(self).__name__} has no rsample; use sample, and log_prob for its gradient")
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class Distribution:
     def expand(self, batch_shape: Sequence[int]) -> Distribution:
         """The same distribution with parameters of a larger shape."""
         event = {name: len(getattr(self, name).shape) - len(self.batch_shape) for name in self._parameters}
-        found = {}
+        found: dict[str, Any] = {}
         for name in self._parameters:
             p = getattr(self, name)
             found[name] = ops.expand(p, (*batch_shape, *p.shape[p.ndim - event[name] :]))

@@ -132,4 +132,4 @@ def _multivariate_normal(p: Any, q: Any) -> Tensor:
 def _independent(p: Any, q: Any) -> Tensor:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise NotImplementedError("kl_divergence: both Independent distributions take as many dimensions as one event")
-    return p.summed(kl_divergence(p.base_dist, q.base_dist))  # type: ignore[no-any-return]
+    return p.summed(kl_divergence(p.base_dist, q.base_dist))

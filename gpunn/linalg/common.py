@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _named(name: str, *fields: str) -> Any:
-    return NamedTuple(name, [(field, Any) for field in fields])  # type: ignore[misc]
+    return NamedTuple(name, [(field, Any) for field in fields])
 
 
 CholeskyEx, InverseEx = _named("CholeskyEx", "L", "info"), _named("InverseEx", "inverse", "info")

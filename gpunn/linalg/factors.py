@@ -25,7 +25,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """
     _matrices("cholesky", A, square=True)
     lower = apply(factor.Cholesky(), T(A) if upper else A)
-    return T(lower) if upper else lower  # type: ignore[no-any-return]
+    return T(lower) if upper else lower
 
 
 def qr(A: Tensor, mode: str = "reduced") -> Any:
@@ -60,7 +60,7 @@ def _completed(q: Tensor) -> Tensor:
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, in falling order."""
     _matrices("svdvals", A)
-    return apply(factor.SVD(), A)[1]  # type: ignore[no-any-return]
+    return apply(factor.SVD(), A)[1]
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Any:
@@ -76,7 +76,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices, in rising order."""
-    return eigh(A, UPLO).eigenvalues  # type: ignore[no-any-return]
+    return eigh(A, UPLO).eigenvalues
 
 
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:

@@ -156,11 +156,11 @@ def typename(obj: Any) -> str:
     """The name of the type of a tensor, or the class of another object with its module."""
     if isinstance(obj, TensorBase):
         return str(type(obj))  # type: ignore[arg-type]
-    cls = obj.__class__ if not isinstance(obj, _CLASS) else obj
+    cls: Any = obj if isinstance(obj, _CLASS) else obj.__class__
     return cls.__qualname__ if cls.__module__ in ("builtins", None) else f"{cls.__module__}.{cls.__qualname__}"
 
 
-_CLASS = int.__class__
+_CLASS: Any = int.__class__
 
 
 def can_cast(from_: Any, to: Any) -> bool:

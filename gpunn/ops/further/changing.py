@@ -40,11 +40,11 @@ def _as_view(x: Any, function: Callable[..., Any], *args: Any) -> Any:
     before._base, before._version = x._base, x._version
     if x._view is not None:
         show(before, *x._view)
-    for t in views(x):
-        if t._view[1] is x:
-            show(t, t._view[0], before)
-        elif t._base is x:
-            t._base = before
+    for v in views(x):
+        if v._view[1] is x:
+            show(v, v._view[0], before)
+        elif v._base is x:
+            v._base = before
     y = function(before, *args)
     _become(x, y)
     if x._view is not None:
@@ -54,17 +54,17 @@ def _as_view(x: Any, function: Callable[..., Any], *args: Any) -> Any:
 
 def squeeze_(input: Tensor, dim: Any = None) -> Tensor:
     """`squeeze` in place."""
-    return _as_view(input, squeeze, dim)  # type: ignore[no-any-return]
+    return _as_view(input, squeeze, dim)
 
 
 def unsqueeze_(input: Tensor, dim: int) -> Tensor:
     """`unsqueeze` in place."""
-    return _as_view(input, unsqueeze, dim)  # type: ignore[no-any-return]
+    return _as_view(input, unsqueeze, dim)
 
 
 def transpose_(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """`transpose` in place."""
-    return _as_view(input, transpose, dim0, dim1)  # type: ignore[no-any-return]
+    return _as_view(input, transpose, dim0, dim1)
 
 
 swapaxes_ = swapdims_ = transpose_
@@ -72,12 +72,12 @@ swapaxes_ = swapdims_ = transpose_
 
 def t_(input: Tensor) -> Tensor:
     """`t` in place."""
-    return _as_view(input, t)  # type: ignore[no-any-return]
+    return _as_view(input, t)
 
 
 def as_strided_(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """`as_strided` in place: the tensor gets memory of its own."""
-    return _become(input, as_strided(input, size, stride, storage_offset))  # type: ignore[no-any-return]
+    return _become(input, as_strided(input, size, stride, storage_offset))
 
 
 def resize_(input: Tensor, *size: Any) -> Tensor:
@@ -120,7 +120,7 @@ def set_(input: Tensor, source: Tensor | None = None) -> Tensor:
 
 def fill_diagonal_(input: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
     """A number along the main diagonal; with `wrap` again below, where a matrix is higher than wide."""
-    return update(input, fill_diagonal, fill_value, wrap)  # type: ignore[no-any-return]
+    return update(input, fill_diagonal, fill_value, wrap)
 
 
 def apply_(input: Tensor, callable: Callable[[Any], Any]) -> Tensor:
@@ -173,7 +173,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`narrow` in memory of its own."""
     from .copies import narrow_copy as copied
 
-    return copied(input, dim, start, length)  # type: ignore[no-any-return]
+    return copied(input, dim, start, length)
 
 
 def new_empty_strided(input: Tensor, size: Any, stride: Any, **options: Any) -> Tensor:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpunn.autograd.tape import TensorBase
 from gpunn.backend.dtypes import as_dtype, int64
 
 from ..base import shape_error
@@ -24,6 +23,7 @@ from ..rearrange import flip
 from ..reduction import cumsum, normalise_dim
 from ..selection import index_add, nonzero
 from ..view import movedim, reshape
+from .asking import is_tensor
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -109,7 +109,8 @@ def histogramdd(
         raise shape_error("histogram", f"bins for each of {dims} dimensions, got {len(bins)}")
     edges = [_edges(points[:, i], b, None if range is None else range[2 * i : 2 * i + 2]) for i, b in enumerate(bins)]
     sizes = [e.numel() - 1 for e in edges]
-    place, inside = zeros(n, dtype=int64, device=x.device), None
+    place: Any = zeros(n, dtype=int64, device=x.device)
+    inside: Any = None
     for i, e in enumerate(edges):
         column = points[:, i].contiguous()
         bin = (searchsorted(e, column, right=True) - 1).clamp(0, sizes[i] - 1)
@@ -127,10 +128,10 @@ def histogramdd(
 
 
 def _edges(x: Tensor, bins: Any, limits: Any) -> Tensor:
-    if isinstance(bins, TensorBase):
+    if is_tensor(bins):
         if bins.ndim != 1 or bins.shape[0] < 2:
             raise shape_error("histogram", f"the edges are a vector of two at least, got {bins._spec!r}")
-        return bins.to(x.dtype)  # type: ignore[attr-defined, no-any-return]
+        return bins.to(x.dtype)
     if bins < 1:
         raise shape_error("histogram", f"takes one bin at least, got {bins}")
     low, high = (0.0, 1.0) if limits is None else map(float, limits)

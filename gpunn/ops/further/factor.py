@@ -148,7 +148,7 @@ def leading_minor(xp: Any, x: Any) -> int:
 
 @dataclass(frozen=True)
 class QR(Matrices):
-    """X = Q R, where the columns of Q are orthonormal and R is upper triangular;
+    """Q = orthonormal columns,  R = an upper triangular matrix, whose product is X;
 
     dX = (dQ + Q S) R^-T, where S = R dR^T - dQ^T Q below and on the diagonal, and is symmetric.
 
@@ -192,12 +192,12 @@ def _qr_gradient(q: Any, r: Any, dq: Any, dr: Any) -> Any:
 
 
 class SVD(Matrices):
-    """X = U diag(s) V^T, singular values in falling order;
+    """U = the left singular vectors,  s = the singular values in falling order,  W = V^T, the right ones as rows;
 
     dX = U ((F o (U^T dU - dU^T U)) S + S (F o (V^T dV - dV^T V)) + diag(ds)) V^T + (1 - U U^T) dU S^-1 V^T
     + U S^-1 dV^T (1 - V V^T), where F_ij = 1 / (s_j^2 - s_i^2), 0 for i = j.
 
-    X (..., m, n) -> U (..., m, k)  s (..., k)  V^T (..., k, n), k = min(m, n)
+    X (..., m, n) -> U (..., m, k)  s (..., k)  W (..., k, n), k = min(m, n)
     (Townsend, "Differentiating the singular value decomposition", 2016)
     """
 
@@ -217,8 +217,8 @@ class SVD(Matrices):
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         (u, s, vt), (du, ds, dvt) = y, dy
         k, (m, n) = s.shape[-1], x.shape[-2:]
-        inner = None if ds is None else diag_embed(ds)
-        outer = None
+        inner: Any = None if ds is None else diag_embed(ds)
+        outer: Any = None
         row, column = s.unsqueeze(-2), s.unsqueeze(-1)
         f = _inverse_of_differences(row * row - column * column)
         if du is not None:
@@ -247,7 +247,7 @@ def _inverse_of_differences(e: Any) -> Any:
 
 @dataclass(frozen=True)
 class Eigh(Matrices):
-    """X = Q diag(l) Q^T for symmetric X, of which one triangle is read, eigenvalues in rising order;
+    """l = the eigenvalues in rising order,  Q = their vectors, of symmetric X, of which one triangle is read;
 
     dX = Q (diag(dl) + F o (Q^T dQ)) Q^T, where F_ij = 1 / (l_j - l_i), 0 for i = j.   (Giles 2008, 3.1)
     """
@@ -266,7 +266,7 @@ class Eigh(Matrices):
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
         (values, q), (dl, dq) = y, dy
-        inner = None if dl is None else diag_embed(dl)
+        inner: Any = None if dl is None else diag_embed(dl)
         if dq is not None:
             f = _inverse_of_differences(values.unsqueeze(-2) - values.unsqueeze(-1))
             inner = plus(inner, f * matmul(T(q), dq))

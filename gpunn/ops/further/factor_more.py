@@ -133,7 +133,7 @@ class MatrixExp(Matrices):
 
 
 class LU(Matrices):
-    """X = P L U, with ones on the diagonal of L, and i = the rows that were exchanged, counted from 1;
+    """P = a permutation,  L = a lower triangle with ones on its diagonal,  U = an upper one,  i = the exchanged rows;
 
     dX = P L^-T (A + B) U^-T, where A is L^T dL below the diagonal, and B is dU U^T on and above it.
 
@@ -198,7 +198,7 @@ class LU(Matrices):
 
 
 class Geqrf(Matrices):
-    """X = Q R as reflections 1 - t v v^T, whose v stand below the diagonal, and R on and above it.
+    """Y = R on and above the diagonal, and v of the reflections 1 - t v v^T below,  t = their factors.
 
     X (..., m, n) -> Y (..., m, n)  t (..., k), k = min(m, n)   (Golub and Van Loan 2013, 5.2)
     """

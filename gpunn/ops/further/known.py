@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Known(Op):
-    """y = f, whose value was computed before without a gradient;  dx = dy f', by the given function of x and y.
+    """y = x, which was computed before of other inputs, without a gradient;  dx = 0.
+
+    The others get their gradients by a function of their own.
 
     Attributes:
-        gradient: ``gradient(needs, dy, y, *x)``, which gives the gradient of each x as a tuple, None for some.
+        gradient: ``gradient(needs, dy, y, *inputs)``, which gives the gradient of each of them, None for some.
         options: further arguments of it, as pairs of a name and a value.
     """
 
@@ -37,13 +39,13 @@ class Known(Op):
     def saved(self) -> tuple[int, ...]:
         return tuple(range(1, 1 + self.gradient.__code__.co_argcount - 3))
 
-    def shape(self, f: Spec, *inputs: Any) -> Spec:
-        return f
+    def shape(self, x: Spec, *inputs: Any) -> Spec:
+        return x
 
-    def forward(self, backend: Any, f: Any, *inputs: Any, out: Any = None) -> Any:
-        return backend.copy(f, out=out)
+    def forward(self, backend: Any, x: Any, *inputs: Any, out: Any = None) -> Any:
+        return backend.copy(x, out=out)
 
-    def vjp(self, needs: Any, dy: Any, y: Any, f: Any, *inputs: Any) -> Any:
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any, *inputs: Any) -> Any:
         return None, *self.gradient(needs[1:], dy, y, *inputs, **dict(self.options))
 
 

@@ -193,17 +193,17 @@ _pad = pad
 
 def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of `gpunn.nn.RNNCell`."""
-    return rnn_tanh_step(linear(input, w_ih, b_ih), (hx,), (w_hh, b_hh, None))[0]  # type: ignore[no-any-return]
+    return rnn_tanh_step(linear(input, w_ih, b_ih), (hx,), (w_hh, b_hh, None))[0]
 
 
 def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of `gpunn.nn.RNNCell` with a ReLU."""
-    return rnn_relu_step(linear(input, w_ih, b_ih), (hx,), (w_hh, b_hh, None))[0]  # type: ignore[no-any-return]
+    return rnn_relu_step(linear(input, w_ih, b_ih), (hx,), (w_hh, b_hh, None))[0]
 
 
 def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of `gpunn.nn.GRUCell`."""
-    return gru_step(linear(input, w_ih, b_ih), (hx,), (w_hh, b_hh, None))[0]  # type: ignore[no-any-return]
+    return gru_step(linear(input, w_ih, b_ih), (hx,), (w_hh, b_hh, None))[0]
 
 
 def lstm_cell(input: Tensor, hx: Any, w_ih: Tensor, w_hh: Tensor, b_ih: Any = None, b_hh: Any = None) -> Any:
@@ -219,7 +219,7 @@ def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like input of one value, a number or a 0-d tensor."""
     if hasattr(value, "expand"):
-        return value.to(input.dtype).to(input.device).expand(input.shape).clone()  # type: ignore[no-any-return]
+        return value.to(input.dtype).to(input.device).expand(input.shape).clone()
     return full_like(input, value)
 
 

@@ -84,7 +84,7 @@ def asarray(
     Raises:
         ValueError: ``copy=False``, and it needs one.
     """
-    result = obj if isinstance(obj, TensorBase) else as_tensor(obj)
+    result: Any = obj if isinstance(obj, TensorBase) else as_tensor(obj)
     shared = isinstance(obj, (TensorBase, np.ndarray))
     converted: Tensor = result.to(dtype=dtype or result.dtype, device=device or result.device)
     if copy is False and (converted is not result or not shared):

@@ -16,6 +16,7 @@ from ..reduction import normalise_dim
 from ..slicing import narrow
 from ..view import reshape
 from .array_module import of_arrays
+from .asking import is_tensor
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -154,7 +155,7 @@ def _derivative(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
     n = x.shape[d]
     if n < edge_order + 1:
         raise shape_error("gradient", f"dimension {d} needs {edge_order + 1} elements at least, got {x._spec!r}")
-    if isinstance(spacing, TensorBase) and spacing.ndim:
+    if is_tensor(spacing) and spacing.ndim:
         if spacing.shape != (n,):
             raise shape_error("gradient", f"{n} coordinates for dimension {d}, got {spacing._spec!r}")
         gaps = reshape((spacing[1:] - spacing[:-1]).to(x.dtype), (-1, *(1,) * (x.ndim - d - 1)))

@@ -49,17 +49,17 @@ def _linalg() -> Any:
 
 def inverse(input: Tensor) -> Tensor:
     """`gpunn.linalg.inv`."""
-    return _linalg().inv(input)  # type: ignore[no-any-return]
+    return _linalg().inv(input)
 
 
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """`gpunn.linalg.pinv`."""
-    return _linalg().pinv(input, rcond)  # type: ignore[no-any-return]
+    return _linalg().pinv(input, rcond)
 
 
 def det(input: Tensor) -> Tensor:
     """`gpunn.linalg.det`."""
-    return _linalg().det(input)  # type: ignore[no-any-return]
+    return _linalg().det(input)
 
 
 def slogdet(input: Tensor) -> Any:
@@ -77,27 +77,27 @@ def logdet(input: Tensor) -> Tensor:
 
 def matrix_exp(input: Tensor) -> Tensor:
     """`gpunn.linalg.matrix_exp`."""
-    return _linalg().matrix_exp(input)  # type: ignore[no-any-return]
+    return _linalg().matrix_exp(input)
 
 
 def matrix_rank(input: Tensor, tol: Any = None, symmetric: bool = False) -> Tensor:
     """`gpunn.linalg.matrix_rank`."""
-    return _linalg().matrix_rank(input, tol)  # type: ignore[no-any-return]
+    return _linalg().matrix_rank(input, tol)
 
 
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`gpunn.linalg.cholesky`."""
-    return _linalg().cholesky(input, upper=upper)  # type: ignore[no-any-return]
+    return _linalg().cholesky(input, upper=upper)
 
 
 def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with A X = input, where A = L L^T, or L^T L if `upper`."""
-    return _linalg().solve(_product(L, upper), input)  # type: ignore[no-any-return]
+    return _linalg().solve(_product(L, upper), input)
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverse of L L^T, or of L^T L if `upper`."""
-    return _linalg().inv(_product(L, upper))  # type: ignore[no-any-return]
+    return _linalg().inv(_product(L, upper))
 
 
 def _product(L: Tensor, upper: bool) -> Tensor:
@@ -144,7 +144,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
 
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     """X with A X = b from what `lu` gives."""
-    return _linalg().lu_solve(LU_data, LU_pivots, b)  # type: ignore[no-any-return]
+    return _linalg().lu_solve(LU_data, LU_pivots, b)
 
 
 def triangular_solve(
@@ -166,7 +166,7 @@ def geqrf(input: Tensor) -> Reflections:
 
 def orgqr(input: Tensor, tau: Tensor) -> Tensor:
     """`gpunn.linalg.householder_product`."""
-    return _linalg().householder_product(input, tau)  # type: ignore[no-any-return]
+    return _linalg().householder_product(input, tau)
 
 
 def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
@@ -186,7 +186,7 @@ def frobenius_norm(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tenso
 
 def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> Tensor:
     """The sum of the singular values."""
-    return _linalg().matrix_norm(input, "nuc", dim, keepdim)  # type: ignore[no-any-return]
+    return _linalg().matrix_norm(input, "nuc", dim, keepdim)
 
 
 def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:

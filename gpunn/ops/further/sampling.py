@@ -27,6 +27,7 @@ from ..order import topk
 from ..reduction import cumsum
 from ..rounding import ceil
 from ..view import expand, reshape
+from .asking import is_tensor
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -62,13 +63,13 @@ def normal(
         with no_grad():
             drawn = randn(size, generator=generator, dtype=dtype, device=device) * std + mean
         return drawn.requires_grad_(requires_grad)
-    like: Tensor = mean if isinstance(mean, TensorBase) else std
+    like: Any = mean if isinstance(mean, TensorBase) else std
     shape = broadcast_shapes("normal", *(v.shape for v in (mean, std) if isinstance(v, TensorBase)))
-    negative = (std < 0).any() if isinstance(std, TensorBase) else std < 0
-    if state.tracer is None and bool(negative):
+    smallest: Any = std.amin() if is_tensor(std) and std.numel() else 0 if is_tensor(std) else std
+    if state.tracer is None and bool(smallest < 0):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     with no_grad():
-        return draw(_normal, (like.dtype,), shape, like.dtype, like.device, generator) * std + mean  # type: ignore[no-any-return]
+        return draw(_normal, (like.dtype,), shape, like.dtype, like.device, generator) * std + mean
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:

@@ -192,7 +192,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         if v.ndim:
             raise shape_error("index_fill", f"the value is a number or a tensor without dimensions, got {v._spec!r}")
         x = input if input.ndim else reshape(input, 1)
-        v = expand(v, (*x.shape[:d], i.shape[0], *x.shape[d + 1 :]))  # type: ignore[arg-type]
+        v = expand(v, (*x.shape[:d], i.shape[0], *x.shape[d + 1 :]))
     if not input.ndim:
         return reshape(apply(IndexPut((0,)), reshape(input, 1), v, i), ())
     return apply(IndexPut((d,)), input, v, i)

@@ -16,6 +16,7 @@ from gpunn.inspect.explain.update import update_lines
 from gpunn.ops import OPS
 from gpunn.ops.activation import NAMES, Activation
 from gpunn.ops.base import Composite, Op
+from gpunn.ops.further import factor, factor_more, known, scattering  # noqa: F401  # with ops of their own
 from gpunn.ops.linear import LinearActivation
 from gpunn.train.optimizers import OPTIMIZERS
 
