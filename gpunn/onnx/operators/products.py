@@ -60,7 +60,7 @@ def _det(node: Any, x: Any) -> Any:
     """By Leibniz's recursion, along the first row; for small matrices."""
     n = x.shape[-1]
     if n > 6:
-        raise node.unsupported("a determinant of matrices larger than 6 x 6")
+        raise node.unsupported("determinant of matrices larger than 6 x 6 here")
     if n == 1:
         return x[..., 0, 0]
     terms = []

@@ -203,21 +203,3 @@ def _lp_normalization(node: Any, x: Any) -> Any:
     axis, p = node.get("axis", -1), node.get("p", 2)
     norm = x.abs().sum(axis, keepdim=True) if p == 1 else (x * x).sum(axis, keepdim=True).sqrt()
     return gpunn.where(norm == 0, 0, x / gpunn.where(norm == 0, 1, norm))
-
-
-@from_onnx("Unique")
-def _unique(node: Any, x: Any) -> Any:
-    raise node.unsupported("the number of its results depends on elements")
-
-
-@from_onnx("NonZero")
-def _non_zero(node: Any, x: Any) -> Any:
-    return gpunn.nonzero(x).T
-
-
-@from_onnx("Compress", host=(1,))
-def _compress(node: Any, x: Any, condition: Any) -> Any:
-    axis = node.get("axis")
-    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
-    where = np.flatnonzero(condition)
-    return gpunn.index_select(x, axis, gpunn.tensor(where, dtype=gpunn.int64, device=x.device))
