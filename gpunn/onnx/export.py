@@ -119,7 +119,7 @@ class _Arguments:
 
 def _parameters(network: Module, count: int) -> list[str]:
     """The names of the first parameters of a network's forward."""
-    found = []
+    found: list[str] = []
     for name, p in inspect.signature(network.forward).parameters.items():
         if p.kind is p.VAR_POSITIONAL:
             found += [f"{name}_{i}" for i in range(count - len(found))]

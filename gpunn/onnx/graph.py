@@ -220,7 +220,7 @@ class Call:
 
     def host(self, x: Any) -> Any:
         """A value as an array, whose elements are read if it is a tensor."""
-        return x.detach().numpy(force=True) if isinstance(x, TensorBase) else x
+        return x.numpy(force=True) if isinstance(x, gpunn.Tensor) else x
 
     def stacked(self, values: Sequence[Any]) -> Any:
         """Values along a new first axis."""

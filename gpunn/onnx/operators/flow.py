@@ -96,8 +96,6 @@ def _random(node: Any, x: Any = None) -> Any:
 
 @from_onnx("Multinomial")
 def _multinomial(node: Any, x: Any) -> Any:
-    """Classes drawn by their unnormalised logarithms: where the sum of their shares passes a uniform number."""
-    shares = gpunn.cumsum(gpunn.softmax(x, -1), -1)
-    draws = gpunn.rand(x.shape[0], node.get("sample_size", 1), 1, device=x.device)
-    found = (shares.unsqueeze(1) < draws).sum(-1)
-    return gpunn.clamp(found, 0, x.shape[-1] - 1).to(node.dtype("dtype") if node.get("dtype") else gpunn.int32)
+    """Classes drawn by their unnormalised logarithms."""
+    found = gpunn.multinomial(gpunn.softmax(x, -1), node.get("sample_size", 1), replacement=True)
+    return found.to(node.dtype("dtype") if node.get("dtype") else gpunn.int32)

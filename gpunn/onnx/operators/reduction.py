@@ -166,13 +166,7 @@ def _cumsum_in(node: Any, x: Any, axis: Any) -> Any:
 
 @from_onnx("CumProd", host=(1,))
 def _cumprod_in(node: Any, x: Any, axis: Any) -> Any:
-    def product(x: Any, d: int) -> Any:
-        found = [x.select(d, 0)]
-        for i in range(1, x.shape[d]):
-            found.append(found[-1] * x.select(d, i))
-        return gpunn.stack(found, d)
-
-    return _cumulated(node, x, int(axis.reshape(())), product, 1)
+    return _cumulated(node, x, int(axis.reshape(())), lambda x, d: gpunn.cumprod(x, d).to(x.dtype), 1)
 
 
 def _cumulated(node: Any, x: Any, axis: int, function: Callable[[Any, int], Any], start: int) -> Any:
