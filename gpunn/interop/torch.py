@@ -108,7 +108,7 @@ def _classes() -> Any:
     """The classes that need PyTorch."""
     torch = needed("torch", "gpunn.interop.torch")
 
-    class ModuleInTorch(torch.nn.Module):  # type: ignore[name-defined,misc]
+    class ModuleInTorch(torch.nn.Module):  # type: ignore[name-defined]
         """A module of gpunn's as one of PyTorch's; made by `to_torch`."""
 
         def __init__(self, module: nn.Module):
@@ -142,7 +142,7 @@ def _classes() -> Any:
             module.train(self.training)
             return _called_from_torch(module, args, kwargs, list(ours.values()), [theirs[n] for n in ours])
 
-    class GraphInTorch(torch.autograd.Function):  # type: ignore[name-defined,misc]
+    class GraphInTorch(torch.autograd.Function):  # type: ignore[name-defined]
         """A part of a graph that gpunn has recorded, as one function of PyTorch's.
 
         Its inputs stand for gpunn's `leaves`, its results for gpunn's `outputs`; its gradient is gpunn's, which where

@@ -15,7 +15,7 @@ from gpunn.io.atomic import write_bytes
 from gpunn.nn import Module
 from gpunn.optional import needed
 from gpunn.plan import Step
-from gpunn.plan.graph import Compute, Graph, Value
+from gpunn.plan.graph import Assign, Compute, Graph, Value
 from gpunn.plan.simplify import without_dead_code
 from gpunn.plan.trace import NotPlanned, TraceError, trace
 
@@ -119,7 +119,7 @@ class _Arguments:
 
 def _parameters(network: Module, count: int) -> list[str]:
     """The names of the first parameters of a network's forward."""
-    found = []
+    found: list[str] = []
     for name, p in inspect.signature(network.forward).parameters.items():
         if p.kind is p.VAR_POSITIONAL:
             found += [f"{name}_{i}" for i in range(count - len(found))]
@@ -251,18 +251,17 @@ def _write(
         )
         for places in symbols.values()
     ]
+    views: list[Call] = []
     for nodes in zip(*(g.nodes for g in graphs)):
+        if isinstance(nodes[0], Assign):
+            _assign(nodes[0], names, views)
+            continue
         if not isinstance(nodes[0], Compute):
-            raise ExportError(f"the network writes into memory ({nodes[0].name}), which an ONNX graph does not")
+            raise ExportError(f"the network does what an ONNX graph does not: {nodes[0].name}")
         call = Call(writer, nodes, names, dynamic)
-        writer.layer = nodes[0].layer
-        write = TO_ONNX.get(call.name)
-        if write is None:
-            raise ExportError(f"{call.name} (layer {nodes[0].layer or 'the network itself'}) has no ONNX operator here")
-        results = write(writer, call)
-        for y, name in zip(nodes[0].outputs, results if isinstance(results, tuple) else (results,)):
-            if name is not None:
-                names[id(y)] = name
+        _written(call)
+        if nodes[0].op.view:
+            views.append(call)
     writer.layer = ""
     for v, name in zip(graph.results, outputs):
         writer.nodes.append(onnx.helper.make_node("Identity", [names[id(v)]], [name], name))
@@ -286,6 +285,42 @@ def _write(
     onnx.helper.set_model_props(made, {BUFFERS: json.dumps(buffers)} if buffers else {})
     _save(onnx, made, f)
     return made
+
+
+def _written(call: Call) -> None:
+    """Write an op; its results get their names.
+
+    Raises:
+        ExportError: there is no operator for it.
+    """
+    node, writer = call.nodes[0], call.writer
+    writer.layer = node.layer
+    write = TO_ONNX.get(call.name)
+    if write is None:
+        raise ExportError(f"{call.name} (layer {node.layer or 'the network itself'}) has no ONNX operator here")
+    results = write(writer, call)
+    for y, name in zip(node.outputs, results if isinstance(results, tuple) else (results,)):
+        if name is not None:
+            call.names[id(y)] = name
+
+
+def _assign(node: Assign, names: dict[int, str], views: list[Call]) -> None:
+    """A tensor that is written to is another one from here on, and so are the views of it.
+
+    Raises:
+        ExportError: it was there before the network was called, or is itself a view.
+    """
+    target, value = node.inputs
+    if target.node is None:
+        raise ExportError(f"the network writes into {target.name or 'a tensor'}, which was there before it was called")
+    if getattr(target.node.op, "view", False):
+        raise ExportError("the network writes through a view of a tensor; write x[...] = y, with the tensor itself")
+    names[id(target)] = names[id(value)]
+    stale = {id(target)}
+    for call in views:
+        if id(call.nodes[0].inputs[0]) in stale:
+            _written(call)
+            stale.update(id(y) for y in call.nodes[0].outputs)
 
 
 def _save(onnx: Any, made: Any, f: Any) -> None:

@@ -40,7 +40,7 @@ def array_of(proto: Any) -> np.ndarray[Any, Any]:
     """
     onnx = needed("onnx", "gpunn.onnx.load")
     if proto.data_type == onnx.TensorProto.STRING:
-        raise UnsupportedOperator(f"the tensor {proto.name!r} is of text, which gpunn has no tensors of")
+        raise UnsupportedOperator(f"the tensor {proto.name!r} is of text: gpunn has no tensors of text")
     try:
         array: np.ndarray[Any, Any] = np.asarray(onnx.numpy_helper.to_array(proto))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError) as error:
@@ -81,14 +81,12 @@ class Node:
             return Graph(value, versions)
         if isinstance(value, onnx.TensorProto):
             return array_of(value)
-        if not isinstance(value, (int, float, str)):
-            value = list(value) if hasattr(value, "__iter__") else value
-            if isinstance(value, list) and value and isinstance(value[0], bytes):
-                return [v.decode("utf-8", "replace") for v in value]
-            if not isinstance(value, list):
-                raise UnsupportedOperator(
-                    f"{self.kind} has the attribute {attribute.name!r} of a kind that gpunn lacks"
-                )
+        if isinstance(value, onnx.SparseTensorProto):
+            raise UnsupportedOperator(f"{self.kind} has the attribute {attribute.name!r} of a kind that gpunn lacks")
+        if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS):
+            return list(value)
+        if attribute.type == onnx.AttributeProto.STRINGS:
+            return [v.decode("utf-8", "replace") for v in value]
         return value
 
 
@@ -214,7 +212,7 @@ class Call:
         except (TypeError, KeyError):
             number = self.get(name)
             names = {v: k for k, v in needed("onnx", "gpunn.onnx.load").TensorProto.DataType.items()}
-            raise self.unsupported(f"tensors of the type {names.get(number, number)}") from None
+            raise UnsupportedOperator(f"{self.kind}: gpunn has no tensors of {names.get(number, number)}") from None
 
     def tensor(self, x: Any) -> Any:
         """A value as a tensor, where the module is; lists and None as they are."""
@@ -222,7 +220,7 @@ class Call:
 
     def host(self, x: Any) -> Any:
         """A value as an array, whose elements are read if it is a tensor."""
-        return x.detach().numpy(force=True) if isinstance(x, TensorBase) else x
+        return x.numpy(force=True) if isinstance(x, gpunn.Tensor) else x
 
     def stacked(self, values: Sequence[Any]) -> Any:
         """Values along a new first axis."""
@@ -236,7 +234,7 @@ class Call:
 
     def unsupported(self, what: str) -> UnsupportedOperator:
         """An error that says that gpunn can't compute this."""
-        return UnsupportedOperator(f"{self.kind}: gpunn has not: {what}")
+        return UnsupportedOperator(f"{self.kind}: gpunn has no {what}")
 
     def error(self, what: str) -> RuntimeError:
         """An error that names the operator."""

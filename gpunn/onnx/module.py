@@ -16,9 +16,7 @@ from gpunn.io import FileFormatError
 from gpunn.optional import needed
 
 from .export import BUFFERS
-from .graph import Graph, UnsupportedOperator
-
-__all__ = ["OnnxModule", "UnsupportedOperator", "load"]
+from .graph import Graph
 
 _STATISTICS = {"BatchNormalization": (3, 4)}
 """Inputs that are running statistics: buffers, which training moves."""

@@ -14,6 +14,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,6 +116,25 @@ def _safetensors() -> list[bytes]:
         return [(Path(folder) / "t").read_bytes()]
 
 
+def _pt() -> list[bytes]:
+    value = {"a": gpunn.ones(2, 3), "b": [1, -2.5, None, (True, "x", 1 << 40)], 3: {"c": gpunn.zeros(2).bfloat16()}}
+    with tempfile.TemporaryDirectory() as folder:
+        gpunn.save(value, Path(folder) / "t.pt")
+        return [(Path(folder) / "t.pt").read_bytes()]
+
+
+def _onnx() -> list[bytes]:
+    network = gpunn.nn.Sequential(gpunn.nn.Linear(3, 2), gpunn.nn.BatchNorm1d(2), gpunn.nn.Softmax(-1))
+    return [stored(lambda file: gpunn.onnx.export(network, gpunn.ones(1, 3), file, dynamic_axes={"input": [0]}))]
+
+
+def _run_onnx(path: Path) -> None:
+    """Read a network; if it is one, its shapes may fit what it is called with or not."""
+    network = gpunn.onnx.load(path)
+    with contextlib.suppress(RuntimeError, ValueError, TypeError, IndexError, NotImplementedError):
+        network(gpunn.ones(1, 3))
+
+
 @cache
 def checkpoint() -> bytes:
     """A checkpoint of a small training."""
@@ -190,6 +210,9 @@ TARGETS: dict[str, Target] = {
         for suffix in IMAGES
     },
     "safetensors": Target("t.safetensors", _safetensors, gpunn.load),
+    "pt": Target("t.pt", _pt, gpunn.load),
+    "npz-tensors": Target("t.npz", lambda: [stored(np.savez, a=X, b=X / 2)], gpunn.load),
+    **({"onnx": Target("t.onnx", _onnx, _run_onnx)} if find_spec("onnx") else {}),
     "checkpoint": Target("t.safetensors", lambda: [checkpoint()], load_checkpoint),
     "resume": Target("t.safetensors", lambda: [checkpoint()], _resume),
     "metrics": Target("metrics.jsonl", _rows, lambda path: RunFolder(path.parent).read_rows()),

@@ -6,6 +6,7 @@ What operators compute is defined in https://onnx.ai/onnx/operators/, which is t
 from . import (
     activation,
     attention,
+    boxes,
     elementwise,
     flow,
     indexing,
@@ -20,6 +21,7 @@ from . import (
     reduction,
     sequence,
     shapes,
+    signals,
 )
 from .table import FROM_ONNX, TO_ONNX, Operator
 

@@ -18,7 +18,17 @@ _SAME = {
     **{"Add": "Add", "Sub": "Sub", "Mul": "Mul", "Div": "Div", "Pow": "Pow", "Neg": "Neg", "Abs": "Abs"},
     **{"Sign": "Sign", "Reciprocal": "Reciprocal", "Exp": "Exp", "Log": "Log", "Sqrt": "Sqrt", "Sin": "Sin"},
     **{"Cos": "Cos", "Tan": "Tan", "Tanh": "Tanh", "Asin": "Asin", "Acos": "Acos", "Atan": "Atan", "Sinh": "Sinh"},
-    **{"Cosh": "Cosh", "Sigmoid": "Sigmoid", "Erf": "Erf", "Maximum": "Max", "Minimum": "Min"},
+    **{
+        "Asinh": "Asinh",
+        "Acosh": "Acosh",
+        "Atanh": "Atanh",
+        "Det": "Det",
+        "Cosh": "Cosh",
+        "Sigmoid": "Sigmoid",
+        "Erf": "Erf",
+        "Maximum": "Max",
+        "Minimum": "Min",
+    },
     **{"Identity": "Identity", "Clone": "Identity", "Transfer": "Identity", "Where": "Where"},
 }
 """Ops that are an ONNX operator as they are."""
@@ -166,31 +176,28 @@ for _operator in (
     "Atan",
 ):
     FROM_ONNX[_operator] = _plain(getattr(gpunn, _operator.lower()))
-for _operator in ("Sinh", "Cosh", "Tanh", "Erf", "Floor", "Ceil", "Round", "Add", "Sub", "Mul", "Where"):
+for _operator in (
+    "Sinh",
+    "Asinh",
+    "Cosh",
+    "Acosh",
+    "Atanh",
+    "Tanh",
+    "Erf",
+    "Floor",
+    "Ceil",
+    "Round",
+    "Add",
+    "Sub",
+    "Mul",
+    "Where",
+):
     FROM_ONNX[_operator] = _plain(getattr(gpunn, _operator.lower()))
 
 
 @from_onnx("Identity")
 def _identity(node: Any, x: Any) -> Any:
     return x
-
-
-@from_onnx("Asinh")
-def _asinh(node: Any, x: Any) -> Any:
-    """sign(x) ln(|x| + sqrt(x^2 + 1))."""
-    return x.sign() * (x.abs() + (x * x + 1).sqrt()).log()
-
-
-@from_onnx("Acosh")
-def _acosh(node: Any, x: Any) -> Any:
-    """ln(x + sqrt(x^2 - 1))."""
-    return (x + (x * x - 1).sqrt()).log()
-
-
-@from_onnx("Atanh")
-def _atanh(node: Any, x: Any) -> Any:
-    """ln((1 + x) / (1 - x)) / 2."""
-    return (gpunn.ops.log1p(x) - gpunn.ops.log1p(-x)) / 2
 
 
 @from_onnx("Div")

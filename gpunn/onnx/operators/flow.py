@@ -23,7 +23,7 @@ def _constant(node: Any) -> Any:
             return np.asarray(node.get(name), dtype)
     value = node.get("value")
     if value is None:
-        raise node.unsupported("a constant that is text or sparse")
+        raise node.unsupported("constants of text")
     return value
 
 
@@ -54,7 +54,7 @@ def _loop(node: Any, most: Any, going: Any, *states: Any) -> Any:
 def _scan(node: Any, *inputs: Any) -> Any:
     """Its body for each element along an axis of the inputs, with states that go along."""
     if node.version < 9:
-        raise node.unsupported("Scan before version 9")
+        raise node.unsupported("form of it before version 9")
     body, count = node.get("body"), node.get("num_scan_inputs")
     states, scanned = list(inputs[: len(inputs) - count]), inputs[len(inputs) - count :]
     results = len(body.output) - len(states)
@@ -96,20 +96,6 @@ def _random(node: Any, x: Any = None) -> Any:
 
 @from_onnx("Multinomial")
 def _multinomial(node: Any, x: Any) -> Any:
-    """Classes drawn by their unnormalised logarithms: where the sum of their shares passes a uniform number."""
-    shares = gpunn.cumsum(gpunn.softmax(x, -1), -1)
-    draws = gpunn.rand(x.shape[0], node.get("sample_size", 1), 1, device=x.device)
-    found = (shares.unsqueeze(1) < draws).sum(-1)
-    return gpunn.clamp(found, 0, x.shape[-1] - 1).to(node.dtype("dtype") if node.get("dtype") else gpunn.int32)
-
-
-@from_onnx("HannWindow", "HammingWindow", "BlackmanWindow", host=(0,))
-def _window(node: Any, size: Any) -> Any:
-    """a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N), with N one less where the window is symmetric."""
-    count = int(size.reshape(()))
-    length = count if node.get("periodic", 1) else count - 1
-    a = {"HannWindow": (0.5, 0.5, 0.0), "HammingWindow": (25 / 46, 21 / 46, 0.0), "BlackmanWindow": (0.42, 0.5, 0.08)}
-    a0, a1, a2 = a[node.kind]
-    turn = 2 * np.pi * np.arange(count) / length
-    dtype = node.dtype("output_datatype") if node.get("output_datatype") is not None else gpunn.float32
-    return (a0 - a1 * np.cos(turn) + a2 * np.cos(2 * turn)).astype(dtype.numpy)
+    """Classes drawn by their unnormalised logarithms."""
+    found = gpunn.multinomial(gpunn.softmax(x, -1), node.get("sample_size", 1), replacement=True)
+    return found.to(node.dtype("dtype") if node.get("dtype") else gpunn.int32)

@@ -129,6 +129,20 @@ def _diagonal(w: Writer, call: Call) -> Any:
     return w("Transpose", found, perm=[*range(1, rank - 1), 0])
 
 
+@to_onnx("DiagonalPlace")
+def _diagonal_place(w: Writer, call: Call) -> Any:
+    """Into zeros whose two dimensions come first."""
+    size, offset = list(call.attribute("size")), call.offset
+    rank = len(size)
+    pair = [call.dim1 % rank, call.dim2 % rank]
+    order = [*pair, *(d for d in range(rank) if d not in pair)]
+    steps = np.arange(call.spec(0).shape[-1])
+    rows = w.constant(np.stack([steps - min(offset, 0), steps + max(offset, 0)], -1))
+    zeros = w.constant(np.zeros([size[d] for d in order]), call.results[0].dtype)
+    value = w("Transpose", call.input(0), perm=[rank - 2, *range(rank - 2)])
+    return w("Transpose", w("ScatterND", zeros, rows, value), perm=[int(d) for d in np.argsort(order)])
+
+
 # In ------------------------------------------------------------------------------------------------------------------
 
 

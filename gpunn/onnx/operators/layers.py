@@ -117,7 +117,7 @@ def by_axes(node: Any, name: str, axes: int) -> Any:
     """A function of `gpunn.nn.functional` for so many axes, such as ``conv2d``."""
     function = getattr(F, f"{name}{axes}d", None)
     if function is None:
-        raise node.unsupported(f"{axes} axes")
+        raise node.unsupported(f"{name}{axes}d")
     return function
 
 
@@ -166,7 +166,7 @@ def conv_integer(node: Any, x: Any, weight: Any, x_zero: Any = None, w_zero: Any
 @from_onnx("Col2Im", host=(1, 2))
 def _col2im_in(node: Any, x: Any, size: Any, kernel: Any) -> Any:
     if len(size) != 2:
-        raise node.unsupported(f"{len(size)} axes")
+        raise node.unsupported(f"fold of {len(size)} axes")
     at = Windows(node, [int(n) for n in size], [int(n) for n in kernel])
     whole = [int(n) + a + b for n, (a, b) in zip(size, at.pads)]
     y = F.fold(x, whole, at.kernel, at.dilation, 0, at.stride)
@@ -270,7 +270,7 @@ def _weights(node: Any, at: Any, n: int, scale: float, how: str) -> Any:
 def _grid_sample(node: Any, x: Any, grid: Any) -> Any:
     function = getattr(F, "grid_sample", None)
     if function is None:
-        raise node.unsupported("GridSample")
+        raise node.unsupported("grid_sample")
     mode = {"linear": "bilinear", "cubic": "bicubic"}.get(node.get("mode", "linear"), node.get("mode", "linear"))
     return function(x, grid, mode, node.get("padding_mode", "zeros"), bool(node.get("align_corners", 0)))
 

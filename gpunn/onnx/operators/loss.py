@@ -27,9 +27,22 @@ def _nll_loss(w: Writer, call: Call) -> Any:
 
 @to_onnx("BinaryCrossEntropyWithLogits")
 def _binary_cross_entropy_with_logits(w: Writer, call: Call) -> Any:
-    """softplus(x) - x t."""
-    x, target = call.input(0), call.input(1)
-    return w("Sub", w("Softplus", x), w("Mul", x, target))
+    """softplus(x) - x t; with a weight p of what is positive, p t softplus(-x) + (1 - t) softplus(x)."""
+    x, target, *rest = call.inputs()
+    if not rest or rest[0] is None:
+        return w("Sub", w("Softplus", x), w("Mul", x, target))
+    positive = w("Mul", w("Mul", rest[0], target), w("Softplus", w("Neg", x)))
+    negative = w("Mul", w("Sub", w.constant(1, call.spec(0).dtype), target), w("Softplus", x))
+    return w("Add", positive, negative)
+
+
+@to_onnx("BinaryCrossEntropy")
+def _binary_cross_entropy(w: Writer, call: Call) -> Any:
+    """-(t ln p + (1 - t) ln(1 - p)), with logarithms of at least -100, as in PyTorch."""
+    (p, target), d = call.inputs(), call.spec(0).dtype
+    one, least = w.constant(1, d), w.constant(-100, d)
+    yes, no = (w("Max", w("Log", x), least) for x in (p, w("Sub", one, p)))
+    return w("Neg", w("Add", w("Mul", target, yes), w("Mul", w("Sub", one, target), no)))
 
 
 # In ------------------------------------------------------------------------------------------------------------------

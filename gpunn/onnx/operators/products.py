@@ -57,20 +57,7 @@ def _einsum(node: Any, *inputs: Any) -> Any:
 
 @from_onnx("Det")
 def _det(node: Any, x: Any) -> Any:
-    """By Leibniz's recursion, along the first row; for small matrices."""
-    n = x.shape[-1]
-    if n > 6:
-        raise node.unsupported("a determinant of matrices larger than 6 x 6")
-    if n == 1:
-        return x[..., 0, 0]
-    terms = []
-    for j in range(n):
-        minor = x[..., 1:, [k for k in range(n) if k != j]]
-        terms.append(x[..., 0, j] * _det(node, minor) * (-1) ** j)
-    total = terms[0]
-    for t in terms[1:]:
-        total = total + t
-    return total
+    return gpunn.linalg.det(x)
 
 
 @from_onnx("MatMulInteger")

@@ -29,7 +29,7 @@ def _quantize(node: Any, x: Any, scale: Any, zero: Any = None) -> Any:
     """round(x / scale) + zero, within the range of the type."""
     dtype = zero.dtype if zero is not None else node.dtype("output_dtype") if node.get("output_dtype") else gpunn.uint8
     if dtype.name not in _RANGES:
-        raise node.unsupported(f"numbers quantised to {dtype.name}")
+        raise node.unsupported(f"way to quantise to {dtype.name}")
     y = gpunn.ops.round(x.to(scale.dtype) / _spread(node, scale, x)).double()
     if zero is not None:
         y = y + _spread(node, zero, x).double()

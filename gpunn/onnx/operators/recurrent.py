@@ -49,7 +49,7 @@ class _Layer:
         for i, name in enumerate(chosen):
             found = next((k for k in _FUNCTIONS if k.lower() == name.lower()), None)
             if found is None:
-                raise node.unsupported(f"the activation {name}")
+                raise node.unsupported(f"activation {name}")
             a, b = _DEFAULTS.get(found, (0.0, 0.0))
             a, b = alphas[i] if i < len(alphas) else a, betas[i] if i < len(betas) else b
             self.functions.append(lambda x, f=_FUNCTIONS[found], a=a, b=b: f(self._clipped(x), a, b))

@@ -166,13 +166,7 @@ def _cumsum_in(node: Any, x: Any, axis: Any) -> Any:
 
 @from_onnx("CumProd", host=(1,))
 def _cumprod_in(node: Any, x: Any, axis: Any) -> Any:
-    def product(x: Any, d: int) -> Any:
-        found = [x.select(d, 0)]
-        for i in range(1, x.shape[d]):
-            found.append(found[-1] * x.select(d, i))
-        return gpunn.stack(found, d)
-
-    return _cumulated(node, x, int(axis.reshape(())), product, 1)
+    return _cumulated(node, x, int(axis.reshape(())), lambda x, d: gpunn.cumprod(x, d).to(x.dtype), 1)
 
 
 def _cumulated(node: Any, x: Any, axis: int, function: Callable[[Any, int], Any], start: int) -> Any:
@@ -203,21 +197,3 @@ def _lp_normalization(node: Any, x: Any) -> Any:
     axis, p = node.get("axis", -1), node.get("p", 2)
     norm = x.abs().sum(axis, keepdim=True) if p == 1 else (x * x).sum(axis, keepdim=True).sqrt()
     return gpunn.where(norm == 0, 0, x / gpunn.where(norm == 0, 1, norm))
-
-
-@from_onnx("Unique")
-def _unique(node: Any, x: Any) -> Any:
-    raise node.unsupported("the number of its results depends on elements")
-
-
-@from_onnx("NonZero")
-def _non_zero(node: Any, x: Any) -> Any:
-    return gpunn.nonzero(x).T
-
-
-@from_onnx("Compress", host=(1,))
-def _compress(node: Any, x: Any, condition: Any) -> Any:
-    axis = node.get("axis")
-    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
-    where = np.flatnonzero(condition)
-    return gpunn.index_select(x, axis, gpunn.tensor(where, dtype=gpunn.int64, device=x.device))

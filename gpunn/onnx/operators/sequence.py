@@ -1,4 +1,4 @@
-"""Sequences of tensors: lists."""
+"""Sequences of tensors: lists; and values that may be missing: None."""
 
 from __future__ import annotations
 
@@ -74,3 +74,15 @@ def _map(node: Any, sequence: Any, *others: Any) -> Any:
         rows.append(node.subgraph(body, [x, *(o[i] if isinstance(o, list) else o for o in others)]))
     columns = [list(c) for c in zip(*rows)]
     return tuple(columns)
+
+
+@from_onnx("Optional", "OptionalGetElement")
+def _optional(node: Any, x: Any = None) -> Any:
+    if x is None and node.kind == "OptionalGetElement":
+        raise node.error("asks for a value that is missing")
+    return x
+
+
+@from_onnx("OptionalHasElement")
+def _has_element(node: Any, x: Any = None) -> Any:
+    return np.asarray(x is not None)

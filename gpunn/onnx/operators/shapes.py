@@ -310,7 +310,8 @@ def _range(node: Any, start: Any, limit: Any, delta: Any) -> Any:
 @from_onnx("EyeLike")
 def _eye_like(node: Any, x: Any) -> Any:
     dtype = node.dtype("dtype") if node.get("dtype") is not None else x.dtype
-    return np.eye(*x.shape, k=node.get("k", 0), dtype=dtype.numpy)
+    rows, columns = x.shape
+    return np.eye(rows, columns, node.get("k", 0), dtype.numpy)
 
 
 @from_onnx("Trilu", host=(1,))
