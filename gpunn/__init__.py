@@ -39,6 +39,7 @@ from gpunn.backend.dtypes import float64 as double
 from gpunn.backend.dtypes import int16 as short
 from gpunn.backend.dtypes import int32 as int
 from gpunn.backend.dtypes import int64 as long
+from gpunn.backend.spec import Size
 from gpunn.backend.type_info import finfo, iinfo
 from gpunn.io import load, save
 from gpunn.ops import (
