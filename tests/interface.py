@@ -65,7 +65,7 @@ def _signature(value: Any) -> str:
     except (TypeError, ValueError):
         return ""
     parameters = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
-    if hasattr(value, "takes_out"):
+    if hasattr(value, "takes_out") and "out" not in signature.parameters:
         place = len(parameters) - (bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD)
         parameters.insert(place, inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None))
     text = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
