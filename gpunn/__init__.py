@@ -39,6 +39,7 @@ from gpunn.backend.dtypes import float64 as double
 from gpunn.backend.dtypes import int16 as short
 from gpunn.backend.dtypes import int32 as int
 from gpunn.backend.dtypes import int64 as long
+from gpunn.backend.spec import Size
 from gpunn.backend.type_info import finfo, iinfo
 from gpunn.io import load, save
 from gpunn.ops import (
@@ -344,7 +345,12 @@ from gpunn.random import (
     randperm,
     set_rng_state,
 )
+from gpunn.out_argument import TAKES_OUT, with_out
 from gpunn.tensor import Tensor
+
+for _name in TAKES_OUT & globals().keys():
+    globals()[_name] = with_out(globals()[_name])
+del _name
 
 __version__ = "0.1.0"
 
@@ -361,6 +367,6 @@ def __dir__() -> list[str]:
     from gpunn.later import NAMES
 
     internal = {"Any", "argument_names", "backend", "interchange", "later", "later_methods", "legacy", "methods"}
-    internal |= {"ops", "optional", "printing", "settings"}
+    internal |= {"TAKES_OUT", "ops", "optional", "out_argument", "printing", "settings", "with_out"}
     names = {*globals(), *NAMES} - internal
     return sorted(name for name in names if not name.startswith("_"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpunn.argument_names import with_other_names
+from gpunn.out_argument import TAKES_OUT, with_out
 
 _FURTHER = {
     "special": "erfc erfinv i0",
@@ -110,6 +111,7 @@ def load(name: str) -> Any:
         value = getattr(importlib.import_module(WHERE[name]), name)
         further = WHERE[name].startswith("gpunn.ops")
         found = with_other_names(value) if further else value
+        found = with_out(found) if name in TAKES_OUT else found
         setattr(sys.modules["gpunn"], name, found)
         return found
     if name in IN_PLACE:

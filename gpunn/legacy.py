@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 from gpunn.backend.dtypes import bool_, float16, float32, float64, int8, int16, int32, int64, uint8
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.ops import empty
+from gpunn.ops.construct import size_of
 from gpunn.tensor import Tensor, tensor
 
 
 def _constructor(name: str, dtype: DType) -> Callable[..., Tensor]:
     def construct(*data: Any, device: Any = None) -> Tensor:
-        if data and all(isinstance(n, Integral) and not isinstance(n, bool) for n in data):
-            return empty(data, dtype=dtype, device=device)
-        if len(data) > 1 or any(isinstance(n, Real) for n in data):
-            raise TypeError(f"{name} takes elements, as a list, or a size, as integers")
+        size = size_of(name, data)
+        if size is not None:
+            return empty(size, dtype=dtype, device=device)
         return tensor(data[0] if data else [], dtype=dtype, device=device)
 
     construct.__name__ = construct.__qualname__ = name

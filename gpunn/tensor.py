@@ -18,7 +18,7 @@ from gpunn.ops.cast import parse_to as parse_to
 from gpunn.ops.construct import as_tensor as as_tensor
 from gpunn.ops.construct import from_dlpack as from_dlpack
 from gpunn.ops.construct import from_numpy as from_numpy
-from gpunn.ops.construct import on_gpu
+from gpunn.ops.construct import on_gpu, size_of
 from gpunn.ops.construct import tensor as tensor
 from gpunn.ops.matmul import rmatmul
 from gpunn.ops.promote import OPERANDS
@@ -56,17 +56,16 @@ class Tensor(FurtherMethods):
     __array_priority__ = 1000  # so that `ndarray + tensor` asks the tensor, for NumPy's and CuPy's arrays
 
     def __new__(cls, *data: Any, device: Any = None) -> Tensor:
-        """A copy of `data` in the default float type; of integers a tensor of that size, whose elements are not set.
+        """A copy of `data` in the default float type; of integers, or the shape of a tensor, one of that size.
 
         Raises:
-            TypeError: it is neither one sequence or array nor integers.
+            TypeError: it is neither one sequence or array nor integers, or it may be both.
         """
-        if data and all(isinstance(n, int) and not isinstance(n, bool) for n in data):
-            source = ops.empty(data, device=device)
-        elif len(data) > 1:
-            raise TypeError(f"Tensor takes elements, as a list, or a size, as integers; got {len(data)} arguments")
-        else:
+        size = size_of("Tensor", data)
+        if size is None:
             source = tensor(data[0] if data else (), dtype=get_default_dtype(), device=device)
+        else:
+            source = ops.empty(size, device=device)
         return wrap(source._data, source._spec, cls=cls)
 
     # What it is

@@ -66,6 +66,9 @@ def _signature(value: Any) -> str:
     except (TypeError, ValueError):
         return ""
     parameters = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    if hasattr(value, "takes_out") and "out" not in signature.parameters:
+        place = len(parameters) - (bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD)
+        parameters.insert(place, inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None))
     text = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 

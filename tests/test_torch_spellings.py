@@ -31,6 +31,12 @@ def test_old_constructors(torch):
         assert getattr(gpunn, name)(2, 3).shape == getattr(torch, name)(2, 3).shape
         assert getattr(gpunn, name)(np.int64(2), 3).shape == getattr(torch, name)(np.int64(2), 3).shape
     assert gpunn.Tensor(2, 3).shape == torch.Tensor(2, 3).shape and gpunn.Tensor().shape == torch.Tensor().shape
+    for name in ("FloatTensor", "LongTensor", "Tensor"):
+        ours, theirs = (getattr(t, name)(t.zeros(2, 0, 3).shape).shape for t in (gpunn, torch))
+        assert ours == tuple(theirs) and isinstance(ours, gpunn.Size) and ours.numel() == 0
+        assert getattr(gpunn, name)(gpunn.tensor(1.0).size()).shape == ()
+        with pytest.raises(TypeError, match=r"write \w+\(\[2, 3\]\) for elements, \w+\(2, 3\) for a size"):
+            getattr(gpunn, name)((2, 3))
     assert gpunn.Tensor([2, 3]).tolist() == torch.Tensor([2, 3]).tolist()
     with pytest.raises(TypeError, match="elements, as a list, or a size"):
         gpunn.Tensor([1], [2])
@@ -54,8 +60,16 @@ def test_saving_into_an_open_file(tmp_path):
         gpunn.load(f)
     with pytest.raises(TypeError, match="a path or a file that is open for bytes, got int"):
         gpunn.save({}, 3)
-    with pytest.raises(TypeError, match="Linear"):
-        gpunn.save(model, io.BytesIO())
+    gpunn.save({"shape": model.weight.shape}, file := io.BytesIO())
+    file.seek(0)
+    assert gpunn.load(file) == {"shape": (3, 2)}
+    for place, said in (
+        (model, r"the object is a .*Linear, whose.*save\(model\.state_dict\(\), f\).*model\.load_state_dict"),
+        ({"net": [model]}, r"net\.0 is a .*Linear, whose class a file can't hold"),
+        (optim.SGD(model.parameters(), 0.1), r"the object is a .*SGD, .*optimizer\.load_state_dict"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            gpunn.save(place, io.BytesIO())
 
 
 def test_hints_for_implementations_change_nothing():

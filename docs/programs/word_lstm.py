@@ -19,7 +19,7 @@ class Corpus:
         words = re.findall(r"\S+", text)
         self.idx2word = sorted(set(words))
         word2idx = {word: i for i, word in enumerate(self.idx2word)}
-        self.ids = torch.tensor([word2idx[word] for word in words]).to(torch.int64)
+        self.ids = torch.tensor([word2idx[word] for word in words]).type(torch.int64)
 
 
 class RNNModel(nn.Module):

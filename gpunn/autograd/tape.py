@@ -8,7 +8,7 @@ from weakref import ref
 
 from gpunn.backend.device import device
 from gpunn.backend.dtypes import dtype
-from gpunn.backend.spec import Spec
+from gpunn.backend.spec import Size, Spec
 
 from .anomaly import anomaly, forward_call
 from .mode import state
@@ -57,9 +57,12 @@ class TensorBase:
     _hooks: dict[int, Any] | None
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Size:
         """The size along each dimension."""
-        return self._spec.shape
+        shape = self._spec.shape
+        if type(shape) is not Size:
+            shape = self._spec.shape = Size(shape)
+        return shape
 
     @property
     def dtype(self) -> dtype:

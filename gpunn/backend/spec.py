@@ -10,6 +10,16 @@ from .device import device
 from .dtypes import dtype
 
 
+class Size(tuple[int, ...]):
+    """The shape of a tensor, a tuple that knows that it is one."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return prod(self)
+
+
 class Spec:
     """Shape, type and device of a tensor: all that shape rules see, and all that tracing has.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.spec import Size
 from gpunn.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -51,8 +52,10 @@ def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
             return x
         if type(x) is float:
             return x if math.isfinite(x) else {"float": repr(x)}
+        if type(x) is Size:
+            x = tuple(x)
         if type(x) not in (list, tuple) and not isinstance(x, dict):
-            raise TypeError(f"{_place(path)} is {_described(x)}; {EXPECTED}")
+            raise TypeError(f"{_place(path)} is {_described(x)}{_instead(x)}")
         if id(x) in inside:
             raise ValueError(f"{_place(path)} contains itself, which a file can't hold")
         if len(path) >= DEPTH:
@@ -112,6 +115,17 @@ def _plain(array: Array) -> Array:
 
 def _place(path: tuple[Any, ...]) -> str:
     return ".".join(map(str, path)) if path else "the object"
+
+
+def _instead(x: Any) -> str:
+    """What to save in the place of something that a file can't hold."""
+    if not hasattr(x, "state_dict"):
+        return f"; {EXPECTED}"
+    name = "optimizer" if hasattr(x, "param_groups") else "model"
+    return (
+        ", whose class a file can't hold, as reading it would run code. Save its state by "
+        f"gpunn.save({name}.state_dict(), f), and later make it anew and call {name}.load_state_dict(gpunn.load(f))"
+    )
 
 
 def _described(x: Any) -> str:

@@ -7,6 +7,7 @@ here.
 
 from gpunn.ops.further.factor import LinAlgError
 from gpunn.ops.vector_norm import vector_norm
+from gpunn.out_argument import with_out
 
 from .factors import cholesky, eigh, eigvalsh, householder_product, qr, svd, svdvals
 from .least_squares import lstsq, matrix_rank, pinv
@@ -54,3 +55,7 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+for _name in {*__all__} - {"LinAlgError", "diagonal", "lstsq", "lu_factor", "matrix_exp", "vander"}:
+    globals()[_name] = with_out(globals()[_name])
+del _name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
 from gpunn.backend.dtypes import INTEGER, as_dtype, get_default_dtype
 from gpunn.backend.dtypes import dtype as DType
-from gpunn.backend.spec import Spec
+from gpunn.backend.spec import Size, Spec
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -153,3 +154,23 @@ def _has_type(data: Any) -> bool:
     while isinstance(data, (list, tuple)) and data:
         data = data[0]
     return hasattr(data, "dtype")
+
+
+def size_of(name: str, data: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """The size that the arguments of an old constructor are, such as `Tensor`; None where they are elements.
+
+    Raises:
+        TypeError: they are neither, or may be both.
+    """
+    if len(data) == 1 and isinstance(data[0], Size):
+        return data[0]
+    if data and all(isinstance(n, Integral) and not isinstance(n, bool) for n in data):
+        return data
+    if len(data) > 1 or any(isinstance(n, Real) for n in data):
+        raise TypeError(f"{name} takes elements, as a list, or a size, as integers; got {len(data)} arguments")
+    if data and type(data[0]) is tuple and data[0] and all(isinstance(n, Integral) for n in data[0]):
+        raise TypeError(
+            f"{name}({data[0]}) may have these elements or this size; write {name}({list(data[0])}) for elements, "
+            f"{name}{data[0]} for a size"
+        )
+    return None

@@ -43,10 +43,12 @@ def of(function: Any, method: bool = False) -> Signature | None:
     kinds = inspect.Parameter
     return Signature(
         tuple(p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)),
-        frozenset(p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY),
+        frozenset(p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY)
+        | ({"out"} if hasattr(function, "takes_out") else set()),
         next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), ""),
         any(p.kind is kinds.VAR_KEYWORD for p in parameters),
-        {p.name: p.default for p in parameters if p.default is not REQUIRED},
+        {p.name: p.default for p in parameters if p.default is not REQUIRED}
+        | ({"out": None} if hasattr(function, "takes_out") else {}),
     )
 
 
