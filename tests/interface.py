@@ -44,7 +44,8 @@ def lines() -> list[str]:
 
 
 def _members(cls: type, others: set[type]) -> Iterator[str]:
-    bases = [base for base in cls.__mro__ if base.__module__.startswith("gpunn") and base not in others]
+    above = {base for other in others if issubclass(cls, other) for base in other.__mro__}
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("gpunn") and base not in above]
     for name in {name for base in bases for name in vars(base)}:
         if not name.startswith("_") or name in OPERATORS:
             yield name + _signature(inspect.getattr_static(cls, name))
