@@ -16,7 +16,8 @@ FILE = Path(__file__).with_name("interface.txt")
 MODULES = (
     "gpunn", "gpunn.amp", "gpunn.autograd", "gpunn.cuda", "gpunn.datasets", "gpunn.inspect", "gpunn.inspect.compare",
     "gpunn.inspect.gradcheck", "gpunn.inspect.memory", "gpunn.io", "gpunn.models", "gpunn.nn", "gpunn.parallel",
-    "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
+    "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.nn.utils.parametrizations",
+    "gpunn.nn.utils.parametrize", "gpunn.nn.utils.stateless", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
     "gpunn.train", "gpunn.utils.checkpoint", "gpunn.utils.data", "gpunn.accelerator", "gpunn.fx", "gpunn.jit",
 )  # fmt: skip
 
