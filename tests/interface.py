@@ -16,7 +16,8 @@ FILE = Path(__file__).with_name("interface.txt")
 MODULES = (
     "gpunn", "gpunn.amp", "gpunn.autograd", "gpunn.cuda", "gpunn.datasets", "gpunn.inspect", "gpunn.inspect.compare",
     "gpunn.inspect.gradcheck", "gpunn.inspect.memory", "gpunn.io", "gpunn.models", "gpunn.nn", "gpunn.parallel",
-    "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
+    "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.nn.utils.parametrizations",
+    "gpunn.nn.utils.parametrize", "gpunn.nn.utils.stateless", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
     "gpunn.train", "gpunn.utils.checkpoint", "gpunn.utils.data", "gpunn.accelerator", "gpunn.fx", "gpunn.jit",
     "gpunn.interop.torch", "gpunn.onnx",
 )  # fmt: skip
@@ -45,7 +46,8 @@ def lines() -> list[str]:
 
 
 def _members(cls: type, others: set[type]) -> Iterator[str]:
-    bases = [base for base in cls.__mro__ if base.__module__.startswith("gpunn") and base not in others]
+    above = {base for other in others if issubclass(cls, other) for base in other.__mro__}
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("gpunn") and base not in above]
     for name in {name for base in bases for name in vars(base)}:
         if not name.startswith("_") or name in OPERATORS:
             yield name + _signature(inspect.getattr_static(cls, name))

@@ -62,12 +62,18 @@ def clip_grad_norm_(
     Returns:
         The norm before.
     """
-    gradients = _gradients(parameters)
-    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
-    factor = ops.clamp(float(max_norm) / (total + 1e-6), max=1.0)
-    for g in gradients:
-        g.mul_(factor.to(g.device))
+    several = _list(parameters)
+    total = get_total_norm(_gradients(several), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(several, max_norm, total)
     return total
+
+
+@no_grad()
+def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
+    """`clip_grad_norm_` by a norm that is known: all gradients times min(1, max_norm / (total_norm + 1e-6))."""
+    factor = ops.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+    for g in _gradients(parameters):
+        g.mul_(factor.to(g.device))
 
 
 @no_grad()

@@ -144,9 +144,14 @@ def _each(name: str, value: Any, axes: int) -> Sequence[Any]:
 
 
 def _nearest(x: Tensor, after: tuple[int, ...], factors: tuple[float | None, ...], exact: bool) -> Tensor:
-    """One element for each place; the places are computed in float32, as in PyTorch."""
+    """One element for each place; the places are computed in float32, as in PyTorch.
+
+    As there, images that keep their size or double it do so evenly, whatever the factor.
+    """
     result = x
     for d, (n, o, factor) in enumerate(zip(x.shape[2:], after, factors), 2):
+        if x.ndim == 4 and not exact and o in (n, 2 * n):
+            factor = None
         scale = np.float32(n / o if factor is None else 1 / factor)
         places = np.floor((np.arange(o, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale)
         source = np.clip(places.astype(np.int64), 0, n - 1)

@@ -167,8 +167,7 @@ def _max_unpool(
     least = tuple((n - 1) * s - 2 * p + k for n, s, p, k in zip(x.shape[2:], steps, cut, kernel))
     size = least if output_size is None else tuple(output_size)[-axes:]
     if output_size is not None and (
-        len(output_size) not in (axes, axes + 1, axes + 2)
-        or any(not n - s < m < n + s for n, m, s in zip(least, size, steps))
+        len(output_size) not in (axes, axes + 2) or any(not n - s < m < n + s for n, m, s in zip(least, size, steps))
     ):
         raise ValueError(
             f"{name}: output_size lies less than a stride {list(steps)} from {times(least)} for {input._spec!r}, got "
