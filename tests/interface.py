@@ -18,6 +18,7 @@ MODULES = (
     "gpunn.inspect.gradcheck", "gpunn.inspect.memory", "gpunn.io", "gpunn.models", "gpunn.nn", "gpunn.parallel",
     "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
     "gpunn.train", "gpunn.utils.checkpoint", "gpunn.utils.data", "gpunn.accelerator", "gpunn.fx", "gpunn.jit",
+    "gpunn.transforms",
 )  # fmt: skip
 
 
