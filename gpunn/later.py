@@ -90,6 +90,7 @@ SUBPACKAGES = (
     "plan",
     "special",
     "train",
+    "transforms",
     "utils",
 )
 WHERE = {name: f"gpunn.ops.further.{module}" for module, names in _FURTHER.items() for name in names.split()}

@@ -19,7 +19,7 @@ MODULES = (
     "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.nn.utils.parametrizations",
     "gpunn.nn.utils.parametrize", "gpunn.nn.utils.stateless", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
     "gpunn.train", "gpunn.utils.checkpoint", "gpunn.utils.data", "gpunn.accelerator", "gpunn.fx", "gpunn.jit",
-    "gpunn.interop.torch", "gpunn.onnx",
+    "gpunn.interop.torch", "gpunn.onnx", "gpunn.transforms",
 )  # fmt: skip
 
 

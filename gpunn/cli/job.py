@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from gpunn.tensor import Tensor
 from gpunn.train.optimizers import OPTIMIZERS
 
 from .data import Units
-from .errors import UsageError
+from .errors import RunError, UsageError
 from .options import BASE_BATCH_SIZE, DEFAULT_LR, LOSSES_OF_CLASSES
 
 
@@ -133,9 +134,20 @@ def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:
     return getattr(optim, OPTIMIZERS[options.optimizer])(parameters, lr=lr)
 
 
-def make_callbacks(options: argparse.Namespace) -> list[Any]:
-    """What happens beside the training steps, as the options ask for it."""
-    from gpunn.train import EarlyStopping, GradientFlow
+def make_callbacks(options: argparse.Namespace, folder: Path) -> list[Any]:
+    """What happens beside the training steps, as the options ask for it, in a run folder."""
+    from gpunn.train import CSVLogger, EarlyStopping, GradientFlow, MLflowLogger, TensorBoardLogger, WandbLogger
+
+    loggers: dict[str, Callable[[], Any]] = {
+        "csv": lambda: CSVLogger(folder / "history.csv"),
+        "tensorboard": lambda: TensorBoardLogger(folder / "tensorboard"),
+        "wandb": lambda: WandbLogger(project="gpunn", name=folder.name),
+        "mlflow": lambda: MLflowLogger("gpunn", run_name=folder.name),
+    }
+    try:
+        told = [loggers[name]() for name in options.log or ()]
+    except ImportError as missing:
+        raise RunError(str(missing)) from None
 
     found: list[Any] = [EarlyStopping(patience=options.patience)] if options.patience else []
-    return found + ([GradientFlow(options.watch_gradients)] if options.watch_gradients else [])
+    return told + found + ([GradientFlow(options.watch_gradients)] if options.watch_gradients else [])

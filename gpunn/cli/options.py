@@ -27,6 +27,7 @@ DEFAULT_LR = {
 }
 """The optimizers, and for each the largest learning rate of the schedule."""
 OPTIMIZERS = tuple(DEFAULT_LR)
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 BASE_BATCH_SIZE = 64
 """The batch size that learning rates are meant for, and the default."""
 NOT_CONFIGURED = (
@@ -146,6 +147,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="EVERY",
         help="record the norms of weights, gradients and updates by layer at every so many steps (default: 10), and "
         "say where gradients vanish or explode or units are dead",
+    )
+    how.add_argument(
+        "--log",
+        type=_loggers,
+        metavar="TO,...",
+        help=f"tell each epoch's numbers to {', '.join(LOGGERS)}: files in the run folder, or a run there",
     )
     how.add_argument("--eager", action="store_true", help="train and evaluate op by op, and not through plans")
     add_device(how)
@@ -309,6 +316,13 @@ def _every(text: str) -> str:
         return Every(text).text
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _loggers(text: str) -> list[str]:
+    for name in text.split(","):
+        if name not in LOGGERS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(LOGGERS)}{did_you_mean(name, LOGGERS)}")
+    return text.split(",")
 
 
 def _image_size(text: str) -> tuple[int, int]:

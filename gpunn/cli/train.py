@@ -153,7 +153,7 @@ def _run(options: argparse.Namespace) -> None:
             clip_norm=options.clip_norm,
             scheduler=schedule,
             device=device,
-            callbacks=job.make_callbacks(options),
+            callbacks=job.make_callbacks(options, folder.path),
             run_dir=folder,
             seed=options.seed,
             eager=options.eager,

@@ -8,6 +8,7 @@ from gpunn.train.fingerprint import fingerprint
 from gpunn.train.gradient_flow import GradientFlow
 from gpunn.train.history import History
 from gpunn.train.keras import KerasCallback
+from gpunn.train.loggers import CSVLogger, MLflowLogger, TensorBoardLogger, WandbLogger
 from gpunn.train.metrics import (
     R2,
     Accuracy,
@@ -29,6 +30,7 @@ from gpunn.train.trainer import Trainer
 __all__ = [
     "Trainer", "History", "RunFolder", "TrainingError", "TrainingInterrupted", "load_checkpoint", "fingerprint",
     "Callback", "KerasCallback", "EarlyStopping", "BestModel", "ScheduleCallback", "LambdaCallback", "GradientFlow",
+    "CSVLogger", "TensorBoardLogger", "WandbLogger", "MLflowLogger",
     "Metric", "Accuracy", "TopK", "PerClass", "Average",
     "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "R2", "PerTarget",
     "Progress", "Bar", "Lines", "EagerStep", "PlannedStep", "Batch",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gpunn import nn
+from gpunn.backend.device import device as Device
+from gpunn.parallel import world
 from gpunn.utils.data import DataLoader, Dataset
 
 
@@ -49,3 +52,19 @@ def validation_of(data: Any, validation: Any, validation_data: Any, validation_s
         raise TypeError("validation_split cuts arrays (x, y); for a Dataset give validation, a fraction too")
     first = math.floor(len(data[0]) * (1 - validation_split))
     return tuple([part[:first] for part in data]), tuple([part[first:] for part in data])
+
+
+def as_augmentation(augment: Any, device: Device) -> Any:
+    """What changes the batches of training steps, on the device; None for nothing.
+
+    Raises:
+        TypeError: it can't be called.
+        ValueError: it mixes samples, which are on several ranks.
+    """
+    if augment is None:
+        return None
+    if not callable(augment):
+        raise TypeError(f"augment is called with inputs and target, as gpunn.transforms are; got {augment!r}")
+    if getattr(augment, "mixes_samples", False) and world().size > 1:
+        raise ValueError("augment mixes the samples of a batch, and each rank has a part of them; leave MixUp out")
+    return augment.to(device).train() if isinstance(augment, nn.Module) else augment

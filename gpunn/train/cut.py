@@ -28,10 +28,13 @@ def cut(batch: Batch, parts: int, objective: Objective) -> list[Batch]:
     return pieces
 
 
-def parts_that_fit(batch: Batch, model: nn.Module, objective: Objective, forecast: Forecast, limit: int) -> int:
+def parts_that_fit(
+    batch: Batch, model: nn.Module, objective: Objective, forecast: Forecast, limit: int, mixed: bool = False
+) -> int:
     """Into how many micro-batches a batch has to be cut so that a step needs at most `limit` bytes; 1 if it fits.
 
     forecast: what a step on these micro-batches needs; it looks at their shapes alone
+    mixed:    whether samples are mixed before the model
 
     Raises TrainingError where model or loss mix the samples of a batch, or a single sample does not fit.
     """
@@ -44,6 +47,8 @@ def parts_that_fit(batch: Batch, model: nn.Module, objective: Objective, forecas
             "gpunn.nn, or an object with an attribute reduction = 'mean' or 'sum', say how parts add up"
         )
         raise TrainingError(_refusal(batch, whole, limit, reason, forecast))
+    if mixed:
+        raise TrainingError(_refusal(batch, whole, limit, "augment mixes samples, so the batch can't be cut", forecast))
     layers = {id(m): name for name, m in model.named_modules()}
     reason = obstacle(trace(lambda *inputs: model(*inputs), batch.input_shapes(), layers=layers)[0])
     if reason:

@@ -169,7 +169,9 @@ def evaluation(trainer: Trainer, batch: Batch) -> Trace:
 def replay(trainer: Trainer, batches: Sequence[Batch], guard: Guard) -> Trace:
     """Do a step op by op and look at each result; everything is put back to what it is now."""
     watch = _Watch(trainer.device, trainer.model)
-    step = EagerStep(trainer.model, trainer.objective, trainer.optimizer, trainer.clip_norm, None, trainer.precision)
+    step = EagerStep(
+        trainer.model, trainer.objective, trainer.optimizer, trainer.clip_norm, None, trainer.precision, trainer.augment
+    )
     training = trainer.model.training
     guard.keep()
     handle = trainer.optimizer.register_step_pre_hook(watch.enter_update)

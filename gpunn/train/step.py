@@ -35,9 +35,11 @@ class EagerStep:
         clip_norm: float | None = None,
         sharded: ShardedStep | None = None,
         precision: Precision | None = None,
+        augment: Any = None,
     ):
         self.model = model
         self.objective = objective
+        self.augment = augment
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.update = optimizer if sharded is None else sharded
@@ -117,24 +119,39 @@ class EagerStep:
     def _alone(self, batch: Batch, weight: Tensor | None, context: AbstractContextManager[None]) -> tuple[Tensor, Any]:
         """Loss and output of a batch, whose weighted gradient is added to what is there."""
         with context, self.precision.forward():
-            output = self.model(*batch.inputs)
-            loss = self.objective.loss(output, batch.target)
+            inputs, target = self._augmented(batch)
+            output = self.model(*inputs)
+            loss = self.objective.loss(output, target)
         if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
             loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
         elif world().size > 1:  # but all ranks have to do the same
             _nothing_of(output).backward()
         return loss.detach(), _detached(self.objective.prediction(output))
 
+    @property
+    def mixes(self) -> bool:
+        """Whether samples are mixed before the model."""
+        return bool(getattr(self.augment, "mixes_samples", False))
+
+    def _augmented(self, batch: Batch) -> tuple[Sequence[Tensor], Tensor]:
+        """Inputs and target, augmented where that is asked for."""
+        if self.augment is None:
+            return batch.inputs, batch.target
+        *inputs, target = self.augment(*batch.inputs, batch.target)
+        return inputs, target
+
     def _as_one(
         self, batches: Sequence[Batch], contexts: Sequence[AbstractContextManager[None]], scale: Tensor | None = None
     ) -> list[tuple[Tensor, Any]]:
         """The loss of all batches together and the output of each; the gradient is added to what is there."""
-        outputs = []
+        outputs, targets = [], []
         for batch, context in zip(batches, contexts):
             with context, self.precision.forward():
-                outputs.append(self.model(*batch.inputs))
+                inputs, target = self._augmented(batch)
+                outputs.append(self.model(*inputs))
+                targets.append(target)
         with self.precision.forward():
-            loss = self.objective.loss(_joined(outputs), gpunn.cat([batch.target for batch in batches]))
+            loss = self.objective.loss(_joined(outputs), gpunn.cat(targets))
         loss.backward(None if scale is None else scale.to(loss.dtype).reshape(loss.shape))
         return [(loss.detach(), _detached(self.objective.prediction(output))) for output in outputs]
 
@@ -238,10 +255,12 @@ class PlannedStep(Step):
         key = tuple([(t.shape, t.dtype) for t in batch.tensors()])
         parts = self._parts.get(key)
         if parts is None:
-            limit = self._limit(batch)
+            limit, mixed = self._limit(batch), self.eager.mixes
             try:
                 parts = (
-                    1 if limit is None else parts_that_fit(batch, self.model, self.eager.objective, self.memory, limit)
+                    1
+                    if limit is None
+                    else parts_that_fit(batch, self.model, self.eager.objective, self.memory, limit, mixed)
                 )
             except (NoTensor, NotPlanned):
                 return 1  # op by op; what has no place in a plan may have one later

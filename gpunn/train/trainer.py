@@ -15,7 +15,7 @@ from gpunn.datasets import DataError
 from gpunn.io import FileFormatError
 from gpunn.parallel import ShardedStep, world
 from gpunn.tensor import Tensor
-from gpunn.train.arguments import data_and_number, validation_of
+from gpunn.train.arguments import as_augmentation, data_and_number, validation_of
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
 from gpunn.train.checkpoint import load_checkpoint, restore
@@ -87,6 +87,9 @@ class Trainer:
                        (see `gpunn.amp.GradScaler`): a step whose gradients overflow is taken back, and the scale halved
     shard_optimizer:   where several ranks train (`gpunn.parallel`), each keeps the optimizer's state of some parameters
                        alone, and updates these (ZeRO's first stage); weights and checkpoints are the same
+    augment:           what changes a batch before a training step, inside the plan: called with inputs and target, it
+                       gives as many; see `gpunn.transforms`. Metrics of the training are those of changed inputs, with
+                       the targets as they were
 
     Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
 
@@ -116,6 +119,7 @@ class Trainer:
         on_nan: OnNaN = "stop",
         precision: str = "fp32",
         shard_optimizer: bool = False,
+        augment: Any = None,
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
@@ -147,6 +151,7 @@ class Trainer:
         self.precision = Precision(precision, self.device.type)
         self.scaler = GradScaler(self.device.type, enabled=self.precision.scaled)
         self.shard_optimizer = shard_optimizer
+        self.augment = as_augmentation(augment, self.device)
         self.evaluator = Evaluator(self.model, self.objective, eager, self.precision)
         self.history = History()
         self.epoch = 0
@@ -370,7 +375,9 @@ class Trainer:
 
     def _eager_step(self) -> EagerStep:
         sharded = ShardedStep(self.optimizer) if self.shard_optimizer and world().size > 1 else None
-        return EagerStep(self.model, self.objective, self.optimizer, self.clip_norm, sharded, self.precision)
+        return EagerStep(
+            self.model, self.objective, self.optimizer, self.clip_norm, sharded, self.precision, self.augment
+        )
 
     @property
     def scale(self) -> float | None:

@@ -9,22 +9,22 @@ from functools import partial
 from itertools import islice, repeat
 from typing import Any, cast
 
-import numpy as np
-
 from gpunn.utils.data.collate import default_collate, default_convert
-from gpunn.utils.data.dataset import IterableDataset, batch_reader
+from gpunn.utils.data.dataset import IterableDataset
+from gpunn.utils.data.fetch import Fetch, FetchPart
 from gpunn.utils.data.order import Indices
 from gpunn.utils.data.part import Part, part_of
 from gpunn.utils.data.prefetch import run_ahead
 from gpunn.utils.data.sampler import (
     BatchSampler,
+    DistributedSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
-    SubsetRandomSampler,
     batch_count,
     has_order,
 )
+from gpunn.utils.data.worker import Processes, WorkerInfo, begin_worker
 
 END = object()
 
@@ -46,19 +46,23 @@ class DataLoader:
     shuffle:          a new random order in each epoch
     sampler:          gives the index of each sample, in the place of shuffle
     batch_sampler:    gives the list of indices of each batch, in the place of batch_size, shuffle, sampler, drop_last
-    num_workers:      threads that fetch batches while the caller works; 0 fetches each when it is asked for
+    num_workers:      threads, or processes, that fetch batches while the caller works; 0: each when it is asked for
     collate_fn:       makes a batch of a list of samples; `default_collate` if not given
-    pin_memory:       accepted, without effect
+    pin_memory:       accepted, without effect: all that goes to a GPU goes through pinned memory
     drop_last:        leave out the last batch if it is not full
     timeout:          seconds to wait for a batch of a worker; 0 waits for ever
+    worker_init_fn:   called in each worker with its number, from 0
+    multiprocessing_context: "fork", "spawn" or "forkserver" make the workers processes
     generator:        the seed of the order: an integer or a gpunn.Generator; else that of `gpunn.manual_seed`
     prefetch_factor:  batches fetched ahead for each worker, 2 if not given
-    persistent_workers: accepted, without effect: threads start at once
+    persistent_workers: whether processes stay for the next epoch; threads start at once
+    in_order:         accepted; batches come in their order
 
     Names and meanings are PyTorch's, with three differences. The order of an epoch depends on nothing but the seed and
-    the epoch's number, counted by the loader from 0. Workers are threads of this process, not processes: they share
-    its memory and need no pickling, reading files and NumPy run side by side, while Python code takes turns; of an
-    IterableDataset there is one reader, so nothing comes twice. And `state_dict` and `load_state_dict` let a run go on
+    the epoch's number, counted by the loader from 0. Workers are threads of this process unless a
+    multiprocessing_context is given: threads share its memory and need no pickling, reading files and NumPy run side by
+    side, while Python code takes turns; of an IterableDataset there is one reader, a thread always, so nothing comes
+    twice. And `state_dict` and `load_state_dict` let a run go on
     in the middle of an epoch. Order and values of the batches are the same with any number of workers; what a worker
     raises is raised when its batch is asked for; leaving the loop ends the threads.
 
@@ -79,10 +83,13 @@ class DataLoader:
         pin_memory: bool = False,
         drop_last: bool = False,
         timeout: float = 0,
-        *,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
         generator: Any = None,
+        *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
+        in_order: bool = True,
     ):
         if num_workers < 0:
             raise ValueError(f"DataLoader: num_workers is {num_workers}; expected 0 or more")
@@ -90,6 +97,8 @@ class DataLoader:
             raise ValueError(f"DataLoader: timeout is {timeout}; expected 0 or more seconds")
         if num_workers == 0 and (prefetch_factor is not None or persistent_workers):
             raise ValueError("DataLoader: prefetch_factor and persistent_workers need num_workers > 0")
+        if num_workers == 0 and multiprocessing_context is not None:
+            raise ValueError("DataLoader: multiprocessing_context needs num_workers > 0")
         if prefetch_factor is not None and prefetch_factor < 1:
             raise ValueError(f"DataLoader: prefetch_factor is {prefetch_factor}; expected at least 1")
         if sampler is not None and shuffle:
@@ -107,6 +116,9 @@ class DataLoader:
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers = persistent_workers
         self.pin_memory = pin_memory
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self._processes: Processes | None = None
         self.timeout = timeout
         self.generator = generator
         self.drop_last = drop_last
@@ -121,7 +133,7 @@ class DataLoader:
             self.batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self._single = batch_size is None and batch_sampler is None
         self.collate_fn = collate_fn or (default_convert if self._single else default_collate)
-        self._read = batch_reader(dataset) if self.collate_fn is default_collate else None
+        self._fetch = Fetch(dataset, self.collate_fn, self._single)
         self._epoch = self._start = 0  # of the next iteration: its epoch, and its first batch
         self._progress = _Progress(0, 0, None)
 
@@ -154,15 +166,11 @@ class DataLoader:
         if self._single:
             raise ValueError("DataLoader: batch_size=None gives single samples, which ranks can't share; give a size")
 
-        def fetch(key: Any) -> tuple[Any, Part]:
-            mine, part = part_of(key if isinstance(key, (np.ndarray, range)) else list(key), rank, size)
-            return self._fetch(mine), part
-
         def collate(samples: list[Any]) -> tuple[Any, Part]:
             mine, part = part_of(samples, rank, size)
             return self.collate_fn(mine), part
 
-        return self._epoch_of(fetch, collate)
+        return self._epoch_of(FetchPart(self._fetch, rank, size), collate)
 
     def _epoch_of(self, fetch: Callable[[Any], Any], collate: Callable[[Any], Any]) -> Iterator[Any]:
         """An epoch, or the rest of one, of what a function makes of keys or, of an IterableDataset, of samples."""
@@ -174,6 +182,8 @@ class DataLoader:
                     break
             return self._batches(repeat(partial(next, stream, END)), progress, min(self.num_workers, 1))
         keys = islice(self._keys(progress.epoch), progress.position, None)
+        if self.num_workers and self.multiprocessing_context is not None:
+            return self._counted(self._from_processes(fetch, keys), progress)
         return self._batches((partial(fetch, key) for key in keys), progress, self.num_workers)
 
     def has_order(self) -> bool:
@@ -224,8 +234,10 @@ class DataLoader:
         ):
             raise ValueError(f"DataLoader: the state is of batch {position} of {state['batches']} in epoch {epoch}")
         sampler = self._order_sampler()
-        if seed is not None and isinstance(sampler, (RandomSampler, SubsetRandomSampler)):
+        if seed is not None and hasattr(sampler, "generator"):
             sampler.generator = seed
+        elif seed is not None and isinstance(sampler, DistributedSampler):
+            sampler.seed = seed
         self._progress = _Progress(epoch, position, seed)
         self._epoch, self._start = epoch, position
 
@@ -237,7 +249,39 @@ class DataLoader:
     def _batches(self, tasks: Iterable[Callable[[], Any]], progress: _Progress, workers: int) -> Iterator[Any]:
         results: Generator[Any, None, None] = (task() for task in tasks)
         if workers:
-            results = run_ahead(tasks, workers, workers * cast(int, self.prefetch_factor), self.timeout or None)
+            results = run_ahead(
+                tasks, workers, workers * cast(int, self.prefetch_factor), self.timeout or None, self._begin_thread
+            )
+        return self._counted(results, progress)
+
+    def _begin_thread(self, number: int) -> None:
+        workers = 1 if self._iterable else self.num_workers
+        seed = ((self._seed() or 0) + number) % 2**64
+        begin_worker(WorkerInfo(number, workers, seed, self.dataset), self.worker_init_fn)
+
+    def _from_processes(self, fetch: Callable[[Any], Any], keys: Iterable[Any]) -> Generator[Any, None, None]:
+        processes, self._processes = self._processes, None  # others are made for an iteration beside this one
+        if processes is None:
+            processes = Processes(
+                self.multiprocessing_context,
+                self.num_workers,
+                fetch,
+                self.dataset,
+                self._seed() or 0,
+                self.worker_init_fn,
+            )
+        kept = False
+        try:
+            yield from processes.run(keys, self.num_workers * cast(int, self.prefetch_factor), self.timeout or None)
+            kept = self.persistent_workers
+        finally:
+            if kept:
+                self._processes = processes
+            else:
+                processes.close()
+
+    def _counted(self, results: Generator[Any, None, None], progress: _Progress) -> Iterator[Any]:
+        """The results up to END, counted."""
         with closing(results):
             for batch in results:
                 if batch is END:
@@ -257,16 +301,6 @@ class DataLoader:
         batches = cast("BatchSampler", self.batch_sampler)
         size = batches.batch_size
         return (order[first * size : (first + 1) * size] for first in range(len(batches)))
-
-    def _fetch(self, key: Any) -> Any:
-        if self._single:
-            return self.collate_fn(self.dataset[key])
-        if self._read is not None:
-            return self._read(key if isinstance(key, (np.ndarray, range)) else np.array(list(key), np.int64))
-        indices = key.tolist() if isinstance(key, np.ndarray) else list(key)
-        if hasattr(self.dataset, "__getitems__"):
-            return self.collate_fn(self.dataset.__getitems__(indices))
-        return self.collate_fn([self.dataset[index] for index in indices])
 
     def _stream(self, collate: Callable[[Any], Any]) -> Iterator[Any]:
         """The batches of an IterableDataset."""

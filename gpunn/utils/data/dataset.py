@@ -37,6 +37,9 @@ class IterableDataset(Dataset[T_co]):
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__} lacks __iter__")
 
+    def __add__(self, other: Dataset[T_co]) -> Any:
+        return ChainDataset([self, other])
+
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Tensors of the same length; sample i is the tuple of their i-th entries. The loader takes whole batches at once.
@@ -107,6 +110,62 @@ class ConcatDataset(Dataset[T_co]):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+class StackDataset(Dataset[Any]):
+    """Data sets side by side: sample i has the i-th sample of each, as a tuple, or as a dict where they have names.
+
+    Raises ValueError for none at all, for some with and some without a name, and for different lengths.
+    """
+
+    def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]):
+        if bool(args) == bool(kwargs):
+            raise ValueError("StackDataset: expected data sets all without a name, or all by name")
+        self.datasets: Any = kwargs or args
+        lengths = {len(cast(Sized, dataset)) for dataset in kwargs.values() or args}
+        if len(lengths) > 1:
+            raise ValueError(f"StackDataset: the data sets have {sorted(lengths)} samples; expected the same number")
+        (self._length,) = lengths
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple([dataset[index] for dataset in self.datasets])
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        columns = [
+            dataset.__getitems__(indices) if hasattr(dataset, "__getitems__") else [dataset[i] for i in indices]
+            for dataset in (self.datasets.values() if isinstance(self.datasets, dict) else self.datasets)
+        ]
+        if isinstance(self.datasets, dict):
+            return [dict(zip(self.datasets, row)) for row in zip(*columns)]
+        return list(zip(*columns))
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class ChainDataset(IterableDataset[T_co]):
+    """One iterable data set after another.
+
+    Raises TypeError, when it comes to it, for one that is not iterable.
+    """
+
+    def __init__(self, datasets: Iterable[Dataset[T_co]]):
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[T_co]:
+        for dataset in self.datasets:
+            yield from self._checked(dataset)
+
+    def __len__(self) -> int:
+        return sum(len(cast(Sized, self._checked(dataset))) for dataset in self.datasets)
+
+    @staticmethod
+    def _checked(dataset: Dataset[T_co]) -> IterableDataset[T_co]:
+        if not isinstance(dataset, IterableDataset):
+            raise TypeError(f"ChainDataset: {type(dataset).__name__} is no IterableDataset; see ConcatDataset")
+        return dataset
 
 
 def random_split(

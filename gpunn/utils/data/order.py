@@ -53,3 +53,8 @@ def draws(source: np.random.BitGenerator, n: int, count: int) -> Indices:
     return ((np.asarray(source.random_raw(count), np.uint64) >> np.uint64(32)) * np.uint64(n) >> np.uint64(32)).astype(
         np.int64
     )
+
+
+def uniforms(source: np.random.BitGenerator, count: int) -> NDArray[np.float64]:
+    """`count` numbers from 0 up to 1, without 1: the upper 53 bits of a word, divided by 2^53."""
+    return (np.asarray(source.random_raw(count), np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -13,7 +13,11 @@ T = TypeVar("T")
 
 
 def run_ahead(
-    tasks: Iterable[Callable[[], T]], workers: int, ahead: int, timeout_s: float | None
+    tasks: Iterable[Callable[[], T]],
+    workers: int,
+    ahead: int,
+    timeout_s: float | None,
+    begin: Callable[[int], Any] = lambda number: None,
 ) -> Generator[T, None, None]:
     """The results of the tasks in their order, computed by `workers` threads, at most `ahead` of them in advance.
 
@@ -21,10 +25,12 @@ def run_ahead(
     dropped and the threads joined; after a timeout, and after Ctrl-C while a result is waited for, they are left to end
     by themselves, and do not keep the program from ending.
 
+    begin: called in each thread first, with its number; what it raises is raised in the place of the thread's results
+
     Raises RuntimeError where a result is not there `timeout_s` seconds after it was asked for.
     """
     queue: SimpleQueue[Any] = SimpleQueue()
-    threads = [threading.Thread(target=_work, args=(queue,), daemon=True) for _ in range(workers)]
+    threads = [threading.Thread(target=_work, args=(queue, begin, n), daemon=True) for n in range(workers)]
     pending: deque[Future[T]] = deque()
     late = False
 
@@ -58,12 +64,19 @@ def run_ahead(
                 thread.join()
 
 
-def _work(queue: SimpleQueue[Any]) -> None:
+def _work(queue: SimpleQueue[Any], begin: Callable[[int], Any], number: int) -> None:
     """Do tasks until there is None in the place of one."""
+    fault: BaseException | None = None
+    try:
+        begin(number)
+    except BaseException as error:
+        fault = error
     while (item := queue.get()) is not None:
         future, task = item
         if future.set_running_or_notify_cancel():
             try:
+                if fault is not None:
+                    raise fault
                 future.set_result(task())
             except BaseException as error:
                 future.set_exception(error)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from gpunn.utils.data.order import Indices, draws, permutation, seed_of, words
+from gpunn.utils.data.order import Indices, draws, permutation, seed_of, uniforms, words
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -123,6 +123,105 @@ class SubsetRandomSampler(EpochSampler):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(EpochSampler):
+    """`num_samples` indices, each drawn with a probability in proportion to its weight.
+
+    With replacement by inverting the cumulative sum of the weights at uniform numbers. Without, the indices of the
+    smallest e / w, for e from the exponential distribution with mean 1: Efraimidis & Spirakis 2006, "Weighted random
+    sampling with a reservoir".
+
+    weights:     not negative, of any sum; a weight of 0 is never drawn
+    replacement: whether an index can come twice
+    generator:   as for RandomSampler
+
+    Raises ValueError for weights that are no finite numbers from 0 up, and where fewer than `num_samples` can be drawn.
+    """
+
+    def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Any = None):
+        super().__init__()
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
+            raise ValueError(f"WeightedRandomSampler: num_samples is {num_samples!r}; expected a positive integer")
+        if not isinstance(replacement, bool):
+            raise ValueError(f"WeightedRandomSampler: replacement is {replacement!r}; expected True or False")
+        self.weights = np.asarray(weights, np.float64)
+        if self.weights.ndim != 1 or not np.isfinite(self.weights).all() or (self.weights < 0).any():
+            raise ValueError("WeightedRandomSampler: expected weights (n,), finite and not negative")
+        possible = int(np.count_nonzero(self.weights))
+        if possible == 0 or (not replacement and possible < num_samples):
+            raise ValueError(
+                f"WeightedRandomSampler: {possible} weights are above 0, and {num_samples} samples are asked for"
+            )
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    @property
+    def seed(self) -> int:
+        """The seed that the next order depends on."""
+        return seed_of(self.generator)
+
+    def order(self, epoch: int) -> Indices:
+        """The indices of an epoch, int64."""
+        source = words(self.seed, epoch)
+        if self.replacement:
+            ends = np.cumsum(self.weights / self.weights.max())
+            found = np.searchsorted(ends, uniforms(source, self.num_samples) * ends[-1], side="right")
+            return np.minimum(found, np.flatnonzero(self.weights)[-1]).astype(np.int64)  # rounding may reach the end
+        waits = -np.log1p(-uniforms(source, len(self.weights)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            times = np.where(self.weights > 0, waits / self.weights, np.inf)
+        return np.argsort(times, kind="stable")[: self.num_samples].astype(np.int64)
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class DistributedSampler(EpochSampler):
+    """The indices of one of several processes: every `num_replicas`-th of an order, from the `rank`-th on.
+
+    All processes have such a sampler, with the same seed. The order is filled up from its beginning to a multiple of
+    `num_replicas`, or with `drop_last` cut to one. Ranks of `gpunn.parallel` need none: a Trainer divides each batch
+    among them.
+
+    num_replicas: how many processes there are, such as ``gpunn.parallel.world().size``
+    rank:         which one this is, such as ``gpunn.parallel.world().rank``
+
+    Raises ValueError where one of these is not given, or the rank is not below `num_replicas`.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ):
+        super().__init__()
+        self.dataset = dataset
+        if num_replicas is None or rank is None:
+            raise ValueError(
+                "DistributedSampler: expected num_replicas and rank, such as world.size and world.rank of "
+                "world = gpunn.parallel.world()"
+            )
+        self.num_replicas, self.rank = num_replicas, rank
+        if not 0 <= self.rank < self.num_replicas:
+            raise ValueError(f"DistributedSampler: rank is {self.rank}; expected 0 to {self.num_replicas - 1}")
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+
+    def order(self, epoch: int) -> Indices:
+        """The indices of an epoch, int64."""
+        n = len(self.dataset)
+        whole = permutation(words(self.seed, epoch), n) if self.shuffle else np.arange(n, dtype=np.int64)
+        return np.resize(whole, len(self) * self.num_replicas)[self.rank :: self.num_replicas]
+
+    def __len__(self) -> int:
+        return batch_count(len(self.dataset), self.num_replicas, self.drop_last)
 
 
 class BatchSampler(Sampler[list[int]]):

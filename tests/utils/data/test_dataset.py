@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from gpunn.utils.data import (
+    ChainDataset,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
 
 
 class Squares(Dataset):
@@ -106,3 +116,35 @@ def test_what_a_dataset_lacks_is_named():
         Dataset()[0]
     with pytest.raises(NotImplementedError, match="IterableDataset lacks __iter__"):
         iter(IterableDataset())
+
+
+def test_data_sets_side_by_side():
+    first, second = TensorDataset(gpunn.arange(3)), [5, 6, 7]
+    stacked = StackDataset(first, second)
+    assert len(stacked) == 3 and stacked[1][1] == 6
+    assert [[x[0].tolist(), y.tolist()] for x, y in DataLoader(stacked, 2)] == [[[0, 1], [5, 6]], [[2], [7]]]
+    named = StackDataset(a=[1, 2], b=[3, 4])
+    assert named[1] == {"a": 2, "b": 4}
+    (batch,) = DataLoader(named, 2)
+    assert {name: t.tolist() for name, t in batch.items()} == {"a": [1, 2], "b": [3, 4]}
+    with pytest.raises(ValueError, match=r"the data sets have \[2, 3\] samples; expected the same number"):
+        StackDataset([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="all without a name, or all by name"):
+        StackDataset([1], a=[1])
+
+
+def test_streams_one_after_the_other():
+    class Stream(IterableDataset):
+        def __init__(self, *values):
+            self.values = values
+
+        def __iter__(self):
+            return iter(self.values)
+
+        def __len__(self):
+            return len(self.values)
+
+    chain = Stream(1, 2) + Stream(3)
+    assert isinstance(chain, ChainDataset) and list(chain) == [1, 2, 3] and len(chain) == 3
+    with pytest.raises(TypeError, match="list is no IterableDataset; see ConcatDataset"):
+        list(ChainDataset([Stream(1), [2]]))

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn.utils.data import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler
+from gpunn.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 from gpunn.utils.data.order import permutation, words
 
 
@@ -123,3 +132,61 @@ def test_options_of_the_batch_sampler_are_checked(options):
 def test_a_sampler_has_to_say_its_order():
     with pytest.raises(NotImplementedError, match="Sampler lacks __iter__"):
         iter(Sampler())
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_weights_say_how_likely_a_sample_is(replacement):
+    weights = np.array([1.0, 0.0, 2.0, 5.0])
+    sampler = WeightedRandomSampler(weights, 1, replacement, generator=3)
+    counts = np.bincount([next(iter(sampler)) for _ in range(8000)], minlength=4)
+    expected = weights * 1000
+    chi_squared = sum((counts[i] - expected[i]) ** 2 / expected[i] for i in (0, 2, 3))
+    assert counts[1] == 0 and chi_squared < 13.8  # 99.9 % of chi-squared with 2 degrees of freedom
+    whole = WeightedRandomSampler([3, 1, 0, 2], 3, replacement=False)
+    assert sorted(whole) == [0, 1, 3] and len(whole) == 3
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "message"),
+    [
+        ([1.0], {"num_samples": 0}, "num_samples is 0; expected a positive integer"),
+        ([1.0, -1.0], {"num_samples": 1}, "finite and not negative"),
+        ([float("nan")], {"num_samples": 1}, "finite and not negative"),
+        ([0.0, 0.0], {"num_samples": 1}, "0 weights are above 0, and 1 samples are asked for"),
+        ([1.0, 0.0], {"num_samples": 2, "replacement": False}, "1 weights are above 0, and 2 samples are asked for"),
+        ([1.0], {"num_samples": 1, "replacement": 1}, "replacement is 1; expected True or False"),
+    ],
+)
+def test_weights_that_are_none(weights, options, message):
+    with pytest.raises(ValueError, match=message):
+        WeightedRandomSampler(weights, **options)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize(("n", "ranks"), [(10, 3), (9, 3), (2, 5)])
+def test_the_parts_of_processes(torch, n, ranks, drop_last):
+    for rank in range(ranks):
+        options = {"num_replicas": ranks, "rank": rank, "shuffle": False, "drop_last": drop_last}
+        ours, theirs = DistributedSampler(range(n), **options), torch.utils.data.DistributedSampler(range(n), **options)
+        assert list(ours) == list(theirs) and len(ours) == len(theirs)
+    parts = [DistributedSampler(range(9), 3, rank, seed=4) for rank in range(3)]
+    first, second = ([i for part in parts for i in part] for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(9)) and first != second
+    with pytest.raises(ValueError, match="rank is 3; expected 0 to 2"):
+        DistributedSampler(range(9), 3, 3)
+    with pytest.raises(ValueError, match="expected num_replicas and rank"):
+        DistributedSampler(range(9))
+
+
+def test_a_loader_goes_on_with_their_seeds():
+    for make in (
+        lambda seed: WeightedRandomSampler([1, 2, 3, 4, 5, 6], 6, generator=seed),
+        lambda seed: DistributedSampler(range(12), 2, 1, seed=seed),
+    ):
+        loader = DataLoader(range(12), 2, sampler=make(7))
+        batches = iter(loader)
+        next(batches)
+        again = DataLoader(range(12), 2, sampler=make(8))
+        again.load_state_dict(loader.state_dict())
+        assert [b.tolist() for b in again] == [b.tolist() for b in batches]
