@@ -10,6 +10,7 @@ from gpunn.bench.workloads import Workload
 
 IMPLEMENTATIONS = {
     "gpunn": ("gpunn.bench.implementations.gpunn_plan", "gpunn", "gpunn, planned"),
+    "gpunn-native": ("gpunn.bench.implementations.gpunn_native", "gpunn", "gpunn, planned, native loops"),
     "gpunn-eager": ("gpunn.bench.implementations.gpunn_eager", "gpunn", "gpunn, eager"),
     "torch": ("gpunn.bench.implementations.torch_eager", "torch", "PyTorch, eager"),
     "torch-compile": ("gpunn.bench.implementations.torch_compile", "torch", "PyTorch, torch.compile"),
