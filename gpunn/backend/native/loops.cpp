@@ -1,6 +1,6 @@
 // The loops of the CPU's primitives for float32, and threads of their own; matrix products are the BLAS's, one thread
-// each. Work is cut into parts by its shape alone, and a thread takes the next part when it is done with one: the bits
-// depend neither on the number of threads nor on what else the machine does.
+// each. Work is cut into parts by its shape and the number of threads, and whoever is done with one takes the next: a
+// thread that has lost its core keeps nobody waiting who could do its part, and the bits do not depend on that.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -259,6 +259,13 @@ void gpunn_forked() {
 void gpunn_linear(const float *x, const float *w, const float *b, float *y,
                                                          int64_t n, int64_t i, int64_t o, int relu, int parts) {
     OneThread scope;
+    if (n > o && parts > 1) {  // of the larger side each thread takes its part
+        in_parts(parts, [=](int k) {
+            int64_t start = at(n, k, parts), rows = at(n, k + 1, parts) - start;
+            gpunn_linear(x + start * i, w, b, y + start * o, rows, i, o, relu, 1);
+        });
+        return;
+    }
     in_parts(parts, [=](int k) {
         in_chunks(at(o, k, parts), at(o, k + 1, parts), columns_at_once(n, i, o), [=](int64_t start, int64_t width) {
             product(false, true, n, width, i, 1, x, i, w + start * i, i, 0, y + start, o);
@@ -275,6 +282,13 @@ void gpunn_linear(const float *x, const float *w, const float *b, float *y,
 void gpunn_linear_input(const float *dz, const float *w, float *dx, int64_t n,
                                                                int64_t i, int64_t o, int parts) {
     OneThread scope;
+    if (n > i && parts > 1) {
+        in_parts(parts, [=](int k) {
+            int64_t start = at(n, k, parts), rows = at(n, k + 1, parts) - start;
+            gpunn_linear_input(dz + start * o, w, dx + start * i, rows, i, o, 1);
+        });
+        return;
+    }
     in_parts(parts, [=](int k) {
         in_chunks(at(i, k, parts), at(i, k + 1, parts), columns_at_once(n, o, i), [=](int64_t start, int64_t width) {
             product(false, false, n, width, o, 1, dz, o, w + start, i, 0, dx + start, i);
