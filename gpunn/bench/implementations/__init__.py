@@ -28,6 +28,13 @@ FLOOR = "products"
 PEERS = tuple(name for name in IMPLEMENTATIONS if name not in ("gpunn", FLOOR))
 """Those that gpunn is compared with."""
 
+OTHERS = tuple(name for name in PEERS if not name.startswith("gpunn"))
+"""Those of them that are not gpunn in another mode."""
+
+
+ON_THE_CPU = ("gpunn-native", "mlx")
+"""Those that are timed on the CPU alone."""
+
 
 class Training(Protocol):
     """A network, its optimizer and its data, ready to take steps.
