@@ -4,6 +4,7 @@
 
     python -m benchmarks.first_step                     # on the GPU; without one, all but the step itself
     python -m benchmarks.first_step --arch sm_90 --batch-size 128 --json
+    python -m benchmarks.first_step --cpu               # import, --help and first step on the CPU, against their limits
 
 Each row is two processes on a cache of their own: in the first one the kernels are compiled, in the second one they are
 found. Where there is no GPU a process ends when what the step launches is compiled; it makes the plan without a device.
@@ -76,13 +77,90 @@ def measure(name: str, batch: int, arch: str) -> dict[str, Any]:
     return {**row, "seconds_import": found["import"]}
 
 
+IMPORT = "import gpunn"
+HELP = "import sys; sys.argv = ['gpunn', '--help']\nfrom gpunn.cli import main\ntry: main()\nexcept SystemExit: pass"
+STEP = """
+from gpunn import nn
+model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), gpunn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+step(gpunn.zeros(128, 784), gpunn.zeros(128, dtype=gpunn.int64)).item()
+"""
+TIMED = """
+import sys, time
+{before}
+wall, cpu = time.perf_counter(), time.thread_time()
+{code}
+print(time.perf_counter() - wall, time.thread_time() - cpu, file=sys.stderr)
+"""
+STARTS = (("import numpy", "", "import numpy", None), ("import gpunn", "", IMPORT, 0.15),
+          ("gpunn --help", "", HELP, 0.3), ("first step of W1, imported", IMPORT, STEP, 0.5))  # fmt: skip
+"""What is timed, what is done before, and how many seconds it may take."""
+TRIES = 5
+
+
+def starts() -> list[dict[str, Any]]:
+    """The medians of wall time, and of CPU time of the thread that does it: those of the BLAS spin when they begin."""
+    rows = []
+    for title, before, code, limit in STARTS:
+        script = TIMED.format(before=before, code=code)
+        seconds = []
+        for _ in range(TRIES + 1):
+            run = subprocess.run(
+                [sys.executable, "-c", script],
+                cwd=ROOT,
+                env=_with_bytecode(),
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds.append([float(v) for v in run.stderr.split()[-2:]])
+        wall, cpu = (sorted(column)[TRIES // 2] for column in zip(*seconds[1:]))  # the first one may compile
+        rows.append({"what": title, "seconds": wall, "cpu_seconds": cpu, "limit": limit})
+    return rows
+
+
+def imports(count: int = 12) -> list[tuple[str, float]]:
+    """The modules that take longest to import, each without what it imports itself, in milliseconds."""
+    command = [sys.executable, "-X", "importtime", "-c", IMPORT]
+    run = subprocess.run(command, cwd=ROOT, env=_with_bytecode(), capture_output=True, text=True, check=True)
+    found = [line.removeprefix("import time:").split("|") for line in run.stderr.splitlines() if "|" in line]
+    times = [(name.strip(), int(own) / 1000) for own, _, name in found[1:]]
+    return sorted(times, key=lambda entry: -entry[1])[:count]
+
+
+def _with_bytecode() -> dict[str, str]:
+    """The environment of a machine that keeps compiled modules, as one's own does."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
+def on_the_cpu(as_json: bool) -> None:
+    """Print how long it takes until something is trained, and what of it which import takes."""
+    rows, slow = starts(), imports()
+    if as_json:
+        print(json.dumps({"rows": rows, "slowest_imports_ms": dict(slow)}))
+        return
+    print("what                         seconds  CPU seconds  limit")
+    for row in rows:
+        limit = (
+            "" if row["limit"] is None else f"{row['limit']:.2f}{'' if row['seconds'] <= row['limit'] else ': MISSED'}"
+        )
+        print(f"{row['what']:<27}  {row['seconds']:>7.3f}  {row['cpu_seconds']:>11.3f}  {limit}")
+    print("\nms   the slowest imports, each by itself")
+    for name, ms in slow:
+        print(f"{ms:4.1f} {name}")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--arch", default="", help="compile for this one, without a GPU (default without one: sm_90)")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--json", action="store_true", help="a JSON object a row")
+    parser.add_argument("--cpu", action="store_true", help="until the first step on the CPU, with a table of imports")
     options = parser.parse_args()
+    if options.cpu:
+        on_the_cpu(options.json)
+        return
 
     import gpunn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpunn.bench.implementations import PEERS, missing
+from gpunn.bench.implementations import ON_THE_CPU, PEERS, missing
 from gpunn.bench.protocol import Effort, compare_each
 
 from .setup import Row, Setup
@@ -23,7 +23,7 @@ def training(setup: Setup) -> Iterator[Row]:
     names = ["gpunn", "gpunn-eager"]
     if not setup.tiny:
         peers = (name for name in PEERS if name not in names and not missing(name))
-        names += [name for name in peers if setup.all or name not in SLOW]
+        names += [name for name in peers if name not in ON_THE_CPU and (setup.all or name not in SLOW)]
     effort = Effort(rounds=2, blocks=2, block_seconds=0.0) if setup.tiny else Effort(budget_seconds=2)
     cases = (("W3", 2),) if setup.tiny else CASES
     return compare_each(cases, names, device=str(setup.device), effort=effort)

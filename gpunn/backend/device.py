@@ -12,7 +12,9 @@ from typing import Any
 from gpunn.printing import did_you_mean
 
 _BACKENDS: dict[str, Callable[[int | None], Any]] = {
-    "cpu": lambda index: importlib.import_module("gpunn.backend.numpy"),
+    "cpu": lambda index: importlib.import_module(
+        "gpunn.backend.native" if os.environ.get("GPUNN_NATIVE") == "1" else "gpunn.backend.numpy"
+    ),
     "meta": lambda index: importlib.import_module("gpunn.backend.meta").Meta(),
     "cuda": lambda index: importlib.import_module("gpunn.backend.cuda").backend(index),
     "sim": lambda index: importlib.import_module("gpunn.backend.sim").backend(),

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .implementations import FLOOR, IMPLEMENTATIONS, PEERS
+from .implementations import FLOOR, IMPLEMENTATIONS, OTHERS
 from .workloads import WORKLOADS
 
 COLOURS = {
     "gpunn": "#0072B2",
+    "gpunn-native": "#000000",
     "gpunn-eager": "#56B4E9",
     "torch": "#D55E00",
     "torch-compile": "#CC79A7",
     "torch-graph": "#E69F00",
     "jax": "#009E73",
+    "jax-step": "#8FD3BD",
+    "mlx": "#F0E442",
     FLOOR: "#777777",
 }
 """Okabe and Ito's palette, which colour-blind readers can tell apart; grey for what is no implementation."""
@@ -85,7 +88,9 @@ def _ratio_panel(ax: Any, rows: list[dict[str, Any]]) -> None:
     ax.axhline(1, color="#555555", lw=1)
     to_peer = {}
     for row in ours:
-        here = [r for r in rows if r["batch_size"] == row["batch_size"] and r["implementation"] in PEERS and r["valid"]]
+        here = [
+            r for r in rows if r["batch_size"] == row["batch_size"] and r["implementation"] in OTHERS and r["valid"]
+        ]
         if here:
             to_peer[row["batch_size"]] = row["samples_per_second"] / max(r["samples_per_second"] for r in here)
     to_floor = {r["batch_size"]: r["share_of_floor"] for r in ours if r["share_of_floor"]}

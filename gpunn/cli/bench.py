@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from gpunn.bench import machine
-from gpunn.bench.implementations import FLOOR, IMPLEMENTATIONS, PEERS, has_floor, missing
+from gpunn.bench.implementations import FLOOR, IMPLEMENTATIONS, ON_THE_CPU, OTHERS, PEERS, has_floor, missing
 from gpunn.bench.optimizers import OPTIMIZERS
 from gpunn.bench.protocol import Effort, compare, recommend
 from gpunn.bench.workloads import WORKLOADS
@@ -93,6 +93,8 @@ def batch_size(options: argparse.Namespace) -> None:
     device = pick_device(options.device)
     if device.type == "sim" and not all(name.startswith("gpunn") for name in peers):
         raise UsageError("--peers: only gpunn runs on the device sim, and its times there are not those of a GPU")
+    if device.type != "cpu" and (wrong := next((name for name in peers if name in ON_THE_CPU), None)):
+        raise UsageError(f"--peers {wrong}: it is timed on the cpu alone; leave it out, or take --device cpu")
     floor = [FLOOR] if has_floor(WORKLOADS[options.workload], str(device)) else []
     names = ["gpunn", *peers, *floor]
     out = prepare_folder(options.out)
@@ -145,7 +147,7 @@ def _print_table(rows: list[dict[str, Any]], recommended: dict[str, Any] | None)
     table.add_column("batch size", justify="right")
     for name in names:
         table.add_column(IMPLEMENTATIONS[name][2], justify="right", overflow="fold")
-    with_peers, with_floor = not set(PEERS).isdisjoint(names), FLOOR in names
+    with_peers, with_floor = not set(OTHERS).isdisjoint(names), FLOOR in names
     if with_peers:
         table.add_column("gpunn /\nbest peer", justify="right")
     if with_floor:
@@ -154,7 +156,7 @@ def _print_table(rows: list[dict[str, Any]], recommended: dict[str, Any] | None)
         here = {r["implementation"]: r for r in rows if r["batch_size"] == size}
         cells = [_cell(here[name]) for name in names]
         if with_peers:
-            peers = [r["samples_per_second"] for n, r in here.items() if n in PEERS and r["valid"]]
+            peers = [r["samples_per_second"] for n, r in here.items() if n in OTHERS and r["valid"]]
             ours = here["gpunn"].get("samples_per_second")
             cells.append(f"{ours / max(peers):.2f} x" if peers and ours else "")
         if with_floor:

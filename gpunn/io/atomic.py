@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-_PROCESS = secrets.token_hex(4)
+_PROCESS = os.urandom(4).hex()
 """Tells this process from earlier ones of the same number."""
 _numbers = count()
 _LEFTOVER = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})-\d+\.tmp")
@@ -53,7 +51,7 @@ def atomic_path(path: str | os.PathLike[str], lasting: bool = True) -> Iterator[
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
     if lasting:
         _flush(target.parent)
 
@@ -73,7 +71,7 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what `atomic_path` has left in a folder where its process was killed; not what is being written there."""
     for path in folder.glob(".*.tmp"):
         if (match := _LEFTOVER.fullmatch(path.name)) and not _is_alive(int(match[1]), match[2]):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def _is_alive(number: int, process: str) -> bool:
@@ -96,3 +94,10 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as that goes."""
+    import shutil  # not before it is needed: `import gpunn` is to be quick
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from gpunn.backend.numpy import blas
-from gpunn.backend.numpy.optimizer import sgd_product_step
 
 from .checks import check_at_least_zero
 from .optimizer import Optimizer
@@ -100,7 +99,7 @@ class SGD(Optimizer):
         if not self._adds_product(group):  # Nesterov's momentum takes the gradient twice
             super()._update_product(backend, group, p, a, b, moments, step, first)
             return
-        sgd_product_step(
+        backend.sgd_product_step(
             p,
             moments[0] if moments else None,
             a,

@@ -15,7 +15,7 @@ from gpunn.parallel import world
 
 VARIABLES = (
     "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "OMP_NUM_THREADS", "BLIS_NUM_THREADS",
-    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_DISABLE_CPU_FEATURES", "GPUNN_NATIVE",
 )  # fmt: skip
 
 Fingerprint = dict[str, str | int]

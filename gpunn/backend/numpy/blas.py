@@ -81,6 +81,11 @@ def gemm(dtype: Any) -> Any:
     return partial(_functions["gemm", dtype], _ROW_MAJOR)
 
 
+def function(name: str, dtype: Any) -> Any:
+    """The function of that name ("gemm", "axpy") as ctypes has it."""
+    return _functions[name, np.dtype(dtype)]
+
+
 def add_scaled(out: Any, x: Any, alpha: float) -> Any:
     """out += alpha x, for row-major arrays of one type and shape."""
     _functions["axpy", out.dtype](out.size, alpha, _place(x), 1, _place(out), 1)
@@ -120,6 +125,11 @@ def set_threads(count: int) -> None:
     """Let BLAS use so many threads, at most as many as it began with, in all of the process."""
     if _set_threads is not None:
         _set_threads(count)
+
+
+def thread_functions() -> tuple[Any, Any]:
+    """The functions behind `threads` and `set_threads` as ctypes has them; None where there are none."""
+    return _get_threads, _set_threads
 
 
 def _find_threads() -> tuple[Any, Any]:

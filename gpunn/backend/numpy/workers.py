@@ -196,6 +196,11 @@ def _current_core() -> int:
 _sched_getcpu = getattr(ctypes.CDLL(None), "sched_getcpu", None)
 
 
+def threads_allowed() -> int:
+    """The cores that the process may use, or the fewer threads that the user allows to BLAS."""
+    return min(len(os.sched_getaffinity(0)), _limit())
+
+
 def _limit() -> int:
     """The threads that the user allows to BLAS are those that are allowed here."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -10,6 +10,7 @@ from gpunn.bench.workloads import Workload
 
 IMPLEMENTATIONS = {
     "gpunn": ("gpunn.bench.implementations.gpunn_plan", "gpunn", "gpunn, planned"),
+    "gpunn-native": ("gpunn.bench.implementations.gpunn_native", "gpunn", "gpunn, planned, native loops"),
     "gpunn-eager": ("gpunn.bench.implementations.gpunn_eager", "gpunn", "gpunn, eager"),
     "torch": ("gpunn.bench.implementations.torch_eager", "torch", "PyTorch, eager"),
     "torch-compile": ("gpunn.bench.implementations.torch_compile", "torch", "PyTorch, torch.compile"),
@@ -26,6 +27,13 @@ FLOOR = "products"
 
 PEERS = tuple(name for name in IMPLEMENTATIONS if name not in ("gpunn", FLOOR))
 """Those that gpunn is compared with."""
+
+OTHERS = tuple(name for name in PEERS if not name.startswith("gpunn"))
+"""Those of them that are not gpunn in another mode."""
+
+
+ON_THE_CPU = ("gpunn-native", "mlx")
+"""Those that are timed on the CPU alone."""
 
 
 class Training(Protocol):

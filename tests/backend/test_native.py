@@ -1,0 +1,166 @@
+"""The compiled loops of the CPU: the reference's results, whatever the number of threads, and a training's losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpunn.backend import numpy as reference
+from gpunn.backend.numpy import blas
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+    pytest.mark.skipif(not blas.available, reason="this NumPy has no BLAS that can be called"),
+]
+
+
+@pytest.fixture(scope="module")
+def native() -> Any:
+    from gpunn.backend import native
+
+    return native
+
+
+def random(*shape: int, dtype: str = "float32") -> Any:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+def agree(found: Any, expected: Any) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5 * max(np.abs(b).max(), 1))
+
+
+CONVOLUTIONS = [  # n, c, h, w, o, kernel, padding
+    *((5, 1, 28, 28, 6, 5, 2), (9, 6, 14, 14, 16, 5, 0), (3, 1, 28, 28, 32, 3, 1), (17, 32, 14, 14, 64, 3, 1)),
+    *(
+        (3, 2, 9, 7, 4, 3, 1),
+        (2, 3, 11, 8, 5, 4, 1),
+        (2, 3, 10, 9, 4, 1, 1),
+        (1, 2, 7, 9, 3, 7, 3),
+        (2, 2, 6, 5, 9, 2, 3),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolution_and_its_gradients(native: Any, case: tuple[int, ...]) -> None:
+    n, c, h, w, o, k, p = case
+    x, weight, b = random(n, c, h, w), random(o, c, k, k), random(o)
+    positions = h + 2 * p - k + 1, w + 2 * p - k + 1
+    geometry = (1, 1), (p, p), (1, 1), 1
+    dz = random(n, o, *positions)
+    for bias, kind in ((b, "relu"), (None, "none"), (b, "tanh")):
+        args = x, weight, bias, positions, *geometry, kind
+        agree([native.conv2d_forward(*args)], [reference.conv2d_forward(*args)])
+    agree(
+        [native.conv2d_input_grad(dz, weight, (h, w), *geometry)],
+        [reference.conv2d_input_grad(dz, weight, (h, w), *geometry)],
+    )
+    args = x, dz, (k, k), *geometry, True
+    agree(native.conv2d_weight_grad(*args), reference.conv2d_weight_grad(*args))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (7, 9), (2, 3), (34, 65)])
+def test_pooling_of_nan_and_equal_elements(native: Any, size: tuple[int, int]) -> None:
+    x = np.maximum(random(3, 5, *size), 0)
+    x[0, 0, 0, 1] = x[2, 4, 1, 0] = np.nan
+    x[1] = -np.inf
+    args = (size[0] // 2, size[1] // 2), (2, 2), (2, 2), (0, 0), (1, 1)
+    y, which = native.max_pool2d(x, *args)
+    for a, b in zip((y, which), reference.max_pool2d(x, *args)):
+        np.testing.assert_array_equal(a, b)
+    dy = random(*y.shape)
+    back = which, size, *args[1:]
+    np.testing.assert_array_equal(native.max_pool2d_backward(dy, *back), reference.max_pool2d_backward(dy, *back))
+
+
+@pytest.mark.parametrize("sizes", [(1, 30, 20), (2, 5, 3), (8, 784, 512), (33, 100, 10), (200, 40, 30)])
+def test_linear_layer_and_its_update(native: Any, sizes: tuple[int, int, int]) -> None:
+    n, i, o = sizes
+    x, w, b, dz = random(n, i), random(o, i), random(o), random(n, o)
+    for args in ((x, w, b, "relu", 0.0), (x, w, None, "none", 0.0), (x[::-1], w, b, "gelu", 0.0)):
+        agree([native.linear_activation(*args)], [reference.linear_activation(*args)])
+    wanted = dz, x, w, (True, True, True)
+    agree(native.linear_backward(*wanted), reference.linear_backward(*wanted))
+    y = np.maximum(random(n, o), 0)
+    np.testing.assert_array_equal(native.activation_backward(dz, y, "relu", 0.0, True, out=dz.copy()), dz * (y > 0))
+    for options in ((0.9, 0.0, 0.0), (0.9, 0.2, 0.1), (0.0, 0.0, 0.1)):
+        for first in (True, False):
+            results = []
+            for backend in (native, reference):
+                p, buf = w.copy(), random(o, i) if options[0] else None
+                backend.sgd_product_step(p, buf, dz, x, 0.01, *options, maximize=False, first=first)
+                q, g = p.reshape(-1), random(o * i)
+                moment = None if buf is None else buf.reshape(-1)
+                backend.sgd_step(
+                    q, g, moment, 0.01, *options, nesterov=False, maximize=True, first=first, out=(q, moment)
+                )
+                results.append([q] if moment is None else [q, moment])
+            agree(*results)
+
+
+def test_first_step_of_the_momentum_reads_nothing(native: Any) -> None:
+    p, buf, g = np.ones(5, np.float32), np.full(5, np.nan, np.float32), np.full(5, 2, np.float32)
+    native.sgd_step(p, g, buf, 0.5, 0.9, 0.0, 0.0, False, False, True, out=(p, buf))
+    np.testing.assert_array_equal(buf, g)
+    np.testing.assert_array_equal(p, np.zeros(5))
+
+
+def test_loss(native: Any) -> None:
+    x, labels = random(9, 7), np.arange(9) % 7
+    for target, ignore in ((labels, -100), (np.where(labels == 2, -100, labels), -100), (labels, 3)):
+        args = target, None, "mean", ignore, 0.0
+        loss, m, s = native.softmax_cross_entropy(x, *args)
+        agree((loss, m, s), reference.softmax_cross_entropy(x, *args))
+        back = x, target, None, m, s, "mean", ignore, 0.0
+        dy = np.float32(1.5)
+        agree([native.softmax_cross_entropy_backward(dy, *back)], [reference.softmax_cross_entropy_backward(dy, *back)])
+    with pytest.raises(IndexError, match="Target 7 is out of bounds"):
+        native.softmax_cross_entropy(x, labels + 1, None, "mean", -100, 0.0)
+
+
+SCRIPT = """
+import gpunn
+from gpunn import nn
+
+def losses(fuse, eager=False):
+    gpunn.manual_seed(0)
+    image = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+    net = nn.Sequential(*image, nn.Linear(144, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = gpunn.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    step = gpunn.TrainStep(net, nn.CrossEntropyLoss(), optimizer, fuse=fuse)
+    x, t = gpunn.randn(64, 1, 14, 14), gpunn.randint(10, (64,))
+    return [(step.body if eager else step)(x, t).item() for _ in range(6)]
+"""
+
+
+def test_a_training() -> None:
+    """Without fusion the bits of eager work, the same bits each time, and to rounding what NumPy computes."""
+    ways = "[losses(False), losses(False, eager=True), losses(True), losses(True)]"
+    script = SCRIPT + f"import json; print(json.dumps([gpunn.device('cpu').backend.__name__, {ways}]))"
+    environment = {**os.environ, "GPUNN_NATIVE": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    backend, (planned, eager, fused, again) = json.loads(done.stdout)
+    assert backend == "gpunn.backend.native"
+    assert planned == eager
+    assert fused == again
+    names: dict[str, Any] = {}
+    exec(SCRIPT, names)
+    expected = names["losses"](True)
+    for found in (planned, fused):
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    environment = {**os.environ, "GPUNN_NATIVE": "1", "CXX": "no-such-compiler", "GPUNN_CACHE": str(tmp_path)}
+    script = "import gpunn; gpunn.zeros(2)"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("RuntimeError: GPUNN_NATIVE=1:") and "no-such-compiler" in last
