@@ -332,6 +332,7 @@ from gpunn.ops import (
     zeros,
     zeros_like,
 )
+from gpunn.out_argument import TAKES_OUT, with_out
 from gpunn.random import (
     Generator,
     get_rng_state,
@@ -345,7 +346,6 @@ from gpunn.random import (
     randperm,
     set_rng_state,
 )
-from gpunn.out_argument import TAKES_OUT, with_out
 from gpunn.tensor import Tensor
 
 for _name in TAKES_OUT & globals().keys():

@@ -122,8 +122,7 @@ class Linear(Matmul):
             w = self.contiguous(w)
             dx = self.result(next(given), (*shape, w.shape[1]), dtype)
             if tensor and dx.size:
-                across = Factor(w, w.shape[1], 1, w.shape[1], ())
-                self.tensor_product(_along(dy, rows, outputs), across, (), outputs, dx)
+                self.tensor_product(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
             else:
                 self._input_grad(dx, dz, w)
         if wanted[1]:
@@ -132,8 +131,7 @@ class Linear(Matmul):
         if wanted[2]:
             db = self.result(next(given), (outputs,), dtype)
         if tensor and dw is not None and dw.size:
-            across = (Factor(dy, outputs, 1, outputs, ()), Factor(x, dw.shape[1], 1, dw.shape[1], ()))
-            self.tensor_product(*across, (), rows, dw)
+            self.tensor_product(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)
             if db is not None:
                 self.sum(dy, (0,), False, out=db)
         elif dw is not None and dw.size:
@@ -184,3 +182,8 @@ class Linear(Matmul):
 def _along(x: Array, size: int, depth: int) -> Factor:
     """A row-major matrix (size, depth) as a factor that is summed over along its rows."""
     return Factor(x, size, depth, 1, ())
+
+
+def _across(x: Array, size: int) -> Factor:
+    """A row-major matrix (depth, size) as a factor that is summed over along its columns."""
+    return Factor(x, size, 1, size, ())
