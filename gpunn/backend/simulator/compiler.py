@@ -64,8 +64,8 @@ RUNTIME_FLAGS = {
 }
 """How each mode compiles the scheduler."""
 LIBRARIES = ["-nodefaultlibs", "-lgcc", "-lgcc_s", "-lm", "-lc"]
-"""What modules are linked with. The C++ library, which the host library has brought into the process, is not among them:
-to read its names takes the linker longer than all the rest.
+"""What modules are linked with. The C++ library is not among them, since the host library has brought it into the
+process: to read its names takes the linker longer than all the rest.
 """
 WATCHERS = {"check": "checker", "profile": "profiler"}
 """What the modes that watch every access have beside the scheduler."""
