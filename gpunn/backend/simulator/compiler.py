@@ -45,7 +45,7 @@ _UNDEFINED = [
 ]
 
 KERNEL_FLAGS = {
-    "fast": [*_KERNEL, "-O2", *_LINES],
+    "fast": [*_KERNEL, "-O3", *_LINES],
     "check": [*_KERNEL, "-O1", *_EVERY_ACCESS, *_UNDEFINED],
     # A structure such as float4 stays one access, a loop stays a loop, and every basic block tells when it is entered.
     "profile": [
