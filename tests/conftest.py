@@ -44,6 +44,22 @@ def _numbers_of_its_own(request: pytest.FixtureRequest) -> None:
         request.module.RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_curves() -> Iterator[None]:
+    """Runs leave curves.png out: drawing takes longer than small runs do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
+        yield
+
+
+@pytest.fixture
+def curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that asks for it has curves.png drawn."""
+    from gpunn.train.curves import write_curves
+
+    monkeypatch.setattr("gpunn.train.results.write_curves", write_curves)
+
+
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
     """PyTorch as the reference; a test that asks for it is skipped where it is not installed."""
@@ -131,7 +147,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests, and the modules that they are in, stay to the end: collecting garbage need not look at them."""
+    """Thousands of tests, and their modules, stay to the end: collecting garbage need not look at them."""
     gc.collect()
     gc.freeze()
 

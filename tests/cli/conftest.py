@@ -33,11 +33,3 @@ def gpunn_command(capsys, tmp_path, monkeypatch):
         return Result(code, captured.out, captured.err)
 
     return call
-
-
-@pytest.fixture(scope="module")
-def no_curves():
-    """Leave out curves.png: drawing takes longer than small runs do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-        yield

@@ -5,8 +5,6 @@ import pytest
 
 from gpunn.cli import main
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 ANIMALS = {"ant": (0, 0), "bee": (9, 0), "cow": (0, 9), "dog": (9, 9)}
 LEARNED = ("ant", "bee", "cow")
 TRAIN = ("--model", "linear", "--epochs", 10, "--lr", 1, "--batch-size", "full", "--validation", 0, "--out", "run")

@@ -10,8 +10,6 @@ import pytest
 from gpunn.cli import main
 from gpunn.cli.job import make_probabilities
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 SHADES = {"black": 0, "grey": 120, "white": 240}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize("model", ["autoencoder:16,4", "vae:16,4"])
-def test_a_network_learns_its_inputs(gpunn_command, no_curves, tmp_path, model):
+def test_a_network_learns_its_inputs(gpunn_command, tmp_path, model):
     run = tmp_path / "run"
     done = gpunn_command("train", "--model", model, "--epochs", "2", "--out", run, "--json")
     assert "reconstruction: the targets are the inputs, (1, 8, 8)" in done.err

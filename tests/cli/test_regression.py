@@ -8,8 +8,6 @@ import re
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 N = 200
 FAST = ("--epochs", 8, "--model", "linear", "--lr", 0.2)
 QUICK = ("--epochs", 1, "--model", "linear", "--out", "run")

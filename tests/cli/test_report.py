@@ -6,7 +6,7 @@ SMALL = ("--model", "linear", "--epochs", "1", "--schedule", "none")
 
 
 @pytest.fixture
-def runs(gpunn_command, no_curves):
+def runs(gpunn_command):
     for name, more in (("one", ["--watch-gradients"]), ("two", ["--lr", "0.01"])):
         assert gpunn_command("train", *SMALL, "--out", name, *more).code == 0
 
@@ -48,7 +48,7 @@ def test_wrong_calls(arguments, line, gpunn_command, tmp_path):
     assert result.err.count("\n") == 1
 
 
-def test_a_network_that_is_watched_says_so_in_its_page(gpunn_command, no_curves, tmp_path):
+def test_a_network_that_is_watched_says_so_in_its_page(gpunn_command, tmp_path):
     """A deep network of sigmoids on the digits: the line on standard error stands on the page too."""
     (tmp_path / "deep.py").write_text(
         "from gpunn import nn\n\ndef make(shape, outputs):\n"

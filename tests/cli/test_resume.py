@@ -9,8 +9,6 @@ import pytest
 import gpunn
 from gpunn.train import RunFolder
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 RUN = ("train", "--model", "mlp:8", "--out", "run")
 LR = 2e-3  # of adam, the default
 

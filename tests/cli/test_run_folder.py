@@ -14,8 +14,6 @@ from gpunn.models import ModelError, build
 from gpunn.models.from_file import file_and_function
 from gpunn.train import RunFolder
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 QUICK = ("--epochs", 1, "--validation", 0)
 NETWORK = """\
 from math import prod

@@ -10,8 +10,6 @@ import pytest
 
 from gpunn.train import RunFolder
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 CALL = ("train", "--model", "mlp:8", "--epochs", 5, "--out", "run")
 
 

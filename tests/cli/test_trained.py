@@ -6,8 +6,6 @@ import io
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 
 @pytest.fixture
 def run(gpunn_command):

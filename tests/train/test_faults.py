@@ -27,12 +27,6 @@ from tests.train.kills import Server, contents, has_checkpoint
 TRUST = int(os.environ.get("GPUNN_TRUST", "0"))
 
 
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than these runs do."""
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-
-
 class LaunchFailed(RuntimeError):
     """As a GPU reports it."""
 

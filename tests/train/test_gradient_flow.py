@@ -259,13 +259,6 @@ def test_a_network_that_diverges_is_said_to(task):
     assert "gradients explode: the update of the model (Linear) is" in told.lines[0]
 
 
-@pytest.fixture
-def no_curves(monkeypatch):
-    """Drawing takes longer than these runs do."""
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-
-
-@pytest.mark.usefixtures("no_curves")
 def test_rows_are_kept_and_a_resumed_run_has_those_of_one_that_was_not_interrupted(task, tmp_path):
     def run(path, stop_at=None, resume=False, epochs=3):
         def stop(trainer, batch):
@@ -298,7 +291,6 @@ def test_rows_are_kept_and_a_resumed_run_has_those_of_one_that_was_not_interrupt
     assert (tmp_path / "new" / "gradients.jsonl").read_text() == (tmp_path / "whole" / "gradients.jsonl").read_text()
 
 
-@pytest.mark.usefixtures("no_curves")
 def test_a_run_that_is_watched_again(task, tmp_path):
     """Rows of a part that nobody watched are missing; steps are counted on from the last row."""
     for epochs, flow in ((1, GradientFlow(2)), (2, None), (3, again := GradientFlow(2))):

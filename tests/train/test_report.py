@@ -140,6 +140,11 @@ def test_names_in_pictures_are_no_formulas(tmp_path):
     assert (tmp_path / "strategies.png").stat().st_size > 1000
 
 
+def test_a_run_leaves_the_picture(task, tmp_path, curves):
+    make_trainer(run_dir=tmp_path / "run").fit((task.x, task.y), 1)
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_curves_are_left_out_without_matplotlib(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "matplotlib" else find(name))
@@ -292,7 +297,6 @@ def images(rng):
 
 
 def test_the_report(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
     gpunn.manual_seed(2)
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
     trainer = make_trainer(model, metrics=["accuracy", "per_class"], run_dir=tmp_path / "a run <b>", l2=0.01)

@@ -121,7 +121,6 @@ def test_many_layers_are_rows_of_colours():
 
 
 def test_the_gradient_flow_of_a_run(task, tmp_path, monkeypatch):
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
     callback = GradientFlow(2)
     make_trainer(callbacks=[callback], run_dir=tmp_path / "run").fit((task.x, task.y), 2)
     run = read_run(RunFolder(tmp_path / "run"))
@@ -312,7 +311,6 @@ def test_large_pictures_are_made_smaller():
 
 
 def test_the_memory_of_an_eager_run_is_not_foretold(task, tmp_path, monkeypatch):
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
     trainer = make_trainer(nn.Linear(4, 3), eager=True, run_dir=tmp_path)
     trainer.fit((task.x, task.y), 1)
     facts = read_facts(tmp_path / "report.json")

@@ -33,13 +33,6 @@ from gpunn.utils.data import DataLoader, TensorDataset
 from .conftest import assert_same_bits, make_model, make_trainer, weights
 from .test_trainer import untimed
 
-
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    """Drawing takes longer than these runs do."""
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-
-
 OPTIMIZERS = {
     "sgd": lambda p: optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, 0.01),

@@ -15,12 +15,6 @@ from gpunn.train import EarlyStopping, LambdaCallback, RunFolder, TrainingError,
 from .conftest import assert_same_bits, make_trainer, weights
 
 
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    """Drawing takes longer than these runs do."""
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-
-
 def test_what_a_run_leaves(task, tmp_path):
     trainer = make_trainer(run_dir=tmp_path / "runs" / "one", seed=5, l2=0.01)
     history = trainer.fit((task.x, task.y), 3, validation=0.2, batch_size=20)

@@ -12,13 +12,6 @@ from gpunn.train import Lines, RunFolder, ScheduleCallback, load_checkpoint
 
 from .conftest import make_model, make_trainer
 
-
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    """Drawing takes longer than these runs do."""
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-
-
 STEPS = 4  # of an epoch: 80 samples in batches of 20
 LR = 0.1
 

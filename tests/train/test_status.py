@@ -13,11 +13,6 @@ from gpunn.train.status import Follower, Recorded, Status, read_status
 from .conftest import make_trainer
 
 
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    monkeypatch.setattr("gpunn.train.results.write_curves", lambda path, history: None)
-
-
 def test_a_run_tells_where_it_is(task, tmp_path, monkeypatch):
     """Seen from within: after each batch and epoch, and behind the end."""
     monkeypatch.setattr("gpunn.train.status.Recorded.every", 0.0)

@@ -45,7 +45,7 @@ _UNDEFINED = [
 ]
 
 KERNEL_FLAGS = {
-    "fast": [*_KERNEL, "-O2", *_LINES],
+    "fast": [*_KERNEL, "-O3", *_LINES],
     "check": [*_KERNEL, "-O1", *_EVERY_ACCESS, *_UNDEFINED],
     # A structure such as float4 stays one access, a loop stays a loop, and every basic block tells when it is entered.
     "profile": [
@@ -64,8 +64,8 @@ RUNTIME_FLAGS = {
 }
 """How each mode compiles the scheduler."""
 LIBRARIES = ["-nodefaultlibs", "-lgcc", "-lgcc_s", "-lm", "-lc"]
-"""What modules are linked with. The C++ library, which the host library has brought into the process, is not among them:
-to read its names takes the linker longer than all the rest.
+"""What modules are linked with. The C++ library is not among them, since the host library has brought it into the
+process: to read its names takes the linker longer than all the rest.
 """
 WATCHERS = {"check": "checker", "profile": "profiler"}
 """What the modes that watch every access have beside the scheduler."""
