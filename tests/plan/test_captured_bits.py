@@ -83,7 +83,7 @@ def test_an_empty_batch() -> None:
 def test_other_types(dtype: str) -> None:
     """Large steps, so that weights tell where the learning rate is rounded to half precision."""
     found = []
-    for make_step in (planned, eager):
+    for make_step in (eager, planned):
         gpunn.manual_seed(0)
         model = Small().to("sim").to(getattr(gpunn, dtype))
         step = make_step(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.7, momentum=0.9))
