@@ -85,14 +85,14 @@ def lu(x):
 BITS = np.array([[0x3F800000, 0x40000000]], np.int32)
 add(
     "view-int32",
-    lambda x: x.view(gpunn.int32),
+    lambda x: x.contiguous().view(gpunn.int32),
     np.ones((2, 3), np.float32),
     torch=lambda x: x.view(x.int().dtype),
     gradient=False,
     dtypes=("float32",),
 )
-add("view-uint8", lambda x: x.view(gpunn.uint8), BITS, reference=lambda x: x.view(np.uint8))
-add("view-float64", lambda x: x.view(gpunn.float64), BITS, reference=lambda x: x.view(np.float64))
+add("view-uint8", lambda x: x.contiguous().view(gpunn.uint8), BITS, reference=lambda x: x.view(np.uint8))
+add("view-float64", lambda x: x.contiguous().view(gpunn.float64), BITS, reference=lambda x: x.view(np.float64))
 add(
     "scatter-multiply",
     lambda x, v, i: gpunn.scatter(x, 0, i, v, reduce="multiply"),
