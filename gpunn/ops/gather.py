@@ -168,7 +168,8 @@ def scatter(
             raise shape_error("scatter", f"reduce argument must be either add or multiply, got {reduce!r}")
         if not isinstance(source, TensorBase):
             source = full_like(i, 1, dtype=input.dtype) * as_value(source, input)
-        return scatter_reduce(input, d, i, source, kinds[reduce])
+        values: Any = source
+        return scatter_reduce(input, d, i, values, kinds[reduce])
     v: Any = _source("scatter", source, input, i) if isinstance(source, TensorBase) else as_value(source, input)
     return apply(Scatter(d), _vector(input), v, _vector(i)).reshape(input.shape)
 
