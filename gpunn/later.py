@@ -15,8 +15,9 @@ _FURTHER = {
     "gamma": "digamma igamma igammac lgamma mvlgamma polygamma",
     "scans": "cummax cummin cumprod logcumsumexp",
     "counting": "histogram histogramdd mode nonzero_static segment_reduce tril_indices triu_indices unravel_index",
-    "scattering": "as_strided as_strided_scatter diagflat diagonal_scatter index_copy index_fill index_put index_reduce"
+    "scattering": "diagflat diagonal_scatter index_copy index_fill index_put index_reduce"
     " masked_scatter put scatter_reduce select_scatter slice_scatter",
+    "strides": "as_strided as_strided_scatter",
     "numeric": "bitwise_left_shift bitwise_right_shift frexp gcd gradient lcm nextafter",
     "making": "asarray bartlett_window blackman_window empty_permuted empty_strided frombuffer hamming_window"
     " hann_window kaiser_window logspace randint_like range scalar_tensor",
@@ -55,7 +56,7 @@ _METHODS = {
     "changing": "apply_ as_strided_ byte char fill_diagonal_ map2_ map_ new_empty_strided pin_memory resize_"
     " resize_as_ set_ share_memory_ short squeeze_ swapaxes_ swapdims_ t_ transpose_ unsqueeze_ where",
     "sampling": "cauchy_ exponential_ geometric_ log_normal_",
-    "scattering": "sum_to_size unfold",
+    "strides": "sum_to_size unfold",
 }
 IN_PLACE = tuple(
     f"{name}_"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.interchange import Interchange
 from gpunn.later import methods
+from gpunn.ops.promote import OPERANDS
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -45,6 +46,22 @@ class LaterMethods(Interchange):
 
         result: Tensor = update(self, lambda x: x.polygamma(n))
         return result
+
+    def __lshift__(self, other: Any) -> Any:
+        return self.bitwise_left_shift(other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rshift__(self, other: Any) -> Any:
+        return self.bitwise_right_shift(other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rlshift__(self, other: Any) -> Any:
+        from gpunn.ops.further.numeric import bitwise_left_shift
+
+        return bitwise_left_shift(other, self) if isinstance(other, OPERANDS) else NotImplemented  # type: ignore[arg-type]
+
+    def __rrshift__(self, other: Any) -> Any:
+        from gpunn.ops.further.numeric import bitwise_right_shift
+
+        return bitwise_right_shift(other, self) if isinstance(other, OPERANDS) else NotImplemented  # type: ignore[arg-type]
 
     @property
     def H(self) -> Tensor:

@@ -8,11 +8,7 @@ from typing import Any
 
 from gpunn.autograd.anomaly import anomaly
 from gpunn.autograd.autocast import is_autocast_enabled
-from gpunn.backend.determinism import (
-    are_deterministic_algorithms_enabled,
-    is_deterministic_algorithms_warn_only_enabled,
-    use_deterministic_algorithms,
-)
+from gpunn.backend.determinism import use_deterministic_algorithms
 from gpunn.backend.dtypes import as_dtype, set_default_dtype
 from gpunn.backend.numpy import blas
 from gpunn.printing import PRINTING
@@ -117,10 +113,8 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def get_deterministic_debug_mode() -> int:
-    """0 where algorithms may differ between runs, 1 where they warn, 2 where that is an error."""
-    if not are_deterministic_algorithms_enabled():
-        return 0
-    return 1 if is_deterministic_algorithms_warn_only_enabled() else 2
+    """2, "error": no algorithm differs between runs."""
+    return 2
 
 
 def set_deterministic_debug_mode(debug_mode: int | str) -> None:

@@ -33,18 +33,6 @@ def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _shift(side: str, reflected: bool = False) -> Callable[..., Any]:
-    """A method for ``x << y`` or ``x >> y``, or for ``y << x``."""
-
-    def shift(x: Any, y: Any) -> Any:
-        from gpunn.ops.further import numeric
-
-        function = getattr(numeric, f"bitwise_{side}_shift")
-        return function(y, x) if reflected else function(x, y)
-
-    return _operator(shift)
-
-
 class Tensor(FurtherMethods):
     """An n-dimensional array on a device, with the operations of PyTorch's tensors.
 
@@ -292,8 +280,6 @@ class Tensor(FurtherMethods):
     __mod__, __rmod__ = _operator(ops.remainder), _operator(rremainder)
     __pow__, __rpow__ = _operator(ops.pow), _operator(rpow)
     __matmul__, __rmatmul__ = _operator(ops.matmul), _operator(rmatmul)
-    __lshift__, __rlshift__ = _shift("left"), _shift("left", True)
-    __rshift__, __rrshift__ = _shift("right"), _shift("right", True)
     __and__ = __rand__ = _operator(ops.bitwise_and)
     __or__ = __ror__ = _operator(ops.bitwise_or)
     __xor__ = __rxor__ = _operator(ops.bitwise_xor)

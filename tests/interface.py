@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gpunn.later import Method
+
 FILE = Path(__file__).with_name("interface.txt")
 MODULES = (
     "gpunn", "gpunn.amp", "gpunn.autograd", "gpunn.cuda", "gpunn.datasets", "gpunn.inspect", "gpunn.inspect.compare",
@@ -19,7 +21,8 @@ MODULES = (
     "gpunn.nn.functional", "gpunn.nn.init", "gpunn.nn.utils", "gpunn.nn.utils.parametrizations",
     "gpunn.nn.utils.parametrize", "gpunn.nn.utils.stateless", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
     "gpunn.train", "gpunn.utils.checkpoint", "gpunn.utils.data", "gpunn.accelerator", "gpunn.fx", "gpunn.jit",
-    "gpunn.interop.torch", "gpunn.onnx", "gpunn.transforms",
+    "gpunn.interop.torch", "gpunn.onnx", "gpunn.transforms", "gpunn.distributions", "gpunn.func", "gpunn.linalg",
+    "gpunn.special",
 )  # fmt: skip
 
 
@@ -50,7 +53,8 @@ def _members(cls: type, others: set[type]) -> Iterator[str]:
     bases = [base for base in cls.__mro__ if base.__module__.startswith("gpunn") and base not in above]
     for name in {name for base in bases for name in vars(base)}:
         if not name.startswith("_") or name in OPERATORS:
-            yield name + _signature(inspect.getattr_static(cls, name))
+            value = inspect.getattr_static(cls, name)
+            yield name + _signature(value.load() if isinstance(value, Method) else value)
 
 
 OPERATORS = {

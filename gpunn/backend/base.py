@@ -108,6 +108,9 @@ class Backend(LayerPrimitives, OptimizerPrimitives, Protocol):
     def slice_view(self, x: Array, key: tuple[Any, ...]) -> Array:
         """x[key], for a key of integers, (start, stop, step) and None."""
 
+    def reinterpret(self, x: Array, dtype: Any) -> Array:
+        """The bytes as elements of another type, along the last axis."""
+
     def split(self, x: Array, sizes: Sequence[int], axis: int) -> tuple[Array, ...]:
         """x cut along an axis."""
 

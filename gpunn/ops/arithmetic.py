@@ -110,6 +110,7 @@ class Pow(Elementwise):
     """
 
     primitive = "power"
+    wraps = False
     saved = (0, 1)
     saves_output = True
     output_for = (1,)

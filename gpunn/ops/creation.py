@@ -15,7 +15,7 @@ from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
 from .base import Op, shape_error
-from .promote import as_number
+from .promote import as_number, held
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -79,6 +79,8 @@ def full(
     """`fill_value` everywhere, in the type of the value unless `dtype` is given."""
     fill_value = _number(fill_value)
     d = scalar_dtype(fill_value) if dtype is None else as_dtype(dtype)
+    if d.category == INTEGER and isinstance(fill_value, int):
+        fill_value = held(fill_value, d)
     return _make(Full(sizes((size,)), d, _device(device), fill_value), requires_grad)
 
 

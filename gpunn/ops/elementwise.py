@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gpunn.backend.dtypes import bool_
 from gpunn.backend.spec import Spec
@@ -37,6 +37,8 @@ class Elementwise(Op, abstract=True):
     """An op that treats each element by itself, after broadcasting its inputs to one shape."""
 
     takes_numbers = True
+    wraps: ClassVar[bool] = True
+    """Whether integers that the type does not hold keep their lowest bits."""
 
     def shape(self, *specs: Any) -> Spec:
         """The broadcast shape, in the inputs' common type."""
@@ -58,6 +60,7 @@ class Predicate(Elementwise, abstract=True):
     """An elementwise op whose result is a boolean."""
 
     differentiable = False
+    wraps = False
 
     def shape(self, *specs: Any) -> Spec:
         """The broadcast shape, as bool."""

@@ -9,6 +9,7 @@ from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.spec import Spec
 
 from .base import Cost, Number, Op, shape_error
+from .creation import full_like
 from .elementwise import broadcast_shapes
 from .index_key import as_index
 from .indexing import as_value
@@ -137,7 +138,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return apply(Gather(d, True), x, i)
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Number | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Number | None = None, reduce: str | None = None
+) -> Tensor:
     """input, but ``y[index[i][j]][j] = src[i][j]`` for dim 0, and so on; the last one where indices repeat.
 
     Args:
@@ -146,6 +149,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: N
         index: int64 or int32, with as many dimensions as input, and no larger than it except along `dim`.
         src: a tensor of the type of input, at least as large as index along each dimension; or a number.
         value: a number in the place of `src`.
+        reduce: "add" or "multiply" to do that with what is there, in the place of replacing it.
 
     Raises:
         RuntimeError: shapes or types do not fit.
@@ -156,6 +160,16 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: N
     source = value if src is None else src
     i = as_index("scatter", index, input)
     d = normalise_dim("scatter", dim, input.ndim)
+    if reduce is not None:
+        from .further.scattering import scatter_reduce
+
+        kinds = {"add": "sum", "multiply": "prod"}
+        if reduce not in kinds:
+            raise shape_error("scatter", f"reduce argument must be either add or multiply, got {reduce!r}")
+        if not isinstance(source, TensorBase):
+            source = full_like(i, 1, dtype=input.dtype) * as_value(source, input)
+        values: Any = source
+        return scatter_reduce(input, d, i, values, kinds[reduce])
     v: Any = _source("scatter", source, input, i) if isinstance(source, TensorBase) else as_value(source, input)
     return apply(Scatter(d), _vector(input), v, _vector(i)).reshape(input.shape)
 

@@ -21,6 +21,7 @@ from .base import Cost, Number, Op, shape_error
 from .comparison import where
 from .elementwise import broadcast_shapes
 from .index_key import as_mask, parse
+from .promote import held
 from .slicing import Key, Slice, SliceScatter, key_shape, whole
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def as_value(value: Any, input: Tensor) -> Tensor | Number:
         return result
     if isinstance(value, (bool, int, float, np.generic)):
         category = input.dtype.category
-        return float(value) if category == FLOAT else bool(value) if category == BOOL else int(value)
+        return float(value) if category == FLOAT else bool(value) if category == BOOL else held(int(value), input.dtype)
     raise TypeError(f"the value is a number, a tensor or an array, got {type(value).__name__}; use gpunn.tensor(...)")
 
 

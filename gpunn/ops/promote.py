@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunn.autograd.tape import TensorBase, apply
-from gpunn.backend.dtypes import FLOAT, dtype, get_default_dtype, promote_types, result_type_of, scalar_dtype
+from gpunn.backend.dtypes import FLOAT, INTEGER, dtype, get_default_dtype, promote_types, result_type_of, scalar_dtype
 
 from .base import Op, Operand
 
@@ -72,6 +72,8 @@ def rounded_once(function: Callable[..., Tensor], *operands: Any) -> Tensor:
 def promote(op: Op | str, *operands: Operand) -> list[Any]:
     """The operands with every tensor in their common type; Python numbers stay numbers.
 
+    Integers that an integer type does not hold keep their lowest bits, as in PyTorch, but where they are compared.
+
     Raises:
         TypeError: an operand is neither a tensor, an array nor a number.
     """
@@ -81,10 +83,33 @@ def promote(op: Op | str, *operands: Operand) -> list[Any]:
 
         checked[0] = full((), checked[0])
     common = result_type(*checked)
+    if common.category == INTEGER and (op in _WRAPPING if isinstance(op, str) else getattr(op, "wraps", False)):
+        checked = [x if isinstance(x, TensorBase) else wrapped(int(x), common) for x in checked]
     return [
         x.to(common) if isinstance(x, TensorBase) and x._spec.dtype is not common else x  # type: ignore[attr-defined]
         for x in checked
     ]
+
+
+_WRAPPING = ("where", "gcd", "lcm", "<<", ">>")
+
+
+def wrapped(value: int, d: dtype) -> int:
+    """The number of an integer type that has the lowest bits of a number."""
+    low = -(1 << (d.bits - 1)) if d.signed else 0
+    return (value - low) % (1 << d.bits) + low
+
+
+def held(value: int, d: dtype) -> int:
+    """A number as an integer type holds it; a negative one in an unsigned type keeps its bits, as in PyTorch.
+
+    Raises:
+        RuntimeError: the type does not hold it.
+    """
+    kept = wrapped(value, d)
+    if kept != value and not (value < 0 and not d.signed and value >= -(1 << d.bits)):
+        raise RuntimeError(f"value {value} cannot be converted to type {d!r} without overflow")
+    return kept
 
 
 def result_type(*operands: Any) -> dtype:

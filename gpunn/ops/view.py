@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import apply
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
 from .base import Cost, Op, shape_error
@@ -119,6 +120,28 @@ class Expand(View):
         return reshape(value, x.shape)
 
 
+@dataclass(frozen=True)
+class Reinterpret(View):
+    """y = the bytes of x, taken for elements of another type, along the last dimension."""
+
+    dtype: DType
+    differentiable = False
+
+    def shape(self, x: Spec) -> Spec:
+        old, new = x.dtype.itemsize, self.dtype.itemsize
+        if old == new:
+            return x.like(dtype=self.dtype)
+        if not x.shape or x.shape[-1] * old % new:
+            raise shape_error(self, f"the last dimension of {x!r} is no whole number of {self.dtype!r}")
+        return x.like((*x.shape[:-1], x.shape[-1] * old // new), self.dtype)
+
+    def forward(self, backend: Any, x: Any, out: Any = None) -> Any:
+        return backend.reinterpret(x, self.dtype.numpy)
+
+    def put(self, x: Tensor, value: Tensor) -> Tensor:
+        return apply(Reinterpret(x.dtype), value)
+
+
 class Clone(Op):
     """y = x in new memory, in row-major order;  dx = dy."""
 
@@ -152,12 +175,20 @@ def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     return input if target == input.shape else apply(Reshape(target), input)
 
 
-def view(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def view(input: Tensor, *shape: Any, dtype: DType | None = None) -> Tensor:
     """As `reshape`, but never a copy.
+
+    With a type, ``view(gpunn.int32)``: the same bytes as elements of that type; the last dimension shrinks or grows
+    where its elements are larger or smaller, and there is no gradient.
 
     Raises:
         RuntimeError: the strides do not allow it; use reshape.
     """
+    wanted = dtype if dtype is not None else shape[0] if len(shape) == 1 else None
+    if isinstance(wanted, DType):
+        if state.tracer is not None:
+            state.tracer.leave("the step takes the bytes of a tensor for elements of another type")
+        return apply(Reinterpret(wanted), input) if wanted is not input.dtype else identity(input)
     target = infer_shape("view", input.shape, sizes(shape))
     result: Tensor = apply(Reshape(target), input)
     if state.tracer is None and not input.device.backend.is_view(input._data, result._data):

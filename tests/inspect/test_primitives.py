@@ -12,7 +12,7 @@ from gpunn.ops import OPS
 from gpunn.ops.further import factor, factor_more, known, scattering  # registers those that are loaded later
 
 VIEWS_AND_TRANSFERS = {
-    *("", "broadcast_to", "diagonal", "slice_view", "split", "transpose"),
+    *("", "broadcast_to", "diagonal", "reinterpret", "slice_view", "split", "transpose"),
     *("empty", "from_numpy", "to_numpy"),
 }
 

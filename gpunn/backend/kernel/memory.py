@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpunn.backend.dtypes import DTYPES
+from gpunn.backend.numpy.memory import reinterpret
 
 from .family import MAX_RANK, Array, Family, bits, bits_type, ceil_div, collapse, element_strides, layout, prod
 from .ladder import Ladder
@@ -168,6 +169,10 @@ class Memory(Family):
     def transpose(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The axes in another order."""
         return x.transpose(axes)
+
+    def reinterpret(self, x: Array, dtype: Any) -> Array:
+        """The bytes as elements of another type, along the last axis."""
+        return reinterpret(x, dtype)
 
     def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
         """Axes of size 1 repeated."""

@@ -10,6 +10,17 @@ asarray = np.asarray
 reshape, transpose, broadcast_to = np.reshape, np.transpose, np.broadcast_to
 
 
+def reinterpret(x: Any, dtype: Any) -> Any:
+    """The bytes as elements of another type, along the last axis.
+
+    Raises:
+        RuntimeError: they do not lie side by side there.
+    """
+    if x.itemsize != np.dtype(dtype).itemsize and x.strides[-1:] != (x.itemsize,):
+        raise RuntimeError("view(dtype): the last dimension must lie without gaps in memory; use contiguous() before")
+    return x.view(dtype)
+
+
 def is_view(source: Any, result: Any) -> bool:
     """Whether `result` lies in the memory of `source`."""
     return result.size == 0 or np.may_share_memory(source, result)

@@ -17,7 +17,8 @@ from ..base import shape_error
 from ..construct import as_tensor
 from ..creation import empty
 from ..view import reshape, squeeze, t, transpose, unsqueeze
-from .scattering import as_strided, fill_diagonal
+from .scattering import fill_diagonal
+from .strides import as_strided
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor

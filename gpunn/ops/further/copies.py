@@ -12,7 +12,7 @@ from ..composed.shapes import split_with_sizes
 from ..diagonal import diagonal
 from ..slicing import narrow, select, split, unbind
 from ..view import clone, expand, identity, permute, squeeze, t, transpose, unsqueeze, view
-from .scattering import as_strided, unfold
+from .strides import as_strided, unfold
 
 
 def _copied(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Layers and losses under the names and in the order of arguments that `torch` itself has for them.
 
-A reduction may be a word or its number: 0 "none", 1 "mean", 2 "sum".
+A reduction may be a word or its number: 0 "none", the default of these functions, 1 "mean", 2 "sum".
 """
 
 from __future__ import annotations
@@ -115,31 +115,31 @@ def embedding(
 
 
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: Any = 1
+    input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: Any = 0
 ) -> Tensor:
     """`gpunn.nn.functional.binary_cross_entropy_with_logits`."""
     return _bce(input, target, weight, reduction=_word(reduction), pos_weight=pos_weight)
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 0
 ) -> Tensor:
     """`gpunn.nn.functional.cosine_embedding_loss`."""
     return _cosine(input1, input2, target, margin, reduction=_word(reduction))
 
 
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Any = 1) -> Tensor:
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Any = 0) -> Tensor:
     """`gpunn.nn.functional.hinge_embedding_loss`."""
     return _hinge(input, target, margin, reduction=_word(reduction))
 
 
-def kl_div(input: Tensor, target: Tensor, reduction: Any = 1, *, log_target: bool = False) -> Tensor:
+def kl_div(input: Tensor, target: Tensor, reduction: Any = 0, *, log_target: bool = False) -> Tensor:
     """`gpunn.nn.functional.kl_div`."""
     return _kl_div(input, target, reduction=_word(reduction), log_target=log_target)
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 0
 ) -> Tensor:
     """`gpunn.nn.functional.margin_ranking_loss`."""
     return _ranking(input1, input2, target, margin, reduction=_word(reduction))
@@ -158,7 +158,7 @@ def triplet_margin_loss(
     p: float = 2,
     eps: float = 1e-6,
     swap: bool = False,
-    reduction: Any = 1,
+    reduction: Any = 0,
 ) -> Tensor:
     """`gpunn.nn.functional.triplet_margin_loss`."""
     return _triplet(anchor, positive, negative, margin=margin, p=p, eps=eps, swap=swap, reduction=_word(reduction))

@@ -80,3 +80,30 @@ def lu(x):
                 u[i] -= low[i, k] * u[k]
         parts.append((p.T, low, np.triu(u)))
     return [np.stack(v) for v in zip(*parts)]
+
+
+BITS = np.array([[0x3F800000, 0x40000000]], np.int32)
+add(
+    "view-int32",
+    lambda x: x.contiguous().view(gpunn.int32),
+    np.ones((2, 3), np.float32),
+    torch=lambda x: x.view(x.int().dtype),
+    gradient=False,
+    dtypes=("float32",),
+)
+add("view-uint8", lambda x: x.contiguous().view(gpunn.uint8), BITS, reference=lambda x: x.view(np.uint8))
+add("view-float64", lambda x: x.contiguous().view(gpunn.float64), BITS, reference=lambda x: x.view(np.float64))
+add(
+    "scatter-multiply",
+    lambda x, v, i: gpunn.scatter(x, 0, i, v, reduce="multiply"),
+    *(normal(3, 3), normal(2, 3), INDEX),
+    torch=lambda x, v, i: x.scatter_reduce(0, i, v, "prod"),
+)
+add(
+    "scatter-add",
+    lambda x, i: gpunn.scatter(x, 0, i, value=2.0, reduce="add"),
+    normal(3, 3),
+    INDEX,
+    torch=lambda x, i: x.detach().scatter(0, i, 2.0, reduce="add"),
+    gradient=False,
+)
