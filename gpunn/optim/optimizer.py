@@ -287,7 +287,9 @@ class Optimizer:
                 "loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
                 f"{theirs} parameters, expected {mine}"
             )
-        state: dict[Any, dict[str, Any]] = defaultdict(dict, state_dict["state"])  # what no parameter is of stays
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(
+            dict, state_dict["state"]
+        )  # what no parameter is of stays
         for group, new in zip(self.param_groups, saved):
             own = dict(zip(new.pop("params"), group["params"]))
             options = {**self.defaults, **new}
