@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train a network, by default on the bundled handwritten digits",
     "evaluate": "measure a trained network on data",
     "predict": "apply a trained network to data",
+    "export": "write a trained network as ONNX, or its weights for PyTorch or NumPy",
     "debug": "do the step again in which numbers became infinite or NaN, and show where that began",
     "watch": "follow a run that is going, in the terminal and as a page",
     "report": "put a run, or several beside one another, on one page",

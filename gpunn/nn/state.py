@@ -44,7 +44,7 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool) -> Incompa
         if key not in state_dict:
             continue
         try:
-            values[key] = value = _as_tensor(state_dict[key])
+            values[key] = value = _as_tensor(state_dict[key], target)
         except (TypeError, ValueError) as error:
             errors.append(f"{key} is no tensor: {error}")
             continue
@@ -64,8 +64,10 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool) -> Incompa
     return keys
 
 
-def _as_tensor(value: Any) -> Tensor:
+def _as_tensor(value: Any, target: Tensor) -> Tensor:
     if isinstance(value, Tensor):
+        if value.device.type == "meta" != target.device.type:
+            raise ValueError("it is on the device meta, where tensors have no elements")
         return value.detach()
     if not hasattr(value, "__array__"):
         raise TypeError(f"expected a tensor or an array, got {type(value).__name__}")

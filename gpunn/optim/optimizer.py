@@ -287,25 +287,23 @@ class Optimizer:
                 "loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
                 f"{theirs} parameters, expected {mine}"
             )
-        params: dict[Any, Tensor] = {}
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(
+            dict, state_dict["state"]
+        )  # what no parameter is of stays
         for group, new in zip(self.param_groups, saved):
             own = dict(zip(new.pop("params"), group["params"]))
             options = {**self.defaults, **new}
             self._check(options)
             for i, p in own.items():
-                check_shapes(p, state_dict["state"].get(i, {}), self._moment_names(options))
-            params.update(own)
+                values = state.pop(i, None)
+                if values is not None:
+                    check_shapes(p, values, self._moment_names(options))
+                    state[p] = {name: owned(p, value, name in self._numbers) for name, value in values.items()}
         for group, new in zip(self.param_groups, saved):
             kept: dict[str, Any] = {name: group[name] for name in ("params", "param_names") if name in group}
             group.clear()
             group.update({**self.defaults, **kept, **new})
-        self.state = defaultdict(dict)
-        for i, values in state_dict["state"].items():
-            p = params.get(i)
-            if p is None:
-                self.state[i] = values
-            else:
-                self.state[p] = {name: owned(p, value, name in self._numbers) for name, value in values.items()}
+        self.state = state
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}

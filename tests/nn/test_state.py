@@ -73,7 +73,13 @@ def test_errors_come_all_at_once_and_nothing_is_written() -> None:
     before = values(model)
     state: dict[str, Any] = {k: gpunn.ones(*v.shape) for k, v in model.state_dict().items()}
     del state["1.running_mean"], state["2.bias"]
-    state |= {"0.weight": gpunn.ones(3, 4), "2.weight": "text", "extra": gpunn.ones(1), "7.weight": gpunn.ones(1)}
+    state["2.weight"] = "text"
+    state |= {
+        "1.weight": gpunn.ones(4, device="meta"),
+        "0.weight": gpunn.ones(3, 4),
+        "extra": gpunn.ones(1),
+        "7.weight": gpunn.ones(1),
+    }
     with pytest.raises(RuntimeError) as caught:
         model.load_state_dict(state)
     assert str(caught.value).split("\n\t") == [
@@ -82,6 +88,7 @@ def test_errors_come_all_at_once_and_nothing_is_written() -> None:
         'Unexpected key(s) in state_dict: "extra", "7.weight".',
         "size mismatch for 0.weight: copying a param with shape [3, 4] from checkpoint, "
         "the shape in current model is [4, 3].",
+        "1.weight is no tensor: it is on the device meta, where tensors have no elements",
         "2.weight is no tensor: expected a tensor or an array, got str",
     ]
     for key, value in before.items():

@@ -174,6 +174,11 @@ print(network(gpunn.ones(5, 8)).shape, list(network.state_dict()))
 network.train()  # and on with TrainStep, Trainer or a loop of your own
 ```
 
+`gpunn export RUN` writes the network of a run, from inputs as they are in the data to results in their own units. For a
+file in the command line a function of two lines does: `def make(input_shape, outputs): return
+gpunn.onnx.load("model.onnx")` in `net.py`, and `gpunn train --model net.py:make`. That is for
+networks of standardised inputs, which `gpunn train` gives them.
+
 `export` writes a network in evaluation mode, traced on tensors like those that it is given; `gpunn.onnx.load` makes a
 module of a file. Parameters keep their keys both ways. A result that is random, or a loop over an open size, has no
 place in the file: the error names it.

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gpunn import nn
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
+from ..documents import programs  # noqa: E402
 from .networks import Ops, samples  # noqa: E402
 
 SAMPLES = samples()
@@ -190,3 +192,9 @@ def test_names_that_are_in_the_way():
     assert y.item() == 63
     assert all(p.grad.item() == 1 for p in network.parameters())
     assert not network.training
+
+
+def test_the_program_of_the_docs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(programs((Path(__file__).parents[2] / "docs" / "onnx.md").read_text())[0].text, {})
+    assert capsys.readouterr().out == "(5, 3) ['0.weight', '0.bias', '3.weight', '3.bias']\n"

@@ -265,6 +265,20 @@ def test_load_errors() -> None:
     assert optimizer.param_groups[0]["lr"] == 1e-3
 
 
+def test_what_fails_to_load_leaves_the_optimizer_as_it_was() -> None:
+    p, q = leaf(3), leaf(4)
+    optimizer = optim.Adam([p, q])
+    train(optimizer, [p, q], 1)
+    moment = optimizer.state[p]["exp_avg"].tolist()
+    saved = optimizer.state_dict()
+    wrong = {"exp_avg": np.array(["a"] * 4), "step": 1.0}  # of the right shape, and no numbers
+    state = {0: {"exp_avg": gpunn.zeros(3), "step": 5.0}, 1: wrong}
+    with pytest.raises(TypeError):
+        optimizer.load_state_dict({"state": state, "param_groups": [{**saved["param_groups"][0], "lr": 7.0}]})
+    assert optimizer.state[p]["exp_avg"].tolist() == moment
+    assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
 def test_state_of_another_model_is_refused() -> None:
     p, q = leaf(3), leaf(4)
     first, second = optim.Adam([p]), optim.Adam([q])
