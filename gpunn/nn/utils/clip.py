@@ -23,7 +23,7 @@ def get_total_norm(
         tensors: on any devices; the result is on the first one's.
         norm_type: p > 0; ``math.inf`` for the largest magnitude.
         error_if_nonfinite: whether an infinite norm, or NaN, is an error.
-        foreach: without effect, here and below.
+        foreach: without effect.
 
     Raises:
         RuntimeError: the norm is not finite, with `error_if_nonfinite`.
