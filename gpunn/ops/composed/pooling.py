@@ -159,7 +159,8 @@ def _max_unpool(
     x = batched(name, input, axes)
     if indices.shape != input.shape or indices.dtype.category != INTEGER:
         raise shape_error(
-            name, f"takes an index for each element of {input._spec!r} (N, {LAYOUTS[axes][0]}), got {indices._spec!r}"
+            name,
+            f"takes an int64 index for each element of {input._spec!r} (N, {LAYOUTS[axes][0]}), got {indices._spec!r}",
         )
     kernel = per_axis(name, "kernel_size", kernel_size, axes)
     steps = kernel if stride is None else per_axis(name, "stride", stride, axes)
