@@ -12,7 +12,10 @@ from gpunn.tensor import Tensor
 
 @no_grad()
 def get_total_norm(
-    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """The norm (sum |g_i|^p)^(1/p) of all elements of some tensors, as if they were one vector.
 
@@ -47,7 +50,11 @@ def get_total_norm(
 
 @no_grad()
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients by min(1, max_norm / (norm + 1e-6)), so that together they have at most the norm `max_norm`.
 
@@ -69,7 +76,9 @@ def clip_grad_norm_(
 
 
 @no_grad()
-def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
     """`clip_grad_norm_` by a norm that is known: all gradients times min(1, max_norm / (total_norm + 1e-6))."""
     factor = ops.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
     for g in _gradients(parameters):
@@ -77,7 +86,7 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
 
 
 @no_grad()
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Move every element of the gradients into [-clip_value, clip_value]."""
     limit = float(clip_value)
     for g in _gradients(parameters):
