@@ -1,5 +1,6 @@
 """gpunn: neural networks by backpropagation on NumPy and CuPy arrays, with CUDA kernels of its own."""
 
+import math
 from typing import Any
 
 from gpunn import autograd
@@ -16,7 +17,7 @@ from gpunn.backend.determinism import (
     is_deterministic_algorithms_warn_only_enabled,
     use_deterministic_algorithms,
 )
-from gpunn.backend.device import device, get_default_device, set_default_device
+from gpunn.backend.device import OutOfMemoryError, device, get_default_device, set_default_device
 from gpunn.backend.dtypes import (
     bfloat16,
     dtype,
@@ -335,6 +336,7 @@ from gpunn.ops import (
 from gpunn.out_argument import TAKES_OUT, with_out
 from gpunn.random import (
     Generator,
+    default_generator,
     get_rng_state,
     initial_seed,
     manual_seed,
@@ -347,6 +349,8 @@ from gpunn.random import (
     set_rng_state,
 )
 from gpunn.tensor import Tensor
+
+e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
 
 for _name in TAKES_OUT & globals().keys():
     globals()[_name] = with_out(globals()[_name])
@@ -367,6 +371,6 @@ def __dir__() -> list[str]:
     from gpunn.later import NAMES
 
     internal = {"Any", "argument_names", "backend", "interchange", "later", "later_methods", "legacy", "methods"}
-    internal |= {"TAKES_OUT", "ops", "optional", "out_argument", "printing", "settings", "with_out"}
+    internal |= {"TAKES_OUT", "math", "ops", "optional", "out_argument", "printing", "settings", "with_out"}
     names = {*globals(), *NAMES} - internal
     return sorted(name for name in names if not name.startswith("_"))

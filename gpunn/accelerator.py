@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpunn import cuda
 from gpunn.backend.device import device
 
-__all__ = ["is_available", "current_accelerator", "device_count", "synchronize"]
+__all__ = [
+    *("is_available", "current_accelerator", "device_count", "synchronize", "device_index", "set_device_index"),
+    *("current_device_index", "current_device_idx", "set_device_idx", "current_stream", "memory_allocated"),
+    *("max_memory_allocated", "memory_reserved", "reset_peak_memory_stats", "get_memory_info", "empty_cache"),
+]
 
 
 def is_available() -> bool:
@@ -23,7 +29,64 @@ def device_count() -> int:
     return cuda.device_count()
 
 
-def synchronize() -> None:
+def synchronize(device: Any = None) -> None:
     """Wait for all work on it; at once where there is none."""
     if cuda.is_available():
-        cuda.synchronize()
+        cuda.synchronize(device)
+
+
+device_index = cuda.device
+"""A context in which another device is the current one."""
+
+
+def set_device_index(device: Any) -> None:
+    """Make a device the current one."""
+    cuda.set_device(device)
+
+
+def current_device_index() -> int:
+    """The index of the current device.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    return cuda.current_device()
+
+
+current_device_idx, set_device_idx = current_device_index, set_device_index
+
+
+def current_stream(device: Any = None) -> cuda.Stream:
+    """The stream on which work is done."""
+    return cuda.current_stream(device)
+
+
+def memory_allocated(device_index: Any = None) -> int:
+    """The bytes in use on a device."""
+    return cuda.memory_allocated(device_index)
+
+
+def max_memory_allocated(device_index: Any = None) -> int:
+    """The most bytes that were in use at a time."""
+    return cuda.max_memory_allocated(device_index)
+
+
+def memory_reserved(device_index: Any = None) -> int:
+    """The bytes that the pool holds, in use or not."""
+    return cuda.memory_reserved(device_index)
+
+
+def reset_peak_memory_stats(device_index: Any = None) -> None:
+    """Count `max_memory_allocated` anew from here."""
+    cuda.reset_peak_memory_stats(device_index)
+
+
+def get_memory_info(device_index: Any = None) -> tuple[int, int]:
+    """The bytes that are free on a device, and all that it has."""
+    return cuda.mem_get_info(device_index)
+
+
+def empty_cache() -> None:
+    """Give what the pool holds and nobody uses back to the device; nothing where there is none."""
+    if cuda.is_available():
+        cuda.empty_cache()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ALIASES = {"dim": "axis", "keepdim": "keepdims", "shape": "size"}
+ALIASES = {"dim": "axis", "keepdim": "keepdims", "dim0": "axis0", "dim1": "axis1", "shape": "size"}
 """For an argument the other name that it has."""
 
 

@@ -37,7 +37,23 @@ class _Switches:
         return f"gpunn.backends.{self._name}: not used by gpunn"
 
 
+class _Cuda(_Switches):
+    """The GPU; ``matmul.allow_tf32`` changes nothing, as float32 is float32 in gpunn's kernels."""
+
+    def is_available(self) -> bool:
+        """Whether there is a GPU that can be used."""
+        from gpunn.cuda import is_available
+
+        return is_available()
+
+    is_built = is_available
+
+    def __repr__(self) -> str:
+        return "gpunn.backends.cuda: gpunn.cuda has what there is"
+
+
 cudnn = _Switches("cudnn", enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
+cuda = _Cuda("cuda", matmul=_Switches("cuda.matmul", allow_tf32=False))
 mps = _Switches("mps")
 mkldnn = _Switches("mkldnn", enabled=False)
 mkl = _Switches("mkl")

@@ -226,9 +226,9 @@ def get_rng_state() -> dict[str, Any]:
     return default_generator.get_state()
 
 
-def set_rng_state(state: dict[str, Any]) -> None:
+def set_rng_state(new_state: dict[str, Any]) -> None:
     """Set the state of the default generator."""
-    default_generator.set_state(state)
+    default_generator.set_state(new_state)
 
 
 @with_other_names
@@ -292,14 +292,30 @@ def randperm(
     return _drawn(permutation, (), (n,), generator, d, device, requires_grad)
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`rand` in the shape, type and device of input."""
-    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+    options = {"dtype": dtype or input.dtype, "device": device or input.device, "requires_grad": requires_grad}
+    return rand(input.shape, generator=generator, **options)
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`randn` in the shape, type and device of input."""
-    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+    options = {"dtype": dtype or input.dtype, "device": device or input.device, "requires_grad": requires_grad}
+    return randn(input.shape, generator=generator, **options)
 
 
 _UNIFORM_BITS = {"float16": 11, "bfloat16": 8}

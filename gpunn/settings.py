@@ -56,11 +56,11 @@ def get_num_threads() -> int:
     return blas.threads()
 
 
-def set_num_threads(count: int) -> None:
+def set_num_threads(num: int) -> None:
     """Let products of matrices use so many threads on the CPU, at most as many as there were at the start."""
-    if count < 1:
-        raise RuntimeError(f"set_num_threads expects a positive integer, got {count}")
-    blas.set_threads(count)
+    if num < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, got {num}")
+    blas.set_threads(num)
 
 
 def get_num_interop_threads() -> int:
@@ -68,7 +68,7 @@ def get_num_interop_threads() -> int:
     return 1
 
 
-def set_num_interop_threads(count: int) -> None:
+def set_num_interop_threads(num: int) -> None:
     """Nothing: ops are done one after the other."""
 
 

@@ -21,7 +21,7 @@ def test_dir_has_what_is_loaded_later_and_no_more():
 
 def test_all_of_it_is_there():
     for name in dir(gpunn):
-        assert getattr(gpunn, name) is not None
+        assert name == "newaxis" or getattr(gpunn, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = gpunn.no_such_name
 

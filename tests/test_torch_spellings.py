@@ -85,6 +85,9 @@ def test_hints_for_implementations_change_nothing():
 def test_switches_of_libraries_that_are_not_used():
     gpunn.backends.cudnn.benchmark = True
     gpunn.backends.cudnn.benchmark = False
+    gpunn.backends.cuda.matmul.allow_tf32 = True
+    gpunn.backends.cuda.matmul.allow_tf32 = False
+    assert gpunn.backends.cuda.is_available() == gpunn.cuda.is_available()
     assert not gpunn.backends.mps.is_available() and gpunn.backends.cudnn.version() is None
     with pytest.raises(AttributeError, match="no switch 'benchmrk'; it has enabled, benchmark"):
         gpunn.backends.cudnn.benchmrk = True
@@ -95,6 +98,9 @@ def test_accelerator_without_a_gpu():
         pytest.skip("there is a GPU")
     assert gpunn.accelerator.current_accelerator() is None and gpunn.accelerator.device_count() == 0
     gpunn.accelerator.synchronize()
+    gpunn.accelerator.empty_cache()
+    with pytest.raises((RuntimeError, ImportError), match="CuPy|GPU|CUDA"):
+        gpunn.accelerator.current_device_index()
 
 
 def test_marks_for_the_compilers_of_torch_change_nothing():

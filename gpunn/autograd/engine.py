@@ -24,7 +24,7 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    *,
+    grad_variables: None = None,
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradient of `tensors` to the ``.grad`` of every leaf they were computed from.
@@ -36,6 +36,7 @@ def backward(
         grad_tensors: the cotangent of each; needed where a tensor has more than one element.
         retain_graph: keep what the forward saved, so that the graph can be gone through again.
         create_graph: record the computation of the gradient, so that it can be differentiated.
+        grad_variables: PyTorch's old name of `grad_tensors`; None.
         inputs: only these leaves (or other tensors of the graph) get a gradient.
 
     Raises:
@@ -61,15 +62,23 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    *,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
     """The gradients of `outputs` with respect to `inputs`, as a tuple; no ``.grad`` is touched.
 
     Arguments as in `backward`. An input that the outputs do not depend on is an error, or None with
     ``allow_unused=True``, or zeros with ``materialize_grads=True``.
+
+    Raises:
+        NotImplementedError: ``is_grads_batched=True``; `gpunn.func.vmap` takes many cotangents at once.
     """
+    if is_grads_batched:
+        raise NotImplementedError(
+            "grad(is_grads_batched=True): write gpunn.func.vjp(f, x)[1] under gpunn.func.vmap, or gpunn.func.jacrev(f)"
+        )
     roots, targets = _tensors("grad", outputs), _targets("grad", inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError("grad: materialize_grads=True gives zeros for unused inputs, so allow_unused can't be False")

@@ -168,7 +168,10 @@ def get_default_device() -> device:
     return _default
 
 
-def set_default_device(d: str | device) -> None:
-    """Set the device of tensors made without ``device=``."""
+_Device = device
+
+
+def set_default_device(device: str | _Device | None) -> None:
+    """Set the device of tensors made without ``device=``; None is the CPU."""
     global _default
-    _default = device(d)
+    _default = _Device("cpu" if device is None else device)

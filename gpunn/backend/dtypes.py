@@ -126,8 +126,9 @@ def scalar_dtype(value: Any) -> dtype:
 
 
 @cache
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type that holds both, by PyTorch's table."""
+    a, b = type1, type2
     if a is b:
         return a
     if a.category != b.category:

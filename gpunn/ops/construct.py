@@ -70,24 +70,32 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
-def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     """A tensor on the CPU that shares the memory of a NumPy array.
 
     Raises:
         TypeError: it is no NumPy array, or holds a type that gpunn does not have.
     """
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy takes a NumPy array, got {type(array).__name__}; use gpunn.tensor")
-    plain = np.asarray(array)  # of a subclass, such as np.memmap, the array that it is
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy takes a NumPy array, got {type(ndarray).__name__}; use gpunn.tensor")
+    plain = np.asarray(ndarray)  # of a subclass, such as np.memmap, the array that it is
     return wrap(plain, Spec(plain.shape, as_dtype(plain.dtype), Device("cpu")))
 
 
-def from_dlpack(source: Any) -> Tensor:
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of any library's array with ``__dlpack__``, on the CPU or a CUDA device.
 
-    On a CUDA device the tensor can be used on CuPy's current stream: that waits for the array's own one.
+    On a CUDA device the tensor can be used on CuPy's current stream: that waits for the array's own one. With
+    `device`, or with ``copy=True``, it is a copy, there.
+
+    Raises:
+        BufferError: ``copy=False``, and the array is on another device than `device`.
     """
-    return from_gpu(source) if on_gpu(source) else from_numpy(dlpack.adopt(source))
+    shared = from_gpu(ext_tensor) if on_gpu(ext_tensor) else from_numpy(dlpack.adopt(ext_tensor))
+    target = shared.device if device is None else Device(device)
+    if copy is False and target != shared.device:
+        raise BufferError(f"from_dlpack: the array is on {shared.device}, and without a copy not on {target}")
+    return shared.to(target, copy=bool(copy))
 
 
 def on_gpu(data: Any) -> bool:

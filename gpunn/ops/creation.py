@@ -133,7 +133,7 @@ def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
 
 
 def arange(
-    start: float,
+    start: float | None = None,
     end: float | None = None,
     step: float = 1,
     *,
@@ -149,7 +149,11 @@ def arange(
     Raises:
         RuntimeError: step is 0, or leads away from end.
     """
-    start, end, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
+    if start is None or end is None:
+        start, end = 0, start if end is None else end
+    if end is None:
+        raise TypeError("arange() needs an end: arange(5), arange(end=5) or arange(2, 5)")
+    start, end, step = map(_number, (start, end, step))
     away = (end - start) * step < 0
     if dtype is not None and as_dtype(dtype) is int64:
         start, end, step = int(start), int(end), int(step)

@@ -97,13 +97,14 @@ class Scatter(Op):
         return dx, apply(Gather(self.dim), dy, index) if needs[1] else None, None
 
 
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``y[i][j] = input[index[i][j]][j]`` for dim 0, ``y[i][j] = input[i][index[i][j]]`` for dim 1, and so on.
 
     Args:
         input: any tensor.
         dim: the dimension that is indexed.
         index: int64 or int32, with as many dimensions as input, and no larger than it except along `dim`.
+        sparse_grad: a wish for another form of the gradient, which is a tensor as all here.
 
     Raises:
         RuntimeError: the shapes do not fit.

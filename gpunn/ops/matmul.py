@@ -100,10 +100,10 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return apply(MatMul(), input, mat2)
 
 
-def dot(input: Tensor, other: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors."""
-    _require_ndim("dot", 1, input, other)
-    return matmul(input, other)
+    _require_ndim("dot", 1, input, tensor)
+    return matmul(input, tensor)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:

@@ -87,20 +87,20 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg(ArgMin, "argmin", input, dim, keepdim)
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; or along `dim` ``(values, indices)``; or of two tensors, ``max(x, y)``, the larger ones.
 
     Among all elements equal ones share the gradient; along a dimension the one at the index gets it.
     """
-    return _extreme("max", input, dim, keepdim)
+    return _extreme("max", input, dim if other is None else other, keepdim)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; or along `dim` ``(values, indices)``; or of two tensors, ``min(x, y)``, the smaller ones.
 
     Among all elements equal ones share the gradient; along a dimension the one at the index gets it.
     """
-    return _extreme("min", input, dim, keepdim)
+    return _extreme("min", input, dim if other is None else other, keepdim)
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Ordered:

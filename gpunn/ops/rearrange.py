@@ -123,13 +123,14 @@ def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
 
 
 def repeat_interleave(
-    input: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+    input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each element along `dim` so many times, one after another; without dim, of the flattened tensor.
 
     Args:
         input: any tensor.
-        repeats: one number for all, or a tensor of one for each.
+        repeats: one number for all, or a tensor of one for each. Without it `input` are the numbers, and what is
+            repeated are the indices from 0 on.
         dim: the dimension.
         output_size: the size that comes out, where that is known; it is only checked.
 
@@ -140,6 +141,10 @@ def repeat_interleave(
 
     from gpunn.tensor import from_numpy
 
+    if repeats is None:
+        from .creation import arange
+
+        return repeat_interleave(arange(input.numel(), device=input.device), input, output_size=output_size)
     x = input.reshape(-1) if dim is None else input
     d = 0 if dim is None else normalise_dim("repeat_interleave", dim, input.ndim)
     n = x.shape[d]

@@ -70,7 +70,7 @@ class LogSoftmaxBackward(_AlongDim, Composite):
         return dy - y.exp() * dy.sum(self.dim, keepdim=True)
 
 
-def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """e^(x_i) / sum_j e^(x_j) along `dim`: positive, and summing to 1.
 
     Args:
@@ -85,12 +85,12 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tens
     return _along(Softmax, "softmax", input, dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """ln softmax(input), exact also where the softmax itself would round to 0; arguments as in `softmax`."""
     return _along(LogSoftmax, "log_softmax", input, dim, dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-input); arguments as in `softmax`."""
     return _along(Softmax, "softmin", -input, dim, dtype)
 

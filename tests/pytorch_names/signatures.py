@@ -10,11 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gpunn.argument_names import ALIASES
+
 Default = Any
 REQUIRED: Default = inspect.Parameter.empty
 
 MEANINGLESS = {"layout", "memory_format", "names", "pin_memory"}
 """Arguments that say nothing about dense tensors on one device; the page says so once."""
+OLD = {"size_average", "min_value", "max_value", "num_chunks", "foreach", "fused", "capturable", "differentiable"}
+"""Arguments that PyTorch has replaced, and hints for implementations; the page says so once. A position behind one of
+them means nothing."""
+OTHER = {other: name for name, other in ALIASES.items()}
+"""For a name that is taken beside another one, that one."""
 
 
 @dataclass(frozen=True)
@@ -143,27 +150,29 @@ def differences(theirs: list[Signature], ours: Signature) -> list[str]:
 
 def _differences(one: Signature, ours: Signature, ways: list[Signature]) -> Iterator[str]:
     """Of one way to call it; a default may be that of any of the `ways`."""
-    after_old = False
+    after_old, old = False, OLD | ({"reduce"} if "size_average" in one.positional else set())
+    names = [OTHER.get(name, name) for name in ours.positional]
     for place, name in enumerate(one.positional):
-        after_old |= name == "size_average"
-        if name in MEANINGLESS or name.startswith("_") or (after_old and name in ("size_average", "reduce")):
+        after_old |= name in old or name.startswith("_")
+        if name in MEANINGLESS | old or name.startswith("_"):
             continue
-        here = ours.positional.index(name) if name in ours.positional else -1
+        name = OTHER.get(name, name)
+        here = names.index(name) if name in names else -1
         if here >= 0 and (here == place or after_old or (ours.star and here > place)):
             continue
         if here >= 0:
             yield f"`{name}` is argument {here + 1}, not {place + 1}"
-        elif name not in ours.keywords and name != ours.star and not ours.takes_any_keyword:
+        elif name not in ours.keywords and name != OTHER.get(ours.star, ours.star) and not ours.takes_any_keyword:
             yield f"no `{name}=`"
         elif name in ours.keywords and not after_old:
             yield f"`{name}=` by name alone"
     if one.star and not ours.star and one.star not in ours.positional:
         yield f"no `*{one.star}`"
-    for name in sorted(one.keywords - MEANINGLESS):
+    for name in sorted(one.keywords - MEANINGLESS - old):
         if name not in ours.names and not ours.takes_any_keyword and not name.startswith("_"):
             yield f"no `{name}=`"
     for name, default in one.defaults.items():
-        if name in MEANINGLESS or name not in ours.names:
+        if name in MEANINGLESS | old or name not in ours.names:
             continue
         defaults = [way.defaults[name] for way in ways if name in way.defaults]
         if name not in ours.defaults and name != ours.star:
@@ -171,14 +180,15 @@ def _differences(one: Signature, ours: Signature, ways: list[Signature]) -> Iter
         elif name in ours.defaults and not any(_equal(d, ours.defaults[name]) for d in defaults):
             yield f"`{name}={_text(ours.defaults[name])}`, not `{_text(default)}`"
     for name in [*ours.positional, *ours.keywords]:
-        if name not in ours.defaults and not any(name in way.names for way in ways):
+        other = OTHER.get(name, name)
+        if name not in ours.defaults and not any(other in (OTHER.get(n, n) for n in way.names) for way in ways):
             yield f"needs `{name}`"
 
 
 def _equal(a: Default, b: Default) -> bool:
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
         return a == b
-    return a is ... or _text(a) == _text(b)
+    return a is ... or _text(a) == _text(b) or {str(a), str(b)} == {"()", "None"}
 
 
 def _text(default: Default) -> str:

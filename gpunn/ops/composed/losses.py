@@ -169,7 +169,6 @@ def gaussian_nll_loss(
     var: Tensor | float,
     full: bool = False,
     eps: float = 1e-6,
-    *,
     reduction: str = "mean",
 ) -> Tensor:
     """(ln v + (x - y)^2 / v) / 2, the negative log likelihood of a normal distribution, with v not below eps.

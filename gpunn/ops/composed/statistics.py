@@ -76,26 +76,25 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 
 
 def var_mean(
-    input: Tensor, dim: Dims = None, unbiased: bool | None = None, *, correction: Any = 1, keepdim: bool = False
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """`var` and `mean`."""
     return _with_mean(var, input, dim, unbiased, correction, keepdim)
 
 
 def std_mean(
-    input: Tensor, dim: Dims = None, unbiased: bool | None = None, *, correction: Any = 1, keepdim: bool = False
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """`std` and `mean`."""
     return _with_mean(std, input, dim, unbiased, correction, keepdim)
 
 
 def _with_mean(
-    function: Any, input: Tensor, dim: Any, unbiased: bool | None, correction: Any, keepdim: bool
+    function: Any, input: Tensor, dim: Any, unbiased: bool, correction: float | None, keepdim: bool
 ) -> tuple[Tensor, Tensor]:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    correction = correction if unbiased is None else int(unbiased)
-    return function(input, dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+    return function(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
 def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
