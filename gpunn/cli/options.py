@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="digits",
         metavar="WHAT",
-        help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv or a folder",
+        help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv, PATH.parquet or a folder",
     )
     what.add_argument(
         "--data-root", metavar="DIR", help="the folder with the files of mnist and the like; else downloaded"
