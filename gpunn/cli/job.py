@@ -17,7 +17,7 @@ from gpunn.train.optimizers import OPTIMIZERS
 
 from .data import Units
 from .errors import RunError, UsageError
-from .options import BASE_BATCH_SIZE, DEFAULT_LR, LOSSES_OF_CLASSES
+from .options import AUGMENTATIONS, BASE_BATCH_SIZE, DEFAULT_LR, LOSSES_OF_CLASSES
 
 
 def scale_learning_rate(optimizer: Any, rule: str, samples: int) -> str:
@@ -132,6 +132,31 @@ def make_optimizer(options: argparse.Namespace, model: nn.Module) -> Any:
     if options.optimizer == "rmsprop":
         return optim.RMSprop(parameters, lr=lr, momentum=options.momentum or 0.0)
     return getattr(optim, OPTIMIZERS[options.optimizer])(parameters, lr=lr)
+
+
+def make_augmentation(options: argparse.Namespace, source: Arrays, model: nn.Module) -> Any:
+    """What changes the images of training steps; None for nothing."""
+    from gpunn.transforms import Compose, Cutout, MixUp, RandomAffine, RandomCrop, RandomHorizontalFlip
+
+    if not options.augment:
+        return None
+    if len(source.input_shape) != 3:
+        raise UsageError(f"--augment changes images, and the samples of {source.name} are {source.input_shape}")
+    if reconstructs(model):
+        raise UsageError(f"--augment: {options.model} reconstructs its inputs, which would not be changed alike")
+    named = [part.partition(":") for part in options.augment]
+    given = [(name, float(number) if number else AUGMENTATIONS[name]) for name, _, number in named]
+    if any(name == "mixup" for name, _ in given) and loss_name(options, source, model) != "cross_entropy":
+        raise UsageError("--augment mixup makes probabilities of the classes, which only --loss cross_entropy takes")
+    outputs = None if source.classes is None else source.outputs
+    make: dict[str, Callable[[float], nn.Module]] = {
+        "flip": lambda _: RandomHorizontalFlip(),
+        "crop": lambda padding: RandomCrop(int(padding)),
+        "cutout": lambda size: Cutout(int(size)),
+        "affine": lambda degrees: RandomAffine(degrees, (0.1, 0.1), (0.9, 1.1)),
+        "mixup": lambda alpha: MixUp(outputs, alpha),
+    }
+    return Compose([make[name](number) for name, number in given])
 
 
 def make_callbacks(options: argparse.Namespace, folder: Path) -> list[Any]:

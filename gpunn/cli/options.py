@@ -27,6 +27,8 @@ DEFAULT_LR = {
 }
 """The optimizers, and for each the largest learning rate of the schedule."""
 OPTIMIZERS = tuple(DEFAULT_LR)
+AUGMENTATIONS = {"flip": 0.0, "crop": 4.0, "cutout": 8.0, "affine": 10.0, "mixup": 0.2}
+"""What --augment takes, each with the number that it has if none is given; 0 for those without one."""
 LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 BASE_BATCH_SIZE = 64
 """The batch size that learning rates are meant for, and the default."""
@@ -58,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="digits",
         metavar="WHAT",
-        help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv or a folder",
+        help="digits, mnist, fashion_mnist, cifar10, PATH.npz, PATH.csv, PATH.parquet or a folder",
     )
     what.add_argument(
         "--data-root", metavar="DIR", help="the folder with the files of mnist and the like; else downloaded"
@@ -147,6 +149,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="EVERY",
         help="record the norms of weights, gradients and updates by layer at every so many steps (default: 10), and "
         "say where gradients vanish or explode or units are dead",
+    )
+    how.add_argument(
+        "--augment",
+        type=_augmentations,
+        metavar="HOW,...",
+        help="change images at random in each training step: "
+        + ", ".join(f"{name}:{number:g}" if number else name for name, number in AUGMENTATIONS.items())
+        + " (pixels of padding, the square's side, degrees, alpha)",
     )
     how.add_argument(
         "--log",
@@ -316,6 +326,22 @@ def _every(text: str) -> str:
         return Every(text).text
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _augmentations(text: str) -> list[str]:
+    for part in text.split(","):
+        name, colon, number = part.partition(":")
+        if name not in AUGMENTATIONS:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is none of {', '.join(AUGMENTATIONS)}{did_you_mean(name, AUGMENTATIONS)}"
+            )
+        if colon and not AUGMENTATIONS[name]:
+            raise argparse.ArgumentTypeError(f"{name} takes no number, got {part!r}")
+        if colon and name in ("crop", "cutout"):
+            positive_int(number)
+        elif colon:
+            _positive(number)
+    return text.split(",")
 
 
 def _loggers(text: str) -> list[str]:

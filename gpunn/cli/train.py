@@ -127,6 +127,7 @@ def _run(options: argparse.Namespace) -> None:
     if reconstructs(model):
         data = data.reconstructed()
     say(data.learned)
+    augment = job.make_augmentation(options, source, model)
     optimizer = job.make_optimizer(options, model)
     train, validation = _split(data, options)
     batch_size = len(train[0]) if options.batch_size == "full" else min(options.batch_size, len(train[0]))
@@ -161,6 +162,7 @@ def _run(options: argparse.Namespace) -> None:
             on_nan=options.on_nan,
             precision=options.precision,
             shard_optimizer=options.shard_optimizer,
+            augment=augment,
         )
         history = trainer.fit(train, options.epochs, validation, batch_size, resume=bool(options.resume))
         if not ranks.is_first:

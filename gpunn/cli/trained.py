@@ -12,6 +12,7 @@ import numpy as np
 
 from gpunn.datasets import NAMES
 from gpunn.datasets.picture import PILLOW_SUFFIXES
+from gpunn.datasets.table import TABLES
 from gpunn.models.from_file import file_and_function
 
 from .abstract import check_that_it_fits
@@ -58,7 +59,7 @@ class Trained:
     def knows(self, source: str) -> dict[str, Any]:
         """How to read a source as the training data was: the names of a table's columns, the size of pictures."""
         path = Path(source)
-        if source not in NAMES and path.suffix.lower() == ".csv":
+        if source not in NAMES and path.suffix.lower() in TABLES:
             return {"target": self.target, "columns": self.columns}
         if source not in NAMES and (path.is_dir() or path.suffix.lower() in PILLOW_SUFFIXES):
             size = self.options.image_size

@@ -15,7 +15,7 @@ from gpunn.datasets.npy import read_npy
 from gpunn.datasets.npz import read_npz
 from gpunn.datasets.picture import PILLOW_SUFFIXES, Size, images_in, read_images
 from gpunn.datasets.registry import NAMES, load
-from gpunn.datasets.table import features_from_csv
+from gpunn.datasets.table import TABLES, features_from_csv
 
 INPUT_ARRAYS = ("x", "x_train", "x_test")
 
@@ -43,8 +43,8 @@ def load_inputs(
 ) -> Inputs:
     """The inputs in all that `load` reads, whose labels are left out, or in a source without labels.
 
-    Those are: PATH.csv without the column of labels; PATH.npz with the array x alone; PATH.npy with an array of
-    samples or one sample; one image; and a folder with images, those in its subfolders too.
+    Those are: PATH.csv or PATH.parquet without the column of labels; PATH.npz with the array x alone; PATH.npy with an
+    array of samples or one sample; one image; and a folder with images, those in its subfolders too.
 
     shape:           of one sample; it tells one sample from many
     target, columns: the names of the column of labels and of the others, see `features_from_csv`
@@ -68,7 +68,7 @@ def load_inputs(
         files = [str(file.relative_to(path)) for file in found]
     elif not path.exists():
         raise DataError(f"there is no data set, file or folder {str(source)!r}")
-    elif suffix == ".csv":
+    elif suffix in TABLES:
         x = features_from_csv(path, int(np.prod(shape)), target=target, columns=columns)
     elif suffix == ".npz":
         x = _from_npz(path)
@@ -79,7 +79,7 @@ def load_inputs(
         files = [str(path)]
     else:
         raise DataError(
-            f"{path}: its ending is {path.suffix!r}; expected .csv, .npz, .npy, an image or a folder of them"
+            f"{path}: its ending is {path.suffix!r}; expected .csv, .parquet, .npz, .npy, an image or a folder of them"
         )
     if not len(x):
         raise DataError(f"{path}: holds no sample")

@@ -15,7 +15,7 @@ from gpunn.datasets.labels import Task
 from gpunn.datasets.mnist_format import fashion_mnist, mnist
 from gpunn.datasets.npz import from_npz
 from gpunn.datasets.picture import Size
-from gpunn.datasets.table import from_csv
+from gpunn.datasets.table import TABLES, from_csv
 
 DOWNLOADED: dict[str, Callable[[str | Path | None], Arrays]] = {
     "mnist": mnist,
@@ -34,7 +34,8 @@ def load(
     columns: Sequence[str] | None = None,
     size: Size | None = None,
 ) -> Arrays:
-    """The data set called digits, mnist, fashion_mnist or cifar10, or the one at PATH.npz, PATH.csv or in a folder.
+    """The data set called digits, mnist, fashion_mnist or cifar10, or the one at PATH.npz, .csv or .parquet, or in a
+    folder.
 
     A folder with the name of a data set is reached as ./NAME.
 
@@ -49,7 +50,7 @@ def load(
     suffix = "" if path.is_dir() else path.suffix.lower()
     for what, given, has_use, whose in (
         ("root folder", root, source in DOWNLOADED, ", ".join(DOWNLOADED)),
-        ("target column", target, not named and suffix == ".csv", "tables (.csv)"),
+        ("target column", target, not named and suffix in TABLES, "tables (.csv, .parquet)"),
         ("image size", size, not named and path.is_dir(), "folders of images"),
     ):
         if given is not None and not has_use and (named or path.exists()):
@@ -60,12 +61,14 @@ def load(
         return from_folder(path, size)
     if suffix == ".npz":
         return from_npz(path, task)
-    if suffix == ".csv":
+    if suffix in TABLES:
         return from_csv(path, target=target, task=task, columns=columns)
     if path.exists():
-        raise DataError(f"{source}: its ending is {path.suffix!r}; expected .npz, .csv, or a folder of images")
+        raise DataError(
+            f"{source}: its ending is {path.suffix!r}; expected .npz, .csv, .parquet, or a folder of images"
+        )
     near = difflib.get_close_matches(str(source), NAMES, 1)
     raise DataError(
-        f"there is no data set, file or folder {str(source)!r}; expected {', '.join(NAMES)}, PATH.npz, PATH.csv or a "
-        "folder of images" + (f". Did you mean {near[0]}?" if near else "")
+        f"there is no data set, file or folder {str(source)!r}; expected {', '.join(NAMES)}, PATH.npz, PATH.csv, "
+        "PATH.parquet or a folder of images" + (f". Did you mean {near[0]}?" if near else "")
     )

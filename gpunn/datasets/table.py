@@ -1,13 +1,14 @@
-"""Tables of numbers with one column of labels, as CSV."""
+"""Tables of numbers with one column of labels, as CSV or Parquet."""
 
 from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,11 +18,14 @@ import numpy as np
 
 from gpunn.datasets.arrays import Arrays
 from gpunn.datasets.errors import DataError
+from gpunn.datasets.expansion import check_expansion
 from gpunn.datasets.labels import Array, Task, as_labels, composed, listed
 
 if TYPE_CHECKING:
     from _csv import Reader
 
+TABLES = (".csv", ".parquet")
+"""The endings of tables."""
 LABEL_NAMES = ("label", "target", "class", "y")
 
 
@@ -52,7 +56,8 @@ def from_csv(
     task: Task | None = None,
     columns: Sequence[str] | None = None,
 ) -> Arrays:
-    """A data set from a table of numbers with one column of labels, delimited by comma, semicolon or tab.
+    """A data set from a table of numbers with one column of labels, delimited by comma, semicolon or tab; or in
+    Parquet, read by pyarrow, whose values are taken as a CSV file would have them, below the names of the columns.
 
     The first line is a header if one of its names is label, target, class or y (in any case), or none of them is a
     number; where it may be a sample as well, that is an error. A number is what NumPy's loadtxt reads as one. Text as
@@ -109,8 +114,52 @@ def features_from_csv(
     return x
 
 
+class _Parquet:
+    """The rows of a Parquet file, as `csv.reader` gives those of a CSV file: the names of the columns first."""
+
+    def __init__(self, path: str):
+        try:
+            from pyarrow.parquet import ParquetFile
+        except ImportError as error:
+            raise DataError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow") from error
+        if os.path.getsize(path) == 0:
+            raise DataError(f"{path}: the file is empty")
+        self.file = ParquetFile(path)
+        expanded = sum(
+            self.file.metadata.row_group(i).total_byte_size for i in range(self.file.metadata.num_row_groups)
+        )
+        check_expansion(path, os.path.getsize(path), expanded)
+        self.line_num = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        self.line_num += 1
+        yield list(self.file.schema_arrow.names)
+        for batch in self.file.iter_batches():
+            for row in zip(*(column.to_pylist() for column in batch.columns)):
+                self.line_num += 1
+                yield ["" if value is None else value if isinstance(value, str) else repr(value) for value in row]
+
+
 @contextmanager
-def _open(path: str) -> Iterator[Reader]:
+def _open_parquet(path: str) -> Iterator[_Parquet]:
+    try:
+        yield _Parquet(path)
+    except OSError as error:
+        if error.strerror:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: truncated, damaged, or not a Parquet file ({error})") from error
+    except DataError:
+        raise
+    except ValueError as error:  # pyarrow's errors are of this kind
+        raise DataError(f"{path}: truncated, damaged, or not a Parquet file ({error})") from error
+
+
+def _open(path: str) -> AbstractContextManager[Reader | _Parquet]:
+    return _open_parquet(path) if path.lower().endswith(".parquet") else _open_csv(path)
+
+
+@contextmanager
+def _open_csv(path: str) -> Iterator[Reader]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             first = re.sub(r'"[^"]*"', "", file.readline())  # as it would be without texts in quotes
@@ -130,7 +179,7 @@ Row = tuple[int, list[str]]
 """The number of a line, and its cells."""
 
 
-def _first(reader: Reader, path: str) -> tuple[Row, Iterator[Row]]:
+def _first(reader: Reader | _Parquet, path: str) -> tuple[Row, Iterator[Row]]:
     """The first line and an iterator over the others; Excel's line ``sep=;``, which says what parts cells, is none."""
     rows = (
         (reader.line_num, row)

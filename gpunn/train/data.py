@@ -17,7 +17,7 @@ from gpunn.parallel import World
 from gpunn.tensor import Tensor, as_tensor
 from gpunn.train.batch import Batch
 from gpunn.train.objective import Objective
-from gpunn.utils.data import DataLoader, Subset, TensorDataset, random_split
+from gpunn.utils.data import ArrayDataset, DataLoader, Subset, TensorDataset, random_split
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -25,14 +25,19 @@ DEFAULT_BATCH_SIZE = 32
 def as_dataset(data: Any, model: nn.Module) -> Any:
     """A data set of (*inputs, target): one as it is, a pair (x, y) of arrays or tensors as a TensorDataset.
 
-    Of NumPy arrays and lists, floats take the model's own type, and integers become int64. Tensors stay as they are.
+    Of NumPy arrays and lists, floats take the model's own type, and integers become int64. Tensors stay as they are. Of
+    memory-mapped arrays the rows of each batch are read when it comes to it.
 
     Raises TypeError for what is no data, ValueError for lengths that differ, DataError where there are no samples.
     """
     if isinstance(data, (tuple, list)):
         if len(data) < 2:
             raise TypeError(f"data is a tuple of {len(data)}; expected (x, y), a Dataset or a DataLoader")
-        data = TensorDataset(*(as_input(part, model) for part in data))
+        if any(isinstance(part, np.memmap) for part in data):
+            parts = [part if isinstance(part, np.ndarray) else as_input(part, model).numpy() for part in data]
+            data = ArrayDataset(*parts, dtypes=[_type_of(part, model) for part in parts])
+        else:
+            data = TensorDataset(*(as_input(part, model) for part in data))
     if not hasattr(data, "__getitem__"):
         raise TypeError(f"data is {type(data).__name__}; expected (x, y), a Dataset or a DataLoader")
     if hasattr(data, "__len__") and len(data) == 0:
@@ -45,9 +50,14 @@ def as_input(x: Any, model: nn.Module) -> Tensor:
     if isinstance(x, Tensor):
         return x
     array = np.asarray(x)
+    return as_tensor(array, _type_of(array, model), "cpu")
+
+
+def _type_of(array: Any, model: nn.Module) -> DType | None:
+    """What the elements of an array become; None for the array's own type."""
     if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
-        return as_tensor(array, _float_type(model), "cpu")
-    return as_tensor(array, int64 if array.dtype.kind in "iu" else None, "cpu")
+        return _float_type(model)
+    return int64 if array.dtype.kind in "iu" else None
 
 
 def as_loader(
@@ -85,9 +95,13 @@ def hold_out(data: Any, fraction: float, model: nn.Module, seed: int) -> tuple[A
     if not 0 < fraction < 1:
         raise ValueError(f"validation is {fraction}; expected a fraction between 0 and 1, data, or None")
     dataset = as_dataset(data, model)
-    labels = dataset.tensors[-1] if isinstance(dataset, TensorDataset) else None
-    if labels is not None and labels.ndim == 1 and not labels.dtype.is_floating_point:
-        parts = stratified_split(labels.cpu().numpy(), fraction, seed)
+    labels = None
+    if isinstance(dataset, TensorDataset) and dataset.tensors[-1].ndim == 1:
+        labels = dataset.tensors[-1].cpu().numpy()
+    elif isinstance(dataset, ArrayDataset) and dataset.arrays[-1].ndim == 1:
+        labels = np.asarray(dataset.arrays[-1])
+    if labels is not None and labels.dtype.kind in "iub":
+        parts = stratified_split(labels, fraction, seed)
         return Subset(dataset, parts[0].tolist()), Subset(dataset, parts[1].tolist())
     held_out = round(fraction * len(dataset))
     if not 0 < held_out < len(dataset):

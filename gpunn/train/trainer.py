@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import gpunn
 from gpunn import nn
 from gpunn.amp import GradScaler
@@ -297,7 +299,8 @@ class Trainer:
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; expected a whole number, at least 1")
-        inputs = [as_input(part, self.model) for part in (x if isinstance(x, tuple) else (x,))]
+        given = x if isinstance(x, tuple) else (x,)  # of a memory-mapped array a batch is read at a time
+        inputs = [part if isinstance(part, np.memmap) else as_input(part, self.model) for part in given]
         counts = {part.shape[0] if part.ndim else 0 for part in inputs}
         if len(counts) != 1:
             raise ValueError(f"predict: the inputs have {sorted(counts)} samples; expected the same number")
@@ -307,7 +310,8 @@ class Trainer:
         outputs = []
         with self.evaluator.mode():
             for start in range(0, count, batch_size):
-                parts = (part[start : start + batch_size].to(device=self.device) for part in inputs)
+                slices = (as_input(part[start : start + batch_size], self.model) for part in inputs)
+                parts = (part.to(device=self.device) for part in slices)
                 outputs.append(self.evaluator.predict(*parts))
             self.evaluator.check()
         return outputs[0] if len(outputs) == 1 else gpunn.cat(outputs)

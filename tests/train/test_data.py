@@ -8,7 +8,9 @@ from gpunn import nn
 from gpunn.datasets import DataError
 from gpunn.train.data import as_dataset, as_input, as_loader, batches, hold_out, in_groups
 from gpunn.train.objective import Objective
-from gpunn.utils.data import DataLoader, Dataset, TensorDataset
+from gpunn.utils.data import ArrayDataset, DataLoader, Dataset, TensorDataset
+
+from .conftest import make_trainer
 
 MODEL = nn.Linear(2, 2)
 CPU = gpunn.device("cpu")
@@ -157,3 +159,20 @@ def test_batches_have_inputs_and_a_target():
     loader = DataLoader(TensorDataset(gpunn.zeros(3, 2)), 3)
     with pytest.raises(TypeError, match=r"expected \(\*inputs, target\)"):
         list(batches(loader, Objective("mse", MODEL), CPU))
+
+
+def test_memory_mapped_arrays_are_read_by_batches(task, tmp_path, monkeypatch):
+    x, y = task.x.astype(np.float64), task.y.astype(np.int16)
+    expected = make_trainer(seed=0).fit((x, y), 2, validation=0.2, batch_size=8)
+    for name, array in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    read, rows = [], ArrayDataset.rows
+    monkeypatch.setattr(ArrayDataset, "rows", lambda self, indices: read.append(1) or rows(self, indices))
+    trainer = make_trainer(seed=0)
+    found = trainer.fit((mapped, np.load(tmp_path / "y.npy", mmap_mode="r")), 2, validation=0.2, batch_size=8)
+    assert found["val_loss"] == expected["val_loss"] and len(read) == 2 * (9 + 1)  # 72 samples by 8, and 18 at once
+    assert trainer.evaluate(mapped, y) == trainer.evaluate(x, y)
+    np.testing.assert_array_equal(trainer.predict(mapped, 16).numpy(), trainer.predict(x, 16).numpy())
+    with pytest.raises(ValueError, match=r"the arrays have shapes \(90, 4\), \(89,\)"):
+        trainer.fit(mapped, y[1:])

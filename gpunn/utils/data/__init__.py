@@ -3,6 +3,7 @@
 from gpunn.utils.data.collate import default_collate, default_convert
 from gpunn.utils.data.dataloader import DataLoader
 from gpunn.utils.data.dataset import (
+    ArrayDataset,
     ChainDataset,
     ConcatDataset,
     Dataset,
@@ -24,8 +25,8 @@ from gpunn.utils.data.sampler import (
 from gpunn.utils.data.worker import WorkerInfo, get_worker_info
 
 __all__ = [
-    "Dataset", "IterableDataset", "TensorDataset", "Subset", "ConcatDataset", "StackDataset", "ChainDataset",
-    "random_split",
+    "Dataset", "IterableDataset", "TensorDataset", "ArrayDataset", "Subset", "ConcatDataset", "StackDataset",
+    "ChainDataset", "random_split",
     "Sampler", "SequentialSampler", "RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler",
     "DistributedSampler", "BatchSampler", "get_worker_info", "WorkerInfo",
     "DataLoader", "default_collate", "default_convert",

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.random import SPLIT, Generator, default_generator
-from gpunn.tensor import Tensor
+from gpunn.tensor import Tensor, from_numpy
 from gpunn.utils.data.order import Indices, permutation, seed_of, words
 
 T_co = TypeVar("T_co", covariant=True)
@@ -63,6 +64,37 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     def __len__(self) -> int:
         return int(self.tensors[0].shape[0])
+
+
+class ArrayDataset(Dataset[tuple[Tensor, ...]]):
+    """NumPy arrays of the same length, of which only the rows of a batch are read: for ``numpy.memmap`` and
+    ``numpy.load(..., mmap_mode="r")``, which may be larger than memory. A Trainer makes one of such arrays by itself.
+
+    dtypes: what the rows of each array become; None for the array's own type
+
+    Raises ValueError for no arrays, or arrays of different lengths, TypeError for anything but arrays.
+    """
+
+    def __init__(self, *arrays: np.ndarray[Any, Any], dtypes: Sequence[DType | None] | None = None):
+        for array in arrays:
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"ArrayDataset: got {type(array).__name__}; expected NumPy arrays")
+        if not arrays or any(array.ndim == 0 or len(array) != len(arrays[0]) for array in arrays):
+            shapes = ", ".join(str(array.shape) for array in arrays) or "none"
+            raise ValueError(f"ArrayDataset: the arrays have shapes {shapes}; expected the same first dimension")
+        self.arrays = arrays
+        self.dtypes = [None] * len(arrays) if dtypes is None else list(dtypes)
+
+    def rows(self, indices: Any) -> list[Tensor]:
+        """A copy of these rows of each array."""
+        found = [from_numpy(np.array(array[indices])) for array in self.arrays]
+        return [t if dtype is None else t.to(dtype) for t, dtype in zip(found, self.dtypes)]
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(self.rows(index))
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
 
 
 class Subset(Dataset[T_co]):
@@ -220,6 +252,11 @@ def tensors_of(dataset: Any) -> tuple[tuple[Tensor, ...], Indices | None] | None
 
 def batch_reader(dataset: Any) -> Callable[[Indices | range | list[int]], list[Tensor]] | None:
     """How to take a whole batch at once, already collated; None where samples have to be fetched one by one."""
+    if isinstance(dataset, ArrayDataset) and type(dataset).__getitem__ is ArrayDataset.__getitem__:
+        return lambda indices: dataset.rows(_slice(indices))
+    if type(dataset) is Subset and isinstance(dataset.dataset, ArrayDataset):
+        source, chosen = dataset.dataset, np.asarray(dataset.indices, np.int64)
+        return lambda indices: source.rows(chosen[_slice(indices)])
     found = tensors_of(dataset)
     if found is None:
         return None
