@@ -18,6 +18,7 @@ from .say import say
 EXAMPLE = """\
   gpunn train                                              a small network on the bundled handwritten digits
   gpunn train --data mnist --model cnn --epochs 3
+  gpunn train --data cifar10 --model resnet9 --augment crop:4,flip --log csv
   gpunn train --data mnist --data-root DIR --model mlp:512,512 --epochs 5 --json
   gpunn train --data houses.csv --target price --task regression --l2 1e-4
   gpunn train --resume runs/digits-cnn-1 --epochs 40

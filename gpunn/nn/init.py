@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -323,3 +324,22 @@ def _draw(tensor: Tensor, generator: Generator | None, sample: Sample, *options:
 def _fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
     with no_grad():
         return tensor.copy_(from_numpy(np.ascontiguousarray(values)))
+
+
+def _deprecated(fill: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """PyTorch's old name of an initialiser, without the underscore: it warns, and does the same."""
+    old = fill.__name__[:-1]
+
+    @functools.wraps(fill)
+    def renamed(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(f"nn.init.{old} is deprecated, use nn.init.{old}_", FutureWarning, stacklevel=2)
+        return fill(*args, **kwargs)
+
+    renamed.__name__ = renamed.__qualname__ = old
+    return renamed
+
+
+uniform, normal, constant = _deprecated(uniform_), _deprecated(normal_), _deprecated(constant_)
+eye, dirac, orthogonal, sparse = (_deprecated(fill) for fill in (eye_, dirac_, orthogonal_, sparse_))
+xavier_uniform, xavier_normal = _deprecated(xavier_uniform_), _deprecated(xavier_normal_)
+kaiming_uniform, kaiming_normal = _deprecated(kaiming_uniform_), _deprecated(kaiming_normal_)

@@ -237,3 +237,23 @@ def test_empty_weights_stay_empty() -> None:
     for fill in (init.xavier_uniform_, init.kaiming_normal_, init.orthogonal_, init.trunc_normal_):
         assert fill(gpunn.empty(0, 3)).shape == (0, 3)
     assert nn.Linear(0, 3).bias.shape == (3,)
+
+
+def test_old_names_warn() -> None:
+    for old in (
+        *("uniform", "normal", "constant", "eye", "dirac", "orthogonal", "sparse"),
+        *("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"),
+    ):
+        options = {"constant": (2.0,), "sparse": (0.5,)}.get(old, ())
+        shape = (2, 3, 4) if old == "dirac" else (3, 4)
+        found = []
+        for name in (old, f"{old}_"):
+            gpunn.manual_seed(0)
+            x = gpunn.zeros(*shape)
+            if name == old:
+                with pytest.warns(FutureWarning, match=f"nn.init.{old} is deprecated, use nn.init.{old}_"):
+                    assert getattr(gpunn.nn.init, name)(x, *options) is x
+            else:
+                getattr(gpunn.nn.init, name)(x, *options)
+            found.append(x.numpy())
+        np.testing.assert_array_equal(*found)
