@@ -18,6 +18,8 @@ from gpunn import nn
 from gpunn.autograd.mode import state
 from gpunn.optional import needed
 
+__all__ = ["to_torch", "from_torch", "TorchModule"]
+
 
 def to_torch(what: Any) -> Any:
     """What gpunn has, for PyTorch: a tensor, a module, or a function of tensors.

@@ -9,7 +9,7 @@ import gpunn
 
 
 @pytest.fixture
-def run(gpunn_command, no_curves, tmp_path):
+def run(gpunn_command, tmp_path):
     x = np.random.default_rng(0).random((60, 2)) * [1, 100]
     rows = np.column_stack([x, 1000 + x @ [50, 3]])
     np.savetxt(tmp_path / "t.csv", rows, header="a,b,price", delimiter=",", comments="")

@@ -23,6 +23,6 @@ from . import (
     shapes,
     signals,
 )
-from .table import FROM_ONNX, TO_ONNX, Operator
-
-__all__ = ["FROM_ONNX", "TO_ONNX", "Operator"]
+from .table import FROM_ONNX as FROM_ONNX
+from .table import TO_ONNX as TO_ONNX
+from .table import Operator as Operator
