@@ -86,9 +86,6 @@ def scatter_reduce(
         counts = scatter_add(ones_like(input) if include_self else zeros_like(input), d, i, ones_like(v))
         counts = maximum(counts, ones_like(counts))
         return total / counts if input.dtype.category == FLOAT else total // counts
-    size = tuple(input.shape)
-    if bool((i < 0).any()) or (i.numel() and bool((i >= size[d]).any())):
-        raise IndexError(f"scatter_reduce: an index is out of range for dimension {d} with size {size[d]}")
     function = {"prod": _Product, "amax": _Largest, "amin": _Smallest}[reduce](d)
     value: Tensor = apply(Reduced(function), start.detach(), v.detach(), i)
     if state.grad_enabled and (start.requires_grad or v.requires_grad):
@@ -118,6 +115,9 @@ class _At:
         return hash((type(self), self.dim))
 
     def __call__(self, xp: Any, x: Any, v: Any, index: Any) -> Any:
+        n = x.shape[self.dim]
+        if index.size and (index.min() < 0 or index.max() >= n):
+            raise IndexError(f"scatter_reduce: an index is out of range for dimension {self.dim} with size {n}")
         host = xp is np or self.ufunc == "multiply"  # which CuPy has no `at` of
         y, v, index = (np.array(a) if xp is np else a.get() if host else a.copy() for a in (x, v, index))
         module = np if host else xp

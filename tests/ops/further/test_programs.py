@@ -206,3 +206,36 @@ def test_what_is_refused():
         gpunn.polygamma(-1, x)
     with pytest.raises(RuntimeError, match="add or multiply"):
         gpunn.scatter(x, 0, gpunn.tensor([0]), x, reduce="max")
+
+
+def test_functions_in_a_plan():
+    def loss(p, y):
+        mixed = gpunn.erfc(p) * gpunn.lgamma(y + 1) + p.cumprod(1) + gpunn.linalg.inv(p @ p.mT + gpunn.eye(3))
+        return gpunn.scatter_reduce(mixed, 0, gpunn.tensor([[0, 1, 1]]), y[:1], "amax").sum()
+
+    losses = []
+    for planned in (False, True):
+        gpunn.manual_seed(0)
+        model = gpunn.nn.Linear(3, 3)
+        optimizer = gpunn.optim.SGD(model.parameters(), lr=0.1)
+        step = gpunn.TrainStep(model, loss, optimizer, fuse=False)
+        x, y = gpunn.rand(3, 3), gpunn.rand(3, 3)
+        found = []
+        for _ in range(2):
+            if planned:
+                found.append(step(x, y).item())
+            else:
+                value = loss(model(x), y)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                found.append(value.item())
+        losses.append(found)
+    assert losses[0] == losses[1]
+
+
+def test_an_index_out_of_range():
+    x = gpunn.ones(2)
+    for index in (-1, 2):
+        with pytest.raises(IndexError, match="out of range"):
+            gpunn.scatter_reduce(x, 0, gpunn.tensor([index]), x[:1], "prod")
