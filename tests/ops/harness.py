@@ -143,6 +143,9 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
         def refuse(self, what: str) -> None:
             """Nothing is refused."""
 
+        def strides(self, tensor: Any) -> tuple[int, ...]:
+            return tuple(tensor.device.backend.strides(tensor._data))
+
         def next_call(self, generator: Any, stream: int, number: int) -> int:
             return number
 

@@ -134,13 +134,13 @@ def test_same_bits_on_every_call():
 @pytest.mark.parametrize("device", ["cpu", "sim"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 def test_running_statistics_move_as_elementwise_ops_would(dtype, device):
-    """(1 - m) running + m batch, each operation rounded, to the bit; a running mean alone, or a variance alone, too."""
+    """(1 - m) running + m batch in the type of the batch's statistics, to the bit; a mean or a variance alone, too."""
     rng = np.random.default_rng(3)
     x = gpunn.tensor(rng.standard_normal((6, 5, 4)), dtype=dtype, device=device)
     start = gpunn.tensor(rng.random(5) + 0.5, dtype=dtype, device=device)
     _, mu, var = apply(BatchNorm(1e-5), x, None, None)
     expected = [
-        (start * (1 - 0.3) + value * (0.3 * factor)).to(start.dtype).cpu().tolist()
+        (start.to(value.dtype) * (1 - 0.3) + value * (0.3 * factor)).to(start.dtype).cpu().tolist()
         for value, factor in ((mu, 1.0), (var, 24 / 23))
     ]
     for given in ((True, True), (True, False), (False, True)):

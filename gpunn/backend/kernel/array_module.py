@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpunn.backend.numpy.array_module import of_arrays
+from gpunn.backend.numpy.array_module import of_module
 
 from .family import Array, Family, generic
 
@@ -18,4 +18,4 @@ class ArrayModule(Family):
         self, function: Callable[..., Any], arrays: Sequence[Array], dtypes: Sequence[Any], out: Any = None
     ) -> Any:
         """What ``function(xp, *arrays)`` gives, in these types: one array for one type, else a tuple of them."""
-        return of_arrays(function, arrays, dtypes, out, self.xp)
+        return of_module(self.xp, function, arrays, dtypes, out)

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 
 
-def of_arrays(
-    function: Callable[..., Any], arrays: Sequence[Any], dtypes: Sequence[Any], out: Any = None, xp: Any = np
+def of_arrays(function: Callable[..., Any], arrays: Sequence[Any], dtypes: Sequence[Any], out: Any = None) -> Any:
+    """What ``function(np, *arrays)`` gives, in these types: one array for one type, else a tuple of them."""
+    return of_module(np, function, arrays, dtypes, out)
+
+
+def of_module(
+    xp: Any, function: Callable[..., Any], arrays: Sequence[Any], dtypes: Sequence[Any], out: Any = None
 ) -> Any:
-    """What ``function(xp, *arrays)`` gives, in these types: one array for one type, else a tuple of them."""
+    """The same of any array module."""
     given = function(xp, *arrays)
     several = len(dtypes) > 1
     results = given if several else (given,)
