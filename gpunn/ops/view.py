@@ -182,8 +182,7 @@ def view(input: Tensor, *shape: Any, dtype: DType | None = None) -> Tensor:
     where its elements are larger or smaller, and there is no gradient.
 
     Raises:
-        RuntimeError: the strides do not allow it; use reshape. Or the last dimension does not hold whole numbers of
-            the type.
+        RuntimeError: the strides do not allow it; use reshape.
     """
     wanted = dtype if dtype is not None else shape[0] if len(shape) == 1 else None
     if isinstance(wanted, DType):
