@@ -9,19 +9,10 @@ from gpunn.train.gradient_flow import GradientFlow
 from gpunn.train.history import History
 from gpunn.train.keras import KerasCallback
 from gpunn.train.loggers import CSVLogger, MLflowLogger, TensorBoardLogger, WandbLogger
-from gpunn.train.metrics import (
-    R2,
-    Accuracy,
-    Average,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    Metric,
-    PerClass,
-    PerTarget,
-    RootMeanSquaredError,
-    TopK,
-)
+from gpunn.train.metric import Metric
+from gpunn.train.metrics import Accuracy, Average, PerClass, TopK
 from gpunn.train.progress import Bar, Lines, Progress
+from gpunn.train.regression_metrics import R2, MeanAbsoluteError, MeanSquaredError, PerTarget, RootMeanSquaredError
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.schedule import ScheduleCallback
 from gpunn.train.step import EagerStep, PlannedStep

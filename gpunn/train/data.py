@@ -20,6 +20,7 @@ from gpunn.train.objective import Objective
 from gpunn.utils.data import ArrayDataset, DataLoader, Subset, TensorDataset, random_split
 
 DEFAULT_BATCH_SIZE = 32
+EVALUATION_BATCH_SIZE = 256
 
 
 def as_dataset(data: Any, model: nn.Module) -> Any:
@@ -76,6 +77,13 @@ def as_loader(
     return DataLoader(
         as_dataset(data, model), DEFAULT_BATCH_SIZE if batch_size is None else batch_size, shuffle, generator=seed
     )
+
+
+def as_evaluation_loader(data: Any, model: nn.Module, batch_size: int | None = None) -> DataLoader:
+    """The same for data that a model is measured on: in order, in batches of `EVALUATION_BATCH_SIZE` if not said."""
+    if batch_size is None and not isinstance(data, DataLoader):
+        batch_size = EVALUATION_BATCH_SIZE
+    return as_loader(data, model, batch_size)
 
 
 def hold_out(data: Any, fraction: float, model: nn.Module, seed: int) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
-from gpunn.train.metrics import Metric
+from gpunn.train.metric import Metric
 
 KEPT = 64
 """So many batches' results wait on another device than the CPU before they are read."""

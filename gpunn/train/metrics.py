@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from gpunn.printing import did_you_mean
-
-Array = np.ndarray[Any, Any]
-
-
-class Metric:
-    """A measure over any number of batches. A subclass has `reset`, `update` and `compute`.
-
-    name:             under this it stands in the history, for validation data as val_name
-    higher_is_better: which way the callbacks that watch it look
-    state:            the attributes that hold what was collected so far: numbers and arrays; a checkpoint keeps them
-    """
-
-    name: str
-    higher_is_better: ClassVar[bool] = True
-    state: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        raise NotImplementedError(f"{type(self).__name__} lacks reset")
-
-    def update(self, output: Array, target: Array) -> None:
-        """Take in one batch: what the model gave (n, ...) and what was wanted, as NumPy arrays."""
-        raise NotImplementedError(f"{type(self).__name__} lacks update")
-
-    def compute(self) -> Any:
-        """The measure over all batches: a number, or a dict for what is shown in the report alone; NaN without any."""
-        raise NotImplementedError(f"{type(self).__name__} lacks compute")
-
-    def state_dict(self) -> dict[str, Any]:
-        """What was collected so far."""
-        return {name: getattr(self, name) for name in self.state}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called."""
-        for name in self.state:
-            setattr(self, name, state[name])
-
-    def merge(self, states: Sequence[dict[str, Any]]) -> None:
-        """Become what several ranks have collected, from their state_dicts: here by adding up each entry."""
-        for name in self.state:
-            setattr(self, name, sum((state[name] for state in states[1:]), start=states[0][name]))
+from gpunn.train.metric import Array, Metric, ratio
+from gpunn.train.regression_metrics import (
+    R2,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    PerTarget,
+    RootMeanSquaredError,
+)
 
 
 class Accuracy(Metric):
@@ -81,7 +45,7 @@ class Accuracy(Metric):
 
     def compute(self) -> float:
         """Correct samples divided by all."""
-        return _ratio(self.correct, self.count)
+        return ratio(self.correct, self.count)
 
 
 class TopK(Metric):
@@ -119,7 +83,7 @@ class TopK(Metric):
 
     def compute(self) -> float:
         """Samples with their class among the k, divided by all."""
-        return _ratio(self.correct, self.count)
+        return ratio(self.correct, self.count)
 
 
 class PerClass(Metric):
@@ -173,157 +137,6 @@ class PerClass(Metric):
         }
 
 
-class MeanSquaredError(Metric):
-    """The mean of (output - target)^2 over all entries, in float64.
-
-    scale: what 1 is in the units in which the error is wanted: the standard deviation of targets that were
-           standardised, one number or one for each column
-    """
-
-    name = "mse"
-    higher_is_better = False
-    state = ("total", "count")
-
-    def __init__(self, scale: Any = 1.0):
-        self.scale = scale
-        super().__init__()
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        self.total, self.count = 0.0, 0
-
-    def update(self, output: Array, target: Array) -> None:
-        """Add one batch."""
-        self.total += float(np.square(_difference(self.name, output, target) * self.scale).sum())
-        self.count += output.size
-
-    def compute(self) -> float:
-        """The mean so far."""
-        return _ratio(self.total, self.count)
-
-
-class RootMeanSquaredError(MeanSquaredError):
-    """The square root of the mean of (output - target)^2 over all entries, in the units of the targets; or of `scale`,
-    as for `MeanSquaredError`.
-    """
-
-    name = "rmse"
-
-    def __init__(self, scale: Any = 1.0):
-        self.unit = float(np.max(scale))  # apart, since squares of what is very large or small leave float64's range
-        super().__init__(np.asarray(scale) / self.unit)
-
-    def compute(self) -> float:
-        """The root of the mean so far."""
-        return self.unit * float(np.sqrt(super().compute()))
-
-
-class MeanAbsoluteError(Metric):
-    """The mean of |output - target| over all entries, in float64; `scale` as for `MeanSquaredError`."""
-
-    name = "mae"
-    higher_is_better = False
-    state = ("total", "count")
-
-    def __init__(self, scale: Any = 1.0):
-        self.scale = scale
-        super().__init__()
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        self.total, self.count = 0.0, 0
-
-    def update(self, output: Array, target: Array) -> None:
-        """Add one batch."""
-        self.total += float(np.abs(_difference(self.name, output, target) * self.scale).sum())
-        self.count += output.size
-
-    def compute(self) -> float:
-        """The mean so far."""
-        return _ratio(self.total, self.count)
-
-
-class R2(Metric):
-    """The coefficient of determination 1 - sum (t - o)^2 / sum (t - mean t)^2, averaged over the columns of targets.
-
-    1 is perfect, 0 as good as the mean of the targets. A column whose targets are all equal gives NaN. The sum of
-    squares is merged batch by batch by T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise algorithm for
-    computing sample variances", 1979: a difference of large sums would cancel.
-    """
-
-    name = "r2"
-    state: ClassVar[tuple[str, ...]] = ("count", "mean", "squares", "residual")
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        self.count = 0
-        self.mean = self.squares = self.residual = np.zeros(())
-
-    def update(self, output: Array, target: Array) -> None:
-        """Merge one batch."""
-        difference = _difference(self.name, output, target)
-        values = target.astype(np.float64)
-        mean = values.mean(0)
-        self._take(len(values), mean, np.square(values - mean).sum(0))
-        self.residual = self.residual + np.square(difference).sum(0)
-
-    def _take(self, n: int, mean: Any, squares: Any) -> None:
-        """Merge n targets with that mean and that sum of squares about it."""
-        step, total = mean - self.mean, self.count + n
-        self.squares = self.squares + squares + np.square(step) * (self.count * n / total)
-        self.mean = self.mean + step * (n / total)
-        self.count = total
-
-    def merge(self, states: Sequence[dict[str, Any]]) -> None:
-        """Merge what ranks have collected."""
-        self.reset()
-        for state in states:
-            if state["count"]:
-                self._take(state["count"], state["mean"], state["squares"])
-                for name in self.state[3:]:
-                    setattr(self, name, getattr(self, name) + state[name])
-
-    def columns(self) -> Array:
-        """The coefficient of each column so far."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 1 - np.where(self.squares > 0, self.residual / self.squares, np.nan)
-
-    def compute(self) -> Any:
-        """The coefficient so far."""
-        return float(np.mean(self.columns()))
-
-
-class PerTarget(R2):
-    """What a regression makes of each column of targets (n, targets).
-
-    compute() gives lists over the columns: "r2", the coefficient of determination; "rmse", the root of the mean
-    squared error; and "mae", the mean absolute error; the two in the units of `scale`, as for `MeanSquaredError`.
-    """
-
-    name = "per_target"
-    state = (*R2.state, "absolute")
-
-    def __init__(self, scale: Any = 1.0):
-        self.scale = scale
-        super().__init__()
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        super().reset()
-        self.absolute = np.zeros(())
-
-    def update(self, output: Array, target: Array) -> None:
-        """Merge one batch."""
-        super().update(output, target)
-        self.absolute = self.absolute + np.abs(_difference(self.name, output, target)).sum(0)
-
-    def compute(self) -> dict[str, list[float]]:
-        """The measures by column."""
-        rmse = np.sqrt(self.residual / max(self.count, 1)) * self.scale
-        mae = self.absolute / max(self.count, 1) * self.scale
-        return {"r2": self.columns().tolist(), "rmse": rmse.tolist(), "mae": mae.tolist()}
-
-
 class Average(Metric):
     """A function of the user's own, ``function(output, target) -> number``, averaged over the samples."""
 
@@ -345,7 +158,7 @@ class Average(Metric):
 
     def compute(self) -> float:
         """The mean so far."""
-        return _ratio(self.total, self.count)
+        return ratio(self.total, self.count)
 
 
 METRICS: dict[str, Callable[[], Metric]] = {
@@ -407,14 +220,3 @@ def classes_of(output: Array, target: Array, threshold: float = 0.0) -> tuple[Ar
         f"can't tell the classes of outputs {output.shape} and targets {target.shape}; expected outputs (n, classes, "
         "...) with class indices (n, ...) or probabilities of the same shape, or outputs (n,) for two classes"
     )
-
-
-def _difference(name: str, output: Array, target: Array) -> Array:
-    """output - target in float64; shapes that would broadcast into each other are a mistake."""
-    if output.shape != target.shape:
-        raise ValueError(f"{name}: outputs have shape {output.shape}, targets {target.shape}; expected the same")
-    return np.subtract(output, target, dtype=np.float64)
-
-
-def _ratio(total: float, count: int) -> float:
-    return total / count if count else float("nan")

@@ -14,35 +14,32 @@ from gpunn import nn
 from gpunn.amp import GradScaler
 from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
-from gpunn.io import FileFormatError
 from gpunn.parallel import ShardedStep, world
 from gpunn.tensor import Tensor
 from gpunn.train.arguments import as_augmentation, data_and_number, validation_of
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
-from gpunn.train.checkpoint import load_checkpoint, restore
-from gpunn.train.data import as_input, as_loader, batches, hold_out
+from gpunn.train.data import EVALUATION_BATCH_SIZE, as_evaluation_loader, as_input, batches
 from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
-from gpunn.train.fingerprint import fingerprint
+from gpunn.train.fit import fit
 from gpunn.train.gradient_step import GradientStep
 from gpunn.train.guard import OnNaN, check_on_nan
 from gpunn.train.history import History
 from gpunn.train.keras import KerasCallback
-from gpunn.train.loop import FitLoop, measure
+from gpunn.train.loop import measure
 from gpunn.train.meter import NonFiniteLoss
-from gpunn.train.metrics import Metric, as_metrics
+from gpunn.train.metric import Metric
+from gpunn.train.metrics import as_metrics
 from gpunn.train.objective import Objective
 from gpunn.train.optimizers import as_optimizer
 from gpunn.train.precision import Precision
-from gpunn.train.progress import Progress, make_progress
+from gpunn.train.progress import Progress
 from gpunn.train.results import Evaluation, softmax, write_results
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.schedule import ScheduleCallback
 from gpunn.train.step import EagerStep, PlannedStep
 from gpunn.utils.data import DataLoader
-
-EVALUATION_BATCH_SIZE = 256
 
 
 class Trainer:
@@ -144,7 +141,7 @@ class Trainer:
         self._best = _best_model(folder, callbacks)
         self.callbacks = CallbackList([*callbacks, *([] if self._best is None else [self._best])])
         self._callback_names = [type(callback).__name__ for callback in callbacks]
-        self._seeded = seed is not None
+        self.seeded = seed is not None
         self.seed = gpunn.initial_seed() if seed is None else int(seed) % 2**64
         self.progress = progress
         self.eager = eager
@@ -221,61 +218,7 @@ class Trainer:
         claimed = self.run_folder is not None and ranks.is_first
         folder = self.run_folder.claimed() if self.run_folder and claimed else nullcontext()
         with ranks.guarded(), folder, self.callbacks.with_others(callbacks):
-            return self._fit(data, epochs, validation, batch_size, shuffle, resume)
-
-    def _fit(
-        self,
-        data: Any,
-        epochs: int,
-        validation: Any,
-        batch_size: int | None,
-        shuffle: bool,
-        resume: bool | str | Path,
-    ) -> History:
-        """`fit` in the claimed run folder."""
-        ranks = world()
-        source = None
-        if resume:
-            source = ranks.broadcast(self._checkpoint_to_resume(resume) if ranks.is_first else None)
-        state = None if source is None else load_checkpoint(source)
-        if state is not None:
-            self.seed = state["settings"]["seed"]
-        elif self._seeded:
-            gpunn.manual_seed(self.seed)
-        else:
-            self.seed = gpunn.initial_seed()
-        loader, validation_loader = self._loaders(data, validation, batch_size, shuffle)
-        self.history = History()
-        self.epoch = self.batch = 0
-        self.stopped, self.stop_reason = False, ""
-        progress = make_progress(self.progress if ranks.is_first else False)
-        loop = FitLoop(self, loader, validation_loader, epochs, progress, self.run_folder)
-        progress, folder = loop.progress, loop.folder
-        self.note = progress.note
-        settings = {**self.settings(), "epochs": epochs, "batch_size": loader.batch_size}
-        if state is None:
-            loop.ranks.begin(loop)
-        new = folder is not None and (state is None or not folder.config_path.exists())
-        if folder is not None and new:
-            folder.begin(settings, fingerprint(self.device))
-        if state is not None and source is not None:
-            self._resume(loop, state, source, progress)
-            loop.ranks.begin(loop)
-        if folder is not None and not new and loop.completed < epochs and not self.stopped:
-            folder.go_on(settings)
-        try:
-            loop.run()
-        except BaseException:
-            if folder is not None and state is None:
-                folder.give_up()
-            raise
-        finally:
-            self.memory = loop.step.largest.parts if isinstance(loop.step, PlannedStep) and loop.step.largest else {}
-            self.evaluator.arena.forget()  # all that training computed in
-        if folder is not None:
-            for line in write_results(folder, self, []):
-                progress.note(line)
-        return self.history
+            return fit(self, data, epochs, validation, batch_size, shuffle, resume)
 
     def evaluate(self, data: Any, y: Any = None, *, batch_size: int | None = None) -> dict[str, Any]:
         """Loss and metrics on data in evaluation mode; data, y and batch_size as for `fit`, but 256 if not given.
@@ -287,7 +230,7 @@ class Trainer:
         Raises TrainingError where the loss is not finite, and as `fit` does for data.
         """
         data, number = data_and_number(data, y, "batch_size")
-        return self._measure(self._evaluation_loader(data, number if batch_size is None else batch_size))
+        return self._measure(as_evaluation_loader(data, self.model, number if batch_size is None else batch_size))
 
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Tensor:
         """What the model gives for inputs x (n, ...) in evaluation mode: one tensor (n, ...), on the model's device.
@@ -348,7 +291,7 @@ class Trainer:
         if self.run_folder is None:
             raise ValueError("report: there is no run folder; give the Trainer a run_dir")
         evaluation = Evaluation(name, class_names, images, units, probabilities, columns)
-        evaluation.results = self._measure(self._evaluation_loader(data, None), evaluation.add)
+        evaluation.results = self._measure(as_evaluation_loader(data, self.model), evaluation.add)
         write_results(self.run_folder, self, [evaluation])
         return self.run_folder.report_path
 
@@ -418,41 +361,6 @@ class Trainer:
             "optimizer": type(self.optimizer).__name__,
             **defaults,
         }
-
-    def _loaders(
-        self, data: Any, validation: Any, batch_size: int | None, shuffle: bool
-    ) -> tuple[DataLoader, DataLoader | None]:
-        if isinstance(validation, (int, float)) and not isinstance(validation, bool):
-            data, validation = hold_out(data, validation, self.model, self.seed)
-        loader = as_loader(data, self.model, batch_size, shuffle=shuffle, seed=self.seed)
-        return loader, None if validation is None else self._evaluation_loader(validation, None)
-
-    def _evaluation_loader(self, data: Any, batch_size: int | None) -> DataLoader:
-        if batch_size is None and not isinstance(data, DataLoader):
-            batch_size = EVALUATION_BATCH_SIZE
-        return as_loader(data, self.model, batch_size)
-
-    def _resume(self, loop: FitLoop, state: dict[str, Any], source: Path, progress: Progress) -> None:
-        try:
-            lines = restore(loop, state)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-            raise FileFormatError(
-                f"{source} is of another training, or damaged: {type(error).__name__}: {error}"
-            ) from error
-        loop.ranks.world.gather(None, "the reading of the checkpoint")  # before others are removed
-        if (folder := loop.folder) is not None:
-            epoch = self.best_epoch if folder.model == "best" else loop.completed
-            folder.go_back(self.history.rows, source, epoch, self.best_epoch, self.batch)
-        place = f"epoch {loop.completed}" + (f" and batch {self.batch} of the next" if self.batch else "")
-        for line in (f"resuming after {place}", *lines):
-            progress.note(line)
-
-    def _checkpoint_to_resume(self, resume: bool | str | Path) -> Path:
-        if not isinstance(resume, bool):
-            return Path(resume)
-        if self.run_folder is None:
-            raise ValueError("resume=True takes the newest checkpoint in the run folder, but there is no run_dir")
-        return self.run_folder.latest_checkpoint()
 
     def _measure(self, loader: DataLoader, each: Callable[[Batch, Tensor], None] | None = None) -> dict[str, Any]:
         try:

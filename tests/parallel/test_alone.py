@@ -18,7 +18,8 @@ from gpunn.cli import main
 from gpunn.parallel import cost
 from gpunn.parallel.launch import run_again
 from gpunn.parallel.nccl import NcclCommunicator
-from gpunn.train.metrics import R2, PerClass
+from gpunn.train.metrics import PerClass
+from gpunn.train.regression_metrics import R2
 from gpunn.utils.data import DataLoader, TensorDataset
 from gpunn.utils.data.part import part_of
 
