@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
 from gpunn.autograd.anomaly import anomaly
 from gpunn.autograd.inplace import count_write
 from gpunn.autograd.tape import TensorBase, wrap
-from gpunn.backend.device import device
-from gpunn.backend.launch import Text
 from gpunn.nn import Module
 
 from . import needs
 from .arena import Arena
+from .as_graph import AsGraph
 from .capture import CapturedProgram
-from .fuse import RULES, Note, apply_rules, check_rules
-from .graph import Compute, Graph, Node, Update
+from .fuse import RULES, check_rules
+from .graph import Compute, Node, Update
 from .interrupt import install, wait
-from .liveness import Liveness
-from .memory import lay_out
-from .overlap import begin_early
 from .replay import Program
-from .report import MemoryReport, report
-from .simplify import without_dead_code, without_repetitions
-from .strides import follow
-from .trace import NotPlanned, TraceError, Tracer, trace
-from .undo import Undo
+from .trace import NotPlanned, TraceError
 from .watch import Watch
 
 PLANS = 16
@@ -51,7 +43,7 @@ class StepFailed(RuntimeError):
     """A step failed after it had begun to change parameters, so what they are now is neither before nor after it."""
 
 
-class Step:
+class Step(AsGraph):
     """What `TrainStep` and `EvalStep` share: finding the plan for a batch, or making it.
 
     A subclass gives `body`.
@@ -98,10 +90,6 @@ class Step:
         was bound anew, without being traced again, to memory that had grown for a larger plan."""
         self.note: Callable[[str], None] | None = None
         """Called with a line where steps are not done as one would expect; what is done op by op is a warning else."""
-
-    def body(self, *batch: Any) -> Any:
-        """The step, op by op: what is traced. Returns a tensor or a tuple of tensors."""
-        raise NotImplementedError(f"{type(self).__name__} has no body()")
 
     def __repr__(self) -> str:
         parts = [type(self.model).__name__]
@@ -291,34 +279,6 @@ class Step:
             raise
         self._current = program
 
-    def forecast(self, *batch: Any) -> MemoryReport:
-        """What a step on such a batch needs in memory; nothing is allocated.
-
-        Args:
-            batch: tensors, or `Spec`s of tensors that there are not yet. With a model on the device ``meta`` they
-                are there too, and the step is taken for one on the CPU.
-
-        Raises:
-            NotPlanned: such a step is done op by op; the message says why.
-        """
-        self._see_changes(count=False)
-        graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
-        if graph.arguments[0].spec.device.type == "meta":
-            graph.take_for(device("cpu"))
-        self._simplify(graph)
-        captured = self._is_captured(graph.arguments[0].spec.device)
-        life = Liveness(graph, follow(graph), copied=captured)
-        workspace = 0
-        if captured:
-            from .dry_run import dry_run  # with the host side of all kernels
-
-            workspace = dry_run(graph).workspace_bytes
-        elif graph.arguments[0].spec.device.type == "cpu":
-            workspace = needs.forecast(graph, bool(self.rules))
-        found = report(graph, life, lay_out(life.storages), self.model, self.optimizer, workspace)
-        graph.let_go()  # of the parameters' memory, so that they can move at the first step
-        return found
-
     # Making a plan ----------------------------------------------------------------------------------------------------
 
     def _key(self, batch: tuple[Any, ...]) -> Any:
@@ -372,63 +332,6 @@ class Step:
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return program
-
-    def texts(self, *batch: Any) -> tuple[Text, ...]:
-        """The kernel texts that a step on such a batch launches on a device with kernels; nothing is computed.
-
-        Args:
-            batch: tensors, or `Spec`s of tensors that there are not yet, on the model's device. If that has no kernels,
-                as ``cpu`` and ``meta``, the step is taken for one on a device that has.
-
-        Raises:
-            NotPlanned: such a step is done op by op; the message says why.
-        """
-        from .dry_run import dry_run
-
-        self._see_changes(count=False)
-        graph = self._trace([x if isinstance(x, TensorBase) else wrap(None, x) for x in batch])[0]
-        if not hasattr(graph.arguments[0].spec.device.backend, "launcher"):
-            graph.take_for(device("sim"))
-        self._simplify(graph)
-        found = dry_run(graph).texts
-        graph.let_go()
-        return found
-
-    def _compile(self, graph: Graph) -> None:
-        """Compile what the plan will launch, all at once, where that takes long."""
-        backend = graph.arguments[0].spec.device.backend
-        launcher = getattr(backend, "launcher", None)
-        if launcher is not None and launcher.compiles_ahead:
-            from .dry_run import dry_run
-
-            launcher.prepare(dry_run(graph).texts, self.note)
-
-    def _is_captured(self, device: Any) -> bool:
-        return self.capture and hasattr(device.backend, "streams")
-
-    def _simplify(self, graph: Graph) -> list[Note]:
-        without_dead_code(graph)
-        without_repetitions(graph)
-        notes = apply_rules(graph, self.rules)
-        begin_early(graph)
-        return notes
-
-    def _trace(self, batch: Sequence[Any]) -> tuple[Graph, Tracer]:
-        """The step as a graph; whatever happens on the way, everything is what it was."""
-        if self._watch.hooked:
-            raise NotPlanned(f"{self._watch.hooked} has a hook")
-        names = {id(t._data): name for name, t in (*self.model.named_parameters(), *self.model.named_buffers())}
-        layers = {id(m): name for name, m in self.model.named_modules()}
-        tensors = self._watch.tensors()
-        assert self._watch.reach is not None
-        undo = Undo(self._watch.reach, tensors)
-        try:
-            traced = trace(self.body, batch, names, layers, tensors if self.keep_grads else ())
-        except BaseException:
-            undo.put_back()
-            raise
-        undo.finish()
-        return traced
 
 
 def _is_draw(node: Node) -> bool:
