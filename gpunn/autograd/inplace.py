@@ -100,21 +100,30 @@ def rewrite(x: Any, value: Any, same: list[Any]) -> None:
             f"{root._spec!r} would lose its history; do it under no_grad()"
         )
     below = _below(root, same)
-    if root._view is not None and root._view[0] is None and state.tracer is None:
-        with no_grad():
-            assign(root, value)  # others show this memory, which has no history for them
+    # A detached tensor stays where it is: others show this memory, which has no history for them.
+    stays = root._view is not None and root._view[0] is None
+    if stays and state.tracer is not None:
+        state.tracer.leave("the step records a change of a detached tensor in place")
     lost = {id(t) for t in below if t is not x and t._view[1]._requires_grad and not t._requires_grad}
-    if value._base is not None:
-        value = value.clone()
-    cell = value._version
-    _become(root, value)
-    root._version, root._base, root._view = cell, None, None
+    if stays:
+        with no_grad():
+            assign(root, value)
+        root._node, root._index, root._requires_grad = value._node, value._index, value._requires_grad
+    else:
+        if value._base is not None:
+            value = value.clone()
+        cell = value._version
+        _become(root, value)
+        root._version, root._base, root._view = cell, None, None
     for t in below:
         op, source = t._view
-        with no_grad() if op is None or id(t) in lost else enable_grad():
-            again = alias(source) if op is None else _view_again(op, source, t)
-        _become(t, again)
-        show(t, op, source)
+        if op is None:
+            t._data = source._data  # with a history of its own, or none
+        else:
+            with no_grad() if id(t) in lost else enable_grad():
+                _become(t, _view_again(op, source, t))
+        if not stays:
+            show(t, op, source)
 
 
 def _below(root: Any, same: list[Any]) -> list[Any]:

@@ -122,8 +122,12 @@ def show(t: Any, op: Op | None, source: Any) -> None:
 
 
 def views(x: Any) -> list[Any]:
-    """All views of the memory of `x` that are still there, `x` itself among them if it is one."""
-    return [t for t in (r() for r in x._version[1:]) if t is not None and t._version is x._version]
+    """All views of the memory of `x` that are still there, `x` itself among them if it is one.
+
+    Not those that a given up trace has made: they have no elements.
+    """
+    there = [t for t in (r() for r in x._version[1:]) if t is not None and t._version is x._version]
+    return [t for t in there if type(t._data) is type(x._data)]
 
 
 def count_nodes() -> int:

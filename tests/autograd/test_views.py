@@ -264,3 +264,18 @@ def test_views_that_are_gone_are_forgotten():
     assert len(x._version) <= 64 and len(kept) == 3
     kept[1].add_(gpunn.ones(1, requires_grad=True)[0])
     assert x.tolist() == [0, 1, 0, 0] and x.requires_grad and kept[0].requires_grad
+
+
+def test_a_detached_tensor_with_a_history_of_its_own_keeps_its_memory(torch):
+    found = []
+    for library in (torch, gpunn):
+        w = library.tensor([1.0, 2.0], requires_grad=True)
+        x = w * 3
+        detached = x.detach()
+        detached[0] = w[1]
+        part = detached[1:]
+        x.mul_(w.sum())
+        part.add_(w[0])
+        y = (x * 2 + detached * library.tensor([5.0, 7.0])).sum()
+        found.append([x.tolist(), detached.tolist(), part.tolist(), library.autograd.grad(y, w)[0].tolist()])
+    assert found[0] == found[1]

@@ -170,3 +170,32 @@ def test_a_step_that_fails_behind_a_write_in_place_goes_no_further(monkeypatch: 
         step(x)
     with pytest.raises(StepFailed, match="after it had begun to change"):
         step(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*op by op")
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_recorded_change_that_is_not_planned_gives_what_it_gives_op_by_op(detached):
+    class Changed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(gpunn.tensor([1.0, 2.0]))
+            self.register_buffer("b", gpunn.ones(2))
+
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            y = x * self.w
+            z = y.detach() if detached else self.b.reshape(-1)
+            z[0] = self.w[1]
+            return y + z
+
+    found = []
+    for planned in (False, True):
+        model, x = Changed(), gpunn.tensor([3.0, 4.0])
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        if planned:
+            loss = TrainStep(model, lambda y, t: (y * t).sum(), optimizer)(x, x)
+        else:
+            loss = (model(x) * x).sum()
+            loss.backward()
+            optimizer.step()
+        found.append((loss.item(), model.w.tolist(), model.b.tolist()))
+    assert found[0] == found[1]
