@@ -21,7 +21,8 @@ def lu(A: Tensor, *, pivot: bool = True) -> Any:
     _matrices("lu", A)
     if not pivot:
         raise NotImplementedError("linalg.lu: rows are always exchanged here; use pivot=True")
-    return PLU(*apply(factor_more.LU(), A)[:3])
+    permutation, lower, upper, _ = apply(factor_more.LU(), A)
+    return PLU(permutation.detach(), lower, upper)
 
 
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:

@@ -255,8 +255,10 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     """Whether |input - other| <= atol + rtol |other|, or both are the same infinity, or NaN with `equal_nan`.
 
     Raises:
-        RuntimeError: the types differ.
+        RuntimeError: the types differ, or a tolerance is negative.
     """
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"isclose: rtol and atol are 0 or more, got {rtol} and {atol}")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"isclose: {input._spec!r} did not match {other._spec!r}; convert one with .to(dtype)")
     close = eq(input, other)

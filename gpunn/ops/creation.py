@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
-from gpunn.backend.dtypes import INTEGER, as_dtype, get_default_dtype, int64, scalar_dtype
+from gpunn.backend.dtypes import FLOAT, INTEGER, as_dtype, get_default_dtype, int64, scalar_dtype
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
@@ -173,14 +173,15 @@ def arange(
 def linspace(
     start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`steps` numbers from start to end, both included, evenly spaced."""
+    """`steps` numbers from start to end, both included, evenly spaced; integers of bounds that are cut to integers."""
     import numpy as np
 
     from .cast import transfer
 
     if steps < 0:
         raise RuntimeError(f"linspace: steps is the number of elements, got {steps}")
-    values = np.linspace(_number(start), _number(end), steps).astype(_float(dtype).numpy)
+    d, bounds = _float(dtype), (_number(start), _number(end))
+    values = np.linspace(*(bounds if d.category == FLOAT else map(int, bounds)), steps).astype(d.numpy)
     from gpunn.tensor import from_numpy
 
     return transfer(from_numpy(values), _device(device)).requires_grad_(requires_grad)

@@ -195,8 +195,8 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
         RuntimeError: the number of pieces is not positive.
     """
     d, n = _dim("tensor_split", dim, input.shape)
-    if isinstance(indices_or_sections, int):
-        pieces = indices_or_sections
+    if isinstance(indices_or_sections, int) or getattr(indices_or_sections, "ndim", 1) == 0:
+        pieces = int(indices_or_sections)  # type: ignore[arg-type]
         if pieces <= 0:
             raise shape_error("tensor_split", f"the number of pieces is positive, got {pieces}")
         return _split(input, tuple(n // pieces + (i < n % pieces) for i in range(pieces)), d)

@@ -72,11 +72,15 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
 def norm(
     input: Tensor, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """`vector_norm` of order `p`; ``"fro"``, the default, is 2.
+    """`vector_norm` of order `p`; ``"fro"``, the default, is 2, and ``"nuc"`` the sum of a matrix's singular values.
 
     Raises:
         ValueError: another name.
     """
+    if p == "nuc":
+        from .further.old import nuclear_norm
+
+        return nuclear_norm(input if dtype is None else input.to(dtype), (-2, -1) if dim is None else dim, keepdim)
     if isinstance(p, str) and p != "fro":
-        raise ValueError(f"norm: p is a number or 'fro', got {p!r}")
+        raise ValueError(f"norm: p is a number, 'fro' or 'nuc', got {p!r}")
     return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)

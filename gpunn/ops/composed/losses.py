@@ -81,7 +81,7 @@ def multi_margin_loss(
     """sum over c != y of (w_y max(0, margin - x_y + x_c))^p / C: the right class is to be ahead by the margin.
 
     Args:
-        input: scores (N, C) or (C,).
+        input: scores (N, C), (C,), or () of one class.
         target: classes y (N,) or ().
         p: 1 or 2.
         margin: by how much.
@@ -91,7 +91,7 @@ def multi_margin_loss(
     check_reduction(reduction)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: only p == 1 and p == 2 supported, got {p}")
-    x, y = (unsqueeze(input, 0), reshape(target, (1,))) if input.ndim == 1 else (input, target)
+    x, y = (reshape(input, (1, -1)), reshape(target, (1,))) if input.ndim < 2 else (input, target)
     classes = x.shape[1]
     loss = relu(margin - gather(x, 1, unsqueeze(y, 1)) + x)
     loss = loss if p == 1 else loss * loss
@@ -176,7 +176,7 @@ def gaussian_nll_loss(
     Args:
         input: the means x.
         target: y.
-        var: the variances v, in the shape of the input, without its last dimension, or with 1 in its place; a number.
+        var: the variances v, in the shape of the input or broadcast to it, or without its last dimension; a number.
         full: whether the constant ln(2 pi) / 2 is added.
         eps: the least variance; no gradient goes through the bound.
         reduction: "mean", "sum" or "none".
@@ -193,7 +193,7 @@ def gaussian_nll_loss(
         v = var
         if v.shape == input.shape[:-1] and v.shape != input.shape:
             v = unsqueeze(v, -1)
-        elif v.shape != input.shape and (v.shape[:-1] != input.shape[:-1] or v.shape[-1:] != (1,)):
+        elif v.ndim != input.ndim or any(n not in (1, m) for n, m in zip(v.shape, input.shape)):
             raise ValueError(f"gaussian_nll_loss: var is of incorrect size: {v._spec!r} for the input {input._spec!r}")
     v = v + (clamp(v, min=eps) - v).detach()
     loss = 0.5 * (log(v) + (input - target) ** 2 / v)

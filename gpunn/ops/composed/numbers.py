@@ -13,7 +13,7 @@ from ..arithmetic import pow as _pow
 from ..cast import cast
 from ..comparison import clamp, eq, ge, gt, isnan, le, logical_and, logical_or, lt, ne, where
 from ..construct import as_tensor
-from ..math import exp2, log, sin, sqrt
+from ..math import exp2, log, log1p, sin, sqrt
 from ..promote import promote, to_float
 from ..reduction import normalise_dim
 from ..rounding import trunc
@@ -104,7 +104,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """ln(x / (1 - x)), with x not below eps or above 1 - eps."""
     x = to_float(input)
     x = x if eps is None else clamp(x, eps, 1 - eps)
-    return log(x / (1 - x))
+    return log(x) - log1p(-x)
 
 
 def xlogy(input: Any, other: Any) -> Tensor:

@@ -116,6 +116,8 @@ def trace(input: Tensor) -> Tensor:
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2, out: None = None) -> Tensor:
     """The sum of products over some dimensions: the last `dims` of a and the first of b, or two lists of dimensions.
 
+    Where a dimension has size 1 in one of the two, the other is summed over.
+
     Raises:
         RuntimeError: the sizes of the dimensions are not those of the other tensor.
     """
@@ -128,6 +130,11 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2, out: None = N
             [normalise_dim("tensordot", d, x.ndim) for d in ([ds] if isinstance(ds, int) else ds)]
             for x, ds in zip((a, b), dims)
         )
+    for i, j in zip(over_a, over_b):
+        if a.shape[i] == 1 != b.shape[j]:
+            b = b.sum(j, keepdim=True)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = a.sum(i, keepdim=True)
     sizes = [a.shape[d] for d in over_a]
     if sizes != [b.shape[d] for d in over_b]:
         raise shape_error(

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpunn.autograd.autocast import full_precision
-from gpunn.backend.dtypes import float64
+from gpunn.backend.dtypes import FLOAT, float64
 
 from ..arithmetic import lerp
 from ..base import shape_error
@@ -237,21 +237,25 @@ def _quantile(name: str, x: Tensor, q: Any, dim: int | None, keepdim: bool, inte
     if not skip:
         found = where(bad > 0, float("nan"), found)
     found = movedim(found, -1, 0)
-    if keepdim:
-        found = (
-            reshape(found, (found.shape[0],) + (1,) * rank) if dim is None else unsqueeze(found, 1 + dim % max(rank, 1))
-        )
+    if keepdim and rank:
+        found = reshape(found, (found.shape[0],) + (1,) * rank) if dim is None else unsqueeze(found, 1 + dim % rank)
     return found if shares.ndim else select(found, 0, 0)
 
 
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
-    """The differences of neighbours along a dimension, n times."""
+    """The differences of neighbours along a dimension, n times; of n = 0 the input alone.
+
+    Raises:
+        RuntimeError: n is negative, or there are no dimensions.
+    """
     d = normalise_dim("diff", dim, input.ndim)
+    if n < 0:
+        raise shape_error("diff", f"n is how often differences are taken, 0 or more, got {n}")
     if not input.ndim:
         raise shape_error("diff", "needs one dimension at least, got a tensor without any")
-    x = cat([t for t in (prepend, input, append) if t is not None], d)
+    x = cat([t for t in (prepend, input, append) if t is not None], d) if n else input
     for _ in range(n):
         size = x.shape[d]
         if not size:
@@ -301,6 +305,11 @@ def cov(
     """
     if input.ndim > 2:
         raise shape_error("cov", f"takes a matrix or a vector, got {input._spec!r}")
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is not None and given.ndim > 1:
+            raise shape_error("cov", f"takes {name} in a vector, one for each column, got {given._spec!r}")
+    if fweights is not None and fweights.dtype.category == FLOAT:
+        raise shape_error("cov", f"fweights are integers, how often a column counts, got {fweights._spec!r}")
     x = to_float(reshape(input, (1, -1)) if input.ndim < 2 else input)
     weights = fweights
     if aweights is not None:

@@ -134,7 +134,7 @@ def _zeta(xp: Any, s: Any, q: Any) -> Any:
         factor = factor * (safe_s + 2 * k - 1) * (safe_s + 2 * k) / (x * x)
         factorial *= (2 * k + 1) * (2 * k + 2)
     total = xp.where(q >= 1e300, 0.0, xp.where(pole, xp.inf, total))
-    return xp.where(no_value & ~pole, xp.nan, xp.where(s == 1, xp.inf, total))
+    return xp.where((s < 1) | (no_value & ~pole & (s != 1)), xp.nan, xp.where(s == 1, xp.inf, total))
 
 
 def _density(a: Any, x: Any) -> Any:

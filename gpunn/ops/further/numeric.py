@@ -139,11 +139,14 @@ def gradient(
     Raises:
         RuntimeError: a dimension has too few elements, or the spacing does not fit.
     """
+    spacing = 1 if spacing is None else spacing
     dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     axes = [normalise_dim("gradient", d, input.ndim) for d in dims]
     steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(axes)
     if isinstance(spacing, TensorBase):
         steps = [spacing]
+    if len(set(axes)) != len(axes):
+        raise shape_error("gradient", f"each dimension once, got dim={dim}")
     if len(steps) != len(axes):
         raise shape_error("gradient", f"a spacing for each of {len(axes)} dimensions, got {len(steps)}")
     if edge_order not in (1, 2):

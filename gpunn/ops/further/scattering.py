@@ -17,6 +17,7 @@ from ..arithmetic import maximum
 from ..base import Number, shape_error
 from ..cast import cast
 from ..comparison import eq, where
+from ..composed.shapes import broadcast_tensors
 from ..construct import as_tensor
 from ..creation import arange, full, ones_like, zeros_like
 from ..diagonal import DiagonalPlace, diag, diagonal
@@ -154,18 +155,25 @@ def _extreme_gradient(
 def _product_gradient(
     needs: Any, dy: Any, y: Any, x: Any, v: Any, index: Any, *, dim: int, reduce: str
 ) -> tuple[Any, ...]:
-    """The product of the others: y / v, and where v is the only 0, the product of what is not 0."""
+    """The product of the others: y / v, and where v is the only 0, the product of what is not 0.
+
+    Where one other is 0 that is 0 too, but for the second gradient it is a product with that one.
+    """
     x_0, v_0 = eq(x, 0), eq(v, 0)
     safe_x, safe_v = where(x_0, 1.0, x), where(v_0, 1.0, v)
     zeros_there = scatter_add(cast(x_0, dy.dtype), dim, index, cast(v_0, dy.dtype))
     rest = scatter_reduce(safe_x, dim, index, safe_v, "prod")  # the product without the zeros
+    zero_x, zero_v = where(x_0, x, 0.0), where(v_0, v, 0.0)
+    zero = scatter_add(zero_x, dim, index, zero_v)  # the one that is 0, where it is one
 
-    def others(value: Any, is_0: Any, product: Any, count: Any) -> Any:
-        alone = eq(count - cast(is_0, dy.dtype), 0)
-        return where(alone, product / value, 0.0)
+    def others(value: Any, own: Any, is_0: Any, product: Any, count: Any, zero: Any) -> Any:
+        further = count - cast(is_0, dy.dtype)
+        product = product / value
+        return where(eq(further, 0), product, where(eq(further, 1), product * (zero - own), 0.0))
 
-    dv = others(safe_v, v_0, gather(rest, dim, index), gather(zeros_there, dim, index))
-    return dy * others(safe_x, x_0, rest, zeros_there), gather(dy, dim, index) * dv, None
+    there = [gather(t, dim, index) for t in (rest, zeros_there, zero)]
+    dx, dv = others(safe_x, zero_x, x_0, rest, zeros_there, zero), others(safe_v, zero_v, v_0, *there)
+    return dy * dx, gather(dy, dim, index) * dv, None
 
 
 # By a vector of indices ----------------------------------------------------------------------------------------------
@@ -191,8 +199,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if isinstance(v, TensorBase):
         if v.ndim:
             raise shape_error("index_fill", f"the value is a number or a tensor without dimensions, got {v._spec!r}")
-        x = input if input.ndim else reshape(input, 1)
-        v = expand(v, (*x.shape[:d], i.shape[0], *x.shape[d + 1 :]))
+        # Each element of the result has the value once, however often its index is given.
+        return where(index_fill(zeros_like(input), d, i, 1) != 0, v, input)
     if not input.ndim:
         return reshape(apply(IndexPut((0,)), reshape(input, 1), v, i), ())
     return apply(IndexPut((d,)), input, v, i)
@@ -216,6 +224,9 @@ def index_reduce(
     if reduce not in REDUCTIONS[1:]:
         raise shape_error("index_reduce", f"reduces by {', '.join(REDUCTIONS[1:])}, got {reduce!r}")
     d = normalise_dim("index_reduce", dim, input.ndim)
+    if not input.ndim:
+        one = index_reduce(reshape(input, 1), 0, index, reshape(source, -1), reduce, include_self=include_self)
+        return reshape(one, ())
     i = reshape(_vector("index_reduce", index, input), (-1, *(1,) * (input.ndim - d - 1)))
     return scatter_reduce(input, d, expand(i, source.shape), source, reduce, include_self=include_self)
 
@@ -247,7 +258,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """input, with the elements of `source`, one after the other, where the mask is True.
+    """input, with the elements of `source`, one after the other, where the mask is True; input and mask are broadcast.
 
     Raises:
         RuntimeError: the mask is not boolean, or the types differ, or the source has too few elements.
@@ -256,7 +267,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise shape_error(
             "masked_scatter", f"takes a mask of booleans and two equal types, got {mask._spec!r} and {source._spec!r}"
         )
-    m = expand(mask, input.shape)
+    input, m = broadcast_tensors(input, mask)
     place = cumsum(cast(reshape(m, -1), arange(1).dtype), 0) - 1
     if state.tracer is None and place.numel() and int(place[-1]) >= source.numel():
         raise shape_error("masked_scatter", f"{int(place[-1]) + 1} places, but {source.numel()} elements in the source")

@@ -40,17 +40,34 @@ CALLS = {
     "cov of a row": lambda t: t.cov(t.tensor([[1.0, 2.0, 4.0]])),
     "cov, correction": lambda t: t.cov(t.eye(2), correction=9, fweights=t.tensor([1, 2])),
     "cov, weights": lambda t: t.cov(t.eye(2), aweights=t.tensor([1.0, 2.0], dtype=t.float64)),
+    "diff of order 0": lambda t: t.diff(t.ones(2), 0, append=t.ones(1)),
+    "gaussian_nll, a variance for each column": lambda t: t.nn.functional.gaussian_nll_loss(
+        t.ones(4, 3), t.zeros(4, 3), t.tensor([[1.0, 2.0, 3.0]])
+    ),
+    "gradient": lambda t: t.gradient(t.tensor([1.0, 4.0, 9.0]), spacing=None)[0],
     "hinge": lambda t: t.nn.functional.hinge_embedding_loss(t.tensor([-3.0]), t.tensor([2.0])),
+    "linspace of integers": lambda t: t.linspace(4.3, -3, 50, dtype=t.int64),
+    "masked_scatter": lambda t: t.masked_scatter(
+        t.tensor([1.0, 2.0]), t.tensor([[True, False], [True, True]]), t.tensor([5.0, 6.0, 7.0])
+    ),
     "logaddexp": lambda t: t.logaddexp(t.tensor([True]), t.tensor([2.0])),
     "matmul": lambda t: t.tensor([[0.0], [float("inf")], [float("nan")]]) @ t.zeros(1),
     "median": lambda t: t.median(t.zeros(0)),
     "multi_margin": lambda t: t.nn.functional.multi_margin_loss(t.ones(3), t.tensor([1]), reduction="none"),
     "multilabel": lambda t: t.nn.functional.multilabel_margin_loss(t.tensor(2.0), t.tensor(0)),
+    "multi_margin of one class": lambda t: t.nn.functional.multi_margin_loss(t.tensor(3.0), t.tensor(0)),
     "nanquantile": lambda t: t.nanquantile(t.tensor([-1.5, 1.0, -float("inf")]), 0.3),
+    "norm": lambda t: t.norm(t.tensor([[1.0, 2.0], [3.0, 4.0]]), "nuc"),
+    "quantile of a number": lambda t: t.quantile(t.tensor(3.0), t.tensor([0.2, 0.5]), 0, True),
+    "tensor_split": lambda t: t.tensor_split(t.tensor([3.0, 1.0, 4.0]), t.tensor(2))[0],
+    "tensordot": lambda t: t.tensordot(t.ones(1, 1, 1), t.arange(4.0).reshape(2, 1, 2), ([0, 1], [2, 0])),
     "trapezoid of nothing": lambda t: t.trapezoid(t.ones(2, 0), t.ones(2, 0)),
     "trapezoid over a matrix": lambda t: t.trapezoid(t.ones(2, 3, 4), t.arange(12.0).reshape(3, 4), dim=1),
     "vander": lambda t: t.vander(t.tensor([100, 2], dtype=t.uint8), 4),
     "xlogy": lambda t: t.xlogy(t.tensor([0.5], dtype=t.float64), t.tensor([0.7], dtype=t.bfloat16)),
+    "zeta": lambda t: t.special.zeta(
+        t.tensor([0.5, 1.0, 0.0, float("nan"), 2.0]), t.tensor([-1.0, -1.5, -2.0, 2.0, -1.0])
+    ),
 }  # fmt: skip
 
 
@@ -63,6 +80,8 @@ def test_values_shapes_and_types_are_those_of_torch(name):
 
 
 GRADIENTS = {
+    "index_fill": (lambda t, x: (t.index_fill(t.ones(3, 4), 1, t.tensor([0, 2, 0]), x) ** 2).sum(), 2.0),
+    "logit": (lambda t, x: t.logit(x).sum(), [0.0, 0.2, 0.5, 1.0]),
     "median": (lambda t, x: t.median(x), [2.0, 1.0, 2.0, 3.0]),
     "multi_margin": (lambda t, x: t.nn.functional.multi_margin_loss(x, t.tensor(1)), [1.0, 2.0, 1.0]),
     "multilabel": (lambda t, x: t.nn.functional.multilabel_margin_loss(x, t.tensor([1, -1, 0])), [1.0, 2.0, 1.0]),
@@ -86,7 +105,12 @@ WRONG = {
     "bucketize": lambda t: t.bucketize(t.ones(2, 2), t.ones(2, 2)),
     "cartesian_prod": lambda t: t.cartesian_prod(t.ones(2, 2)),
     "combinations": lambda t: t.combinations(t.ones(2, 2)),
+    "cov": lambda t: t.cov(t.ones(2, 3), fweights=t.ones(3)),
+    "cov weights": lambda t: t.cov(t.ones(2, 3), aweights=t.ones(2, 3)),
     "cross": lambda t: t.cross(t.ones(3, 3), t.ones(3), dim=0),
+    "diff": lambda t: t.diff(t.ones(3), -1),
+    "gradient": lambda t: t.gradient(t.ones(3, 3), dim=(1, 1)),
+    "isclose": lambda t: t.isclose(t.ones(1), t.ones(1), rtol=-0.4),
     "histc": lambda t: t.histc(t.ones(3), bins=0),
     "kthvalue": lambda t: t.kthvalue(t.zeros(2, 0), 1),
     "quantile": lambda t: t.quantile(t.ones(3), t.ones(2, 2)),
@@ -111,3 +135,15 @@ def test_derivatives_of_the_deviation_of_equal_numbers():
         (first,) = library.autograd.grad(x.std(0).sum(), x, create_graph=True)
         (second,) = library.autograd.grad((first**2)[0].sum() + first[0, 0], x)
         assert first[:, 0].tolist() == second[:, 0].tolist() == [0, 0]
+
+
+def test_a_product_scattered_onto_one_0_has_second_derivatives():
+    found = []
+    for scattered in (True, False):
+        x = gpunn.tensor([0.0, 2.0], dtype=gpunn.float64, requires_grad=True)
+        v = gpunn.tensor([3.0, 5.0, 0.0], dtype=gpunn.float64, requires_grad=True)
+        by_hand = gpunn.stack([x[0] * v[0] * v[1], x[1] * v[2]])
+        y = x.scatter_reduce(0, gpunn.tensor([0, 0, 1]), v, "prod") if scattered else by_hand
+        first = gpunn.autograd.grad(y.sum(), (x, v), create_graph=True)
+        found.append([g.tolist() for g in gpunn.autograd.grad((first[0] ** 2).sum() + first[1].sum(), (x, v))])
+    assert found[0] == found[1] == [[8.0, 1.0], [150.0, 90.0, 0.0]]

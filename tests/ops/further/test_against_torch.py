@@ -108,6 +108,9 @@ CALLS = {
         )
         for r in ("prod", "mean", "amax", "amin")
         for s in (True, False)
+    ]
+    + [
+        (lambda t, x: t.index_reduce(x, 0, t.tensor([0]), t.tensor(4.0, dtype=x.dtype), "mean"), np.array(3.0)),
     ],
     "masked_scatter": [(lambda t, x, v: t.masked_scatter(x, x > 0, v), A, drawn(12))],
     "put": [
