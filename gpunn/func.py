@@ -15,6 +15,7 @@ from gpunn.autograd import enable_grad
 from gpunn.autograd.tape import TensorBase
 from gpunn.nn.utils.stateless import functional_call as functional_call
 from gpunn.ops.further.asking import is_tensor
+from gpunn.random import get_rng_state, set_rng_state
 
 if TYPE_CHECKING:
     from gpunn.nn.module import Module
@@ -265,19 +266,22 @@ def vmap(
 ) -> Callable[..., Any]:
     """A function of batches: ``func`` for each element of a dimension of its inputs, and the results as one tensor.
 
-    The elements are taken one after the other: what it saves is writing, and no time. Random numbers differ between
-    elements.
+    The elements are taken one after the other: what it saves is writing, and no time. Arguments by name are the same
+    for all elements.
 
     Args:
         func: of one element.
         in_dims: the dimension of each argument, None for one that is the same for all elements; or one for all.
         out_dims: where the dimension is in the results.
-        randomness: "error", "different" or "same"; the numbers are those of "different".
+        randomness: "same" for the same numbers of the default generator in each element; they differ with "different",
+            and with "error".
         chunk_size: not needed.
 
     Raises:
-        ValueError: no input has the dimension, or sizes differ.
+        ValueError: no input has the dimension, sizes differ, or there is no such `randomness`.
     """
+    if randomness not in ("error", "different", "same"):
+        raise ValueError(f"vmap: randomness is 'error', 'different' or 'same', got {randomness!r}")
 
     def mapped(*args: Any, **kwargs: Any) -> Any:
         dims = in_dims if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args)
@@ -285,19 +289,19 @@ def vmap(
             raise ValueError(f"vmap: in_dims has an entry for each of {len(args)} arguments, got {len(dims)}")
         spread = [_spread(a, d) for a, d in zip(args, dims)]
         found = [(x, d) for pairs in spread for x, d in pairs if d is not None]
-        extra = _leaves(kwargs)
-        found += [(x, 0) for x in extra if isinstance(x, TensorBase)]
         sizes = {x.shape[d] for x, d in found}
         if len(sizes) != 1:
             raise ValueError(f"vmap: the mapped dimensions have one size, got {sorted(sizes) or 'none'}")
         results = []
+        before = get_rng_state()
         for i in range(sizes.pop()):
+            if randomness == "same":
+                set_rng_state(before)
             own = [
                 _filled(a, iter([x if d is None else ops.select(x, d, i) for x, d in pairs]))
                 for a, pairs in zip(args, spread)
             ]
-            named = _mapped(lambda x: x[i] if is_tensor(x) else x, kwargs)  # noqa: B023
-            results.append(func(*own, **named))
+            results.append(func(*own, **kwargs))
         if not results:
             raise ValueError("vmap: the mapped dimension is empty")
         columns = [_leaves(r) for r in results]

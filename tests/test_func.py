@@ -93,3 +93,16 @@ def test_what_is_refused():
         func.vjp(lambda v: v, x)[1](x[:2])
     with pytest.raises(ValueError, match="one size"):
         func.vmap(lambda a, b: a)(x, gpunn.zeros(2))
+
+
+def test_what_vmap_does_with_names_and_random_numbers(torch):
+    found = []
+    for library in (torch, gpunn):
+        x = library.tensor(X)
+        f = library.func.vmap
+        named = f(lambda a, k: a * k)(library.stack([x, x]), k=library.arange(x.shape[-1]))
+        same = f(lambda a, rand=library.rand: a + rand(()), randomness="same")(library.zeros(3))
+        found.append((named.tolist(), bool((same == same[0]).all())))
+        with pytest.raises(Exception, match="randomness"):
+            f(lambda a: a, randomness="none")(x)
+    assert found[0] == found[1] and found[1][1]

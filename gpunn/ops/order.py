@@ -137,6 +137,8 @@ def _arg(op: type[_ArgExtreme], name: str, x: Tensor, dim: int | None, keepdim: 
 
 def _extreme(name: str, x: Tensor, dim: Any, keepdim: bool) -> Any:
     largest = name == "max"
+    if not isinstance(x, TensorBase) and not isinstance(dim, TensorBase):
+        raise TypeError(f"{name}: takes a tensor, got {type(x).__name__}; Python's {name}() takes numbers")
     if isinstance(dim, TensorBase):
         return (maximum if largest else minimum)(x, dim)  # type: ignore[arg-type]
     if dim is None:

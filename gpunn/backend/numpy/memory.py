@@ -16,6 +16,8 @@ def reinterpret(x: Any, dtype: Any) -> Any:
     Raises:
         RuntimeError: they do not lie side by side there.
     """
+    if not x.size:  # whatever its strides are
+        return x.reshape(-1).view(dtype).reshape(*x.shape[:-1], x.shape[-1] * x.itemsize // np.dtype(dtype).itemsize)
     if x.itemsize != np.dtype(dtype).itemsize and x.strides[-1:] != (x.itemsize,):
         raise RuntimeError("view(dtype): the last dimension must lie without gaps in memory; use contiguous() before")
     return x.view(dtype)

@@ -144,7 +144,9 @@ def _maxima(x: Tensor, counted: Tensor | None, offsets: Tensor | None, include_l
         index = as_tensor(places, dtype=int64, device=x.device)
         inside = unsqueeze(lt(index, x.shape[0] - 1), -1)
         if counted is not None:
-            inside = inside.logical_and(index_select(cat([counted, counted[:1].logical_and(False)], 0), 0, index))
+            inside = inside.logical_and(
+                index_select(cat([counted, zeros((1, 1), dtype=counted.dtype, device=x.device)], 0), 0, index)
+            )
         shape = (len(lengths), longest)
         x, counted = (reshape(index_select(x, 0, index), (*shape, -1)), reshape(inside, (*shape, 1)))
     if not x.shape[1]:

@@ -41,6 +41,9 @@ CALLS = {
     "cov, correction": lambda t: t.cov(t.eye(2), correction=9, fweights=t.tensor([1, 2])),
     "cov, weights": lambda t: t.cov(t.eye(2), aweights=t.tensor([1.0, 2.0], dtype=t.float64)),
     "diff of order 0": lambda t: t.diff(t.ones(2), 0, append=t.ones(1)),
+    "embedding_bag of nothing": lambda t: t.nn.functional.embedding_bag(
+        t.arange(0), t.ones(3, 2), t.tensor([0, 0]), mode="max", padding_idx=0
+    ),
     "gaussian_nll, a variance for each column": lambda t: t.nn.functional.gaussian_nll_loss(
         t.ones(4, 3), t.zeros(4, 3), t.tensor([[1.0, 2.0, 3.0]])
     ),
@@ -64,6 +67,7 @@ CALLS = {
     "trapezoid of nothing": lambda t: t.trapezoid(t.ones(2, 0), t.ones(2, 0)),
     "trapezoid over a matrix": lambda t: t.trapezoid(t.ones(2, 3, 4), t.arange(12.0).reshape(3, 4), dim=1),
     "vander": lambda t: t.vander(t.tensor([100, 2], dtype=t.uint8), 4),
+    "view of nothing by type": lambda t: t.ones(0, 8).view(t.uint8),
     "xlogy": lambda t: t.xlogy(t.tensor([0.5], dtype=t.float64), t.tensor([0.7], dtype=t.bfloat16)),
     "zeta": lambda t: t.special.zeta(
         t.tensor([0.5, 1.0, 0.0, float("nan"), 2.0]), t.tensor([-1.0, -1.5, -2.0, 2.0, -1.0])
@@ -118,6 +122,7 @@ WRONG = {
     "trapezoid": lambda t: t.trapezoid(t.ones(3, 2), t.ones(3)),
     "triplet": lambda t: t.nn.functional.triplet_margin_loss(t.ones(2, 3), t.ones(2, 3), t.ones(3)),
     "vander": lambda t: t.vander(t.ones(3), N=-1),
+    "max": lambda t: t.max(2, 3),
 }  # fmt: skip
 
 
