@@ -180,8 +180,9 @@ def linspace(
 
     if steps < 0:
         raise RuntimeError(f"linspace: steps is the number of elements, got {steps}")
-    d, bounds = _float(dtype), (_number(start), _number(end))
-    values = np.linspace(*(bounds if d.category == FLOAT else map(int, bounds)), steps).astype(d.numpy)
+    d = _float(dtype)
+    first, last = (x if d.category == FLOAT else int(x) for x in (_number(start), _number(end)))
+    values = np.linspace(first, last, steps).astype(d.numpy)
     from gpunn.tensor import from_numpy
 
     return transfer(from_numpy(values), _device(device)).requires_grad_(requires_grad)

@@ -135,7 +135,7 @@ def _arg(op: type[_ArgExtreme], name: str, x: Tensor, dim: int | None, keepdim: 
     return apply(op(d if x.shape else None, keepdim), x)
 
 
-def _extreme(name: str, x: Tensor, dim: Any, keepdim: bool) -> Any:
+def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     largest = name == "max"
     if not isinstance(x, TensorBase) and not isinstance(dim, TensorBase):
         raise TypeError(f"{name}: takes a tensor, got {type(x).__name__}; Python's {name}() takes numbers")
