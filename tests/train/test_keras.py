@@ -113,7 +113,7 @@ def test_class_weights_as_in_keras(loss):
         row = trainer.fit(x, target, **data).last
         np.testing.assert_allclose(row["loss"], (losses * [weights.get(k, 1.0) for k in y]).mean())
         np.testing.assert_allclose(row["val_loss"], losses.mean())
-    with pytest.raises(ValueError, match="class_weight: expected {class: weight}"):
+    with pytest.raises(ValueError, match=r"class_weight: expected \{class: weight\}"):
         trainer.fit(x, target, class_weight={-1: 2.0})
     with pytest.raises(ValueError, match="class_weight: expected one of the losses CrossEntropyLoss"):
         make_trainer(loss=gpunn.nn.MSELoss()).fit(x, target, class_weight={1: 2.0})
