@@ -234,8 +234,8 @@ class MixUp(Transform):
     """l x + (1 - l) x' and l y + (1 - l) y', for the batch x and the same batch in reverse order x', and for one l from
     Beta(alpha, alpha)  (Zhang, Cisse, Dauphin, Lopez-Paz 2018, "mixup: beyond empirical risk minimization").
 
-    Classes become probabilities (n, classes), as the loss cross_entropy takes them; probabilities and amounts y are mixed
-    as they are. Each batch is shuffled already, so that the reverse order makes pairs as any other one does.
+    Classes become probabilities (n, classes), as the loss cross_entropy takes them; probabilities and amounts y are
+    mixed as they are. Each batch is shuffled already, so that the reverse order makes pairs as any other one does.
 
     classes: how many there are; None for amounts
     alpha:   how strongly images are mixed; at 1 all l are alike
@@ -260,11 +260,9 @@ class MixUp(Transform):
         below = at.floor()
         low, high = (self.quantiles.index_select(0, below.long() + i) for i in range(2))
         share = (low + (at - below) * (high - low)).to(x.dtype)
-        if self.classes is None and not y.is_floating_point():
-            raise ValueError(
-                f"MixUp: classes is None, for amounts, and the targets are {y._spec!r}; say how many classes"
-            )
         if not y.is_floating_point():
+            if self.classes is None:
+                raise ValueError(f"MixUp: classes is None, for amounts, and the targets are {y._spec!r}; say how many")
             y = F.one_hot(y, self.classes).to(x.dtype)
         share_y = share.to(y.dtype)
         x = x * share + x.flip(0) * (1 - share)

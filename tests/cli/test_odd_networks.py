@@ -132,5 +132,6 @@ def test_gradcheck_of_what_is_no_op(gpunn_command) -> None:
 
 
 @pytest.mark.parametrize("command", ["summary", "gradcheck", "compare", "memory", "explain", "draw"])
-def test_whole_numbers(told, command) -> None:
-    assert told(command, "words", "--input", "int:6").code == 0
+def test_whole_numbers(gpunn_command, tmp_path, command) -> None:
+    (tmp_path / "net.py").write_text(NETWORKS)
+    assert gpunn_command(command, "--model", "net.py:words", "--input", "int:6").code == 0
