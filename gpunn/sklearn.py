@@ -14,7 +14,7 @@ import numpy as np
 
 import gpunn
 from gpunn import nn, optim
-from gpunn.models import build
+from gpunn.models import build, reconstructs
 from gpunn.train import Callback, EarlyStopping, Trainer
 from gpunn.train.optimizers import OPTIMIZERS, as_optimizer
 from gpunn.train.results import softmax
@@ -86,18 +86,24 @@ class _Estimator(BaseEstimator):
         if prod(shape) != x.shape[1]:
             raise ValueError(f"input_shape is {shape}, {prod(shape)} numbers; the samples have {x.shape[1]} features")
         self._shape, self._outputs = shape, outputs
+        if not isinstance(self.model, str) and not callable(self.model):
+            raise TypeError(f"model is {self.model!r}; expected a name or a function of (input shape, outputs)")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with _seeded(seed):
             made = build(self.model, shape, outputs) if isinstance(self.model, str) else self.model(shape, outputs)
             model = made.to(getattr(gpunn, self.dtype))
+            self._trained_with = self._loss_of(model, default_loss)
             trainer = Trainer(
                 model,
-                self.loss or default_loss,
+                self._trained_with,
                 self._optimizer(model),
                 l2=self.l2,
                 clip_norm=self.clip_norm,
                 device=self.device,
-                callbacks=[*self.callbacks, *([EarlyStopping(patience=self.patience)] if self.patience else [])],
+                callbacks=[
+                    *self.callbacks,
+                    *([] if self.patience is None else [EarlyStopping(patience=self.patience)]),
+                ],
                 seed=seed,
                 progress=self.verbose,
             )
@@ -105,6 +111,16 @@ class _Estimator(BaseEstimator):
                 (self._as_input(x), y), self.epochs, self.validation_fraction or None, min(self.batch_size, len(x))
             )
         self.module_, self.history_, self.n_iter_ = model, history.history, history.epochs
+
+    def _loss_of(self, model: nn.Module, default: str) -> Any:
+        """What is asked for, or what fits the network."""
+        if not reconstructs(model):
+            return self.loss or default
+        if default == "cross_entropy":
+            raise ValueError(
+                f"{self.model} gives its input back and tells no classes; GpunnRegressor takes it, with y = x"
+            )
+        return self.loss or model.training_loss()
 
     def _optimizer(self, model: nn.Module) -> Any:
         optimizer = as_optimizer(self.optimizer, model)  # says what is wrong with the name
@@ -119,7 +135,7 @@ class _Estimator(BaseEstimator):
         """What the network gives for x (n, features)."""
         check_is_fitted(self)
         x = validate_data(self, x, reset=False, dtype=(np.float64, np.float32))
-        trainer = Trainer(self.module_, "mse", "sgd", progress=False)
+        trainer = Trainer(self.module_, self._trained_with, "sgd", progress=False)
         return trainer.predict(self._as_input(x)).cpu().numpy()
 
 

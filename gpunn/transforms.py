@@ -119,8 +119,8 @@ class RandomCrop(Transform):
 
     def __init__(self, padding: int):
         super().__init__()
-        if padding < 1:
-            raise ValueError(f"RandomCrop: padding is {padding}; expected at least 1 pixel")
+        if not isinstance(padding, int) or padding < 1:
+            raise ValueError(f"RandomCrop: padding is {padding}; expected whole pixels, at least 1")
         self.padding = padding
 
     def transform(self, x: Tensor) -> Tensor:
@@ -146,8 +146,8 @@ class Cutout(Transform):
 
     def __init__(self, size: int):
         super().__init__()
-        if size < 1:
-            raise ValueError(f"Cutout: size is {size}; expected at least 1 pixel")
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"Cutout: size is {size}; expected whole pixels, at least 1")
         self.size = size
 
     def transform(self, x: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class Cutout(Transform):
             at = arange(length, device=x.device)
             inside.append((at >= first) & (at < first + self.size))
         hidden = inside[0].reshape(n, 1, h, 1) & inside[1].reshape(n, 1, 1, w)
-        return where(hidden, x * 0, x)
+        return where(hidden, 0, x)
 
     def extra_repr(self) -> str:
         return f"size={self.size}"
@@ -234,8 +234,8 @@ class MixUp(Transform):
     """l x + (1 - l) x' and l y + (1 - l) y', for the batch x and the same batch in reverse order x', and for one l from
     Beta(alpha, alpha)  (Zhang, Cisse, Dauphin, Lopez-Paz 2018, "mixup: beyond empirical risk minimization").
 
-    Targets become probabilities (n, classes), as the loss cross_entropy takes them; amounts y are mixed as they are.
-    Each batch is shuffled already, so that the reverse order makes pairs as any other one does.
+    Classes become probabilities (n, classes), as the loss cross_entropy takes them; probabilities and amounts y are
+    mixed as they are. Each batch is shuffled already, so that the reverse order makes pairs as any other one does.
 
     classes: how many there are; None for amounts
     alpha:   how strongly images are mixed; at 1 all l are alike
@@ -260,7 +260,9 @@ class MixUp(Transform):
         below = at.floor()
         low, high = (self.quantiles.index_select(0, below.long() + i) for i in range(2))
         share = (low + (at - below) * (high - low)).to(x.dtype)
-        if self.classes is not None:
+        if not y.is_floating_point():
+            if self.classes is None:
+                raise ValueError(f"MixUp: classes is None, for amounts, and the targets are {y._spec!r}; say how many")
             y = F.one_hot(y, self.classes).to(x.dtype)
         share_y = share.to(y.dtype)
         x = x * share + x.flip(0) * (1 - share)

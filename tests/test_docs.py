@@ -24,7 +24,7 @@ from gpunn.cli import main
 from tests.documents import ROOT, commands, programs
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-NEEDS = {"g++": shutil.which("g++"), **{n: importlib.util.find_spec(n) for n in ("torch", "scipy")}}
+NEEDS = {"g++": shutil.which("g++"), **{n: importlib.util.find_spec(n) for n in ("torch", "scipy", "sklearn")}}
 NEEDS["nvrtc"] = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.cuda_nvrtc")
 CHECKER = doctest.OutputChecker()
 

@@ -73,6 +73,16 @@ def test_a_regression_finds_a_line() -> None:
         GpunnRegressor(optimizer="adm").fit(x, y)
 
 
+def test_networks_that_give_their_input_back() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 4))
+    for name in ("vae:8,2", "autoencoder:8,2"):
+        assert GpunnRegressor(name, epochs=1).fit(x, x).predict(x).shape == (20, 4)
+        with pytest.raises(ValueError, match="gives its input back and tells no classes"):
+            GpunnClassifier(name, epochs=1).fit(x, np.arange(20) % 2)
+    with pytest.raises(TypeError, match="model is 3; expected a name or a function"):
+        GpunnClassifier(3).fit(x, np.arange(20) % 2)
+
+
 def test_without_scikit_learn() -> None:
     program = "import sys\nsys.modules['sklearn'] = None\nimport gpunn.sklearn"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)

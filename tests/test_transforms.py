@@ -160,8 +160,8 @@ def test_micro_batches_draw_what_the_batch_draws() -> None:
 
 def test_wrong_calls() -> None:
     for make, message in (
-        (lambda: RandomCrop(0), "padding is 0; expected at least 1 pixel"),
-        (lambda: Cutout(-1), "size is -1; expected at least 1 pixel"),
+        (lambda: RandomCrop(0), "padding is 0; expected whole pixels"),
+        (lambda: Cutout(-1), "size is -1; expected whole pixels"),
         (lambda: RandomHorizontalFlip(2), "RandomHorizontalFlip: p is 2; expected a probability"),
         (lambda: RandomAffine(0, scale=(2, 1)), r"scale is \(2, 1\); expected the smallest and the largest"),
         (lambda: RandomAffine(0, shear=90), "expected angles up to 180 and 90"),
@@ -174,3 +174,12 @@ def test_wrong_calls() -> None:
             make()
     with pytest.raises(TypeError, match="augment is called with inputs and target"):
         Trainer(nn.Linear(2, 2), "mse", "sgd", augment=3)
+
+
+def test_targets_of_mixup_and_pixels_that_are_not_finite():
+    x = gpunn.full((4, 1, 3, 3), float("inf"))
+    assert (Cutout(7)(x) == 0).all()  # and not inf * 0
+    halves = gpunn.full((4, 2), 0.5)
+    np.testing.assert_array_equal(MixUp(2)(x, halves)[1].numpy(), halves.numpy())  # probabilities stay such
+    with pytest.raises(ValueError, match="classes is None, for amounts, and the targets are int64"):
+        MixUp(None)(x, gpunn.arange(4))

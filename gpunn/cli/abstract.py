@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from gpunn.backend.launch import Text
 
-from .common import input_shape
+from .common import Whole, input_shape
 from .errors import RunError
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ def specs_of(model: Any, n: int, shape: tuple[int, ...], device: Any) -> tuple[A
     from gpunn.backend.spec import Spec
     from gpunn.models import reconstructs
 
-    x = Spec((n, *shape), float_type(model), device)
+    x = Spec((n, *shape), input_type(model, shape), device)
     return x, x if reconstructs(model) else Spec((n,), gpunn.int64, device)
 
 
@@ -139,8 +139,24 @@ def step_and_batch(options: argparse.Namespace, device: Any) -> tuple[Any, Any, 
     shape, size = input_shape(options.input), options.batch_size
     gpunn.manual_seed(0)
     model = build(options.model, shape, options.classes, options.activation).to(device)
-    step, x = step_of(options, model), gpunn.randn(size, *shape, device=device)
+    step, x = step_of(options, model), random_samples(model, size, shape, device)
     return step, x, x if reconstructs(model) else gpunn.randint(0, options.classes, (size,), device=device)
+
+
+def input_type(model: Any, shape: tuple[int, ...]) -> Any:
+    """The type of a model's inputs: int64 where they are whole numbers, else that of its first float."""
+    import gpunn
+
+    return gpunn.int64 if isinstance(shape, Whole) else float_type(model)
+
+
+def random_samples(model: Any, n: int, shape: tuple[int, ...], device: Any = None) -> Any:
+    """Random samples for a model; whole numbers are 0 and 1, which any table of embeddings has."""
+    import gpunn
+
+    if isinstance(shape, Whole):
+        return gpunn.randint(2, (n, *shape), device=device)
+    return gpunn.randn(n, *shape, dtype=float_type(model), device=device)
 
 
 def float_type(model: Any) -> Any:
@@ -158,7 +174,7 @@ def random_batch(options: argparse.Namespace, model: Any, shape: tuple[int, ...]
     from gpunn.models import reconstructs
 
     n, outputs = options.batch_size, options.classes
-    x = gpunn.randn(n, *shape)
+    x = random_samples(model, n, shape)
     if reconstructs(model):
         return x, x.clone(), model.training_loss()
     if options.loss in ("cross_entropy", "nll"):

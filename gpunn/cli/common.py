@@ -49,9 +49,7 @@ def add_command(
 def add_model(parser: argparse._ActionsContainer) -> None:
     """The options that name a network, for commands that need no data."""
     parser.add_argument("--model", default="cnn", help=MODEL_HELP)
-    parser.add_argument(
-        "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
-    )
+    parser.add_argument("--input", default="1,8,8", metavar="N,...", help=SHAPE_HELP)
     add_network(parser)
 
 
@@ -123,15 +121,23 @@ def _best_device() -> gpunn.device:
     return gpunn.device("cuda")
 
 
+SHAPE_HELP = "shape of one sample, such as 784, or int:20 of 20 whole numbers (default: the digits' 1,8,8)"
+
+
+class Whole(tuple[int, ...]):
+    """The shape of a sample of whole numbers, such as the numbers of words."""
+
+
 def input_shape(text: str) -> tuple[int, ...]:
-    """The shape of one sample, from numbers separated by commas.
+    """The shape of one sample, from numbers separated by commas; behind ``int:`` that of whole numbers.
 
     Raises:
         UsageError: it is none.
     """
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
-        raise UsageError(f"--input is a shape such as 1,28,28 or 784, got {text!r}")
-    return tuple(int(n) for n in text.split(","))
+    found = re.fullmatch(r"(int:)?([1-9]\d*(?:,[1-9]\d*)*)", text)
+    if found is None:
+        raise UsageError(f"--input is a shape such as 1,28,28 or 784, or int:20 for whole numbers, got {text!r}")
+    return (Whole if found[1] else tuple)(int(n) for n in found[2].split(","))
 
 
 def positive_int(text: str) -> int:

@@ -68,7 +68,7 @@ def _compared(options: argparse.Namespace) -> Any:
     from gpunn.models import build, reconstructs
     from gpunn.train.objective import LOSSES as NAMES
 
-    from .abstract import float_type
+    from .abstract import random_samples
 
     shape = input_shape(options.input)
     devices = [pick_device(name) for name in _two(options.devices)] if options.devices else []
@@ -78,7 +78,7 @@ def _compared(options: argparse.Namespace) -> Any:
     loss = getattr(nn, NAMES[options.loss])()
     if not any(p.requires_grad for p in model.parameters()):
         raise UsageError(f"{options.model}: no parameter requires a gradient, so there is no training step to compare")
-    x = gpunn.randn(options.batch_size, *shape, dtype=float_type(model))
+    x = random_samples(model, options.batch_size, shape)
     y = gpunn.randint(options.classes, (options.batch_size,))
     if options.loss != "cross_entropy":
         y = nn.functional.one_hot(y, options.classes).to(x.dtype)

@@ -42,8 +42,9 @@ def run(options: argparse.Namespace) -> None:
         print(f"{out}: {sum(p.numel() for p in trained.model.parameters()):,} parameters")
         return
     from gpunn import onnx
+    from gpunn.models import reconstructs
 
-    result = "y" if trained.classes is None else "scores"
+    result = "y" if trained.classes is None or reconstructs(trained.model) else "scores"
     try:
         made = onnx.export(
             Whole(trained),

@@ -67,13 +67,13 @@ def _of_model(options: argparse.Namespace, device: Any) -> Any:
     from gpunn.inspect.gradcheck import check_model
     from gpunn.models import build, reconstructs
 
-    from .abstract import float_type
+    from .abstract import random_samples
 
     shapes = [input_shape(text) for text in options.input or ["1,8,8"]]
     if len(shapes) > 1:
         raise UsageError("--input: a model has one input; several are for --op")
     model = build(options.model, shapes[0], options.classes, options.activation).to(device)
-    x = gpunn.randn(options.batch_size, *shapes[0], dtype=float_type(model), device=device)
+    x = random_samples(model, options.batch_size, shapes[0], device)
     if reconstructs(model):
         return check_model(model, [x], model.training_loss(), x.double(), every_element=options.every_element)
     with gpunn.no_grad():

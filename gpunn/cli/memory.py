@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     sizes = [size, *sorted({max(1, size // 4), 4 * size, 16 * size})]
     more = [n for k in range(POINTS) if (n := (16 * size) >> k)] if options.plot else []
     reports = forecasts(options, shape, [*sizes, *more])
-    unfolded = told_of(options, shape, lambda model: _unfoldings(model, (size, *shape)))
+    unfolded = told_of(options, shape, lambda model: _unfoldings(model, size, shape))
     report = reports[size]
     growth = {n: reports[n].total for n in sorted(sizes) if n in reports}
     title = f"{options.model}, batches of {options.batch_size}, {options.optimizer}"
@@ -82,10 +82,11 @@ def run(options: argparse.Namespace) -> None:
         print(f"drawn in {options.plot}")
 
 
-def _unfoldings(model: Any, shape: tuple[int, ...]) -> list[Any]:
+def _unfoldings(model: Any, size: int, shape: tuple[int, ...]) -> list[Any]:
     from gpunn.backend.spec import Spec
     from gpunn.inspect import memory
 
-    from .abstract import float_type
+    from .abstract import input_type
 
-    return memory.unfoldings(model, Spec(shape, float_type(model), next(model.parameters()).device))
+    x = Spec((size, *shape), input_type(model, shape), next(model.parameters()).device)
+    return memory.unfoldings(model, x)

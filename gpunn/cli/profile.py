@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import MODEL_HELP, add_command, positive_int
+from .common import MODEL_HELP, SHAPE_HELP, add_command, positive_int
 from .errors import UsageError
 from .options import OPTIMIZERS
 from .profile_kernel import add_kernel, given_for_kernel, kernel
@@ -45,9 +45,7 @@ def add(commands: Any, name: str, text: str) -> None:
     add_kernel(parser)
     model = parser.add_argument_group("with --model")
     model.add_argument("--activation", default="relu")
-    model.add_argument(
-        "--input", default="1,8,8", metavar="N,...", help="shape of one sample (default: the digits' 1,8,8)"
-    )
+    model.add_argument("--input", default="1,8,8", metavar="N,...", help=SHAPE_HELP)
     model.add_argument("--classes", type=positive_int, default=10, metavar="N", help="number of outputs (default: 10)")
     model.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="default: 32")
     model.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")

@@ -45,11 +45,11 @@ def run(options: argparse.Namespace) -> None:
 def _summary(options: argparse.Namespace, model: Any, shape: tuple[int, ...]) -> Any:
     from gpunn.inspect import summary
 
-    from .abstract import forecasts_of
+    from .abstract import forecasts_of, input_type
 
-    size = options.batch_size
-    summary(model, (size, *shape))  # whose errors name the layer, before anything else is tried
+    size, kind = options.batch_size, input_type(model, shape)
+    summary(model, (size, *shape), kind)  # whose errors name the layer, before anything else is tried
     memory = None
     with suppress(Exception):  # no training step: batch norm of one sample, no parameters, a result that is no tensor
         memory = forecasts_of(options, model, shape, [size])[size]
-    return summary(model, (size, *shape), memory=memory)
+    return summary(model, (size, *shape), kind, memory=memory)

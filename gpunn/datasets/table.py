@@ -128,13 +128,18 @@ class _Parquet:
         expanded = sum(
             self.file.metadata.row_group(i).total_byte_size for i in range(self.file.metadata.num_row_groups)
         )
-        check_expansion(path, os.path.getsize(path), expanded)
+        self.path, self.stored = path, os.path.getsize(path)
+        check_expansion(path, self.stored, expanded)
         self.line_num = 0
 
     def __iter__(self) -> Iterator[list[str]]:
         self.line_num += 1
         yield list(self.file.schema_arrow.names)
+        read = 0
         for batch in self.file.iter_batches():
+            # A value that is repeated takes next to nothing in the file, of which its metadata tell.
+            read += max(batch.nbytes, 8 * batch.num_rows * batch.num_columns)
+            check_expansion(self.path, self.stored, read)
             for row in zip(*(column.to_pylist() for column in batch.columns)):
                 self.line_num += 1
                 yield ["" if value is None else value if isinstance(value, str) else repr(value) for value in row]

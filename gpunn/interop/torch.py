@@ -66,37 +66,47 @@ class TorchModule(nn.Module):
     """A module of PyTorch's as one of gpunn's; made by `from_torch`.
 
     Attributes:
-        module: the module.
+        torch_module: the module.
     """
 
     def __init__(self, module: Any):
         super().__init__()
-        self.__dict__["module"] = module
-        for name, child in module.named_modules():
+        self.__dict__["torch_module"] = module
+        # What has several names stays one.
+        shared = cache(lambda p: nn.Parameter(from_torch(p), p.requires_grad))
+        buffer = cache(from_torch)
+        for name, child in module.named_modules(remove_duplicate=False):
             own: nn.Module = self
             for part in name.split(".") if name else ():
                 if part not in own._modules:
                     own.add_module(part, nn.Module())
                 own = own._modules[part]  # type: ignore[assignment]
             for key, p in child.named_parameters(recurse=False):
-                own.register_parameter(key, nn.Parameter(from_torch(p), p.requires_grad))
+                own.register_parameter(key, shared(p))
             for key, b in child.named_buffers(recurse=False):
-                own.register_buffer(key, from_torch(b), persistent=key not in child._non_persistent_buffers_set)
+                own.register_buffer(key, buffer(b), persistent=key not in child._non_persistent_buffers_set)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module with tensors of gpunn's."""
-        theirs = dict(self.module.named_parameters())
+        theirs = dict(self.torch_module.named_parameters())
         for name, buffer in self.named_buffers():
-            _follow(self.module.get_buffer(name), to_torch(buffer))
+            _follow(self.torch_module.get_buffer(name), to_torch(buffer))
         ours = [(p, theirs[name]) for name, p in self.named_parameters()]
         for p, t in ours:
             _follow(t, to_torch(p))
-        return _called_from_gpunn(self.module, args, kwargs, [p for p, _ in ours], [t for _, t in ours])
+        return _called_from_gpunn(self.torch_module, args, kwargs, [p for p, _ in ours], [t for _, t in ours])
 
     def train(self, mode: bool = True) -> TorchModule:
         """Go into training mode, in both libraries."""
-        self.module.train(mode)
+        self.torch_module.train(mode)
         return super().train(mode)
+
+
+def __getattr__(name: str) -> Any:
+    """The class that needs PyTorch, for pickle."""
+    if name == "ModuleInTorch":
+        return _classes().ModuleInTorch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _follow(theirs: Any, memory: Any) -> None:
@@ -116,18 +126,19 @@ def _classes() -> Any:
         def __init__(self, module: nn.Module):
             super().__init__()
             self._gpunn = [module]  # in a list, so that it is no attribute that PyTorch looks into
-            for name, part in module.named_modules():
+            shared = cache(lambda p: torch.nn.Parameter(to_torch(p), p.requires_grad))
+            buffer = cache(to_torch)
+            for name, part in module.named_modules(remove_duplicate=False):
                 own = self
                 for step in name.split(".") if name else ():
                     if step not in own._modules:
                         own.add_module(step, torch.nn.Module())
                     own = own._modules[step]
                 for key, p in part._parameters.items():
-                    value = None if p is None else torch.nn.Parameter(to_torch(p), p.requires_grad)
-                    own.register_parameter(key, value)
+                    own.register_parameter(key, None if p is None else shared(p))
                 for key, b in part._buffers.items():
                     saved = key not in part._not_saved
-                    own.register_buffer(key, None if b is None else to_torch(b), persistent=saved)
+                    own.register_buffer(key, None if b is None else buffer(b), persistent=saved)
 
         def forward(self, *args: Any, **kwargs: Any) -> Any:
             (module,) = self._gpunn
@@ -180,6 +191,7 @@ def _classes() -> Any:
                 results[i] = g
             return (None, None, *results)
 
+    ModuleInTorch.__qualname__ = "ModuleInTorch"  # where pickle finds it, by __getattr__
     return SimpleNamespace(ModuleInTorch=ModuleInTorch, GraphInTorch=GraphInTorch)
 
 
@@ -274,7 +286,8 @@ def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _mapped(function, v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([_mapped(function, v) for v in value])
+        parts = [_mapped(function, v) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return function(value)
 
 

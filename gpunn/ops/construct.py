@@ -61,7 +61,7 @@ def tensor(
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where that is possible: NumPy and CuPy arrays share their memory with it."""
-    if isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray) and data.dtype.isnative:
         return from_numpy(data).to(dtype=dtype, device=get_default_device() if device is None else device)
     if on_gpu(data):
         data = from_gpu(data)

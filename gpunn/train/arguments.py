@@ -50,6 +50,8 @@ def validation_of(data: Any, validation: Any, validation_data: Any, validation_s
         raise ValueError(f"validation_split is {validation_split}; expected a fraction between 0 and 1")
     if not isinstance(data, (tuple, list)) or len(data) < 2:
         raise TypeError("validation_split cuts arrays (x, y); for a Dataset give validation, a fraction too")
+    if len({len(part) for part in data}) > 1:
+        raise ValueError(f"validation_split: x and y have {[len(part) for part in data]} samples; expected as many")
     first = math.floor(len(data[0]) * (1 - validation_split))
     return tuple([part[:first] for part in data]), tuple([part[first:] for part in data])
 

@@ -27,6 +27,9 @@ class Callback:
     TrainingError that names the callback.
     """
 
+    def reset(self) -> None:
+        """Forget the training before, when `fit` begins; what a checkpoint kept of this one comes back behind it."""
+
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Before the first epoch, or the first one after resuming."""
 
@@ -206,8 +209,12 @@ class EarlyStopping(Callback):
         self.monitor = Monitor(monitor, mode, min_delta)
         self.patience = patience
         self.restore_best = restore_best
-        self.best_epoch = 0
-        self.waited = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing is the best, and nobody waits."""
+        self.monitor.best = None
+        self.best_epoch = self.waited = 0
         self._weights: dict[str, Any] | None = None
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
@@ -256,7 +263,11 @@ class BestModel(Callback):
     ):
         self.path = Path(path)
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.best_epoch = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing is the best."""
+        self.monitor.best, self.best_epoch = None, 0
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Save the model if it is the best so far."""

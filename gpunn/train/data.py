@@ -40,7 +40,8 @@ def as_dataset(data: Any, model: nn.Module) -> Any:
         else:
             data = TensorDataset(*(as_input(part, model) for part in data))
     if not hasattr(data, "__getitem__"):
-        raise TypeError(f"data is {type(data).__name__}; expected (x, y), a Dataset or a DataLoader")
+        kind = f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
+        raise TypeError(f"data is {kind}; expected (x, y), a Dataset or a DataLoader of gpunn.utils.data")
     if hasattr(data, "__len__") and len(data) == 0:
         raise DataError("there is no sample in the data")
     return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import gpunn
 from gpunn.io import FileFormatError
 from gpunn.parallel import world
 from gpunn.train.checkpoint import load_checkpoint, restore
+from gpunn.train.class_weight import ClassWeighted
 from gpunn.train.data import as_evaluation_loader, as_loader, hold_out
 from gpunn.train.fingerprint import fingerprint
 from gpunn.train.history import History
@@ -30,8 +32,27 @@ def fit(
     batch_size: int | None,
     shuffle: bool,
     resume: bool | str | Path,
+    class_weight: Mapping[int, float] | None = None,
 ) -> History:
     """`Trainer.fit` in the claimed run folder."""
+    own = trainer.objective
+    if class_weight:
+        trainer.objective = own.of(ClassWeighted(own.function, class_weight))
+    try:
+        return _fit(trainer, data, epochs, validation, batch_size, shuffle, resume)
+    finally:
+        trainer.objective = own
+
+
+def _fit(
+    trainer: Trainer,
+    data: Any,
+    epochs: int,
+    validation: Any,
+    batch_size: int | None,
+    shuffle: bool,
+    resume: bool | str | Path,
+) -> History:
     ranks = world()
     source = None
     if resume:
@@ -47,6 +68,8 @@ def fit(
     trainer.history = History()
     trainer.epoch = trainer.batch = 0
     trainer.stopped, trainer.stop_reason = False, ""
+    for callback in trainer.callbacks.callbacks:
+        callback.reset()
     progress = make_progress(trainer.progress if ranks.is_first else False)
     loop = FitLoop(trainer, loader, validation_loader, epochs, progress, trainer.run_folder)
     progress, folder = loop.progress, loop.folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -62,6 +63,12 @@ class Objective:
         self.prediction: Callable[[Any], Any] = getattr(loss, "prediction", _all_of)
         self.l2 = l2
         self.weights = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2] if l2 else []
+
+    def of(self, function: Callable[[Tensor, Tensor], Tensor]) -> Objective:
+        """The same with another loss."""
+        other = copy.copy(self)
+        other.function = function
+        return other
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         """L of one batch.

@@ -137,8 +137,12 @@ class EagerStep:
         """Inputs and target, augmented where that is asked for."""
         if self.augment is None:
             return batch.inputs, batch.target
-        *inputs, target = self.augment(*batch.inputs, batch.target)
-        return inputs, target
+        found = self.augment(*batch.inputs, batch.target)
+        if not isinstance(found, (tuple, list)) or len(found) != len(batch.inputs) + 1:
+            raise TypeError(
+                f"augment gave a {type(found).__name__}; expected {len(batch.inputs) + 1}: inputs and target"
+            )
+        return found[:-1], found[-1]
 
     def _as_one(
         self, batches: Sequence[Batch], contexts: Sequence[AbstractContextManager[None]], scale: Tensor | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,7 @@ class Trainer:
         callbacks: Sequence[Callback | KerasCallback] = (),
         shuffle: bool = True,
         resume: bool | str | Path = False,
+        class_weight: Mapping[int, float] | None = None,
     ) -> History:
         """Train for `epochs` epochs, and return what was measured.
 
@@ -194,8 +195,8 @@ class Trainer:
         callbacks:  for this call, behind those of the Trainer
         shuffle:    a new order in each epoch
         resume:     go on from the newest checkpoint in the run folder, or from the one at a path, up to `epochs` in
-                    all. Model, optimizer, data and the other arguments have to be those of the run; the seed is taken
-                    from the checkpoint
+                    all. Model, optimizer, data and the other arguments have to be those of the run, but for the seed
+        class_weight: ``{class: weight}`` of training losses, as in Keras, see `ClassWeighted`
 
         Raises:
             TrainingError: a loss, or what is trained, is not finite, as `on_nan` says; or a callback fails.
@@ -218,7 +219,7 @@ class Trainer:
         claimed = self.run_folder is not None and ranks.is_first
         folder = self.run_folder.claimed() if self.run_folder and claimed else nullcontext()
         with ranks.guarded(), folder, self.callbacks.with_others(callbacks):
-            return fit(self, data, epochs, validation, batch_size, shuffle, resume)
+            return fit(self, data, epochs, validation, batch_size, shuffle, resume, class_weight)
 
     def evaluate(self, data: Any, y: Any = None, *, batch_size: int | None = None) -> dict[str, Any]:
         """Loss and metrics on data in evaluation mode; data, y and batch_size as for `fit`, but 256 if not given.

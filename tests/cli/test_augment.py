@@ -3,7 +3,7 @@
 import pytest
 
 
-def test_images_are_changed_while_the_network_learns(gpunn_command, no_curves):
+def test_images_are_changed_while_the_network_learns(gpunn_command):
     arguments = ("train", "--model", "linear", "--epochs", "1", "--json")
     plain = gpunn_command(*arguments, "--out", "plain").json
     found = [

@@ -38,6 +38,9 @@ def zero(shape, outputs):
 def double(shape, outputs):
     return nn.Linear(4, outputs).double()
 
+def words(shape, outputs):
+    return nn.Sequential(nn.Embedding(5, 8), nn.Flatten(), nn.Linear(8 * shape[0], outputs))
+
 def normed(shape, outputs):
     return nn.Sequential(nn.Linear(4, outputs), nn.BatchNorm1d(outputs))
 """
@@ -126,3 +129,9 @@ def test_gradcheck_of_what_is_no_op(gpunn_command) -> None:
     assert "gpunn has no function ''" in gpunn_command("gradcheck", "--op", "", "--input", "3").err
     assert "no result is a tensor of floats" in gpunn_command("gradcheck", "--op", "no_grad", "--input", "3").err
     assert gpunn_command("gradcheck", "--op", "atleast_1d", "--input", "3").code == 0
+
+
+@pytest.mark.parametrize("command", ["summary", "gradcheck", "compare", "memory", "explain", "draw"])
+def test_whole_numbers(gpunn_command, tmp_path, command) -> None:
+    (tmp_path / "net.py").write_text(NETWORKS)
+    assert gpunn_command(command, "--model", "net.py:words", "--input", "int:6").code == 0

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from gpunn.datasets import DataError, load, load_inputs
+from gpunn.datasets import DataError, expansion, load, load_inputs
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
@@ -57,4 +57,15 @@ def test_files_that_are_none(tmp_path, monkeypatch):
         load(tmp_path / "none.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match="reading Parquet needs pyarrow: pip install pyarrow"):
+        load(path)
+
+
+def test_a_value_repeated_without_end(tmp_path, monkeypatch):
+    import pyarrow
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"a": np.zeros(10_000), "y": np.arange(10_000) // 5000}), path)
+    monkeypatch.setattr(expansion, "ALWAYS", 1000)
+    monkeypatch.setenv("GPUNN_MAX_EXPANSION", "2")
+    with pytest.raises(DataError, match=r"would become 16\d,\d+ or more"):
         load(path)

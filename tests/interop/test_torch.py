@@ -1,5 +1,8 @@
 """gpunn's modules in PyTorch, and PyTorch's in gpunn: one memory, gradients of both orders, training by either."""
 
+import pickle
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -88,7 +91,7 @@ def test_buffers_modes_and_types_follow(torch, x):
     module = from_torch(theirs)
     module(gpunn.tensor(x).float())
     assert module.get_buffer("0.running_mean").tolist() == theirs[0].running_mean.tolist() != [0, 0, 0]
-    assert not module.eval().module[1].training
+    assert not module.eval().torch_module[1].training
     assert module.double()(gpunn.tensor(x)).dtype is gpunn.float64
 
 
@@ -105,6 +108,40 @@ def test_networks_and_functions_of_both(torch, x):
     assert product(theirs, theirs, 1)["largest"].item() == x.argmax()
     with torch.no_grad():
         assert not product(theirs, theirs, 1)["sum"].requires_grad
+
+
+def test_what_has_several_names_stays_one(torch, x):
+    """Weights and layers that are used twice: PyTorch's own state_dict and gradients are what is expected."""
+
+    def tied(library):
+        model = library.Sequential(library.Linear(3, 3), library.BatchNorm1d(3), library.Linear(3, 3))
+        model[2].weight = model[0].weight
+        return model.append(model[1])
+
+    theirs = tied(torch.nn)
+    ours, back = from_torch(theirs), to_torch(tied(nn))
+    back.load_state_dict(theirs.state_dict())
+    assert [*ours.state_dict()] == [*back.state_dict()] == [*theirs.state_dict()]
+    batch = torch.arange(15.0).reshape(5, 3).sin()
+    losses = [m(batch).square().mean() for m in (theirs, back)] + [ours(from_torch(batch)).square().mean()]
+    for loss in losses:
+        loss.backward()
+    for model in (back, ours):
+        assert len(list(model.parameters())) == len(list(theirs.parameters()))
+        for p, q in zip(model.parameters(), theirs.parameters()):
+            np.testing.assert_allclose(p.grad.tolist(), q.grad.tolist(), rtol=1e-4, atol=1e-6)
+    assert pickle.loads(pickle.dumps(back))(batch).shape == (5, 3)
+
+
+def test_names_of_any_kind(torch):
+    class Two(NamedTuple):
+        a: object
+        b: object
+
+    assert from_torch(lambda x: Two(x * 2, x))(gpunn.ones(1)).a.item() == 2
+    parallel = torch.nn.Module()  # as DataParallel does
+    parallel.module = torch.nn.Linear(3, 2)
+    assert [*from_torch(parallel).state_dict()] == ["module.weight", "module.bias"]
 
 
 def test_a_step_with_their_module_is_done_op_by_op(torch, x):

@@ -198,3 +198,14 @@ def test_the_program_of_the_docs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(programs((Path(__file__).parents[2] / "docs" / "onnx.md").read_text())[0].text, {})
     assert capsys.readouterr().out == "(5, 3) ['0.weight', '0.bias', '3.weight', '3.bias']\n"
+
+
+def test_a_border_around_an_open_batch():
+    class Bordered(nn.Module):
+        def forward(self, x):
+            return nn.functional.pad(x, (1, 2), value=3.0)
+
+    made = gpunn.onnx.export(Bordered(), gpunn.ones(2, 3), dynamic_axes={"x": [0, 1]})
+    x = np.arange(20, dtype=np.float32).reshape(5, 4)
+    wanted = np.pad(x, ((0, 0), (1, 2)), constant_values=3)
+    np.testing.assert_array_equal(gpunn.onnx.load(made)(gpunn.tensor(x)).numpy(), wanted)

@@ -68,6 +68,17 @@ def test_early_stopping_waits_and_restores(task):
     assert_same_bits(weights(trainer.model), script.seen[1])
 
 
+def test_one_callback_for_several_trainings_begins_anew(task, tmp_path):
+    """As in a loop over folds: no best value and no weights of the network before."""
+    stopping, best = EarlyStopping(patience=2), BestModel(tmp_path / "best.safetensors")
+    for values in ([1.0, 0.5, 0.7], [3.0, 2.0, 2.5]):
+        script = Scripted(values)
+        trainer = make_trainer(callbacks=[script, stopping, best])
+        assert trainer.fit((task.x, task.y), 3).epochs == 3
+        assert best.best_epoch == stopping.best_epoch == 2
+        assert_same_bits(weights(trainer.model), script.seen[1])
+
+
 def test_early_stopping_without_restoring(task):
     script = Scripted([1.0, 2.0, 3.0])
     trainer = make_trainer(callbacks=[script, EarlyStopping(patience=2, restore_best=False)])

@@ -6,6 +6,7 @@ import pytest
 import gpunn
 from gpunn import nn
 from gpunn.datasets import DataError
+from gpunn.train.arguments import validation_of
 from gpunn.train.data import as_dataset, as_input, as_loader, batches, hold_out, in_groups
 from gpunn.train.objective import Objective
 from gpunn.utils.data import ArrayDataset, DataLoader, Dataset, TensorDataset
@@ -176,3 +177,19 @@ def test_memory_mapped_arrays_are_read_by_batches(task, tmp_path, monkeypatch):
     np.testing.assert_array_equal(trainer.predict(mapped, 16).numpy(), trainer.predict(x, 16).numpy())
     with pytest.raises(ValueError, match=r"the arrays have shapes \(90, 4\), \(89,\)"):
         trainer.fit(mapped, y[1:])
+
+
+def test_arrays_of_the_other_byte_order(tmp_path):
+    x = np.arange(6, dtype=">f4").reshape(2, 3)
+    np.save(tmp_path / "x.npy", x)
+    for each in (x, np.load(tmp_path / "x.npy", mmap_mode="r")):
+        found = next(iter(DataLoader(as_dataset((each, np.array([0, 1], ">i8")), nn.Linear(3, 2)), 2)))
+        assert [part.tolist() for part in found] == [[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], [0, 1]]
+
+
+def test_what_has_the_wrong_form_is_named():
+    with pytest.raises(ValueError, match=r"x and y have \[10, 9\] samples"):
+        validation_of((np.zeros((10, 3)), np.zeros(9)), None, None, 0.2)
+    trainer = make_trainer(augment=lambda x, y: x)
+    with pytest.raises(TypeError, match="augment gave a Tensor; expected 2: inputs and target"):
+        trainer.fit(np.zeros((4, 6), np.float32), np.zeros(4, int))

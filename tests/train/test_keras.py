@@ -95,3 +95,25 @@ def test_the_history_is_plotted(task, tmp_path):
     assert isinstance(figure, figure_of.Figure) and "<svg" in (tmp_path / "curves.svg").read_text()
     lines = figure.axes[0].get_lines()
     np.testing.assert_array_equal(lines[1].get_ydata(), history["val_loss"])
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "bce_with_logits"])
+def test_class_weights_as_in_keras(loss):
+    """The first loss by hand: sum w_y l / n, over all samples in one batch; validation has no weights."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((12, 4)), np.arange(12) % 3 % 2
+    model = gpunn.nn.Linear(4, 2 if loss == "cross_entropy" else 1).double()
+    z = x @ model.weight.detach().numpy().T + model.bias.detach().numpy()
+    scores = z if loss == "cross_entropy" else np.stack([np.zeros(12), z[:, 0]], 1)
+    losses = np.log(np.exp(scores).sum(1)) - scores[np.arange(12), y]
+    target = y if loss == "cross_entropy" else y[:, None].astype(float)
+    for weights in ({1: 5.0}, {0: 0.5, 1: 2.0, 7: 3.0}):
+        trainer = gpunn.Trainer(model, loss, gpunn.optim.SGD(model.parameters(), 1e-30), progress=False)
+        data = {"batch_size": 12, "validation_data": (x, target), "class_weight": weights}
+        row = trainer.fit(x, target, **data).last
+        np.testing.assert_allclose(row["loss"], (losses * [weights.get(k, 1.0) for k in y]).mean())
+        np.testing.assert_allclose(row["val_loss"], losses.mean())
+    with pytest.raises(ValueError, match=r"class_weight: expected \{class: weight\}"):
+        trainer.fit(x, target, class_weight={-1: 2.0})
+    with pytest.raises(ValueError, match="class_weight: expected one of the losses CrossEntropyLoss"):
+        make_trainer(loss=gpunn.nn.MSELoss()).fit(x, target, class_weight={1: 2.0})

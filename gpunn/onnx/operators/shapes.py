@@ -70,13 +70,13 @@ def slice_of(w: Writer, call: Call, x: str, key_of: Any) -> Any:
 @to_onnx("Place")
 def _place(w: Writer, call: Call) -> Any:
     """Padding, where the step is 1; else the elements are scattered into a constant tensor."""
-    key, size, d = call.key, call.sizes(lambda node: node.op.size), call.results[0].dtype
-    known = all(isinstance(n, int) for n in size)
-    if known and all(isinstance(k, tuple) and k[2] == 1 for k in key):
-        before, after = [k[0] for k in key], [n - k[1] for n, k in zip(call.results[0].shape, key)]
-        return w("Pad", call.input(0), w.constant([*before, *after], np.int64), w.constant(call.value, d))
-    whole = w("Expand", w.constant(call.value, d), w.vector(size))
-    return scattered(w, call, whole, call.input(0), key, call.results[0].shape)
+    dtype = call.results[0].dtype
+    if all(isinstance(k, tuple) and k[2] == 1 for node in call.nodes for k in node.op.key):
+        before = call.sizes(lambda node: [k[0] for k in node.op.key])
+        after = call.sizes(lambda node: [n - k[1] for n, k in zip(node.op.size, node.op.key)])
+        return w("Pad", call.input(0), w.vector([*before, *after]), w.constant(call.value, dtype))
+    whole = w("Expand", w.constant(call.value, dtype), w.vector(call.sizes(lambda node: node.op.size)))
+    return scattered(w, call, whole, call.input(0), call.key, call.results[0].shape)
 
 
 @to_onnx("SliceScatter")

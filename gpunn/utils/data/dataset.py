@@ -87,7 +87,7 @@ class ArrayDataset(Dataset[tuple[Tensor, ...]]):
 
     def rows(self, indices: Any) -> list[Tensor]:
         """A copy of these rows of each array."""
-        found = [from_numpy(np.array(array[indices])) for array in self.arrays]
+        found = [from_numpy(np.array(array[indices], array.dtype.newbyteorder("="))) for array in self.arrays]
         return [t if dtype is None else t.to(dtype) for t, dtype in zip(found, self.dtypes)]
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
