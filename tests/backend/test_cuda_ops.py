@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gpunn
+from gpunn.backend import numpy as numpy_backend
 
 from ..ops.harness import CASES, Case, as_tuple
 from ..ops.test_cases import every_case  # noqa: F401 (loads the cases)
@@ -26,8 +27,24 @@ def sample() -> list[Case]:
 
 @pytest.fixture(scope="module", autouse=True)
 def machine() -> Iterator[Any]:
-    with fake_cupy.installed(devices=2) as found:
+    with fake_cupy.installed(devices=2) as found, pytest.MonkeyPatch.context() as patch:
+        from gpunn.backend.cuda import CudaBackend
+
+        patch.setattr(CudaBackend, "of_arrays", _of_arrays)
         yield found
+
+
+def _of_arrays(self: Any, function: Any, arrays: Any, dtypes: Any, out: Any = None) -> Any:
+    """CuPy's own linear algebra and the like, of which this CuPy has none, by NumPy's."""
+    with self.here():
+        given = [a.get() if isinstance(a, fake_cupy.ndarray) else a for a in arrays]
+        found = numpy_backend.of_arrays(function, given, dtypes)
+        made = tuple(map(self.from_numpy, found)) if isinstance(found, tuple) else self.from_numpy(found)
+        if out is None:
+            return made
+        for place, array in zip(*((out, made) if isinstance(made, tuple) else ([out], [made])), strict=True):
+            self.copy(array, out=place)
+        return out
 
 
 def values(case: Case, dtype: str, device: str) -> list[np.ndarray]:
