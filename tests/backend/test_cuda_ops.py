@@ -37,7 +37,7 @@ def machine() -> Iterator[Any]:
 def _of_arrays(self: Any, function: Any, arrays: Any, dtypes: Any, out: Any = None) -> Any:
     """CuPy's own linear algebra and the like, of which this CuPy has none, by NumPy's."""
     with self.here():
-        given = [a.get() if isinstance(a, fake_cupy.ndarray) else a for a in arrays]
+        given = [self.to_numpy(self.contiguous(a)) if isinstance(a, fake_cupy.ndarray) else a for a in arrays]
         found = numpy_backend.of_arrays(function, given, dtypes)
         made = tuple(map(self.from_numpy, found)) if isinstance(found, tuple) else self.from_numpy(found)
         if out is None:
