@@ -107,8 +107,8 @@ def _gradients(ys: Sequence[Any], xs: Sequence[Any], vs: Sequence[Any]) -> tuple
     pairs = [(y, v) for y, v in zip(ys, vs) if y.requires_grad]
     if not pairs:
         return tuple(ops.zeros_like(x) for x in xs)
-    found = grad(*[[p[0] for p in pairs], xs, [p[1] for p in pairs]], create_graph=True, materialize_grads=True)
-    return tuple(found)
+    outputs, along = zip(*pairs)
+    return grad(outputs, xs, along, create_graph=True, materialize_grads=True)
 
 
 def _rows(y: Any, xs: Sequence[Any]) -> tuple[Any, ...]:
@@ -154,10 +154,7 @@ def _inputs(name: str, func: Function, inputs: Any, create_graph: bool, strict: 
                         "This is not allowed in strict mode."
                     )
     with enable_grad():
-        return tuple(
-            ops.identity(x) if create_graph and x._requires_grad else x.detach().requires_grad_()  # type: ignore[attr-defined]
-            for x in xs
-        )
+        return tuple(ops.identity(x) if create_graph and x._requires_grad else x.detach().requires_grad_() for x in xs)
 
 
 def _direction(name: str, v: Any, like: Any, what: str) -> tuple[Any, ...]:

@@ -24,9 +24,9 @@ __all__ = [
 
 
 class saved_tensors_hooks:
-    """A context in which what operations save for their gradient is packed until it is needed.
+    """A context in which what operations save for the gradient is packed until then.
 
-    ``pack_hook(tensor)`` gives anything, and ``unpack_hook`` of that gives a tensor of the same shape, type and device::
+    ``pack_hook(tensor)`` gives anything, and ``unpack_hook`` of that a tensor of the same shape, type and device::
 
         with saved_tensors_hooks(lambda x: x.half(), lambda x: x.float()):
             y = model(x)

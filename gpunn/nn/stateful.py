@@ -20,7 +20,7 @@ class Stateful(Attributes):
 
     def named_state(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and saved buffers with their keys in the state_dict; what is used twice comes twice."""
-        for path, module in self.named_modules(remove_duplicate=False):  # type: ignore[attr-defined]  # of Module
+        for path, module in self.named_modules(remove_duplicate=False):
             for name, value in module._own_state():
                 yield f"{path}.{name}" if path else name, value
 

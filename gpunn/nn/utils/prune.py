@@ -174,7 +174,7 @@ class Identity(BasePruningMethod):
         return default_mask
 
     @classmethod
-    def apply(cls, module: Module, name: str) -> Any:  # type: ignore[override]
+    def apply(cls, module: Module, name: str) -> Any:
         """See `BasePruningMethod.apply`."""
         return super().apply(module, name)
 
@@ -186,7 +186,9 @@ class _OfAnAmount(BasePruningMethod):
         TypeError, ValueError: it is neither.
     """
 
-    def __init__(self, amount: float):
+    amount: Any
+
+    def __init__(self, amount: Any):
         if not isinstance(amount, Real):
             raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
         if amount < 0 or (not isinstance(amount, Integral) and amount > 1):
@@ -223,7 +225,7 @@ class RandomUnstructured(_Unstructured):
         return rand_like(t)
 
     @classmethod
-    def apply(cls, module: Module, name: str, amount: float) -> Any:  # type: ignore[override]
+    def apply(cls, module: Module, name: str, amount: float) -> Any:
         """See `BasePruningMethod.apply`."""
         return super().apply(module, name, amount=amount)
 
@@ -235,7 +237,7 @@ class L1Unstructured(_Unstructured):
         return ops.abs(t)
 
     @classmethod
-    def apply(cls, module: Module, name: str, amount: float, importance_scores: Any = None) -> Any:  # type: ignore[override]
+    def apply(cls, module: Module, name: str, amount: float, importance_scores: Any = None) -> Any:
         """See `BasePruningMethod.apply`."""
         return super().apply(module, name, amount=amount, importance_scores=importance_scores)
 
@@ -283,7 +285,7 @@ class RandomStructured(_Structured):
         return rand(t.shape[dim], device=t.device)
 
     @classmethod
-    def apply(cls, module: Module, name: str, amount: float, dim: int = -1) -> Any:  # type: ignore[override]
+    def apply(cls, module: Module, name: str, amount: float, dim: int = -1) -> Any:
         """See `BasePruningMethod.apply`."""
         return super().apply(module, name, amount=amount, dim=dim)
 
@@ -299,9 +301,7 @@ class LnStructured(_Structured):
         return ops.norm(t, self.n, [d for d in range(t.ndim) if d != dim])
 
     @classmethod
-    def apply(  # type: ignore[override]
-        cls, module: Module, name: str, amount: float, n: Any, dim: int, importance_scores: Any = None
-    ) -> Any:
+    def apply(cls, module: Module, name: str, amount: float, n: Any, dim: int, importance_scores: Any = None) -> Any:
         """See `BasePruningMethod.apply`."""
         return super().apply(module, name, amount=amount, n=n, dim=dim, importance_scores=importance_scores)
 
@@ -323,7 +323,7 @@ class CustomFromMask(BasePruningMethod):
         return default_mask * self.mask.to(default_mask.dtype)
 
     @classmethod
-    def apply(cls, module: Module, name: str, mask: Tensor) -> Any:  # type: ignore[override]
+    def apply(cls, module: Module, name: str, mask: Tensor) -> Any:
         """See `BasePruningMethod.apply`."""
         return super().apply(module, name, mask=mask)
 
