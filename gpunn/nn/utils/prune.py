@@ -191,9 +191,9 @@ class _OfAnAmount(BasePruningMethod):
     def __init__(self, amount: Any):
         if not isinstance(amount, Real):
             raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
-        if amount < 0 or (not isinstance(amount, Integral) and amount > 1):
-            raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
         self.amount = amount
+        if self.amount < 0 or (not isinstance(amount, Integral) and self.amount > 1):
+            raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
 
     def _count(self, size: int) -> int:
         count = int(self.amount) if isinstance(self.amount, Integral) else round(self.amount * size)
