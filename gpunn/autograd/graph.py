@@ -31,8 +31,8 @@ class saved_tensors_hooks:
         with saved_tensors_hooks(lambda x: x.half(), lambda x: x.float()):
             y = model(x)
 
-    The innermost context counts. What a `gpunn.autograd.Function` saves is its own. Steps in which it is entered run op
-    by op, as a plan knows itself what to keep.
+    The innermost context counts. What a `gpunn.autograd.Function` saves is its own. A planned step inside of the context
+    keeps what its plan says; entered within such a step, the context is an error.
 
     Raises:
         RuntimeError: such hooks are disabled here; or what is unpacked is no tensor that fits.
