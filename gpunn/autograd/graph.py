@@ -31,7 +31,7 @@ class saved_tensors_hooks:
         with saved_tensors_hooks(lambda x: x.half(), lambda x: x.float()):
             y = model(x)
 
-    The innermost context counts. What a `gpunn.autograd.Function` saves is its own. A planned step inside of the context
+    The innermost context counts. What a `gpunn.autograd.Function` saves is its own. A planned step inside the context
     keeps what its plan says; entered within such a step, the context is an error.
 
     Raises:
