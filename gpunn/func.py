@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 __all__ = [
-    *("functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "stack_module_state"),
-    *("vjp", "vmap"),
+    *("functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp"),
+    *("replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap"),
 ]
 
 Argnums = int | tuple[int, ...]
@@ -325,6 +325,17 @@ def _spread(tree: Any, dims: Any) -> list[tuple[Any, int | None]]:
 
 
 # Modules --------------------------------------------------------------------------------------------------------------
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Let all batch norms of a module use the statistics of the batch alone, so that they keep nothing; the module."""
+    from gpunn.nn.batchnorm import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -95,21 +95,25 @@ class Parts:
     ::
 
         parts = Parts()
-        with parts.from_sample(0):
+        with parts.from_sample(0, 32):
             ...
-        with parts.from_sample(32):
+        with parts.from_sample(32, 16):
             ...
+
+    So draws dropout, and what draws one number after the other (`rand`, `randn`, `randint`, `normal_`, ...) where the
+    first dimension is as large as the part. Numbers of another size are the same in all parts, as in the whole; what
+    does not draw one by one (`randperm`, `poisson`, gamma numbers) begins anew in each.
     """
 
     def __init__(self) -> None:
         self._calls: list[int] = []
 
-    def from_sample(self, first: int, counts: bool = True) -> Part:
-        """A context in which the part that begins with that sample is computed.
+    def from_sample(self, first: int, samples: int, counts: bool = True) -> Part:
+        """A context in which the part of so many samples that begins with that one is computed.
 
         counts: False where its samples are another part's, and nothing of them counts
         """
-        return Part(self._calls, first, counts)
+        return Part(self._calls, first, samples, counts)
 
 
 class Part:
@@ -117,11 +121,12 @@ class Part:
 
     Attributes:
         first: the place of its first sample in the whole batch.
+        samples: how many it has.
         counts: whether its samples count.
     """
 
-    def __init__(self, calls: list[int], first: int, counts: bool):
-        self.first = first
+    def __init__(self, calls: list[int], first: int, samples: int, counts: bool):
+        self.first, self.samples = first, samples
         self.counts = counts
         self._calls = calls
         self._used = 0
@@ -143,7 +148,7 @@ class Part:
 class Ahead:
     """A context whose draws use up no numbers: they get those that come next, and so do the draws behind it."""
 
-    first = 0
+    first, samples = 0, -1
 
     def __init__(self) -> None:
         self._before: dict[int, tuple[Generator, dict[str, Any]]] = {}
@@ -181,6 +186,11 @@ class Draws:
     def first(self) -> int:
         """The place in the whole batch of the first sample of the part that is computed, 0 for a whole one."""
         return 0 if self._part is None else self._part.first
+
+    @property
+    def samples(self) -> int:
+        """How many samples that part has; -1 for a whole batch."""
+        return -1 if self._part is None else self._part.samples
 
     def next_call(self, generator: Generator, stream: int) -> int:
         """A new number, or the one that was drawn at this place before.
@@ -331,6 +341,35 @@ _UNIFORM_BITS = {"float16": 11, "bfloat16": 8}
 Array = np.ndarray[Any, Any]
 
 
+Sample = Callable[..., Any]
+"""A function of a module: (NumPy's generator, shape, *options) -> an array of that shape."""
+_ONE_BY_ONE: set[Sample] = set()
+
+
+def one_by_one(sample: Sample) -> Sample:
+    """Say of a function that it draws one number after the other: more of them begin with the same ones."""
+    _ONE_BY_ONE.add(sample)
+    return sample
+
+
+def draws_one_by_one(sample: Sample) -> bool:
+    """Whether `one_by_one` was said of it."""
+    return sample in _ONE_BY_ONE
+
+
+def of_part(sample: Sample, options: tuple[Any, ...], size: tuple[int, ...]) -> tuple[Sample, tuple[Any, ...]]:
+    """What draws the numbers that the part of a batch that is computed has in the whole; see `Parts`."""
+    part = state.part
+    if part is None or not part.first or size[:1] != (part.samples,) or not draws_one_by_one(sample):
+        return sample, options
+    return _from, (part.first, sample, *options)
+
+
+def _from(rng: np.random.Generator, size: tuple[int, ...], first: int, sample: Sample, *options: Any) -> Any:
+    return sample(rng, (first + size[0], *size[1:]), *options)[first:]
+
+
+@one_by_one
 def uniform(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Array:
     """Uniform numbers in [0, 1) that the type `d` holds exactly, as float64 or float32."""
     if d.name == "float64":
@@ -340,11 +379,13 @@ def uniform(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Array:
     return u if bits is None else np.floor(u * 2**bits) * np.float32(2**-bits)
 
 
+@one_by_one
 def normal(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Array:
     """Normal numbers of mean 0 and variance 1, as float64 or, for smaller types, as float32."""
     return np.asarray(rng.standard_normal(size, np.float64 if d.name == "float64" else np.float32))
 
 
+@one_by_one
 def integers(rng: np.random.Generator, size: tuple[int, ...], low: int, high: int) -> Array:
     """Integers from low up to high, without high."""
     return rng.integers(low, high, size=size, dtype=np.int64)

@@ -8,6 +8,21 @@ from gpunn.ops.further.gamma import igamma as gammainc
 from gpunn.ops.further.gamma import igammac as gammaincc
 from gpunn.ops.further.gamma import lgamma as gammaln
 from gpunn.ops.further.gamma import mvlgamma as multigammaln
+from gpunn.ops.further.polynomials import (
+    chebyshev_polynomial_t,
+    chebyshev_polynomial_u,
+    chebyshev_polynomial_v,
+    chebyshev_polynomial_w,
+    hermite_polynomial_h,
+    hermite_polynomial_he,
+    laguerre_polynomial_l,
+    legendre_polynomial_p,
+    shifted_chebyshev_polynomial_t,
+    shifted_chebyshev_polynomial_u,
+    shifted_chebyshev_polynomial_v,
+    shifted_chebyshev_polynomial_w,
+    spherical_bessel_j0,
+)
 from gpunn.ops.further.special import (
     entr,
     erfc,
@@ -22,11 +37,17 @@ from gpunn.ops.further.special import (
     ndtri,
     xlog1py,
 )
+from gpunn.ops.further.special import i0 as modified_bessel_i0
+from gpunn.ops.further.special import i1 as modified_bessel_i1
 from gpunn.out_argument import with_out
 
 __all__ = [
     "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln",
     "i0", "i0e", "i1", "i1e", "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri",
+    "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w",
+    "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
+    "modified_bessel_i0", "modified_bessel_i1", "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u",
+    "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "spherical_bessel_j0",
     "polygamma", "psi", "round", "sinc", "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from gpunn import nn
-from gpunn.autograd.mode import state
 from gpunn.nn import functional as F
 from gpunn.ops import arange, cos, expand, gather, sin, stack, tan, where
 from gpunn.random import rand
@@ -308,5 +307,4 @@ def _choice(x: Tensor, count: int) -> Tensor:
 
 def _uniform(x: Tensor) -> Tensor:
     """For each image a number from 0 up to 1 (n,): of a part of a batch, those that it has in the whole."""
-    first = 0 if state.part is None else state.part.first
-    return rand(first + x.shape[0], dtype=x.dtype, device=x.device)[first:]
+    return rand(x.shape[0], dtype=x.dtype, device=x.device)

@@ -22,7 +22,7 @@ MODULES = (
     "gpunn.nn.utils.parametrize", "gpunn.nn.utils.stateless", "gpunn.optim", "gpunn.optim.lr_scheduler", "gpunn.plan",
     "gpunn.train", "gpunn.utils.checkpoint", "gpunn.utils.data", "gpunn.accelerator", "gpunn.fx", "gpunn.jit",
     "gpunn.interop.torch", "gpunn.onnx", "gpunn.transforms", "gpunn.distributions", "gpunn.func", "gpunn.linalg",
-    "gpunn.special",
+    "gpunn.special", "gpunn.autograd.graph", "gpunn.autograd.functional", "gpunn.nn.utils.prune",
 )  # fmt: skip
 
 

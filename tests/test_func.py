@@ -106,3 +106,12 @@ def test_what_vmap_does_with_names_and_random_numbers(torch):
         with pytest.raises(Exception, match="randomness"):
             f(lambda a: a, randomness="none")(x)
     assert found[0] == found[1] and found[1][1]
+
+
+def test_batch_norms_that_keep_nothing():
+    model = gpunn.nn.Sequential(gpunn.nn.Linear(2, 3), gpunn.nn.BatchNorm1d(3))
+    x = gpunn.randn(5, 2)
+    wanted = model(x)
+    assert gpunn.func.replace_all_batch_norm_modules_(model) is model
+    np.testing.assert_array_equal(model.eval()(x).detach().numpy(), wanted.detach().numpy())
+    assert [*model.state_dict()] == ["0.weight", "0.bias", "1.weight", "1.bias"]

@@ -1,5 +1,8 @@
 """Differentiation: the tape, going back over it, and functions of your own."""
 
+import importlib
+from typing import Any
+
 from .anomaly import detect_anomaly, is_anomaly_check_nan_enabled, is_anomaly_enabled, set_detect_anomaly
 from .engine import backward, grad
 from .function import Function, FunctionCtx
@@ -32,3 +35,9 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("functional", "graph"):  # which are loaded when they are first asked for
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from gpunn.backend.spec import Spec
 
 from .anomaly import anomaly, watched
 from .autocast import plain
+from .edge import GradientEdge
 from .hooks import call_after_accumulation, call_hooks
 from .mode import enable_grad, no_grad, set_grad_enabled, state
 from .tape import Node, TensorBase, wrap
@@ -147,7 +148,8 @@ def zeros_like(x: Any) -> Tensor:
 
 
 def _tensors(name: str, given: Any) -> list[Any]:
-    found = [given] if isinstance(given, TensorBase) else list(given)
+    found = [given] if isinstance(given, (TensorBase, GradientEdge)) else list(given)
+    found = [x.tensor() if isinstance(x, GradientEdge) else x for x in found]
     for x in found:
         if not isinstance(x, TensorBase):
             raise TypeError(f"{name} takes a tensor or a sequence of tensors, got {type(x).__name__}")
@@ -254,6 +256,8 @@ def _run(roots: list[Any], given: Any, targets: list[Any] | None, keep: bool, cr
         for entry in leaves.values():
             if entry[0]._hooks:
                 entry[1] = call_hooks(entry[0]._hooks, entry[1])
+        while state.at_end:
+            state.at_end.pop(0)()
     if targets is None:
         return list(leaves.values())
     return [

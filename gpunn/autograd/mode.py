@@ -27,6 +27,8 @@ class _State(threading.local):
     """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
     autocast: Any = None
     """Inside `gpunn.autocast`: the `Casting` that gives an op its inputs in the types that it is to compute in."""
+    packing: Any = None
+    """The `saved.Packing` of what ops save; a text where there may be none, which is the error that says so."""
     recomputing: int = 0
     """While a checkpoint computes again what it did not keep: a number of its own, else 0."""
 
@@ -36,6 +38,7 @@ class _State(threading.local):
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
         self.quietly: Callable[..., Any] = context.run
+        self.at_end: list[Callable[[], None]] = []  # called at the end of a backward, once
         self.outer: list[tuple[bool, bool]] = []  # what the modes that are entered go back to
 
 

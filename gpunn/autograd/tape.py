@@ -347,6 +347,8 @@ def apply(op: Op, *inputs: Any) -> Any:
             t._node = node = Node(op, inputs, result)
             if op.saves_output and (not op.output_for or any(node.edges[i] is not None for i in op.output_for)):
                 node.outputs = ((data, t._version, t._version[0]),)
+            if state.packing is not None:
+                _pack(node)
         else:
             t._requires_grad = False
             t._node = None
@@ -368,7 +370,15 @@ def apply(op: Op, *inputs: Any) -> Any:
         recorded.outputs = [
             (t._data, t._version, t._version[0]) if i in places else None for i, t in enumerate(results)
         ]
+    if recorded is not None and state.packing is not None:
+        _pack(recorded)
     return tuple(results)
+
+
+def _pack(node: Node) -> None:
+    """Have what the node saved packed; a plan knows itself what it keeps."""
+    if state.tracer is None and not isinstance(state.packing, str):
+        state.packing.drop(node)
 
 
 def on_one_device(op: Op, inputs: tuple[Any, ...]) -> list[Any]:

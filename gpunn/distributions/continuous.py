@@ -243,7 +243,7 @@ class Exponential(Distribution):
 class Gamma(Distribution):
     """rate^a x^(a - 1) e^(-rate x) / Gamma(a), a the `concentration`; samples have no gradient of it."""
 
-    _parameters = ("concentration", "rate")
+    _parameters: tuple[str, ...] = ("concentration", "rate")
 
     def __init__(self, concentration: Any, rate: Any, validate_args: Any = None):
         self.concentration, self.rate = broadcast(concentration, rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +50,28 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
     watch = _Watch(module) if module._backward_hooks and state.grad_enabled else None
     if watch is not None:
         args = watch.inputs(args)
-    result = module.forward(*args, **kwargs)
-    for hook, with_kwargs in list(module._forward_hooks.values()):
-        changed = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
-        if changed is not None:
-            result = changed
-    return result if watch is None else watch.outputs(result)
+    waiting = list(module._forward_hooks.values())
+    try:
+        result = module.forward(*args, **kwargs)
+        while waiting:
+            hook, with_kwargs, _ = waiting.pop(0)
+            changed = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
+            if changed is not None:
+                result = changed
+        return result if watch is None else watch.outputs(result)
+    except Exception:
+        for hook, with_kwargs, always in waiting:
+            if always:
+                _call_after_error(hook, (module, args, kwargs, None) if with_kwargs else (module, args, None))
+        raise
+
+
+def _call_after_error(hook: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        hook(*args)
+    except Exception as error:
+        name = type(args[0]).__name__
+        warnings.warn(f"forward hook with always_call=True of {name} raised, after an error: {error!r}", stacklevel=2)
 
 
 class _Watch:
@@ -62,7 +79,9 @@ class _Watch:
 
     def __init__(self, module: Module):
         self.module = module
-        self.hooks: list[Callable[..., Any]] = list(module._backward_hooks.values())
+        hooks: list[tuple[Callable[..., Any], bool]] = list(module._backward_hooks.values())
+        self.hooks = [hook for hook, before in hooks if not before]
+        self.before = [hook for hook, before in hooks if before]
         self.grad_outputs: tuple[Any, ...] = ()
         self.places: list[int] = []
         """Which arguments have a gradient."""
@@ -85,6 +104,21 @@ class _Watch:
             f"backward hooks of {type(self.module).__name__} need forward to return a tensor or a tuple of them, "
             f"got {type(result).__name__}"
         )
+
+    def begin(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Keep the gradients of the results, after the hooks that may replace them."""
+        for hook in self.before:
+            changed = hook(self.module, grads)
+            if changed is not None:
+                changed = changed if isinstance(changed, tuple) else (changed,)
+                if len(changed) != len(grads):
+                    raise RuntimeError(
+                        f"a backward pre-hook of {type(self.module).__name__} returned {len(changed)} gradients "
+                        f"for {len(grads)} results"
+                    )
+                grads = changed
+        self.grad_outputs = grads
+        return grads
 
     def call(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         """Show the gradients to the hooks, and give on what they make of them."""
@@ -127,7 +161,7 @@ class _Outputs(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        ctx.watch.grad_outputs = grads
+        grads = ctx.watch.begin(grads)
         if not ctx.watch.places:  # no input has a gradient, so there is nothing further down to wait for
             ctx.watch.call(())
         return (None, *grads)

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gpunn.autograd.mode import no_grad
-from gpunn.ops.draw import Sample, draw
-from gpunn.random import Generator
+from gpunn.ops.draw import draw
+from gpunn.random import Generator, Sample
 from gpunn.tensor import Tensor, from_numpy
 
 __all__ = [

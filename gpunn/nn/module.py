@@ -12,17 +12,16 @@ from gpunn.ops import empty_like
 from gpunn.ops.cast import parse_to
 from gpunn.tensor import Tensor
 
-from .attributes import Attributes
 from .hooks import ModuleHandle, call_with_hooks
 from .parameter import Parameter
 from .place import RAISED, given_no_tensor, name_layer
-from .state import IncompatibleKeys, load
+from .stateful import Stateful
 
 M = TypeVar("M", bound="Module")
 T = TypeVar("T")
 
 
-class Module(Attributes):
+class Module(Stateful):
     """Base class of layers and networks.
 
     A subclass calls ``super().__init__()``, sets its parameters and the modules it is made of as attributes, and
@@ -158,6 +157,22 @@ class Module(Attributes):
             module = child
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as ``"features.2"``, in the place of the one that is there, if any.
+
+        Raises:
+            ValueError: the path is empty, or `module` is no module.
+            AttributeError: there is nothing to put it into, something else has its name, or, if `strict`, nothing.
+        """
+        if not target or not isinstance(module, Module):
+            raise ValueError(f"set_submodule takes a path and a module, got {target!r} and {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        there = getattr(parent, name, None)
+        if not isinstance(there, Module) and (strict or there is not None):
+            raise AttributeError(f"{name!r} of {type(parent).__name__} is no module (setting {target!r})")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a path such as ``"features.2.weight"``."""
         path, _, name = target.rpartition(".")
@@ -174,39 +189,7 @@ class Module(Attributes):
             raise AttributeError(f"there is no buffer {target!r} in {type(self).__name__}")
         return buffer
 
-    # Its state
-
-    def named_state(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters and saved buffers with their keys in the state_dict; what is used twice comes twice."""
-        for path, module in self.named_modules(remove_duplicate=False):
-            own = dict(module._parameters) | {k: b for k, b in module._buffers.items() if k not in module._not_saved}
-            for name, value in own.items():
-                if value is not None:
-                    yield f"{path}.{name}" if path else name, value
-
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and saved buffers by their paths, with PyTorch's keys; they share the module's memory.
-
-        Args:
-            prefix: put before every key.
-            keep_vars: give the parameters themselves, not detached tensors.
-        """
-        return {prefix + key: value if keep_vars else value.detach() for key, value in self.named_state()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy the values of a `state_dict` into this module: all of them, or none where there is an error.
-
-        Args:
-            state_dict: tensors or NumPy arrays by key; converted to the type and device of what they replace.
-            strict: whether keys that are missing or not expected are an error.
-
-        Returns:
-            The keys that are ``missing_keys`` and ``unexpected_keys``.
-
-        Raises:
-            RuntimeError: keys do not match (with `strict`), or shapes differ; the message names every one of them.
-        """
-        return load(self, state_dict, strict)
+    # Its mode
 
     def train(self: M, mode: bool = True) -> M:
         """Go into training mode, here and in all modules inside."""
@@ -253,9 +236,21 @@ class Module(Attributes):
             raise TypeError(f"Module.to takes a floating point type, got {d!r}")
         return self._convert(lambda t: t.to(dtype=d if t.is_floating_point() else None, device=device))
 
-    def to_empty(self: M, *, device: Any) -> M:
-        """Move the module without its elements, which are not set then: from ``meta`` to where they are to be."""
-        return self._convert(lambda t: empty_like(t, device=device))
+    def to_empty(self: M, *, device: Any, recurse: bool = True) -> M:
+        """Move the module without its elements, which are not set then: from ``meta`` to where they are to be.
+
+        Without `recurse` what is inside stays where it is.
+        """
+        return self._convert(lambda t: empty_like(t, device=device), recurse)
+
+    def type(self: M, dst_type: Any) -> M:
+        """Convert parameters and buffers, those of integers too, to a type."""
+        d = as_dtype(dst_type)
+        return self._convert(lambda t: t.to(d))
+
+    def share_memory(self: M) -> M:
+        """The module: its memory is that of the process, and stays so, as `Tensor.share_memory_` has it."""
+        return self
 
     def float(self: M) -> M:
         """Convert the floats to float32."""
@@ -281,14 +276,14 @@ class Module(Attributes):
         """Move the module to the current or the given GPU."""
         return self.to(cuda_device(device))
 
-    def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
+    def _convert(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> M:
         """Parameters stay the objects they are, as an optimizer holds them; only their memory is another."""
         with no_grad():
-            for parameter in self.parameters():
+            for parameter in self.parameters(recurse):
                 for tensor in (parameter, parameter._grad):
                     if tensor is not None and (new := fn(tensor.detach()))._data is not tensor._data:
                         tensor.data = new
-            for module in self.modules():
+            for module in self.modules() if recurse else (self,):
                 for name, buffer in module._buffers.items():
                     if buffer is not None and (new := fn(buffer)) is not buffer:
                         module._buffers[name] = module.__dict__[name] = new
@@ -308,13 +303,14 @@ class Module(Attributes):
         return ModuleHandle(self, self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> ModuleHandle:
         """Call ``hook(module, args, output)`` after forward; what it returns, if anything, replaces the output.
 
-        With `with_kwargs` it is ``hook(module, args, kwargs, output)``.
+        With `with_kwargs` it is ``hook(module, args, kwargs, output)``. With `always_call` it is called after an error
+        too, with None as the output; what it raises then is a warning, and the first error goes on.
         """
-        return ModuleHandle(self, self._forward_hooks, (hook, with_kwargs), prepend)
+        return ModuleHandle(self, self._forward_hooks, (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> ModuleHandle:
         """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are known.
@@ -322,7 +318,14 @@ class Module(Attributes):
         Both are tuples, with None where there is no gradient. What the hook returns, if anything, replaces
         `grad_input`.
         """
-        return ModuleHandle(self, self._backward_hooks, hook, prepend)
+        return ModuleHandle(self, self._backward_hooks, (hook, False), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> ModuleHandle:
+        """Call ``hook(module, grad_output)`` before the gradients go through the module; what it returns replaces them.
+
+        `grad_output` is a tuple, with None where there is no gradient.
+        """
+        return ModuleHandle(self, self._backward_hooks, (hook, True), prepend)
 
     # As text
 

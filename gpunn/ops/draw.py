@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,12 @@ from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
-from gpunn.random import VALUES, Generator, default_generator
+from gpunn.random import VALUES, Generator, Sample, default_generator, of_part
 
 from .creation import Creation
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
-
-Sample = Callable[..., Any]
-"""A function of a module: (NumPy's generator, shape, *options) -> an array of that shape."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,12 @@ def draw(
     device: Device | str | None = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """A tensor of random numbers from the next place of a generator, the default one if None."""
+    """A tensor of random numbers from the next place of a generator, the default one if None.
+
+    Inside a part of a batch it has those that the whole batch would have there (`gpunn.random.Parts`).
+    """
     source = default_generator if generator is None else generator
     where = get_default_device() if device is None else Device(device)
-    op = Draw(size, dtype, where, sample, options, source.initial_seed())
+    op = Draw(size, dtype, where, *of_part(sample, options, size), source.initial_seed())
     result: Tensor = apply(op, source.next_call(VALUES))
     return result

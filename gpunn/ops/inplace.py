@@ -11,13 +11,13 @@ from gpunn.autograd.inplace import update
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, views
 from gpunn.backend.dtypes import dtype as DType
-from gpunn.random import Generator, check_integers, integers, normal, uniform
+from gpunn.random import Generator, Sample, check_integers, integers, normal, one_by_one, uniform
 
 from .arithmetic import add, div, mul, pow, sub
 from .base import Operand
 from .construct import as_tensor
 from .creation import full_like
-from .draw import Sample, draw
+from .draw import draw
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -146,14 +146,17 @@ def _drawn(x: Tensor, sample: Sample, options: tuple[Any, ...], generator: Gener
     return result
 
 
+@one_by_one
 def _scaled_normal(rng: np.random.Generator, size: tuple[int, ...], d: DType, mean: float, std: float) -> Any:
     return normal(rng, size, d) * std + mean
 
 
+@one_by_one
 def _scaled_uniform(rng: np.random.Generator, size: tuple[int, ...], d: DType, low: float, high: float) -> Any:
     return uniform(rng, size, d) * (high - low) + low
 
 
+@one_by_one
 def _bernoulli(rng: np.random.Generator, size: tuple[int, ...], p: float) -> Any:
     return rng.random(size) < p
 

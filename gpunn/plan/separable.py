@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpunn.ops.elementwise import Elementwise
+from gpunn.random import draws_one_by_one
 
 from .graph import Assign, Compute, Graph, Update, Value
 
@@ -25,7 +26,7 @@ def obstacle(graph: Graph) -> str:
     samples = {id(v) for v in graph.arguments}
     count = graph.arguments[0].spec.shape[0]
     for node in graph.nodes:
-        if _is_mask(node, count):
+        if _is_drawn(node, count):
             samples.add(id(node.outputs[0]))
             continue
         held = [isinstance(x, Value) and id(x) in samples for x in node.inputs]
@@ -45,8 +46,10 @@ def obstacle(graph: Graph) -> str:
     return ""
 
 
-def _is_mask(node: Any, count: int) -> bool:
-    """Whether a node draws a mask of dropout for each sample: a part of a batch draws its part of it."""
+def _is_drawn(node: Any, count: int) -> bool:
+    """Whether a node draws numbers or a mask of dropout for each sample: a part of a batch draws its part of it."""
+    if isinstance(node, Compute) and node.op.name == "Draw":
+        return draws_one_by_one(node.op.sample) and node.op.size[:1] == (count,)
     if not isinstance(node, Compute) or node.op.name != "Dropout":
         return False
     source = node.inputs[0]
@@ -89,6 +92,16 @@ def _reshape(op: Any, specs: list[Any], held: list[bool]) -> str:
     return "" if same else f"brings {specs[0]!r} into the shape {list(op.target)}, whose first axis is another one"
 
 
+def _slice(op: Any, specs: list[Any], held: list[bool]) -> str:
+    return "" if op.key[0] == (0, specs[0].shape[0], 1) else "takes some of the samples, or puts an axis before them"
+
+
+def _cat(op: Any, specs: list[Any], held: list[bool]) -> str:
+    if op.dim == 0:
+        return "goes along the samples"
+    return "" if all(held) else "joins the batch with what has something else for each sample"
+
+
 def _permute(op: Any, specs: list[Any], held: list[bool]) -> str:
     return "" if op.dims[0] == 0 else "moves the axis of the samples"
 
@@ -125,6 +138,9 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), _along),
     "Reshape": _reshape,
     "Permute": _permute,
+    "Slice": _slice,
+    "Split": _along,
+    "Cat": _cat,
     "BatchNorm": _batch_norm,
     "MatMul": _matmul,
     "Embedding": lambda op, specs, held: "takes weights that depend on the batch" if held[1] else "",

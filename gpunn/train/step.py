@@ -297,7 +297,7 @@ class PlannedStep(Step):
         if not self._cut:
             return None
         parts = Parts()
-        return [parts.from_sample(batch.first) for batch in self._batches]
+        return [parts.from_sample(batch.first, batch.samples) for batch in self._batches]
 
     def _together(self, results: list[tuple[Tensor, Any]]) -> list[tuple[Tensor, Any]]:
         """Of micro-batches, the loss and the output of the whole batch."""
@@ -322,7 +322,9 @@ def trained_parameters(optimizer: Any) -> list[Tensor]:
 
 def _context(batch: Batch) -> AbstractContextManager[None]:
     """In which the random numbers of a rank's part of a batch are those of the whole."""
-    return Parts().from_sample(batch.first, batch.counts) if batch.first or not batch.counts else nullcontext()
+    if batch.counts and not batch.first:
+        return nullcontext()
+    return Parts().from_sample(batch.first, batch.samples, batch.counts)
 
 
 def _nothing_of(output: Any) -> Tensor:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 REASONS = {
     "complex numbers are not there": """
         torch.fft.* stft istft complex complex[0-9]* cdouble cfloat chalf polar view_as_complex* view_as_real* eigvals
-        torch.linalg.eig""",
+        torch.linalg.eig imag""",
     "sparse tensors are not there": """
         *sparse* SparseAdam ccol_indices* col_indices* crow_indices* row_indices* indices indices_copy values
         values_copy coalesce is_coalesced dense_dim to_dense dsmm hsmm hspmm saddmm smm spmm sspaddmm""",
@@ -34,6 +34,11 @@ REASONS = {
         non_deterministic runtime_validation*""",
     "for other classes in a tensor's place": """
         as_subclass DisableTorchFunction* handle_torch_function has_torch_function* module_load""",
+    "all tensors are dense, in one order of memory": """
+        layout memory_format convert_conv*_memory_format""",
+    "a backward is one walk in the thread of its caller; plans weigh memory": """
+        set_multithreading_enabled region_activation_memory_budget set_override_stale_capture_stream
+        set_warn_on_accumulate_grad_stream_mismatch""",
     "nested and named tensors are not there": "is_nested to_padded_tensor torch.Tensor.name",
     "of PyTorch's compiler; here a `gpunn.TrainStep` makes plans": """
         compile cond while_loop export sym_* Sym*""",

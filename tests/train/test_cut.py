@@ -62,6 +62,40 @@ def test_micro_batches_train_as_the_whole_batch_does(loss: str) -> None:
         np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-13)
 
 
+class Autoencoder(nn.Module):
+    """A variational autoencoder, whose code has noise; and noise of other kinds on what comes out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(64, 8), nn.Linear(4, 64)
+
+    def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+        code = self.encoder(x.flatten(1))
+        mean, log_variance = code[:, :4], code.chunk(2, 1)[1]
+        z = mean + gpunn.randn_like(mean) * (log_variance / 2).exp()
+        noise = gpunn.normal(0.0, 1.0, z.shape) + gpunn.randint(3, z.shape) + gpunn.bernoulli(z.sigmoid().detach())
+        noise = noise + nn.functional.gumbel_softmax(mean) + gpunn.rand(1, 4, dtype=z.dtype)
+        return self.decoder(nn.functional.dropout(z + 0.1 * noise)).reshape(x.shape)
+
+
+def test_parts_draw_the_numbers_of_the_whole() -> None:
+    seen: list[list[np.ndarray]] = []
+    limit = None
+    for _ in range(2):
+        gpunn.manual_seed(0)
+        model = Autoencoder().double()
+        objective = Objective(nn.MSELoss(), model)
+        step = PlannedStep(EagerStep(model, objective, optim.SGD(model.parameters(), 0.05)), limit)
+        x = gpunn.tensor(np.random.default_rng(0).standard_normal((99, 8, 8)))
+        batch = Batch((x,), x, objective.share(x))
+        outputs = [step([batch])[0][1].numpy() for _ in range(2)]
+        seen.append([*outputs, *(p.detach().numpy() for p in model.parameters())])
+        limit = step.memory(cut(batch, 3, objective)).total
+    assert next(iter(step._parts.values())) > 1
+    for a, b in zip(*seen, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-13)
+
+
 def test_a_step_in_parts_stays_within_the_limit() -> None:
     limit = ON_ALL_CORES + 75_000
     _, step = run("mean", limit)
@@ -145,6 +179,10 @@ X = gpunn.ones(6, 3)
         (lambda x: x.reshape(18), "whose first axis is another one"),
         (lambda x: x.sum(1) + x.sum(1, keepdim=True), "Add lets samples meet each other"),
         (lambda x: x @ x.t(), "Permute moves the axis"),
+        (lambda x: gpunn.cat([x[:, :2].chunk(2, 1)[0], gpunn.rand(6, 2)], 1), ""),
+        (lambda x: x[::2], "Slice takes some of the samples"),
+        (lambda x: gpunn.cat([x, gpunn.ones(6, 1)], 1), "joins the batch with what has something else"),
+        (lambda x: x + gpunn.randperm(18).reshape(6, 3), "Add meets the batch"),
         (lambda x: x.sort(1)[0], "Sort is not known to treat samples one by one"),
         (lambda x: gpunn.ones(2), "a result of the model does not depend on the batch"),
     ],

@@ -242,7 +242,7 @@ def test_parts_of_a_batch_draw_what_the_whole_would() -> None:
         w.grad = None
         parts = Parts()
         for first in (0, 1):
-            with parts.from_sample(2 * first):
+            with parts.from_sample(2 * first, 2):
                 y = way(x[2 * first : 2 * first + 2])
             y.sum().backward()
         gradients.append(w.grad.numpy())

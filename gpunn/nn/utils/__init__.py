@@ -1,6 +1,6 @@
 """Helpers for parameters: of a network at once, and computed of others."""
 
-from . import parametrizations, parametrize, rnn, stateless
+from . import parametrizations, parametrize, prune, rnn, stateless
 from .blank import skip_init
 from .clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .clip import clip_grad_norm_ as clip_grad_norm
@@ -11,6 +11,7 @@ from .vector import parameters_to_vector, vector_to_parameters
 __all__ = [
     "parametrizations",
     "parametrize",
+    "prune",
     "rnn",
     "stateless",
     "clip_grad_norm",

@@ -50,6 +50,11 @@ def is_computed(module: Module, name: str | None = None) -> bool:
     return bool(names) if name is None else name in names
 
 
+def computed_by(module: Module) -> dict[str, Compute]:
+    """What computes each attribute that is computed."""
+    return dict(_computed(module))
+
+
 def plain_class(module: Module) -> type[Module]:
     """The module's class, without what is computed."""
     return _plain(module)

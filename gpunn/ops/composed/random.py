@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunn.autograd.inplace import update
-from gpunn.random import uniform
+from gpunn.random import one_by_one, uniform
 
 from ..activation import leaky_relu
 from ..base import shape_error
@@ -68,6 +68,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     return scatter(soft.detach() * 0, dim, place, value=1.0) - soft.detach() + soft
 
 
+@one_by_one
 def exponential(rng: np.random.Generator, size: tuple[int, ...], d: DType) -> Any:
     """Numbers of the density e^-x, none of them 0."""
     wide: Any = np.float64 if d.name == "float64" else np.float32
