@@ -17,13 +17,14 @@ ARRAYS = {
     "w": RANDOM.normal(size=(5, 6)).astype(np.float32),
     "b": RANDOM.normal(size=5).astype(np.float32),
     "image": RANDOM.normal(size=(2, 3, 6, 6)).astype(np.float32),
+    "volume": RANDOM.normal(size=(1, 3, 3, 3, 3)).astype(np.float32),
     "filters": RANDOM.normal(size=(3, 3, 3, 3)).astype(np.float32),
     "three": RANDOM.uniform(0.1, 0.9, 3).astype(np.float32),
     "label": np.array([0, 5, 2, 1]),
     "rows": np.ones((4, 6), np.int64),
     "signs": np.ones((4, 6), np.float32),
 }
-# Each is called with a library, its functional, and its tensors, of which x, image and signs may be halves.
+# Each is called with a library, its functional, and its tensors, of which x, image, volume and signs may be halves.
 CALLS = {
     "linear": lambda lib, f, a: f.linear(a.x, a.w, a.b),
     "matmul": lambda lib, f, a: a.x @ a.w.T,
@@ -34,6 +35,9 @@ CALLS = {
     "conv2d": lambda lib, f, a: f.conv2d(a.image, a.filters, a.three),
     "conv1d": lambda lib, f, a: f.conv1d(a.image[0], a.filters[:, :, 0].repeat(1, 2, 1)),
     "conv_transpose2d": lambda lib, f, a: f.conv_transpose2d(a.image, a.filters),
+    "conv3d": lambda lib, f, a: f.conv3d(a.volume, a.filters[..., None]),
+    "conv_transpose3d": lambda lib, f, a: f.conv_transpose3d(a.volume, a.filters[..., None]),
+    "einsum of a list": lambda lib, f, a: lib.einsum("ij,kj->ik", [a.x, a.w]),
     "attention": lambda lib, f, a: f.scaled_dot_product_attention(a.image, a.image, a.image),
     "prelu": lambda lib, f, a: f.prelu(a.x, a.three[:1]),
     "softmax": lambda lib, f, a: a.x.softmax(1),
@@ -57,6 +61,13 @@ CALLS = {
     "smooth_l1_loss": lambda lib, f, a: f.smooth_l1_loss(a.x, a.x * 2),
     "huber_loss": lambda lib, f, a: f.huber_loss(a.x, a.x * 2),
     "binary_cross_entropy": lambda lib, f, a: f.binary_cross_entropy(a.x, a.x),
+    "binary_cross_entropy with floats": lambda lib, f, a: f.binary_cross_entropy(a.x, a.w[:4].sigmoid()),
+    "cross_entropy of halves": lambda lib, f, a: f.cross_entropy(a.x, a.x),
+    "ctc_loss": lambda lib, f, a: f.ctc_loss(a.x.log_softmax(1), a.label[3:], lib.tensor(4), lib.tensor(1)),
+    "grid_sample": lambda lib, f, a: f.grid_sample(a.image, a.filters[:2, :, :, :2], align_corners=False),
+    "inv": lambda lib, f, a: lib.linalg.inv(a.image[0, 0]),
+    "svdvals": lambda lib, f, a: lib.linalg.svdvals(a.x),
+    "solve": lambda lib, f, a: lib.linalg.solve(a.image[0, 0], a.image[0, 1]),
     "with_logits": lambda lib, f, a: f.binary_cross_entropy_with_logits(a.x, a.x),
     "kl_div": lambda lib, f, a: f.kl_div(a.x, a.x),
     "cosine_embedding_loss": lambda lib, f, a: f.cosine_embedding_loss(a.x, a.x * 2, a.signs[:, 0]),
@@ -79,7 +90,7 @@ class Arguments:
     def __init__(self, lib, halves, device="cpu"):
         for name, array in ARRAYS.items():
             t = lib.tensor(array, device=device)
-            setattr(self, name, t.to(lib.bfloat16) if halves and name in ("x", "image", "signs") else t)
+            setattr(self, name, t.to(lib.bfloat16) if halves and name in ("x", "image", "volume", "signs") else t)
 
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight", "ignore:.*mean.* divides")
