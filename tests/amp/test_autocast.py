@@ -177,6 +177,23 @@ def test_a_parameter_is_cast_once_until_it_changes():
         assert first.grad_fn.next_functions[1][0] is not second.grad_fn.next_functions[1][0]
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_losses_that_share_a_cast_parameter_have_a_backward_each(inside):
+    def gradient(lib):
+        w = lib.full((2, 3), 0.5, requires_grad=True)
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            first = lib.nn.functional.linear(lib.ones(4, 3), w).sum()
+            if inside:
+                first.backward()
+            second = lib.nn.functional.linear(lib.full((4, 3), 2.0), w).sum()
+        if not inside:
+            first.backward()
+        second.backward()
+        return w.grad.tolist()
+
+    assert gradient(gpunn) == gradient(pytest.importorskip("torch"))
+
+
 def network(lib):
     nn = lib.nn
     return nn.Sequential(
@@ -278,20 +295,23 @@ def test_functions_of_ones_own():
     class Wide(gpunn.autograd.Function):
         @staticmethod
         @custom_fwd(device_type="cpu", cast_inputs=gpunn.float32)
-        def forward(ctx, x):
+        def forward(ctx, x, *others):
+            seen.extend(t.dtype for t in (others[0][0], others[1]["a"][0]))
             return x @ x
 
         @staticmethod
         @custom_bwd(device_type="cpu")
         def backward(ctx, dy):
             seen.append((dy @ dy).dtype)
-            return dy
+            return dy, None, None
 
     seen = []
     x = gpunn.ones(2, 2, requires_grad=True)
     with gpunn.autocast("cpu"):
-        y, z = Product.apply(x, x.detach()), Wide.apply((x @ x).detach().requires_grad_())
+        y = Product.apply(x, x.detach())
+        half = (x @ x).detach().requires_grad_()
+        z = Wide.apply(half, [half], {"a": (half,)})
     assert (y.dtype, z.dtype) == (gpunn.bfloat16, gpunn.float32)
     y.sum().backward()
     z.sum().backward()
-    assert seen == [gpunn.bfloat16, gpunn.float32]
+    assert seen == [gpunn.float32, gpunn.float32, gpunn.bfloat16, gpunn.float32]

@@ -207,3 +207,13 @@ def test_the_loss_of_many_classes_keeps_its_digits(native: Any) -> None:
     x = random(4, 50000)
     s = native.softmax_cross_entropy(x, np.arange(4), None, "mean", -100, 0.0)[2]
     np.testing.assert_allclose(s, np.exp(x.astype(float) - x.max(1, keepdims=True)).sum(1), rtol=5e-7)
+
+
+def test_a_compiled_file_that_is_damaged_is_made_again(tmp_path: Any) -> None:
+    environment = {**os.environ, "GPUNN_NATIVE": "1", "GPUNN_CACHE": str(tmp_path)}
+    call = [sys.executable, "-c", "import gpunn; gpunn.zeros(2)"]
+    subprocess.run(call, env=environment, check=True)
+    (compiled,) = tmp_path.rglob("loops-*.so")
+    compiled.write_bytes(b"")
+    subprocess.run(call, env=environment, check=True)
+    assert compiled.stat().st_size > 0
