@@ -177,6 +177,16 @@ def test_a_parameter_is_cast_once_until_it_changes():
         assert first.grad_fn.next_functions[1][0] is not second.grad_fn.next_functions[1][0]
 
 
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_spectral_norm_is_found_in_the_type_of_the_weight(norm):
+    layer = norm(nn.Linear(4, 3))
+    with gpunn.autocast("cpu"):
+        assert layer(gpunn.ones(2, 4)).dtype is gpunn.bfloat16
+        for _ in range(30):
+            layer(gpunn.ones(2, 4))
+        assert abs(np.linalg.norm(layer.weight.detach().numpy(), 2) - 1) < 1e-4
+
+
 @pytest.mark.parametrize("inside", [False, True])
 def test_losses_that_share_a_cast_parameter_have_a_backward_each(inside):
     def gradient(lib):
