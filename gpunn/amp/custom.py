@@ -59,5 +59,10 @@ def custom_bwd(bwd: Callable[..., Any] | None = None, *, device_type: str = "cud
 
 
 def _cast(x: Any, dtype: Any, kind: str) -> Any:
+    """A tensor as that type, if it is cast; of a list, a tuple or a dict each."""
+    if type(x) in (list, tuple):
+        return type(x)(_cast(part, dtype, kind) for part in x)
+    if type(x) is dict:
+        return {key: _cast(part, dtype, kind) for key, part in x.items()}
     is_cast = isinstance(x, TensorBase) and x.dtype.is_floating_point and x.dtype.itemsize < 8 and x.device.type == kind
     return x.to(dtype) if is_cast else x

@@ -52,11 +52,13 @@ class GradScaler:
         self._growth_tracker = 0
         self._finite: dict[int, bool] = {}
         self._stepped: set[int] = set()
+        self._scaled = False
 
     def scale(self, outputs: Any) -> Any:
         """A tensor, or tensors in lists and tuples, times the scale."""
         if not self._enabled:
             return outputs
+        self._scaled = True
         if isinstance(outputs, Tensor):
             return outputs * full((), self._scale, dtype=float32, device=outputs.device)
         if not isinstance(outputs, (list, tuple)):
@@ -69,7 +71,7 @@ class GradScaler:
         """Divide the gradients of an optimizer's parameters by the scale; once between two `update`, before clipping.
 
         Raises:
-            RuntimeError: it was done already, or the step was; or there is no gradient.
+            RuntimeError: it was done already, or the step was; or there is no gradient; or nothing was ever scaled.
             ValueError: a gradient is in float16; parameters are to be in float32.
         """
         if not self._enabled:
@@ -79,6 +81,11 @@ class GradScaler:
         if id(optimizer) in self._finite:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if gradients and not self._scaled:
+            raise RuntimeError(
+                "GradScaler: the gradients are to be divided by a scale, but no loss was multiplied by it; write "
+                "scaler.scale(loss).backward()"
+            )
         for g in gradients:
             if g.dtype is float16:
                 raise ValueError("Attempting to unscale FP16 gradients.")

@@ -197,10 +197,15 @@ def _cast_for(function: F, conversion: Callable[[Casting, str], Callable[[Any], 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if state.autocast is None:
             return function(*args, **kwargs)
-        kind = next((x._spec.device.type for x in (*args, *kwargs.values()) if isinstance(x, TensorBase)), "")
+        given = [x for arg in (*args, *kwargs.values()) for x in (arg if isinstance(arg, (list, tuple)) else (arg,))]
+        kind = next((x._spec.device.type for x in given if isinstance(x, TensorBase)), "")
         if kind not in state.autocast.dtypes:
             return function(*args, **kwargs)
-        convert = conversion(state.autocast, kind)
+        each = conversion(state.autocast, kind)
+
+        def convert(x: Any) -> Any:
+            return type(x)(map(each, x)) if type(x) in (list, tuple) else each(x)
+
         return inside(*map(convert, args), **{name: convert(x) for name, x in kwargs.items()})
 
     return wrapped  # type: ignore[return-value]

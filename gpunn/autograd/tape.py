@@ -262,9 +262,10 @@ class Node:
         )
 
     def release(self) -> None:
-        """Let go of the saved values."""
-        self.inputs = None
-        self.outputs = None
+        """Let go of the saved values; where there are none, the node may be gone through again."""
+        if self.saved or self.outputs is not None:
+            self.inputs = None
+            self.outputs = None
 
     def drop(self, source: Any) -> None:
         """Let go of the saved values until they are needed, when ``source.restore(self)`` has this node `take` them."""

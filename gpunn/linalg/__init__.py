@@ -5,6 +5,7 @@ in `gpunn.ops.further.factor`. Elements are float32 or float64. What has complex
 here.
 """
 
+from gpunn.autograd.autocast import full_precision
 from gpunn.ops.further.factor import LinAlgError
 from gpunn.ops.vector_norm import vector_norm
 from gpunn.out_argument import with_out
@@ -56,6 +57,12 @@ __all__ = [
     "vector_norm",
 ]
 
+_PRODUCTS = {"cross", "diagonal", "matmul", "matrix_norm", "multi_dot", "norm", "vander", "vecdot", "vector_norm"}
+for _name in {*__all__} - {
+    "LinAlgError",
+    *_PRODUCTS,
+}:  # in no lower precision, so that autocast takes halves to float32
+    globals()[_name] = full_precision(globals()[_name])
 for _name in {*__all__} - {"LinAlgError", "diagonal", "lstsq", "lu_factor", "matrix_exp", "vander"}:
     globals()[_name] = with_out(globals()[_name])
 del _name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import apply
 
 from .conv import Conv2d, Conv2dInputGrad, check_convolution, read_geometry
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
+@half_precision
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -58,6 +60,7 @@ def conv3d(
     return without_batch(result.transpose(1, 2).contiguous(), input, 3)
 
 
+@half_precision
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,

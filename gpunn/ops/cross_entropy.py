@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import full_precision
 from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import INTEGER, float32
 from gpunn.backend.spec import Spec
@@ -217,6 +218,7 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
+@full_precision
 def _with_probabilities(
     x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Tensor:

@@ -17,13 +17,14 @@ ARRAYS = {
     "w": RANDOM.normal(size=(5, 6)).astype(np.float32),
     "b": RANDOM.normal(size=5).astype(np.float32),
     "image": RANDOM.normal(size=(2, 3, 6, 6)).astype(np.float32),
+    "volume": RANDOM.normal(size=(1, 3, 3, 3, 3)).astype(np.float32),
     "filters": RANDOM.normal(size=(3, 3, 3, 3)).astype(np.float32),
     "three": RANDOM.uniform(0.1, 0.9, 3).astype(np.float32),
     "label": np.array([0, 5, 2, 1]),
     "rows": np.ones((4, 6), np.int64),
     "signs": np.ones((4, 6), np.float32),
 }
-# Each is called with a library, its functional, and its tensors, of which x, image and signs may be halves.
+# Each is called with a library, its functional, and its tensors, of which x, image, volume and signs may be halves.
 CALLS = {
     "linear": lambda lib, f, a: f.linear(a.x, a.w, a.b),
     "matmul": lambda lib, f, a: a.x @ a.w.T,
@@ -34,6 +35,9 @@ CALLS = {
     "conv2d": lambda lib, f, a: f.conv2d(a.image, a.filters, a.three),
     "conv1d": lambda lib, f, a: f.conv1d(a.image[0], a.filters[:, :, 0].repeat(1, 2, 1)),
     "conv_transpose2d": lambda lib, f, a: f.conv_transpose2d(a.image, a.filters),
+    "conv3d": lambda lib, f, a: f.conv3d(a.volume, a.filters[..., None]),
+    "conv_transpose3d": lambda lib, f, a: f.conv_transpose3d(a.volume, a.filters[..., None]),
+    "einsum of a list": lambda lib, f, a: lib.einsum("ij,kj->ik", [a.x, a.w]),
     "attention": lambda lib, f, a: f.scaled_dot_product_attention(a.image, a.image, a.image),
     "prelu": lambda lib, f, a: f.prelu(a.x, a.three[:1]),
     "softmax": lambda lib, f, a: a.x.softmax(1),
@@ -57,6 +61,13 @@ CALLS = {
     "smooth_l1_loss": lambda lib, f, a: f.smooth_l1_loss(a.x, a.x * 2),
     "huber_loss": lambda lib, f, a: f.huber_loss(a.x, a.x * 2),
     "binary_cross_entropy": lambda lib, f, a: f.binary_cross_entropy(a.x, a.x),
+    "binary_cross_entropy with floats": lambda lib, f, a: f.binary_cross_entropy(a.x, a.w[:4].sigmoid()),
+    "cross_entropy of halves": lambda lib, f, a: f.cross_entropy(a.x, a.x),
+    "ctc_loss": lambda lib, f, a: f.ctc_loss(a.x.log_softmax(1), a.label[3:], lib.tensor(4), lib.tensor(1)),
+    "grid_sample": lambda lib, f, a: f.grid_sample(a.image, a.filters[:2, :, :, :2], align_corners=False),
+    "inv": lambda lib, f, a: lib.linalg.inv(a.image[0, 0]),
+    "svdvals": lambda lib, f, a: lib.linalg.svdvals(a.x),
+    "solve": lambda lib, f, a: lib.linalg.solve(a.image[0, 0], a.image[0, 1]),
     "with_logits": lambda lib, f, a: f.binary_cross_entropy_with_logits(a.x, a.x),
     "kl_div": lambda lib, f, a: f.kl_div(a.x, a.x),
     "cosine_embedding_loss": lambda lib, f, a: f.cosine_embedding_loss(a.x, a.x * 2, a.signs[:, 0]),
@@ -79,7 +90,7 @@ class Arguments:
     def __init__(self, lib, halves, device="cpu"):
         for name, array in ARRAYS.items():
             t = lib.tensor(array, device=device)
-            setattr(self, name, t.to(lib.bfloat16) if halves and name in ("x", "image", "signs") else t)
+            setattr(self, name, t.to(lib.bfloat16) if halves and name in ("x", "image", "volume", "signs") else t)
 
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight", "ignore:.*mean.* divides")
@@ -164,6 +175,33 @@ def test_a_parameter_is_cast_once_until_it_changes():
     with gpunn.autocast("cpu", cache_enabled=False):
         first, second = layer(gpunn.ones(1, 3)), layer(gpunn.ones(1, 3))
         assert first.grad_fn.next_functions[1][0] is not second.grad_fn.next_functions[1][0]
+
+
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_spectral_norm_is_found_in_the_type_of_the_weight(norm):
+    layer = norm(nn.Linear(4, 3))
+    with gpunn.autocast("cpu"):
+        assert layer(gpunn.ones(2, 4)).dtype is gpunn.bfloat16
+        for _ in range(30):
+            layer(gpunn.ones(2, 4))
+        assert abs(np.linalg.norm(layer.weight.detach().numpy(), 2) - 1) < 1e-4
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_losses_that_share_a_cast_parameter_have_a_backward_each(inside):
+    def gradient(lib):
+        w = lib.full((2, 3), 0.5, requires_grad=True)
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            first = lib.nn.functional.linear(lib.ones(4, 3), w).sum()
+            if inside:
+                first.backward()
+            second = lib.nn.functional.linear(lib.full((4, 3), 2.0), w).sum()
+        if not inside:
+            first.backward()
+        second.backward()
+        return w.grad.tolist()
+
+    assert gradient(gpunn) == gradient(pytest.importorskip("torch"))
 
 
 def network(lib):
@@ -267,20 +305,23 @@ def test_functions_of_ones_own():
     class Wide(gpunn.autograd.Function):
         @staticmethod
         @custom_fwd(device_type="cpu", cast_inputs=gpunn.float32)
-        def forward(ctx, x):
+        def forward(ctx, x, *others):
+            seen.extend(t.dtype for t in (others[0][0], others[1]["a"][0]))
             return x @ x
 
         @staticmethod
         @custom_bwd(device_type="cpu")
         def backward(ctx, dy):
             seen.append((dy @ dy).dtype)
-            return dy
+            return dy, None, None
 
     seen = []
     x = gpunn.ones(2, 2, requires_grad=True)
     with gpunn.autocast("cpu"):
-        y, z = Product.apply(x, x.detach()), Wide.apply((x @ x).detach().requires_grad_())
+        y = Product.apply(x, x.detach())
+        half = (x @ x).detach().requires_grad_()
+        z = Wide.apply(half, [half], {"a": (half,)})
     assert (y.dtype, z.dtype) == (gpunn.bfloat16, gpunn.float32)
     y.sum().backward()
     z.sum().backward()
-    assert seen == [gpunn.bfloat16, gpunn.float32]
+    assert seen == [gpunn.float32, gpunn.float32, gpunn.bfloat16, gpunn.float32]

@@ -54,6 +54,10 @@ def test_the_order_of_calls():
         scaler.update()
     with pytest.raises(RuntimeError, match="none of its parameters has a grad"):
         scaler.step(optimizer)
+    w.sum().backward()
+    with pytest.raises(RuntimeError, match=r"no loss was multiplied by it; write scaler\.scale"):  # PyTorch asserts it
+        scaler.step(optimizer)
+    optimizer.zero_grad()
     scaler.scale(w.sum()).backward()
     scaler.unscale_(optimizer)
     assert w.grad.tolist() == [1, 1]

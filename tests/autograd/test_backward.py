@@ -234,6 +234,15 @@ def test_a_part_of_the_graph_can_be_gone_through_again_where_nothing_was_saved()
         (y * 3).backward()
 
 
+def test_where_nothing_was_saved_all_can_be_gone_through_again() -> None:
+    """As in PyTorch."""
+    x = leaf(1.0, 2.0)
+    y = (x.float() * 3).sum()
+    y.backward()
+    y.backward()
+    assert x.grad.tolist() == [6, 6]
+
+
 @pytest.mark.parametrize("n", [10_000, 100_000])
 def test_deep_graphs(n: int) -> None:
     x = leaf(1.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import os
 import shutil
 import subprocess
@@ -164,3 +166,54 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> N
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("RuntimeError: GPUNN_NATIVE=1:") and "no-such-compiler" in last
+
+
+def at_the_end_of_memory(x: np.ndarray) -> np.ndarray:
+    """A copy behind which nothing may be read."""
+    pages = -(-x.nbytes // mmap.PAGESIZE)
+    room = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    end = ctypes.addressof(ctypes.c_char.from_buffer(room)) + pages * mmap.PAGESIZE
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(end), mmap.PAGESIZE, 0) == 0
+    copy: np.ndarray = np.frombuffer(room, x.dtype, x.size, pages * mmap.PAGESIZE - x.nbytes).reshape(x.shape)
+    copy[:] = x
+    return copy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (2, 40)])
+def test_pooling_of_small_planes_reads_nothing_behind_them(size: tuple[int, int]) -> None:
+    """In a process of its own, which would be ended by it."""
+    script = f"from tests.backend.test_native import pool_at_the_end; pool_at_the_end({size})"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def pool_at_the_end(size: tuple[int, int]) -> None:
+    from gpunn.backend import native
+
+    x = random(2, 3, *size)
+    args = (size[0] // 2, size[1] // 2), (2, 2), (2, 2), (0, 0), (1, 1)
+    y, which = native.max_pool2d(at_the_end_of_memory(x), *args)
+    np.testing.assert_array_equal(y, reference.max_pool2d(x, *args)[0])
+    found = native.max_pool2d_backward(at_the_end_of_memory(y), which, size, *args[1:])
+    np.testing.assert_array_equal(found, reference.max_pool2d_backward(y, which, size, *args[1:]))
+
+
+def test_the_gradient_of_a_bias_alone(native: Any) -> None:
+    dz = random(4, 3)
+    np.testing.assert_allclose(native.linear_backward(dz, None, None, (False, False, True))[0], dz.sum(0), rtol=1e-6)
+
+
+def test_the_loss_of_many_classes_keeps_its_digits(native: Any) -> None:
+    x = random(4, 50000)
+    s = native.softmax_cross_entropy(x, np.arange(4), None, "mean", -100, 0.0)[2]
+    np.testing.assert_allclose(s, np.exp(x.astype(float) - x.max(1, keepdims=True)).sum(1), rtol=5e-7)
+
+
+def test_a_compiled_file_that_is_damaged_is_made_again(tmp_path: Any) -> None:
+    environment = {**os.environ, "GPUNN_NATIVE": "1", "GPUNN_CACHE": str(tmp_path)}
+    call = [sys.executable, "-c", "import gpunn; gpunn.zeros(2)"]
+    subprocess.run(call, env=environment, check=True)
+    (compiled,) = tmp_path.rglob("loops-*.so")
+    compiled.write_bytes(b"")
+    subprocess.run(call, env=environment, check=True)
+    assert compiled.stat().st_size > 0

@@ -48,11 +48,9 @@ def load() -> tuple[Any, int]:
     if not blas.available or None in blas.thread_functions():
         raise RuntimeError("GPUNN_NATIVE=1: NumPy was built without a BLAS that can be called; unset GPUNN_NATIVE")
     try:
-        path = cache.folder() / f"loops-{compiler.key(SOURCE.read_text(), *FLAGS)}.so"
-        cache.once(path, lambda out: compiler.compile_to(out, [*FLAGS, str(SOURCE)], "the CPU's loops"))
+        library = _compiled()
     except SimulatorError as error:
         raise RuntimeError(f"GPUNN_NATIVE=1: {error}; without GPUNN_NATIVE no compiler is needed") from error
-    library = ctypes.CDLL(str(path))
     for name, types in _SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes, function.restype = types, None
@@ -62,3 +60,17 @@ def load() -> tuple[Any, int]:
     library.gpunn_start(threads, *(ctypes.cast(f, _P) for f in functions))
     os.register_at_fork(after_in_child=library.gpunn_forked)
     return library, threads
+
+
+def _compiled() -> ctypes.CDLL:
+    """The library from the cache, compiled if it is not there, or if what is there can't be loaded."""
+    path = cache.folder() / f"loops-{compiler.key(SOURCE.read_text(), *FLAGS)}.so"
+
+    def compile(again: bool) -> ctypes.CDLL:
+        cache.once(path, lambda out: compiler.compile_to(out, [*FLAGS, str(SOURCE)], "the CPU's loops"), again)
+        return ctypes.CDLL(str(path))
+
+    try:
+        return compile(again=False)
+    except OSError:
+        return compile(again=True)

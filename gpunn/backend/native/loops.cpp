@@ -352,12 +352,13 @@ int64_t gpunn_cross_entropy(const float *x, const int64_t *labels, int64_t n,
     double total = 0;
     for (int64_t r = 0; r < n; r++, x += classes) {
         if (labels[r] < 0 || labels[r] >= classes) return r;
-        float top = x[0], sum = 0;
+        float top = x[0];
+        double sum = 0;  // of tens of thousands of classes a float would lose digits
         for (int64_t c = 1; c < classes; c++) top = x[c] > top || x[c] != x[c] ? x[c] : top;
         for (int64_t c = 0; c < classes; c++) sum += std::exp(x[c] - top);
         m[r] = top;
-        s[r] = sum;
-        total += double(std::log(sum)) - double(x[labels[r]] - top);
+        s[r] = float(sum);
+        total += std::log(sum) - double(x[labels[r]] - top);
     }
     *loss = float(total / double(n));
     return -1;
@@ -402,13 +403,9 @@ struct Order {
 };
 const Order order;
 
-
-
-
-
-// Plane n; of the last one a copy, since vectors read beyond the end.
-const float *plane_of(const float *x, int64_t n, int64_t planes, int size, float *copy) {
-    if (n + 1 < planes) return x + n * size;
+// Plane n; a copy where fewer than `beyond` elements follow it, since vectors read so many beyond its end.
+const float *plane_of(const float *x, int64_t n, int64_t planes, int size, int beyond, float *copy) {
+    if ((planes - n - 1) * size >= beyond) return x + n * size;
     std::memcpy(copy, x + n * size, size * 4);
     return copy;
 }
@@ -429,7 +426,7 @@ void gpunn_max_pool(const float *x, float *y, uint8_t *which, int64_t planes, in
         float *last = room(0, h * w + 2 * LANES), *results = room(1, oh * ow + LANES);
         auto *numbers = reinterpret_cast<uint8_t *>(room(2, (oh * ow + LANES) / 4 + 1));
         for (int64_t n = at(planes, k, parts); n < at(planes, k + 1, parts); n++) {
-            const float *image = plane_of(x, n, planes, h * w, last);
+            const float *image = plane_of(x, n, planes, h * w, 2 * LANES, last);
             for (int r = 0; r < oh; r++)
                 for (int q = 0; q < ow; q += LANES) {
                     const float *a = image + 2 * r * w + 2 * q, *b = a + w;
@@ -456,7 +453,7 @@ void gpunn_max_pool_backward(const float *dy, const uint8_t *which, float *dx, i
         auto *numbers = reinterpret_cast<uint8_t *>(room(2, (oh * ow + LANES) / 4 + 1));
         std::memset(image, 0, h * w * 4);  // what lies in no window
         for (int64_t n = at(planes, k, parts); n < at(planes, k + 1, parts); n++) {
-            const float *given = plane_of(dy, n, planes, oh * ow, last);
+            const float *given = plane_of(dy, n, planes, oh * ow, LANES, last);
             std::memcpy(numbers, which + n * oh * ow, oh * ow);
             for (int r = 0; r < 2 * oh; r++) {  // what is written behind the end of a row is written over by the next
                 int q = 0, from = r / 2 * ow;

@@ -66,9 +66,9 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
     """See `gpunn.backend.numpy.linear_backward`."""
     n, o = prod(dz.shape[:-1]), dz.shape[-1]
-    i = (x if w is None else w).shape[-1]
-    if n < 2 or not _fits(dz, x if wanted[1] else None, w if wanted[0] else None, *(out or ())):
+    if n < 2 or not any(wanted[:2]) or not _fits(dz, x if wanted[1] else None, w if wanted[0] else None, *(out or ())):
         return reference.linear_backward(dz, x, w, wanted, out=out)
+    i = (x if w is None else w).shape[-1]
     outs = iter(out if out is not None else (None, None, None))
     results = []
     parts = _parts(n * i * o * 20e-6)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn import ops
+from gpunn.autograd.autocast import plain
 from gpunn.autograd.inplace import assign
 from gpunn.autograd.mode import no_grad, state
 from gpunn.ops.further.old import norm_except_dim
@@ -64,6 +65,7 @@ class _SpectralNorm:
     dim: int
     eps: float
 
+    @plain
     def __call__(self, module: Any) -> Tensor:
         weight = getattr(module, f"{self.name}_orig")
         u_buffer, v_buffer = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpunn import ops
+from gpunn.autograd.autocast import plain
 from gpunn.autograd.inplace import assign
 from gpunn.autograd.mode import no_grad, state
 from gpunn.ops.further.old import geqrf, norm_except_dim
@@ -104,6 +105,7 @@ class _SpectralNorm(Module):
                 assign(self._v, v)
         return u, v
 
+    @plain
     def forward(self, weight: Tensor) -> Tensor:
         if weight.ndim == 1:
             return F.normalize(weight, dim=0, eps=self.eps)

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
+from gpunn.autograd.autocast import full_precision
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase
 from gpunn.backend.dtypes import FLOAT, INTEGER, float32, int64
@@ -33,6 +34,7 @@ NEVER = -1e30
 """The logarithm of the probability 0, finite so that differences of two have a value."""
 
 
+@full_precision
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

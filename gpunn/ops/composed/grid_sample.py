@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunn.autograd.autocast import full_precision
 from gpunn.backend.dtypes import int64
 
 from ..base import shape_error
@@ -59,6 +60,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     return reshape(places, (size[0], *size[2:], axes))
 
 
+@full_precision
 def grid_sample(
     input: Tensor,
     grid: Tensor,
