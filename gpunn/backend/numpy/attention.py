@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import _block_length
 from .softmax import _working_type
 from .workspace import Take, scratch
+
+_BLOCK = 1 << 17
+"""Scores of a block. With fewer of them the products have too few rows for BLAS; two blocks of float64 are all that a
+thread has from the beginning."""
 
 
 def attention_forward(
@@ -35,7 +38,9 @@ def attention_forward(
             with np.errstate(divide="ignore"):
                 lse3[some, rows] = np.log(total) + base
             total[nothing] = 1
-            np.divide(np.matmul(s, _wide(v3[some, keys], work)), total, out=o3[some, rows], casting="unsafe")
+            target = o3[some, rows]
+            y = np.matmul(s, _wide(v3[some, keys], work), out=target if target.dtype == work else None)
+            np.divide(y, total, out=target, casting="unsafe")
     return o, lse
 
 
@@ -55,9 +60,13 @@ def attention_backward(
     """The wanted ones of dQ, dK and dV, from dO and what `attention_forward` gave."""
     work = lse.dtype
     results = out or tuple(np.empty(x.shape, x.dtype) for x, w in zip((q, k, v), wanted) if w)
+    sums = [_matrices(x) if x.dtype == work else np.empty(_matrices(x).shape, work) for x in results]
     dy3, q3, k3, v3, o3 = map(_matrices, (dy, q, k, v, o))
     lse3 = lse.reshape(*q3.shape[:2], 1)
-    dq, dk, dv = (np.zeros(x.shape, work) if w else None for x, w in zip((q3, k3, v3), wanted))
+    for x in sums:
+        x[...] = 0
+    each = iter(sums)
+    dq, dk, dv = (next(each) if w else None for w in wanted)
     for some, rows, keys in _parts(q3.shape[0], q.shape[-2], k.shape[-2], causal):
         with scratch() as take:
             p = _scores(q3, k3, _mask_block(mask, q, k, some, rows, keys), (some, rows, keys), scale, causal, take)
@@ -69,13 +78,16 @@ def attention_backward(
             ds = np.matmul(g, _wide(v3[some, keys], work).swapaxes(1, 2), out=take(p.shape, p.dtype))
             ds -= d
             ds *= p
-            ds *= work.type(scale)
             if dq is not None:
-                dq[some, rows] = np.matmul(ds, _wide(k3[some, keys], work))
+                np.matmul(ds, _wide(k3[some, keys], work), out=dq[some, rows])
             if dk is not None:
                 dk[some, keys] += np.matmul(ds.swapaxes(1, 2), _wide(q3[some, rows], work))
-    for result, d in zip(results, (d for d in (dq, dk, dv) if d is not None)):
-        result[...] = d.reshape(result.shape)
+    for d in (dq, dk):
+        if d is not None:
+            d *= work.type(scale)
+    for result, x in zip(results, sums):
+        if result.dtype != work:
+            result[...] = x.reshape(result.shape)
     return results
 
 
@@ -86,7 +98,7 @@ def _matrices(x: Any) -> Any:
 
 def _parts(matrices: int, queries: int, keys: int, causal: bool) -> Iterator[tuple[slice, slice, slice]]:
     """Blocks of the scores: which matrices, which of their rows, and the keys that these have."""
-    some, length = _block_length(matrices, queries * keys), max(_block_length(queries, keys), 1)
+    some, length = (max(1, _BLOCK // max(1, size)) for size in (queries * keys, keys))
     for first in range(0, matrices, some):
         for row in range(0, queries, length):
             end = min(row + length, queries)
@@ -97,9 +109,9 @@ def _scores(q: Any, k: Any, mask: Any, part: Any, scale: float, causal: bool, ta
     """scale Q K^T + M of a block, -inf where a query has not this key."""
     some, rows, keys = part
     work = _working_type(q.dtype)
-    first, second = _wide(q[some, rows], work), _wide(k[some, keys], work)
+    first = np.multiply(q[some, rows], work.type(scale), dtype=work)
+    second = _wide(k[some, keys], work)
     s = np.matmul(first, second.swapaxes(1, 2), out=take((*first.shape[:2], second.shape[1]), work))
-    s *= work.type(scale)
     if mask is not None:
         s += mask
     if causal:
