@@ -146,7 +146,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_forward(
     for (int key = 0; key < end; key += LANES) {
         acc_t products[OWN];
         dot_products(rows, k, key, keys, width, lines, products);
-        __syncthreads();  // before `weights` is used again
+        __syncthreads();  // before `weights` is used again, also where there is no width
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;
@@ -218,8 +218,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_queries(
     for (int key = 0; key < end; key += LANES) {
         acc_t products[OWN], of_weights[OWN];
         dot_products(rows, k, key, keys, width, lines, products);
-        dot_products(gradients, v, key, keys, value_width, lines, of_weights);
-        __syncthreads();  // before `weights` is used again
+        dot_products(gradients, v, key, keys, value_width, lines, of_weights);  // with barriers: there is a width
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;
@@ -263,8 +262,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_keys(
         const acc_t d = own < queries ? delta[matrix * queries + own] : acc_t(0);
         acc_t products[OWN], of_weights[OWN];
         dot_products(rows, q, query, queries, width, lines, products);
-        dot_products(values, d_o, query, queries, value_width, lines, of_weights);
-        __syncthreads();  // before `weights` is used again
+        dot_products(values, d_o, query, queries, value_width, lines, of_weights);  // with barriers: one has a width
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;

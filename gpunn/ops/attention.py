@@ -31,13 +31,14 @@ _FLOP_OF_WEIGHT = 5
 
 @dataclass(frozen=True)
 class ScaledDotProductAttention(Op):
-    """O = softmax(scale Q K^T + M) V, a mean of values for each query  (Vaswani et al. 2017, equation 1).
+    """O = softmax(scale Q K^T + M) V, row by row  (Vaswani et al. 2017, equation 1).
 
     Q (..., L, E)  K (..., S, E)  V (..., S, Ev)  M, broadcast to (..., L, S), or None  ->  O (..., L, Ev), s (..., L)
 
-    s = ln sum of e^(scale Q K^T + M) over the keys; it is a statistic, and has no gradient. With `is_causal` query i
-    has the keys 0 to i. A query without any key gets 0. With the weights P = e^(scale Q K^T + M - s):
-    dV = P^T dO;  G = P o (dO V^T - D);  D = sum of dO o O over the values;  dQ = scale G K;  dK = scale G^T Q;  dM = G
+    S = scale Q K^T + M;  s = ln sum of e^S over the keys; it is a statistic, and has no gradient. With `is_causal`
+    query i has the keys 0 to i. A query without any key gets 0.
+    dQ = scale G K;  dK = scale G^T Q;  dV = P^T dO;  dM = G
+    G = P o (dO V^T - D);  D = sum of dO o O over the values;  P = e^(S - s)
 
     Forward and backward go over the scores in tiles (Rabe and Staats 2021; Dao et al. 2022, algorithms 1 and 4); only
     for dM there is a whole matrix.

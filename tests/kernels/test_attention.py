@@ -45,6 +45,7 @@ def test_in_check_mode():
     mask = normal(2, 1, 1, 37)
     mask[0, 0, 0, ::2] = -INF
     forward_and_backward(arrays((2, 2), 34, 37, 36, 5), mask, rtol=2e-5)
+    forward_and_backward(arrays((1,), 3, 70, 0, 2), None)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
