@@ -186,6 +186,13 @@ _add(
 _SOFTMAX = _backward(lambda x: F.softmax(x, 1))
 _add("softmax 64x1024", _SOFTMAX, _normal(64, 1024), _fixed(64, 1024), ladder="softmax")
 _add("softmax 16x32x64, axis 1", _SOFTMAX, _normal(16, 32, 64), _fixed(16, 32, 64), ladder="softmax")
+_ATTENTION = _normal(2, 4, 128, 64), _normal(2, 4, 128, 64), _normal(2, 4, 128, 64), _fixed(2, 4, 128, 64)
+_add("attention 2x4x128x64", _backward(F.scaled_dot_product_attention), *_ATTENTION)
+_add(
+    "attention 2x4x128x64, causal",
+    _backward(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)),
+    *_ATTENTION,
+)
 
 
 def _entropy(x: Any, t: Any) -> Any:

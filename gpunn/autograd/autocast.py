@@ -19,7 +19,7 @@ _CPU, _CUDA = ("cpu", "meta"), ("cuda", "sim")
 KINDS = (*_CPU, *_CUDA)
 _DEFAULTS = dict.fromkeys(_CPU, bfloat16) | dict.fromkeys(_CUDA, float16)
 
-LOWER = frozenset(["LinearActivation", "MatMul", "Conv2d", "Conv2dInputGrad"])
+LOWER = frozenset(["LinearActivation", "MatMul", "Conv2d", "Conv2dInputGrad", "ScaledDotProductAttention"])
 """The ops whose floats are taken to the type of autocast: products."""
 _EVERYWHERE = frozenset(
     ["BinaryCrossEntropy", "BinaryCrossEntropyWithLogits", "NLLLoss", "Prod", "SoftmaxCrossEntropy"]

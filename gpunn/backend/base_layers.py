@@ -263,6 +263,27 @@ class LayerPrimitives(Protocol):
     def log_softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
         """dy - e^y sum of dy."""
 
+    def attention_forward(
+        self, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool, out: Any = None
+    ) -> tuple[Array, Array]:
+        """softmax(scale Q K^T + M) V (..., L, Ev), and the logarithm of each row's sum (..., L)."""
+
+    def attention_backward(
+        self,
+        dy: Array,
+        q: Array,
+        k: Array,
+        v: Array,
+        mask: Array | None,
+        o: Array,
+        lse: Array,
+        scale: float,
+        causal: bool,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """The wanted ones of dQ, dK and dV, from dO and what `attention_forward` gave."""
+
     def softmax_cross_entropy(
         self,
         x: Array,

@@ -130,6 +130,17 @@ def _matmul(op: Any, specs: list[Any], held: list[bool]) -> str:
     return "multiplies by the batch"
 
 
+def _attention(op: Any, specs: list[Any], held: list[bool]) -> str:
+    """Each sample has queries, keys and values of its own; a mask is its own too, or the same for all."""
+    query, mask = specs[0], specs[3]
+    if not all(held[:3]) or query.ndim < 3:
+        return "lets samples attend to each other"
+    if mask is None or (held[3] and mask.ndim == query.ndim):
+        return ""
+    same = not held[3] and (mask.ndim < query.ndim or mask.shape[0] == 1)
+    return "" if same else f"meets the batch with the mask {mask!r}, which has something else for each sample"
+
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("LinearActivation", "GroupNorm", "LayerNorm", "Im2Col"), _first_only),
     **dict.fromkeys(("Conv2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "BatchNormInference"), _image),
@@ -143,5 +154,6 @@ _RULES: dict[str, Rule] = {
     "Cat": _cat,
     "BatchNorm": _batch_norm,
     "MatMul": _matmul,
+    "ScaledDotProductAttention": _attention,
     "Embedding": lambda op, specs, held: "takes weights that depend on the batch" if held[1] else "",
 }

@@ -167,6 +167,10 @@ def test_nothing_fits() -> None:
 X = gpunn.ones(6, 3)
 
 
+def attention(x, mask=None):
+    return nn.functional.scaled_dot_product_attention(x, x, x, mask)
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -184,6 +188,13 @@ X = gpunn.ones(6, 3)
         (lambda x: gpunn.cat([x, gpunn.ones(6, 1)], 1), "joins the batch with what has something else"),
         (lambda x: x + gpunn.randperm(18).reshape(6, 3), "Add meets the batch"),
         (lambda x: x.sort(1)[0], "Sort is not known to treat samples one by one"),
+        (lambda x: attention(x.reshape(6, 3, 1)) + attention(x.reshape(6, 3, 1), gpunn.ones(3, 3)), ""),
+        (lambda x: attention(x.reshape(6, 3, 1), x.reshape(6, 1, 3)), ""),
+        (lambda x: attention(x), "ScaledDotProductAttention lets samples attend to each other"),
+        (
+            lambda x: attention(x.reshape(6, 3, 1), gpunn.ones(6, 1, 3)),
+            "meets the batch with the mask float32[6, 1, 3]",
+        ),
         (lambda x: gpunn.ones(2), "a result of the model does not depend on the batch"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .activation import Activation
 from .array_module import ArrayModule
+from .attention import Attention
 from .batch_norm import BatchNorm
 from .chain import Chain
 from .collective import CollectiveKernels
@@ -50,6 +51,7 @@ class KernelBackend(
     BatchNorm,
     Norm,
     Softmax,
+    Attention,
     Loss,
     Dropout,
     Draw,

@@ -2,6 +2,7 @@
 
 from .activation import *
 from .array_module import *
+from .attention import *
 from .batch_norm import *
 from .chain import *
 from .collective import *

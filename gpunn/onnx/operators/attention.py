@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 import gpunn
 from gpunn.nn import functional as F
+from gpunn.onnx.writer import Call, Writer
 
-from .table import from_onnx
+from .table import from_onnx, to_onnx
+
+
+@to_onnx("ScaledDotProductAttention")
+def _scaled_dot_product(w: Writer, call: Call) -> Any:
+    """By products and a softmax; 0 for a query that has no key."""
+    q, k, v, mask = call.inputs()
+    d, rank = call.spec(0).dtype, call.spec(0).ndim
+    root = math.sqrt(abs(call.scale))  # on both sides, so that no product overflows which would not in the end
+    turned = w("Transpose", k, perm=[*range(rank - 2), rank - 1, rank - 2])
+    q, k = (w("Mul", x, w.constant(c, d)) for x, c in ((q, math.copysign(root, call.scale)), (turned, root)))
+    scores, nothing = w("MatMul", q, k), w.constant(-np.inf, d)
+    if call.is_causal:
+        size = w("Slice", w("Shape", scores), w.constant([-2]), w.constant([rank]))
+        seen = w("Trilu", w("Expand", w.constant(1), size), upper=0)
+        scores = w("Where", w("Equal", seen, w.constant(1)), scores, nothing)
+    if mask is not None:
+        scores = w("Add", scores, mask)
+    zero = w.constant(0, d)
+    blind = w("Equal", w("ReduceMax", scores, w.constant([-1]), keepdims=1), nothing)
+    weights = w("Softmax", w("Where", blind, zero, scores), axis=-1)
+    return w("MatMul", w("Where", blind, zero, weights), v), None
 
 
 def _split_heads(x: Any, heads: int) -> Any:

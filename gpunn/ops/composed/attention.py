@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from gpunn.autograd.tape import apply
+
+from ..attention import ScaledDotProductAttention, added, attention_weights, default_scale, fits
 from ..base import shape_error
-from ..cast import cast
-from ..comparison import eq, where
-from ..creation import ones, zeros
-from ..diagonal import tril
 from ..dropout import dropout
+from ..elementwise import broadcast_shapes
 from ..matmul import matmul
 from ..rearrange import repeat_interleave
-from ..reduction import all
-from ..softmax import softmax
-from ..view import transpose
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -49,33 +45,24 @@ def scaled_dot_product_attention(
     Returns:
         (..., L, Ev).
     """
-    weights = attention_weights(query, _shared(query, key, enable_gqa), attn_mask, is_causal, scale)
-    if dropout_p:
-        weights = dropout(weights, dropout_p, True)
-    return matmul(weights, _shared(query, value, enable_gqa))
-
-
-def attention_weights(
-    query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool = False, scale: float | None = None
-) -> Tensor:
-    """softmax(Q K^T scale + mask) (..., L, S), 0 where a query may look at nothing."""
     if query.shape[-1] != key.shape[-1]:
         raise shape_error("attention", f"queries and keys have one size, got {query._spec!r} and {key._spec!r}")
-    if is_causal and mask is not None:
+    if is_causal and attn_mask is not None:
         raise shape_error("attention", "is_causal is for attention without a mask; give one of both")
-    # The scale on both sides, so that no product overflows which would not in the end.
-    root = math.sqrt(1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else abs(scale))
-    q = query * (root if scale is None or scale >= 0 else -root)
-    scores = matmul(q, transpose(key * root, -2, -1))
-    if is_causal:
-        mask = tril(ones(scores.shape[-2:], device=query.device)).gt(0)
-    if mask is None:
-        return softmax(scores, -1)
-    if mask.dtype.name == "bool":
-        mask = where(mask, 0.0, zeros(mask.shape, dtype=scores.dtype, device=mask.device) - math.inf)
-    scores = scores + cast(mask, scores.dtype)
-    nothing = all(eq(scores, -math.inf), -1, keepdim=True)
-    return where(nothing, 0.0, softmax(where(nothing, 0.0, scores), -1))
+    key, value = _shared(query, key, enable_gqa), _shared(query, value, enable_gqa)
+    if not dropout_p and _fused(query, key, value, attn_mask):
+        op = ScaledDotProductAttention(default_scale(query) if scale is None else float(scale), is_causal)
+        return apply(op, query, key, value, None if attn_mask is None else added(attn_mask, query))[0]
+    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    return matmul(dropout(weights, dropout_p, True) if dropout_p else weights, value)
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
+    """Whether it is one op; else, for sizes or batches that this one does not take, it is made of several."""
+    if not q.dtype.is_floating_point or not fits(q._spec, k._spec, v._spec):
+        return False
+    scores = (*q.shape[:-1], k.shape[-2])
+    return mask is None or broadcast_shapes("attention", mask.shape, scores) == scores
 
 
 def _shared(query: Tensor, x: Tensor, enable: bool) -> Tensor:

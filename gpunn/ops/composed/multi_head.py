@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpunn.backend.dtypes import FLOAT
 
+from ..attention import attention_weights
 from ..base import shape_error
 from ..comparison import where
 from ..creation import zeros
@@ -16,7 +17,7 @@ from ..matmul import matmul
 from ..pad import pad
 from ..slicing import chunk
 from ..view import expand, reshape, squeeze, unsqueeze
-from .attention import attention_weights
+from .attention import scaled_dot_product_attention
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -112,10 +113,15 @@ def multi_head_attention_forward(
         nothing = zeros(batch, num_heads, 1, head_dim, dtype=q.dtype, device=q.device)
         k, v = cat([k, nothing], 2), cat([v, nothing], 2)
         mask = None if mask is None else pad(mask, (0, 1))
-    weights = dropout(attention_weights(q, k, mask), dropout_p, training)
-    heads = reshape(matmul(weights, v).permute(2, 0, 1, 3), (length, batch, embed_dim))
+    given = None
+    if need_weights:
+        weights = dropout(attention_weights(q, k, mask), dropout_p, training)
+        given = weights.mean(1) if average_attn_weights else weights
+        heads = matmul(weights, v)
+    else:
+        heads = scaled_dot_product_attention(q, k, v, mask, dropout_p if training else 0.0)
+    heads = reshape(heads.permute(2, 0, 1, 3), (length, batch, embed_dim))
     output = linear(heads, out_proj_weight, out_proj_bias)
-    given = None if not need_weights else weights.mean(1) if average_attn_weights else weights
     if not batched:
         return squeeze(output, 1), None if given is None else squeeze(given, 0)
     return output, given
