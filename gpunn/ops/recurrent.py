@@ -28,11 +28,7 @@ of a multiprocessor: for more units, products of the whole batch are predicted t
 
 @dataclass(frozen=True)
 class _RecurrentLayer(Op, abstract=True):
-    """All steps of a layer; `reverse` goes from the last to the first.
-
-    x (length, batch, gates size), the input's part of the gates;  w (gates size, size)  b (gates size,)
-    h, c (batch, size), the first states
-    """
+    """All steps of a layer, from the input's part x of the gates; `reverse` goes from the last to the first."""
 
     reverse: bool
     saved = (1, 3, 4)
@@ -43,7 +39,8 @@ class _RecurrentLayer(Op, abstract=True):
         """The name of the primitives' mode."""
         raise NotImplementedError
 
-    def shape(self, x: Spec, w: Spec, b: Spec | None, *states: Spec) -> Any:
+    def _states(self, x: Spec, w: Spec, b: Spec | None, *states: Spec) -> Spec:
+        """All states, if the inputs fit."""
         if x.ndim != 3 or not x.shape[0]:
             raise shape_error(self, f"takes the gates of 1 or more steps (length, batch, gates), got {x!r}")
         if w.ndim != 2 or w.shape[0] != self.gates * w.shape[1] or w.shape[0] != x.shape[2]:
@@ -58,10 +55,7 @@ class _RecurrentLayer(Op, abstract=True):
         for s in states:
             if s.shape != state or s.dtype is not x.dtype:
                 raise shape_error(self, f"the first state must be {x.like(state)!r} for the gates {x!r}, got {s!r}")
-        return self._results(x.like((x.shape[0], *state)))
-
-    def _results(self, states: Spec) -> tuple[Spec, ...]:
-        return (states,)
+        return x.like((x.shape[0], *state))
 
     def forward(self, backend: Any, x: Any, w: Any, b: Any, h: Any, c: Any = None, out: Any = None) -> Any:
         return backend.recurrent_forward(self.mode, x, w, b, h, c, self.reverse, out=out)
@@ -70,7 +64,7 @@ class _RecurrentLayer(Op, abstract=True):
         """The gradients of all inputs; `dy` and `y` are those of (h, c, kept), None for what there is not."""
         parts = apply(RecurrentBackward(self.mode, self.reverse), *dy, *y, w, h, c)
         dx, dp = parts[0], parts[1 if self.mode == "gru" else 0]
-        states = parts[2:] if self.mode == "gru" else parts[1:]
+        first = parts[2:] if self.mode == "gru" else parts[1:]
         found = (None, None)
         if needs[1] or needs[2]:
             all_states = y[0]
@@ -78,7 +72,7 @@ class _RecurrentLayer(Op, abstract=True):
             wanted = (False, needs[1], needs[2])
             made = iter(apply(LinearBackward(wanted), dp, before if needs[1] else None, None))
             found = tuple(next(made) if needed else None for needed in wanted[1:])
-        return (dx, *found, *states)
+        return (dx, *found, *first)
 
     def cost(self, x: Spec, w: Spec, b: Spec | None, *states: Spec) -> Cost:
         return Cost(2 * x.shape[0] * x.shape[1] * w.numel(), super().cost(x, w, b, *states).bytes)
@@ -86,9 +80,12 @@ class _RecurrentLayer(Op, abstract=True):
 
 @dataclass(frozen=True)
 class RNNLayer(_RecurrentLayer):
-    """All steps of an Elman network, f = tanh or ReLU; `reverse` goes from the last to the first.
+    """All steps of a layer with one activation f, tanh or ReLU, in one direction.
 
-    y_t = f(x_t + W y_(t-1) + b)      y_0 = h: the first state  (Elman 1990)
+    y_t = f(x_t + w y_{t-1} + b), y_0 is h
+    e_t = dy_t + w^T dx_{t+1}
+    dx_t = e_t o f'(x_t + w y_{t-1} + b);  dw = sum of dx_t y_{t-1}^T over t;  db = sum of dx_t over t;  dh = w^T dx_1
+    (Elman 1990; Werbos 1990)
 
     x (length, batch, size)  w (size, size)  b (size,)  h (batch, size)  ->  y (length, batch, size)
     """
@@ -101,23 +98,38 @@ class RNNLayer(_RecurrentLayer):
     def mode(self) -> str:
         return self.activation
 
+    def shape(self, x: Spec, w: Spec, b: Spec | None, h: Spec) -> tuple[Spec, ...]:
+        return (self._states(x, w, b, h),)
+
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any, h: Any) -> Any:
-        return self._gradients(needs, (dy[0], None, None), (y[0], None, None), w, h)[:4]
+        return self._gradients(needs, (dy[0], None, None), (y[0], None, None), w, h)
 
 
 @dataclass(frozen=True)
 class LSTMLayer(_RecurrentLayer):
-    """All steps of an LSTM.
+    """All steps of an LSTM in one direction; s is the sigmoid, and z in four parts is (p, q, r, u).
 
-    i = s(x_i + W_i y' + b_i),  f = s(x_f + W_f y' + b_f),  g = tanh(x_g + W_g y' + b_g),  o = s(x_o + W_o y' + b_o)
+    y_t = o_t tanh(v_t)
+    v_t = f_t v_{t-1} + i_t g_t, y_0 is h, v_0 is c
+    z_t = x_t + w y_{t-1} + b
+    i_t = s(p_t);  f_t = s(q_t);  g_t = tanh(r_t);  o_t = s(u_t)
+    e_t = dy_t + w^T dx_{t+1}
+    k_t = dv_t + f_{t+1} k_{t+1} + e_t o_t (1 - tanh(v_t)^2)
+    dx_t = (k_t g_t i_t (1 - i_t), k_t v_{t-1} f_t (1 - f_t), k_t i_t (1 - g_t^2), e_t tanh(v_t) o_t (1 - o_t))
+    dw = sum of dx_t y_{t-1}^T over t;  db = sum of dx_t over t;  dh = w^T dx_1;  dc = f_1 k_1
+    (Hochreiter, Schmidhuber 1997; Gers et al. 2000)
+
+    x (length, batch, 4 size)  w (4 size, size)  b (4 size,)  h, c (batch, size)  ->  y (length, batch, size), and all
+    v likewise, and the gates (i, f, g, o) (length, batch, 4 size). Gradients of gates are added to those here.
     """
 
     gates = 4
     mode = "lstm"
     saves_output = (0, 1, 2)
 
-    def _results(self, states: Spec) -> tuple[Spec, ...]:
-        return states, states, states.like((*states.shape[:2], 4 * states.shape[2]))
+    def shape(self, x: Spec, w: Spec, b: Spec | None, h: Spec, c: Spec) -> tuple[Spec, ...]:
+        states = self._states(x, w, b, h, c)
+        return states, states, _gates(states)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any, h: Any, c: Any) -> Any:
         return self._gradients(needs, dy, y, w, h, c)
@@ -125,15 +137,30 @@ class LSTMLayer(_RecurrentLayer):
 
 @dataclass(frozen=True)
 class GRULayer(_RecurrentLayer):
-    """All steps of a GRU."""
+    """All steps of a GRU in one direction; s is the sigmoid.
+
+    y_t = n_t + z_t (y_{t-1} - n_t), y_0 is h
+    p_t = w y_{t-1} + b
+    r_t = s(x_{t,r} + p_{t,r});  z_t = s(x_{t,z} + p_{t,z});  n_t = tanh(x_{t,n} + r_t p_{t,n})
+    e_t = dy_t + z_{t+1} e_{t+1} + w^T dp_{t+1}
+    k_t = e_t (1 - z_t) (1 - n_t^2)
+    dx_t = (k_t p_{t,n} r_t (1 - r_t), e_t (y_{t-1} - n_t) z_t (1 - z_t), k_t)
+    dp_t = (dx_{t,r}, dx_{t,z}, k_t r_t)
+    dw = sum of dp_t y_{t-1}^T over t;  db = sum of dp_t over t;  dh = z_1 e_1 + w^T dp_1
+    (Cho et al. 2014; the reset gate behind the product, as in cuDNN)
+
+    x (length, batch, 3 size)  w (3 size, size)  b (3 size,)  h (batch, size)  ->  y (length, batch, size), and all
+    (r, z, n, p_n) (length, batch, 4 size). Gradients of these are added to those here.
+    """
 
     gates = 3
     mode = "gru"
     saves_output = (0, 1)
     saved = (1, 3)
 
-    def _results(self, states: Spec) -> tuple[Spec, ...]:
-        return states, states.like((*states.shape[:2], 4 * states.shape[2]))
+    def shape(self, x: Spec, w: Spec, b: Spec | None, h: Spec) -> tuple[Spec, ...]:
+        states = self._states(x, w, b, h)
+        return states, _gates(states)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any, h: Any) -> Any:
         return self._gradients(needs, (dy[0], None, dy[1]), (y[0], None, y[1]), w, h)
@@ -141,7 +168,11 @@ class GRULayer(_RecurrentLayer):
 
 @dataclass(frozen=True)
 class RecurrentBackward(Composite):
-    """The gradients of a recurrent layer in x, of a GRU in P = W h + b too, in the first h, and of an LSTM in c."""
+    """The gradients of `LSTMLayer` in x, h and c, and by `mode` those of `RNNLayer` and `GRULayer`.
+
+    They are of a layer's results and first states; of a GRU the gradient of p comes behind that of x. Those of w and b
+    are a product of the whole sequence, which is an op of its own.
+    """
 
     mode: str
     reverse: bool
@@ -193,6 +224,11 @@ class RecurrentBackward(Composite):
     def cost(self, *specs: Any) -> Cost:
         h, w = specs[3], specs[6]
         return Cost(2 * h.shape[0] * h.shape[1] * w.numel(), super().cost(*specs).bytes)
+
+
+def _gates(states: Spec) -> Spec:
+    """Four values a unit."""
+    return states.like((*states.shape[:2], 4 * states.shape[2]))
 
 
 def _lstm_gradient(d: Any, dc: Any, extra: Any, y: Any, cell: Any, kept: Any) -> tuple[Any, Any]:
