@@ -188,9 +188,8 @@ class RNNBase(_Recurrent):
 
     def _one_way(self, x: Tensor, sizes: list[int], state: State, suffix: str, reverse: bool) -> tuple[Tensor, State]:
         """The outputs of a layer in one direction, in the order of time, and the last state."""
-        weight, bias, other, project = (
-            getattr(self, name + suffix, None) for name in ("weight_hh", "bias_hh", "bias_ih", "weight_hr")
-        )
+        weight: Any = getattr(self, "weight_hh" + suffix)
+        bias, other, project = (getattr(self, name + suffix, None) for name in ("bias_hh", "bias_ih", "weight_hr"))
         gates = F.linear(x, getattr(self, "weight_ih" + suffix), other)  # of all steps at once
         if not sizes and project is None and len(gates) and is_one_op(gates, weight):
             results = recurrent_layer(self.mode, gates, weight, bias, state, reverse)

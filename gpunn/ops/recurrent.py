@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32, float64
@@ -31,8 +31,8 @@ class _RecurrentLayer(Op, abstract=True):
     """All steps of a layer, from the input's part x of the gates; `reverse` goes from the last to the first."""
 
     reverse: bool
-    saved = (1, 3, 4)
-    gates = 1
+    saved: ClassVar[tuple[int, ...]] = (1, 3)
+    gates: ClassVar[int] = 1
 
     @property
     def mode(self) -> str:
@@ -65,13 +65,13 @@ class _RecurrentLayer(Op, abstract=True):
         parts = apply(RecurrentBackward(self.mode, self.reverse), *dy, *y, w, h, c)
         dx, dp = parts[0], parts[1 if self.mode == "gru" else 0]
         first = parts[2:] if self.mode == "gru" else parts[1:]
-        found = (None, None)
+        found: tuple[Any, Any] = (None, None)
         if needs[1] or needs[2]:
             all_states = y[0]
             before = cat((all_states[1:], h[None]) if self.reverse else (h[None], all_states[:-1]), 0)
             wanted = (False, needs[1], needs[2])
             made = iter(apply(LinearBackward(wanted), dp, before if needs[1] else None, None))
-            found = tuple(next(made) if needed else None for needed in wanted[1:])
+            found = next(made) if needs[1] else None, next(made) if needs[2] else None
         return (dx, *found, *first)
 
     def cost(self, x: Spec, w: Spec, b: Spec | None, *states: Spec) -> Cost:
@@ -92,7 +92,6 @@ class RNNLayer(_RecurrentLayer):
 
     activation: str
     saves_output = (0,)
-    saved = (1, 3)
 
     @property
     def mode(self) -> str:
@@ -125,6 +124,7 @@ class LSTMLayer(_RecurrentLayer):
 
     gates = 4
     mode = "lstm"
+    saved = (1, 3, 4)
     saves_output = (0, 1, 2)
 
     def shape(self, x: Spec, w: Spec, b: Spec | None, h: Spec, c: Spec) -> tuple[Spec, ...]:
@@ -156,7 +156,6 @@ class GRULayer(_RecurrentLayer):
     gates = 3
     mode = "gru"
     saves_output = (0, 1)
-    saved = (1, 3)
 
     def shape(self, x: Spec, w: Spec, b: Spec | None, h: Spec) -> tuple[Spec, ...]:
         states = self._states(x, w, b, h)
@@ -200,10 +199,10 @@ class RecurrentBackward(Composite):
         """Step by step from the last one."""
         order = range(h.shape[0])[:: 1 if self.reverse else -1]
         d, dcell, size = h0 * 0, None if c0 is None else c0 * 0, h.shape[2]
-        found = {}
+        found: dict[int, tuple[Any, ...]] = {}
         for at, first in zip(order, [*order[1:], None]):
             d = d if dh is None else d + dh[at]
-            a = None if kept is None else kept[at].split(size, -1)
+            a: Any = None if kept is None else kept[at].split(size, -1)
             extra = [0.0] * 4 if dkept is None else dkept[at].split(size, -1)
             if self.mode == "lstm":
                 dcell = dcell if dc is None else dcell + dc[at]
@@ -211,8 +210,8 @@ class RecurrentBackward(Composite):
                 found[at] = (dx,)
                 d = dx @ w
             elif self.mode == "gru":
-                found[at] = _gru_gradient(d, extra, h0 if first is None else h[first], a)
-                d = found[at][1] @ w + d * a[1]
+                dx, dp = found[at] = _gru_gradient(d, extra, h0 if first is None else h[first], a)
+                d = dp @ w + d * a[1]
             else:
                 y = h[at]
                 dx = d * (1 - y * y) if self.mode == "tanh" else where(gt(y, 0), d, 0.0)

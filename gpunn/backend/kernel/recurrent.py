@@ -35,8 +35,8 @@ class Recurrent(Family):
         widths = (*(size,) * (1 + (mode == "lstm")), 4 * size)[:count]
         outs = out or (None,) * count
         results = tuple([self.result(o, (length, batch, n), x.dtype) for o, n in zip(outs, widths)])
-        arrays = (x, weight.T, bias, h, c) if mode == "lstm" else (x, weight.T, bias, h)
-        arrays = tuple([a if a is None else self.contiguous(a) for a in arrays])
+        given = (x, weight.T, bias, h, c)[: 5 if mode == "lstm" else 4]
+        arrays = tuple([a if a is None else self.contiguous(a) for a in given])
         self._launch_steps("forward", mode, (*arrays, *results), (length, batch, size), reverse, x.dtype)
         return results
 
