@@ -10,6 +10,7 @@ import gpunn
 from gpunn import ops, optim
 from gpunn.backend.kernel.ladder import LADDERS
 from gpunn.nn import functional as F
+from gpunn.ops.recurrent import recurrent_layer
 
 from .chains import chain, chain_sum
 
@@ -249,6 +250,25 @@ _add(
     _backward(lambda x, w, b: F.layer_norm(x, (64,), w, b)),
     *(_normal(4096, 64), _normal(64), _normal(64), _fixed(4096, 64)),
 )
+
+
+def _layer(mode: str) -> Callable[..., Tensor]:
+    """The states of a layer; of an LSTM c too, whose gradient is then one more thing that is read."""
+
+    def work(x: Any, w: Any, b: Any, *first: Any) -> Any:
+        states = recurrent_layer(mode, x, w, b, first)
+        return states[0] if len(states) == 1 else states[0] + states[1]
+
+    return work
+
+
+for mode, gates in (("RNN_TANH", 1), ("RNN_RELU", 1), ("LSTM", 4), ("GRU", 3)):
+    _add(
+        f"{mode.lower()} 6x16x128",
+        _backward(_layer(mode)),
+        *(_normal(6, 16, gates * 128), _normal(gates * 128, 128), _normal(gates * 128)),
+        *(*[_normal(16, 128)] * (2 if mode == "LSTM" else 1), _fixed(6, 16, 128)),
+    )
 
 
 def _norm(x: Any, w: Any, b: Any) -> Any:

@@ -249,6 +249,41 @@ class LayerPrimitives(Protocol):
     ) -> tuple[Array, ...]:
         """The wanted ones of the gradients in x, weight and bias of `row_norm_forward`."""
 
+    # Recurrent layers -------------------------------------------------------------------------------------------------
+
+    def recurrent_forward(
+        self,
+        mode: str,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        h: Array,
+        c: Array | None,
+        reverse: bool,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """All states from x, the input's part of the gates (length, batch, gates size), and the first states.
+
+        Modes and results: "tanh" and "relu" (h,), "lstm" (h, c, kept), "gru" (h, kept).
+        """
+
+    def recurrent_backward(
+        self,
+        mode: str,
+        dh: Array | None,
+        dc: Array | None,
+        dkept: Array | None,
+        h: Array,
+        c: Array | None,
+        kept: Array | None,
+        weight: Array,
+        h0: Array,
+        c0: Array | None,
+        reverse: bool,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """The gradients of x, of a "gru" that of W h + b too, of h0, and of an "lstm" of c0."""
+
     # Softmax, losses, embedding and dropout ---------------------------------------------------------------------------
 
     def softmax(self, x: Array, axis: int, out: Any = None) -> Array:

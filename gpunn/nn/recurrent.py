@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from gpunn.ops import cat, empty, split, stack, zeros
 from gpunn.ops.composed.recurrent import State, gru_step, lstm_step, rnn_relu_step, rnn_tanh_step
+from gpunn.ops.recurrent import is_one_op, recurrent_layer
 from gpunn.tensor import Tensor
 
 from . import functional as F
@@ -156,8 +157,8 @@ class RNNBase(_Recurrent):
             ways = []
             for way, suffix in enumerate(self._suffixes(layer)):
                 start = tuple(s[len(last)] for s in states)
-                steps, end = self._one_way(x, sizes, start, suffix, reverse=way == 1)
-                ways.append(cat(steps, 0) if packed else stack(steps, 0))
+                outputs, end = self._one_way(x, sizes, start, suffix, reverse=way == 1)
+                ways.append(outputs)
                 last.append(end)
             x = ways[0] if len(ways) == 1 else cat(ways, -1)
             if layer < self.num_layers - 1:
@@ -185,14 +186,14 @@ class RNNBase(_Recurrent):
             result.append(state if batched else state.unsqueeze(1))
         return result
 
-    def _one_way(
-        self, x: Tensor, sizes: list[int], state: State, suffix: str, reverse: bool
-    ) -> tuple[list[Tensor], State]:
+    def _one_way(self, x: Tensor, sizes: list[int], state: State, suffix: str, reverse: bool) -> tuple[Tensor, State]:
         """The outputs of a layer in one direction, in the order of time, and the last state."""
-        weight, bias, other, project = (
-            getattr(self, name + suffix, None) for name in ("weight_hh", "bias_hh", "bias_ih", "weight_hr")
-        )
+        weight: Any = getattr(self, "weight_hh" + suffix)
+        bias, other, project = (getattr(self, name + suffix, None) for name in ("bias_hh", "bias_ih", "weight_hr"))
         gates = F.linear(x, getattr(self, "weight_ih" + suffix), other)  # of all steps at once
+        if not sizes and project is None and len(gates) and is_one_op(gates, weight):
+            results = recurrent_layer(self.mode, gates, weight, bias, state, reverse)
+            return results[0], tuple(s[0 if reverse else -1] for s in results)
         inputs = split(gates, sizes, 0) if sizes else gates.unbind(0)
         step, outputs = STEPS[self.mode][0], []
         for each in reversed(inputs) if reverse else inputs:
@@ -202,7 +203,8 @@ class RNNBase(_Recurrent):
             # Of packed sequences some have ended, or on the way back not begun: their states stay.
             state = new if n == batch else tuple(cat([a, s[n:]], 0) for a, s in zip(new, state))
             outputs.append(new[0])
-        return outputs[::-1] if reverse else outputs, state
+        outputs = outputs[::-1] if reverse else outputs
+        return (cat if sizes else stack)(outputs, 0), state
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"

@@ -13,6 +13,7 @@ from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.spec import Spec
 from gpunn.io.atomic import write_bytes
 from gpunn.nn import Module
+from gpunn.ops.recurrent import steps_apart
 from gpunn.optional import needed
 from gpunn.plan import Step
 from gpunn.plan.graph import Assign, Compute, Graph, Value
@@ -190,7 +191,7 @@ def _traced(network: Module, arguments: _Arguments, specs: list[Spec]) -> Graph:
     layers = {id(m): name for name, m in network.named_modules()}
 
     def body(*tensors: Any) -> Any:
-        with no_grad():
+        with no_grad(), steps_apart():
             return tuple(_flat(arguments.call(network, tensors)))
 
     try:

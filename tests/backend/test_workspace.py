@@ -116,6 +116,10 @@ def declared_calls() -> Any:
         for smoothing in (0.0, 0.1):
             yield "softmax_cross_entropy", (x, target, None, "mean", -100, smoothing)
             yield "softmax_cross_entropy_backward", (images(1)[0], x, target, None, *kept, "mean", -100, smoothing)
+    for mode, gates in (("tanh", 1), ("lstm", 4), ("gru", 3)):
+        x, w, h, wide = images(3, 5, 7 * gates), images(7 * gates, 7), images(3, 5, 7), images(3, 5, 28)
+        yield "recurrent_forward", (mode, x, w, None, h[0], h[1], False)
+        yield "recurrent_backward", (mode, h, h, wide, h, h, wide, w, h[0], h[1], True)
 
 
 def test_what_is_declared_is_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

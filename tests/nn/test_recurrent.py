@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 import gpunn
 from gpunn import nn
+from gpunn.backend.kernel.family import Family
 from gpunn.nn.utils import rnn
+from gpunn.ops.recurrent import WIDEST, steps_apart
 
 LAYERS = [
     "nn.RNN(3, 5)",
@@ -185,3 +188,59 @@ def test_a_training_in_plans() -> None:
                 optimizer.step()
         weights.append([p.detach().numpy().tobytes() for p in model.parameters()])
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
+def test_all_steps_at_once_are_steps_one_by_one(layer: str, device: str) -> None:
+    gpunn.manual_seed(0)
+    module = getattr(nn, layer)(3, 5, bidirectional=True, device=device, dtype=gpunn.float64)
+    x = gpunn.randn(4, 6, 3, device=device, dtype=gpunn.float64, requires_grad=True)
+    found = []
+    for how in (nullcontext, steps_apart):
+        with how():
+            y, last = module(x)
+        loss = (y**2).sum() + sum((s * 3).sin().sum() for s in (last if layer == "LSTM" else [last]))
+        gradients = gpunn.autograd.grad(loss, [x, *module.parameters()])
+        found.append([y.detach().cpu().numpy(), *(g.cpu().numpy() for g in gradients)])
+    for at_once, one_by_one in zip(*found):
+        np.testing.assert_allclose(at_once, one_by_one, rtol=1e-11, atol=1e-13)
+
+
+def test_all_steps_are_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    launch = Family.launch
+
+    def noted(self: Any, text: str, name: str, *args: Any, **kwargs: Any) -> None:
+        names.append(name)
+        launch(self, text, name, *args, **kwargs)
+
+    monkeypatch.setattr(Family, "launch", noted)
+    for size, count in ((8, 1), (WIDEST + 1, 0)):
+        names.clear()
+        nn.LSTM(3, size, device="sim")(gpunn.randn(2, 1, 3, device="sim"))
+        assert names.count("recurrent_forward_lstm") == count
+
+
+def test_a_plan_gives_the_bits_of_the_eager_step() -> None:
+    losses = []
+    x, target = gpunn.randn(5, 4, 3), gpunn.randn(5, 4, 6)
+    for planned in (False, True):
+        gpunn.manual_seed(0)
+        module = nn.LSTM(3, 6, num_layers=2)
+        optimizer = gpunn.optim.SGD(module.parameters(), lr=0.1)
+
+        def loss_fn(result: Any, target: Any) -> Any:
+            return nn.functional.mse_loss(result[0], target)
+
+        step = gpunn.TrainStep(module, loss_fn, optimizer, fuse=False) if planned else None
+        for _ in range(3):
+            if step is not None:
+                losses.append(step(x, target).item())
+                continue
+            loss = loss_fn(module(x), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert losses[:3] == losses[3:] and losses[0] > losses[2]

@@ -28,6 +28,7 @@ from .optimizer_further import OptimizerFurther
 from .order import Order
 from .pool import Pool
 from .rearrange import Rearrange
+from .recurrent import Recurrent
 from .reduction import Reduction
 from .slicing import Slicing
 from .softmax import Softmax
@@ -50,6 +51,7 @@ class KernelBackend(
     Pool,
     BatchNorm,
     Norm,
+    Recurrent,
     Softmax,
     Attention,
     Loss,

@@ -24,6 +24,7 @@ from .optimizer_further import *
 from .order import *
 from .pool import *
 from .rearrange import *
+from .recurrent import *
 from .reduction import *
 from .slicing import *
 from .softmax import *

@@ -132,7 +132,7 @@ def sigmoid(x: Any, out: Any = None) -> Any:
     """
     if _is_half(x):
         return _narrow(sigmoid(_wide(x)), x.dtype, out)
-    y = _own(np.negative(x, out=out))
+    y = _own(np.multiply(x, -1, out=out))  # NumPy 2.4's negative is wrong in place where elements lie 4 apart
     np.exp(y, out=y)
     y += 1
     return np.reciprocal(y, out=y)
