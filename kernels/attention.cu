@@ -4,7 +4,7 @@
 //   D_i = dO_i . O_i             dS = P o (dO V^T - D),  dQ = scale dS K,  dK = scale dS^T Q,  dV = P^T dO
 //
 // Q (matrices, queries, width)  K (matrices, keys, width)  V (matrices, keys, value_width)  ->  O (matrices, queries,
-// value_width), s (matrices, queries); widths up to 128. M is broadcast, its matrices by a Layout. With `causal` query i
+// value_width), s (matrices, queries); widths to 128. M is broadcast, its matrices by a Layout; with `causal` query i
 // has the keys 0 to i; tiles of which it has none are not read. A query without any key has O = 0 and s = -inf.
 //
 // A block keeps 32 rows (16 of float64) in shared memory, 8 warps with 4 (2) each, and meets the other side 32 columns
