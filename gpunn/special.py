@@ -22,9 +22,14 @@ from gpunn.ops.further.special import (
     ndtri,
     xlog1py,
 )
+from gpunn.out_argument import with_out
 
 __all__ = [
     "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln",
     "i0", "i0e", "i1", "i1e", "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri",
     "polygamma", "psi", "round", "sinc", "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
+
+for _name in {*__all__} - {"log_softmax", "softmax"}:
+    globals()[_name] = with_out(globals()[_name])
+del _name
