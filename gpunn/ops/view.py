@@ -8,11 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.mode import state
-<<<<<<< HEAD
 from gpunn.autograd.tape import apply
-=======
-from gpunn.autograd.tape import apply, wrap
->>>>>>> 9939730 (Arguments by PyTorch's names where they had others; view(dtype); arange(end=); accelerator's memory and devices; constants)
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
@@ -179,31 +175,20 @@ def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     return input if target == input.shape else apply(Reshape(target), input)
 
 
-<<<<<<< HEAD
 def view(input: Tensor, *shape: Any, dtype: DType | None = None) -> Tensor:
     """As `reshape`, but never a copy.
-=======
-def view(input: Tensor, *shape: Any) -> Tensor:
-    """As `reshape`, but never a copy. With a type in the place of a shape, the same bytes as numbers of that type.
->>>>>>> 9939730 (Arguments by PyTorch's names where they had others; view(dtype); arange(end=); accelerator's memory and devices; constants)
 
     With a type, ``view(gpunn.int32)``: the same bytes as elements of that type; the last dimension shrinks or grows
     where its elements are larger or smaller, and there is no gradient.
 
     Raises:
-        RuntimeError: the strides do not allow it; use reshape. Or the last dimension does not hold whole numbers of
-            the type.
+        RuntimeError: the strides do not allow it; use reshape.
     """
-<<<<<<< HEAD
     wanted = dtype if dtype is not None else shape[0] if len(shape) == 1 else None
     if isinstance(wanted, DType):
         if state.tracer is not None:
             state.tracer.leave("the step takes the bytes of a tensor for elements of another type")
         return apply(Reinterpret(wanted), input) if wanted is not input.dtype else identity(input)
-=======
-    if len(shape) == 1 and isinstance(shape[0], DType):
-        return _as_type(input, shape[0])
->>>>>>> 9939730 (Arguments by PyTorch's names where they had others; view(dtype); arange(end=); accelerator's memory and devices; constants)
     target = infer_shape("view", input.shape, sizes(shape))
     result: Tensor = apply(Reshape(target), input)
     if state.tracer is None and not input.device.backend.is_view(input._data, result._data):
@@ -279,18 +264,6 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     """As `expand`."""
     return expand(input, shape)
-
-
-def _as_type(input: Tensor, dtype: DType) -> Tensor:
-    if state.tracer is not None:
-        state.tracer.leave("the step sees the bytes of a tensor as numbers of another type")
-    try:
-        data = input._data.view(dtype.numpy)
-    except (ValueError, TypeError) as error:
-        raise shape_error("view", f"{input._spec!r} can't be seen as {dtype.name}: {error}") from None
-    result = wrap(data, Spec(tuple(data.shape), dtype, input.device))
-    result._version = input._version  # a write to one of them is a write to the other
-    return result
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 
 import gpunn
@@ -64,17 +63,3 @@ def test_copies_have_memory_of_their_own(copy):
     x = gpunn.zeros(2, 3)
     copy(x).fill_(1)
     assert x.tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
-def test_bytes_seen_as_another_type(torch):
-    values = np.arange(12.0, dtype=np.float32).reshape(3, 4)
-    for name in ("int32", "float64", "uint8", "float16"):
-        ours = gpunn.tensor(values).view(getattr(gpunn, name))
-        theirs = torch.tensor(values).view(getattr(torch, name))
-        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
-        assert ours.dtype is getattr(gpunn, name)
-    x = gpunn.tensor(values)
-    x.view(gpunn.int32).zero_()
-    assert x.sum().item() == 0
-    with pytest.raises(RuntimeError, match=r"view: float32\[3, 3\] can't be seen as float64"):
-        gpunn.ones(3, 3).view(gpunn.float64)
