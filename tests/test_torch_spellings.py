@@ -99,7 +99,7 @@ def test_accelerator_without_a_gpu():
     assert gpunn.accelerator.current_accelerator() is None and gpunn.accelerator.device_count() == 0
     gpunn.accelerator.synchronize()
     gpunn.accelerator.empty_cache()
-    with pytest.raises((RuntimeError, ImportError), match="CuPy|GPU|CUDA"):
+    with pytest.raises((RuntimeError, ImportError), match=r"CuPy|GPU|CUDA"):
         gpunn.accelerator.current_device_index()
 
 
