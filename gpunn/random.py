@@ -301,7 +301,11 @@ def rand_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """`rand` in the shape, type and device of input."""
-    options = {"dtype": dtype or input.dtype, "device": device or input.device, "requires_grad": requires_grad}
+    options: dict[str, Any] = {
+        "dtype": dtype or input.dtype,
+        "device": device or input.device,
+        "requires_grad": requires_grad,
+    }
     return rand(input.shape, generator=generator, **options)
 
 
@@ -314,7 +318,11 @@ def randn_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """`randn` in the shape, type and device of input."""
-    options = {"dtype": dtype or input.dtype, "device": device or input.device, "requires_grad": requires_grad}
+    options: dict[str, Any] = {
+        "dtype": dtype or input.dtype,
+        "device": device or input.device,
+        "requires_grad": requires_grad,
+    }
     return randn(input.shape, generator=generator, **options)
 
 
