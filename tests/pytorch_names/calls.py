@@ -76,6 +76,11 @@ CALLS: dict[str, list[Callable[[Any, Any], Any]]] = {
     "torch.subtract": [lambda t, x: t.subtract(x, x[:1], alpha=2), lambda t, x: t.subtract(x, 3)],
     "torch.Tensor.subtract": [lambda t, x: x.subtract(x[:1], alpha=2), lambda t, x: x.subtract(3)],
     "torch.Tensor.subtract_": [lambda t, x: x.clone().subtract_(x[:1], alpha=2)],
+    # Of these the stubs tell another default than the functions have: no reduction.
+    "torch.kl_div": [lambda t, x: t.kl_div(x, x / 24)],
+    "torch.binary_cross_entropy_with_logits": [lambda t, x: t.binary_cross_entropy_with_logits(x, x / 24)],
+    "torch.hinge_embedding_loss": [lambda t, x: t.hinge_embedding_loss(x, x.sign())],
+    "torch.margin_ranking_loss": [lambda t, x: t.margin_ranking_loss(x, x * 2 - 9, x.sign(), 0.5)],
     "torch.dsplit": [lambda t, x: t.dsplit(x, 2), lambda t, x: t.dsplit(x, [1, 3])],
     "torch.hsplit": [lambda t, x: t.hsplit(x, 3), lambda t, x: t.hsplit(x, (1, 2))],
     "torch.vsplit": [lambda t, x: t.vsplit(x, 2), lambda t, x: t.vsplit(x, (1,))],

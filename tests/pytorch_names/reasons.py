@@ -72,6 +72,6 @@ def reason(path: str) -> str:
 
 NOTES = {
     "torch.save": "it writes safetensors, of tensors, numbers and text in dictionaries and lists",
-    "torch.load": "it reads safetensors; it never runs code",
+    "torch.load": "it reads safetensors and what `torch.save` wrote of tensors, and never runs code",
 }
 """What differs beyond the signature."""
