@@ -213,7 +213,7 @@ __device__ __forceinline__ void backward(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_forward_tanh(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_forward_tanh(
     const scalar_t* __restrict__ x, const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: 0
     const scalar_t* h0, scalar_t* h,
@@ -221,7 +221,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_forward_tanh(
     forward<TANH_LAYER>(x, w, bias, h0, nullptr, h, nullptr, nullptr, {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_forward_relu(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_forward_relu(
     const scalar_t* __restrict__ x, const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: 0
     const scalar_t* h0, scalar_t* h,
@@ -229,7 +229,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_forward_relu(
     forward<RELU_LAYER>(x, w, bias, h0, nullptr, h, nullptr, nullptr, {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_forward_lstm(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_forward_lstm(
     const scalar_t* __restrict__ x, const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: 0
     const scalar_t* h0, const scalar_t* c0, scalar_t* h, scalar_t* c, scalar_t* __restrict__ kept,
@@ -237,7 +237,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_forward_lstm(
     forward<LSTM_LAYER>(x, w, bias, h0, c0, h, c, kept, {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_forward_gru(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_forward_gru(
     const scalar_t* __restrict__ x, const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: 0
     const scalar_t* h0, scalar_t* h, scalar_t* __restrict__ kept,
@@ -245,7 +245,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_forward_gru(
     forward<GRU_LAYER>(x, w, bias, h0, nullptr, h, nullptr, kept, {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_backward_tanh(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_backward_tanh(
     const scalar_t* __restrict__ dh,     // null: 0
     const scalar_t* __restrict__ h,
     const scalar_t* __restrict__ w, const scalar_t* __restrict__ h0,
@@ -256,7 +256,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_backward_tanh(
         {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_backward_relu(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_backward_relu(
     const scalar_t* __restrict__ dh,     // null: 0
     const scalar_t* __restrict__ h,
     const scalar_t* __restrict__ w, const scalar_t* __restrict__ h0,
@@ -267,7 +267,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_backward_relu(
         {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_backward_lstm(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_backward_lstm(
     const scalar_t* __restrict__ dh,     // null: 0
     const scalar_t* __restrict__ dc,     // null: 0
     const scalar_t* __restrict__ dkept,  // null: 0
@@ -280,7 +280,7 @@ extern "C" __global__ void __launch_bounds__(256) recurrent_backward_lstm(
         {length, batch, size, reverse});
 }
 
-extern "C" __global__ void __launch_bounds__(256) recurrent_backward_gru(
+extern "C" __global__ void __launch_bounds__(256, 1) recurrent_backward_gru(
     const scalar_t* __restrict__ dh,     // null: 0
     const scalar_t* __restrict__ dkept,  // null: 0
     const scalar_t* __restrict__ h, const scalar_t* __restrict__ kept,
