@@ -64,7 +64,7 @@ ERRORS = {
         (lambda: X.topk(4), RuntimeError, r"selected index k out of range: 4 of dimension 1 of float32\[2, 3\]"),
         (lambda: X.sort(2), IndexError, "sort: dimension 2"),
         (lambda: X.cumsum(-3), IndexError, "cumsum: dimension -3"),
-        (lambda: X.norm("nuc"), ValueError, "norm: p is a number or 'fro', got 'nuc'"),
+        (lambda: X.norm("max"), ValueError, "norm: p is a number, 'fro' or 'nuc', got 'max'"),
         (lambda: INTEGERS.norm(), RuntimeError, "vector_norm: the elements must be floats"),
     ],
     "view": [

@@ -31,7 +31,7 @@ class Recurrent(Family):
         """
         length, batch, _ = x.shape
         size = weight.shape[1]
-        count = {"lstm": 3, "gru": 2}.get(mode, 1)
+        count = {"tanh": 1, "relu": 1, "lstm": 3, "gru": 2}[mode]
         widths = (*(size,) * (1 + (mode == "lstm")), 4 * size)[:count]
         outs = out or (None,) * count
         results = tuple([self.result(o, (length, batch, n), x.dtype) for o, n in zip(outs, widths)])
