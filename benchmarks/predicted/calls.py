@@ -109,6 +109,7 @@ _add(
     _halves(256, 256),
     ladder="half_product",
 )
+_add("half product 2048x64x2048", gpunn.matmul, _halves(2048, 64), _halves(64, 2048))
 _add("matmul 2048x32x2048", gpunn.matmul, _fixed(2048, 32), _fixed(32, 2048))
 _add("matmul 1024x32x512", gpunn.matmul, _fixed(1024, 32), _fixed(32, 512))
 _add("matmul 16x512x64", gpunn.matmul, _fixed(16, 512), _fixed(512, 64))

@@ -33,7 +33,7 @@ from gpunn.backend.kernel import loss
 from gpunn.backend.nvrtc import NvrtcMissing
 from gpunn.backend.signature import signatures
 from gpunn.inspect.profile import DisassemblerMissing
-from gpunn.plan import step as plan_step
+from gpunn.plan import as_graph
 
 TYPES = {"scalar_t": "float32"}
 
@@ -206,7 +206,7 @@ def test_another_launch_is_seen(monkeypatch) -> None:
 
 def test_a_fusion_that_is_lost_is_seen(monkeypatch) -> None:
     before = steps.rows("W1", 128)
-    monkeypatch.setattr(plan_step, "apply_rules", lambda graph, rules: [])
+    monkeypatch.setattr(as_graph, "apply_rules", lambda graph, rules: [])
     found = {d.name: d for d in differences(steps.LAYOUT, before, steps.rows("W1", 128))}
     assert_worse(found["W1, batch 128 all"], "launches")
 
