@@ -72,10 +72,11 @@ def shown_bases(cls: type) -> list[type]:
 
 
 def members(cls: type) -> list[str]:
-    """The methods and properties that a class documents, or a base class of it that has no page."""
+    """The methods and properties that a class documents, or a base class that has no page, and no other one above it."""
     bases = [base for base in cls.__mro__ if base is cls or base.__module__.startswith("gpunn")]
     shown = {id(getattr(module(name), public)) for name in modules() for public in public_names(name)}
-    own = [base for base in bases if base is cls or id(base) not in shown]
+    above = tuple(base for base in bases if base is not cls and id(base) in shown)
+    own = [base for base in bases if base is cls or not any(issubclass(other, base) for other in above)]
     return sorted(
         name
         for name in {name for base in own for name in vars(base)}
