@@ -72,7 +72,7 @@ def shown_bases(cls: type) -> list[type]:
 
 
 def members(cls: type) -> list[str]:
-    """The methods and properties that a class documents, or a base class that has no page, and no other one above it."""
+    """The methods and properties that a class documents, or a base class that has no page and no other has."""
     bases = [base for base in cls.__mro__ if base is cls or base.__module__.startswith("gpunn")]
     shown = {id(getattr(module(name), public)) for name in modules() for public in public_names(name)}
     above = tuple(base for base in bases if base is not cls and id(base) in shown)
