@@ -202,7 +202,7 @@ def i0(input: Tensor) -> Tensor:
 
 @known(lambda needs, dy, y, x: (dy * (i1e(x) - sign(x) * y),))
 def i0e(input: Tensor) -> Tensor:
-    """e^-|x| `i0`(x)."""
+    """exp(-|x|) times `i0` of x."""
     return _bessel_scaled(input, 0)
 
 
@@ -220,5 +220,5 @@ def i1(input: Tensor) -> Tensor:
 
 @known(lambda needs, dy, y, x: (dy * (i0e(x) - sign(x) * y - _over_x(y, x)),))
 def i1e(input: Tensor) -> Tensor:
-    """e^-|x| `i1`(x)."""
+    """exp(-|x|) times `i1` of x."""
     return sign(input) * _bessel_scaled(input, 1)
