@@ -121,8 +121,9 @@ def tried(
     found, runs = answer
     if found is None:
         return Verdict("survived", f"{runs} tests of {len(concerned)}", "", seconds)
-    invalid = "does not compile" in found.what
-    return Verdict("invalid" if invalid else "caught", found.what[:90], found.test, seconds)
+    invalid = any(words in found.what for words in ("does not compile", "could not be loaded"))
+    what = found.what.replace(f"{cache_folder('simulator')}/", "")
+    return Verdict("invalid" if invalid else "caught", what[:90], found.test, seconds)
 
 
 def _take_texts_from(folder: Path) -> None:

@@ -208,9 +208,13 @@ def sample(wanted: Sequence[Job]) -> list[Job]:
 
 def is_sampled(job: Job) -> bool:
     """Whether its types are among `SAMPLED`; a text that is made for none of these has its last type sampled."""
-    made_for = list(type_combinations(kernel_text(job.text)))
-    sampled = [types for types in made_for if set(types.values()) <= SAMPLED]
-    return dict(job.types) in (sampled or made_for[-1:])
+    return dict(job.types) in _sampled_types(job.text)
+
+
+@cache
+def _sampled_types(text: str) -> list[dict[str, str]]:
+    made_for = list(type_combinations(kernel_text(text)))
+    return [types for types in made_for if set(types.values()) <= SAMPLED] or made_for[-1:]
 
 
 def compile_all(

@@ -53,7 +53,10 @@ def test_floor_is_no_peer(gpunn_command, called):
     assert "80%" in result.out
     result = gpunn_command("bench", "batch-size", "--peers", "products")
     assert (result.code, result.out) == (2, "")
-    assert "there is no 'products'; there are gpunn-native, gpunn-eager, torch, torch-compile, torch-graph, jax" in result.err
+    assert (
+        "there is no 'products'; there are gpunn-native, gpunn-eager, torch, torch-compile, torch-graph, jax"
+        in result.err
+    )
 
 
 @pytest.mark.parametrize("workload", ["cnn", "W4"])

@@ -61,7 +61,9 @@ def test_what_is_computed_again(tmp_path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_wrong_shape(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["memory", "--input", "eight"]) == 2
-    assert "--input is a shape such as 1,28,28 or 784, or int:20 for whole numbers, got 'eight'" in capsys.readouterr().err
+    assert (
+        "--input is a shape such as 1,28,28 or 784, or int:20 for whole numbers, got 'eight'" in capsys.readouterr().err
+    )
 
 
 def test_training_within_a_limit(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
