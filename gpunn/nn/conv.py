@@ -98,19 +98,8 @@ class _Conv(Module):
         return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
 
 
-class Conv1d(_Conv):
-    """A convolution along one axis (a cross-correlation, strictly).
-
-    y[n, o, l] = b[o] + sum over c, i of w[o, c, i] x[n, c, stride l + dilation i - padding]
-
-    Arguments and parameters as in `Conv2d`, with one dimension in the place of two.
-
-    Shapes:
-        input (N, in_channels, L) or (in_channels, L), output (N, out_channels, L_out),
-        L_out = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1
-    """
-
-    dims = 1
+class _Convolution(_Conv):
+    """What is not transposed: there is no output_padding, and padding may be a word."""
 
     def __init__(
         self,
@@ -141,12 +130,27 @@ class Conv1d(_Conv):
             dtype,
         )
 
+
+class Conv1d(_Convolution):
+    """A convolution along one axis (a cross-correlation, strictly).
+
+    y[n, o, l] = b[o] + sum over c, i of w[o, c, i] x[n, c, stride l + dilation i - padding]
+
+    Arguments and parameters as in `Conv2d`, with one dimension in the place of two.
+
+    Shapes:
+        input (N, in_channels, L) or (in_channels, L), output (N, out_channels, L_out),
+        L_out = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1
+    """
+
+    dims = 1
+
     def forward(self, input: Tensor) -> Tensor:
         input, padding = self._padded(input)
         return F.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-class Conv2d(_Conv):
+class Conv2d(_Convolution):
     """A convolution of images (a cross-correlation, strictly).
 
     y[n, o, h, w] = b[o] + sum over c, i, j of W[o, c, i, j] x[n, c, stride h + dilation i - padding, ...]
@@ -176,35 +180,6 @@ class Conv2d(_Conv):
     """
 
     dims = 2
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            0,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
 
     def forward(self, input: Tensor) -> Tensor:
         input, padding = self._padded(input)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from gpunn.ops.windows import Size
 from gpunn.tensor import Tensor
 
 from . import functional as F
-from .conv import _Conv, _ConvTranspose
+from .conv import _Convolution, _ConvTranspose
 
 
-class Conv3d(_Conv):
+class Conv3d(_Convolution):
     """A convolution of volumes: `Conv2d` with a depth before height and width.
 
     Arguments and parameters as there, with three dimensions in the place of two.
@@ -23,35 +21,6 @@ class Conv3d(_Conv):
     """
 
     dims = 3
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            0,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
 
     def forward(self, input: Tensor) -> Tensor:
         input, padding = self._padded(input)
