@@ -28,9 +28,9 @@ test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skippe
 # Of torchvision the source alone: its networks are made of it by both libraries.
 TORCHVISION := torchvision==0.29.1
 
-test-peers: $(EXTRA)-test ## install PyTorch, onnx and onnxruntime into the environment, bring torchvision's source, then run the tests
+test-peers: $(EXTRA)-test ## install PyTorch, onnxruntime, scikit-learn and the like into the environment, bring torchvision's source, then run the tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
-	@$(MAKE) --no-print-directory $(EXTRA)-exchange || echo "onnx and onnxruntime could not be installed: their tests are skipped"
+	@$(MAKE) --no-print-directory $(EXTRA)-exchange || echo "onnxruntime, scikit-learn and the like could not be installed: their tests are skipped"
 	@$(BIN)/python -m pip download --quiet --no-deps --dest build/torchvision '$(TORCHVISION)' || echo "torchvision's source could not be downloaded: its tests are skipped"
 	@$(MAKE) --no-print-directory test
 
