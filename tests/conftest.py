@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -26,6 +27,8 @@ os.environ.setdefault("GPUNN_DEVICE", "cpu")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+import gpunn  # noqa: E402
+
 from . import trust  # noqa: E402
 
 _COUNTS = trust.Counts()
@@ -39,7 +42,10 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(autouse=True)
 def _numbers_of_its_own(request: pytest.FixtureRequest) -> None:
-    """A module's generator begins anew for each test, which so has the same numbers in any order of tests."""
+    """Generators begin anew for each test, which so has the same numbers in any order of tests."""
+    gpunn.manual_seed(0)
+    if "torch" in sys.modules:  # not its `manual_seed`, which looks for devices every time
+        sys.modules["torch"].default_generator.manual_seed(0)
     if isinstance(getattr(request.module, "RNG", None), np.random.Generator):
         request.module.RNG = np.random.default_rng(0)
 

@@ -232,8 +232,11 @@ def _names(code: CodeType) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def _globals_of(code: CodeType) -> set[str]:
-    """The globals that a function's code reads or sets, also in functions inside."""
-    found = {i.argval for i in dis.get_instructions(code) if i.opname in _GLOBAL}
+    """The globals that a function's code reads or sets, also in functions inside.
+
+    Those that no program can name are not: pytest puts itself under `@pytest_ar` into code that asserts.
+    """
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in _GLOBAL and i.argval.isidentifier()}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             found |= _globals_of(constant)

@@ -116,20 +116,20 @@ def test_what_has_several_names_stays_one(torch, x):
     def tied(library):
         model = library.Sequential(library.Linear(3, 3), library.BatchNorm1d(3), library.Linear(3, 3))
         model[2].weight = model[0].weight
-        return model.append(model[1])
+        return model.append(model[1]).double()
 
     theirs = tied(torch.nn)
     ours, back = from_torch(theirs), to_torch(tied(nn))
     back.load_state_dict(theirs.state_dict())
     assert [*ours.state_dict()] == [*back.state_dict()] == [*theirs.state_dict()]
-    batch = torch.arange(15.0).reshape(5, 3).sin()
+    batch = torch.arange(15.0).double().reshape(5, 3).sin()
     losses = [m(batch).square().mean() for m in (theirs, back)] + [ours(from_torch(batch)).square().mean()]
     for loss in losses:
         loss.backward()
     for model in (back, ours):
         assert len(list(model.parameters())) == len(list(theirs.parameters()))
         for p, q in zip(model.parameters(), theirs.parameters()):
-            np.testing.assert_allclose(p.grad.tolist(), q.grad.tolist(), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(p.grad.tolist(), q.grad.tolist(), rtol=1e-12, atol=1e-13)
     assert pickle.loads(pickle.dumps(back))(batch).shape == (5, 3)
 
 

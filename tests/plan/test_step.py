@@ -14,6 +14,7 @@ import pytest
 import gpunn
 from gpunn import EvalStep, TrainStep, nn, optim
 from gpunn.plan import StepFailed, TraceError
+from gpunn.plan.reach import Reach
 
 from .networks import NETWORKS, OPTIMIZERS
 
@@ -370,6 +371,16 @@ def test_strides_are_known_without_elements() -> None:
 
     x = gpunn.arange(24.0).reshape(2, 4, 3)
     assert EvalStep(Turned())(x).tolist() == Turned()(x).tolist()
+
+
+def test_what_asserts_is_not_followed_into_pytest() -> None:
+    class Checked(nn.Module):
+        def forward(self, x: Any) -> Any:
+            assert x.ndim == 2
+            return x
+
+    assert any("pytest" in name for name in Checked.forward.__code__.co_names)
+    assert not any("pytest" in probe.what for probe in Reach(EvalStep(Checked()).body).probes)
 
 
 def test_why_plans_were_made_is_known() -> None:

@@ -12,14 +12,6 @@ from gpunn.train import Trainer
 CLASSES, FEATURES = 3, 4
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    """Every test begins with the same random state, and leaves none behind."""
-    gpunn.manual_seed(0)
-    yield
-    gpunn.manual_seed(0)
-
-
 @pytest.fixture
 def task():
     """Three clouds of points in four dimensions: x (90, 4) float32, y (90,) int64, and as many to test on."""
