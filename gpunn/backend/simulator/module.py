@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import shutil
 import threading
 import weakref
@@ -194,7 +195,8 @@ class RawModule:
     # -- compiling and loading
 
     def _compiled(self) -> Path:
-        flags = [*compiler.KERNEL_FLAGS[self.mode], *self.options]
+        more = shlex.split(os.environ.get("GPUNN_SIMULATOR_FLAGS", ""))
+        flags = [*compiler.KERNEL_FLAGS[self.mode], *more, *self.options]
         folders = [Path(o[2:]) for o in self.options if o.startswith("-I")]
         headers = [f"{path.name}\0{text}" for path, text in source.included(self.code, folders)]
         ucontext = os.environ.get("GPUNN_SIMULATOR_FIBERS") == "ucontext"
