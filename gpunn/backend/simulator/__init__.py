@@ -21,9 +21,9 @@ streams, and speed. A block that waits for another without a grid barrier, by lo
 wait for ever unless the order is "forward". In the mode "fast" a write out of bounds that meets other memory goes
 unnoticed.
 
-**Environment.** ``GPUNN_CACHE``: the folder of compiled modules. ``CXX``: the compiler. ``GPUNN_SIMULATOR_FLAGS``: more of
-its flags for kernels; ``-O1`` compiles in two thirds of the time what runs only once. ``GPUNN_SIMULATOR_WORKERS``: how
-many threads run blocks. ``GPUNN_SIMULATOR_FIBERS=ucontext``: the portable switch between CUDA threads, ten times
+**Environment.** ``GPUNN_CACHE``: the folder of compiled modules. ``CXX``: the compiler. ``GPUNN_SIMULATOR_FLAGS``: more
+of its flags for kernels; ``-O1`` compiles in two thirds of the time what runs only once. ``GPUNN_SIMULATOR_WORKERS``:
+how many threads run blocks. ``GPUNN_SIMULATOR_FIBERS=ucontext``: the portable switch between CUDA threads, ten times
 slower.
 """
 
