@@ -23,9 +23,23 @@ class LossPrimitives(Protocol):
         """dy - e^y sum of dy."""
 
     def attention_forward(
-        self, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool, out: Any = None
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        mask: Array | None,
+        scale: float,
+        causal: bool,
+        p: float = 0.0,
+        seed: int = 0,
+        call: int = 0,
+        offset: int = 0,
+        out: Any = None,
     ) -> tuple[Array, Array]:
-        """softmax(scale Q K^T + M) V (..., L, Ev), and the logarithm of each row's sum (..., L)."""
+        """softmax(scale Q K^T + M) V (..., L, Ev), and the logarithm of each row's sum (..., L).
+
+        The weights go through `LayerPrimitives.dropout` before V.
+        """
 
     def attention_backward(
         self,
@@ -39,6 +53,10 @@ class LossPrimitives(Protocol):
         scale: float,
         causal: bool,
         wanted: Wanted,
+        p: float = 0.0,
+        seed: int = 0,
+        call: int = 0,
+        offset: int = 0,
         out: Any = None,
     ) -> tuple[Array, ...]:
         """The wanted ones of dQ, dK and dV, from dO and what `attention_forward` gave."""
