@@ -92,9 +92,8 @@ def attention_backward(
     dq, dk, dv = (next(each) if w else None for w in wanted)
     for some, rows, keys in _parts(q3.shape[0], q.shape[-2], k.shape[-2], causal, drop):
         with scratch() as take:
-            weights = _scores(
-                q3, k3, _mask_block(mask, q, k, some, rows, keys), (some, rows, keys), scale, causal, take
-            )
+            part = some, rows, keys
+            weights = _scores(q3, k3, _mask_block(mask, q, k, *part), part, scale, causal, take)
             np.exp(np.subtract(weights, _finite(lse3[some, rows]), out=weights), out=weights)
             g = _wide(dy3[some, rows], work)
             d = np.einsum("nle,nle->nl", g, _wide(o3[some, rows], work))[..., None]
