@@ -13,9 +13,15 @@
 // 2022, algorithm 4), once by tiles of queries for dQ and once by tiles of keys for dK and dV: 7 products in the place
 // of 5, so that every sum has one writer, and no atomics.
 //
+// With dropout O and dV have Z o P in the place of P, and dS has Z o dO V^T: Z is 1 / (1 - p) where the number of the
+// weight is at least p, else 0. For weight i of (matrices, queries, keys) it lies at place offset + i of a draw, as in
+// dropout.cu. A lane makes 8 numbers at a time: by rows, 4 lanes or 5 make those of one row in a tile, as bits that the
+// others ask them for; by columns, a lane makes its own ones.
+//
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "accumulate.cuh"
 #include "layout.cuh"
+#include "philox.cuh"
 #include "team.cuh"
 
 constexpr int MOST = 128;  // elements of a query, a key or a value
@@ -24,6 +30,7 @@ constexpr int WARPS = 8;
 constexpr int OWN = sizeof(acc_t) == 8 ? 2 : 4;  // rows of a warp
 constexpr int ROWS = WARPS * OWN;
 constexpr int PARTS = MOST / LANES;
+constexpr unsigned ALL = ~0u;  // bits of rows that are all kept
 
 typedef acc_t Rows[MOST];       // a row that a block keeps
 typedef acc_t Line[LANES + 1];  // a line of what comes along: one element more, so that a column lies in all banks
@@ -115,6 +122,49 @@ struct Scores {
     }
 };
 
+// Dropout among the weights of one pair of matrices; without dropout the threshold is 0, and the scale 1.
+struct Dropout {
+    word_t place, threshold, seed, stream;  // place of the first weight
+    const word_t* live;                     // the draw's number, or null: it is `number`
+    word_t number;
+    int keys;
+    acc_t scale;
+
+    // The bits of the 8 weights of an octet, 1 for those that are kept.
+    __device__ __forceinline__ unsigned octet(word_t o) const {
+        word_t block[4];
+        philox_block(block, o, live ? live[0] : number, seed, stream);
+        unsigned bits = 0;
+#pragma unroll
+        for (int i = 0; i < PHILOX_WORDS; ++i) bits |= unsigned(philox_word(block, i) >= threshold) << i;
+        return bits;
+    }
+    // Of this lane's key for the queries from `query` on, which all lanes share: a bit for each of this warp's rows.
+    __device__ __forceinline__ unsigned of_queries(int query, int key) const {
+        const word_t first = place + (word_t)query * keys + key;
+        const unsigned lane = threadIdx.x;
+        const unsigned bits = octet((first + (word_t)(lane / 8) * keys) / PHILOX_WORDS + lane % 8);
+        unsigned kept = 0;
+#pragma unroll
+        for (int r = 0; r < OWN; ++r) {
+            const unsigned i = unsigned(first + (word_t)r * keys) % PHILOX_WORDS + lane;
+            const unsigned others = __shfl_sync(0xffffffffu, bits, 8 * r + i / PHILOX_WORDS);
+            kept |= (others >> i % PHILOX_WORDS & 1) << r;
+        }
+        return kept;
+    }
+    // Of this lane's query for the keys from `key` on.
+    __device__ __forceinline__ unsigned of_keys(int query, int key) const {
+        const word_t first = place + (word_t)query * keys + key;
+        const unsigned skip = unsigned(first) % PHILOX_WORDS;
+        unsigned bits = octet(first / PHILOX_WORDS);
+        if (skip + OWN > PHILOX_WORDS) bits |= octet(first / PHILOX_WORDS + 1) << PHILOX_WORDS;
+        return bits >> skip;
+    }
+    // What a row's weight is multiplied by: 1 / (1 - p) where it is kept, else 0.
+    __device__ __forceinline__ acc_t factor(unsigned kept, int row) const { return kept >> row & 1 ? scale : acc_t(0); }
+};
+
 __device__ __forceinline__ acc_t largest_of_warp(acc_t x) {
 #pragma unroll
     for (int distance = LANES / 2; distance > 0; distance /= 2) x = fmax(x, from_lane(x, threadIdx.x ^ distance));
@@ -127,7 +177,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_forward(
     scalar_t* __restrict__ o, acc_t* __restrict__ lse,
     int queries, int keys, int width, int value_width,
     Layout mask_matrices, long long mask_row, long long mask_column,
-    acc_t scale, int causal) {
+    acc_t scale, int causal, long long offset, unsigned long long threshold, acc_t drop_scale, unsigned long long seed,
+    unsigned long long stream,
+    const unsigned long long* __restrict__ live,  // null: the draw is the one that is passed
+    unsigned long long draw) {
     __shared__ Rows rows[ROWS];
     __shared__ Line lines[LANES];
     __shared__ Weights weights[ROWS];
@@ -135,6 +188,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_forward(
     const index_t matrix = blockIdx.x / tiles;
     const Scores scores = {
         mask ? mask + offset_of(mask_matrices, matrix) : mask, mask_row, mask_column, queries, keys, causal, scale};
+    const Dropout dropout = {
+        word_t(offset + matrix * queries * keys), threshold, seed, stream, live, draw, keys, drop_scale};
     k += matrix * keys * width;
     v += matrix * keys * value_width;
     keep_rows(q + matrix * queries * width, first, queries, width, rows);
@@ -158,6 +213,11 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_forward(
             weights[row][threadIdx.x] = weight;
 #pragma unroll
             for (int p = 0; p < PARTS; ++p) sums[p][r] *= shrink;
+        }
+        if (threshold) {
+            const unsigned kept = dropout.of_queries(first + threadIdx.y * OWN, key);
+#pragma unroll
+            for (int r = 0; r < OWN; ++r) weights[threadIdx.y * OWN + r][threadIdx.x] *= dropout.factor(kept, r);
         }
         add_weighted(weights, v, key, keys, value_width, lines, sums);
     }
@@ -192,7 +252,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_queries(
     const acc_t* __restrict__ lse, const acc_t* __restrict__ delta, scalar_t* __restrict__ dq,
     int queries, int keys, int width, int value_width,
     Layout mask_matrices, long long mask_row, long long mask_column,
-    acc_t scale, int causal) {
+    acc_t scale, int causal, long long offset, unsigned long long threshold, acc_t drop_scale, unsigned long long seed,
+    unsigned long long stream,
+    const unsigned long long* __restrict__ live,  // null: the draw is the one that is passed
+    unsigned long long draw) {
     __shared__ Rows rows[ROWS];
     __shared__ Rows gradients[ROWS];
     __shared__ Line lines[LANES];
@@ -201,6 +264,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_queries(
     const index_t matrix = blockIdx.x / tiles;
     const Scores scores = {
         mask ? mask + offset_of(mask_matrices, matrix) : mask, mask_row, mask_column, queries, keys, causal, scale};
+    const Dropout dropout = {
+        word_t(offset + matrix * queries * keys), threshold, seed, stream, live, draw, keys, drop_scale};
     k += matrix * keys * width;
     v += matrix * keys * value_width;
     keep_rows(q + matrix * queries * width, first, queries, width, rows);
@@ -219,11 +284,12 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_queries(
         acc_t products[OWN], of_weights[OWN];
         dot_products(rows, k, key, keys, width, lines, products);
         dot_products(gradients, v, key, keys, value_width, lines, of_weights);  // with barriers: there is a width
+        const unsigned kept = threshold ? dropout.of_queries(first + threadIdx.y * OWN, key) : ALL;
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;
             const acc_t weight = exp(scores(products[r], first + row, key + threadIdx.x) - base[r]);
-            weights[row][threadIdx.x] = scale * weight * (of_weights[r] - d[r]);
+            weights[row][threadIdx.x] = scale * weight * fma(of_weights[r], dropout.factor(kept, r), -d[r]);
         }
         add_weighted(weights, k, key, keys, width, lines, sums);
     }
@@ -239,7 +305,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_keys(
     scalar_t* __restrict__ dv,  // null: not wanted
     int queries, int keys, int width, int value_width,
     Layout mask_matrices, long long mask_row, long long mask_column,
-    acc_t scale, int causal) {
+    acc_t scale, int causal, long long offset, unsigned long long threshold, acc_t drop_scale, unsigned long long seed,
+    unsigned long long stream,
+    const unsigned long long* __restrict__ live,  // null: the draw is the one that is passed
+    unsigned long long draw) {
     __shared__ Rows rows[ROWS];
     __shared__ Rows values[ROWS];
     __shared__ Line lines[LANES];
@@ -248,6 +317,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_keys(
     const index_t matrix = blockIdx.x / tiles;
     const Scores scores = {
         mask ? mask + offset_of(mask_matrices, matrix) : mask, mask_row, mask_column, queries, keys, causal, scale};
+    const Dropout dropout = {
+        word_t(offset + matrix * queries * keys), threshold, seed, stream, live, draw, keys, drop_scale};
     q += matrix * queries * width;
     d_o += matrix * queries * value_width;
     keep_rows(k + matrix * keys * width, first, keys, width, rows);
@@ -263,12 +334,14 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_keys(
         acc_t products[OWN], of_weights[OWN];
         dot_products(rows, q, query, queries, width, lines, products);
         dot_products(values, d_o, query, queries, value_width, lines, of_weights);  // with barriers: one has a width
+        const unsigned kept = threshold ? dropout.of_keys(own, first + threadIdx.y * OWN) : ALL;
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;
             const acc_t weight = exp(scores(products[r], own, first + row) - base);
-            weights[row][threadIdx.x] = weight;
-            of_weights[r] = scale * weight * (of_weights[r] - d);
+            const acc_t factor = dropout.factor(kept, r);
+            weights[row][threadIdx.x] = weight * factor;
+            of_weights[r] = scale * weight * fma(of_weights[r], factor, -d);
         }
         if (dv) add_weighted(weights, d_o, query, queries, value_width, lines, of_values);
         __syncthreads();  // before `weights` is used again

@@ -195,6 +195,11 @@ _add(
     _backward(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)),
     *_ATTENTION,
 )
+_add(
+    "attention 2x4x128x64, dropout",
+    _backward(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, dropout_p=0.1)),
+    *_ATTENTION,
+)
 
 
 def _entropy(x: Any, t: Any) -> Any:

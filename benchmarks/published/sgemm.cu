@@ -1,12 +1,10 @@
 // C = alpha A B + beta C in float32, one rung at a time, after Simon Boehm, "How to Optimize a CUDA Matmul Kernel for
-// cuBLAS-like Performance: a Worklog", 2022, https://siboehm.com/articles/22/CUDA-MMM.
-//
+// cuBLAS-like Performance: a Worklog", 2022, https://siboehm.com/articles/22/CUDA-MMM. What was measured: ladders.toml.
 // A (m, k), B (k, n) and C (m, n) in row-major order; m, n and k are multiples of a rung's tile, which nothing checks
 // from the second half of the ladder on. Work: 2 m n k FLOP.
 //
-// Each rung does per thread what the published one does, in its order and with its types: an index that is unsigned
-// wraps, so the compiler may not turn it into a pointer that moves, and that is a part of what was measured. Pointers
-// are not __restrict__ for the same reason. What was measured is in ladders.toml.
+// Each rung does per thread what the published one does, in its order and with its types: an unsigned index wraps, so
+// the compiler may not make it a pointer that moves, a part of what was measured; so no pointer is __restrict__.
 
 // First rung, naive: a thread computes one element of C. The threads of a warp are neighbours along a column, so each
 // reads another row of A: 32 sectors for 32 elements.
@@ -23,7 +21,6 @@ extern "C" __global__ void sgemm_naive(
 // Second rung, coalesced: the threads of a warp are neighbours along a row of C. They read one element of A together,
 // and 4 whole sectors of B.
 constexpr int SIDE = 32;  // elements of C along each side of a block, up to the third rung
-
 extern "C" __global__ void sgemm_coalesced(
     int m, int n, int k, float alpha, const float* a, const float* b, float beta, float* c) {
     const int row = blockIdx.x * SIDE + threadIdx.x / SIDE, column = blockIdx.y * SIDE + threadIdx.x % SIDE;

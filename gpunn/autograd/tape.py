@@ -27,16 +27,7 @@ class TensorBase:
     """What `apply` and the engine need of a tensor; `gpunn.Tensor` adds the methods."""
 
     __slots__ = (
-        "__weakref__",
-        "_base",
-        "_data",
-        "_grad",
-        "_hooks",
-        "_index",
-        "_node",
-        "_requires_grad",
-        "_spec",
-        "_version",
+        *("__weakref__", "_base", "_data", "_grad", "_hooks", "_index", "_node", "_requires_grad", "_spec", "_version"),
         "_view",
     )
     _data: Any

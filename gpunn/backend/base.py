@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .base_layers import Array, Axes, LayerPrimitives, Shape, Wanted
+from .base_losses import LossPrimitives
 from .base_optimizers import OptimizerPrimitives
 
 
@@ -45,7 +46,7 @@ class Reduce(Protocol):
         """The result."""
 
 
-class Backend(LayerPrimitives, OptimizerPrimitives, Protocol):
+class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
     """The primitives, by family; those of layers, losses and optimizers are inherited."""
 
     name: str

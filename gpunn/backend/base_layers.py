@@ -1,4 +1,4 @@
-"""The primitives of layers and losses; `gpunn.backend.base` has the contract that they keep."""
+"""The primitives of layers; `gpunn.backend.base` has the contract that they keep."""
 
 from __future__ import annotations
 
@@ -284,92 +284,7 @@ class LayerPrimitives(Protocol):
     ) -> tuple[Array, ...]:
         """The gradients of x, of a "gru" that of W h + b too, of h0, and of an "lstm" of c0."""
 
-    # Softmax, losses, embedding and dropout ---------------------------------------------------------------------------
-
-    def softmax(self, x: Array, axis: int, out: Any = None) -> Array:
-        """e^(x - m) / sum of e^(x - m), m = max x: the largest exponent is 0, so nothing overflows."""
-
-    def softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
-        """y (dy - sum of dy y)."""
-
-    def log_softmax(self, x: Array, axis: int, out: Any = None) -> Array:
-        """(x - m) - ln sum of e^(x - m), m = max x: no overflow, and no logarithm of a rounded 0."""
-
-    def log_softmax_backward(self, dy: Array, y: Array, axis: int, out: Any = None) -> Array:
-        """dy - e^y sum of dy."""
-
-    def attention_forward(
-        self, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool, out: Any = None
-    ) -> tuple[Array, Array]:
-        """softmax(scale Q K^T + M) V (..., L, Ev), and the logarithm of each row's sum (..., L)."""
-
-    def attention_backward(
-        self,
-        dy: Array,
-        q: Array,
-        k: Array,
-        v: Array,
-        mask: Array | None,
-        o: Array,
-        lse: Array,
-        scale: float,
-        causal: bool,
-        wanted: Wanted,
-        out: Any = None,
-    ) -> tuple[Array, ...]:
-        """The wanted ones of dQ, dK and dV, from dO and what `attention_forward` gave."""
-
-    def softmax_cross_entropy(
-        self,
-        x: Array,
-        target: Array,
-        weight: Array | None,
-        reduction: str,
-        ignore_index: int,
-        label_smoothing: float,
-        out: Any = None,
-    ) -> tuple[Array, Array, Array]:
-        """The loss of logits x (n, classes, ...) for labels (n, ...), m = max x and s = sum of e^(x - m)."""
-
-    def softmax_cross_entropy_backward(
-        self,
-        dy: Array,
-        x: Array,
-        target: Array,
-        weight: Array | None,
-        m: Array,
-        s: Array,
-        reduction: str,
-        ignore_index: int,
-        label_smoothing: float,
-        out: Any = None,
-    ) -> Array:
-        """The gradient in x; for a plain mean (S - I_y) dy / n, S = e^(x - m) / s."""
-
-    def nll_loss(
-        self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
-    ) -> Array:
-        """-x_y for each label y of logarithms x (n, classes, ...), weighted and reduced."""
-
-    def nll_loss_backward(
-        self,
-        dy: Array,
-        target: Array,
-        weight: Array | None,
-        classes: int,
-        reduction: str,
-        ignore_index: int,
-        out: Any = None,
-    ) -> Array:
-        """The gradient in x: at the labels -dy times weight, over the sum of the weights for a mean."""
-
-    def binary_cross_entropy(self, x: Array, target: Array, out: Any = None) -> Array:
-        """-(t ln x + (1 - t) ln(1 - x)), logarithms not below -100, for probabilities x."""
-
-    def binary_cross_entropy_with_logits(
-        self, x: Array, target: Array, pos_weight: Array | None, out: Any = None
-    ) -> Array:
-        """p t ln(1 + e^-x) + (1 - t) ln(1 + e^x), broadcast."""
+    # Embedding, images and random numbers -----------------------------------------------------------------------------
 
     def embedding(self, indices: Array, weight: Array, out: Any = None) -> Array:
         """The row of weight (rows, d) for each index: (...) -> (..., d)."""

@@ -3,24 +3,12 @@
 Samples come from gpunn's generator (`gpunn.manual_seed`): the same seed gives the same numbers on every device.
 """
 
-from .continuous import Beta, Cauchy, Exponential, Gamma, Laplace, LogNormal, Normal, Uniform
+from .continuous import Beta, Cauchy, Exponential, Gamma, Gumbel, Laplace, LogNormal, Normal, Uniform
 from .discrete import Bernoulli, Binomial, Categorical, Geometric, OneHotCategorical, Poisson
-from .distribution import Distribution
+from .distribution import Distribution, ExponentialFamily
 from .divergence import kl_divergence, register_kl
-from .further import (
-    Chi2,
-    Dirichlet,
-    ExponentialFamily,
-    FisherSnedecor,
-    Gumbel,
-    HalfCauchy,
-    HalfNormal,
-    InverseGamma,
-    Kumaraswamy,
-    Pareto,
-    StudentT,
-    Weibull,
-)
+from .from_gamma import Chi2, Dirichlet, FisherSnedecor, InverseGamma, StudentT
+from .positive import HalfCauchy, HalfNormal, Kumaraswamy, Pareto, Weibull
 from .transforms import (
     AbsTransform,
     AffineTransform,

@@ -11,7 +11,7 @@ from gpunn.autograd.mode import no_grad
 from gpunn.ops.further.gamma import digamma, igamma, lgamma
 from gpunn.ops.further.special import erfinv, ndtr
 
-from .distribution import Distribution, broadcast, gamma, normal, uniform
+from .distribution import EULER, Distribution, broadcast, gamma, normal, uniform, uniform_inside
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -321,3 +321,35 @@ class Beta(Distribution):
     def entropy(self) -> Tensor:
         a, b = self.concentration1, self.concentration0
         return self._log_beta() - (a - 1) * digamma(a) - (b - 1) * digamma(b) + (a + b - 2) * digamma(a + b)
+
+
+class Gumbel(_LocationScale):
+    """e^-(z + e^-z) / scale, z = (x - loc) / scale."""
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc + self.scale * EULER
+
+    @property
+    def stddev(self) -> Tensor:
+        return math.pi / math.sqrt(6) * self.scale
+
+    @property
+    def variance(self) -> Tensor:
+        return self.stddev**2
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.icdf(uniform_inside(self.loc, self._shape(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        z = (self.loc - self._value(value)) / self.scale
+        return z - ops.exp(z) - ops.log(self.scale)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        return ops.exp(-ops.exp((self.loc - value) / self.scale))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return self.loc - self.scale * ops.log(-ops.log(value))
+
+    def entropy(self) -> Tensor:
+        return ops.log(self.scale) + (1 + EULER)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from gpunn import ops
 from gpunn.autograd.mode import no_grad, state
 from gpunn.autograd.tape import TensorBase
+from gpunn.backend.type_info import finfo
 from gpunn.ops.further import sampling
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 Shape = tuple[int, ...]
+EULER = 0.5772156649015329
+"""Euler's constant (A&S 6.1.3)."""
 
 
 class Distribution:
@@ -126,6 +129,10 @@ class Distribution:
         return f"{type(self).__name__}({listed})"
 
 
+class ExponentialFamily(Distribution):
+    """A distribution of the form exp(t(x) . theta - F(theta) + k(x)); those that are known have their own formulas."""
+
+
 def broadcast(*values: Any) -> list[Any]:
     """Parameters as tensors of one shape and type; numbers become tensors without dimensions."""
     tensors = [v for v in values if isinstance(v, TensorBase)]
@@ -145,6 +152,12 @@ def uniform(like: Tensor, shape: Shape) -> Tensor:
     from gpunn.random import rand
 
     return rand(shape, dtype=like.dtype, device=like.device)
+
+
+def uniform_inside(like: Tensor, shape: Shape) -> Tensor:
+    """Uniform numbers above 0 and below 1."""
+    info = finfo(like.dtype)
+    return uniform(like, shape).clamp(info.tiny, 1 - info.eps)
 
 
 def normal(like: Tensor, shape: Shape) -> Tensor:

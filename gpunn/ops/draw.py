@@ -47,7 +47,7 @@ def draw(
 ) -> Tensor:
     """A tensor of random numbers from the next place of a generator, the default one if None.
 
-    Inside a part of a batch it has those that the whole batch would have there (`gpunn.random.Parts`).
+    Inside a part of a batch it has those that the whole batch would have there (`gpunn.parts.Parts`).
     """
     source = default_generator if generator is None else generator
     where = get_default_device() if device is None else Device(device)

@@ -118,17 +118,35 @@ def _run(
     training: bool,
     in_place: bool,
 ) -> Tensor:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
+    _check(name, p)
     if not training or p == 0:
         return x
     return inplace.update(x, function, p) if in_place else function(x, p)
 
 
+def drop_op(shape: tuple[int, ...], p: float) -> Dropout:
+    """The op for elements of that shape, in the part of a batch that is computed.
+
+    Raises:
+        ValueError: p is no probability.
+    """
+    _check("dropout", p)
+    offset = 0 if state.part is None else state.part.first * prod(shape[1:])
+    return Dropout(float(p), default_generator.initial_seed(), offset)
+
+
+def next_draw() -> int:
+    """The call number of the next mask."""
+    return default_generator.next_call(DROPOUT)
+
+
+def _check(name: str, p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
+
+
 def _elements(x: Tensor, p: float) -> Tensor:
-    offset = 0 if state.part is None else state.part.first * prod(x.shape[1:])
-    op = Dropout(float(p), default_generator.initial_seed(), offset)
-    return apply(op, x, default_generator.next_call(DROPOUT))
+    return apply(drop_op(x.shape, p), x, next_draw())
 
 
 def _channels(x: Tensor, p: float) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 from gpunn import full, no_grad
 from gpunn.autograd.mode import is_tracing
 from gpunn.parallel import world
+from gpunn.parts import Ahead
 from gpunn.plan import NotPlanned, Step
-from gpunn.random import Ahead
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.step import PlannedStep, _flat, trained_parameters

@@ -9,8 +9,8 @@ from typing import Any
 import gpunn
 from gpunn import full, nn
 from gpunn.parallel import ShardedStep, sum_gradients, world
+from gpunn.parts import Parts
 from gpunn.plan import Arena, MemoryReport, NotPlanned, Step
-from gpunn.random import Parts
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
 from gpunn.train.cut import cut, free_memory, parts_that_fit

@@ -16,7 +16,7 @@ from typing import Any
 from gpunn.autograd.autocast import casting_as
 from gpunn.autograd.mode import enable_grad, state
 from gpunn.autograd.tape import Node, TensorBase, count_nodes
-from gpunn.random import Draws
+from gpunn.parts import Draws
 
 __all__ = ["checkpoint", "checkpoint_sequential", "noop_context_fn", "CheckpointError"]
 

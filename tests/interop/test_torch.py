@@ -162,7 +162,10 @@ def test_jax_shares_memory():
     array = jax.numpy.arange(4.0)
     ours = gpunn.from_dlpack(array)
     assert ours.tolist() == [0, 1, 2, 3]
+    assert ours.dtype is gpunn.float32
     assert address(ours._data) == array.unsafe_buffer_pointer()
     raw = np.ones(80, np.float32)  # JAX takes no memory over that does not lie at a multiple of 64 bytes
     aligned = gpunn.from_numpy(raw[-address(raw) % 64 // 4 :][:4])
-    assert jax.dlpack.from_dlpack(aligned).unsafe_buffer_pointer() == address(aligned._data)
+    theirs = jax.dlpack.from_dlpack(aligned)
+    assert theirs.tolist() == [1, 1, 1, 1]
+    assert theirs.unsafe_buffer_pointer() == address(aligned._data)

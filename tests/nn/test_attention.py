@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import gpunn
 from gpunn import nn
+from gpunn.parts import Parts
 
 RNG = np.random.default_rng(0)
 Q, K, V = RNG.standard_normal((2, 4, 5, 6)), RNG.standard_normal((2, 4, 7, 6)), RNG.standard_normal((2, 4, 7, 3))
@@ -148,3 +150,74 @@ def test_bad_arguments() -> None:
         nn.Transformer(8, 2, 1, 1, 12)(gpunn.zeros(2, 1, 7), gpunn.zeros(2, 1, 8))
     with pytest.raises(RuntimeError, match="one size"):
         nn.functional.scaled_dot_product_attention(gpunn.zeros(2, 3), gpunn.zeros(2, 4), gpunn.zeros(2, 4))
+
+
+def dropped(q: Any, k: Any, v: Any, p: float, as_one: bool) -> Any:
+    """Attention with dropout as one op, or with all weights in memory."""
+    if as_one:
+        return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=p)
+    weights = gpunn.softmax(q @ k.transpose(-2, -1) / 6**0.5, -1)
+    return nn.functional.dropout(weights, p) @ v
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_dropout_has_the_mask_of_the_whole_matrix(device: str) -> None:
+    found = []
+    for as_one in (True, False):
+        gpunn.manual_seed(5)
+        call = gradients(gpunn, [Q, K, V], lambda *x, a=as_one: dropped(*(t.to(device) for t in x), 0.4, a).cpu())
+        found.append(call)
+    close(*found)
+
+
+def test_dropout_in_parts_is_that_of_the_whole() -> None:
+    gpunn.manual_seed(5)
+    arrays = [gpunn.tensor(a) for a in (Q, K, V)]
+    whole = dropped(*arrays, 0.4, True)
+    gpunn.manual_seed(5)
+    parts = Parts()
+    for first in (0, 1):
+        with parts.from_sample(first, 1):
+            part = dropped(*(a[first : first + 1] for a in arrays), 0.4, True)
+        np.testing.assert_array_equal(part.numpy(), whole[first : first + 1].numpy())
+
+
+class Attends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, q: Any) -> Any:
+        return dropped(self.layer(q), q, q, 0.4, True)
+
+
+def test_a_plan_drops_anew_in_each_step_what_eager_drops() -> None:
+    found = []
+    x = gpunn.tensor(Q.astype(np.float32))
+    for planned in (False, True):
+        gpunn.manual_seed(5)
+        model = Attends()
+        optimizer = gpunn.optim.SGD(model.parameters(), lr=0.1)
+        step: Any = gpunn.TrainStep(model, nn.MSELoss(), optimizer, fuse=False)
+        losses = []
+        for _ in range(3):
+            if planned:
+                loss = step(x, x)
+            else:
+                optimizer.zero_grad()
+                loss = nn.functional.mse_loss(model(x), x)
+                loss.backward()
+                optimizer.step()
+            losses.append(loss.item())
+        found.append(losses)
+    assert found[0] == found[1]
+
+
+def test_dropout_stores_no_matrix() -> None:
+    """2048 x 2048 weights are 16 MiB; a thread computes in 2 MiB."""
+    x = gpunn.randn(2048, 4, requires_grad=True)
+    tracemalloc.start()
+    dropped(x, x, x, 0.4, True).sum().backward()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 << 20

@@ -228,7 +228,7 @@ def test_errors() -> None:
 
 def test_parts_of_a_batch_draw_what_the_whole_would() -> None:
     """Dropout in a checkpoint in a micro-batch: the backward, which comes after the part, has the same mask."""
-    from gpunn.random import Parts
+    from gpunn.parts import Parts
 
     w = gpunn.ones(6, dtype=gpunn.float64, requires_grad=True)
     x = gpunn.tensor(np.arange(1.0, 25).reshape(4, 6))

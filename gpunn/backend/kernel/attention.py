@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .dropout import drop_arguments
 from .family import MAX_RANK, Array, Family, accumulator, ceil_div, collapse, element_strides, layout, prod
 from .team import THREADS
 
@@ -17,15 +18,29 @@ class Attention(Family):
     broadcast_to: Callable[[Array, tuple[int, ...]], Array]
 
     def attention_forward(
-        self, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool, out: Any = None
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        mask: Array | None,
+        scale: float,
+        causal: bool,
+        p: float = 0.0,
+        seed: int = 0,
+        call: int = 0,
+        offset: int = 0,
+        out: Any = None,
     ) -> tuple[Array, Array]:
-        """softmax(scale Q K^T + M) V (..., L, Ev), and the logarithm of each row's sum (..., L)."""
+        """softmax(scale Q K^T + M) V (..., L, Ev), and the logarithm of each row's sum (..., L).
+
+        The weights go through `dropout` before V.
+        """
         o, lse = out or (None, None)
         o = self.result(o, (*q.shape[:-1], v.shape[-1]), q.dtype)
         lse = self.result(lse, q.shape[:-1], accumulator(q.dtype))
         if lse.size:
             q, k, v = map(self.contiguous, (q, k, v))
-            mask, shared = self._shared(q, k, v, mask, scale, causal)
+            mask, shared = self._shared(q, k, v, mask, scale, causal, (p, seed, call, offset))
             self._launch("forward", prod(q.shape[:-2]), q.shape[-2], (q, k, v, mask, o, lse, *shared), q.dtype)
         return o, lse
 
@@ -41,13 +56,17 @@ class Attention(Family):
         scale: float,
         causal: bool,
         wanted: tuple[bool, bool, bool],
+        p: float = 0.0,
+        seed: int = 0,
+        call: int = 0,
+        offset: int = 0,
         out: Any = None,
     ) -> tuple[Array, ...]:
         """The wanted ones of dQ, dK and dV, from dO and what `attention_forward` gave."""
         outs = iter(out or (None, None, None))
         dq, dk, dv = (self.result(next(outs), x.shape, x.dtype) if w else None for x, w in zip((q, k, v), wanted))
         dy, q, k, v, o, lse = map(self.contiguous, (dy, q, k, v, o, lse))
-        mask, shared = self._shared(q, k, v, mask, scale, causal)
+        mask, shared = self._shared(q, k, v, mask, scale, causal, (p, seed, call, offset))
         delta, matrices, dtype = self.empty(lse.shape, lse.dtype), prod(q.shape[:-2]), q.dtype
         if lse.size:
             grid = (ceil_div(lse.size, THREADS // 32),)
@@ -67,12 +86,13 @@ class Attention(Family):
         self.launch("attention.cu", f"attention_{direction}", grid, _BLOCK, args, scalar_t=dtype)
 
     def _shared(
-        self, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool
+        self, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool, drop: tuple[Any, ...]
     ) -> tuple[Array | None, tuple[Any, ...]]:
         """The mask as a kernel takes it, and the arguments that all of them end with."""
         sizes = (q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1])
+        dropped = (drop[3], *drop_arguments(*drop[:3], q.dtype))
         if mask is None:
-            return None, (*sizes, layout((), ()), 0, 0, scale, causal)
+            return None, (*sizes, layout((), ()), 0, 0, scale, causal, *dropped)
         full = (*q.shape[:-1], k.shape[-2])
         mask = mask if min(mask.strides, default=0) >= 0 else self.copy(mask)
         *_, row, column = strides = element_strides(self.broadcast_to(mask, full))
@@ -81,4 +101,4 @@ class Attention(Family):
             mask = self.contiguous(self.broadcast_to(mask, full))
             *_, row, column = element_strides(mask)
             matrices, steps = (prod(full[:-2]),), (full[-2] * full[-1],)
-        return self.span(mask)[0], (*sizes, layout(matrices, steps), row, column, scale, causal)
+        return self.span(mask)[0], (*sizes, layout(matrices, steps), row, column, scale, causal, *dropped)

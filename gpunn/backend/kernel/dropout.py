@@ -19,6 +19,14 @@ _STREAM = 1
 """`gpunn.random.DROPOUT`, the stream of dropout masks."""
 
 
+def drop_arguments(p: float, seed: int, call: int, dtype: Any) -> tuple[Any, ...]:
+    """What kernels with dropout take: threshold, scale, seed, stream, and the call number, live or as it is."""
+    # In the type of the product, as on the CPU.
+    scale = 0.0 if p >= 1 else float(np.asarray(1 / (1 - p)).astype(accumulator(dtype)))
+    draw, live = (0, call.place) if isinstance(call, Number) else (call, None)
+    return math.ceil(p * 2**24) << 8, scale, seed, _STREAM, live, draw
+
+
 class Dropout(Family):
     """Dropout."""
 
@@ -35,9 +43,7 @@ class Dropout(Family):
         if p >= 1:
             return self.full(x.shape, 0, x.dtype, out=y)
         x = self.contiguous(x)
-        scale = float(np.asarray(1 / (1 - p)).astype(accumulator(x.dtype)))  # in the type of the product, as on the CPU
-        draw, live = (0, call.place) if isinstance(call, Number) else (call, None)
-        args: tuple[Any, ...] = (x, y, x.size, offset, math.ceil(p * 2**24) << 8, scale, seed, _STREAM, live, draw)
+        args: tuple[Any, ...] = (x, y, x.size, offset, *drop_arguments(p, seed, call, x.dtype))
         rung, count = DROPOUT.pick(), x.size
         if rung == "octets":
             vector = offset % 8 == 0 and (self.address(x) | self.address(y)) % 16 == 0

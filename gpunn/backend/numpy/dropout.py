@@ -44,6 +44,13 @@ class _Draws(threading.local):
 _draws = _Draws()
 
 
+def keep(p: float, seed: int, call: int, place: int, numbers: Any, kept: Any) -> None:
+    """Which elements are kept, those from `place` on, as booleans; `numbers` is room for their numbers in float32."""
+    least = np.float32(math.ceil(p * 2**24) * 2**-24)  # the numbers are multiples of 2^-24: exact, whatever the type
+    _draws.numbers(seed, call, place, numbers)
+    np.greater_equal(numbers, least, out=kept)
+
+
 def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None) -> Any:
     """x / (1 - p) where a uniform number is at least p, else 0.
 
@@ -55,7 +62,6 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
     if p >= 1:
         target.fill(0)
         return y
-    least = np.float32(math.ceil(p * 2**24) * 2**-24)  # the numbers are multiples of 2^-24: exact, whatever the type
     work = _FLOAT32 if _is_half(x) else x.dtype
     scale = work.type(1 / (1 - p))
     size = source.size
@@ -68,10 +74,8 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
             for begin in range(part.start * _CHUNK, min(part.stop * _CHUNK, size), _CHUNK):
                 end = min(begin + _CHUNK, size)
                 n = end - begin
-                _draws.numbers(seed, call, offset + begin, numbers[:n])
-                np.greater_equal(numbers[:n], least, out=kept[:n])
-                np.copyto(factors[:n], kept[:n])
-                np.multiply(factors[:n], scale, out=factors[:n])
+                keep(p, seed, call, offset + begin, numbers[:n], kept[:n])
+                np.multiply(kept[:n], scale, out=factors[:n])
                 np.multiply(source[begin:end], factors[:n], out=target[begin:end], casting="same_kind")
 
     in_parts(some, parts(chunks, size * _MICROSECONDS), chunks)

@@ -17,7 +17,9 @@ from .table import from_onnx, to_onnx
 @to_onnx("ScaledDotProductAttention")
 def _scaled_dot_product(w: Writer, call: Call) -> Any:
     """By products and a softmax; 0 for a query that has no key."""
-    q, k, v, mask = call.inputs()
+    if call.attribute("dropout") is not None:
+        raise call.error("drops out weights; export in evaluation, without dropout_p")
+    q, k, v, mask = call.inputs()[:4]
     d, rank = call.spec(0).dtype, call.spec(0).ndim
     root = math.sqrt(abs(call.scale))  # on both sides, so that no product overflows which would not in the end
     turned = w("Transpose", k, perm=[*range(rank - 2), rank - 1, rank - 2])

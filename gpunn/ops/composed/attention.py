@@ -8,7 +8,7 @@ from gpunn.autograd.tape import apply
 
 from ..attention import ScaledDotProductAttention, added, attention_weights, default_scale, fits
 from ..base import shape_error
-from ..dropout import dropout
+from ..dropout import drop_op, dropout, next_draw
 from ..elementwise import broadcast_shapes
 from ..matmul import matmul
 from ..rearrange import repeat_interleave
@@ -37,7 +37,8 @@ def scaled_dot_product_attention(
         value: V (..., S, Ev).
         attn_mask: broadcast to (..., L, S); booleans, True where a query may look at a key, or floats that are added.
             A query that may look at nothing gets 0.
-        dropout_p: the probability of a 0 among the weights; also in evaluation, so give 0 there.
+        dropout_p: the probability of a 0 among the weights, the others over 1 - p; also in evaluation, so give 0
+            there.
         is_causal: whether query i looks at keys 0 to i only; without a mask.
         scale: 1 / sqrt(E) where it is None.
         enable_gqa: whether a head of keys and values serves several heads of queries.
@@ -50,9 +51,11 @@ def scaled_dot_product_attention(
     if is_causal and attn_mask is not None:
         raise shape_error("attention", "is_causal is for attention without a mask; give one of both")
     key, value = _shared(query, key, enable_gqa), _shared(query, value, enable_gqa)
-    if not dropout_p and _fused(query, key, value, attn_mask):
-        op = ScaledDotProductAttention(default_scale(query) if scale is None else float(scale), is_causal)
-        return apply(op, query, key, value, None if attn_mask is None else added(attn_mask, query))[0]
+    if _fused(query, key, value, attn_mask):
+        drawn = drop_op((*query.shape[:-1], key.shape[-2]), dropout_p) if dropout_p else None
+        op = ScaledDotProductAttention(default_scale(query) if scale is None else float(scale), is_causal, drawn)
+        mask, call = None if attn_mask is None else added(attn_mask, query), next_draw() if dropout_p else None
+        return apply(op, query, key, value, mask, call)[0]
     weights = attention_weights(query, key, attn_mask, is_causal, scale)
     return matmul(dropout(weights, dropout_p, True) if dropout_p else weights, value)
 
