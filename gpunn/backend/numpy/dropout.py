@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class _Draws(threading.local):
         self._generator.random(dtype=np.float32, out=out)
 
 
-_draws = _Draws()
+_draws = cache(_Draws)
 
 
 def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None) -> Any:
@@ -68,7 +69,7 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
             for begin in range(part.start * _CHUNK, min(part.stop * _CHUNK, size), _CHUNK):
                 end = min(begin + _CHUNK, size)
                 n = end - begin
-                _draws.numbers(seed, call, offset + begin, numbers[:n])
+                _draws().numbers(seed, call, offset + begin, numbers[:n])
                 np.greater_equal(numbers[:n], least, out=kept[:n])
                 np.copyto(factors[:n], kept[:n])
                 np.multiply(factors[:n], scale, out=factors[:n])

@@ -17,11 +17,13 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import blas
 from .workspace import reserve
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 LEAST_MICROSECONDS = 100.0
 """What takes less is one part."""
@@ -35,6 +37,8 @@ class _Worker:
     """A thread that does what it is given, one after the other."""
 
     def __init__(self) -> None:
+        from queue import SimpleQueue
+
         self._orders: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
         self._answers: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="gpunn worker")
