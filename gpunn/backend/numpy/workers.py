@@ -16,7 +16,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from . import blas
@@ -118,12 +118,12 @@ class _Team:
 
 
 class _Scopes:
-    """How many scopes of `cores` are open, and the threads that BLAS had before the first."""
+    """How many scopes of `cores` are open, and what the first one has entered."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.open = 0
-        self.threads = 1
+        self.inside: AbstractContextManager[None] = nullcontext()
 
 
 class cores:
@@ -132,16 +132,15 @@ class cores:
     def __enter__(self) -> None:
         with _scopes.lock:
             if not _scopes.open:
-                _scopes.threads = blas.threads()
-                if _team.size > 1:
-                    blas.set_threads(1)
+                _scopes.inside = blas.one_thread if _team.size > 1 else nullcontext()
+                _scopes.inside.__enter__()
             _scopes.open += 1
 
     def __exit__(self, *_: object) -> None:
         with _scopes.lock:
             _scopes.open -= 1
             if not _scopes.open:
-                blas.set_threads(_scopes.threads)
+                _scopes.inside.__exit__(None, None, None)
 
 
 _scopes = _Scopes()
