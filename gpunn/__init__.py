@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+from gpunn.tensor import Tensor  # first: it sets `gpunn.tensor` to the module, which is then the function
+
+# isort: split
 from gpunn import autograd
 from gpunn.autograd import (
     enable_grad,
@@ -42,7 +45,6 @@ from gpunn.backend.dtypes import int32 as int
 from gpunn.backend.dtypes import int64 as long
 from gpunn.backend.spec import Size
 from gpunn.backend.type_info import finfo, iinfo
-from gpunn.io import load, save
 from gpunn.ops import (
     abs,
     absolute,
@@ -348,7 +350,6 @@ from gpunn.random import (
     randperm,
     set_rng_state,
 )
-from gpunn.tensor import Tensor
 
 e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
 

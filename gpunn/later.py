@@ -40,6 +40,7 @@ _ELSEWHERE = {
     " feature_alpha_dropout hardshrink max_pool1d_with_indices max_pool3d native_channel_shuffle pixel_shuffle"
     " pixel_unshuffle rrelu rrelu_ selu_ threshold threshold_",
     "gpunn.func": "vmap",
+    "gpunn.io": "load save",
     "gpunn.autograd.autocast": "autocast get_autocast_dtype is_autocast_available is_autocast_enabled",
     "gpunn.settings": "compile get_deterministic_debug_mode get_float32_matmul_precision get_num_interop_threads"
     " get_num_threads is_anomaly_check_nan_enabled is_anomaly_enabled is_autocast_cpu_enabled"

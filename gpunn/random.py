@@ -22,7 +22,7 @@ from gpunn.argument_names import with_other_names
 from gpunn.autograd.mode import state
 from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
 from gpunn.backend.dtypes import dtype as DType
-from gpunn.backend.numpy.draw import philox as philox
+from gpunn.backend.philox import philox as philox
 from gpunn.backend.spec import sizes
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import BOOL, FLOAT
 from gpunn.backend.spec import Spec
 
-from .base import Composite, shape_error
+from .base import Composite, frozen, shape_error
 from .elementwise import Elementwise
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def derivative_from_output(name: str, parameter: float) -> bool:
     return name in FROM_OUTPUT and not (name == "leaky_relu" and parameter < 0)
 
 
-@dataclass(frozen=True)
+@frozen
 class Activation(Elementwise):
     """y = f(x);  dx = dy o f'(x), where f' is taken from y if that is possible.
 
@@ -83,7 +82,7 @@ class Activation(Elementwise):
         return activation_backward(dy, y if self.saves_output else x, self.kind, self.parameter)
 
 
-@dataclass(frozen=True)
+@frozen
 class ActivationBackward(Composite):
     """dx = dy o f'(s), where s is y = f(x) if the derivative follows from that, else x."""
 

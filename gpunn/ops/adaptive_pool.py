@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
 from .arithmetic import floor_divide, remainder
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .construct import from_numpy
 from .pool import max_pool1d, max_pool2d, max_pool3d
 from .selection import index_select
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 OutputSize = int | Sequence[int | None] | None
 
 
-@dataclass(frozen=True)
+@frozen
 class AdaptiveAvgPool2d(Op):
     """Y = mean of X over each window;  dX = dY / n, added at the n elements of the window.
 
@@ -46,7 +45,7 @@ class AdaptiveAvgPool2d(Op):
         return apply(AdaptiveAvgPool2dBackward(x.shape[2:]), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class AdaptiveAvgPool2dBackward(Op):
     """dX = dY / n, added at the n elements of its window;  ddY = mean of ddX over each window.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Op
+from .base import Op, frozen
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class AllReduce(Op):
     """y = sum of x over all ranks.
 

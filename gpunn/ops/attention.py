@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Cost, Op, shape_error
+from .base import Composite, Cost, Op, frozen, shape_error
 from .cast import cast
 from .comparison import eq, where
 from .creation import ones, zeros
@@ -30,7 +29,7 @@ _FLOP_OF_WEIGHT = 5
 """As `gpunn.ops.softmax` counts them."""
 
 
-@dataclass(frozen=True)
+@frozen
 class ScaledDotProductAttention(Op):
     """O = softmax(scale Q K^T + M) V, row by row  (Vaswani et al. 2017, equation 1).
 
@@ -92,7 +91,7 @@ class ScaledDotProductAttention(Op):
         return Cost(per_score * _scores(q, k, self.is_causal), moved)
 
 
-@dataclass(frozen=True)
+@frozen
 class AttentionBackward(Composite):
     """The gradients of `ScaledDotProductAttention` in Q, K and V; `wanted` says which of them are the results."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import shape_error
+from .base import frozen, shape_error
 from .pool import Pooling, read_windows
 from .windows import Pair, Size, batched, corner, positions, require_float, times, without_batch
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class AvgPool2d(Pooling):
     """Y = sum of X over each window / divisor;  dX = dY / divisor, added at all elements of the window.
 
@@ -44,7 +43,7 @@ class AvgPool2d(Pooling):
         return apply(op, dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class AvgPool2dBackward(Pooling):
     """dX = dY / divisor, added at all elements of its window;  ddY = sum of ddX over each window / divisor.
 

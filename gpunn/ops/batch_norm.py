@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
 from .all_reduce import all_reduce
-from .base import Composite, Op, shape_error
+from .base import Composite, Op, frozen, shape_error
 from .comparison import clamp
 from .creation import full
 from .join import cat
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class BatchNorm(Op):
     """y = w xhat + b, xhat = (x - mu) / sqrt(v + eps), mu and v the mean and variance of each channel over the batch.
 
@@ -51,7 +50,7 @@ class BatchNorm(Op):
         return placed(parts, needs)
 
 
-@dataclass(frozen=True)
+@frozen
 class BatchNormBackward(Composite):
     """The gradients of `BatchNorm` from dy, x, w, mu and v; `wanted` says which of (dx, dw, db) are the results."""
 
@@ -72,7 +71,7 @@ class BatchNormBackward(Composite):
         return gradients(dy, x, w, self.eps, dims, dims, self.wanted)
 
 
-@dataclass(frozen=True)
+@frozen
 class MoveStatistics(Op):
     """mean' = keep mean + mean_share mu;  var' = keep var + var_share v, from a batch's mu and v (c,).
 
@@ -99,7 +98,7 @@ class MoveStatistics(Op):
         return backend.move_statistics(*arrays, self.keep, self.mean_share, self.var_share, out=out)
 
 
-@dataclass(frozen=True)
+@frozen
 class BatchNormInference(Composite):
     """y = w (x - mu) / sqrt(v + eps) + b, for given mu, v (c,): with the running statistics, in evaluation.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -13,14 +12,14 @@ from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.meta import NO_DATA
 from gpunn.backend.spec import Spec
 
-from .base import Op
+from .base import Op, frozen
 from .view import clone
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Cast(Op):
     """y = x in another type;  dx = dy in the type of x."""
 
@@ -40,7 +39,7 @@ class Cast(Op):
         return apply(Cast(x.dtype), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Transfer(Op):
     """y = x on another device;  dx = dy on the device of x."""
 

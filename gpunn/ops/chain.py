@@ -6,7 +6,7 @@ Nobody writes a chain by hand; fusion makes them (`gpunn.plan.rules.elementwise_
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from gpunn.autograd.tape import apply
@@ -14,7 +14,7 @@ from gpunn.backend.spec import Spec
 
 from . import arithmetic, math
 from .activation import Activation, ActivationBackward, derivative_from_output
-from .base import Composite, Op
+from .base import Composite, Op, frozen
 from .cast import Cast
 from .comparison import Bitwise, Clamp, Compare, Invert, Logical, LogicalNot, Test, Where
 from .elementwise import Elementwise
@@ -24,27 +24,31 @@ Step = tuple[Any, ...]
 """The name of a function, and the numbers of the values that it takes; see `Chain`."""
 
 _RELATIONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
-_OPS: dict[str, Op] = {
-    **{
-        op.primitive: op()
-        for m in (arithmetic, math)
-        for op in vars(m).values()
-        if isinstance(op, type) and issubclass(op, Elementwise) and op.primitive
-    },
-    **{relation: Compare(relation) for relation in _RELATIONS},
-    **{name: Logical(name) for name in ("logical_and", "logical_or", "logical_xor")},
-    **{name: Bitwise(name) for name in ("bitwise_and", "bitwise_or", "bitwise_xor")},
-    **{name: Test(name) for name in ("isnan", "isinf", "isfinite")},
-    **{name: Round(name) for name in ("floor", "ceil", "trunc", "rint")},
-    "logical_not": LogicalNot(),
-    "invert": Invert(),
-    "where": Where(),
-}
-"""The ops without numbers of their own, by the names of their primitives."""
-_NAMES = {(op.name, *vars(op).values()): name for name, op in _OPS.items()}
 
 
-@dataclass(frozen=True)
+@cache
+def _ops() -> dict[str, Op]:
+    """The ops without numbers of their own, by the names of their primitives."""
+    elementwise = (op for m in (arithmetic, math) for op in vars(m).values() if isinstance(op, type))
+    return {
+        **{op.primitive: op() for op in elementwise if issubclass(op, Elementwise) and op.primitive},
+        **{relation: Compare(relation) for relation in _RELATIONS},
+        **{name: Logical(name) for name in ("logical_and", "logical_or", "logical_xor")},
+        **{name: Bitwise(name) for name in ("bitwise_and", "bitwise_or", "bitwise_xor")},
+        **{name: Test(name) for name in ("isnan", "isinf", "isfinite")},
+        **{name: Round(name) for name in ("floor", "ceil", "trunc", "rint")},
+        "logical_not": LogicalNot(),
+        "invert": Invert(),
+        "where": Where(),
+    }
+
+
+@cache
+def _names() -> dict[tuple[Any, ...], str]:
+    return {(op.name, *vars(op).values()): name for name, op in _ops().items()}
+
+
+@frozen
 class Chain(Composite):
     """y = f(x_1, x_2, ...), made of elementwise functions of `count` inputs and of one another's results.
 
@@ -105,7 +109,7 @@ def function_of(op: Op) -> tuple[str, tuple[float, ...]] | None:
         return "clip", (op.low, op.high)
     if isinstance(op, Cast) and op.dtype.is_floating_point:
         return "cast", ()
-    name = _NAMES.get((op.name, *vars(op).values()))
+    name = _names().get((op.name, *vars(op).values()))
     return None if name is None else (name, ())
 
 
@@ -118,4 +122,4 @@ def _op(name: str, operands: Sequence[Any], dtype: Any) -> tuple[Op, list[Any]]:
         return ActivationBackward(kind, operands[2]), list(operands[:2])
     if name == "clip":
         return Clamp(*operands[1:]), [operands[0]]
-    return Cast(dtype) if name == "cast" else _OPS[name], list(operands)
+    return Cast(dtype) if name == "cast" else _ops()[name], list(operands)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -12,7 +11,7 @@ from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import BOOL
 from gpunn.backend.spec import Spec
 
-from .base import Operand
+from .base import Operand, frozen
 from .elementwise import Elementwise, Predicate
 from .promote import as_number, binary, promote
 from .view import clone
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Compare(Predicate):
     """z = x ? y, for one of ``equal, not_equal, less, less_equal, greater, greater_equal``, as bool."""
 
@@ -31,7 +30,7 @@ class Compare(Predicate):
         return getattr(backend, self.relation)(x, y, out=out)
 
 
-@dataclass(frozen=True)
+@frozen
 class Logical(Predicate):
     """z = x ? y, for ``logical_and``, ``logical_or`` or ``logical_xor`` of what is not 0, as bool."""
 
@@ -47,7 +46,7 @@ class LogicalNot(Predicate):
     primitive = "logical_not"
 
 
-@dataclass(frozen=True)
+@frozen
 class Bitwise(Elementwise):
     """z = x ? y, for ``bitwise_and``, ``bitwise_or`` or ``bitwise_xor`` of the bits of integers, or of booleans."""
 
@@ -65,7 +64,7 @@ class Invert(Elementwise):
     differentiable = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Test(Predicate):
     """y = whether x is ``isnan``, ``isinf`` or ``isfinite``."""
 
@@ -90,7 +89,7 @@ class Where(Elementwise):
         return None, where(c, dz, 0) if needs[1] else None, where(c, 0, dz) if needs[2] else None
 
 
-@dataclass(frozen=True)
+@frozen
 class Clamp(Elementwise):
     """y = min(max(x, low), high);  dx = dy if low <= x <= high else 0."""
 

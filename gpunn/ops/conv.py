@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
-from .base import Cost, Op, check_one_type, shape_error
+from .base import Cost, Op, check_one_type, frozen, shape_error
 from .windows import (
     LAYOUTS,
     NO_PADDING,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Convolution(Op, abstract=True):
     """Z = X * W: what the three products of (X, W, dZ) have in common.
 
@@ -66,7 +65,7 @@ class Convolution(Op, abstract=True):
         return Cost(2 * z[0] * prod(z[2:]) * prod(w), sum(s.nbytes for s in specs if s is not None))
 
 
-@dataclass(frozen=True)
+@frozen
 class Conv2d(Convolution):
     """Y = f(Z), Z = X * W + b          X (n, c, h, w)  W (o, c / groups, kh, kw)  b (o,)  ->  Y (n, o, oh, ow)
 
@@ -123,7 +122,7 @@ class Conv2d(Convolution):
         return self.product_cost(w.shape, results[0].shape, x, w, b, *results)
 
 
-@dataclass(frozen=True)
+@frozen
 class Conv2dInputGrad(Convolution):
     """dX = sum over positions of W^T dZ, at their places: the transposed convolution, `Conv2d` turned around.
 
@@ -156,7 +155,7 @@ class Conv2dInputGrad(Convolution):
         return self.product_cost(w.shape, dz.shape, dz, w, self.shape(dz, w))
 
 
-@dataclass(frozen=True)
+@frozen
 class Conv2dWeightGrad(Convolution):
     """dW = sum over n of dZ columns(X)^T,  db = sum of dZ over n and all positions, if `bias`.
 

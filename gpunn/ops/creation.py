@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -14,14 +13,14 @@ from gpunn.backend.dtypes import FLOAT, INTEGER, as_dtype, get_default_dtype, in
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .promote import as_number, held
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Creation(Op, abstract=True):
     """An op without inputs."""
 
@@ -36,7 +35,7 @@ class Creation(Op, abstract=True):
         return Spec(self.size, self.dtype, self.device)
 
 
-@dataclass(frozen=True)
+@frozen
 class Full(Creation):
     """y = value, everywhere."""
 
@@ -46,7 +45,7 @@ class Full(Creation):
         return backend.full(self.size, self.value, self.dtype.numpy, out=out)
 
 
-@dataclass(frozen=True)
+@frozen
 class Empty(Creation):
     """y = whatever the memory holds."""
 
@@ -54,7 +53,7 @@ class Empty(Creation):
         return backend.empty(self.size, self.dtype.numpy) if out is None else out
 
 
-@dataclass(frozen=True)
+@frozen
 class Arange(Creation):
     """y_i = start + i step."""
 
@@ -65,7 +64,7 @@ class Arange(Creation):
         return backend.arange(self.start, self.step, self.size[0], self.dtype.numpy, out=out)
 
 
-@dataclass(frozen=True)
+@frozen
 class Eye(Creation):
     """y_ij = 1 if i = j else 0."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.autocast import full_precision
@@ -10,7 +9,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import INTEGER, float32
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Cost, Op, shape_error
+from .base import Composite, Cost, Op, frozen, shape_error
 from .comparison import eq, ne, where
 from .embedding import OneHot
 from .softmax import log_softmax, softmax
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class _LabelLoss(Op, abstract=True):
     """A loss of x (n, classes, ...) or (classes,) for labels (n, ...) or (), with weights (classes,) or None."""
 
@@ -54,7 +53,7 @@ class _LabelLoss(Op, abstract=True):
         return x.like(target.shape if self.reduction == "none" else ())
 
 
-@dataclass(frozen=True)
+@frozen
 class SoftmaxCrossEntropy(_LabelLoss):
     """l = -ln S_y, S = softmax(x) over the classes, S_y that of the label;  dx = (S - I_y) dl, I_y one-hot.
 
@@ -90,7 +89,7 @@ class SoftmaxCrossEntropy(_LabelLoss):
         return Cost(5 * x.numel(), x.nbytes + sum(s.nbytes for s in self.shape(x, target, weight)) + target.nbytes)
 
 
-@dataclass(frozen=True)
+@frozen
 class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
     """dx = (S - I_y) dl, S = e^(x - m) / s, from the statistics of `SoftmaxCrossEntropy`, whose gradient it is."""
 
@@ -142,7 +141,7 @@ class NLLLoss(_LabelLoss):
         return Cost(2 * target.numel(), (x.dtype.itemsize + target.dtype.itemsize) * target.numel())
 
 
-@dataclass(frozen=True)
+@frozen
 class NLLLossBackward(_LabelLoss):
     """dx = -w_y I_y dl. It is linear in dl, and its gradient is the loss itself of what comes in the place of x."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .reduction import normalise_dim
 from .view import View
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class _Triangle(Op, abstract=True):
     diagonal: int
     flop_per_element = 0
@@ -33,21 +32,21 @@ class _Triangle(Op, abstract=True):
         return apply(self, dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Tril(_Triangle):
     """y_ij = x_ij if j - i <= diagonal else 0;  dx_ij = dy_ij if j - i <= diagonal else 0."""
 
     primitive = "tril"
 
 
-@dataclass(frozen=True)
+@frozen
 class Triu(_Triangle):
     """y_ij = x_ij if j - i >= diagonal else 0;  dx_ij = dy_ij if j - i >= diagonal else 0."""
 
     primitive = "triu"
 
 
-@dataclass(frozen=True)
+@frozen
 class Diagonal(View):
     """y[.., i] = x[.., i, i + offset], in the dimensions dim1 and dim2, now the last one;  dx = 0, but dy there."""
 
@@ -66,7 +65,7 @@ class Diagonal(View):
         return apply(DiagonalPlace(self.offset, self.dim1, self.dim2, x.shape), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class DiagonalPlace(Op):
     """y = 0 of shape `size`, but y[.., i, i + offset] = x[.., i] in dimensions dim1 and dim2;  dx = dy there."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
@@ -12,13 +11,14 @@ from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 from gpunn.random import VALUES, Generator, Sample, default_generator, of_part
 
+from .base import frozen
 from .creation import Creation
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Draw(Creation):
     """y = ``sample(rng, size, *options)``, where rng stands at the place (seed, stream, call number) of Philox.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 from gpunn.random import DROPOUT, default_generator
 
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .comparison import ne
 from .creation import ones
 from .view import squeeze, unsqueeze
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Dropout(Op):
     """y = x m / (1 - p), m = 1 with probability 1 - p, else 0;  dx = dy m / (1 - p) (Srivastava et al. 2014)
 

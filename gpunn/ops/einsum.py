@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
-from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 Labels = tuple[int, ...]
 """A label for each dimension: 0 to 51 for A to Z and a to z; negative, counted from the right, in an ellipsis."""
 
-SYMBOLS = "".join(sorted(ascii_letters))
+SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ELLIPSIS = 52
 """Stands for "..." until it is known how many dimensions that is."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.inplace import assign
@@ -12,7 +11,7 @@ from gpunn.backend.dtypes import INTEGER, int64
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Cost, Op, shape_error
+from .base import Composite, Cost, Op, frozen, shape_error
 from .comparison import ne, where
 from .creation import arange, ones
 from .vector_norm import vector_norm
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class OneHot(Op):
     """y = 1 where the index along the new dimension `dim` is the label, else 0.
 
@@ -41,7 +40,7 @@ class OneHot(Op):
         return backend.one_hot(x, self.classes, self.dim, self.dtype.numpy, self.strict, out=out)
 
 
-@dataclass(frozen=True)
+@frozen
 class Embedding(Op):
     """y = W[i], the row for each index i;  dW[i] = sum of dy over places of the index i.
 
@@ -69,7 +68,7 @@ class Embedding(Op):
         return Cost(0, indices.nbytes + 2 * self.shape(indices, weight).nbytes)
 
 
-@dataclass(frozen=True)
+@frozen
 class EmbeddingBackward(Composite):
     """dW = I^T dy, with the one-hot rows I of the indices: the gradient of `Embedding`."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.spec import Spec
 
-from .base import Cost, Number, Op, shape_error
+from .base import Cost, Number, Op, frozen, shape_error
 from .creation import full_like
 from .elementwise import broadcast_shapes
 from .index_key import as_index
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Gather(Op):
     """y[i, j, ..] = x[index[i, j, ..], j, ..], for dim 0, and so on;
 
@@ -47,7 +46,7 @@ class Gather(Op):
         return apply(ScatterSum(self.dim, x.shape, self.wrap), dy, index), None
 
 
-@dataclass(frozen=True)
+@frozen
 class ScatterSum(Op):
     """y = 0 in the shape `size`, but y[index[i, j, ..], j, ..] += v[i, j, ..], for dim 0, and so on, in the order of v;
     dv[i, j, ..] = dy[index[i, j, ..], j, ..].
@@ -73,7 +72,7 @@ class ScatterSum(Op):
         return apply(Gather(self.dim, self.wrap), dy, index), None
 
 
-@dataclass(frozen=True)
+@frozen
 class Scatter(Op):
     """y = x, but y[index[i, j, ..], j, ..] = v[i, j, ..], for dim 0, and so on, the last one where indices repeat;
     dx = dy, but 0 there;  dv[i, j, ..] = dy[index[i, j, ..], j, ..].

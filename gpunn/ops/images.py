@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,14 @@ from gpunn.backend.dtypes import FLOAT, as_dtype, float32, float64, get_default_
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
-from .base import Cost, Op, shape_error
+from .base import Cost, Op, frozen, shape_error
 from .index_key import as_index
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class GatherImages(Op):
     """y[b, c, ...] = x[i[b], c, ...] scale[c] + shift[c] in another type, for bytes x.
 

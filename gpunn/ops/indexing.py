@@ -6,7 +6,6 @@ Integers, slices and None make a view; what is left are lists of indices, one fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import BOOL, FLOAT
 from gpunn.backend.spec import Spec
 
-from .base import Cost, Number, Op, shape_error
+from .base import Cost, Number, Op, frozen, shape_error
 from .comparison import where
 from .elementwise import broadcast_shapes
 from .index_key import as_mask, parse
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Indexing(Op, abstract=True):
     """An op on the elements that indices pick.
 
@@ -56,7 +55,7 @@ class Indexing(Op, abstract=True):
         return (*batch, *(n for d, n in enumerate(shape) if d not in self.dims))
 
 
-@dataclass(frozen=True)
+@frozen
 class Index(Indexing):
     """y = x[.., i, .., j, ..];  dx = 0, but dx[.., i, .., j, ..] += dy, once for each time an element was picked.
 
@@ -82,7 +81,7 @@ class Index(Indexing):
         return apply(IndexSum(self.dims, x.shape, self.wrap), dy, *indices), *(None for _ in indices)
 
 
-@dataclass(frozen=True)
+@frozen
 class IndexSum(Indexing):
     """y = 0 in the shape `size`, but y[.., i, .., j, ..] += v, in the order of v;  dv = dy[.., i, .., j, ..]."""
 
@@ -109,7 +108,7 @@ class IndexSum(Indexing):
         return apply(Index(self.dims, self.wrap), dy, *indices), *(None for _ in indices)
 
 
-@dataclass(frozen=True)
+@frozen
 class IndexPut(Indexing):
     """y = x, but y[.., i, .., j, ..] = v, the last one where indices repeat;  dx = dy, but 0 there;  dv = dy there."""
 

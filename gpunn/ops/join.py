@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.spec import Spec
 
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .promote import promote
 from .reduction import normalise_dim
 from .slicing import narrow, select
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Cat(Op):
     """y = [x_1, x_2, ...], one after another along dimension `dim`;  dx_i = its part of dy."""
 
@@ -48,7 +47,7 @@ class Cat(Op):
         return tuple(gradients)
 
 
-@dataclass(frozen=True)
+@frozen
 class Stack(Op):
     """y = [x_1, x_2, ...], along a new dimension `dim`;  dx_i = element i of dy."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,13 @@ from gpunn.backend.dtypes import FLOAT
 from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
-from .base import Composite, Cost, Op, check_one_type, shape_error
+from .base import Composite, Cost, Op, check_one_type, frozen, shape_error
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearActivation(Op):
     """Affine map of the last axis, then an activation f, in one pass.
 
@@ -83,7 +82,7 @@ class LinearActivation(Op):
         return Cost(2 * rows * w.numel(), moved + (1 + self.returns_z) * rows * w.shape[0] * x.dtype.itemsize)
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearBackward(Composite):
     """dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch: the gradients of Z = X W^T + b.
 
@@ -125,7 +124,7 @@ class LinearBackward(Composite):
         return Cost(2 * dz.numel() * sum(inner), sum(moved))
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearActivationBackward(Composite):
     """dZ = dY o f'(S);  dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch: the gradients of Y = f(X W^T + b).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Op, conversion, shape_error
+from .base import Composite, Op, conversion, frozen, shape_error
 from .comparison import clamp
 from .math import rsqrt
 from .reduction import mean, sum
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class _RowNorm(Op, abstract=True):
     """y = w xhat + b, xhat = (x - mu) / sqrt(v + eps), mu and v over each group of each sample by itself.
 
@@ -59,7 +58,7 @@ class _RowNorm(Op, abstract=True):
         return placed(parts, needs)
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerNorm(_RowNorm):
     """`_RowNorm` over the last `dims` dimensions, with w and b of their shape."""
 
@@ -73,7 +72,7 @@ class LayerNorm(_RowNorm):
         return tuple(x.shape[len(x.shape) - self.dims :])
 
 
-@dataclass(frozen=True)
+@frozen
 class GroupNorm(_RowNorm):
     """`_RowNorm` over groups of channels, x (n, c, ...), with w and b (c,)."""
 
@@ -87,7 +86,7 @@ class GroupNorm(_RowNorm):
         return tuple(x.shape[1:2])
 
 
-@dataclass(frozen=True)
+@frozen
 class RowNormBackward(Composite):
     """The gradients of `_RowNorm` from dy, x, w, mu and v; `wanted` says which of (dx, dw, db) are the results."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -10,7 +9,7 @@ from gpunn.backend.dtypes import int64
 from gpunn.backend.spec import Spec
 
 from .arithmetic import maximum, minimum
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .gather import gather
 from .reduction import amax, amin, normalise_dim, reduced_shape
 from .slicing import narrow
@@ -26,7 +25,7 @@ class Ordered(NamedTuple):
     indices: Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class _ArgExtreme(Op, abstract=True):
     dim: int | None
     keepdim: bool = False
@@ -42,21 +41,21 @@ class _ArgExtreme(Op, abstract=True):
         return getattr(backend, self.primitive)(x, self.dim, self.keepdim, out=out)
 
 
-@dataclass(frozen=True)
+@frozen
 class ArgMax(_ArgExtreme):
     """y = the index of the largest x along dim, the first one of several."""
 
     primitive = "argmax"
 
 
-@dataclass(frozen=True)
+@frozen
 class ArgMin(_ArgExtreme):
     """y = the index of the smallest x along dim, the first one of several."""
 
     primitive = "argmin"
 
 
-@dataclass(frozen=True)
+@frozen
 class Sort(Op):
     """y = x in order along dim,  i = where each stood; equal elements keep their order;  dx[i] = dy.
 

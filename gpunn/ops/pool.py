@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from gpunn.backend.dtypes import bool_, int32, int64, uint8
 from gpunn.backend.spec import Spec
 
 from .arithmetic import floor_divide
-from .base import Cost, Op, shape_error
+from .base import Cost, Op, frozen, shape_error
 from .gather import gather
 from .windows import (
     NO_PADDING,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Pooling(Op, abstract=True):
     """An op on the windows of an image (n, c, h, w)."""
 
@@ -83,7 +82,7 @@ class MaxPool2d(Pooling):
         return apply(op, dy[0], y[1])
 
 
-@dataclass(frozen=True)
+@frozen
 class MaxPool2dBackward(Pooling):
     """dX = dY, added at the element that K names in its window, in an image of zeros;  ddY = ddX, taken there.
 
@@ -128,7 +127,7 @@ class MaxPool2dGather(Pooling):
         return apply(op, dy, which), None
 
 
-@dataclass(frozen=True)
+@frozen
 class MaxPool2dIndices(Pooling):
     """Y = row width + column, where in an image of the given width the elements that K names lie, as in PyTorch."""
 

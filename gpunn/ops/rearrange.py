@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.spec import Spec, sizes
 
-from .base import Op, shape_error
+from .base import Op, frozen, shape_error
 from .indexing import Index
 from .reduction import normalise_dim, sum
 from .view import flatten, reshape
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Flip(Op):
     """y_i = x_(n-1-i) along dims;  dx = dy, flipped."""
 
@@ -35,7 +34,7 @@ class Flip(Op):
         return apply(self, dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Roll(Op):
     """y_i = x_((i - shift) mod n) along each of dims;  dx = dy, rolled back."""
 
@@ -53,7 +52,7 @@ class Roll(Op):
         return apply(Roll(tuple(-s for s in self.shifts), self.dims), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Repeat(Op):
     """y_i = x_(i mod n) along each dimension, `repeats` times n elements;  dx = sum of dy over the repetitions."""
 

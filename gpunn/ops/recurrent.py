@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32, float64
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Cost, Op, check_one_type, shape_error
+from .base import Composite, Cost, Op, check_one_type, frozen, shape_error
 from .comparison import gt, where
 from .join import cat, stack
 from .linear import LinearBackward
@@ -26,7 +25,7 @@ WIDEST = 256
 of a multiprocessor: for more units, products of the whole batch are predicted to be faster."""
 
 
-@dataclass(frozen=True)
+@frozen
 class _RecurrentLayer(Op, abstract=True):
     """All steps of a layer, from the input's part x of the gates; `reverse` goes from the last to the first."""
 
@@ -78,7 +77,7 @@ class _RecurrentLayer(Op, abstract=True):
         return Cost(2 * x.shape[0] * x.shape[1] * w.numel(), super().cost(x, w, b, *states).bytes)
 
 
-@dataclass(frozen=True)
+@frozen
 class RNNLayer(_RecurrentLayer):
     """All steps of a layer with one activation f, tanh or ReLU, in one direction.
 
@@ -104,7 +103,7 @@ class RNNLayer(_RecurrentLayer):
         return self._gradients(needs, (dy[0], None, None), (y[0], None, None), w, h)
 
 
-@dataclass(frozen=True)
+@frozen
 class LSTMLayer(_RecurrentLayer):
     """All steps of an LSTM in one direction; s is the sigmoid, and z in four parts is (p, q, r, u).
 
@@ -135,7 +134,7 @@ class LSTMLayer(_RecurrentLayer):
         return self._gradients(needs, dy, y, w, h, c)
 
 
-@dataclass(frozen=True)
+@frozen
 class GRULayer(_RecurrentLayer):
     """All steps of a GRU in one direction; s is the sigmoid.
 
@@ -165,7 +164,7 @@ class GRULayer(_RecurrentLayer):
         return self._gradients(needs, (dy[0], None, dy[1]), (y[0], None, y[1]), w, h)
 
 
-@dataclass(frozen=True)
+@frozen
 class RecurrentBackward(Composite):
     """The gradients of `LSTMLayer` in x, h and c, and by `mode` those of `RNNLayer` and `GRULayer`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod as _prod
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from gpunn.backend.dtypes import FLOAT, as_dtype, bool_, int64, uint8
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Cost, Op, shape_error
+from .base import Composite, Cost, Op, frozen, shape_error
 from .promote import rounded_once, unary_float
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def spread(dy: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     return apply(Expand(x.shape), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Reduction(Op, abstract=True):
     """An op that reduces the dimensions `dims`."""
 
@@ -89,7 +88,7 @@ class Reduction(Op, abstract=True):
         return Cost(x.numel(), x.nbytes + self.shape(x).nbytes)
 
 
-@dataclass(frozen=True)
+@frozen
 class Sum(Reduction):
     """y = sum of x over dims;  dx = dy, broadcast."""
 
@@ -99,7 +98,7 @@ class Sum(Reduction):
         return spread(dy, x, self.dims, self.keepdim)
 
 
-@dataclass(frozen=True)
+@frozen
 class Mean(Reduction):
     """y = (sum of x over dims) / n;  dx = dy / n, broadcast."""
 
@@ -110,7 +109,7 @@ class Mean(Reduction):
         return spread(dy / (n or 1), x, self.dims, self.keepdim)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Extreme(Reduction, abstract=True):
     """Where several elements are the extreme, they share the gradient evenly, as in PyTorch's amax."""
 
@@ -130,21 +129,21 @@ class _Extreme(Reduction, abstract=True):
         return restore(dy, x, self.dims, self.keepdim) * share
 
 
-@dataclass(frozen=True)
+@frozen
 class Amax(_Extreme):
     """y = max of x over dims;  dx = dy [x = y] / (number of x = y)."""
 
     primitive = "amax"
 
 
-@dataclass(frozen=True)
+@frozen
 class Amin(_Extreme):
     """y = min of x over dims;  dx = dy [x = y] / (number of x = y)."""
 
     primitive = "amin"
 
 
-@dataclass(frozen=True)
+@frozen
 class LogSumExp(Reduction):
     """y = ln sum e^x over dims, as m + ln sum e^(x-m) with m = max x, so that nothing overflows;  dx = dy e^(x-y)."""
 
@@ -158,7 +157,7 @@ class LogSumExp(Reduction):
         return restore(dy, x, self.dims, self.keepdim) * exp(x - restore(y, x, self.dims, self.keepdim))
 
 
-@dataclass(frozen=True)
+@frozen
 class Prod(Reduction, Composite):
     """y = product of x over dims;  dx_i = dy product of x_j over all j but i."""
 
@@ -183,7 +182,7 @@ class Prod(Reduction, Composite):
         return flat.reshape(reduced_shape(x.shape, self.dims, self.keepdim))
 
 
-@dataclass(frozen=True)
+@frozen
 class _Quantifier(Reduction, abstract=True):
     differentiable = False
 
@@ -191,21 +190,21 @@ class _Quantifier(Reduction, abstract=True):
         return super().shape(x).like(dtype=bool_)
 
 
-@dataclass(frozen=True)
+@frozen
 class AllTrue(_Quantifier):
     """y = whether no x over dims is 0."""
 
     primitive = "all"
 
 
-@dataclass(frozen=True)
+@frozen
 class AnyTrue(_Quantifier):
     """y = whether an x over dims is not 0."""
 
     primitive = "any"
 
 
-@dataclass(frozen=True)
+@frozen
 class CumSum(Op):
     """y_i = sum of x_j over j <= i, along dim, or over j >= i if reverse;  dx = the sums of dy the other way round."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 
+from .base import frozen
 from .creation import zeros_like
 from .elementwise import Elementwise
 from .promote import rounded_once
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Round(Elementwise):
     """y = x rounded, by ``"floor"``, ``"ceil"``, ``"trunc"``, or ``"rint"`` (to nearest, halves to even); dx = 0."""
 

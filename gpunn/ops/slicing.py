@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Number, Op, shape_error
+from .base import Number, Op, frozen, shape_error
 from .creation import zeros_like
 from .reduction import normalise_dim
 from .view import View, squeeze
@@ -33,7 +32,7 @@ def whole(shape: Sequence[int]) -> Key:
     return tuple((0, n, 1) for n in shape)
 
 
-@dataclass(frozen=True)
+@frozen
 class Slice(View):
     """y = x[key];  dx = 0, but dx[key] = dy."""
 
@@ -52,7 +51,7 @@ class Slice(View):
         return apply(SliceScatter(self.key), x, value)
 
 
-@dataclass(frozen=True)
+@frozen
 class Place(Op):
     """y = a constant of shape `size`, but y[key] = x;  dx = dy[key]."""
 
@@ -71,7 +70,7 @@ class Place(Op):
         return apply(Slice(self.key), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class SliceScatter(Op):
     """y = x, but y[key] = v;  dx = dy, but dx[key] = 0;  dv = dy[key]."""
 
@@ -91,7 +90,7 @@ class SliceScatter(Op):
         return dx, apply(Slice(self.key), dy) if needs[1] else None
 
 
-@dataclass(frozen=True)
+@frozen
 class Split(View):
     """y_i = x[key_i], pieces of `sizes` one after another along `dim`;  dx = the dy_i joined, 0 where there is none."""
 

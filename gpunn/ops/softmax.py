@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Op, shape_error
+from .base import Composite, Op, frozen, shape_error
 from .reduction import normalise_dim
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class _AlongDim(Op, abstract=True):
     """An op that treats each vector along `dim` (counted from 0) by itself."""
 

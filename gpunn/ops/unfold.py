@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Cost, Op, shape_error
+from .base import Cost, Op, frozen, shape_error
 from .windows import (
     NO_PADDING,
     Padding,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Im2Col(Op):
     """Y[n, (c, i, j), (r, q)] = X[n, c, r s + i d - p, q s + j d - p], 0 outside the image;  dX = col2im(dY).
 
@@ -58,7 +57,7 @@ class Im2Col(Op):
         return Cost(0, x.nbytes + self.shape(x).nbytes)
 
 
-@dataclass(frozen=True)
+@frozen
 class Col2Im(Op):
     """X = sum of Y over patches, each at its place in an image of zeros: the adjoint of im2col;  dY = im2col(dX).
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import as_dtype
 
 from .arithmetic import abs, pow, sign
+from .base import frozen
 from .comparison import eq, where
 from .reduction import Dims, Reduction, amax, amin, normalise_dims, restore, sum
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class VectorNorm(Reduction):
     """y = (sum of |x|^p over dims)^(1/p);  dx = dy sign(x) (|x| / y)^(p - 1), 0 where x or y is 0.
 

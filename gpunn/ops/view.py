@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.spec import Spec, sizes
 
-from .base import Cost, Op, shape_error
+from .base import Cost, Op, frozen, shape_error
 from .reduction import normalise_dim, sum_to
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Identity(View):
         return dy
 
 
-@dataclass(frozen=True)
+@frozen
 class Reshape(View):
     """y = the elements of x, in their order, in another shape;  dx = dy in the shape of x."""
 
@@ -72,7 +71,7 @@ class Reshape(View):
         return apply(Reshape(x.shape), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Permute(View):
     """y[i, j, ...] = x with its dimensions in the order `dims`;  dx = dy, permuted back."""
 
@@ -88,7 +87,7 @@ class Permute(View):
         return apply(Permute(tuple(sorted(range(len(self.dims)), key=self.dims.__getitem__))), dy)
 
 
-@dataclass(frozen=True)
+@frozen
 class Expand(View):
     """y = x repeated along dimensions of size 1, without a copy;  dx = sum of dy over them."""
 
@@ -120,7 +119,7 @@ class Expand(View):
         return reshape(value, x.shape)
 
 
-@dataclass(frozen=True)
+@frozen
 class Reinterpret(View):
     """y = the bytes of x, taken for elements of another type, along the last dimension."""
 

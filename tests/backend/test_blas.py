@@ -48,6 +48,41 @@ def test_add_product_of_any_strides(key: Any) -> None:
             np.testing.assert_allclose(blas.add_product(out, left, right), left @ right, rtol=1e-12, atol=1e-12)
 
 
+SLICED = [(512, 300, 32), (129, 256, 128), (64, 784, 100)]
+"""Sizes (m, n, k) of products of more than 2^21 multiplications."""
+needs_batches = pytest.mark.skipif(
+    np.dtype(np.float32) not in blas._batches or blas.one_thread.threads_outside() < 2,
+    reason="this NumPy's BLAS has no batches of products, or one thread",
+)
+
+
+@needs_batches
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", SLICED)
+def test_slices_of_rows(size: tuple[int, int, int], dtype: str) -> None:
+    m, n, k = size
+    assert blas.slices(*size, np.dtype(dtype)) >= 2
+    for ta, tb in itertools.product((False, True), repeat=2):
+        a, b, out = matrix(m, k, dtype, ta), matrix(k, n, dtype, tb), matrix(m, n, dtype, False)
+        expected = 0.5 * out.astype(np.float64) + 2 * (a.astype(np.float64) @ b.astype(np.float64))
+        again = out.copy()
+        blas.add_product(out, a, b, 2.0, 0.5)
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-4)
+        with blas.one_thread:  # as beside a busy process: later, and the same bits
+            assert blas.slices(*size, np.dtype(dtype)) >= 2
+            blas.add_product(again, a, b, 2.0, 0.5)
+        np.testing.assert_array_equal(again, out)
+
+
+@needs_batches
+def test_batches_of_small_products_would_crash() -> None:
+    """So there are none with 100^3 multiplications or fewer."""
+    sizes = itertools.product((1, 7, 100, 127, 128, 1000), repeat=3)
+    counts = {(m, n, k): blas.slices(m, n, k, np.dtype(np.float32)) for m, n, k in sizes}
+    assert min(m // count * n * k for (m, n, k), count in counts.items() if count > 1) > 100**3
+    assert counts[128, 128, 100] == counts[100, 100, 7] == 1 and counts[7, 7, 7] == 0
+
+
 def test_what_is_overwritten_may_be_anything() -> None:
     out = np.full((2, 3), np.nan, np.float32)
     a, b = matrix(2, 4, "float32", False), matrix(4, 3, "float32", False)

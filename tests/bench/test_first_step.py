@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,3 +35,29 @@ def test_a_row_counts_what_each_process_compiled(monkeypatch) -> None:
         "seconds_import": 0.5,
     }
     assert calls == [["W1", "32", "sm_90"]] * 2
+
+
+IMPORTED = """
+import sys
+import numpy
+before = set(sys.modules)
+import gpunn
+print(*sorted(set(sys.modules) - before))
+from gpunn.ops.base import OPS
+print(*(name for name, op in OPS.items() if "__dataclass_fields__" in vars(op)))
+"""
+
+
+def test_what_import_gpunn_imports() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    modules, written = (line.split() for line in done.stdout.splitlines())
+    ours = [name for name in modules if name.startswith("gpunn")]
+    assert len(ours) <= 92, "load it later: gpunn/later.py"
+    late = {"io", "nn", "optim", "plan", "train", "inspect", "cli", "backend.numpy", "backend.kernel", "backend.sim"}
+    assert not late.intersection(name.removeprefix("gpunn.") for name in ours)
+    others = {name.partition(".")[0] for name in modules if not name.startswith(("gpunn", "_"))}
+    assert others <= {
+        *("ml_dtypes", "dataclasses", "copy", "threading", "pathlib"),
+        *("errno", "fnmatch", "ipaddress", "ntpath", "urllib", "weakref", "types", "bisect"),  # what pathlib imports
+    }
+    assert set(written) <= {"Activation", "LinearActivation"}, "its first object is made at import"

@@ -3,18 +3,24 @@
 NumPy's own products only overwrite. What follows a product is then one more pass over memory, and often the larger part
 of the time; BLAS adds at no cost. Its functions are found among the symbols that NumPy's extension module brings with
 it, and tried once. Where there are none, `available` is False and everything goes other ways.
+
+OpenBLAS divides a product among its threads by columns or by rows, often by the wrong ones: the gradient of a weight of
+512 x 512 by 128 samples takes two threads as long as one, and half of that in two slices of rows, a thread each. So
+larger products are a batch of such slices, as many as there are threads, where OpenBLAS has batches (from 0.3.31 on).
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .memory import address
+from .watch import OneThread, Watch
 
 _ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 _NAMES = (("scipy_cblas_", "64_"), ("cblas_", "64_"), ("cblas_", ""))
@@ -55,7 +61,43 @@ def _find() -> dict[tuple[str, Any], Any]:
     return {}
 
 
+def _find_batches() -> dict[Any, Any]:
+    """gemm for several products at equal distances, for each type; empty where BLAS has none."""
+    size, pointer, word = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
+    found = {}
+    for letter, (dtype, real) in _TYPES.items():
+        names = (f"{before}{letter}gemm_batch_strided{after}" for before, after in (*_NAMES, ("cblas_", "")))
+        batch = next((f for name in names if (f := getattr(_library(), name, None)) is not None), None)
+        if batch is None:
+            return {}
+        matrix = pointer, size, size
+        batch.argtypes = word, word, word, size, size, size, real, *matrix * 2, real, *matrix, size
+        batch.restype = None
+        found[dtype] = batch
+    return found
+
+
 _functions = _find()
+_batches = _find_batches() if _functions else {}
+
+LEAST_OF_SLICE = 1 << 20
+"""Multiplications. With 100^3 or fewer OpenBLAS's batches crash (OpenMathLib/OpenBLAS, pull request 5980)."""
+FEW = 9216
+"""Up to so many multiplications OpenBLAS computes anything by one thread (its interface/gemv.c)."""
+
+
+def slices(rows: int, columns: int, inner: int, dtype: Any) -> int:
+    """In how many slices of rows a product is computed, by its sizes and the number of threads; 0 as BLAS likes.
+
+    With 1 it is computed by one thread.
+    """
+    work = rows * columns * inner
+    if work <= FEW or dtype not in _batches:
+        return 0
+    if work < 2 * LEAST_OF_SLICE:
+        return 1
+    count = min(one_thread.threads_outside(), rows)
+    return count if rows // count * columns * inner >= LEAST_OF_SLICE else 1
 
 
 def add_product(out: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0) -> Any:
@@ -66,9 +108,19 @@ def add_product(out: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0)
     (m, n), k = out.shape, a.shape[1]
     if not m or not n:
         return out
-    (a, ta, lda), (b, tb, ldb) = _layout(a), _layout(b)
-    function, ldc = _functions["gemm", out.dtype], max(out.strides[0] // out.itemsize, n)
-    function(_ROW_MAJOR, ta, tb, m, n, k, alpha, _place(a), lda, _place(b), ldb, beta, _place(out), ldc)
+    (left, ta, lda), (right, tb, ldb) = _layout(a), _layout(b)
+    ldc = max(out.strides[0] // out.itemsize, n)
+    if (count := slices(m, n, k, out.dtype)) > 1:
+        rows = m // count
+        first, result = (_place(left), lda, rows * lda if ta == PLAIN else rows), (_place(out), ldc, rows * ldc)
+        sizes, second = (rows, n, k), (_place(right), ldb, 0)
+        watch.run(
+            m * n * k, _batches[out.dtype], _ROW_MAJOR, ta, tb, *sizes, alpha, *first, *second, beta, *result, count
+        )
+        return add_product(out[-rest:], a[-rest:], b, alpha, beta) if (rest := m % count) else out
+    function, args = _functions["gemm", out.dtype], (_place(left), lda, _place(right), ldb, beta, _place(out), ldc)
+    with one_thread if count else nullcontext():
+        function(_ROW_MAJOR, ta, tb, m, n, k, alpha, *args)
     return out
 
 
@@ -88,7 +140,8 @@ def function(name: str, dtype: Any) -> Any:
 
 def add_scaled(out: Any, x: Any, alpha: float) -> Any:
     """out += alpha x, for row-major arrays of one type and shape."""
-    _functions["axpy", out.dtype](out.size, alpha, _place(x), 1, _place(out), 1)
+    with one_thread if watch.alone else nullcontext():
+        _functions["axpy", out.dtype](out.size, alpha, _place(x), 1, _place(out), 1)
     return out
 
 
@@ -158,4 +211,6 @@ def _works() -> bool:
     return True
 
 
+one_thread = OneThread(threads, set_threads)
+watch = Watch(one_thread)
 available = _works()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,13 @@ class _Draws(threading.local):
         self._generator.random(dtype=np.float32, out=out)
 
 
-_draws = _Draws()
+_draws = cache(_Draws)
 
 
 def keep(p: float, seed: int, call: int, place: int, numbers: Any, kept: Any) -> None:
     """Which elements are kept, those from `place` on, as booleans; `numbers` is room for their numbers in float32."""
     least = np.float32(math.ceil(p * 2**24) * 2**-24)  # the numbers are multiples of 2^-24: exact, whatever the type
-    _draws.numbers(seed, call, place, numbers)
+    _draws().numbers(seed, call, place, numbers)
     np.greater_equal(numbers, least, out=kept)
 
 

@@ -16,12 +16,14 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from queue import SimpleQueue
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
 
 from . import blas
 from .workspace import reserve
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 LEAST_MICROSECONDS = 100.0
 """What takes less is one part."""
@@ -35,6 +37,8 @@ class _Worker:
     """A thread that does what it is given, one after the other."""
 
     def __init__(self) -> None:
+        from queue import SimpleQueue
+
         self._orders: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
         self._answers: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="gpunn worker")
@@ -114,12 +118,12 @@ class _Team:
 
 
 class _Scopes:
-    """How many scopes of `cores` are open, and the threads that BLAS had before the first."""
+    """How many scopes of `cores` are open, and what the first one has entered."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.open = 0
-        self.threads = 1
+        self.inside: AbstractContextManager[None] = nullcontext()
 
 
 class cores:
@@ -128,16 +132,15 @@ class cores:
     def __enter__(self) -> None:
         with _scopes.lock:
             if not _scopes.open:
-                _scopes.threads = blas.threads()
-                if _team.size > 1:
-                    blas.set_threads(1)
+                _scopes.inside = blas.one_thread if _team.size > 1 else nullcontext()
+                _scopes.inside.__enter__()
             _scopes.open += 1
 
     def __exit__(self, *_: object) -> None:
         with _scopes.lock:
             _scopes.open -= 1
             if not _scopes.open:
-                blas.set_threads(_scopes.threads)
+                _scopes.inside.__exit__(None, None, None)
 
 
 _scopes = _Scopes()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.spec import Spec
 
-from ..base import Op
+from ..base import Op, frozen
 from ..elementwise import broadcast_shapes
 
 
-@dataclass(frozen=True)
+@frozen
 class OfArrays(Op):
     """y = f of the broadcast inputs, element by element, by a function of the array module.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from ..base import Cost, Op
+from ..base import Cost, Op, frozen
 from ..creation import zeros_like
 from ..diagonal import diag_embed, diagonal, tril
 from ..matmul import matmul
@@ -146,7 +145,7 @@ def leading_minor(xp: Any, x: Any) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@frozen
 class QR(Matrices):
     """Q = orthonormal columns,  R = an upper triangular matrix, whose product is X;
 
@@ -245,7 +244,7 @@ def _inverse_of_differences(e: Any) -> Any:
     return (1 - on) / (e + on)
 
 
-@dataclass(frozen=True)
+@frozen
 class Eigh(Matrices):
     """l = the eigenvalues in rising order,  Q = their vectors, of symmetric X, of which one triangle is read;
 

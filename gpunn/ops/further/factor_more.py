@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import int64
 from gpunn.backend.spec import Spec
 
-from ..base import Composite
+from ..base import Composite, frozen
 from ..creation import zeros_like
 from ..diagonal import tril, triu
 from ..join import cat
@@ -73,7 +72,7 @@ class Cofactors(Matrices, Composite):
         return apply(Det(), x).unsqueeze(-1).unsqueeze(-1) * T(apply(Inverse(), x))
 
 
-@dataclass(frozen=True)
+@frozen
 class PseudoInverse(Matrices):
     """P = X^+, without singular values of at most `rtol` times the largest;
 

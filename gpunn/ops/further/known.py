@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,14 @@ from gpunn.autograd.tape import TensorBase, apply
 from gpunn.backend.dtypes import float64
 from gpunn.backend.spec import Spec
 
-from ..base import Op
+from ..base import Op, frozen
 from ..promote import promote, result_type, to_float
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@frozen
 class Known(Op):
     """y = x, which was computed before of other inputs, without a gradient;  dx = 0.
 
