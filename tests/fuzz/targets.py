@@ -23,6 +23,7 @@ import numpy as np
 import gpunn
 from gpunn.backend import compiled
 from gpunn.backend.signature import signatures, type_choices
+from gpunn.backend.simulator import source
 from gpunn.cli.data_info import read_data_info
 from gpunn.cli.errors import UsageError
 from gpunn.cli.options import checked
@@ -190,6 +191,7 @@ def _read_text(path: Path) -> None:
     with contextlib.suppress(ValueError):  # a signature that can't be read
         signatures(text)
     type_choices(text)
+    source.kernels(text)
 
 
 def _read_table(path: Path) -> None:
