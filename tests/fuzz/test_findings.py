@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gpunn.datasets import from_csv
+
 from .targets import CLEAN, TARGETS
 
 KERNEL = b'extern "C" __global__ void '
@@ -50,3 +52,11 @@ def test_a_compiled_kernel_that_is_not_whole_is_compiled_again(tmp_path: Path) -
         assert TARGETS["compiled"].read(tmp_path / "t") is None
     (tmp_path / "t").write_bytes(zlib.compress(b"log\0cubin"))
     assert TARGETS["compiled"].read(tmp_path / "t") == ("log", b"cubin")
+
+
+def test_a_name_of_two_lines_before_the_first_semicolon(tmp_path: Path) -> None:
+    """Hypothesis drew it: the first line alone did not show what parts cells."""
+    (tmp_path / "t.csv").write_text('"a\nb";c;y\n1;2;0\n3;4;1\n')
+    found = from_csv(tmp_path / "t.csv")
+    assert found.columns == ["a\nb", "c"]
+    assert found.x_train.tolist() == [[1, 2], [3, 4]]
