@@ -53,7 +53,7 @@ CORE := $(addprefix tests/,autograd ops nn optim plan utils datasets io train cl
 MODELS ?= 200
 
 CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py tests/plan/test_ways.py \
-  tests/train/test_kills.py tests/train/test_faults.py tests/train/test_guard.py tests/train/test_precision.py tests/parallel/test_lost.py tests/test_mutations.py tests/test_leaks.py tests/test_packaging.py tests/utils \
+  tests/train/test_kills.py tests/train/test_faults.py tests/train/test_guard.py tests/train/test_precision.py tests/parallel/test_lost.py tests/test_mutations.py tests/fuzz tests/test_leaks.py tests/test_packaging.py tests/utils \
   tests/inspect/explain/test_random_models.py
 
 trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks

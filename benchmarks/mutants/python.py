@@ -7,6 +7,7 @@ call the function run, the fastest ones first.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import sys
 import time
@@ -33,6 +34,7 @@ NOT_COMPUTING = ("report.py", "report_text.py", "listing.py", "note.py", "interr
 TESTS = (
     "tests/ops",
     "tests/plan",
+    "tests/nn",
     "tests/autograd",
     "tests/test_tensor.py",
     "tests/optim",
@@ -193,8 +195,13 @@ def _first_failure(
 
 
 def recorded(items: Sequence[pytest.Item]) -> dict[str, Any]:
-    """For each test its ``seconds``, and the ``functions`` it calls as "file:qualified name"; kept in the cache."""
-    path = cache_folder("mutants") / "functions.json"
+    """For each test its ``seconds``, and the ``functions`` it calls as "file:qualified name".
+
+    They are kept in the cache until there are other functions.
+    """
+    names = [f"{f}:{c.co_qualname}" for f in files() for c in _functions((ROOT / f).read_text(), f)]
+    key = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    path = cache_folder("mutants") / f"functions-{key}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     items = [item for item in items if item.nodeid not in found and not any(word in item.nodeid for word in LEFT_OUT)]
     for begin in range(0, len(items), 400):

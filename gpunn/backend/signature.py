@@ -10,13 +10,15 @@ _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+'
     r"(?:void\s+(?:__launch_bounds__\s*\((?P<bound>[^,]+?)(?:,[^\n]*)?\)\s*)?"
     r"|__launch_bounds__\s*\((?P<before>[^,]+?)(?:,[^\n]*)?\)\s*void\s+)(?P<name>\w+)\s*"
-    r"\((?P<parameters>(?://[^\n]*|[^)])*)\)"
+    r"\((?P<parameters>(?://[^\n]*(?=\n|\Z)|(?!//)[^)])*)\)"
 )
-_PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)(\s+const)?\s*(\*?)\s*(?:const\s+)?\b([A-Za-z_]\w*)\s*")
+_PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)(\s+const)?\s*(?:(\*)\s*)?(?:const\s+)?\b([A-Za-z_]\w*)\s*")
 _IGNORED = re.compile(r"\b(?:__restrict__|__restrict|volatile)\b")
 _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
+_LONGEST_BOUND = 1000
+"""Characters of a launch bound in which constants of the text have taken the places of their names."""
 _ENUMERATION = r"enum {}\s*\{{(.*?)\}}"
-_FOR = re.compile(r"^//\s*compiled for (\w+) = ([\w ,]+?)\s*$", re.MULTILINE)
+_FOR = re.compile(r"^//\s*compiled for (\w+) = ([\w ,]*[\w,])\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,11 @@ def _parameter(kernel: str, declaration: str, nullable: bool) -> Parameter:
 def _number(kernel: str, expression: str, constants: dict[str, str]) -> int:
     """The value of a launch bound: numbers, constants of the text, and arithmetic with them."""
     expanded = expression
-    while names := set(re.findall(r"[A-Za-z_]\w*", expanded)) & constants.keys():
+    while len(expanded) < _LONGEST_BOUND and (names := set(re.findall(r"[A-Za-z_]\w*", expanded)) & constants.keys()):
         expanded = re.sub(rf"\b({'|'.join(names)})\b", lambda m: f"({constants[m[0]]})", expanded)
     try:
         if not re.fullmatch(r"[\d\s()+*/-]+", expanded) or "**" in expanded:
             raise SyntaxError
         return int(eval(expanded.replace("/", "//")))  # noqa: S307 (digits and operators, nothing else)
-    except (SyntaxError, ZeroDivisionError):
+    except (SyntaxError, TypeError, ZeroDivisionError, RecursionError, MemoryError):
         raise ValueError(f"kernel {kernel}: can't read its launch bound {expression!r}") from None

@@ -23,7 +23,8 @@ from gpunn.printing import printable
 
 from .errors import RunError, UsageError
 
-MODEL_HELP = f"{', '.join(MODELS)}, with numbers as in mlp:512,512, or FILE.py:FUNCTION"
+MODEL_HELP = f"{', '.join(MODELS)}, with numbers as in mlp:512,512, or FILE.py:FUNCTION, which runs the file"
+RUN_HELP = "a run folder of gpunn train; where its model was FILE.py:FUNCTION, the copy of that file in it is run"
 
 as_json = json_text
 INSTALL = "pip install 'gpunn[cuda12]' or 'gpunn[cuda13]'"

@@ -28,7 +28,11 @@ def add(commands: Any, name: str, text: str) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--devices", metavar="D,D", help="compare two devices, such as cpu,sim or cpu,cuda")
     what.add_argument("--planned", action="store_true", help="compare op by op with a plan (without the others)")
-    what.add_argument("--torch", metavar="FILE.py:FUNCTION", help="compare with a PyTorch model of the same weights")
+    what.add_argument(
+        "--torch",
+        metavar="FILE.py:FUNCTION",
+        help="run the file, and compare with its PyTorch model of the same weights",
+    )
     parser.add_argument("--no-fusion", action="store_true", help="of the plan: then the bits are the same on the CPU")
     parser.add_argument("--device", default="cpu", metavar="D", help="where both are computed; default: cpu")
     parser.add_argument(

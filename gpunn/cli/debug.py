@@ -10,7 +10,7 @@ from typing import Any
 
 from gpunn.printing import printable
 
-from .common import add_command, add_device, as_json, pick_device, positive_int, print_table
+from .common import RUN_HELP, add_command, add_device, as_json, pick_device, positive_int, print_table
 from .errors import UsageError
 
 EXAMPLE = """\
@@ -22,9 +22,7 @@ EXAMPLE = """\
 def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument(
-        "dump", type=Path, metavar="DUMP", help="failed_step.safetensors in a run folder of gpunn train, or that folder"
-    )
+    parser.add_argument("dump", type=Path, metavar="DUMP", help=f"failed_step.safetensors, or its folder: {RUN_HELP}")
     parser.add_argument("--last", type=positive_int, default=8, metavar="N", help="ops to show up to there; default: 8")
     parser.add_argument("--all", action="store_true", help="show all ops of the step")
     add_device(parser)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpunn.printing import printable
 
-from .common import add_command, add_device, add_eager, as_json, pick_device, print_table
+from .common import RUN_HELP, add_command, add_device, add_eager, as_json, pick_device, print_table
 
 EXAMPLE = """\
   gpunn evaluate runs/digits-cnn-1                      on the test set of its data
@@ -19,7 +19,7 @@ EXAMPLE = """\
 def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run folder of gpunn train")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help=RUN_HELP)
     parser.add_argument("--data", metavar="WHAT", help="other data of the same kind (default: the run's)")
     parser.add_argument("--data-root", metavar="DIR", help="the folder with the files of the data set")
     parser.add_argument(

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_command, add_model, as_json, input_shape, positive_int
+from .common import RUN_HELP, add_command, add_model, as_json, input_shape, positive_int
 from .errors import UsageError
 from .options import OPTIMIZERS, not_negative
 
@@ -30,7 +30,7 @@ def add(commands: Any, name: str, text: str) -> None:
     from gpunn.train.objective import LOSSES
 
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument("run_folder", nargs="?", type=Path, metavar="RUN", help="a run folder of gpunn train")
+    parser.add_argument("run_folder", nargs="?", type=Path, metavar="RUN", help=RUN_HELP)
     add_model(parser)
     parser.add_argument("--batch-size", type=positive_int, default=4, metavar="N", help="default: 4")
     parser.add_argument("--loss", choices=LOSSES, default="cross_entropy", help="default: cross_entropy")

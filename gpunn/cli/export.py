@@ -9,7 +9,7 @@ from typing import Any
 import gpunn
 from gpunn import nn
 
-from .common import add_command
+from .common import RUN_HELP, add_command
 from .errors import UsageError
 
 EXAMPLE = """\
@@ -22,7 +22,7 @@ WEIGHTS = (".pt", ".pth", ".safetensors", ".npz")
 def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run folder of gpunn train")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help=RUN_HELP)
     out = f".onnx for the network, from inputs as they are in the data; {', '.join(WEIGHTS)} for its weights alone"
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"{out} (default: RUN/model.onnx)")
     parser.add_argument("--opset", type=int, metavar="N", help="version of ONNX's operators, from 18 on (default: 18)")

@@ -24,7 +24,7 @@ def add(commands: Any, name: str, text: str) -> None:
     parser = add_command(commands, name, text, run, EXAMPLE)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", default="cnn", help=MODEL_HELP)
-    what.add_argument("--op", metavar="O", help="the name of a function of gpunn, or FILE.py:NAME")
+    what.add_argument("--op", metavar="O", help="the name of a function of gpunn, or FILE.py:NAME, which runs the file")
     add_network(parser)
     parser.add_argument(
         "--input",

@@ -182,7 +182,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     call = parser.add_argument_group("the call")
     call.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: the next free runs/NAME-N")
-    call.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder, with its options")
+    call.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the run in this folder, with its options and the copy of its FILE.py",
+    )
     call.add_argument("--config", type=Path, metavar="FILE.toml", help="options from a file; the command line wins")
     ranks = parser.add_argument_group(
         "several ranks", "processes that train together, started by mpirun, srun or --ranks; see docs/parallel.md"

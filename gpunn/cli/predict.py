@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .common import add_command, add_device, add_eager, as_json, pick_device
+from .common import RUN_HELP, add_command, add_device, add_eager, as_json, pick_device
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ EXAMPLE = """\
 def add(commands: Any, name: str, text: str) -> None:
     """Add the command."""
     parser = add_command(commands, name, text, run, EXAMPLE)
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run folder of gpunn train")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help=RUN_HELP)
     parser.add_argument(
         "--input",
         metavar="WHAT",

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -167,7 +167,7 @@ def _open(path: str) -> AbstractContextManager[Reader | _Parquet]:
 def _open_csv(path: str) -> Iterator[Reader]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            first = re.sub(r'"[^"]*"', "", file.readline())  # as it would be without texts in quotes
+            first = re.sub(r'"[^"]*"', "", _first_row(file))  # as it would be without texts in quotes
             file.seek(0)
             # Beside semicolons or tabs, commas may be decimal ones.
             delimiter = max(";", "\t", key=first.count) if ";" in first or "\t" in first else ","
@@ -178,6 +178,17 @@ def _open_csv(path: str) -> Iterator[Reader]:
         raise DataError(f"{path}: not a text file in UTF-8 ({error})") from error
     except csv.Error as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
+
+
+def _first_row(file: IO[str]) -> str:
+    """The lines up to the first end of one that is not in quotes."""
+    lines, quotes = [], 0
+    for line in file:
+        lines.append(line)
+        quotes += line.count('"')
+        if quotes % 2 == 0:
+            break
+    return "".join(lines)
 
 
 Row = tuple[int, list[str]]

@@ -22,8 +22,9 @@ def save(obj: Any, path: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write nested dicts, lists and tuples of tensors, NumPy arrays, int, float, bool, str and None into one file.
 
     Arrays are stored under their path in the structure, "optimizer.state.0.exp_avg", so a saved state_dict is a
-    safetensors file with its own keys, which any other reader understands; the structure is JSON in the metadata.
-    Keys are str or int. A tensor's gradient, history and device are not saved.
+    safetensors file with its own keys, which any other reader understands; the structure is JSON in the metadata, with
+    a checksum of all content, by which `load` finds damage. Keys are str or int. A tensor's gradient, history and
+    device are not saved.
 
     A name that ends in ``.pt`` or ``.pth`` makes a file of PyTorch's, which ``torch.load`` reads with
     ``weights_only=True``; there are no NumPy arrays in it. One that ends in ``.npz`` makes one of NumPy's, of a dict of

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -36,7 +37,8 @@ def save(obj: Any, path: str | os.PathLike[str] | IO[bytes]) -> None:
     for name, array in arrays.items():
         if array.dtype not in WRITABLE:
             raise TypeError(f"{name} is of dtype {array.dtype}, which safetensors files don't have")
-    metadata = {METADATA_KEY: json.dumps({"version": VERSION, "structure": tree}, separators=(",", ":"))}
+    content = {"version": VERSION, "crc32": _checksum(tree, arrays), "structure": tree}
+    metadata = {METADATA_KEY: json.dumps(content, separators=(",", ":"))}
     if not isinstance(path, (str, os.PathLike)):
         path.write(needed("safetensors.numpy", "gpunn.save").save(arrays, metadata))
         return
@@ -75,6 +77,11 @@ def parse(data: bytes, name: str, as_tensor: Callable[[Any], Tensor]) -> Any:
         content = json.loads(structure)
         version = content["version"]
         if version == VERSION:
+            expected = content.get("crc32")
+            if expected is not None and expected != (found := _checksum(content["structure"], arrays)):
+                raise FileFormatError(
+                    f"{name} is damaged: its content has the checksum {found}, and had {expected} when it was written"
+                )
             return put_together(content["structure"], arrays, as_tensor)
     except FileFormatError:
         raise
@@ -83,6 +90,15 @@ def parse(data: bytes, name: str, as_tensor: Callable[[Any], Tensor]) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{name}: the structure in its metadata is damaged ({error!r})") from None
     raise FileFormatError(f"{name} is of format version {version}; this gpunn reads {VERSION}, a newer one may read it")
+
+
+def _checksum(tree: Any, arrays: dict[str, Any]) -> int:
+    """The CRC-32 of a structure and of its arrays with their names, types and shapes."""
+    crc = zlib.crc32(json.dumps(tree).encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(repr((name, array.dtype.name, array.shape)).encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), crc)
+    return crc
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -23,6 +23,7 @@ import numpy as np
 import gpunn
 from gpunn.backend import compiled
 from gpunn.backend.signature import signatures, type_choices
+from gpunn.backend.simulator import source
 from gpunn.cli.data_info import read_data_info
 from gpunn.cli.errors import UsageError
 from gpunn.cli.options import checked
@@ -113,7 +114,13 @@ def _safetensors() -> list[bytes]:
     value = {"a": gpunn.ones(3), "b": [1, 2.5, None, (np.arange(4), "x")], 3: {"c": gpunn.zeros(2, 2), "d": np.inf}}
     with tempfile.TemporaryDirectory() as folder:
         gpunn.save(value, Path(folder) / "t")
-        return [(Path(folder) / "t").read_bytes()]
+        return [unchecked((Path(folder) / "t").read_bytes())]
+
+
+def unchecked(content: bytes) -> bytes:
+    """A file of `gpunn.save` without its checksum, by which every change would be refused before it is looked at."""
+    assert content.count(b"crc32") == 1
+    return content.replace(b"crc32", b"-----")
 
 
 def _pt() -> list[bytes]:
@@ -144,7 +151,7 @@ def checkpoint() -> bytes:
         gpunn.manual_seed(0)
         x = np.random.default_rng(0).random((24, 4), np.float32)
         make_trainer(run_dir=Path(folder) / "run").fit((x, np.arange(24) % 3), 1, 0.25, 9)
-        return RunFolder(Path(folder) / "run").latest_checkpoint().read_bytes()
+        return unchecked(RunFolder(Path(folder) / "run").latest_checkpoint().read_bytes())
 
 
 def _resume(path: Path) -> None:
@@ -190,6 +197,7 @@ def _read_text(path: Path) -> None:
     with contextlib.suppress(ValueError):  # a signature that can't be read
         signatures(text)
     type_choices(text)
+    source.kernels(text)
 
 
 def _read_table(path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import zlib
 from collections import OrderedDict, namedtuple
 
 import ml_dtypes
@@ -231,6 +232,27 @@ def test_every_truncation_is_an_error(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(FileFormatError, match=rf"{path.name} \({length} bytes\) is not a whole safetensors file"):
             gpunn.load(path)
+
+
+def test_damage_is_found(tmp_path):
+    """Whichever byte is another one: the file is refused, or what is read is what was written."""
+    path = tmp_path / "file.safetensors"
+    x = np.arange(3, dtype=np.float32)
+    gpunn.save({"x": gpunn.tensor(x)}, path)
+    whole, refused = path.read_bytes(), 0
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
+        try:
+            found = gpunn.load(path)
+        except FileFormatError:
+            refused += 1
+        else:
+            assert list(found) == ["x"] and found["x"].numpy().tobytes() == x.tobytes()
+    assert refused > len(whole) - 20  # the names "gpunn" and "crc32", and what fills the header up
+    path.write_bytes(whole[:-1] + b"\1")
+    written = zlib.crc32(b'{"dict": [["x", {"tensor": "x"}]]}' + b"('x', 'float32', (3,))" + x.tobytes())
+    with pytest.raises(FileFormatError, match=rf"damaged: its content has the checksum \d+, and had {written} when"):
+        gpunn.load(path)
 
 
 def test_a_file_that_is_open_for_text(tmp_path):

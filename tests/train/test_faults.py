@@ -100,7 +100,9 @@ def test_a_launch_that_fails_within_a_step(
     record_property("tried", len(places))
 
 
-@pytest.mark.promise("killed runs are resumed, and leave what an uninterrupted run leaves, to the bit")
+@pytest.mark.promise(
+    "a training whose device fails is resumed, and leaves what an uninterrupted one leaves, to the bit"
+)
 def test_a_training_whose_device_fails_is_resumed(monkeypatch: pytest.MonkeyPatch, task: Any, tmp_path: Path) -> None:
     failing = Failing(monkeypatch)
 

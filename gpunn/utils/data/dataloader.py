@@ -64,7 +64,8 @@ class DataLoader:
     side, while Python code takes turns; of an IterableDataset there is one reader, a thread always, so nothing comes
     twice. And `state_dict` and `load_state_dict` let a run go on
     in the middle of an epoch. Order and values of the batches are the same with any number of workers; what a worker
-    raises is raised when its batch is asked for; leaving the loop ends the threads.
+    raises is raised when its batch is asked for; leaving the loop ends the workers. One that hangs is left behind after
+    five seconds, or killed if it is a process.
 
     Of a TensorDataset, or a Subset of one, a batch is taken with one index operation per tensor, not sample by sample.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, wait
@@ -10,6 +11,9 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds that workers have for what they fetch when nobody wants it any more; whoever is not done then may hang."""
 
 
 def run_ahead(
@@ -22,8 +26,8 @@ def run_ahead(
     """The results of the tasks in their order, computed by `workers` threads, at most `ahead` of them in advance.
 
     An exception of a task is raised in its turn. When the consumer stops, early or not, tasks that have not begun are
-    dropped and the threads joined; after a timeout, and after Ctrl-C while a result is waited for, they are left to end
-    by themselves, and do not keep the program from ending.
+    dropped and the threads joined, for at most `PATIENCE` seconds; then, after a timeout, and after Ctrl-C while a
+    result is waited for, they are left to end by themselves, and do not keep the program from ending.
 
     begin: called in each thread first, with its number; what it raises is raised in the place of the thread's results
 
@@ -59,9 +63,9 @@ def run_ahead(
             future.cancel()
         for _ in threads:
             queue.put(None)
+        end = time.monotonic() + (0 if late else PATIENCE)
         for thread in threads:
-            if not late:
-                thread.join()
+            thread.join(max(0, end - time.monotonic()))
 
 
 def _work(queue: SimpleQueue[Any], begin: Callable[[int], Any], number: int) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import Any
+
+from . import prefetch
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,22 @@ class Processes:
                 future.cancel()
 
     def close(self) -> None:
-        """End the processes, each behind the batch that it fetches."""
+        """End the processes, each behind the batch that it fetches; who takes too long for that is killed."""
+        processes = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if processes:
+            threading.Thread(target=_ended, args=(processes,), name="gpunn.DataLoader_end", daemon=True).start()
+
+
+def _ended(processes: list[Any]) -> None:
+    """Wait until these have ended, for at most `PATIENCE` seconds; kill the others, which would keep the program."""
+    end = time.monotonic() + prefetch.PATIENCE
+    left = {process.sentinel: process for process in processes}
+    while left and (seconds := end - time.monotonic()) > 0:
+        for sentinel in connection.wait(list(left), seconds):
+            del left[sentinel]
+    for process in left.values():
+        process.kill()
 
 
 def _begin_process(
