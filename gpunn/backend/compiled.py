@@ -1,4 +1,4 @@
-"""What NVRTC has compiled before: for each result a file with the log, a zero byte and the cubin, compressed."""
+"""What NVRTC and nvdisasm have made before: for each result a file with a log, a zero byte and the result, compressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT_DAYS = 30
 
 
 def load(path: Path) -> tuple[str, bytes] | None:
-    """The log and the cubin that a file has; None where there is none, or a damaged one."""
+    """The log and the result that a file has; None where there is none, or a damaged one."""
     try:
         content, found, cubin = zlib.decompress(path.read_bytes()).partition(b"\0")
         log = content.decode()

@@ -11,7 +11,7 @@ import random
 import sys
 from array import array
 from collections import UserDict, UserList, deque
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from functools import lru_cache, partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -220,14 +220,12 @@ class Reach:
         self._attributes(what, module, {"forward"}, probed=_is_open(type(module).__module__))
 
 
-def _names(code: CodeType) -> Iterator[str]:
+@lru_cache(maxsize=4096)
+def _names(code: CodeType) -> frozenset[str]:
     """What a function's code names, also as text, which may stand in ``getattr``, and also in functions inside."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-        elif isinstance(constant, str) and constant.isidentifier():
-            yield constant
+    inside = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    texts = (constant for constant in code.co_consts if isinstance(constant, str) and constant.isidentifier())
+    return frozenset(code.co_names).union(texts, *inside)
 
 
 @lru_cache(maxsize=4096)

@@ -75,11 +75,6 @@ def replace(edit):
 
 
 @cache
-def code_before(text: str) -> list[Row]:
-    return code.rows(text, TYPES, "sm_90")
-
-
-@cache
 def counts_before(call: str) -> list[Row]:
     return counted.rows("call", call)
 
@@ -125,18 +120,57 @@ SLOW_DOWNS = {
 }
 
 
-@pytest.mark.parametrize("what", SLOW_DOWNS)
-def test_the_compiler_sees(what, replace, compiler) -> None:
-    text, kernel, column, *replacements = SLOW_DOWNS[what]
-    before = code_before(text)
+NEW_NAMES = "new names and comments"
+
+
+def changed(text: str, *replacements: tuple[str, str]) -> str:
+    code = kernel_texts.kernel_text(text)
     for old, new in replacements:
-        replace(text, old, new)
-    found = {d.name: d for d in differences(code.LAYOUT, before, code.rows(text, TYPES, "sm_90"))}
-    assert_worse(found[f"{text}:{kernel} float32 sm_90"], column)
+        assert code.count(old) == 1, f"{text} has {code.count(old)} times {old!r}"
+        code = code.replace(old, new)
+    return code
+
+
+def alone(kernel: str, text: str) -> str:
+    """The text without its other kernels."""
+    return re.sub(r'(?ms)^extern "C" .*?^}\n', lambda each: each[0] if f" {kernel}(" in each[0] else "", text)
+
+
+@pytest.fixture(scope="module")
+def planted(compiler) -> dict[str, Row]:
+    """The row of each kernel as it is, by its name, and with each slow-down, by what that is.
+
+    They are compiled at once, as one text, each in a namespace and with a number behind its name.
+    """
+    plants = {kernel: (kernel, changed(text)) for text, kernel in (MATMUL, PARTS, POOL)}
+    plants |= {what: (kernel, changed(text, *changes)) for what, (text, kernel, _, *changes) in SLOW_DOWNS.items()}
+    plants[NEW_NAMES] = MATMUL[1], "// tiles\n\n" + re.sub(r"\btile_x\b", "left", changed(MATMUL[0]))
+    headers: set[str] = set()
+    namespaces = []
+    for i, (kernel, text) in enumerate(plants.values()):
+        headers |= set(re.findall(r"^#include .*$", text, re.MULTILINE))
+        numbered = alone(kernel, text).replace(f" {kernel}(", f" {kernel}_{i}(")
+        namespaces.append(f"namespace plant{i} {{\n{numbered}}}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(kernel_texts._written, "planted.cu", "\n".join([*sorted(headers), *namespaces]))
+        rows = code.rows("planted.cu", TYPES, "sm_90")
+    numbers = {int(row[0].rpartition("_")[2]): ("kernel", *row[1:]) for row in rows}
+    return {name: numbers[i] for i, name in enumerate(plants)}
+
+
+@pytest.mark.parametrize("what", SLOW_DOWNS)
+def test_the_compiler_sees(what, planted) -> None:
+    _, kernel, column, *_ = SLOW_DOWNS[what]
+    (found,) = differences(code.LAYOUT, [planted[kernel]], [planted[what]])
+    assert_worse(found, column)
+
+
+def test_the_compiler_sees_nothing_in_new_names_and_comments(planted) -> None:
+    assert planted[NEW_NAMES] == planted["matmul_tiled"]
 
 
 def test_the_compiler_sees_single_loads_in_the_place_of_quads(replace, compiler) -> None:
-    before = code_before("optimizer.cu")
+    before = code.rows("optimizer.cu", TYPES, "sm_90")
     replace(*SINGLE)
     found = differences(code.LAYOUT, before, code.rows("optimizer.cu", TYPES, "sm_90"))
     assert {d.name.split()[0] for d in found} == {
@@ -144,12 +178,6 @@ def test_the_compiler_sees_single_loads_in_the_place_of_quads(replace, compiler)
     }
     for difference in found:
         assert_worse(difference, "loads")
-
-
-def test_the_compiler_sees_nothing_in_new_names_and_comments(edit, compiler) -> None:
-    before = code_before("matmul.cu")
-    edit("matmul.cu", lambda text: "// tiles\n\n" + re.sub(r"\btile_x\b", "left", text))
-    assert code.rows("matmul.cu", TYPES, "sm_90") == before
 
 
 # What the simulator counts -------------------------------------------------------------------------------------------

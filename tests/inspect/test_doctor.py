@@ -212,8 +212,9 @@ def test_caches_that_cannot_be_written(monkeypatch, tmp_path: Path) -> None:
     (tmp_path / "nvrtc" / "one").write_bytes(b"0" * 2**20)
     monkeypatch.setenv("GPUNN_CACHE", str(tmp_path))
     monkeypatch.setenv("GPUNN_DATA", "/proc/self/status")
-    nvrtc, simulator, data = host.caches()
+    nvrtc, nvdisasm, simulator, data = host.caches()
     assert nvrtc.found == f"{tmp_path}/nvrtc: 1 files, 1.0 MiB"
+    assert nvdisasm.found == f"{tmp_path}/nvdisasm: 0 files, 0 B"
     assert simulator.found == f"{tmp_path}/simulator: 0 files, 0 B"
     assert (data.state, data.remedy) == (WRONG, "export GPUNN_DATA=DIR")
 

@@ -146,7 +146,7 @@ def _optional(package: str, purpose: str) -> Finding:
 
 def caches() -> Iterator[Finding]:
     """Where results are kept, and how much; each folder may be deleted."""
-    for name in ("nvrtc", "simulator"):
+    for name in ("nvrtc", "nvdisasm", "simulator"):
         yield _cache(f"cache {name}", cache_folder(name), "GPUNN_CACHE", [cache_folder(name)])
     data = [data_folder(name) for name in DOWNLOADED]
     yield _cache("data sets", data[0].parent, "GPUNN_DATA", data)

@@ -14,6 +14,7 @@ are read from the cubin itself, which is an ELF file:
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -28,6 +29,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gpunn.backend import compiled
+from gpunn.backend.cache import cache_folder
 from gpunn.backend.simulator.elf import Elf
 
 INSTALL = "pip install nvidia-cuda-nvdisasm (or 'gpunn[profile]')"
@@ -96,17 +99,26 @@ class Code:
 def disassemble(cubin: bytes) -> dict[str, Code]:
     """The code of each kernel of a cubin, by name.
 
+    What nvdisasm writes, which takes it half a second for the smallest cubin, is remembered in
+    `gpunn.backend.cache.cache_folder`.
+
     Raises:
         DisassemblerMissing: there is no nvdisasm.
         RuntimeError: it does not read this cubin, with its words.
     """
+    kept = cache_folder("nvdisasm") / hashlib.sha256(version().encode() + b"\0" + cubin).hexdigest()
+    found = compiled.load(kept)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "code.cubin"
         file.write_bytes(cubin)
-        done = subprocess.run([path(), "-json", "-g", str(file)], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{path()} failed: {(done.stderr or done.stdout).strip()}")
-        return read(json.loads(done.stdout), Elf(file))
+        if found is None:
+            done = subprocess.run([path(), "-json", "-g", str(file)], capture_output=True)
+            if done.returncode:
+                said = (done.stderr or done.stdout).decode(errors="replace")
+                raise RuntimeError(f"{path()} failed: {said.strip()}")
+            found = "", done.stdout
+            compiled.store(kept, *found)
+        return read(json.loads(found[1]), Elf(file))
 
 
 def read(listing: list[Any], cubin: Elf) -> dict[str, Code]:
