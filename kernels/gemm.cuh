@@ -30,7 +30,8 @@
 template <int R, int C, int S, int D, int N = 4> struct Tile {
     static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, RUN = N, THREADS = R / S * (C / S);
     static constexpr int SLAB = R * C + R;  // words that a part of a tile and of its sums takes
-    static constexpr int AHEAD = S == 8 ? 1 : THREADS == 64 ? 8 : 4;  // parts that are read before they are added
+    // Parts that are read before they are added.
+    static constexpr int AHEAD = (S == 8 ? 2 : THREADS == 64 ? 8 : 4) * sizeof(float) / sizeof(acc_t);
     static constexpr int RUNS = D / RUN < 8 ? D / RUN : 8, GAP = 128 / sizeof(acc_t) / RUNS;
     static_assert(R * RUN % 32 == 0 && C * RUN % 32 == 0, "runs begin in the same bank but for the gaps");
 
@@ -340,34 +341,40 @@ __device__ __forceinline__ void keep(const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4
     if (threadIdx.x < T::ROWS) slab[T::ROWS * T::COLUMNS + threadIdx.x] = sum;
 }
 
-// The parts of a tile, added up in order. Some are on their way at a time.
+// The parts of a tile, added up in order. Four quads of AHEAD parts are on their way at a time: more would take more
+// registers than there are.
 template <class T>
 __device__ __forceinline__ void add_up(
-    const acc_t* slab, int parts, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t& sum) {
-    constexpr int OWN = T::SIDE * T::SIDE / 4;
+    const acc_t* slab, int parts, bool has_sums, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t& sum) {
+    constexpr int OWN = T::SIDE * T::SIDE / 4, GROUP = 4;
+    const Quad<acc_t>* quads = (const Quad<acc_t>*)slab + threadIdx.x;
+#pragma unroll
+    for (int n = 0; n < OWN; n += GROUP) {
+        Quad<acc_t> own[GROUP];
+#pragma unroll
+        for (int g = 0; g < GROUP; ++g) own[g] = quads[(n + g) * T::THREADS];
 #pragma unroll 1
-    for (int p = 0; p < parts; p += T::AHEAD) {
-        Quad<acc_t> next[T::AHEAD][OWN];
-        acc_t next_sum[T::AHEAD];
+        for (int p = 1; p < parts; p += T::AHEAD) {
+            Quad<acc_t> next[T::AHEAD][GROUP];
 #pragma unroll
-        for (int ahead = 0; ahead < T::AHEAD; ++ahead) {
-            const acc_t* at = slab + (index_t)min(p + ahead, parts - 1) * T::SLAB;
-#pragma unroll
-            for (int n = 0; n < OWN; ++n) next[ahead][n] = ((const Quad<acc_t>*)at)[n * T::THREADS + threadIdx.x];
-            next_sum[ahead] = threadIdx.x < T::ROWS ? at[T::ROWS * T::COLUMNS + threadIdx.x] : acc_t(0);
-        }
-#pragma unroll
-        for (int ahead = 0; ahead < T::AHEAD; ++ahead) {
-            if (p + ahead >= parts) break;
-#pragma unroll
-            for (int n = 0; n < 4 * OWN; ++n) {
-                acc_t& to = c[n / T::SIDE][n / 4 % (T::SIDE / 4)].v[n % 4];
-                const acc_t from = next[ahead][n / 4].v[n % 4];
-                to = p + ahead == 0 ? from : to + from;
+            for (int k = 0; k < T::AHEAD * GROUP; ++k) {
+                const index_t part = min(p + k / GROUP, parts - 1);
+                next[k / GROUP][k % GROUP] = quads[part * (T::SLAB / 4) + (n + k % GROUP) * T::THREADS];
             }
-            sum = p + ahead == 0 ? next_sum[ahead] : sum + next_sum[ahead];
+#pragma unroll
+            for (int k = 0; k < T::AHEAD * GROUP * 4; ++k) {
+                acc_t& to = own[k / 4 % GROUP].v[k % 4];
+                if (p + k / (4 * GROUP) < parts) to += next[k / (4 * GROUP)][k / 4 % GROUP].v[k % 4];
+            }
         }
+#pragma unroll
+        for (int g = 0; g < GROUP; ++g) c[(n + g) / (T::SIDE / 4)][(n + g) % (T::SIDE / 4)] = own[g];
     }
+    if (!has_sums || threadIdx.x >= T::ROWS) return;
+    const acc_t* sums = slab + T::ROWS * T::COLUMNS + threadIdx.x;
+    sum = *sums;
+#pragma unroll 4
+    for (int p = 1; p < parts; ++p) sum += sums[(index_t)p * T::SLAB];
 }
 
 // The number of tiles of a matrix.
@@ -393,7 +400,7 @@ __device__ __forceinline__ void product(
         acc_t* slabs = to.slabs + (index_t)tile * to.parts * T::SLAB;
         keep<T>(c, sum, slabs + (index_t)part * T::SLAB);
         if (!comes_last(to.arrived + tile, to.parts)) return;
-        add_up<T>(slabs, to.parts, c, sum);
+        add_up<T>(slabs, to.parts, has_sums, c, sum);
     }
     write_tile<T>(c, to, first_row, first_column, words);
     const int row = first_row + threadIdx.x;

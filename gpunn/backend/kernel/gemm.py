@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
@@ -40,7 +41,7 @@ class Tile(NamedTuple):
         resident: so many such blocks a multiprocessor runs at once.
         cycles: of a multiprocessor with enough blocks, by what it is short of.
         alone: of a block that is alone there, and waits for memory and barriers.
-        ahead: parts that a block that adds them up reads at a time.
+        ahead: parts that a block that adds them up reads at a time; of a half, it takes it twice.
     """
 
     rows: int
@@ -49,7 +50,7 @@ class Tile(NamedTuple):
     resident: int
     cycles: int
     alone: int
-    ahead: int = 1
+    ahead: float = 1
 
     @property
     def slab(self) -> int:
@@ -58,7 +59,7 @@ class Tile(NamedTuple):
 
 
 TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=165, alone=190),
+    "large": Tile(128, 128, 256, resident=2, cycles=165, alone=190, ahead=0.5),
     "medium": Tile(64, 64, 256, resident=2, cycles=45, alone=55, ahead=4),
     "small": Tile(16, 64, 64, resident=6, cycles=16, alone=48, ahead=8),
 }
@@ -141,7 +142,7 @@ def _second_pass(parts: int, elements: int) -> int:
 def _last_blocks(tile: Tile, tiles: int, parts: int) -> int:
     """The cycles until the last block of each tile has added up its parts."""
     slab = 4 * tile.slab
-    of_one = max(ceil_div(parts * slab, BYTES_OF_ONE), ceil_div(parts, tile.ahead) * AWAY)
+    of_one = max(ceil_div(parts * slab, BYTES_OF_ONE), math.ceil(parts / tile.ahead) * AWAY)
     return LAST_BLOCK + ceil_div(tiles, MULTIPROCESSORS) * of_one + ceil_div(tiles * parts * slab, BYTES)
 
 
