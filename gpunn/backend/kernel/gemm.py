@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from gpunn.backend import recording
 
+from .counting import Counting
 from .family import Array, accumulator, ceil_div
 from .quad import Quads
 
@@ -266,10 +264,8 @@ def _schedules(
     return tuple(found)
 
 
-class Gemm(Quads):
+class Gemm(Quads, Counting):
     """What products of matrices have in common."""
-
-    full: Callable[..., Array]  # from another family
 
     def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
         """Which of some matrices can be moved in quads, as the kernels have it: the sum of 1, 2, 4, ... for those.
@@ -293,33 +289,9 @@ class Gemm(Quads):
         shape = (tiles * parts, TILES[plan.size].slab) if plan.counted else (parts, count)
         return self.empty(shape, accumulator(dtype))
 
-    def counters(self, plan: Schedule, begin: int = 0) -> Array | None:
+    def tile_counters(self, plan: Schedule, begin: int = 0) -> Array | None:
         """A counter for each tile, from the one of number `begin` on; None where blocks are not counted."""
-        if not plan.counted:
-            return None
-        recorder = recording.current()
-        counters = self._counters_of_stream() if recorder is None else recorder.counters
-        return counters[begin : begin + plan.grid[0]]
-
-    def _counters_of_stream(self) -> Array:
-        """Counters that are all 0 between the launches of this thread on the current stream."""
-        of_stream = self._counters.__dict__
-        stream = str(getattr(self.streams.get_current_stream(), "ptr", ""))
-        if stream not in of_stream:
-            of_stream[stream] = self.full((recording.MOST_COUNTERS,), 0, np.int32).view(np.uint32)
-        return of_stream[stream]
-
-    @cached_property
-    def _counters(self) -> threading.local:
-        return threading.local()
-
-    def launch(self, *args: Any, **types: Any) -> None:
-        """As `Family.launch`; what a kernel that failed has counted is forgotten."""
-        try:
-            super().launch(*args, **types)
-        except BaseException:
-            self.__dict__.pop("_counters", None)
-            raise
+        return self.counters(plan.grid[0], begin) if plan.counted else None
 
     def add_parts(
         self,

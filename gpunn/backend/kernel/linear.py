@@ -74,7 +74,7 @@ class Linear(Matmul):
         parts = self.parts(plan, y.size, x.dtype)
         factors = ((w, inputs), (x, inputs)) if plan.transposed else ((x, inputs), (w, inputs))
         vectors = self.vectors(*factors, (y if parts is None or plan.counted else parts, outputs))
-        args = (x, w, b, y, parts, self.counters(plan), *sizes, *f, plan.transposed, plan.part_depth, vectors)
+        args = (x, w, b, y, parts, self.tile_counters(plan), *sizes, *f, plan.transposed, plan.part_depth, vectors)
         name = f"linear_forward_{plan.size}"
         self.launch("linear_forward.cu", name, plan.grid, plan.block, args, scalar_t=x.dtype)
         if not plan.counted:
@@ -202,7 +202,7 @@ class Linear(Matmul):
             if parts is not None and not g.plan.counted:
                 target = parts, sums
                 left.append((parts, g.result, g.db))
-            arrays += [g.factor, g.result, parts, self.counters(g.plan, tiles)]
+            arrays += [g.factor, g.result, parts, self.tile_counters(g.plan, tiles)]
             lines += [(g.factor, g.inputs), (*target, g.inputs)]
             tiles += g.plan.grid[0]
             blocks[i], depths[i] = g.plan.grid[0] * g.plan.parts, g.plan.part_depth

@@ -151,7 +151,7 @@ class Matmul(Gemm):
         factors = ((f.memory, f.pitch, depth if f.along_k else f.size, *f.batch) for f in (x, y))
         vectors = self.vectors(*factors, (target, columns))
         args = (
-            *(x.memory, y.memory, z, parts, self.counters(plan), count, x.size, y.size, depth),
+            *(x.memory, y.memory, z, parts, self.tile_counters(plan), count, x.size, y.size, depth),
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(plan.transposed, plan.part_depth, vectors),
         )
