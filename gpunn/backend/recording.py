@@ -187,6 +187,10 @@ class Recorder:
         """Take these bytes, at least `workspace_bytes`, as the workspace. Before, each piece is memory of its own."""
         self._workspace = memory
 
+    def share(self, other: Recorder) -> None:
+        """Compute in the workspace of another one, whose launches come before or after, and check into its words."""
+        self.errors, self.counters, self._workspace = other.errors, other.counters, other._workspace
+
     @contextmanager
     def call(self, known: Sequence[Launch] = ()) -> Iterator[list[Launch]]:
         """Inside, the launches of this thread come into the list.

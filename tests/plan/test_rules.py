@@ -156,9 +156,7 @@ def test_a_loss_that_its_gradient_needs_stays() -> None:
 
     w = W.detach().to("sim").requires_grad_()
     graph = graph_of(body, X.to("sim"), LABELS.to("sim"))
-    assert [note.reason for note in apply_rules(graph, ["loss_gradient"])] == [
-        "Multiply needs the loss before its gradient"
-    ]
+    assert [note.reason for note in apply_rules(graph, ["loss_gradient"])] == ["Mul needs the loss before its gradient"]
 
 
 # The gradient of a layer ----------------------------------------------------------------------------------------------
