@@ -29,6 +29,9 @@
 // With a gap behind each run all 32 lie in different banks.
 template <int R, int C, int S, int D, int N = 4> struct Tile {
     static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, RUN = N, THREADS = R / S * (C / S);
+    static constexpr int SLAB = R * C + R;  // words that a part of a tile and of its sums takes
+    // Parts that are read before they are added.
+    static constexpr int AHEAD = (S == 8 ? 2 : THREADS == 64 ? 8 : 4) * sizeof(float) / sizeof(acc_t);
     static constexpr int RUNS = D / RUN < 8 ? D / RUN : 8, GAP = 128 / sizeof(acc_t) / RUNS;
     static_assert(R * RUN % 32 == 0 && C * RUN % 32 == 0, "runs begin in the same bank but for the gaps");
 
@@ -239,19 +242,26 @@ __device__ __forceinline__ void multiply_tile(
 }
 
 // Where C goes, rows x columns in row-major order. Where `transposed`, the block's tile is one of C^T.
+//
+// The sums may be cut into parts, each of which has a block. Either the last one of a tile's blocks to come adds up the
+// parts, which lie in `slabs`, a slab of T::SLAB words for each tile and part; or another launch does, to which each
+// block leaves its part of C, without bias and activation, in row-major order in `part`. The order is the same.
 struct Result {
     scalar_t* y;
-    acc_t* part;  // null: C is complete. Else this is one part of its sum, and goes here, without bias and activation
+    acc_t* part;  // null: not for another launch
     int rows, columns;
     bool transposed;
     bool vector;  // whether quads of a row can be written at once
     const scalar_t* bias = nullptr;  // null: none. One for each column
     int kind = ACTIVATION_NONE;
     acc_t parameter = 0;
-    // null: not wanted. The sums of A over k, one for each row; A's lines have to run along the rows. In parts they go
-    // to `part_of_sums`.
+    // null: not wanted. The sums of A over k, one for each row; A's lines have to run along the rows. In parts for
+    // another launch they go to `part_of_sums`.
     scalar_t* sums = nullptr;
     acc_t* part_of_sums = nullptr;
+    acc_t* slabs = nullptr;
+    unsigned* arrived = nullptr;  // null: no slabs. How many of a tile's blocks have come; 0 before and after
+    int parts = 1;
 };
 
 // Four neighbours of a row of the tile's matrix to where they belong.
@@ -307,21 +317,64 @@ __device__ __forceinline__ void write_tile(
     }
 }
 
-// The sums of A over k, of which every thread has those of four rows and some k.
-template <class T>
-__device__ __forceinline__ void write_sums(const acc_t (&sums)[4], const Result& to, int first_row, acc_t* words) {
+// The sums of A over k, of which every thread has those of four rows and some k: the one of row threadIdx.x.
+template <class T> __device__ __forceinline__ acc_t sum_of_row(const acc_t (&sums)[4], acc_t* words) {
     constexpr int MEMBERS = T::THREADS / (T::ROWS / 4);
     const int member = threadIdx.x / (T::ROWS / 4), i = threadIdx.x % (T::ROWS / 4) * 4;
-    __syncthreads();  // before `words` is used again
 #pragma unroll
     for (int e = 0; e < 4; ++e) words[member * T::ROWS + i + e] = sums[e];
     __syncthreads();
-    const int row = first_row + threadIdx.x;
-    if (threadIdx.x >= T::ROWS || row >= to.rows) return;
     acc_t sum = 0;
-    for (int m = 0; m < MEMBERS; ++m) sum += words[m * T::ROWS + threadIdx.x];
-    if (to.part_of_sums != nullptr) to.part_of_sums[row] = sum;
-    else to.sums[row] = sum;
+    if (threadIdx.x < T::ROWS)
+        for (int m = 0; m < MEMBERS; ++m) sum += words[m * T::ROWS + threadIdx.x];
+    __syncthreads();  // before `words` is used again
+    return sum;
+}
+
+// A part to its slab. The thread with this number of the block that comes last reads it again: so each thread has its
+// elements together, whatever their place in C.
+template <class T>
+__device__ __forceinline__ void keep(const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t sum, acc_t* slab) {
+    Quad<acc_t>* own = (Quad<acc_t>*)slab + threadIdx.x;
+#pragma unroll
+    for (int n = 0; n < T::SIDE * T::SIDE / 4; ++n) own[n * T::THREADS] = c[n / (T::SIDE / 4)][n % (T::SIDE / 4)];
+    if (threadIdx.x < T::ROWS) slab[T::ROWS * T::COLUMNS + threadIdx.x] = sum;
+}
+
+// The parts of a tile, added up in order. Four quads of AHEAD parts are on their way at a time: more would take more
+// registers than there are.
+template <class T>
+__device__ __forceinline__ void add_up(
+    const acc_t* slab, int parts, bool has_sums, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t& sum) {
+    constexpr int OWN = T::SIDE * T::SIDE / 4, GROUP = 4;
+    const Quad<acc_t>* quads = (const Quad<acc_t>*)slab + threadIdx.x;
+#pragma unroll
+    for (int n = 0; n < OWN; n += GROUP) {
+        Quad<acc_t> own[GROUP];
+#pragma unroll
+        for (int g = 0; g < GROUP; ++g) own[g] = quads[(n + g) * T::THREADS];
+#pragma unroll 1
+        for (int p = 1; p < parts; p += T::AHEAD) {
+            Quad<acc_t> next[T::AHEAD][GROUP];
+#pragma unroll
+            for (int k = 0; k < T::AHEAD * GROUP; ++k) {
+                const index_t part = min(p + k / GROUP, parts - 1);
+                next[k / GROUP][k % GROUP] = quads[part * (T::SLAB / 4) + (n + k % GROUP) * T::THREADS];
+            }
+#pragma unroll
+            for (int k = 0; k < T::AHEAD * GROUP * 4; ++k) {
+                acc_t& to = own[k / 4 % GROUP].v[k % 4];
+                if (p + k / (4 * GROUP) < parts) to += next[k / (4 * GROUP)][k / 4 % GROUP].v[k % 4];
+            }
+        }
+#pragma unroll
+        for (int g = 0; g < GROUP; ++g) c[(n + g) / (T::SIDE / 4)][(n + g) % (T::SIDE / 4)] = own[g];
+    }
+    if (!has_sums || threadIdx.x >= T::ROWS) return;
+    const acc_t* sums = slab + T::ROWS * T::COLUMNS + threadIdx.x;
+    sum = *sums;
+#pragma unroll 4
+    for (int p = 1; p < parts; ++p) sum += sums[(index_t)p * T::SLAB];
 }
 
 // The number of tiles of a matrix.
@@ -330,17 +383,28 @@ template <class T> __device__ __forceinline__ int tiles_of(int rows, int columns
 }
 
 // What a block does for a product: a tile of C (of C^T where that is computed), counted row by row, and as its part of
-// the sum the k from blockIdx.y part_depth on.
+// the sum the k from part part_depth on.
 template <class T, bool SLOPES = false>
 __device__ __forceinline__ void product(
-    const Operand& a, const Operand& b, const Slopes& slopes, const Result& to, int tile, int depth, int part_depth,
-    acc_t* words) {
+    const Operand& a, const Operand& b, const Slopes& slopes, const Result& to, int tile, int part, int depth,
+    int part_depth, acc_t* words) {
     const int tiles_across = tiles_of<T>(1, b.size);
     const int first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
-    const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
+    const int k_begin = part * part_depth, k_end = min(depth, k_begin + part_depth);
     Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
-    acc_t sums[4] = {};
+    acc_t sums[4] = {}, sum = 0;
     multiply_tile<T, SLOPES>(a, b, slopes, first_row, first_column, k_begin, k_end, words, c, sums);
+    const bool has_sums = first_column == 0 && to.sums != nullptr;
+    if (has_sums) sum = sum_of_row<T>(sums, words);
+    if (to.arrived != nullptr) {
+        acc_t* slabs = to.slabs + (index_t)tile * to.parts * T::SLAB;
+        keep<T>(c, sum, slabs + (index_t)part * T::SLAB);
+        if (!comes_last(to.arrived + tile, to.parts)) return;
+        add_up<T>(slabs, to.parts, has_sums, c, sum);
+    }
     write_tile<T>(c, to, first_row, first_column, words);
-    if (first_column == 0 && to.sums != nullptr) write_sums<T>(sums, to, first_row, words);
+    const int row = first_row + threadIdx.x;
+    if (!has_sums || threadIdx.x >= T::ROWS || row >= to.rows) return;
+    if (to.part_of_sums != nullptr) to.part_of_sums[row] = sum;
+    else to.sums[row] = sum;
 }

@@ -195,7 +195,23 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const unsigned (
 #endif
 }
 
-// ---- All blocks of a grid
+// ---- Blocks of a grid
+
+// Whether all other ones of `blocks` blocks, which share a counter, have called this before; what they wrote before is
+// then seen by all threads of this one. All threads of a block call it. The counter is 0 before, and is 0 again when the
+// last block has come.
+__device__ __forceinline__ bool comes_last(unsigned* counter, unsigned blocks) {
+    __shared__ bool last;
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) {
+        __threadfence();
+        last = atomicInc(counter, blocks - 1) == blocks - 1;
+        __threadfence();
+    }
+    __syncthreads();
+    return last;
+}
+
 
 // Waits for all threads of all blocks; what they wrote before is seen by all after. All blocks must be on the device at
 // once: the host may launch no more than fit. `counter` is zero before its first use, and needs no reset after.

@@ -8,8 +8,10 @@ from typing import Any
 
 import gpunn
 from gpunn import ops, optim
+from gpunn.autograd.tape import apply
 from gpunn.backend.kernel.ladder import LADDERS
 from gpunn.nn import functional as F
+from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
 
 from .chains import chain, chain_sum
@@ -218,6 +220,18 @@ _add(
     "cross_entropy 8192x16, weighted",
     _backward(lambda x, w, t: F.cross_entropy(x, t, w)),
     *(_normal(8192, 16), lambda: gpunn.rand(16, device="sim"), _whole(16, 8192), _fixed()),
+)
+
+
+def _loss_and_gradient(dl: Any, x: Any, t: Any) -> Any:
+    return apply(SoftmaxCrossEntropyGradient(), dl, x, t, None)
+
+
+_add(
+    "cross_entropy and gradient 128x1024",
+    _loss_and_gradient,
+    *(_fixed(), _normal(128, 1024), _whole(1024, 128)),
+    ladder="cross_entropy",
 )
 _add(
     "nll_loss 128x1024",

@@ -88,6 +88,19 @@ class LossPrimitives(Protocol):
     ) -> Array:
         """The gradient in x; for a plain mean (S - I_y) dy / n, S = e^(x - m) / s."""
 
+    def softmax_cross_entropy_gradient(
+        self,
+        dy: Array,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """The sum or mean of `softmax_cross_entropy`, and its gradient in x for the gradient dy in it."""
+
     def nll_loss(
         self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
     ) -> Array:

@@ -28,6 +28,8 @@ from .errors import Complain, Errors
 Array = Any
 MOST_ERRORS = 1024
 """Blocks of checks that a recorder has room for."""
+MOST_COUNTERS = 8192
+"""Blocks that can be counted apart: those of the tiles of two products."""
 _ALIGNMENT = 64
 
 
@@ -161,6 +163,7 @@ class Recorder:
     Attributes:
         numbers: those that change from step to step.
         errors: what checks have found.
+        counters: numbers that are 0 between launches, in which kernels count their blocks.
         workspace_bytes: the most that a call has computed in so far.
     """
 
@@ -168,6 +171,7 @@ class Recorder:
         self.backend = backend
         self.numbers = Numbers(backend, most_numbers)
         self.errors = Errors(backend, MOST_ERRORS)
+        self.counters = backend.full((MOST_COUNTERS,), 0, np.int32).view(np.uint32)
         self.workspace_bytes = 0
         self._workspace: Array | None = None
         self._in_use = 0
@@ -177,11 +181,15 @@ class Recorder:
     @property
     def nbytes(self) -> int:
         """All memory of the device that it takes."""
-        return self.workspace_bytes + self.numbers.nbytes + self.errors.nbytes
+        return self.workspace_bytes + self.numbers.nbytes + self.errors.nbytes + self.counters.nbytes
 
     def work_in(self, memory: Array) -> None:
         """Take these bytes, at least `workspace_bytes`, as the workspace. Before, each piece is memory of its own."""
         self._workspace = memory
+
+    def share(self, other: Recorder) -> None:
+        """Compute in the workspace of another one, whose launches come before or after, and check into its words."""
+        self.errors, self.counters, self._workspace = other.errors, other.counters, other._workspace
 
     @contextmanager
     def call(self, known: Sequence[Launch] = ()) -> Iterator[list[Launch]]:

@@ -122,6 +122,38 @@ class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
         return (softmax(x, dim) * qw.sum(dim, keepdim=True) - qw) * dl
 
 
+@dataclass(frozen=True)
+class SoftmaxCrossEntropyGradient(_LabelLoss, Composite):
+    """l = -ln S_y, and dx = (S - I_y) dl, S = softmax(x) over the classes: `SoftmaxCrossEntropy` and its gradient.
+
+    dl (), x (n, classes, ...), labels (n, ...), weights (classes,)  ->  l (), its mean or sum, and dx (n, classes, ...)
+    """
+
+    label_smoothing: float = 0.0
+    saved = (0, 1, 2, 3)
+    flop_per_element = 10
+
+    def shape(self, dl: Spec, x: Spec, target: Spec, weight: Spec | None) -> tuple[Spec, Spec]:
+        if self.reduction == "none":
+            raise ValueError("the gradient of a loss in the same op is one of a sum or a mean, not of reduction='none'")
+        return self._check("cross_entropy", x, target, weight), x
+
+    def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
+        return backend.softmax_cross_entropy_gradient(
+            *arrays, self.reduction, self.ignore_index, self.label_smoothing, out=out
+        )
+
+    def formula(self, dl: Any, x: Any, target: Any, weight: Any) -> Any:
+        loss, m, s = apply(
+            SoftmaxCrossEntropy(self.reduction, self.ignore_index, self.label_smoothing), x, target, weight
+        )
+        backward = SoftmaxCrossEntropyBackward(self.reduction, self.ignore_index, self.label_smoothing)
+        return loss, backward.formula(dl, x, target, weight, m, s)
+
+    def cost(self, dl: Spec, x: Spec, target: Spec, weight: Spec | None) -> Cost:
+        return Cost(10 * x.numel(), 3 * x.nbytes + target.nbytes)
+
+
 class NLLLoss(_LabelLoss):
     """l = -w_y x_y, for the label y;  dx = -w_y I_y dl. A mean is over the sum of the labels' weights."""
 

@@ -29,7 +29,7 @@ step, it waits for this step's end, since its memory is used again; see `gpunn.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -44,6 +44,7 @@ from .arena import Arena, Memory
 from .fuse import Note
 from .graph import Graph, Update
 from .replay import Program, name_of
+from .together import Together
 
 MOST_OF_AN_UPDATE = 9
 """Numbers that the update of a parameter takes at most: NAdam's."""
@@ -112,11 +113,18 @@ class Segment:
         return "\n".join(f"op by op: {call.name} {call.obstacle}" for call in self.calls)
 
 
+def _are_settled(segment: Segment) -> bool:
+    """Whether updates do what they did the last time."""
+    return all(call.function.is_settled() for call in segment.optimizers)
+
+
 class CapturedProgram(Program):
     """A `Program` whose calls are captured into graphs; see the module.
 
     Attributes:
         segments: the graphs of a step, and the calls between them.
+        recorder: of their launches.
+        drawn: the random draws in them, each with the number that it reads.
     """
 
     copies_arguments = True
@@ -148,7 +156,7 @@ class CapturedProgram(Program):
         self.position = 0
         with self.backend.here(), self._inside:
             self._put(arrays)
-            self._recorder.numbers.used = self._draw_count
+            self.recorder.numbers.used = self._draw_count
             self._older, self._unseen = self._unseen, True
             with np.errstate(all="ignore"):
                 for segment in self.segments:
@@ -158,30 +166,53 @@ class CapturedProgram(Program):
                     else:
                         self._run_one_by_one(segment)
             for place, v in self.liveness.written.items():
-                self.backend.copy(self._array(v), out=arrays[place])
-            return [self._copy_out(self._array(v)) for v in self.graph.results]
+                self.backend.copy(self.array_of(v), out=arrays[place])
+            return [self.copy_out(self.array_of(v)) for v in self.graph.results]
+
+    def together(self, count: int) -> Callable[[Sequence[Any], Callable[[], None]], list[Any]] | None:
+        """So many steps as one launch, on arrays (count, ...); None where that can't be, or not yet."""
+        if any(segment.graph is None or not _are_settled(segment) for segment in self.segments):
+            return None
+        if self._together is None or self._together.count != count:
+            try:
+                with self.backend.here():
+                    self._together = Together(self, count, most_numbers(self.graph))
+            except NotRecordable:
+                return None
+        return self._at_once
+
+    def _at_once(self, arrays: Sequence[Any], between: Callable[[], None]) -> list[Any]:
+        assert self._together is not None
+        with self.backend.here(), self._inside:
+            self._older, self._unseen = self._unseen, True
+            self.position = len(self._calls)  # what fails from here on has changed the optimizer's state
+            with np.errstate(all="ignore"):
+                return self._together(arrays, between)
 
     def let_go(self) -> None:
         """Let go of all memory but that of the checks, which the host may not have looked at yet."""
         super().let_go()
         self.segments: list[Segment] = []
-        self._recorder: Any = None
+        self.recorder: Any = None
+        self.drawn: list[tuple[Any, Number]] = []
+        self._together: Together | None = None
 
     # A step -----------------------------------------------------------------------------------------------------------
 
     def _put(self, arrays: Sequence[Any]) -> None:
         for value, array in zip(self.graph.arguments, arrays):
             copy = self.backend.transfer if array.flags.c_contiguous else self.backend.copy
-            copy(array, out=self._array(value))
+            copy(array, out=self.array_of(value))
         for call, spots in self._draws:
             number = call.generator.next_call(call.stream)
             for args, at in spots:
                 if isinstance(args[at], Number):
-                    self._recorder.numbers.set_whole(args[at], number)
+                    self.recorder.numbers.set_whole(args[at], number)
                 else:
                     args[at] = number
 
-    def _copy_out(self, array: Any) -> Any:
+    def copy_out(self, array: Any) -> Any:
+        """What lies in the step's memory, in memory of its own."""
         if not array.flags.c_contiguous:
             return self.backend.copy(array)
         result = self.backend.empty(array.shape, array.dtype)
@@ -189,16 +220,16 @@ class CapturedProgram(Program):
         return result
 
     def _run(self, segment: Segment) -> None:
-        if not all(call.function.is_settled() for call in segment.optimizers):
+        if not _are_settled(segment):
             segment.graph = None
-            self._recorder.numbers.send()
+            self.recorder.numbers.send()
             self._run_one_by_one(segment)
             return
         for call in segment.optimizers:
             launches = self._taken_down(call)
             if len(launches) != len(call.launches) or any(a is not b for a, b in zip(launches, call.launches)):
                 call.launches, segment.graph = launches, None
-        self._recorder.numbers.send()
+        self.recorder.numbers.send()
         self.position = segment.end
         if segment.graph is None:
             for launch in segment.launches:
@@ -234,20 +265,20 @@ class CapturedProgram(Program):
         backend = self.backend
         with backend.here():
             calls = [Call(*call) for call in self._calls]
-            self._recorder = Recorder(backend, most_numbers(self.graph))
+            self.recorder = Recorder(backend, most_numbers(self.graph))
             self.segments = self._cut(calls)
             self._bind_draws(calls)
-            self._draw_count = self._recorder.numbers.used
-            self._errors = self._recorder.errors
+            self._draw_count = self.recorder.numbers.used
+            self._errors = self.recorder.errors
             self._errors.forget_checks()
-            self._recorder.work_in(memory.take(self, "workspace", self._recorder.workspace_bytes))
+            self.recorder.work_in(memory.take(self, "workspace", self.recorder.workspace_bytes))
             for call in calls:
                 if not call.obstacle and not isinstance(call.function, BoundStep):
                     call.launches = self._taken_down(call)
-        self.workspace_bytes = self._recorder.nbytes
+        self.workspace_bytes = self.recorder.nbytes
 
     def _taken_down(self, call: Call) -> list[Launch]:
-        with self._recorder.call(call.launches) as launches:
+        with self.recorder.call(call.launches) as launches:
             call()
         return launches
 
@@ -269,10 +300,11 @@ class CapturedProgram(Program):
     def _bind_draws(self, calls: Sequence[Call]) -> None:
         """Let recorded calls read the numbers of their draws from memory."""
         recorded = {id(call.args) for call in calls if not call.obstacle}
-        for _, spots in self._draws:
+        for drawn, spots in self._draws:
             number: Number | None = None
             for args, at in spots:
                 if id(args) in recorded:
                     if number is None:
-                        number = self._recorder.numbers.take_whole()
+                        number = self.recorder.numbers.take_whole()
+                        self.drawn.append((drawn, number))
                     args[at] = number

@@ -14,6 +14,7 @@ from .graph import Graph
 from .rules.activation_gradient import activation_gradient
 from .rules.affine_activation import affine_activation
 from .rules.elementwise_chain import elementwise_chain
+from .rules.loss_gradient import loss_gradient
 from .rules.note import Note as Note
 from .rules.pooled_slope import pooled_slope
 from .rules.product_update import product_update
@@ -25,6 +26,7 @@ RULES: dict[str, Rule] = {
     for rule in (
         affine_activation,
         softmax_cross_entropy,
+        loss_gradient,
         pooled_slope,
         activation_gradient,
         product_update,

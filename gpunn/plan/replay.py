@@ -65,6 +65,7 @@ class Program:
         owners: the model, and the optimizer or None.
         number: its place among all plans that the step has made.
         forgotten: whether it can't be bound any more.
+        views: the nodes that make views, in their order.
     """
 
     copies_arguments = False
@@ -77,6 +78,7 @@ class Program:
         self.backend = self.device.backend
         self._arena = arena
         self._view_nodes = follow(graph)
+        self.views = [node for node in graph.nodes if id(node) in self._view_nodes]
         self.liveness = Liveness(graph, self._view_nodes, copied=self.copies_arguments)
         self.arena_bytes = lay_out(self.liveness.storages)
         self.written = tuple(self.liveness.written)
@@ -106,8 +108,8 @@ class Program:
                     function(*args, **kwargs)
                     done += 1
                 for place, v in self.liveness.written.items():
-                    copy(self._array(v), out=arrays[place])
-                return [copy(self._array(v)) for v in self.graph.results]
+                    copy(self.array_of(v), out=arrays[place])
+                return [copy(self.array_of(v)) for v in self.graph.results]
         finally:
             self.position = done
 
@@ -209,7 +211,7 @@ class Program:
         """Put the arguments, what is a view of them, and new numbers of random draws where they are used."""
         current: dict[int, Any] = {id(v): a for v, a in zip(self.graph.arguments, arrays)}
         for v in self.liveness.copied:
-            self.backend.copy(current.pop(id(v)), out=self._array(v))
+            self.backend.copy(current.pop(id(v)), out=self.array_of(v))
         for node in self._views:
             result = node.op.forward(self.backend, *(current.get(id(x), x) for x in node.inputs))
             current.update((id(y), a) for y, a in zip(node.outputs, (result,) if node.single else result))
@@ -231,6 +233,10 @@ class Program:
         """What a step needs in memory."""
         return report(self.graph, self.liveness, self.arena_bytes, *self.owners, workspace=self.workspace_bytes)
 
+    def together(self, count: int) -> Callable[[Sequence[Any], Callable[[], None]], list[Any]] | None:
+        """So many steps as one call; None where one by one is as good. See `gpunn.plan.together`."""
+        return None
+
     def explain_capture(self) -> str:
         """What of a step is captured into graphs, and what is not and why."""
         return f"nothing is captured: {len(self._calls)} calls, one after the other"
@@ -251,7 +257,7 @@ class Program:
         there = [(v, a) for v, a in zip(self.graph.arguments, arrays) if v not in self.liveness.copied]
         return {id(v): a[...] for v, a in there}, {id(v): v for v, _ in there}
 
-    def _array(self, value: Value) -> Any:
+    def array_of(self, value: Value) -> Any:
         """The array of a value."""
         found = self._arrays.get(id(value))
         if found is not None:
@@ -274,7 +280,7 @@ class Program:
         if id(node.inputs[0]) in self._variable:
             self._variable.update((id(y), y) for y in node.outputs)
             self._views.append(node)
-        arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
+        arrays = [self.array_of(x) if isinstance(x, Value) else x for x in node.inputs]
         result = node.op.forward(self.backend, *arrays)
         for y, array in zip(node.outputs, (result,) if node.single else result):
             self._arrays[id(y)] = array
@@ -285,12 +291,12 @@ class Program:
             return
         if isinstance(node, Assign):
             target, value = node.inputs
-            self._calls.append((self.backend.copy, [self._array(value)], {"out": self._array(target)}))
+            self._calls.append((self.backend.copy, [self.array_of(value)], {"out": self.array_of(target)}))
         elif isinstance(node, Update):
-            gradients = [self._array(g) for g in node.inputs]
+            gradients = [self.array_of(g) for g in node.inputs]
             self._calls.append((BoundStep(node.optimizer, node.params, gradients), [], {}))
         elif isinstance(node, ProductUpdate):
-            factors = [self._array(x) for x in node.inputs]
+            factors = [self.array_of(x) for x in node.inputs]
             self._calls.append((BoundProducts(node.optimizer, node.weight, node.bias), factors, {}))
         elif isinstance(node, SpreadParameters):
             self._calls.append((collective.Spread(self.backend, node.groups).send_to_all, [], {}))
@@ -308,16 +314,16 @@ class Program:
         """Bring gradients to where they are summed, if they are not made there, and begin."""
         for x, y in zip(node.inputs, node.outputs):
             if self.liveness.owned(x) is not y:
-                self._calls.append((self.backend.copy, [self._array(x)], {"out": self._array(y)}))
-        first, last = self._array(node.outputs[0]), self._array(node.outputs[-1])
+                self._calls.append((self.backend.copy, [self.array_of(x)], {"out": self.array_of(y)}))
+        first, last = self.array_of(node.outputs[0]), self.array_of(node.outputs[-1])
         distance = 0 if first is last else self.backend.distance(first, last)
         reduction = collective.Reduction(self.backend, self.backend.extend(first, distance + last.size))
         self._calls.append((reduction.sum_over_ranks, [], {}))
         return reduction
 
     def _bind_op(self, node: Compute) -> None:
-        arrays = [self._array(x) if isinstance(x, Value) else x for x in node.inputs]
-        outs = tuple(self._array(y) for y in node.outputs)
+        arrays = [self.array_of(x) if isinstance(x, Value) else x for x in node.inputs]
+        outs = tuple(self.array_of(y) for y in node.outputs)
         if id(node) in self.liveness.constants:
             node.op.forward(self.backend, *arrays, out=outs[0] if node.single else outs)
             return
@@ -328,7 +334,7 @@ class Program:
 
     def _find_places(self) -> dict[int, list[tuple[list[Any], int]]]:
         """Where in the arguments of calls the variable values, and the numbers of random draws, stand."""
-        which = {id(self._array(v)): key for key, v in self._variable.items()}
+        which = {id(self.array_of(v)): key for key, v in self._variable.items()}
         places: dict[int, list[tuple[list[Any], int]]] = {}
         draws: dict[int, list[tuple[list[Any], int]]] = {id(c): [] for c in self.graph.calls}
         for _, args, _ in self._calls:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -167,9 +168,48 @@ class Step(AsGraph):
                 program.bind(arrays)
                 self.plans_made[program.number] += "; bound anew to the memory of a larger plan"
             self._current = program
+        with self._doing(program, 1):
+            results = program(arrays)
+        for place in program.written:
+            count_write(batch[place])
+        tensors = [wrap(a, v.spec) for a, v in zip(results, program.graph.results)]
+        for p in reversed(program.kept):
+            p._grad = tensors.pop()
+        return tuple(tensors) if program.several else tensors[0]
+
+    def _at_once(self, batches: tuple[Any, ...], count: int, between: Callable[[], Any]) -> Any:
+        """All steps in one launch, if the plan of the last step can do that; else None, and nothing was done."""
+        program = self._current
+        if program is None or program.forgotten or program.bound_to is None or self._failed or self._obstacle:
+            return None
+        if self._watch.changed() or self._special(batches) or self._plans.get(self._key(batches, 1)) is not program:
+            return None
+
+        def unchanged() -> None:
+            between()
+            changed = self._watch.difference() if self._watch.changed() else ""
+            if self._plans.get(self._key(batches, 1)) is not program:
+                changed = "the mode of the model"
+            if changed:
+                raise TraceError(
+                    f"between two steps of one launch {changed} has changed; between may change what the optimizer "
+                    "reads at each step, such as learning rates, and nothing else"
+                )
+
+        together = program.together(count)
+        if together is None:
+            return None
+        with self._doing(program, count):
+            results = together([x._data for x in batches], unchanged)
+        tensors = [wrap(a, v.spec.like((count, *v.spec.shape))) for a, v in zip(results, program.graph.results)]
+        return tuple(tensors) if program.several else tensors[0]
+
+    @contextmanager
+    def _doing(self, program: Program, count: int) -> Iterator[None]:
+        """Around so many steps: Ctrl-C waits for their end, and a failure halfway is remembered."""
         try:
             with wait:
-                results = program(arrays)
+                yield
         except KeyboardInterrupt:  # when all was done
             raise
         except BaseException as error:
@@ -179,15 +219,9 @@ class Step(AsGraph):
                     "them and the optimizer's state from a checkpoint, and make a new step"
                 )
             raise
-        self._unchecked += 1
+        self._unchecked += count
         if self._unchecked >= CHECKED_EVERY:
             self.check()
-        for place in program.written:
-            count_write(batch[place])
-        tensors = [wrap(a, v.spec) for a, v in zip(results, program.graph.results)]
-        for p in reversed(program.kept):
-            p._grad = tensors.pop()
-        return tuple(tensors) if program.several else tensors[0]
 
     @property
     def changes(self) -> int:
@@ -281,9 +315,11 @@ class Step(AsGraph):
 
     # Making a plan ----------------------------------------------------------------------------------------------------
 
-    def _key(self, batch: tuple[Any, ...]) -> Any:
-        """What a plan is for: a mode of the model, what else the step is different by, and the shapes of a batch."""
-        return self._watch.mode, self.variant, *[(s.shape, s.dtype, s.device) for s in [x._spec for x in batch]]
+    def _key(self, batch: tuple[Any, ...], axes: int = 0) -> Any:
+        """What a plan is for: a mode of the model, what else the step is different by, and the shapes of a batch, but
+        for some axes in front.
+        """
+        return self._watch.mode, self.variant, *[(s.shape[axes:], s.dtype, s.device) for s in [x._spec for x in batch]]
 
     def _make(self, batch: tuple[Any, ...]) -> Program:
         """Trace twice, and refuse a step that is another one each time."""

@@ -34,6 +34,9 @@ def cross_entropy(x, y, weight, reduction, ignore, smoothing, **options):
     dy = normal(*(y.shape if reduction == "none" else ()), dtype=x.dtype)
     args = (dy, x, y, weight, m, s, reduction, ignore, smoothing)
     compare("softmax_cross_entropy_backward", *args, ladder="cross_entropy", **options)
+    if reduction != "none":
+        args = (dy, x, y, weight, reduction, ignore, smoothing)
+        compare("softmax_cross_entropy_gradient", *args, ladder="cross_entropy", **options)
 
 
 def nll(x, y, weight, reduction, ignore, **options):
@@ -99,6 +102,9 @@ def test_many_rows_are_added_up_in_parts(rows):
     dx = backend.softmax_cross_entropy_backward(np.array(3.0), x, y, None, m, s, "mean", 1, 0.0)
     np.testing.assert_allclose(dx, 3 * (p - np.eye(3)[y]) * kept[:, None] / kept.sum(), rtol=1e-10, atol=1e-16)
     np.testing.assert_allclose(backend.nll_loss(x, y, None, "mean", 1), -x[np.arange(rows), y][kept].mean(), rtol=1e-12)
+    both = backend.softmax_cross_entropy_gradient(np.array(3.0), x, y, None, "mean", 1, 0.0)
+    np.testing.assert_allclose(both[0], loss, rtol=1e-12)
+    np.testing.assert_allclose(both[1], 3 * (p - np.eye(3)[y]) * kept[:, None] / kept.sum(), rtol=1e-10, atol=1e-16)
     dx = backend.nll_loss_backward(np.array(3.0), y, None, 3, "mean", 1)
     np.testing.assert_allclose(dx, -3 * np.eye(3)[y] * kept[:, None] / kept.sum(), rtol=1e-12)
 
@@ -135,6 +141,15 @@ def test_a_label_that_is_no_class(bad):
             getattr(sim(), name)(x, y, None, *rest)
             sim().synchronize()
         assert str(got.value) == str(expected.value)
+        if name == "softmax_cross_entropy":
+            for many in (1, 400):  # in one block, and in several
+                with pytest.raises(IndexError) as expected:
+                    numpy_backend.softmax_cross_entropy(np.tile(x, (many, 1, 1)), np.tile(y, (many, 1)), None, *rest)
+                with pytest.raises(IndexError) as got:
+                    given = np.ones((), np.float32), np.tile(x, (many, 1, 1)), np.tile(y, (many, 1)), None
+                    sim().softmax_cross_entropy_gradient(*given, *rest)
+                    sim().synchronize()
+                assert str(got.value) == str(expected.value)
 
 
 def test_kernels_do_not_use_a_label_that_is_no_class():

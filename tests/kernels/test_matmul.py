@@ -160,7 +160,7 @@ def test_what_is_not_a_number_stays_in_its_row_and_column():
 
 
 def test_schedule():
-    assert schedule(4096, 4096, 4096) == ("large", False, (1024, 1), (256,), 1, 4096)
+    assert schedule(4096, 4096, 4096) == ("large", False, (1024, 1), (256,), 1, 4096, False)
     assert schedule(128, 10, 512, may_transpose=True)[:2] == ("small", True)
     assert schedule(128, 10, 512)[1] is False
     for depth in range(0, 3000, 7):

@@ -130,6 +130,35 @@ def test_a_gradient_through_another_loss_stays() -> None:
     assert [n.reason for n in notes] == ["LogSoftmaxBackward, NLLLoss needs the logarithms"] * 2
 
 
+def test_a_loss_and_its_gradient_become_one_on_a_device_with_kernels() -> None:
+    def body(x: gpunn.Tensor, y: gpunn.Tensor) -> Any:
+        return gradients(F.cross_entropy(ops.linear(x, w, b), y, label_smoothing=0.1), w)
+
+    w, b = W, B
+    graph = graph_of(body, X, LABELS)
+    without_dead_code(graph)
+    (note,) = apply_rules(graph, ["loss_gradient"])
+    assert note.reason == "on the CPU two passes take no longer than one"
+    w, b = (a.detach().to("sim").requires_grad_() for a in (W, B))
+    graph = graph_of(body, X.to("sim"), LABELS.to("sim"))
+    without_dead_code(graph)
+    assert [note.reason for note in apply_rules(graph, ["loss_gradient"])] == [""]
+    assert names(graph) == ["LinearActivation", "Full", "SoftmaxCrossEntropyGradient", "LinearBackward"]
+    node = only(graph, "SoftmaxCrossEntropyGradient")
+    assert node.op.label_smoothing == 0.1
+    assert node.outputs[0] is graph.results[0] and node.outputs[0].node is node
+
+
+def test_a_loss_that_its_gradient_needs_stays() -> None:
+    def body(x: gpunn.Tensor, y: gpunn.Tensor) -> Any:
+        loss = F.cross_entropy(ops.linear(x, w, None), y)
+        return gradients(loss * loss, w)
+
+    w = W.detach().to("sim").requires_grad_()
+    graph = graph_of(body, X.to("sim"), LABELS.to("sim"))
+    assert [note.reason for note in apply_rules(graph, ["loss_gradient"])] == ["Mul needs the loss before its gradient"]
+
+
 # The gradient of a layer ----------------------------------------------------------------------------------------------
 
 

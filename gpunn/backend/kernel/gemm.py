@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from gpunn.backend import recording
+
+from .counting import Counting
 from .family import Array, accumulator, ceil_div
 from .quad import Quads
 
@@ -35,6 +39,7 @@ class Tile(NamedTuple):
         resident: so many such blocks a multiprocessor runs at once.
         cycles: of a multiprocessor with enough blocks, by what it is short of.
         alone: of a block that is alone there, and waits for memory and barriers.
+        ahead: parts that a block that adds them up reads at a time; of a half, it takes it twice.
     """
 
     rows: int
@@ -43,12 +48,18 @@ class Tile(NamedTuple):
     resident: int
     cycles: int
     alone: int
+    ahead: float = 1
+
+    @property
+    def slab(self) -> int:
+        """Words that a part of a tile takes, and the sums of its rows."""
+        return self.rows * self.columns + self.rows
 
 
 TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=165, alone=190),
-    "medium": Tile(64, 64, 256, resident=2, cycles=45, alone=55),
-    "small": Tile(16, 64, 64, resident=6, cycles=16, alone=48),
+    "large": Tile(128, 128, 256, resident=2, cycles=165, alone=190, ahead=0.5),
+    "medium": Tile(64, 64, 256, resident=2, cycles=45, alone=55, ahead=4),
+    "small": Tile(16, 64, 64, resident=6, cycles=16, alone=48, ahead=8),
 }
 """Those of `matmul_*` and `linear_*`."""
 TENSOR_TILES = {
@@ -65,6 +76,16 @@ PART = 60
 """those that it takes for each part, one after the other,"""
 BYTES = 2000
 """and the bytes of parts that all multiprocessors write, or read, in a cycle: 4 TB/s at 1.98 GHz."""
+LAST_BLOCK = 1500
+"""Cycles that it takes a block to say that it has come, and one to know that it is the last, estimated;"""
+AWAY = 700
+"""those until it has what it reads of the second cache;"""
+BYTES_OF_ONE = 64
+"""and the bytes that a multiprocessor reads from there in a cycle."""
+NODE = 2400
+"""Cycles that one more launch in a graph takes, of 1.2 microseconds."""
+COUNTED = recording.MOST_COUNTERS // 2
+"""The most tiles of a product whose blocks are counted."""
 
 
 class Division(NamedTuple):
@@ -96,10 +117,7 @@ def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements:
     def predicted(division: Division) -> int:
         tile, blocks = tiles[division.size], division.tiles * division.parts
         cycles = _rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
-        if division.parts > 1:
-            written = division.parts * elements * 4
-            cycles += SECOND_PASS + division.parts * PART + ceil_div(2 * written, BYTES)
-        return cycles
+        return cycles + (_second_pass(division.parts, elements) if division.parts > 1 else 0)
 
     most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
     return min(_divisions(counts, depth, most_parts), key=predicted)
@@ -112,6 +130,18 @@ def _rounds(tile: Tile, blocks: int, depth: int) -> int:
         return max(at_once * tile.cycles, tile.alone) * depth + ROUND if at_once else 0
 
     return blocks // tile.resident * of(tile.resident) + of(blocks % tile.resident)
+
+
+def _second_pass(parts: int, elements: int) -> int:
+    """The cycles until another launch has added up all parts."""
+    return SECOND_PASS + parts * PART + ceil_div(2 * 4 * parts * elements, BYTES)
+
+
+def _last_blocks(tile: Tile, tiles: int, parts: int) -> int:
+    """The cycles until the last block of each tile has added up its parts."""
+    slab = 4 * tile.slab
+    of_one = max(ceil_div(parts * slab, BYTES_OF_ONE), math.ceil(parts / tile.ahead) * AWAY)
+    return LAST_BLOCK + ceil_div(tiles, MULTIPROCESSORS) * of_one + ceil_div(tiles * parts * slab, BYTES)
 
 
 def _divisions(counts: dict[str, int], depth: int, most_parts: int) -> Iterator[Division]:
@@ -133,6 +163,7 @@ class Schedule(NamedTuple):
         block: its threads.
         parts: into how many parts the sum of an element is cut, for as many blocks.
         part_depth: the terms of a part.
+        counted: whether the last block of a tile adds up its parts; else, where there are some, another launch does.
     """
 
     size: str
@@ -141,6 +172,7 @@ class Schedule(NamedTuple):
     block: tuple[int]
     parts: int
     part_depth: int
+    counted: bool = False
 
 
 @lru_cache(maxsize=4096)
@@ -151,21 +183,92 @@ def schedule(
 
     Large tiles read the least for each multiplication, but leave the most in vain at the edges, and there may be too
     few of them for all multiprocessors, or a few more than a round of them. Parts of the sums, divided among blocks,
-    make more blocks; they are written, read again and added up in order, by another launch. `divide` weighs that up.
+    make more blocks; they are written, read again and added up in order. `divide` weighs that up, and settles the
+    parts. Who adds them up, and by which tiles, changes no bit: a launch of its own, or the last block of each tile,
+    where that takes no longer; tensor cores leave it to a launch.
     """
-    offered = TENSOR_TILES if tensor else TILES
     transposed = may_transpose and columns < rows and columns <= FEW
     high, wide = (columns, rows) if transposed else (rows, columns)
-    counts = {size: batch * ceil_div(high, t.rows) * ceil_div(wide, t.columns) for size, t in offered.items()}
-    size, tiles, parts, part_depth = divide(offered, counts, depth, batch * rows * columns)
-    return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
+    if tensor:
+        counts = _tiles(TENSOR_TILES, high, wide, batch)
+        size, tiles, parts, part_depth = divide(TENSOR_TILES, counts, depth, batch * rows * columns)
+        return Schedule(size, transposed, (tiles, parts), (TENSOR_TILES[size].threads,), parts, part_depth)
+    return min(_schedules(high, wide, depth, batch, transposed), key=lambda found: found[0])[1]
 
 
-class Gemm(Quads):
+class Pair(NamedTuple):
+    """How the gradients of an affine map are computed: dX and dW.
+
+    Attributes:
+        dx: its schedule.
+        dw: likewise.
+        joined: whether one launch does both, with tiles of one size.
+    """
+
+    dx: Schedule
+    dw: Schedule
+    joined: bool
+
+
+@lru_cache(maxsize=4096)
+def pair(rows: int, inputs: int, outputs: int) -> Pair:
+    """The schedules of dX (rows, inputs), with sums over the outputs, and of dW (outputs, inputs), over the rows.
+
+    Each is cut into the parts that `schedule` cuts it into.
+    """
+    given = (rows, inputs, outputs), (outputs, inputs, rows)
+    (dx_cycles, dx), (dw_cycles, dw) = (min(_schedules(*sizes), key=lambda found: found[0]) for sizes in given)
+    best, cycles = Pair(dx, dw, False), dx_cycles + dw_cycles + NODE
+    for first_cycles, first in _schedules(*given[0]):
+        for second_cycles, second in _schedules(*given[1]):
+            if first.size != second.size or any(p.parts > 1 and not p.counted for p in (first, second)):
+                continue
+            blocks, terms = 0, 0
+            for plan in (first, second):
+                blocks += plan.grid[0] * plan.parts
+                terms += plan.grid[0] * plan.parts * plan.part_depth
+            tile, of_one = TILES[first.size], ceil_div(blocks, MULTIPROCESSORS)
+            both = _rounds(tile, of_one, ceil_div(terms, blocks))
+            both += max(c - _alone(p) for c, p in ((first_cycles, first), (second_cycles, second)))
+            if both < cycles:
+                best, cycles = Pair(first, second, True), both
+    return best
+
+
+def _alone(plan: Schedule) -> int:
+    """The cycles of a product without the addition of its parts."""
+    return _rounds(TILES[plan.size], ceil_div(plan.grid[0] * plan.parts, MULTIPROCESSORS), plan.part_depth)
+
+
+def _tiles(tiles: dict[str, Tile], rows: int, columns: int, batch: int) -> dict[str, int]:
+    return {size: batch * ceil_div(rows, t.rows) * ceil_div(columns, t.columns) for size, t in tiles.items()}
+
+
+@lru_cache(maxsize=4096)
+def _schedules(
+    rows: int, columns: int, depth: int, batch: int = 1, transposed: bool = False
+) -> tuple[tuple[int, Schedule], ...]:
+    """All schedules with the parts that `divide` settles, and the cycles that each takes as predicted."""
+    counts, elements = _tiles(TILES, rows, columns, batch), batch * rows * columns
+    _, _, parts, part_depth = divide(TILES, counts, depth, elements)
+    found = []
+    for size, count in counts.items():
+        plan = Schedule(size, transposed, (count, parts), (TILES[size].threads,), parts, part_depth)
+        cycles = _alone(plan)
+        if parts == 1:
+            found.append((cycles, plan))
+            continue
+        found.append((cycles + _second_pass(parts, elements), plan))
+        if count <= COUNTED and 4 * count * parts * TILES[size].slab <= ROOM:
+            found.append((cycles + _last_blocks(TILES[size], count, parts), plan._replace(counted=True)))
+    return tuple(found)
+
+
+class Gemm(Quads, Counting):
     """What products of matrices have in common."""
 
     def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
-        """Which of A, B and C can be moved in quads, as the kernels have it: the sum of 1, 2 and 4.
+        """Which of some matrices can be moved in quads, as the kernels have it: the sum of 1, 2, 4, ... for those.
 
         A matrix is given as its arrays, the length of its lines, and the steps between lines and between matrices;
         where lines lie one behind the other, length and step are the same.
@@ -180,7 +283,15 @@ class Gemm(Quads):
 
     def parts(self, plan: Schedule, count: int, dtype: object) -> Array | None:
         """Room for the parts of `count` sums, None where there is one part only."""
-        return None if plan.parts == 1 else self.empty((plan.parts, count), accumulator(dtype))
+        if plan.parts == 1:
+            return None
+        tiles, parts = plan.grid
+        shape = (tiles * parts, TILES[plan.size].slab) if plan.counted else (parts, count)
+        return self.empty(shape, accumulator(dtype))
+
+    def tile_counters(self, plan: Schedule, begin: int = 0) -> Array | None:
+        """A counter for each tile, from the one of number `begin` on; None where blocks are not counted."""
+        return self.counters(plan.grid[0], begin) if plan.counted else None
 
     def add_parts(
         self,

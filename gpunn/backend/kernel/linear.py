@@ -9,7 +9,7 @@ from gpunn.backend.base_layers import Wanted
 
 from .activation import KINDS
 from .family import Array, prod
-from .gemm import Schedule, schedule
+from .gemm import Schedule, pair, schedule
 from .ladder import Ladder
 from .matmul import Factor, Matmul
 
@@ -29,6 +29,20 @@ class _Dz(NamedTuple):
     def f(self) -> tuple[int, float]:
         """The activation, as kernels take it."""
         return KINDS[self.kind], self.parameter
+
+
+class _Gradient(NamedTuple):
+    """dx = dz factor, or dw = dz^T factor with db, the sums of dz, where that is wanted."""
+
+    factor: Array
+    result: Array
+    db: Array | None
+    plan: Schedule
+
+    @property
+    def inputs(self) -> int:
+        """Columns of the factor and of the result."""
+        return int(self.factor.shape[-1])
 
 
 class Linear(Matmul):
@@ -59,10 +73,12 @@ class Linear(Matmul):
         plan = schedule(rows, outputs, inputs, may_transpose=True)
         parts = self.parts(plan, y.size, x.dtype)
         factors = ((w, inputs), (x, inputs)) if plan.transposed else ((x, inputs), (w, inputs))
-        vectors = self.vectors(*factors, (y if parts is None else parts, outputs))
-        args = (x, w, b, y, parts, *sizes, *f, plan.transposed, plan.part_depth, vectors)
-        self._launch_tiles("linear_forward", plan, args, x.dtype)
-        self.add_parts(parts, y, b, *f)
+        vectors = self.vectors(*factors, (y if parts is None or plan.counted else parts, outputs))
+        args = (x, w, b, y, parts, self.tile_counters(plan), *sizes, *f, plan.transposed, plan.part_depth, vectors)
+        name = f"linear_forward_{plan.size}"
+        self.launch("linear_forward.cu", name, plan.grid, plan.block, args, scalar_t=x.dtype)
+        if not plan.counted:
+            self.add_parts(parts, y, b, *f)
         return y
 
     def linear_backward(
@@ -121,62 +137,83 @@ class Linear(Matmul):
         if wanted[0]:
             w = self.contiguous(w)
             dx = self.result(next(given), (*shape, w.shape[1]), dtype)
-            if tensor and dx.size:
-                self.tensor_product(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
-            else:
-                self._input_grad(dx, dz, w)
         if wanted[1]:
             x = self.contiguous(x)
             dw = self.result(next(given), (outputs, x.shape[-1]), dtype)
         if wanted[2]:
             db = self.result(next(given), (outputs,), dtype)
-        if tensor and dw is not None and dw.size:
-            self.tensor_product(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)
-            if db is not None:
-                self.sum(dy, (0,), False, out=db)
-        elif dw is not None and dw.size:
-            self._weight_grad(dw, db, dz, x)
-        elif db is not None:
+        without_dw = dw is None or not dw.size
+        if tensor:
+            if dx is not None and dx.size:
+                self.tensor_product(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
+            if dw is not None and dw.size:
+                self.tensor_product(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)
+        else:
+            self._products(dz, w, dx, x, dw, None if without_dw else db)
+        if db is not None and (tensor or without_dw):
             alone = dy if y is None else self.activation_backward(dy, y, kind, parameter, True)
             self.sum(alone, (0,), False, out=db)
         return tuple(g for g in (dx, dw, db) if g is not None)
 
-    def _input_grad(self, dx: Array, dz: _Dz, w: Array) -> None:
-        outputs, inputs = w.shape
-        rows = len(dz.dy)
-        if BACKWARD.pick() == "naive":
-            args = (dz.dy, dz.y, w, dx, rows, inputs, outputs, *dz.f)
-            self.launch_elements("linear.cu", "linear_input_grad_naive", dx.size, args, scalar_t=dx.dtype)
-        elif dx.size:
-            self._tiled_grad(dx, None, dz, w, (rows, inputs, outputs), transposed=False)
-
-    def _weight_grad(self, dw: Array, db: Array | None, dz: _Dz, x: Array) -> None:
-        """dw, and in the same pass db where that is wanted."""
-        outputs, inputs = dw.shape
-        rows = len(dz.dy)
-        if BACKWARD.pick() == "naive":
-            args = (dz.dy, dz.y, x, dw, db, rows, inputs, outputs, *dz.f)
-            count = dw.size + (0 if db is None else outputs)
-            self.launch_elements("linear.cu", "linear_weight_grad_naive", count, args, scalar_t=dw.dtype)
-        else:
-            self._tiled_grad(dw, db, dz, x, (outputs, inputs, rows), transposed=True)
-
-    def _tiled_grad(
-        self, result: Array, db: Array | None, dz: _Dz, factor: Array, sizes: tuple[int, int, int], transposed: bool
+    def _products(
+        self, dz: _Dz, w: Array | None, dx: Array | None, x: Array | None, dw: Array | None, db: Array | None
     ) -> None:
-        """The product of dz, or of dz^T, with a matrix; `sizes` are its rows, its columns and the depth of the sum."""
-        rows, columns, _ = sizes
-        plan = schedule(*sizes)
-        count = result.size + (0 if db is None else rows)
-        parts = self.parts(plan, count, result.dtype)
-        target = (result, columns) if parts is None else (parts, columns, count)
-        vectors = self.vectors((dz.dy, dz.y, dz.dy.shape[1]), (factor, columns), target)
-        args = (dz.dy, dz.y, factor, result, db, parts, *sizes, transposed, *dz.f, plan.part_depth, vectors)
-        self._launch_tiles("linear_backward", plan, args, result.dtype)
-        self.add_parts(parts, result, rest=db)
+        """dx = dz w, and dw = dz^T x with the db of the same pass; those that are None are not wanted."""
+        rows, outputs = dz.dy.shape
+        inputs = next((factor.shape[-1] for factor in (w, x) if factor is not None), 0)
+        sizes = rows, inputs, outputs
+        dx, dw = (None if result is None or not result.size else result for result in (dx, dw))
+        if BACKWARD.pick() == "naive":
+            if dx is not None:
+                args: tuple[Any, ...] = (dz.dy, dz.y, w, dx, *sizes, *dz.f)
+                self.launch_elements("linear.cu", "linear_input_grad_naive", dx.size, args, scalar_t=dx.dtype)
+            if dw is not None:
+                args = (dz.dy, dz.y, x, dw, db, *sizes, *dz.f)
+                count = dw.size + (0 if db is None else outputs)
+                self.launch_elements("linear.cu", "linear_weight_grad_naive", count, args, scalar_t=dw.dtype)
+            return
+        if dx is None and dw is None:
+            return
+        of_x, of_w, joined = pair(*sizes)
+        first = None if dx is None else _Gradient(w, dx, None, of_x)
+        second = None if dw is None else _Gradient(x, dw, db, of_w)
+        if joined and first and second:
+            self._tiled(dz, first, second)
+            return
+        if first:
+            self._tiled(dz, first._replace(plan=schedule(rows, inputs, outputs)), None)
+        if second:
+            self._tiled(dz, None, second._replace(plan=schedule(outputs, inputs, rows)))
 
-    def _launch_tiles(self, kernel: str, plan: Schedule, args: tuple[Any, ...], dtype: Any) -> None:
-        self.launch(f"{kernel}.cu", f"{kernel}_{plan.size}", plan.grid, plan.block, args, scalar_t=dtype)
+    def _tiled(self, dz: _Dz, of_x: _Gradient | None, of_w: _Gradient | None) -> None:
+        """One launch for dx, for dw and db, or for both, if their tiles are of one size."""
+        rows, outputs = dz.dy.shape
+        arrays: list[Array | None] = []
+        lines: list[tuple[Any, ...]] = [(dz.dy, dz.y, outputs)]
+        tiles, blocks, depths = 0, [0, 0], [1, 1]
+        left: list[tuple[Any, ...]] = []
+        for i, g in enumerate((of_x, of_w)):
+            if g is None:
+                arrays, lines = [*arrays, *[None] * 4], [*lines, (), ()]
+                continue
+            sums = g.result.size + (0 if g.db is None else outputs)
+            parts = self.parts(g.plan, sums, g.result.dtype)
+            target: tuple[Any, ...] = (g.result,)
+            if parts is not None and not g.plan.counted:
+                target = parts, sums
+                left.append((parts, g.result, g.db))
+            arrays += [g.factor, g.result, parts, self.tile_counters(g.plan, tiles)]
+            lines += [(g.factor, g.inputs), (*target, g.inputs)]
+            tiles += g.plan.grid[0]
+            blocks[i], depths[i] = g.plan.grid[0] * g.plan.parts, g.plan.part_depth
+        one = of_x or of_w
+        assert one is not None
+        sizes, db = (rows, one.inputs, outputs), None if of_w is None else of_w.db
+        args = (dz.dy, dz.y, *arrays, db, *sizes, *dz.f, blocks[0], *depths, self.vectors(*lines))
+        name = f"linear_backward_{one.plan.size}"
+        self.launch("linear_backward.cu", name, (sum(blocks),), one.plan.block, args, scalar_t=dz.dy.dtype)
+        for parts, result, db in left:
+            self.add_parts(parts, result, rest=db)
 
 
 def _along(x: Array, size: int, depth: int) -> Factor:

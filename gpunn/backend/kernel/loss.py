@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gpunn.backend.errors import Complain
 from gpunn.backend.numpy import loss as on_the_cpu
 
-from .family import MAX_RANK, Array, Family, accumulator, ceil_div, collapse, element_strides, layout, prod
+from .counting import Counting
+from .family import MAX_RANK, Array, accumulator, ceil_div, collapse, element_strides, layout, prod
 from .ladder import Ladder
 from .team import THREADS, grid_and_block, team_for
 
@@ -30,7 +32,7 @@ _MOST_CHECKING = 64
 """Blocks that look for what is no probability."""
 
 
-class Loss(Family):
+class Loss(Counting):
     """Losses."""
 
     refuse: Any  # from another family
@@ -92,6 +94,48 @@ class Loss(Family):
             grid, block = grid_and_block(team, rows)
             self.launch("loss.cu", f"cross_entropy_backward_{team}", grid, block, args, scalar_t=x.dtype)
         return dx
+
+    def softmax_cross_entropy_gradient(
+        self,
+        dy: Array,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """The sum or mean of `softmax_cross_entropy`, and its gradient in x for the gradient dy in it, in one launch.
+
+        Raises:
+            IndexError: a label is no class.
+        """
+        how = reduction, ignore_index, label_smoothing
+        rows, classes, inner = _folded(x)
+        loss, dx = out or (None, None)
+        if not 0 < rows <= _ADDED_BY_ONE_BLOCK:
+            statistics = (self.empty(target.shape, accumulator(x.dtype)) for _ in range(2))
+            into = (self.result(loss, (), x.dtype), *statistics)
+            loss, m, s = self.softmax_cross_entropy(x, target, weight, *how, out=into)
+            return loss, self.softmax_cross_entropy_backward(dy, x, target, weight, m, s, *how, out=dx)
+        loss, dx = self.result(loss, (), x.dtype), self.result(dx, x.shape, x.dtype)
+        labels, weight = self._as_labels(target), self.converted(weight, x.dtype)
+        weights, weight_count = self._label_weights(labels, weight, classes, reduction, ignore_index, x.dtype)
+        team = _team(classes, inner)
+        one_block = _one_block(team, rows)
+        grid, block = ((1,), one_block) if one_block else grid_and_block(team, rows)
+        parts = self.empty((3, rows), accumulator(x.dtype))
+        sizes = weight_count, rows, classes, inner, _REDUCTIONS[reduction], ignore_index
+        smoothing = 1 - label_smoothing, label_smoothing / classes
+
+        def look(found: Array) -> None:
+            given = (*map(self.contiguous, (dy, x)), labels, weight, parts, weights, self.counters(1), loss, dx, found)
+            name = f"cross_entropy_gradient_{team}"
+            self.launch("loss.cu", name, grid, block, (*given, *sizes, *smoothing), scalar_t=x.dtype)
+
+        self.refuse(look, 1, _no_class(target.shape, classes, ignore_index, "cross_entropy"))
+        return loss, dx
 
     def nll_loss(
         self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
@@ -173,14 +217,7 @@ class Loss(Family):
 
     def _labels(self, target: Array, classes: int, ignore_index: int, name: str) -> Array:
         """The labels for the kernels, when they are known to be classes."""
-        shape = target.shape
-
-        def complain(value: int, place: int) -> NoReturn:
-            given = _with_one_element(shape, np.int64, value, place)
-            on_the_cpu._labels(given, classes, ignore_index, (given.size, 1), name)
-            raise AssertionError("a label that is a class was refused")
-
-        self.refuse_indices(target, 0, classes, complain, ignore_index)
+        self.refuse_indices(target, 0, classes, _no_class(target.shape, classes, ignore_index, name), ignore_index)
         return self._as_labels(target)
 
     def _refuse_improbable(self, x: Array) -> None:
@@ -238,6 +275,17 @@ class Loss(Family):
         args = (labels, weight, sums, labels.size, classes, ignore_index)
         self.launch("loss.cu", "label_weights", (blocks,), (THREADS,), args, scalar_t=dtype)
         return sums, blocks
+
+
+def _no_class(shape: tuple[int, ...], classes: int, ignore_index: int, name: str) -> Complain:
+    """Raises the error of the CPU about a label."""
+
+    def complain(value: int, place: int) -> NoReturn:
+        given = _with_one_element(shape, np.int64, value, place)
+        on_the_cpu._labels(given, classes, ignore_index, (given.size, 1), name)
+        raise AssertionError("a label that is a class was refused")
+
+    return complain
 
 
 def _with_one_element(shape: tuple[int, ...], dtype: Any, value: Any, place: int) -> Any:

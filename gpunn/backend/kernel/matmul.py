@@ -147,16 +147,17 @@ class Matmul(Gemm):
         if plan.transposed:
             x, y = y, x
         parts = self.parts(plan, z.size, z.dtype)
-        target = z if parts is None else parts
+        target = z if parts is None or plan.counted else parts
         factors = ((f.memory, f.pitch, depth if f.along_k else f.size, *f.batch) for f in (x, y))
         vectors = self.vectors(*factors, (target, columns))
         args = (
-            *(x.memory, y.memory, z, parts, count, x.size, y.size, depth),
+            *(x.memory, y.memory, z, parts, self.tile_counters(plan), count, x.size, y.size, depth),
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(plan.transposed, plan.part_depth, vectors),
         )
         self.launch("matmul_vectorised.cu", f"matmul_{plan.size}", plan.grid, plan.block, args, scalar_t=z.dtype)
-        self.add_parts(parts, z)
+        if not plan.counted:
+            self.add_parts(parts, z)
 
 
 def _steps(x: Array) -> list[int]:

@@ -112,6 +112,25 @@ def softmax_cross_entropy_backward(
     return dx
 
 
+def softmax_cross_entropy_gradient(
+    dy: Any,
+    x: Any,
+    target: Any,
+    weight: Any,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float,
+    out: Any = None,
+) -> tuple[Any, Any]:
+    """The sum or mean of `softmax_cross_entropy`, and its gradient in x for the gradient dy in it."""
+    how = reduction, ignore_index, label_smoothing
+    loss, dx = out or (np.empty((), x.dtype), None)
+    with scratch() as take:
+        statistics = [take(target.shape, _working_type(x.dtype)) for _ in range(2)]
+        loss, m, s = softmax_cross_entropy(x, target, weight, *how, out=(loss, *statistics))
+        return loss, softmax_cross_entropy_backward(dy, x, target, weight, m, s, *how, out=dx)
+
+
 def _is_small_mean(x: Any, target: Any, weight: Any, reduction: str, ignore_index: int, smoothing: float) -> bool:
     """Whether it is a plain mean over few samples (n, classes), as in most training steps.
 

@@ -7,6 +7,8 @@ import numpy as np
 
 import gpunn
 from gpunn import ops
+from gpunn.autograd.tape import apply
+from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 
 from ..harness import add, normal
 from .softmax import functional
@@ -147,6 +149,30 @@ add(
     gradient=False,
     rtol=2e-3,
 )
+
+
+def loss_and_gradient(dl, x, target, weight, reduction, smoothing):
+    w, p = np.array(weight), np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    q = ((1 - smoothing) * np.eye(4)[target] + smoothing / 4) * w
+    dx = (p * q.sum(1, keepdims=True) - q) * dl / (w[target].sum() if reduction == "mean" else 1)
+    return label_loss(x, target, weight, reduction, -100, smoothing, False), dx
+
+
+def with_gradient(reduction, weight, smoothing):
+    def call(dl, x, target):
+        w = None if weight is None else gpunn.tensor(weight, dtype=x.dtype, device=x.device)
+        return apply(SoftmaxCrossEntropyGradient(reduction, -100, smoothing), dl, x, target, w)
+
+    def reference(dl, x, target):
+        return loss_and_gradient(dl, x, target, weight or (1.0,) * 4, reduction, smoothing)
+
+    name = f"cross_entropy_gradient-{reduction}{'-weight' if weight else ''}-smooth{smoothing}"
+    add(name, call, normal(seed=5), normal(6, 4), some, reference=reference)
+
+
+with_gradient("mean", None, 0.0)
+with_gradient("sum", CLASS_WEIGHTS, 0.0)
+with_gradient("mean", CLASS_WEIGHTS, 0.2)
 for reduction, weight, smoothing in itertools.product(("mean", "sum", "none"), (None, CLASS_WEIGHTS), (0.0, 0.2)):
     options = {"reduction": reduction, "label_smoothing": smoothing}
 
