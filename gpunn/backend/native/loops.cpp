@@ -3,6 +3,7 @@
 // thread that has lost its core keeps nobody waiting who could do its part, and the bits do not depend on that.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -72,9 +73,46 @@ void work() {
     }
 }
 
+// Beside a busy process a thread loses its core for milliseconds in the middle of a part. Where that happened twice
+// within some calls, all parts are done by the caller for a while: twice as long as the last time if it happens again.
+class Calm {
+    using Clock = std::chrono::steady_clock;
+    static constexpr double STALL = 300e-6, SHORTEST = 0.05, LONGEST = 1.6;
+    static constexpr int CALLS = 64, FORGIVEN = 1024;
+    Clock::time_point until{}, started{}, worked{};
+    double length = SHORTEST;
+    int since = CALLS, good = 0;
+
+    static double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+  public:
+    bool begin() { return (started = Clock::now()) >= until; }
+    void wait() { worked = Clock::now(); }
+    void end() {
+        auto now = Clock::now();
+        double waited = seconds(now - worked);
+        if (waited < STALL || waited < seconds(worked - started)) {
+            since = std::min(since + 1, CALLS);
+            if (++good == FORGIVEN) length = SHORTEST;
+            return;
+        }
+        if (since < CALLS) {
+            until = now + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(length));
+            length = std::min(2 * length, LONGEST);
+        }
+        since = good = 0;
+    }
+};
+Calm calm;  // of the caller that has the threads
+
 template <class F> void in_parts(int parts, F f) {
     if (parts < 2 || team < 2 || taken.test_and_set()) {
         for (int k = 0; k < parts; k++) f(k);
+        return;
+    }
+    if (!calm.begin()) {
+        for (int k = 0; k < parts; k++) f(k);
+        taken.clear();
         return;
     }
     Job job;
@@ -85,9 +123,11 @@ template <class F> void in_parts(int parts, F f) {
     round_number.fetch_add(1);
     round_number.notify_all();
     take_parts(&job);
+    calm.wait();
     current = nullptr;
     // A thread that has lost its core gets one sooner if this one sleeps.
     for (int i = 0, others; (others = inside.load()); i++) i < SPINS ? pause() : inside.wait(others);
+    calm.end();
     taken.clear();
 }
 
@@ -105,6 +145,23 @@ int64_t columns_at_once(int64_t n, int64_t k, int64_t all) {
     constexpr int64_t SMALL = 1000000, FEWEST = 32;
     int64_t most = SMALL / (n * k);
     return most < FEWEST ? all : most / FEWEST * FEWEST;
+}
+
+// With more samples, up to so many, OpenBLAS takes less time for the transposed product, and with it for turning that.
+constexpr int64_t MOST_TURNED = 256;
+
+bool is_turned(int64_t n, int64_t k, int64_t all) { return n <= MOST_TURNED && columns_at_once(n, k, all) == all; }
+
+// y = f(t^T + b) for t (width, n)
+void turn(const float *t, const float *b, bool relu, float *y, int64_t n, int64_t width, int64_t distance) {
+    constexpr int64_t TILE = 16;
+    for (int64_t s = 0; s < width; s += TILE)
+        for (int64_t r = 0; r < n; r += TILE)
+            for (int64_t q = r; q < std::min(r + TILE, n); q++)
+                for (int64_t p = s; p < std::min(s + TILE, width); p++) {
+                    float z = t[p * n + q] + (b ? b[p] : 0);
+                    y[q * distance + p] = relu && z < 0 ? 0 : z;
+                }
 }
 
 template <class F> void in_chunks(int64_t start, int64_t end, int64_t step, F f) {
@@ -267,6 +324,13 @@ void gpunn_linear(const float *x, const float *w, const float *b, float *y,
         return;
     }
     in_parts(parts, [=](int k) {
+        if (is_turned(n, i, o)) {
+            int64_t start = at(o, k, parts), width = at(o, k + 1, parts) - start;
+            float *t = room(0, width * n);
+            product(false, true, width, n, i, 1, w + start * i, i, x, i, 0, t, n);
+            turn(t, b ? b + start : nullptr, relu, y + start, n, width, o);
+            return;
+        }
         in_chunks(at(o, k, parts), at(o, k + 1, parts), columns_at_once(n, i, o), [=](int64_t start, int64_t width) {
             product(false, true, n, width, i, 1, x, i, w + start * i, i, 0, y + start, o);
             for (int64_t r = 0; r < n && (b || relu); r++) {
@@ -290,6 +354,13 @@ void gpunn_linear_input(const float *dz, const float *w, float *dx, int64_t n,
         return;
     }
     in_parts(parts, [=](int k) {
+        if (is_turned(n, o, i)) {
+            int64_t start = at(i, k, parts), width = at(i, k + 1, parts) - start;
+            float *t = room(0, width * n);
+            product(true, true, width, n, o, 1, w + start, i, dz, o, 0, t, n);
+            turn(t, nullptr, false, dx + start, n, width, i);
+            return;
+        }
         in_chunks(at(i, k, parts), at(i, k + 1, parts), columns_at_once(n, o, i), [=](int64_t start, int64_t width) {
             product(false, false, n, width, o, 1, dz, o, w + start, i, 0, dx + start, i);
         });
