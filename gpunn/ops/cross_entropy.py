@@ -122,7 +122,7 @@ class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
         return (softmax(x, dim) * qw.sum(dim, keepdim=True) - qw) * dl
 
 
-@dataclass(frozen=True)
+@frozen
 class SoftmaxCrossEntropyGradient(_LabelLoss, Composite):
     """l = -ln S_y, and dx = (S - I_y) dl, S = softmax(x) over the classes: `SoftmaxCrossEntropy` and its gradient.
 
