@@ -36,6 +36,8 @@ PATIENCE = 10
 """CPU seconds that the tests of one change may take in all, with compiling."""
 ENOUGH = 6
 """Modules that are looked at when a change has survived."""
+MANY = 20
+"""Of more tests than these the larger half is run where large ones are needed."""
 MEMORY = 12 << 30
 _codes: dict[tuple[str, str], bytes] = {}
 _FOLDER = kernel_texts.kernel_folder()
@@ -153,7 +155,7 @@ def _concerned(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
     if mutant.before == "acc_t":  # it differs from scalar_t in half precision alone
         halves = [name for name in found if any("float16" in k[1] for k in tests[name]["kernels"])]
         return halves or found
-    if mutant.after == "signed char":  # the larger half: indices beyond 127
+    if mutant.after == "signed char" and len(found) > MANY:  # the larger half: indices beyond 127
         return sorted(found, key=lambda name: tests[name]["seconds"])[len(found) // 2 :]
     return found or [name for name in tests if name.startswith(OF_THE_SIMULATOR)]
 
