@@ -70,8 +70,9 @@ def both_losses(torch, network, optimizer, dtype, steps):
     return our_losses, their_losses
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("network", "optimizer"), [*(("mlp", name) for name in OPTIMIZERS), ("lenet", "nesterov"), ("lenet", "adam")]
+)
 def test_first_100_losses_in_float64(torch, network, optimizer):
     ours, theirs = both_losses(torch, network, optimizer, "float64", steps=100)
     np.testing.assert_allclose(ours, theirs, rtol=1e-8)

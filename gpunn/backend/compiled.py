@@ -1,4 +1,4 @@
-"""What NVRTC and nvdisasm have made before: for each result a file with a log, a zero byte and the result, compressed."""
+"""What NVRTC and nvdisasm have made before: a file each with a log, a zero byte and the result, compressed."""
 
 from __future__ import annotations
 

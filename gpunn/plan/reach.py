@@ -57,8 +57,10 @@ class Reach:
 
     Args:
         body: the method of the step that does it op by op.
+        known: what its code is known to name, from an earlier look at it; it saves time.
 
     Attributes:
+        names: what its code names.
         modules: all modules, those in plain lists and in variables too.
         tensors: all tensors that are no parameters or buffers of a module.
         generators: gpunn's generators of random numbers.
@@ -67,17 +69,17 @@ class Reach:
         inside: for more that a step may change while it is traced: all attributes, hooks, Python's random numbers.
     """
 
-    def __init__(self, body: MethodType):
+    def __init__(self, body: MethodType, known: Set[str] = frozenset()):
         self._step: Any = body.__self__
         self._body: CodeType = body.__func__.__code__
-        names: set[str] = set()
+        names = set(known)
         while True:  # what code names decides what is looked at, and that leads to more code
             self.modules: dict[int, Module] = {}
             self.tensors: dict[int, Any] = {}
             self.generators: dict[int, Generator] = {}
             self.probes: list[Probe] = []
             self.inside: list[Probe] = [Draws("random", random), Draws("numpy.random", np.random)]
-            self._names, self._more = names, set(names)
+            self.names, self._more = names, set(names)
             self._globals: dict[int, tuple[dict[str, Any], set[str]]] = {}
             self.of_step: list[str] = []
             self._forwards: list[type] = []
@@ -158,13 +160,13 @@ class Reach:
     def _attributes(self, what: str, owner: Any, also: Set[str] = frozenset(), probed: bool = True) -> None:
         """Those that code names."""
         there = vars(owner)
-        everything = not _DYNAMIC.isdisjoint(self._names)
-        found = [n for n in there if n in self._names or n in also or (everything and not n.startswith("__"))]
+        everything = not _DYNAMIC.isdisjoint(self.names)
+        found = [n for n in there if n in self.names or n in also or (everything and not n.startswith("__"))]
         found = [n for n in found if n not in (_REGISTRIES if isinstance(owner, Module) else _UNREAD)]
         if probed:
             # What its class has, an object may come to have itself; and what code asks for that has getattr, anything.
             asked = everything and not isinstance(owner, Module)
-            absent = [n for n in self._names if n not in there and n[:2] != "__" and (asked or hasattr(type(owner), n))]
+            absent = [n for n in self.names if n not in there and n[:2] != "__" and (asked or hasattr(type(owner), n))]
             if isinstance(owner, (type, FunctionType, ModuleType)) and not asked:
                 absent = []
             if found or absent:
@@ -204,7 +206,7 @@ class Reach:
             self.inside.append(Items(what, vars(x)))
             if isinstance(x, (UserDict, UserList)):
                 self._left.append((what, x.data))
-        slots = [n for c in cls.__mro__ for n in _slots(c) if n in self._names]
+        slots = [n for c in cls.__mro__ for n in _slots(c) if n in self.names]
         if slots and _is_open(cls.__module__):
             self.probes.append(Slots(what, x, slots))
             self._left += [(f"{what}.{n}", getattr(x, n)) for n in slots if hasattr(x, n)]

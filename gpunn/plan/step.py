@@ -332,7 +332,7 @@ class Step(AsGraph):
                 if not self._plans:  # else they have moved already
                     self.arena.forget()
                 node.optimizer.place(node.params)
-                self._watch.look()
+                self._watch.look(again=True)
                 break
         graph, tracer = self._trace(batch)
         second = graph.signature()
@@ -351,7 +351,7 @@ class Step(AsGraph):
         program.number = len(self.plans_made)
         program.owners = self.model, self.optimizer
         program.several, program.kept = tracer.several, tracer.kept
-        self._watch.look()
+        self._watch.look(again=True)
         self._watch.look_at_trace(tracer)
         key = program.key = self._key(batch)
         why = self._why

@@ -129,11 +129,15 @@ class Watch:
                 return f"a tensor {t._spec!r} got {'a hook' if t._hooks else f'requires_grad={t._requires_grad}'}"
         return ""
 
-    def look(self) -> None:
-        """Take things as they are now."""
+    def look(self, again: bool = False) -> None:
+        """Take things as they are now.
+
+        Args:
+            again: nothing was done since the last look but to trace the step, whose code so names the same.
+        """
         step = self._step()
         assert step is not None
-        self.reach = Reach(step.body)
+        self.reach = Reach(step.body, self.reach.names if again and self.reach else frozenset())
         self._clock = last_change()
         self._modules = list({id(m): m for m in (*step.model.modules(), *self.reach.modules.values())}.values())
         self._look_at_mode()

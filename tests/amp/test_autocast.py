@@ -115,8 +115,10 @@ def test_types_and_numbers_are_pytorchs(name, halves):
         ("cross_entropy", "float32"),
     ],
 )
-def test_on_a_gpu_more_is_done_in_float32(name, kind):
-    """As the lists in PyTorch's documentation have it; sim does what cuda does."""
+def test_on_a_gpu_more_is_done_in_float32(monkeypatch, name, kind):
+    """As the lists in PyTorch's documentation have it; sim does what cuda does. Types need no kernel."""
+    monkeypatch.setattr(gpunn.backend.launch.Launcher, "__call__", lambda *_, **__: None)
+    monkeypatch.setattr(np, "empty", np.zeros)  # so that no label and no index is out of range
     with gpunn.autocast("sim"):
         assert CALLS[name](gpunn, F, Arguments(gpunn, True, "sim")).dtype.name == kind
 

@@ -23,6 +23,13 @@ from gpunn.inspect.profile.code import _compiled as compiled
 from gpunn.inspect.profile.gpus import gpu
 
 EACH_KERNEL = {rung.kernel: (ladder, rung) for ladder in ladders() for rung in ladder.rungs if rung.kernel}
+RACES = dict.fromkeys(EACH_KERNEL, ("check", "random", 128))
+SEVERAL_LARGE_BLOCKS = {
+    name: ("fast", "reverse", 256)
+    for name, (ladder, rung) in EACH_KERNEL.items()
+    if ladder.problem == "sgemm" and not rung.ragged
+}
+EACH_ARCHITECTURE = {ladder.file: ladder.arch for ladder in sorted(ladders(), key=lambda ladder: ladder.arch)}
 
 
 @cache
@@ -40,9 +47,12 @@ def run(ladder: Ladder, rung: Rung, size: int, mode: str, order: str = "forward"
     return [launch.arguments for launch in launches]
 
 
-@pytest.mark.parametrize(("mode", "order", "most"), [("fast", "reverse", 256), ("check", "random", 128)])
-@pytest.mark.parametrize(("ladder", "rung"), list(EACH_KERNEL.values()), ids=list(EACH_KERNEL))
-def test_a_kernel_computes_the_result_without_a_race(ladder, rung, mode, order, most) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "mode", "order", "most"),
+    [(name, *how) for each in (RACES, SEVERAL_LARGE_BLOCKS) for name, how in each.items()],
+)
+def test_a_kernel_computes_the_result_without_a_race(kernel, mode, order, most) -> None:
+    ladder, rung = EACH_KERNEL[kernel]
     if rung.ragged or rung.blocks:
         sizes = {
             "sgemm": 100,
@@ -80,7 +90,7 @@ def test_a_kernel_computes_the_result_without_a_race(ladder, rung, mode, order, 
         assert len(done) == rung.passes
 
 
-@pytest.mark.parametrize(("file", "arch"), sorted({(ladder.file, ladder.arch) for ladder in ladders()}))
+@pytest.mark.parametrize(("file", "arch"), EACH_ARCHITECTURE.items(), ids=lambda part: getattr(part, "name", part))
 def test_a_text_compiles_for_the_architecture_it_was_measured_on(file, arch) -> None:
     try:
         made = compiled(str(file), arch, {})

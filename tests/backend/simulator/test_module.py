@@ -3,6 +3,7 @@
 import faulthandler
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,8 +25,13 @@ extern "C" __global__ void add(float* p, float a) { p[threadIdx.x] += a; }
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
+    """A cache that has nothing but what all modules share."""
+    folder = tmp_path / "simulator"
+    folder.mkdir()
+    for shared in (*compiler.scheduler_objects("fast", ucontext=False), compiler.host_library()):
+        shutil.copy(shared, folder)
     monkeypatch.setenv("GPUNN_CACHE", str(tmp_path))
-    return tmp_path / "simulator"
+    return folder
 
 
 def run_add(code=ADD, **options):

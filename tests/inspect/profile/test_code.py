@@ -236,7 +236,7 @@ def test_the_control_words_are_read_from_the_encoding() -> None:
     ],
 )
 def test_what_follows_from_the_text_on_every_architecture(nvdisasm, arch, name, expected) -> None:
-    found = kernel_code(str(KERNELS / f"{name}.cu"), name, arch)
+    found = kernel_code(str(KERNELS / "each.cu"), name, arch)
     most = found.innermost[0]
     assert {key: most.kinds[key] for key in expected} == expected
     assert most.file == f"{name}.cu"
