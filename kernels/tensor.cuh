@@ -26,12 +26,26 @@ constexpr int CHUNK = 16 / sizeof(scalar_t);  // elements that are copied at onc
 constexpr int TERMS = 2 * CHUNK;              // of the sums, in one mma
 constexpr bool TRANSPOSES = sizeof(scalar_t) == 2;  // whether ldmatrix does
 
-template <int R, int C, int WR, int WC> struct Tile {
-    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = 4 * CHUNK, STAGES = 3;
+// Where an operand's step of WIDTH x DEPTH elements has a chunk: of line i chunk c along k, or of line k chunk c along
+// i. Two lines along k are 128 bytes, a line along i is a multiple of them. Of floats along i, four lines of two chunks
+// are read together.
+template <int WIDTH, bool ALONG_K> __device__ __forceinline__ int chunk_at(int line, int c) {
+    if (ALONG_K) return (line * 4 + (c ^ (line >> 1 & 3))) * CHUNK;
+    return (line * (WIDTH / CHUNK) + (c ^ (TRANSPOSES ? line & 7 : (line & 3) * 2))) * CHUNK;
+}
+
+template <int R, int C, int WR, int WC, int S = 3> struct Tile {
+    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = 4 * CHUNK, STAGES = S;
     static constexpr int WARPS_ACROSS = C / WC, THREADS = R / WR * WARPS_ACROSS * 32;
     static constexpr int DOWN = WR / 16, ACROSS = WC / 8;  // fragments of a warp
     static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
     static_assert(ACROSS % 2 == 0, "an ldmatrix brings two fragments of B");
+
+    // Where element i of k is in a step of lines along k or along i.
+    template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int place_of(int i, int k) {
+        if (ALONG_K) return chunk_at<WIDTH, true>(i, k / CHUNK) + k % CHUNK;
+        return chunk_at<WIDTH, false>(k, i / CHUNK) + i % CHUNK;
+    }
 };
 typedef Tile<128, 128, 64, 32> Large;  // 256 threads, 48 KiB
 typedef Tile<64, 64, 32, 32> Small;    // 128 threads, 24 KiB
@@ -44,14 +58,6 @@ struct Operand {
     int pitch;
     bool chunks;  // whether its lines are made of chunks that can be copied at once
 };
-
-// Where an operand's step of WIDTH x DEPTH elements has a chunk: of line i chunk c along k, or of line k chunk c along
-// i. Two lines along k are 128 bytes, a line along i is a multiple of them. Of floats along i, four lines of two chunks
-// are read together.
-template <int WIDTH, bool ALONG_K> __device__ __forceinline__ int chunk_at(int line, int c) {
-    if (ALONG_K) return (line * 4 + (c ^ (line >> 1 & 3))) * CHUNK;
-    return (line * (WIDTH / CHUNK) + (c ^ (TRANSPOSES ? line & 7 : (line & 3) * 2))) * CHUNK;
-}
 
 // The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0.
 template <class T, int WIDTH, bool ALONG_K>
@@ -156,6 +162,9 @@ __device__ __forceinline__ void multiply_step(
 
 // Where C goes, rows x columns in row-major order.
 struct Result {
+    __device__ __forceinline__ index_t at(int row, int column) const { return (index_t)row * columns + column; }
+    __device__ __forceinline__ float bias_at(int row, int column) const { return bias[column]; }
+
     scalar_t* y;
     float* part;  // null: C is complete. Else this is one part of its sum, and goes here, without bias and activation
     int rows, columns;
@@ -168,9 +177,9 @@ struct Result {
 // f(c + bias), or c itself where it is a part, to where C lies. Fragments of 16 rows at a time go through shared memory,
 // where each thread has a word for each of its values: registers have no index, and unrolled the switch over all
 // functions would stand there for every value.
-template <class T>
+template <class T, class To>
 __device__ __forceinline__ void write_tile(
-    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, int first_row, int first_column, float* words) {
+    const float (&c)[T::DOWN][T::ACROSS][4], const To& to, int first_row, int first_column, float* words) {
     constexpr int VALUES = T::ACROSS * 4;
     static_assert(VALUES * T::THREADS * 4 <= T::SIZE * sizeof(scalar_t), "a word for each value");
     float* own = words + threadIdx.x;
@@ -184,13 +193,13 @@ __device__ __forceinline__ void write_tile(
             const int row = first_row + m * 16 + n / 2 % 2 * 8 + lane / 4;
             const int column = first_column + n / 4 * 8 + lane % 4 * 2, inside = to.columns - column;
             if (row >= to.rows || inside <= 0) continue;
-            const index_t at = (index_t)row * to.columns + column;
+            const index_t at = to.at(row, column);
             if (to.part != nullptr) {
                 if (to.pairs) {
                     *(Pair<float>*)(to.part + at) = {{own[n * T::THREADS], own[(n + 1) * T::THREADS]}};
                 } else {
                     to.part[at] = own[n * T::THREADS];
-                    if (inside > 1) to.part[at + 1] = own[(n + 1) * T::THREADS];
+                    if (inside > 1) to.part[to.at(row, column + 1)] = own[(n + 1) * T::THREADS];
                 }
                 continue;
             }
@@ -198,7 +207,7 @@ __device__ __forceinline__ void write_tile(
 #pragma unroll 1
             for (int e = 0; e < 2; ++e) {
                 float z = own[(n + e) * T::THREADS];
-                if (to.bias != nullptr && e < inside) z += to.bias[column + e];
+                if (to.bias != nullptr && e < inside) z += to.bias_at(row, column + e);
                 own[(n + e) * T::THREADS] = activation(z, to.kind, to.parameter);
             }
             y.v[0] = own[n * T::THREADS];
@@ -207,7 +216,7 @@ __device__ __forceinline__ void write_tile(
                 *(Pair<scalar_t>*)(to.y + at) = y;
             } else {
                 to.y[at] = y.v[0];
-                if (inside > 1) to.y[at + 1] = y.v[1];
+                if (inside > 1) to.y[to.at(row, column + 1)] = y.v[1];
             }
         }
     }

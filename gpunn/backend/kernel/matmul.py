@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_dtypes import bfloat16
@@ -101,6 +101,10 @@ class Matmul(Gemm):
                 warnings.warn(_NO_TENSOR_CORES, stacklevel=2)
         return self.tensor_cores and HALF_PRODUCT.pick() == "tensor"
 
+    def factor_type(self, dtype: Any) -> Any:
+        """The type in which factors come to tensor cores: bfloat16 for floats where that is allowed."""
+        return np.dtype(bfloat16) if dtype == np.float32 and precision() == "medium" else np.dtype(dtype)
+
     def tensor_product(
         self,
         x: Factor,
@@ -116,10 +120,8 @@ class Matmul(Gemm):
 
         Then what there is of z is a sum in float32, to which the bias comes with the parts of sums.
         """
-        count, columns, type = prod(batch), y.size, z.dtype
-        if type == np.float32 and precision() == "medium":
-            type = np.dtype(bfloat16)
-            x, y = (f._replace(memory=self.cast(f.memory, type)) for f in (x, y))
+        count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
+        x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
         plan = schedule(x.size, columns, depth, count, tensor=True, tf32=type.itemsize == 4)
         parts = self.parts(plan, z.size, z.dtype)
         if parts is None and type != z.dtype:
