@@ -48,13 +48,13 @@ def test_planned_is_eager_to_the_bit(device, precision):
 
 
 def test_a_plan_is_for_one_precision():
-    model, step, batch = step_and_batch("cpu")
+    _, step, batch = step_and_batch("cpu")
     exact = step(*batch).item()
     with computing_in("high"):
         step(*batch)
     assert len(step.plans_made) == 2 and "the precision of products" in step.plans_made[1]
     with computing_in("high"):
-        again, other, same_batch = step_and_batch("cpu")
+        _, other, _ = step_and_batch("cpu")
         assert other(*batch).item() != exact
 
 

@@ -121,14 +121,14 @@ def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements:
 
     def predicted(division: Division) -> int:
         tile, blocks = tiles[division.size], division.tiles * division.parts
-        cycles = _rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
+        cycles = rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
         return cycles + (_second_pass(division.parts, elements) if division.parts > 1 else 0)
 
     most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
     return min(_divisions(counts, depth, most_parts), key=predicted)
 
 
-def _rounds(tile: Tile, blocks: int, depth: int) -> int:
+def rounds(tile: Tile, blocks: int, depth: int) -> int:
     """The cycles that a multiprocessor takes for some blocks: full rounds, and a last one that may not be full."""
 
     def of(at_once: int) -> int:
@@ -243,7 +243,7 @@ def pair(rows: int, inputs: int, outputs: int) -> Pair:
                 blocks += plan.grid[0] * plan.parts
                 terms += plan.grid[0] * plan.parts * plan.part_depth
             tile, of_one = TILES[first.size], ceil_div(blocks, MULTIPROCESSORS)
-            both = _rounds(tile, of_one, ceil_div(terms, blocks))
+            both = rounds(tile, of_one, ceil_div(terms, blocks))
             both += max(c - _alone(p) for c, p in ((first_cycles, first), (second_cycles, second)))
             if both < cycles:
                 best, cycles = Pair(first, second, True), both
@@ -252,7 +252,7 @@ def pair(rows: int, inputs: int, outputs: int) -> Pair:
 
 def _alone(plan: Schedule) -> int:
     """The cycles of a product without the addition of its parts."""
-    return _rounds(TILES[plan.size], ceil_div(plan.grid[0] * plan.parts, MULTIPROCESSORS), plan.part_depth)
+    return rounds(TILES[plan.size], ceil_div(plan.grid[0] * plan.parts, MULTIPROCESSORS), plan.part_depth)
 
 
 def _tiles(tiles: dict[str, Tile], rows: int, columns: int, batch: int) -> dict[str, int]:
@@ -291,7 +291,7 @@ class Gemm(Quads, Counting):
         return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
 
     def chunks(self, memory: Array, *steps: int) -> bool:
-        """Whether 16 bytes can be copied at once: the array, and the steps in its elements, are at multiples of them."""
+        """Whether 16 bytes can be copied at once: the array and the steps, in its elements, are multiples of them."""
         size = 16 // memory.dtype.itemsize
         return self.address(memory) % 16 == 0 and all(step % size == 0 for step in steps)
 
