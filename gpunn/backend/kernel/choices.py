@@ -1,4 +1,4 @@
-"""What was chosen for the launch of a kernel: its tiles, its parts, in what precision, and what that takes as predicted."""
+"""What was chosen for the launch of a kernel: tiles, parts, the precision, and what it takes as predicted."""
 
 from __future__ import annotations
 

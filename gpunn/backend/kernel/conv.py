@@ -214,7 +214,7 @@ class Conv(Gemm):
         args = (parts, b, y, len(parts), y.size, f.groups * f.outer, prod(f.positions), kind, parameter)
         self.launch_elements("conv.cu", "conv2d_add_parts", y.size, args, scalar_t=y.dtype)
 
-    # The same on tensor cores ------------------------------------------------------------------------------------------
+    # The same on tensor cores -----------------------------------------------------------------------------------------
 
     def _conv2d_tensor(
         self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, turned: bool, kind: int, parameter: float
