@@ -1,4 +1,4 @@
-"""Switches that PyTorch's programs set. Here they are what they say, and change nothing.
+"""Switches that PyTorch's programs set. Here they are what they say, and change nothing but for ``matmul.allow_tf32``.
 
 What they choose among there is one of here: kernels of gpunn's own, which give the same bits at every run.
 """
@@ -6,6 +6,8 @@ What they choose among there is one of here: kernels of gpunn's own, which give 
 from __future__ import annotations
 
 from typing import Any
+
+from gpunn.backend import products
 
 
 class _Switches:
@@ -37,8 +39,27 @@ class _Switches:
         return f"gpunn.backends.{self._name}: not used by gpunn"
 
 
+class _Products(_Switches):
+    """Products of float32; see `gpunn.set_float32_matmul_precision`."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether they may be less exact than float32; to set it is to choose "high", or "highest"."""
+        return products.precision_everywhere() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        products.set_precision("high" if allowed else "highest")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "allow_tf32":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
 class _Cuda(_Switches):
-    """The GPU; ``matmul.allow_tf32`` changes nothing, as float32 is float32 in gpunn's kernels."""
+    """The GPU; ``matmul.allow_tf32`` holds for convolutions too, and for products on every device."""
 
     def is_available(self) -> bool:
         """Whether there is a GPU that can be used."""
@@ -53,7 +74,7 @@ class _Cuda(_Switches):
 
 
 cudnn = _Switches("cudnn", enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
-cuda = _Cuda("cuda", matmul=_Switches("cuda.matmul", allow_tf32=False))
+cuda = _Cuda("cuda", matmul=_Products("cuda.matmul"))
 mps = _Switches("mps")
 mkldnn = _Switches("mkldnn", enabled=False)
 mkl = _Switches("mkl")

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpunn.autograd.anomaly import anomaly
 from gpunn.autograd.autocast import is_autocast_enabled
+from gpunn.backend import products
 from gpunn.backend.determinism import use_deterministic_algorithms
 from gpunn.backend.dtypes import as_dtype, set_default_dtype
 from gpunn.backend.numpy import blas
@@ -17,8 +18,6 @@ from gpunn.random import default_generator
 _PROFILES = {"default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75}}
 _PROFILES["short"] = {**_PROFILES["default"], "precision": 2, "edgeitems": 2}
 _PROFILES["full"] = {**_PROFILES["default"], "threshold": sys.maxsize}
-_PRECISIONS = ("highest", "high", "medium")
-_matmul_precision = "highest"
 
 
 def set_printoptions(
@@ -83,19 +82,23 @@ def seed() -> int:
 
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` was given last, "highest" before."""
-    return _matmul_precision
+    return products.precision_everywhere()
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Allow products of float32 matrices to be less exact; they are not: all are computed in float32.
+    """How exact products of float32 are: of matrices, in affine maps, in convolutions, and in their gradients.
+
+    Sums are in float32 always, and results are float32. It holds on every device, but GPUs before sm_80 have no other
+    products than those of "highest", and say so.
+
+    Args:
+        precision: "highest", float32; "high", factors rounded to TF32, with 10 bits of mantissa; "medium", to bfloat16,
+            with 7.
 
     Raises:
-        RuntimeError: it is none of "highest", "high" and "medium".
+        RuntimeError: it is none of these.
     """
-    global _matmul_precision
-    if precision not in _PRECISIONS:
-        raise RuntimeError(f"set_float32_matmul_precision: takes {', '.join(_PRECISIONS)}, got {precision!r}")
-    _matmul_precision = precision
+    products.set_precision(precision)
 
 
 def set_default_tensor_type(t: Any) -> None:

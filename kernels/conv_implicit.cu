@@ -4,14 +4,7 @@
 //   Y = f(W P + b)      W (outer, depth)  P (depth, images positions)  Y (outer, images positions)      in each group
 //   dW = dZ P^T         dZ (outer, images positions)                   db = sum of dZ over the positions
 //
-// P are the columns of im2col.cu: row k is an element (c, i, j) of the kernels, column m a pixel (image, r, q) of the
-// result. An element of P lies in x at the pixel's place plus the kernel element's:
-//
-//   row (r s - p) + i d,  column (q s - p) + j d
-//
-// So each has a Spot, the two are added, and the bounds are checked. A block computes a tile of Y or dW as in gemm.cuh.
-// The spots along the tile are in registers; those along the axis that is summed over are found once for all threads,
-// one step ahead, each from one two steps before, without a division, and lie in shared memory.
+// P is described in spots.cuh; a block computes a tile of Y or dW as in gemm.cuh.
 //
 // Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that
 // their elements can't be read four at a time.
@@ -25,14 +18,6 @@
 typedef Tile<128, 128, 8, 8, 1> Wide;   // 256 threads
 typedef Tile<64, 64, 4, 16, 1> Square;  // 256 threads
 typedef Tile<32, 64, 4, 16, 1> Flat;    // 128 threads, for few outputs
-
-// Lines along k, element by element: the first one of a thread. A warp takes eight k, a sector of memory, of four
-// lines, which in shared memory lie in 32 banks.
-template <class T> struct AlongK {
-    static constexpr int APART = T::THREADS / T::DEPTH;  // the lines of a thread
-    static __device__ __forceinline__ int k() { return threadIdx.x / 32 % (T::DEPTH / 8) * 8 + threadIdx.x % 8; }
-    static __device__ __forceinline__ int line() { return threadIdx.x / 32 / (T::DEPTH / 8) * 4 + threadIdx.x / 8 % 4; }
-};
 
 // The left matrix step by step: rows are `pitch` apart. Where the tile reaches beyond it, its last row is read in the
 // place of what is not there: what comes of it is not written.
@@ -59,48 +44,6 @@ template <class T> struct Left {
             sums[own] += value;
             tile[T::template word_of<T::ROWS>(AlongK<T>::k()) + AlongK<T>::line() + own * APART] = value;
         }
-    }
-};
-
-// P or P^T step by step. Neighbouring threads are neighbours in the image: along k where that is pixels.
-template <class T, bool ALONG_K> struct Patches {
-    static constexpr int OWN = T::COLUMNS * T::DEPTH / T::THREADS;
-    static constexpr int APART = ALONG_K ? AlongK<T>::APART : T::THREADS / T::COLUMNS;
-    static constexpr int SPOTS = ALONG_K ? OWN : 1;
-    const int height, width;
-    const char* at[SPOTS];  // the thread's spots
-    int row[SPOTS], column[SPOTS];
-    scalar_t values[OWN];
-
-    __device__ __forceinline__ Patches(const Convolution& f) : height(f.down.size), width(f.across.size) {}
-
-    __device__ __forceinline__ void set(int n, const scalar_t* x, const Spot& spot, bool exists) {
-        at[n] = (const char*)x + spot.offset;
-        row[n] = exists ? spot.row : -2 * NOWHERE;
-        column[n] = spot.column;
-    }
-
-    // The column of the tile that belongs to one of the thread's spots.
-    static __device__ __forceinline__ int column_of(int n) {
-        return ALONG_K ? AlongK<T>::line() + n * APART : threadIdx.x % T::COLUMNS;
-    }
-    static __device__ __forceinline__ int k_of(int own) {
-        return ALONG_K ? AlongK<T>::k() : threadIdx.x / T::COLUMNS + own * APART;
-    }
-    __device__ __forceinline__ void fetch(const Step<T>& step) {
-#pragma unroll
-        for (int own = 0; own < OWN; ++own) {
-            const int n = ALONG_K ? own : 0;
-            const Spot spot = step.spot[k_of(own)];
-            const bool inside = (unsigned)(row[n] + spot.row) < (unsigned)height &&
-                                (unsigned)(column[n] + spot.column) < (unsigned)width;
-            values[own] = inside ? *(const scalar_t*)(at[n] + spot.offset) : (scalar_t)0;
-        }
-    }
-    __device__ __forceinline__ void place(acc_t* tile) const {
-#pragma unroll
-        for (int own = 0; own < OWN; ++own)
-            tile[T::template word_of<T::COLUMNS>(k_of(own)) + column_of(ALONG_K ? own : 0)] = values[own];
     }
 };
 

@@ -39,6 +39,10 @@ template <int R, int C, int S, int D, int N = 4> struct Tile {
     template <int WIDTH> static __device__ __forceinline__ constexpr int word_of(int k) {
         return k * WIDTH + k / RUN * GAP;
     }
+    // Where element i of k is.
+    template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int place_of(int i, int k) {
+        return word_of<WIDTH>(k) + i;
+    }
     static constexpr int WORDS_A = D * R + D / RUN * GAP, WORDS_B = D * C + D / RUN * GAP;
     static constexpr int WORDS = 2 * (WORDS_A + WORDS_B);
 };

@@ -1,15 +1,20 @@
-// One block's tile of a matrix product in half precision, on tensor cores; matmul_tensor.cu is made of it.
+// One block's tile of a matrix product on tensor cores, in half precision or of floats in TF32; matmul_tensor.cu is made
+// of it.
 //
 //   C (rows, columns) = A (rows, depth) B (depth, columns), sums in float
 //
 // A warp computes WARP_ROWS x WARP_COLUMNS elements of C, of fragments of 16 x 8 in registers: one instruction of all
-// its lanes multiplies 16 x 16 elements of A with 16 x 8 of B (mma.sync). A block goes along the axis that is summed
-// over in steps of DEPTH. What the registers hold of a step they read from shared memory by ldmatrix, and there it comes
-// by cp.async: copies from global memory that pass no registers, and are under way while STAGES - 1 steps before them
-// wait and are multiplied. One barrier a step.
+// its lanes multiplies 16 x TERMS elements of A with TERMS x 8 of B (mma.sync). A block goes along the axis that is
+// summed over in steps of DEPTH. What the registers hold of a step they read from shared memory by ldmatrix, and there it
+// comes by cp.async: copies from global memory that pass no registers, and are under way while STAGES - 1 steps before
+// them wait and are multiplied. One barrier a step.
 //
-// Eight elements, a chunk of 16 bytes, are what is copied and what a row of an ldmatrix is. Chunks lie swizzled, so that
-// neither the eight rows of a matrix that is read nor eight chunks that are written meet in a bank.
+// A chunk of 16 bytes, eight halves or four floats, is what is copied and what a row of an ldmatrix is. Chunks lie
+// swizzled, so that neither the eight rows of a matrix that is read nor eight chunks that are written meet in a bank.
+//
+// Floats are rounded to TF32 on their way from shared memory: 8 bits of exponent and 10 of mantissa, to nearest, ties
+// away from zero (PTX ISA, "cvt": .rna.tf32.f32). ldmatrix transposes pairs of bytes only; where their lines do not run
+// along k, floats are read one by one.
 //
 // How lines run is known at compile time: a branch in the loop would come between the instructions.
 #pragma once
@@ -17,12 +22,30 @@
 #include "common.cuh"
 #include "quad.cuh"
 
-template <int R, int C, int WR, int WC> struct Tile {
-    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = 32, STAGES = 3;
+constexpr int CHUNK = 16 / sizeof(scalar_t);  // elements that are copied at once
+constexpr int TERMS = 2 * CHUNK;              // of the sums, in one mma
+constexpr bool TRANSPOSES = sizeof(scalar_t) == 2;  // whether ldmatrix does
+
+// Where an operand's step of WIDTH x DEPTH elements has a chunk: of line i chunk c along k, or of line k chunk c along
+// i. Two lines along k are 128 bytes, a line along i is a multiple of them. Of floats along i, four lines of two chunks
+// are read together.
+template <int WIDTH, bool ALONG_K> __device__ __forceinline__ int chunk_at(int line, int c) {
+    if (ALONG_K) return (line * 4 + (c ^ (line >> 1 & 3))) * CHUNK;
+    return (line * (WIDTH / CHUNK) + (c ^ (TRANSPOSES ? line & 7 : (line & 3) * 2))) * CHUNK;
+}
+
+template <int R, int C, int WR, int WC, int S = 3> struct Tile {
+    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = 4 * CHUNK, STAGES = S;
     static constexpr int WARPS_ACROSS = C / WC, THREADS = R / WR * WARPS_ACROSS * 32;
     static constexpr int DOWN = WR / 16, ACROSS = WC / 8;  // fragments of a warp
     static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
     static_assert(ACROSS % 2 == 0, "an ldmatrix brings two fragments of B");
+
+    // Where element i of k is in a step of lines along k or along i.
+    template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int place_of(int i, int k) {
+        if (ALONG_K) return chunk_at<WIDTH, true>(i, k / CHUNK) + k % CHUNK;
+        return chunk_at<WIDTH, false>(k, i / CHUNK) + i % CHUNK;
+    }
 };
 typedef Tile<128, 128, 64, 32> Large;  // 256 threads, 48 KiB
 typedef Tile<64, 64, 32, 32> Small;    // 128 threads, 24 KiB
@@ -36,50 +59,71 @@ struct Operand {
     bool chunks;  // whether its lines are made of chunks that can be copied at once
 };
 
-// Where an operand's step of WIDTH x DEPTH elements has a chunk: of line i chunk c along k, or of line k chunk c along
-// i. Two lines along k are 128 bytes, a line along i is a multiple of them.
-template <int WIDTH, bool ALONG_K> __device__ __forceinline__ int chunk_at(int line, int c) {
-    if (ALONG_K) return (line * 4 + (c ^ (line >> 1 & 3))) * 8;
-    return (line * (WIDTH / 8) + (c ^ (line & 7))) * 8;
-}
-
 // The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0.
 template <class T, int WIDTH, bool ALONG_K>
 __device__ __forceinline__ void fetch(const Operand& from, int first_i, int first_k, int k_end, scalar_t* to) {
-    constexpr int PER_LINE = (ALONG_K ? T::DEPTH : WIDTH) / 8;
-    static_assert(WIDTH * T::DEPTH / 8 % T::THREADS == 0, "every thread has as many chunks");
+    constexpr int PER_LINE = (ALONG_K ? T::DEPTH : WIDTH) / CHUNK;
+    static_assert(WIDTH * T::DEPTH / CHUNK % T::THREADS == 0, "every thread has as many chunks");
 #pragma unroll
-    for (int own = 0; own < WIDTH * T::DEPTH / 8 / T::THREADS; ++own) {
+    for (int own = 0; own < WIDTH * T::DEPTH / CHUNK / T::THREADS; ++own) {
         const int n = own * T::THREADS + threadIdx.x, line = n / PER_LINE, c = n % PER_LINE;
-        const int i = first_i + (ALONG_K ? line : c * 8), k = first_k + (ALONG_K ? c * 8 : line);
+        const int i = first_i + (ALONG_K ? line : c * CHUNK), k = first_k + (ALONG_K ? c * CHUNK : line);
         const int left_i = from.size - i, left_k = k_end - k;
         const int inside = ALONG_K ? (left_i > 0 ? left_k : 0) : (left_k > 0 ? left_i : 0);
         const scalar_t* x = from.x + (ALONG_K ? (index_t)i * from.pitch + k : (index_t)k * from.pitch + i);
         scalar_t* chunk = to + chunk_at<WIDTH, ALONG_K>(line, c);
-        if (inside >= 8 ? from.chunks : inside <= 0) {
+        if (inside >= CHUNK ? from.chunks : inside <= 0) {
             cp_async_16(chunk, inside > 0 ? x : from.x, inside > 0);
         } else {
 #pragma unroll
-            for (int e = 0; e < 8; ++e) chunk[e] = e < inside ? x[e] : scalar_t(0.0f);
+            for (int e = 0; e < CHUNK; ++e) chunk[e] = e < inside ? x[e] : scalar_t(0.0f);
         }
     }
 }
 
-// Fragments of A (16 rows from i on, 16 k from k on): lane l brings the address of a row of an 8 x 8 matrix, those of
-// i before those of k.
-template <int WIDTH, bool ALONG_K>
-__device__ __forceinline__ void load_a(unsigned (&a)[4], const scalar_t* step, int i, int k) {
-    const int lane = threadIdx.x % 32;
-    if (ALONG_K) ldmatrix_x4(a, step + chunk_at<WIDTH, true>(i + lane % 16, k / 8 + lane / 16));
-    else ldmatrix_x4_trans(a, step + chunk_at<WIDTH, false>(k + lane % 8 + lane / 16 * 8, i / 8 + lane / 8 % 2));
+// What comes from memory, as mma takes it.
+__device__ __forceinline__ void as_factors(unsigned (&)[4], const void*) {}
+__device__ __forceinline__ void as_factors(unsigned (&words)[4], const float*) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) words[e] = float_to_tf32(__uint_as_float(words[e]));
 }
 
-// Two fragments of B (8 columns each from i on, 16 k from k on): those of k before those of i.
+// Of a step of floats whose lines run along i: line k + lane % 4, element first + 8 n + lane / 4, where `first` is a
+// multiple of 32. The chunk is that of `chunk_at`, written so that a lane has one of four distances for all n.
+template <int WIDTH> __device__ __forceinline__ unsigned word_at(const scalar_t* step, int first, int n, int k) {
+    const int lane = threadIdx.x % 32, line = lane % 4;
+    return *(const unsigned*)(step + (k + line) * WIDTH + first + n / 4 * 32 + (n % 4 ^ line) * 8 + lane / 4);
+}
+
+// Fragment m of A (16 rows from first + 16 m on, TERMS k from k on): lane l brings the address of a row of an 8 x 8
+// matrix, those of i before those of k.
 template <int WIDTH, bool ALONG_K>
-__device__ __forceinline__ void load_b(unsigned (&b)[4], const scalar_t* step, int i, int k) {
-    const int lane = threadIdx.x % 32;
-    if (ALONG_K) ldmatrix_x4(b, step + chunk_at<WIDTH, true>(i + lane % 8 + lane / 16 * 8, k / 8 + lane / 8 % 2));
-    else ldmatrix_x4_trans(b, step + chunk_at<WIDTH, false>(k + lane % 16, i / 8 + lane / 16));
+__device__ __forceinline__ void load_a(unsigned (&a)[4], const scalar_t* step, int first, int m, int k) {
+    const int lane = threadIdx.x % 32, i = first + m * 16;
+    if (ALONG_K) {
+        ldmatrix_x4(a, step + chunk_at<WIDTH, true>(i + lane % 16, k / CHUNK + lane / 16));
+    } else if (TRANSPOSES) {
+        ldmatrix_x4_trans(a, step + chunk_at<WIDTH, false>(k + lane % 8 + lane / 16 * 8, i / CHUNK + lane / 8 % 2));
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) a[e] = word_at<WIDTH>(step, first, m * 2 + e % 2, k + e / 2 * 4);
+    }
+    as_factors(a, (const scalar_t*)nullptr);
+}
+
+// Fragments 2 n and 2 n + 1 of B (8 columns each from first + 16 n on, TERMS k from k on): those of k before those of i.
+template <int WIDTH, bool ALONG_K>
+__device__ __forceinline__ void load_b(unsigned (&b)[4], const scalar_t* step, int first, int n, int k) {
+    const int lane = threadIdx.x % 32, i = first + n * 16;
+    if (ALONG_K) {
+        ldmatrix_x4(b, step + chunk_at<WIDTH, true>(i + lane % 8 + lane / 16 * 8, k / CHUNK + lane / 8 % 2));
+    } else if (TRANSPOSES) {
+        ldmatrix_x4_trans(b, step + chunk_at<WIDTH, false>(k + lane % 16, i / CHUNK + lane / 16));
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) b[e] = word_at<WIDTH>(step, first, n * 2 + e / 2, k + e % 2 * 4);
+    }
+    as_factors(b, (const scalar_t*)nullptr);
 }
 
 __device__ __forceinline__ void multiply_add(
@@ -90,18 +134,22 @@ __device__ __forceinline__ void multiply_add(
     float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const bfloat16_t*) {
     mma_m16n8k16_bf16(d, a, b);
 }
+__device__ __forceinline__ void multiply_add(
+    float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const float*) {
+    mma_m16n8k8_tf32(d, a, b);
+}
 
 // c += A B for one step, which lies in shared memory; the warp's fragments.
 template <class T, bool A_ALONG_K, bool B_ALONG_K>
 __device__ __forceinline__ void multiply_step(
     const scalar_t* step_a, const scalar_t* step_b, int row, int column, float (&c)[T::DOWN][T::ACROSS][4]) {
 #pragma unroll
-    for (int k = 0; k < T::DEPTH; k += 16) {
+    for (int k = 0; k < T::DEPTH; k += TERMS) {
         unsigned a[T::DOWN][4], b[T::ACROSS / 2][4];
 #pragma unroll
-        for (int m = 0; m < T::DOWN; ++m) load_a<T::ROWS, A_ALONG_K>(a[m], step_a, row + m * 16, k);
+        for (int m = 0; m < T::DOWN; ++m) load_a<T::ROWS, A_ALONG_K>(a[m], step_a, row, m, k);
 #pragma unroll
-        for (int n = 0; n < T::ACROSS / 2; ++n) load_b<T::COLUMNS, B_ALONG_K>(b[n], step_b, column + n * 16, k);
+        for (int n = 0; n < T::ACROSS / 2; ++n) load_b<T::COLUMNS, B_ALONG_K>(b[n], step_b, column, n, k);
 #pragma unroll
         for (int m = 0; m < T::DOWN; ++m)
 #pragma unroll
@@ -114,6 +162,9 @@ __device__ __forceinline__ void multiply_step(
 
 // Where C goes, rows x columns in row-major order.
 struct Result {
+    __device__ __forceinline__ index_t at(int row, int column) const { return (index_t)row * columns + column; }
+    __device__ __forceinline__ float bias_at(int row, int column) const { return bias[column]; }
+
     scalar_t* y;
     float* part;  // null: C is complete. Else this is one part of its sum, and goes here, without bias and activation
     int rows, columns;
@@ -126,11 +177,11 @@ struct Result {
 // f(c + bias), or c itself where it is a part, to where C lies. Fragments of 16 rows at a time go through shared memory,
 // where each thread has a word for each of its values: registers have no index, and unrolled the switch over all
 // functions would stand there for every value.
-template <class T>
+template <class T, class To>
 __device__ __forceinline__ void write_tile(
-    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, int first_row, int first_column, float* words) {
+    const float (&c)[T::DOWN][T::ACROSS][4], const To& to, int first_row, int first_column, float* words) {
     constexpr int VALUES = T::ACROSS * 4;
-    static_assert(VALUES * T::THREADS * 2 <= T::SIZE, "a word for each value");
+    static_assert(VALUES * T::THREADS * 4 <= T::SIZE * sizeof(scalar_t), "a word for each value");
     float* own = words + threadIdx.x;
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -142,13 +193,13 @@ __device__ __forceinline__ void write_tile(
             const int row = first_row + m * 16 + n / 2 % 2 * 8 + lane / 4;
             const int column = first_column + n / 4 * 8 + lane % 4 * 2, inside = to.columns - column;
             if (row >= to.rows || inside <= 0) continue;
-            const index_t at = (index_t)row * to.columns + column;
+            const index_t at = to.at(row, column);
             if (to.part != nullptr) {
                 if (to.pairs) {
                     *(Pair<float>*)(to.part + at) = {{own[n * T::THREADS], own[(n + 1) * T::THREADS]}};
                 } else {
                     to.part[at] = own[n * T::THREADS];
-                    if (inside > 1) to.part[at + 1] = own[(n + 1) * T::THREADS];
+                    if (inside > 1) to.part[to.at(row, column + 1)] = own[(n + 1) * T::THREADS];
                 }
                 continue;
             }
@@ -156,7 +207,7 @@ __device__ __forceinline__ void write_tile(
 #pragma unroll 1
             for (int e = 0; e < 2; ++e) {
                 float z = own[(n + e) * T::THREADS];
-                if (to.bias != nullptr && e < inside) z += to.bias[column + e];
+                if (to.bias != nullptr && e < inside) z += to.bias_at(row, column + e);
                 own[(n + e) * T::THREADS] = activation(z, to.kind, to.parameter);
             }
             y.v[0] = own[n * T::THREADS];
@@ -165,7 +216,7 @@ __device__ __forceinline__ void write_tile(
                 *(Pair<scalar_t>*)(to.y + at) = y;
             } else {
                 to.y[at] = y.v[0];
-                if (inside > 1) to.y[at + 1] = y.v[1];
+                if (inside > 1) to.y[to.at(row, column + 1)] = y.v[1];
             }
         }
     }

@@ -82,11 +82,24 @@ def test_hints_for_implementations_change_nothing():
         optim.Adam([p], fussed=True)
 
 
+def test_allow_tf32_is_the_precision_of_products():
+    """As in PyTorch 2.13, whose two ways to say it are one setting."""
+    products = gpunn.backends.cuda.matmul
+    for allowed, precision in ((True, "high"), (False, "highest")):
+        products.allow_tf32 = allowed
+        assert (products.allow_tf32, gpunn.get_float32_matmul_precision()) == (allowed, precision)
+    gpunn.set_float32_matmul_precision("medium")
+    try:
+        assert products.allow_tf32
+    finally:
+        gpunn.set_float32_matmul_precision("highest")
+
+
 def test_switches_of_libraries_that_are_not_used():
     gpunn.backends.cudnn.benchmark = True
     gpunn.backends.cudnn.benchmark = False
-    gpunn.backends.cuda.matmul.allow_tf32 = True
-    gpunn.backends.cuda.matmul.allow_tf32 = False
+    with pytest.raises(AttributeError, match="no switch 'allow_tf16'"):
+        gpunn.backends.cuda.matmul.allow_tf16 = True
     assert gpunn.backends.cuda.is_available() == gpunn.cuda.is_available()
     assert not gpunn.backends.mps.is_available() and gpunn.backends.cudnn.version() is None
     with pytest.raises(AttributeError, match="no switch 'benchmrk'; it has enabled, benchmark"):

@@ -10,6 +10,7 @@ import gpunn
 from gpunn import ops, optim
 from gpunn.autograd.tape import apply
 from gpunn.backend.kernel.ladder import LADDERS
+from gpunn.backend.products import computing_in
 from gpunn.nn import functional as F
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
@@ -79,6 +80,16 @@ def _backward(function: Callable[..., Tensor]) -> Callable[..., Any]:
     return work
 
 
+def _in_tf32(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work, with factors of products rounded to TF32."""
+
+    def inside(*inputs: Tensor) -> Any:
+        with computing_in("high"):
+            return work(*inputs)
+
+    return inside
+
+
 def _optimizer(make: Callable[[list[Tensor]], Any]) -> Callable[[], Any]:
     """An optimizer of one parameter, which has made a step and its moments."""
 
@@ -112,6 +123,15 @@ _add(
     ladder="half_product",
 )
 _add("half product 2048x64x2048", gpunn.matmul, _halves(2048, 64), _halves(64, 2048))
+_add("TF32 product 2048x64x2048", _in_tf32(gpunn.matmul), _fixed(2048, 64), _fixed(64, 2048))
+_add(
+    "TF32 linear 256x256x256",
+    _in_tf32(_backward(lambda x, w, b: gpunn.nn.functional.linear(x, w, b).relu())),
+    _normal(256, 256),
+    _normal(256, 256),
+    _normal(256),
+    _fixed(256, 256),
+)
 _add("matmul 2048x32x2048", gpunn.matmul, _fixed(2048, 32), _fixed(32, 2048))
 _add("matmul 1024x32x512", gpunn.matmul, _fixed(1024, 32), _fixed(32, 512))
 _add("matmul 16x512x64", gpunn.matmul, _fixed(16, 512), _fixed(512, 64))
@@ -150,6 +170,25 @@ _add(
     *(_normal(4, 8, 16, 16), _normal(8, 1, 3, 3), _normal(8), _fixed(4, 8, 16, 16)),
 )
 _add("conv2d 16x32x16x16, 64 of 3x3", _conv, _fixed(16, 32, 16, 16), _fixed(64, 32, 3, 3), _fixed(64))
+_TENSOR_CONV = _backward(lambda x, w, b: F.conv2d(x, w, b, padding=1))
+_add(
+    "half conv2d 16x32x16x16, 64 of 3x3",
+    _TENSOR_CONV,
+    _halves(16, 32, 16, 16),
+    _halves(64, 32, 3, 3),
+    _halves(64),
+    _halves(16, 64, 16, 16),
+)
+_add(
+    "TF32 conv2d 16x32x16x16, 64 of 3x3",
+    _in_tf32(_TENSOR_CONV),
+    _normal(16, 32, 16, 16),
+    _normal(64, 32, 3, 3),
+    _normal(64),
+    _fixed(16, 64, 16, 16),
+)
+_add("half conv2d 64x32x16x16, 128 of 3x3", F.conv2d, _halves(64, 32, 16, 16), _halves(128, 32, 3, 3))
+_add("TF32 conv2d 64x32x16x16, 128 of 3x3", _in_tf32(F.conv2d), _fixed(64, 32, 16, 16), _fixed(128, 32, 3, 3))
 _add("conv2d 32x8x32x32, 64 of 3x3", _conv, _fixed(32, 8, 32, 32), _fixed(64, 8, 3, 3), _fixed(64))
 _add("conv2d 16x8x32x32, 128 of 3x3", _conv, _fixed(16, 8, 32, 32), _fixed(128, 8, 3, 3), _fixed(128))
 _UNFOLD = _backward(lambda x: F.unfold(x, 3, padding=1))

@@ -46,7 +46,7 @@ HALF = {"scalar_t": "bfloat16", "element_t": "int16"}
 TRAINING = (
     *("activation.cu", "batch_norm.cu", "binary.cu", "conv_direct.cu", "conv_implicit.cu", "copy.cu", "dropout.cu"),
     *("linear_backward.cu", "linear_forward.cu", "loss.cu", "matmul_vectorised.cu", "max_pool.cu", "optimizer.cu"),
-    *("matmul_tensor.cu", "reduce.cu", "row_norm.cu", "softmax.cu", "split_k.cu", "unary.cu"),
+    *("conv_tensor.cu", "matmul_tensor.cu", "reduce.cu", "row_norm.cu", "softmax.cu", "split_k.cu", "unary.cu"),
 )
 """The texts that trainings spend their time in: these are compiled for half precision too."""
 PRODUCTS = ("conv_direct.cu", "conv_implicit.cu", "linear_backward.cu", "linear_forward.cu", "matmul_vectorised.cu")

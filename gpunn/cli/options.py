@@ -135,9 +135,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "fp16"),
+        choices=("fp32", "tf32", "bf16", "fp16"),
         default="fp32",
-        help="of products; in bf16 and fp16 weights and their updates stay in float32, and in fp16 losses are scaled "
+        help="of products; in tf32 their factors are rounded to 10 bits; in bf16 and fp16 weights and their updates "
+        "stay in float32, and in fp16 losses are scaled "
         "(default: fp32)",
     )
     add_recompute(how)

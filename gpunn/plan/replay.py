@@ -12,6 +12,7 @@ import numpy as np
 from gpunn.backend import collective
 from gpunn.backend.numpy import workers
 from gpunn.backend.numpy.workspace import reserve
+from gpunn.backend.products import precision
 from gpunn.optim.bound import BoundProducts, BoundStep
 
 from .arena import Arena, Memory
@@ -51,6 +52,7 @@ class Program:
         notes: what was fused in the graph, and what not.
 
     Attributes:
+        precision: of products of float32, see `gpunn.backend.products`.
         device: where it is done.
         bound_to: the memory that its calls use; None before `bind`, and when a larger program took it.
         call_nodes: for each call the node of the graph that it is made for.
@@ -74,6 +76,7 @@ class Program:
     def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
         self.graph = graph
         self.notes = tuple(notes)
+        self.precision = precision()
         self.device = graph.arguments[0].spec.device
         self.backend = self.device.backend
         self._arena = arena
@@ -240,6 +243,10 @@ class Program:
     def explain_capture(self) -> str:
         """What of a step is captured into graphs, and what is not and why."""
         return f"nothing is captured: {len(self._calls)} calls, one after the other"
+
+    def explain_kernels(self) -> str:
+        """For each launch of a step its kernel and what was chosen for it; without kernels, that there is none."""
+        return f"no kernels: {len(self._calls)} calls on the CPU, with products in the precision {self.precision!r}"
 
     def check(self) -> None:
         """Wait for the device if need be, and raise what is wrong with the indices of steps up to now."""

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 def as_text(report: MemoryReport) -> str:
     """In all, what that is made of, where the peak is with the largest values there, and a line a layer."""
     lines = [f"{bytes_text(report.total)} at the peak of a step"]
-    lines += _table((name, _size(size)) for name, size in report.parts.items() if size)
+    lines += table((name, _size(size)) for name, size in report.parts.items() if size)
     if report.largest:
         lines += ["", f"most is in use in {report.peak_layer}; the largest values there"]
-        lines += _table((f"{spec} of {layer}", _size(size)) for size, spec, layer in report.largest)
+        lines += table((f"{spec} of {layer}", _size(size)) for size, spec, layer in report.largest)
     if report.layers:
         rows: list[tuple[str, ...]] = [("layer", "parameters", "gradients", "activations", "in use after it")]
         for layer in report.layers:
             sizes = layer.parameters, layer.gradients, layer.activations, layer.in_use
             rows.append((layer.name or "the model", *map(_size, sizes)))
-        lines += ["", *_table(rows)]
+        lines += ["", *table(rows)]
     return "\n".join(lines)
 
 
@@ -31,7 +31,7 @@ def _size(size: int) -> str:
     return bytes_text(size) if size else ""
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Lines of columns: the first one to the left, numbers to the right."""
     rows = list(rows)
     first, *others = (max(map(len, column)) for column in zip(*rows))

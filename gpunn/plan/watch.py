@@ -11,6 +11,7 @@ from typing import Any
 from weakref import ref
 
 from gpunn.autograd.mode import state
+from gpunn.backend import products
 from gpunn.backend.device import get_default_device
 from gpunn.backend.dtypes import get_default_dtype
 from gpunn.nn import Module
@@ -25,7 +26,7 @@ What a step reads is read when it is traced. A change is seen, and leads to a ne
 module, its parameters, buffers and layers, modes and hooks; tensors and modules in variables, lists and objects; the
 loss function, its attributes, the variables around it and the globals that it names; what these hold, through lists,
 dicts, sets, objects and small NumPy arrays; elements that the step has read; the optimizer, its groups and its state;
-seeds; the default type and device. A step that changes such things itself is done op by op.
+seeds; the default type and device; the precision of products. A step that changes such things itself is done op by op.
 
 What is not seen, and stays as it was when the step was traced:
 
@@ -119,8 +120,8 @@ class Watch:
             return "a layer, an attribute or a hook of a module was changed"
         if not same(self._others(), self._rest):
             return (
-                "the seed, a default, the mode of gradients, autocast, what the step has, or a hook of the optimizer "
-                "was changed"
+                "the seed, a default, the mode of gradients, autocast, the precision of products, what the step has, "
+                "or a hook of the optimizer was changed"
             )
         for t, place, grad, hooked in self._seen:
             if id(t._data) != place:
@@ -210,6 +211,7 @@ class Watch:
             None if state.autocast is None else state.autocast.types,
             get_default_dtype(),
             get_default_device(),
+            products.precision(),
         ]
         if self.reach is not None:
             found += [own[name] for name in self.reach.of_step]

@@ -42,6 +42,7 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
         "blas_version": library.get("version"),
         "cores": _usable_cores(),
         "ranks": world().size,
+        "float32_matmul_precision": gpunn.get_float32_matmul_precision(),
     }
     found |= _loaded_blas()
     if gpunn.device(device).type == "cuda":

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn import autocast, bfloat16, float16, full, no_grad
+from gpunn.backend.products import computing_in
 from gpunn.tensor import Tensor
 
-PRECISIONS = {"fp32": None, "bf16": bfloat16, "fp16": float16}
-"""The names of precisions, and the types that products have in them."""
+PRECISIONS = {"fp32": None, "tf32": None, "bf16": bfloat16, "fp16": float16}
+"""The names of precisions, and the types that the factors of products come in, where they are not those of inputs."""
 
 
 @dataclass(frozen=True)
 class Precision:
     """How products compute.
 
-    name: see `PRECISIONS`; in "fp32" all computes in the types of parameters and inputs
+    name: see `PRECISIONS`; in "fp32" all computes in the types of parameters and inputs, in "tf32" products of float32
+          round their factors to TF32, as with ``gpunn.set_float32_matmul_precision("high")``
     kind: of the device
 
     Raises ValueError where there is no such precision.
@@ -38,7 +40,11 @@ class Precision:
     def forward(self) -> AbstractContextManager[Any]:
         """The context of a forward pass and its loss."""
         dtype = PRECISIONS[self.name]
-        return nullcontext() if dtype is None else autocast(self.kind, dtype)
+        return self.products() if dtype is None else autocast(self.kind, dtype)
+
+    def products(self) -> AbstractContextManager[Any]:
+        """The context of a whole step, forward and backward."""
+        return computing_in("high") if self.name == "tf32" else nullcontext()
 
 
 def scale_and_inverse(scale: float | None, like: Tensor) -> list[Tensor]:

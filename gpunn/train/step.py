@@ -101,8 +101,17 @@ class EagerStep:
         contexts: Sequence[AbstractContextManager[None]] | None = None,
     ) -> list[tuple[Tensor, Any]]:
         """The step up to the update: each parameter's ``grad`` is what the optimizer uses, with penalty and clipped."""
+        with self.precision.products():
+            return self._gradients(batches, weights, scales, contexts or [_context(batch) for batch in batches])
+
+    def _gradients(
+        self,
+        batches: Sequence[Batch],
+        weights: Sequence[Tensor | None],
+        scales: Sequence[Tensor],
+        contexts: Sequence[AbstractContextManager[None]],
+    ) -> list[tuple[Tensor, Any]]:
         self.optimizer.zero_grad()
-        contexts = contexts or [_context(batch) for batch in batches]
         if len(batches) > 1 and not self.objective.separable:
             results = self._as_one(batches, contexts, *scales[:1])
         else:
@@ -209,6 +218,10 @@ class PlannedStep(Step):
             return self.eager(batches, total, scale)
         return self._together(list(zip(found[::2], found[1::2])))
 
+    def _do(self, batch: tuple[Any, ...]) -> Any:
+        with self.eager.precision.products():
+            return super()._do(batch)
+
     def _take(self, batches: Sequence[Batch], total: float | None = None) -> list[Tensor | None]:
         """Let the batches be those of the step, cut where they do not fit; returns their weights."""
         parts = self._parts_of(batches[0]) if len(batches) == 1 and self._expressible else 1
@@ -249,10 +262,11 @@ class PlannedStep(Step):
         """What a step on such batches needs; it looks at their shapes alone."""
         self._batches, self._cut = batches, len(batches) > 1
         self.variant = None
-        return self.forecast(
-            *_flat(batches, self.eager.weights(batches)),
-            *self.eager.scales(1.0 if self.eager.precision.scaled else None),
-        )
+        with self.eager.precision.products():
+            return self.forecast(
+                *_flat(batches, self.eager.weights(batches)),
+                *self.eager.scales(1.0 if self.eager.precision.scaled else None),
+            )
 
     def _parts_of(self, batch: Batch) -> int:
         """Into how many micro-batches a batch is cut; found out once for each shape."""

@@ -81,7 +81,8 @@ class Trainer:
                        another thing from step to step, and to look at what happens inside one
     memory_limit:      the bytes that a training step may need; a larger batch is cut into micro-batches, if the model
                        treats samples one by one. All that is free if not given. Eager steps have no limit
-    precision:         "fp32", all in the types of parameters and inputs; "bf16" or "fp16", products in half precision
+    precision:         "fp32", all in the types of parameters and inputs; "tf32", factors of products rounded to TF32
+                       (see `gpunn.set_float32_matmul_precision`); "bf16" or "fp16", products in half precision
                        (see `gpunn.autocast`), parameters and their updates in float32. With "fp16" losses are scaled
                        (see `gpunn.amp.GradScaler`): a step whose gradients overflow is taken back, and the scale halved
     shard_optimizer:   where several ranks train (`gpunn.parallel`), each keeps the optimizer's state of some parameters

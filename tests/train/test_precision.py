@@ -1,4 +1,4 @@
-"""Trainings in half precision."""
+"""Trainings in half precision, and with factors of products rounded to TF32."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,15 @@ def trained(task, epochs=2, **options):
     return trainer.fit((task.x, task.y), epochs, batch_size=10, validation=0.2), weights(model), trainer
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
 @pytest.mark.parametrize("how", [{}, {"eager": True}, {"grad_accumulation": 2, "clip_norm": 0.5}, {"device": "sim"}])
 def test_the_course_is_that_of_float32(precision, how, task):
-    """Within what eight and eleven bits leave of a product."""
+    """Within what eight and eleven bits leave of a product, and not the same."""
     found, w, _ = trained(task, precision=precision, **how)
     expected, w32, _ = trained(task, **how)
-    np.testing.assert_allclose(found["loss"], expected["loss"], rtol={"bf16": 2**-7, "fp16": 2**-9}[precision])
+    np.testing.assert_allclose(
+        found["loss"], expected["loss"], rtol={"tf32": 2**-9, "bf16": 2**-7, "fp16": 2**-9}[precision]
+    )
     assert all(a.dtype == np.float32 for name, a in w.items() if "num_batches" not in name)
     assert any((w[name] != w32[name]).any() for name in w)
     if precision == "fp16":
@@ -86,5 +88,5 @@ def test_what_no_scale_helps(task):
 
 
 def test_there_is_no_such_precision():
-    with pytest.raises(ValueError, match="precision is 'half'; expected one of 'fp32', 'bf16', 'fp16'"):
+    with pytest.raises(ValueError, match="precision is 'half'; expected one of 'fp32', 'tf32', 'bf16', 'fp16'"):
         make_trainer(precision="half")

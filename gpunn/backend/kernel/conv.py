@@ -8,6 +8,7 @@ from typing import Any
 from .activation import KINDS
 from .conv_plan import (
     BUSY,
+    MOST_PIXELS,
     Convolution,
     Tile,
     forward_tile,
@@ -16,6 +17,8 @@ from .conv_plan import (
     implicit_weight_plan,
     is_small,
     row_parts,
+    tensor_plan,
+    tensor_weight_plan,
     weight_tile,
 )
 from .family import Array, accumulator, ceil_div, prod
@@ -25,7 +28,8 @@ from .windows import Pair
 
 CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit"))
 """One thread for each element; columns of patches and a matrix product; tiles of images in shared memory, for few
-channels; and the product of columns that are never in memory, for more. The last two are picked by shape."""
+channels; and the product of columns that are never in memory, for more. The last two are picked by shape, and in the
+place of the last one, where no rung is chosen, tensor cores for what they multiply; see `Matmul.on_tensor_cores`."""
 _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
@@ -34,6 +38,8 @@ class Conv(Gemm):
     """Convolution and its two gradients."""
 
     # From other families
+    on_tensor_cores: Callable[[object], bool]
+    factor_type: Callable[[Any], Any]
     cast: Callable[..., Array]
     col2im: Callable[..., Array]
     im2col: Callable[..., Array]
@@ -103,7 +109,7 @@ class Conv(Gemm):
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         x, dz = self.contiguous(x), self.contiguous(dz)
-        rung = _rung(f, weight_tile(f, accumulator(x.dtype).itemsize))
+        rung = self._conv2d_rung(f, weight_tile(f, accumulator(x.dtype).itemsize), x.dtype)
         if rung == "naive" or not x.size:
             args = (x, dz, dw, db, *f.args)
             count = dw.size + (outputs if bias else 0)
@@ -112,6 +118,8 @@ class Conv(Gemm):
             self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
         elif rung == "direct":
             self._conv2d_weight_grad_direct(f, x, dz, dw, db)
+        elif rung == "tensor":
+            self._conv2d_weight_grad_tensor(f, x, dz, dw, db)
         else:
             self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
@@ -128,12 +136,14 @@ class Conv(Gemm):
         parameter: float,
     ) -> None:
         """y = f(x * w + b), with the kernel turned around and its outputs and channels exchanged if `turned`."""
-        rung = _rung(f, forward_tile(f, accumulator(y.dtype).itemsize))
+        rung = self._conv2d_rung(f, forward_tile(f, accumulator(y.dtype).itemsize), y.dtype)
         if rung == "naive":
             args: Any = (x, w, b, y, *f.args, kind, parameter)
             self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
         elif rung == "im2col":
             self._conv2d_by_columns(f, x, w, b, y, kind, parameter)
+        elif rung == "tensor":
+            self._conv2d_tensor(f, x, w, b, y, turned, kind, parameter)
         elif y.size:
             # What a turned convolution calls outputs and channels are the channels and outputs of w.
             w_steps = (f.taps, f.outer * f.taps, True) if turned else (f.depth, f.taps, False)
@@ -141,6 +151,14 @@ class Conv(Gemm):
                 self._conv2d_direct(f, x, w, b, y, w_steps, kind, parameter)
             else:
                 self._conv2d_implicit(f, x, w, b, y, w_steps, kind, parameter)
+
+    def _conv2d_rung(self, f: Convolution, tile: Tile | None, dtype: Any) -> str:
+        """The rung that was chosen, else the best one for this shape. `tile` is None where no direct one fits."""
+        if is_small(f) and tile is not None:
+            return CONV2D.pick("direct")
+        countable = f.images * prod(f.positions) <= MOST_PIXELS
+        chosen = CONV2D.pick("tensor" if countable and self.on_tensor_cores(dtype) else "implicit")
+        return "implicit" if chosen == "direct" and tile is None else chosen
 
     # Direct -----------------------------------------------------------------------------------------------------------
 
@@ -196,6 +214,44 @@ class Conv(Gemm):
         args = (parts, b, y, len(parts), y.size, f.groups * f.outer, prod(f.positions), kind, parameter)
         self.launch_elements("conv.cu", "conv2d_add_parts", y.size, args, scalar_t=y.dtype)
 
+    # The same on tensor cores -----------------------------------------------------------------------------------------
+
+    def _conv2d_tensor(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, turned: bool, kind: int, parameter: float
+    ) -> None:
+        if not y.size:
+            return
+        if turned:
+            each = w.reshape(f.groups, f.inner, f.outer, *f.kernel)[..., ::-1, ::-1]
+            w = self.copy(each.swapaxes(1, 2)).reshape(f.groups * f.outer, f.depth)
+        type = self.factor_type(y.dtype)
+        x, w = self.converted(x, type), self.converted(w, type)
+        plan = tensor_plan(f, type.itemsize)
+        alone = type != y.dtype
+        parts = self.empty((plan.grid[1], y.size), accumulator(y.dtype)) if alone or plan.grid[1] > 1 else None
+        own = (None, None) if alone else (b, y)
+        pairs = prod(f.positions) % 2 == 0 and self.twos(y if parts is None else parts)
+        args = (x, w, *own, parts, *f.args, plan.part_depth, kind, parameter, self.chunks(w, f.depth), pairs)
+        self.launch("conv_tensor.cu", f"conv2d_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=type)
+        if parts is not None:
+            self._conv2d_add_parts(f, parts, b, y, kind, parameter)
+
+    def _conv2d_weight_grad_tensor(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        type = self.factor_type(dw.dtype)
+        x, factor = self.converted(x, type), self.converted(dz, type)
+        plan = tensor_weight_plan(f, type.itemsize)
+        alone = type != dw.dtype
+        parts = self.empty((plan.grid[1], dw.size), accumulator(dw.dtype)) if plan.grid[1] > 1 else None
+        if alone and parts is None:
+            parts = dw.reshape(1, -1)
+        chunks = self.chunks(factor, prod(f.positions))
+        pairs = f.depth % 2 == 0 and self.twos(dw if parts is None else parts)
+        args = (x, factor, None if alone else dw, parts, *f.args, plan.part_depth, chunks, pairs)
+        self.launch("conv_tensor.cu", "conv2d_weight_grad_tensor", plan.grid, plan.block, args, scalar_t=type)
+        self.add_parts(parts, dw)
+        if db is not None:
+            self.sum(dz, (0, 2, 3), False, out=db)
+
     # By columns of patches and a matrix product, for some images at a time; half precision in float32 -----------------
 
     def _conv2d_by_columns(
@@ -238,12 +294,6 @@ class Conv(Gemm):
     def _conv2d_slices(self, f: Convolution, dtype: Any) -> list[slice]:
         step = images_at_a_time(f, accumulator(dtype).itemsize)
         return [slice(start, min(start + step, f.images)) for start in range(0, f.images, step)]
-
-
-def _rung(f: Convolution, tile: Tile | None) -> str:
-    """The rung that was chosen, else the best one for this shape. `tile` is None where no direct one fits."""
-    chosen = CONV2D.pick("direct" if is_small(f) else "implicit")
-    return "implicit" if chosen == "direct" and tile is None else chosen
 
 
 def _convolution(

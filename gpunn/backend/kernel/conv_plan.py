@@ -40,6 +40,24 @@ IMPLICIT_TILES = {
 """Those of `kernels/conv_implicit.cu`."""
 WEIGHT_TILES = {"square": GemmTile(64, 64, 256, resident=2, cycles=62, alone=80)}
 """And of its weight gradient."""
+TENSOR_TILES = {
+    "large": GemmTile(128, 64, 256, resident=2, cycles=19, alone=40),
+    "square": GemmTile(64, 64, 256, resident=2, cycles=18, alone=38),
+    "flat": GemmTile(32, 64, 128, resident=4, cycles=12, alone=34),
+}
+"""Those of `kernels/conv_tensor.cu` in half precision. Its instructions take the most, to find elements of the image,
+and as many whatever the height of a tile is: counted in the machine code for sm_90, four a cycle."""
+TF32_TILES = {
+    "large": TENSOR_TILES["large"]._replace(cycles=35, alone=70),
+    "square": TENSOR_TILES["square"]._replace(cycles=32, alone=66),
+    "flat": TENSOR_TILES["flat"]._replace(cycles=22, alone=60),
+}
+"""And of floats in TF32, a step of which has half as many terms."""
+WEIGHT_TENSOR_TILES = {"square": TENSOR_TILES["square"]._replace(cycles=25, alone=45)}
+WEIGHT_TF32_TILES = {"square": TF32_TILES["square"]._replace(cycles=37, alone=75)}
+"""And of the weight gradient."""
+MOST_PIXELS = (1 << 31) - 128
+"""Of all images together, which a kernel on tensor cores counts in 32 bits."""
 COLUMNS_BYTES = 64 << 20
 """What columns of patches may take at a time."""
 
@@ -207,6 +225,21 @@ def implicit_plan(f: Convolution) -> Plan:
 def implicit_weight_plan(f: Convolution) -> Plan:
     """For the gradient (outer, inner taps) of each group, with sums over all pixels."""
     return _plan(WEIGHT_TILES, f, f.depth, f.images * prod(f.positions), f.groups * f.outer * f.depth)
+
+
+@lru_cache(maxsize=4096)
+def tensor_plan(f: Convolution, itemsize: int) -> Plan:
+    """`implicit_plan` on tensor cores, for factors of so many bytes."""
+    pixels = f.images * prod(f.positions)
+    tiles = TENSOR_TILES if itemsize == 2 else TF32_TILES
+    return _plan(tiles, f, pixels, f.depth, f.groups * f.outer * pixels)
+
+
+@lru_cache(maxsize=4096)
+def tensor_weight_plan(f: Convolution, itemsize: int) -> Plan:
+    """`implicit_weight_plan` on tensor cores, for factors of so many bytes."""
+    tiles = WEIGHT_TENSOR_TILES if itemsize == 2 else WEIGHT_TF32_TILES
+    return _plan(tiles, f, f.depth, f.images * prod(f.positions), f.groups * f.outer * f.depth)
 
 
 def _plan(tiles: dict[str, GemmTile], f: Convolution, columns: int, depth: int, elements: int) -> Plan:

@@ -68,6 +68,11 @@ TENSOR_TILES = {
 }
 """Those of `matmul_tensor_*`, in half precision. Their cycles are those of shared memory, of which a warp reads its
 fragments of A and of B once for 16 terms; mma.sync, at 63 % of what wgmma reaches, takes as many."""
+TF32_TILES = {
+    "large": TENSOR_TILES["large"]._replace(cycles=26, alone=52),
+    "small": TENSOR_TILES["small"]._replace(cycles=10, alone=36),
+}
+"""And of floats in TF32: twice as many bytes, and half as many terms in an mma.sync."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
 SECOND_PASS = 3400
@@ -116,14 +121,14 @@ def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements:
 
     def predicted(division: Division) -> int:
         tile, blocks = tiles[division.size], division.tiles * division.parts
-        cycles = _rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
+        cycles = rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
         return cycles + (_second_pass(division.parts, elements) if division.parts > 1 else 0)
 
     most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
     return min(_divisions(counts, depth, most_parts), key=predicted)
 
 
-def _rounds(tile: Tile, blocks: int, depth: int) -> int:
+def rounds(tile: Tile, blocks: int, depth: int) -> int:
     """The cycles that a multiprocessor takes for some blocks: full rounds, and a last one that may not be full."""
 
     def of(at_once: int) -> int:
@@ -177,9 +182,17 @@ class Schedule(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def schedule(
-    rows: int, columns: int, depth: int, batch: int = 1, may_transpose: bool = False, tensor: bool = False
+    rows: int,
+    columns: int,
+    depth: int,
+    batch: int = 1,
+    may_transpose: bool = False,
+    tensor: bool = False,
+    tf32: bool = False,
 ) -> Schedule:
     """The schedule of products (rows, depth) (depth, columns), by shape alone; with `tensor` on tensor cores.
+
+    On them factors are halves, or with `tf32` floats.
 
     Large tiles read the least for each multiplication, but leave the most in vain at the edges, and there may be too
     few of them for all multiprocessors, or a few more than a round of them. Parts of the sums, divided among blocks,
@@ -190,9 +203,11 @@ def schedule(
     transposed = may_transpose and columns < rows and columns <= FEW
     high, wide = (columns, rows) if transposed else (rows, columns)
     if tensor:
-        counts = _tiles(TENSOR_TILES, high, wide, batch)
-        size, tiles, parts, part_depth = divide(TENSOR_TILES, counts, depth, batch * rows * columns)
-        return Schedule(size, transposed, (tiles, parts), (TENSOR_TILES[size].threads,), parts, part_depth)
+        offered = TF32_TILES if tf32 else TENSOR_TILES
+        size, tiles, parts, part_depth = divide(
+            offered, _tiles(offered, high, wide, batch), depth, batch * rows * columns
+        )
+        return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
     return min(_schedules(high, wide, depth, batch, transposed), key=lambda found: found[0])[1]
 
 
@@ -228,7 +243,7 @@ def pair(rows: int, inputs: int, outputs: int) -> Pair:
                 blocks += plan.grid[0] * plan.parts
                 terms += plan.grid[0] * plan.parts * plan.part_depth
             tile, of_one = TILES[first.size], ceil_div(blocks, MULTIPROCESSORS)
-            both = _rounds(tile, of_one, ceil_div(terms, blocks))
+            both = rounds(tile, of_one, ceil_div(terms, blocks))
             both += max(c - _alone(p) for c, p in ((first_cycles, first), (second_cycles, second)))
             if both < cycles:
                 best, cycles = Pair(first, second, True), both
@@ -237,7 +252,7 @@ def pair(rows: int, inputs: int, outputs: int) -> Pair:
 
 def _alone(plan: Schedule) -> int:
     """The cycles of a product without the addition of its parts."""
-    return _rounds(TILES[plan.size], ceil_div(plan.grid[0] * plan.parts, MULTIPROCESSORS), plan.part_depth)
+    return rounds(TILES[plan.size], ceil_div(plan.grid[0] * plan.parts, MULTIPROCESSORS), plan.part_depth)
 
 
 def _tiles(tiles: dict[str, Tile], rows: int, columns: int, batch: int) -> dict[str, int]:
@@ -275,11 +290,10 @@ class Gemm(Quads, Counting):
         """
         return sum(2**i for i, parts in enumerate(matrices) if self.quads(*parts))
 
-    def chunks(self, *parts: Array | int | None) -> bool:
-        """Whether 16 bytes can be copied at once: the arrays and steps given are all at multiples of eight halves."""
-        return all(
-            part % 8 == 0 if isinstance(part, int) else part is None or self.address(part) % 16 == 0 for part in parts
-        )
+    def chunks(self, memory: Array, *steps: int) -> bool:
+        """Whether 16 bytes can be copied at once: the array and the steps, in its elements, are multiples of them."""
+        size = 16 // memory.dtype.itemsize
+        return self.address(memory) % 16 == 0 and all(step % size == 0 for step in steps)
 
     def parts(self, plan: Schedule, count: int, dtype: object) -> Array | None:
         """Room for the parts of `count` sums, None where there is one part only."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from ml_dtypes import bfloat16
+
+from gpunn.backend.products import precision
 
 from .family import MAX_RANK, Array, ceil_div, element_strides, is_half, layout, prod
 from .gemm import Gemm, schedule
@@ -14,9 +18,12 @@ from .memory import has_view
 
 MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
 HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor"))
-"""Of matrix products and affine maps in half precision, where no rung of theirs is chosen."""
+"""Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen."""
 TILE = 16
 """The side of a tile of `matmul_tiled`."""
+_NO_TENSOR_CORES = (
+    "this GPU has no tensor cores for TF32 (sm_80 and later have them): products of float32 are computed in float32"
+)
 _MOST_LAYERS = 65535
 """Blocks along the third axis of a grid."""
 
@@ -54,7 +61,7 @@ class Matmul(Gemm):
 
     broadcast_to: Callable[[Array, tuple[int, ...]], Array]
     tensor_cores = True
-    """Whether the device multiplies fragments of matrices in half precision: from sm_80 on."""
+    """Whether the device multiplies fragments of matrices in half precision and TF32: from sm_80 on."""
 
     def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:
         """x y on the last two axes, broadcast over the others; a vector is one row as x, one column as y.
@@ -86,8 +93,17 @@ class Matmul(Gemm):
         return z
 
     def on_tensor_cores(self, dtype: object) -> bool:
-        """Whether products of this type take tensor cores."""
-        return is_half(dtype) and self.tensor_cores and HALF_PRODUCT.pick() == "tensor"
+        """Whether products of this type take tensor cores: halves, and floats that may be rounded."""
+        if not is_half(dtype):
+            if dtype != np.float32 or precision() == "highest":
+                return False
+            if not self.tensor_cores:
+                warnings.warn(_NO_TENSOR_CORES, stacklevel=2)
+        return self.tensor_cores and HALF_PRODUCT.pick() == "tensor"
+
+    def factor_type(self, dtype: Any) -> Any:
+        """The type in which factors come to tensor cores: bfloat16 for floats where that is allowed."""
+        return np.dtype(bfloat16) if dtype == np.float32 and precision() == "medium" else np.dtype(dtype)
 
     def tensor_product(
         self,
@@ -100,19 +116,26 @@ class Matmul(Gemm):
         kind: int = 0,
         parameter: float = 0.0,
     ) -> None:
-        """f(x y^T + bias) to z, in half precision."""
-        count, columns = prod(batch), y.size
-        plan = schedule(x.size, columns, depth, count, tensor=True)
+        """f(x y^T + bias) to z, of halves or of floats; these in TF32, or as bfloat16 where that is allowed.
+
+        Then what there is of z is a sum in float32, to which the bias comes with the parts of sums.
+        """
+        count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
+        x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
+        plan = schedule(x.size, columns, depth, count, tensor=True, tf32=type.itemsize == 4)
         parts = self.parts(plan, z.size, z.dtype)
+        if parts is None and type != z.dtype:
+            parts = z.reshape(1, -1) if bias is None and not kind else self.empty((1, z.size), z.dtype)
         target = z if parts is None else parts
+        own = (bias, z) if type == z.dtype else (None, None)
         vectors = 4 * (columns % 2 == 0 and self.twos(target))
         vectors += sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
         args = (
-            *(x.memory, y.memory, bias, z, parts, count, x.size, columns, depth),
+            *(x.memory, y.memory, *own, parts, count, x.size, columns, depth),
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(kind, parameter, plan.part_depth, vectors),
         )
-        self.launch("matmul_tensor.cu", f"matmul_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=z.dtype)
+        self.launch("matmul_tensor.cu", f"matmul_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
 
     def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> Factor:

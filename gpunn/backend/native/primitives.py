@@ -9,6 +9,7 @@ import numpy as np
 
 from gpunn.backend import numpy as reference
 from gpunn.backend.numpy.blas import _place
+from gpunn.backend.numpy.factors import exact, rounds
 from gpunn.backend.numpy.im2col import Pair
 from gpunn.backend.numpy.workspace import scratch
 
@@ -52,6 +53,7 @@ def _at(x: Any) -> Any:
     return None if x is None else _place(x)
 
 
+@rounds(0, 1)
 def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: Any = None) -> Any:
     """See `gpunn.backend.numpy.linear_activation`."""
     n = prod(x.shape[:-1])
@@ -63,6 +65,7 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     return y
 
 
+@rounds(0, 1, 2)
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
     """See `gpunn.backend.numpy.linear_backward`."""
     n, o = prod(dz.shape[:-1]), dz.shape[-1]
@@ -83,7 +86,7 @@ def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], ou
         _library.gpunn_linear_weight(_at(dz), _at(x), _at(dw), n, i, o, parts)
         results.append(dw)
     if wanted[2]:
-        results += reference.linear_backward(dz, None, None, (False, False, True), out=(next(outs),))
+        results += reference.linear_backward(exact(dz), None, None, (False, False, True), out=(next(outs),))
     return tuple(results)
 
 
@@ -164,6 +167,7 @@ def max_pool2d_backward(
     return dx
 
 
+@rounds(0, 1)
 def conv2d_forward(
     x: Any,
     w: Any,
@@ -187,6 +191,7 @@ def conv2d_forward(
     return y
 
 
+@rounds(0, 1)
 def conv2d_input_grad(
     dz: Any, w: Any, size: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, out: Any = None
 ) -> Any:
@@ -199,6 +204,7 @@ def conv2d_input_grad(
     return dx
 
 
+@rounds(0, 1)
 def conv2d_weight_grad(
     x: Any,
     dz: Any,
@@ -215,7 +221,7 @@ def conv2d_weight_grad(
     dw, db = out if bias and out is not None else (out, None)
     dw = np.empty(shape, dz.dtype) if dw is None else dw
     db = np.empty(shape[0], dz.dtype) if bias and db is None else db
-    if (stride, dilation, groups) != _PLAIN or not _fits(x, dz, dw, db):
+    if (stride, dilation, groups) != _PLAIN or not _fits(x, dz, dw, db) or (bias and exact(dz) is not dz):
         return reference.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=out)
     parts = _conv_parts(len(x), dw, dz.shape[2:])
     with scratch() as take:
@@ -257,6 +263,7 @@ def sgd_step(
     return p, buf
 
 
+@rounds(2, 3)
 def sgd_product_step(
     p: Any,
     buf: Any,

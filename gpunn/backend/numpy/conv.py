@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from . import conv_shifted
+from . import conv_shifted, reduction
 from .activation import activation
 from .conv_blocks import BLOCK_BYTES, POINTWISE, Blocks, Layout, ranges
+from .factors import exact, rounds
 from .im2col import Pair, wide
 from .workers import in_parts, parts
 from .workspace import declares, scratch, taken
@@ -20,6 +21,7 @@ LEAST_WEIGHTS = 1024
 """With fewer, what is done with a block that fits the cache is over before another thread could take its turn."""
 
 
+@rounds(0, 1)
 def conv2d_forward(
     x: Any,
     w: Any,
@@ -86,6 +88,7 @@ def _forward(
             np.copyto(y, z, casting="unsafe")
 
 
+@rounds(0, 1)
 def conv2d_input_grad(
     dz: Any,
     w: Any,
@@ -132,6 +135,7 @@ def _input_grad(dz: Any, w: Any, stride: Pair, corner: Pair, dilation: Pair, gro
             np.copyto(out, total, casting="unsafe")
 
 
+@rounds(0, 1)
 def conv2d_weight_grad(
     x: Any,
     dz: Any,
@@ -148,6 +152,9 @@ def conv2d_weight_grad(
     dw, db = out if bias and out is not None else (out, None)
     dw = np.empty(shape, dz.dtype) if dw is None else dw
     db = np.empty(o, dz.dtype) if bias and db is None else db
+    if bias and exact(dz) is not dz:
+        conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, False, out=dw)
+        return dw, reduction.sum(exact(dz), (0, 2, 3), False, out=db)
     shifted = shape[1] <= conv_shifted.FEW and conv_shifted.suits(shape[1], stride, x.dtype)
     work = wide(dz.dtype)
     count = _weight_grad_parts(x.shape, shape, dz.shape[2:], groups, work)

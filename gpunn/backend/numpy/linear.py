@@ -11,6 +11,8 @@ import numpy as np
 from . import blas
 from .activation import activation as _activation
 from .activation import activation_backward as _activation_backward
+from .factors import exact as _exact
+from .factors import rounds as _rounds
 from .half import _is_half, _narrow, _wide
 from .reduction import sum as _sum
 from .workers import in_parts, product_parts
@@ -21,8 +23,14 @@ FEW_ROWS = 256
 result is not much larger than what is summed over."""
 
 
+@_rounds(0, 1)
 def matmul(x: Any, y: Any, out: Any = None) -> Any:
-    """x y on the last two axes.
+    """x y on the last two axes."""
+    return _product(x, y, out)
+
+
+def _product(x: Any, y: Any, out: Any = None) -> Any:
+    """`matmul` of factors that are rounded.
 
     Where the inner size is 1 NumPy's matmul passes BLAS by, at ten times the cost of dot; with a single number dot
     calls axpy, which takes 0 times NaN for 0.
@@ -40,9 +48,10 @@ def product(a: Any, b: Any, out: Any) -> Any:
     if count > 1:
         return blas.add_product(out, a, b, beta=0.0)
     with blas.one_thread if count else nullcontext():
-        return matmul(a, b, out=out)
+        return _product(a, b, out=out)
 
 
+@_rounds(0, 1)
 def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: Any = None) -> Any:
     """f(x w^T + b) for x (..., i), w (o, i), b (o,) or None."""
     if _is_half(x):
@@ -64,6 +73,7 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     return y
 
 
+@_rounds(0, 1, 2)
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
     """The wanted ones of dx = dz w, dw = dz^T x, db = sum of dz, for dz (..., o), x (..., i), w (o, i).
 
@@ -80,7 +90,7 @@ def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], ou
     if wanted[1]:
         results.append(_weight_grad(rows, _rows(x), next(outs)))
     if wanted[2]:
-        results.append(_sum(rows, (0,), False, out=next(outs)))
+        results.append(_sum(_rows(_exact(dz)), (0,), False, out=next(outs)))
     return tuple(results)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .blas import add_product, add_scaled
+from .factors import rounds as _rounds
 from .linear import product
 from .memory import address as _address
 from .walk import CHUNK as _CHUNK
@@ -64,6 +65,7 @@ def sgd_step(
     return _walk(update, (p, buf), g, out)
 
 
+@_rounds(2, 3)
 def sgd_product_step(
     p: Any,
     buf: Any,
@@ -97,6 +99,7 @@ def sgd_product_step(
     in_parts(part, product_parts(len(p), len(b), *p.shape), len(p))
 
 
+@_rounds(3, 4)
 def walk_product(update: Callable[[Any, Any, list[Any]], None], p: Any, moments: list[Any], a: Any, b: Any) -> None:
     """Call ``update(p, g, moments)`` on flat pieces of matrices, with some rows of the gradient g = a^T b at a time."""
     rows, columns = _product_rows(*p.shape), p.shape[1]

@@ -100,14 +100,17 @@ def workspace_bytes() -> int:
 # What primitives need -------------------------------------------------------------------------------------------------
 
 Need = Callable[..., int]
-_needs: dict[str, Need] = {}
+_needs: dict[str, dict[str, Need]] = {}
 
 
-def declares(name: str) -> Callable[[Need], Need]:
-    """A decorator for the function that says what the primitive `name` takes, called with what the primitive is."""
+def declares(name: str, what: str = "") -> Callable[[Need], Need]:
+    """A decorator for the function that says what the primitive `name` takes, called with what the primitive is.
+
+    What it takes for several things at a time, each named by `what`, is added up.
+    """
 
     def keep(need: Need) -> Need:
-        _needs[name] = need
+        _needs.setdefault(name, {})[what] = need
         return need
 
     return keep
@@ -115,8 +118,7 @@ def declares(name: str) -> Callable[[Need], Need]:
 
 def needed(name: str, *args: Any, **kwargs: Any) -> int:
     """What a primitive takes with these arguments, in bytes; 0 where it surely does with `LEAST_BYTES`."""
-    need = _needs.get(name)
-    return 0 if need is None else need(*args, **kwargs)
+    return sum(need(*args, **kwargs) for need in _needs.get(name, {}).values())
 
 
 def taken(dtype: Any, *shapes: tuple[int, ...]) -> int:

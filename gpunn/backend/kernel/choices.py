@@ -1,0 +1,63 @@
+"""What was chosen for the launch of a kernel: tiles, parts, the precision, and what it takes as predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from . import conv_plan, gemm
+from .family import ceil_div
+
+MEGAHERTZ = 1980
+"""The clock of the GPU that cycles are predicted for, an H100 or H200."""
+_PRODUCTS: dict[str, dict[str, Any]] = {
+    "matmul_tensor_": {"half": gemm.TENSOR_TILES, "tf32": gemm.TF32_TILES},
+    "matmul_": {"fp32": gemm.TILES},
+    "linear_forward_": {"fp32": gemm.TILES},
+    "linear_backward_": {"fp32": gemm.TILES},
+    "conv2d_tensor_": {"half": conv_plan.TENSOR_TILES, "tf32": conv_plan.TF32_TILES},
+    "conv2d_implicit_": {"fp32": conv_plan.IMPLICIT_TILES},
+    "conv2d_weight_grad_tensor": {"half": conv_plan.WEIGHT_TENSOR_TILES, "tf32": conv_plan.WEIGHT_TF32_TILES},
+    "conv2d_weight_grad_implicit": {"fp32": conv_plan.WEIGHT_TILES},
+}
+"""The tiles of kernels by what their names begin with, and by the precision of their factors."""
+_SHORT = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+
+
+class Choice(NamedTuple):
+    """What was chosen for a launch.
+
+    Attributes:
+        tile: the size and the shape of tiles, such as "large 128 x 128"; empty for what is no product.
+        parts: into how many parts sums are cut; 1 where they are not.
+        precision: of what is computed, or of a product's factors: "tf32", "bf16", "fp32", ...; empty where elements are
+            only moved.
+        microseconds: predicted for an H100 or H200, none measured: of a product by its tiles, as they were chosen; of
+            all else the time in which its arrays go through memory once, at 4 TB/s.
+    """
+
+    tile: str
+    parts: int
+    precision: str
+    microseconds: float
+
+
+def choice_of(launch: Any) -> Choice:
+    """What was chosen for a recorded launch, see `gpunn.backend.recording.Launch`."""
+    name, types = launch.name, {k: v.name for k, v in launch.kernel.types.items()}
+    scalar = types.get("scalar_t", "")
+    precision = "tf32" if scalar == "float32" and "_tensor" in name else _SHORT.get(scalar, scalar)
+    begin = next((begin for begin in _PRODUCTS if name.startswith(begin)), None)
+    size = "square" if begin == name else name.removeprefix(begin or "")
+    sort = "half" if precision in ("fp16", "bf16") and "_tensor" in name else precision
+    tile = None if begin is None else _PRODUCTS[begin].get(sort, next(iter(_PRODUCTS[begin].values()))).get(size)
+    if tile is None:  # no product, or a rung that has no tiles
+        return Choice("", 1, precision, _through_memory(launch.args))
+    named = {p.name: a for p, a in zip(launch.kernel.signature.parameters, launch.args)}
+    tiles, parts = launch.grid[0], launch.grid[1] if len(launch.grid) > 1 else 1
+    cycles = gemm.rounds(tile, ceil_div(tiles * parts, gemm.MULTIPROCESSORS), int(named["part_depth"]))
+    return Choice(f"{size} {tile.rows} x {tile.columns}", parts, precision, cycles / MEGAHERTZ)
+
+
+def _through_memory(args: Sequence[Any]) -> float:
+    return sum(int(a.nbytes) for a in args if getattr(a, "ndim", 0)) / gemm.BYTES / MEGAHERTZ
