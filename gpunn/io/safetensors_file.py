@@ -97,7 +97,7 @@ def _checksum(tree: Any, arrays: dict[str, Any]) -> int:
     crc = zlib.crc32(json.dumps(tree).encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(repr((name, array.dtype.name, array.shape)).encode(), crc)
-        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
     return crc
 
 

@@ -37,29 +37,11 @@ _unwritten: set[type] = set()
 _writing = threading.Lock()
 
 
-def frozen(cls: Any) -> Any:
-    """A frozen dataclass whose methods are written when its first object is made.
-
-    Those of a hundred ops would take a third of ``import gpunn``, and few of them are used.
-    """
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        with _writing:
-            for base in reversed(cls.__mro__):
-                if base in _unwritten:
-                    _write(base)
-        self.__init__(*args, **kwargs)
-
-    cls.__init__ = __init__
-    _unwritten.add(cls)
-    return cls
-
-
 def _write(cls: Any) -> None:
     """Make a class a dataclass; its `__init__` last, so that other threads find either the old one or a whole class."""
     dataclass(frozen=True, init=False)(cls)
     parts = [(f.name, f.type, f) for f in fields(cls)]
-    cls.__init__ = make_dataclass(cls.__name__, parts, frozen=True, eq=False, repr=False).__init__
+    cls.__init__ = vars(make_dataclass(cls.__name__, parts, frozen=True, eq=False, repr=False))["__init__"]
     _unwritten.remove(cls)
 
 
@@ -68,6 +50,25 @@ if TYPE_CHECKING:
     @dataclass_transform(frozen_default=True)
     def frozen(cls: C) -> C:
         """What type checkers see."""
+
+else:
+
+    def frozen(cls: Any) -> Any:
+        """A frozen dataclass whose methods are written when its first object is made.
+
+        Those of a hundred ops would take a third of ``import gpunn``, and few of them are used.
+        """
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            with _writing:
+                for base in reversed(cls.__mro__):
+                    if base in _unwritten:
+                        _write(base)
+            self.__init__(*args, **kwargs)
+
+        cls.__init__ = __init__
+        _unwritten.add(cls)
+        return cls
 
 
 class Op:

@@ -131,6 +131,8 @@ class CapturedProgram(Program):
     copies_arguments = True
     _errors: Errors
 
+    _together: Together | None
+
     def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
         self._unseen = False  # whether there are steps whose checks the host has not looked at,
         self._older = False  # and whether one of them is older than this one
@@ -204,7 +206,7 @@ class CapturedProgram(Program):
         self.segments: list[Segment] = []
         self.recorder: Any = None
         self.drawn: list[tuple[Any, Number]] = []
-        self._together: Together | None = None
+        self._together = None
 
     # A step -----------------------------------------------------------------------------------------------------------
 

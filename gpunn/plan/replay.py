@@ -81,7 +81,7 @@ class Program:
         self.backend = self.device.backend
         self._arena = arena
         self._view_nodes = follow(graph)
-        self.views = [node for node in graph.nodes if id(node) in self._view_nodes]
+        self.views = [node for node in graph.nodes if isinstance(node, Compute) and id(node) in self._view_nodes]
         self.liveness = Liveness(graph, self._view_nodes, copied=self.copies_arguments)
         self.arena_bytes = lay_out(self.liveness.storages)
         self.written = tuple(self.liveness.written)

@@ -103,7 +103,7 @@ class TrainStep(Step):
             ValueError: there is no step, or the batches are not of the same number.
             And as a call does.
         """
-        counts = {x.shape[0] if x.ndim else None for x in batches if isinstance(x, TensorBase)}
+        counts = {x.shape[0] if x.ndim else 0 for x in batches if isinstance(x, TensorBase)}
         if len(counts) != 1 or not all(counts):
             shapes = ", ".join(str(tuple(x.shape)) if isinstance(x, TensorBase) else type(x).__name__ for x in batches)
             raise ValueError(

@@ -90,7 +90,8 @@ class Attention(Family):
     ) -> tuple[Array | None, tuple[Any, ...]]:
         """The mask as a kernel takes it, and the arguments that all of them end with."""
         sizes = (q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1])
-        dropped = (drop[3], *drop_arguments(*drop[:3], q.dtype))
+        p, seed, call, place = drop
+        dropped = (place, *drop_arguments(p, seed, call, q.dtype))
         if mask is None:
             return None, (*sizes, layout((), ()), 0, 0, scale, causal, *dropped)
         full = (*q.shape[:-1], k.shape[-2])

@@ -144,7 +144,7 @@ class Linear(Matmul):
             db = self.result(next(given), (outputs,), dtype)
         without_dw = dw is None or not dw.size
         if tensor:
-            if dx is not None and dx.size:
+            if w is not None and dx is not None and dx.size:
                 self.tensor_product(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
             if dw is not None and dw.size:
                 self.tensor_product(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)

@@ -42,9 +42,9 @@ def _product(x: Any, y: Any, out: Any = None) -> Any:
     return np.matmul(x, y, out=out)
 
 
-def product(a: Any, b: Any, out: Any) -> Any:
+def _sliced_product(a: Any, b: Any, out: Any) -> Any:
     """a b for matrices, written to `out`, in the slices of `blas.slices`."""
-    count = blas.slices(*out.shape, a.shape[1], out.dtype)
+    count = blas.slices(len(out), out.shape[1], a.shape[1], out.dtype)
     if count > 1:
         return blas.add_product(out, a, b, beta=0.0)
     with blas.one_thread if count else nullcontext():
@@ -128,16 +128,16 @@ def _input_grad(dz: Any, w: Any, out: Any) -> Any:
 def _weight_grad(dz: Any, x: Any, out: Any) -> Any:
     dw = np.empty((dz.shape[1], x.shape[1]), dz.dtype) if out is None else out
     pieces = product_parts(len(dw), len(dz), *dw.shape)
-    in_parts(lambda some, _: product(dz[:, some].T, x, dw[some]), pieces, len(dw))
+    in_parts(lambda some, _: _sliced_product(dz[:, some].T, x, dw[some]), pieces, len(dw))
     return dw
 
 
 def _of_batch(x: Any, w: Any, transposed: bool, out: Any) -> Any:
     """x w for a batch x (n, i). For small n as (w^T x^T)^T: OpenBLAS then has many rows to divide among its threads."""
     if not transposed:
-        return product(x, w, out)
+        return _sliced_product(x, w, out)
     with scratch() as take:
-        np.copyto(out, product(w.T, x.T, take((w.shape[1], len(x)), x.dtype)).T)
+        np.copyto(out, _sliced_product(w.T, x.T, take((w.shape[1], len(x)), x.dtype)).T)
     return out
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from .blas import add_product, add_scaled
 from .factors import rounds as _rounds
-from .linear import product
+from .linear import _sliced_product
 from .memory import address as _address
 from .walk import CHUNK as _CHUNK
 from .walk import constants as _constants
@@ -107,7 +107,7 @@ def walk_product(update: Callable[[Any, Any, list[Any]], None], p: Any, moments:
         memory = take((rows, columns), p.dtype)
         for start in range(0, len(p), rows):
             some = slice(start, min(start + rows, len(p)))
-            g = product(a[:, some].T, b, memory[: some.stop - start])
+            g = _sliced_product(a[:, some].T, b, memory[: some.stop - start])
             update(p[some].reshape(-1), g.reshape(-1), [m[some].reshape(-1) for m in moments])
 
 
