@@ -73,34 +73,27 @@ void work() {
     }
 }
 
-// Beside a busy process a thread loses its core for milliseconds in the middle of a part. Where that happened twice
-// within some calls, all parts are done by the caller for a while: twice as long as the last time if it happens again.
+// Beside a busy process a thread loses its core for milliseconds in the middle of a part. Where more than a share of the
+// time is spent on waiting for such, the caller does all parts for a while: twice as long if it is so again behind that.
 class Calm {
     using Clock = std::chrono::steady_clock;
-    static constexpr double STALL = 300e-6, SHORTEST = 0.05, LONGEST = 1.6;
-    static constexpr int CALLS = 64, FORGIVEN = 1024;
+    using Seconds = std::chrono::duration<double>;
+    static constexpr double WINDOW = 0.02, SHARE = 0.4, SHORTEST = 0.05, LONGEST = 0.8;
     Clock::time_point until{}, started{}, worked{};
-    double length = SHORTEST;
-    int since = CALLS, good = 0;
-
-    static double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+    double length = SHORTEST, waited = 0, all = 0;
 
   public:
     bool begin() { return (started = Clock::now()) >= until; }
     void wait() { worked = Clock::now(); }
     void end() {
         auto now = Clock::now();
-        double waited = seconds(now - worked);
-        if (waited < STALL || waited < seconds(worked - started)) {
-            since = std::min(since + 1, CALLS);
-            if (++good == FORGIVEN) length = SHORTEST;
-            return;
-        }
-        if (since < CALLS) {
-            until = now + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(length));
-            length = std::min(2 * length, LONGEST);
-        }
-        since = good = 0;
+        waited += Seconds(now - worked).count();
+        all += Seconds(now - started).count();
+        if (all < WINDOW) return;
+        bool busy = waited > SHARE * all;
+        if (busy) until = now + std::chrono::duration_cast<Clock::duration>(Seconds(length));
+        length = busy ? std::min(2 * length, LONGEST) : SHORTEST;
+        waited = all = 0;
     }
 };
 Calm calm;  // of the caller that has the threads
