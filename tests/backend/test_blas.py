@@ -66,7 +66,7 @@ def test_slices_of_rows(size: tuple[int, int, int], dtype: str) -> None:
         a, b, out = matrix(m, k, dtype, ta), matrix(k, n, dtype, tb), matrix(m, n, dtype, False)
         expected = 0.5 * out.astype(np.float64) + 2 * (a.astype(np.float64) @ b.astype(np.float64))
         again = out.copy()
-        blas.add_product(out, a, b, 2.0, 0.5)
+        assert blas.add_product(out, a, b, 2.0, 0.5) is out
         np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-4)
         with blas.one_thread:  # as beside a busy process: later, and the same bits
             assert blas.slices(*size, np.dtype(dtype)) >= 2

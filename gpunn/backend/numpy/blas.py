@@ -117,7 +117,9 @@ def add_product(out: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0)
         watch.run(
             m * n * k, _batches[out.dtype], _ROW_MAJOR, ta, tb, *sizes, alpha, *first, *second, beta, *result, count
         )
-        return add_product(out[-rest:], a[-rest:], b, alpha, beta) if (rest := m % count) else out
+        if rest := m % count:
+            add_product(out[-rest:], a[-rest:], b, alpha, beta)
+        return out
     function, args = _functions["gemm", out.dtype], (_place(left), lda, _place(right), ldb, beta, _place(out), ldc)
     with one_thread if count else nullcontext():
         function(_ROW_MAJOR, ta, tb, m, n, k, alpha, *args)
