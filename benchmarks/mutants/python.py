@@ -125,8 +125,13 @@ def tried(
     function = f"{mutant.text}:{old.co_qualname}"
     concerned = sorted((t["seconds"], name) for name, t in tests.items() if function in t["functions"])
 
+    functions = _functions_of(path, old)
+    if not functions:
+        return Verdict("invalid", f"no function {old.co_qualname} is there", "", 0)
+
     def run() -> tuple[Failure | None, int]:
-        _replace(path, old, new)
+        for some in functions:
+            some.__code__ = new
         return _first_failure([name for _, name in concerned], by_name, tests, patience)
 
     answer, seconds = in_a_child(run, 8 * patience + 60, MEMORY)
@@ -158,18 +163,15 @@ def _last_line(code: types.CodeType) -> int:
     return max([line for _, _, line in code.co_lines() if line is not None] + inner)
 
 
-def _replace(path: str, old: types.CodeType, new: types.CodeType) -> None:
-    """Give a function other code, wherever it is."""
-    found = [
+def _functions_of(path: str, code: types.CodeType) -> list[types.FunctionType]:
+    """The functions that have this code, wherever they are."""
+    return [
         f
         for f in gc.get_objects()
         if isinstance(f, types.FunctionType)
         and f.__code__.co_filename == path
-        and (f.__code__.co_qualname, f.__code__.co_firstlineno) == (old.co_qualname, old.co_firstlineno)
+        and (f.__code__.co_qualname, f.__code__.co_firstlineno) == (code.co_qualname, code.co_firstlineno)
     ]
-    assert found, f"there is no function {old.co_qualname} of {path}"
-    for function in found:
-        function.__code__ = new
 
 
 def _first_failure(

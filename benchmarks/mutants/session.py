@@ -5,6 +5,7 @@ The process that collects runs no test itself, so that a forked one has nothing 
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import resource
@@ -35,6 +36,7 @@ def collected(paths: Sequence[str], work: Callable[[list[pytest.Item]], None]) -
 
     class Plugin:
         def pytest_runtestloop(self, session: pytest.Session) -> bool:
+            gc.unfreeze()  # else functions and backends that were made until here are not found among objects
             work(session.items)
             return True
 
