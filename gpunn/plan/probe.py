@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from operator import is_
 from types import CellType
 from typing import Any
@@ -72,8 +73,7 @@ class Names(Probe):
 
     def now(self) -> list[Any]:
         """The values."""
-        get = self._there.get
-        return [get(name, MISSING) for name in self.names]
+        return list(map(self._there.get, self.names, repeat(MISSING)))
 
     def put_back(self, then: list[Any]) -> None:
         """Set those that differ."""

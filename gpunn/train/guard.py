@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OnNaN = Literal["stop", "skip", "ignore"]
 """What is done where a loss, a weight, a moment or a statistic is not finite; see `gpunn.Trainer`."""
+_UNCHANGEABLE = (bool, int, float, str, bytes, type(None))
 
 
 def check_on_nan(value: Any) -> OnNaN:
@@ -100,6 +101,8 @@ def losses_are_finite(results: Sequence[tuple[Tensor, Any]], batches: Sequence[B
 
 def copied(value: Any) -> Any:
     """A copy of a state, with tensors on the CPU."""
+    if isinstance(value, _UNCHANGEABLE):
+        return value
     if isinstance(value, dict):
         return {name: copied(entry) for name, entry in value.items()}
     if type(value) in (list, tuple):

@@ -157,12 +157,12 @@ def test_a_part_that_takes_too_long_keeps_what_it_found_and_leaves_no_process(re
     started = tmp_path / "started"
     program = tmp_path / "program"
     program.write_text(
-        "#!/usr/bin/env python3\n"
-        "import subprocess, sys, time\n"
-        "rows = sys.argv[sys.argv.index('--rows') + 1]\n"
-        "open(rows, 'a').write('{\"name\": \"first\"}\\n')\n"
-        f"open({str(started)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))\n"
-        "time.sleep(600)\n"
+        "#!/bin/sh\n"
+        "for rows; do :; done\n"  # the last argument
+        'echo \'{"name": "first"}\' >> "$rows"\n'
+        "sleep 600 &\n"
+        f"printf %s $! > '{started}'\n"
+        "wait\n"
     )
     program.chmod(0o755)
     monkeypatch.setattr(report.sys, "executable", str(program))

@@ -6,6 +6,7 @@ import bisect
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from . import compiler
@@ -36,10 +37,17 @@ def places(path: Path, addresses: Iterable[int]) -> list[Place]:
             found.append([])
             continue
         file, _, number = line.split(" (discriminator")[0].rpartition(":")
-        known = number.isdigit() and int(number) and Path(file).name != "simulator-exports"
-        if known and Path(file).resolve().parent != compiler.RUNTIME:
-            found[-1].append((Path(file).name, int(number)))
+        if number.isdigit() and int(number) and (name := _name(file)):
+            found[-1].append((name, int(number)))
     return [[p for p in place if p[0] != "ptx.cuh"] or place for place in found]
+
+
+@lru_cache(maxsize=1024)
+def _name(file: str) -> str:
+    """The name of a source file; empty for the runtime's own."""
+    path = Path(file)
+    own = path.name == "simulator-exports" or path.resolve().parent == compiler.RUNTIME
+    return "" if own else path.name
 
 
 def basic_blocks(path: Path) -> list[tuple[int, list[Place]]]:

@@ -259,6 +259,17 @@ def test_a_listing_of_the_disassembler(nvdisasm) -> None:
     assert lines == {6, 7, 11}  # those of __expf, rsqrtf, __logf
 
 
+def test_what_the_disassembler_wrote_is_kept(nvdisasm, monkeypatch, tmp_path) -> None:
+    cubin = _compiled(str(KERNELS / "copy.cu"), "sm_90", {}).cubin
+    monkeypatch.setenv("GPUNN_CACHE", str(tmp_path))
+    found = disassembler.disassemble(cubin)
+    assert len(list((tmp_path / "nvdisasm").iterdir())) == 1
+    monkeypatch.setattr("subprocess.run", None)
+    assert disassembler.disassemble(cubin) == found
+    with pytest.raises(TypeError):
+        disassembler.disassemble(cubin + b"\0")  # another one, and no program to read it
+
+
 def test_a_kernel_of_gpunn(nvdisasm) -> None:
     found = kernel_code("split_k.cu", "add_parts")
     assert (found.types, found.arch) == ({"scalar_t": "float32"}, "sm_90")
