@@ -26,9 +26,7 @@ def as_table(segments: Iterable[Segment]) -> str:
             found = choice_of(launch)
             total += found.microseconds
             grid, block = (" x ".join(map(str, sizes)) for sizes in (launch.grid, launch.block))
-            parts = str(found.parts) if found.tile else ""
-            rows.append(
-                (call.name, launch.name, found.tile, grid, block, parts, found.precision, f"{found.microseconds:.1f}")
-            )
+            chosen = (found.tile, grid, block, found.parts, found.precision, f"{found.microseconds:.1f}")
+            rows.append((call.name, launch.name, *chosen))
     rows.append(("in all", *[""] * (len(_HEAD) - 2), f"{total:.1f}"))
     return "\n".join(table(rows))

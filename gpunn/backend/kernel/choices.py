@@ -29,7 +29,7 @@ class Choice(NamedTuple):
 
     Attributes:
         tile: the size and the shape of tiles, such as "large 128 x 128"; empty for what is no product.
-        parts: into how many parts sums are cut; 1 where they are not.
+        parts: into how many parts sums are cut, such as "4"; "1 + 4" of two products that one launch does.
         precision: of what is computed, or of a product's factors: "tf32", "bf16", "fp32", ...; empty where elements are
             only moved.
         microseconds: predicted for an H100 or H200, none measured: of a product by its tiles, as they were chosen; of
@@ -37,7 +37,7 @@ class Choice(NamedTuple):
     """
 
     tile: str
-    parts: int
+    parts: str
     precision: str
     microseconds: float
 
@@ -52,10 +52,20 @@ def choice_of(launch: Any) -> Choice:
     sort = "half" if precision in ("fp16", "bf16") and "_tensor" in name else precision
     tile = None if begin is None else _PRODUCTS[begin].get(sort, next(iter(_PRODUCTS[begin].values()))).get(size)
     if tile is None:  # no product, or a rung that has no tiles
-        return Choice("", 1, precision, _through_memory(launch.args))
+        return Choice("", "", precision, _through_memory(launch.args))
     named = {p.name: a for p, a in zip(launch.kernel.signature.parameters, launch.args)}
-    tiles, parts = launch.grid[0], launch.grid[1] if len(launch.grid) > 1 else 1
-    cycles = gemm.rounds(tile, ceil_div(tiles * parts, gemm.MULTIPROCESSORS), int(named["part_depth"]))
+    if "dx_blocks" in named:  # of an affine map, dX, dW or both
+        blocks = launch.grid[0]
+        of = [
+            (int(named["dx_blocks"]), int(named["dx_part_depth"]), int(named["outputs"])),
+            (blocks - int(named["dx_blocks"]), int(named["dw_part_depth"]), int(named["rows"])),
+        ]
+        depth = ceil_div(sum(count * part for count, part, _ in of), blocks)
+        parts = " + ".join(str(ceil_div(terms, part)) for count, part, terms in of if count)
+    else:
+        blocks, depth = launch.grid[0] * launch.grid[1], int(named["part_depth"])
+        parts = str(launch.grid[1])
+    cycles = gemm.rounds(tile, ceil_div(blocks, gemm.MULTIPROCESSORS), depth)
     return Choice(f"{size} {tile.rows} x {tile.columns}", parts, precision, cycles / MEGAHERTZ)
 
 
