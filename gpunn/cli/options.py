@@ -113,6 +113,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1"
     )
     how.add_argument(
+        "--steps-per-launch", type=positive_int, default=1, metavar="K", help="steps of one CUDA graph; default: 1"
+    )
+    how.add_argument(
         "--patience",
         type=positive_int,
         metavar="N",

@@ -152,6 +152,7 @@ def _run(options: argparse.Namespace) -> None:
             metrics=job.make_metrics(data.units, model),
             l2=options.l2,
             grad_accumulation=options.grad_accumulation,
+            steps_per_launch=options.steps_per_launch,
             clip_norm=options.clip_norm,
             scheduler=schedule,
             device=device,

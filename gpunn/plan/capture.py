@@ -130,7 +130,6 @@ class CapturedProgram(Program):
 
     copies_arguments = True
     _errors: Errors
-
     _together: Together | None
 
     def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
@@ -182,13 +181,14 @@ class CapturedProgram(Program):
 
     def together(self, count: int) -> Callable[[Sequence[Any], Callable[[], None]], list[Any]] | None:
         """So many steps as one launch, on arrays (count, ...); None where that can't be, or not yet."""
-        if any(segment.graph is None or not _are_settled(segment) for segment in self.segments):
+        if self._apart or any(segment.graph is None or not _are_settled(segment) for segment in self.segments):
             return None
         if self._together is None or self._together.count != count:
             try:
                 with self.backend.here():
                     self._together = Together(self, count, most_numbers(self.graph))
             except NotRecordable:
+                self._apart = True
                 return None
         return self._at_once
 
@@ -207,6 +207,7 @@ class CapturedProgram(Program):
         self.recorder: Any = None
         self.drawn: list[tuple[Any, Number]] = []
         self._together = None
+        self._apart = False  # whether several steps can't be one graph
 
     # A step -----------------------------------------------------------------------------------------------------------
 

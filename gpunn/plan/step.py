@@ -160,14 +160,10 @@ class Step(AsGraph):
             return self.body(*batch)
         arrays = [x._data for x in batch]
         if program is not self._current or program.bound_to is None:
-            self._plans.move_to_end(program.key)
-            self.check()  # its optimizer would not know what another plan has met
-            if self._current is not None:
-                self._current.let_go_of_batch()
+            self._turn_to(program)
             if program.bound_to is None:
                 program.bind(arrays)
                 self.plans_made[program.number] += "; bound anew to the memory of a larger plan"
-            self._current = program
         with self._doing(program, 1):
             results = program(arrays)
         for place in program.written:
@@ -178,11 +174,11 @@ class Step(AsGraph):
         return tuple(tensors) if program.several else tensors[0]
 
     def _at_once(self, batches: tuple[Any, ...], count: int, between: Callable[[], Any]) -> Any:
-        """All steps in one launch, if the plan of the last step can do that; else None, and nothing was done."""
-        program = self._current
+        """All steps in one launch, if the plan for their batches can do that; else None, and nothing was done."""
+        program = self._plans.get(self._key(batches, 1))
         if program is None or program.forgotten or program.bound_to is None or self._failed or self._obstacle:
             return None
-        if self._watch.changed() or self._special(batches) or self._plans.get(self._key(batches, 1)) is not program:
+        if self._watch.changed() or self._special(batches):
             return None
 
         def unchanged() -> None:
@@ -199,10 +195,20 @@ class Step(AsGraph):
         together = program.together(count)
         if together is None:
             return None
+        if program is not self._current:
+            self._turn_to(program)
         with self._doing(program, count):
             results = together([x._data for x in batches], unchanged)
         tensors = [wrap(a, v.spec.like((count, *v.spec.shape))) for a, v in zip(results, program.graph.results)]
         return tuple(tensors) if program.several else tensors[0]
+
+    def _turn_to(self, program: Program) -> None:
+        """Make it the plan of the last call."""
+        self._plans.move_to_end(program.key)
+        self.check()  # its optimizer would not know what another plan has met
+        if self._current is not None:
+            self._current.let_go_of_batch()
+        self._current = program
 
     @contextmanager
     def _doing(self, program: Program, count: int) -> Iterator[None]:

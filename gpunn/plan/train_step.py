@@ -103,13 +103,14 @@ class TrainStep(Step):
             ValueError: there is no step, or the batches are not of the same number.
             And as a call does.
         """
-        counts = {x.shape[0] if x.ndim else 0 for x in batches if isinstance(x, TensorBase)}
-        if len(counts) != 1 or not all(counts):
+        counts = {x.shape[0] if x.ndim else None for x in batches if isinstance(x, TensorBase)}
+        count = counts.pop() if len(counts) == 1 else None
+        if not count:
             shapes = ", ".join(str(tuple(x.shape)) if isinstance(x, TensorBase) else type(x).__name__ for x in batches)
             raise ValueError(
                 f"TrainStep.steps: expected tensors (steps, batch, ...), all of the same number of steps, got {shapes}"
             )
-        return self._several(batches, counts.pop(), between or _nothing)
+        return self._several(batches, count, between or _nothing)
 
     def _several(self, batches: tuple[Any, ...], count: int, between: Callable[[], Any]) -> Any:
         """So many steps on batches (count, ...), at once where a plan can do that."""

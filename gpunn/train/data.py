@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from gpunn.train.batch import Batch
 from gpunn.train.objective import Objective
 from gpunn.utils.data import ArrayDataset, DataLoader, Subset, TensorDataset, random_split
 
+T = TypeVar("T")
 DEFAULT_BATCH_SIZE = 32
 EVALUATION_BATCH_SIZE = 256
 
@@ -139,15 +140,11 @@ def batches(loader: DataLoader, objective: Objective, device: Device, ranks: Wor
         yield Batch(tuple(inputs[:-1]), inputs[-1], share, labels, 0 if place is None else place.first, counts)
 
 
-def in_groups(source: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
-    """Batches in lists of `size`; the last list may be shorter."""
-    if size == 1:
-        for batch in source:
-            yield [batch]
-        return
-    group: list[Batch] = []
-    for batch in source:
-        group.append(batch)
+def in_groups(source: Iterator[T], size: int) -> Iterator[list[T]]:
+    """What comes, such as batches, in lists of `size`; the last list may be shorter."""
+    group: list[T] = []
+    for each in source:
+        group.append(each)
         if len(group) == size:
             yield group
             group = []

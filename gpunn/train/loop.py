@@ -68,6 +68,7 @@ class FitLoop:
         self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
         self.step.note = self.progress.note
+        self._per_launch = 1 if self.ranks.several else trainer.steps_per_launch
         self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
         trainer.running, trainer.extent = self.meter.scalars, {"epochs": epochs, "steps": data.length(loader)}
         looks = trainer.on_nan != "ignore" or trainer.precision.scaled
@@ -144,14 +145,16 @@ class FitLoop:
             every.begin()
         before, began = self.seconds, time.perf_counter()
         try:
-            for group in self.groups():
-                self.lr = trainer.learning_rate  # which a schedule changes behind the step
-                trainer.callbacks.call("on_step_begin", trainer, group)
-                total = self.ranks.begin_step(group, self._interrupt.requested)
-                for (loss, output), batch in zip(self._step(group, total), group):
-                    meter.add(loss, output, batch)
-                trainer.batch += len(group)
-                trainer.callbacks.call("on_batch_end", trainer, trainer.batch)
+            for groups in data.in_groups(self.groups(), self._per_launch):
+                if len(groups) == self._per_launch > 1:
+                    self._launch(groups)
+                else:
+                    for group in groups:
+                        self._begin(group)
+                        total = self.ranks.begin_step(group, self._interrupt.requested)
+                        for (loss, output), batch in zip(self._step(group, total), group):
+                            meter.add(loss, output, batch)
+                        self._end(group)
                 if self._requested() or (every is not None and self.ranks.as_first(every.due())):
                     self.seconds = before + time.perf_counter() - began
                     # The last group is only known to be full, or not, once the loader has ended the epoch.
@@ -178,6 +181,31 @@ class FitLoop:
         self._check_finite()
         self.seconds = before + time.perf_counter() - began
         self.trained = True
+
+    def _begin(self, group: list[Batch]) -> None:
+        self.lr = self.trainer.learning_rate  # which a schedule changes behind the step
+        self.trainer.callbacks.call("on_step_begin", self.trainer, group)
+
+    def _end(self, group: list[Batch]) -> None:
+        self.trainer.batch += len(group)
+        self.trainer.callbacks.call("on_batch_end", self.trainer, self.trainer.batch)
+
+    def _launch(self, groups: list[list[Batch]]) -> None:
+        """Several steps at once; callbacks are called for each, and what they gave is measured behind all of them."""
+        following = iter([*groups[1:], None])
+        current = groups[0]
+
+        def between() -> None:
+            nonlocal current
+            self._end(current)
+            if (group := next(following)) is not None:
+                current = group
+                self._begin(group)
+
+        self._begin(current)
+        for group, results in zip(groups, self.step.several(groups, between)):
+            for (loss, output), batch in zip(results, group):
+                self.meter.add(loss, output, batch)
 
     @property
     def interrupted(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -57,6 +57,10 @@ class EagerStep:
         scale: by what losses are multiplied, and gradients divided, see `gpunn.amp.GradScaler`
         """
         return self.run(batches, self.weights(batches, total), self.scales(scale))
+
+    def several(self, groups: Sequence[Sequence[Batch]], between: Callable[[], None]) -> list[list[tuple[Tensor, Any]]]:
+        """A step for each group of batches; `between` is called behind each."""
+        return list(_one_by_one(self, groups, between))
 
     def scales(self, scale: float | None) -> list[Tensor]:
         """The scale of the gradients and one over it; none where they are not scaled."""
@@ -222,6 +226,25 @@ class PlannedStep(Step):
         with self.eager.precision.products():
             return super()._do(batch)
 
+    def _at_once(self, batches: tuple[Any, ...], count: int, between: Callable[[], Any]) -> Any:
+        with self.eager.precision.products():
+            return super()._at_once(batches, count, between)
+
+    def several(self, groups: Sequence[Sequence[Batch]], between: Callable[[], None]) -> list[list[tuple[Tensor, Any]]]:
+        """A step for each group of batches, all of them one launch where that can be; see `gpunn.TrainStep.steps`."""
+        first, found = groups[0], None
+        alike = all(len(group) == 1 and group[0].share and _shapes(group) == _shapes(first) for group in groups)
+        if alike and self._expressible and world().size == 1:
+            weights = self._take(first)
+            if not self._cut:
+                with gpunn.no_grad():
+                    flat = [gpunn.stack(each) for each in zip(*(_flat(group, weights) for group in groups))]
+                with self.arena.lock:
+                    found = self._at_once(tuple(flat), len(groups), between)
+        if found is None:
+            return list(_one_by_one(self, groups, between))
+        return [[(loss, output)] for loss, output in zip(*found)]
+
     def _take(self, batches: Sequence[Batch], total: float | None = None) -> list[Tensor | None]:
         """Let the batches be those of the step, cut where they do not fit; returns their weights."""
         parts = self._parts_of(batches[0]) if len(batches) == 1 and self._expressible else 1
@@ -322,6 +345,18 @@ class PlannedStep(Step):
         total = sum(batch.share for batch in self._batches) if self.eager.weighted(self._batches) else 1.0
         losses = [loss * (batch.share / total) for (loss, _), batch in zip(results, self._batches) if batch.share]
         return [(gpunn.stack(losses).sum(), gpunn.cat([output for _, output in results]))]
+
+
+def _one_by_one(
+    step: EagerStep | PlannedStep, groups: Sequence[Sequence[Batch]], between: Callable[[], None]
+) -> Iterator[list[tuple[Tensor, Any]]]:
+    for group in groups:
+        yield step(group)
+        between()
+
+
+def _shapes(group: Sequence[Batch]) -> list[Any]:
+    return [(t.shape, t.dtype, batch.first) for batch in group for t in batch.tensors()]
 
 
 def _product(a: Tensor | None, b: Tensor | None = None) -> Tensor | None:

@@ -62,6 +62,10 @@ class Trainer:
     grad_accumulation: so many batches make one training step; its gradient is that of all of them as one batch. Where
                        the loss is a function of which nothing says what it divides by (see `Objective`), what
                        gradients need of all these batches is kept until the last
+    steps_per_launch:  so many training steps are one launch, where a planned step on a device with kernels can be (see
+                       `gpunn.TrainStep.steps`); with the same bits. Callbacks are called for each step as ever, but
+                       what is measured of it comes when all are done. Not with `on_nan="skip"` or "fp16", which look
+                       at each step, nor with several ranks
     clip_norm:         the gradient, penalty included, is scaled down to at most this norm
     scheduler:         of the learning rate, see `ScheduleCallback`, which can be given too
     device:            where to train; the model moves there. If not given, where the model is
@@ -107,6 +111,7 @@ class Trainer:
         metrics: Iterable[str | Metric | Callable[..., Any]] = (),
         l2: float = 0.0,
         grad_accumulation: int = 1,
+        steps_per_launch: int = 1,
         clip_norm: float | None = None,
         scheduler: Any = None,
         device: str | Device | None = None,
@@ -123,6 +128,13 @@ class Trainer:
     ):
         if not isinstance(grad_accumulation, int) or grad_accumulation < 1:
             raise ValueError(f"grad_accumulation is {grad_accumulation!r}; expected a number of batches, at least 1")
+        if not isinstance(steps_per_launch, int) or steps_per_launch < 1:
+            raise ValueError(f"steps_per_launch is {steps_per_launch!r}; expected a number of steps, at least 1")
+        if steps_per_launch > 1 and (on_nan == "skip" or precision == "fp16"):
+            looks = 'on_nan="skip"' if on_nan == "skip" else 'precision="fp16"'
+            raise ValueError(
+                f"{looks} looks at each step, and steps_per_launch={steps_per_launch} does several at once"
+            )
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"clip_norm is {clip_norm}; expected a positive number or None")
         optimizer = as_optimizer(optimizer, model)
@@ -134,6 +146,7 @@ class Trainer:
         self.optimizer = optimizer
         self.metrics = as_metrics(metrics)
         self.grad_accumulation = grad_accumulation
+        self.steps_per_launch = steps_per_launch
         self.clip_norm = clip_norm
         if scheduler is not None and not isinstance(scheduler, ScheduleCallback):
             scheduler = ScheduleCallback(scheduler)
@@ -356,6 +369,7 @@ class Trainer:
             "loss": _name_of(self.objective.function),
             "l2": self.objective.l2,
             "grad_accumulation": self.grad_accumulation,
+            "steps_per_launch": self.steps_per_launch,
             "clip_norm": self.clip_norm,
             "precision": self.precision.name,
             "seed": self.seed,
