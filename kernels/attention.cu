@@ -281,10 +281,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_queries(
     }
     const int end = causal ? min(keys, first + ROWS) : keys;
     for (int key = 0; key < end; key += LANES) {
+        const unsigned kept = threshold ? dropout.of_queries(first + threadIdx.y * OWN, key) : ALL;
         acc_t products[OWN], of_weights[OWN];
         dot_products(rows, k, key, keys, width, lines, products);
         dot_products(gradients, v, key, keys, value_width, lines, of_weights);  // with barriers: there is a width
-        const unsigned kept = threshold ? dropout.of_queries(first + threadIdx.y * OWN, key) : ALL;
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;
@@ -331,10 +331,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) attention_backward_keys(
         const int own = query + threadIdx.x;
         const acc_t base = own < queries ? finite_base(lse[matrix * queries + own]) : acc_t(0);
         const acc_t d = own < queries ? delta[matrix * queries + own] : acc_t(0);
+        const unsigned kept = threshold ? dropout.of_keys(own, first + threadIdx.y * OWN) : ALL;
         acc_t products[OWN], of_weights[OWN];
         dot_products(rows, q, query, queries, width, lines, products);
         dot_products(values, d_o, query, queries, value_width, lines, of_weights);  // with barriers: one has a width
-        const unsigned kept = threshold ? dropout.of_keys(own, first + threadIdx.y * OWN) : ALL;
 #pragma unroll
         for (int r = 0; r < OWN; ++r) {
             const int row = threadIdx.y * OWN + r;
