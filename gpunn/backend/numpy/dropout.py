@@ -76,7 +76,8 @@ def dropout(x: Any, p: float, seed: int, call: int, offset: int, out: Any = None
                 end = min(begin + _CHUNK, size)
                 n = end - begin
                 keep(p, seed, call, offset + begin, numbers[:n], kept[:n])
-                np.multiply(kept[:n], scale, out=factors[:n])
+                np.copyto(factors[:n], kept[:n])
+                np.multiply(factors[:n], scale, out=factors[:n])
                 np.multiply(source[begin:end], factors[:n], out=target[begin:end], casting="same_kind")
 
     in_parts(some, parts(chunks, size * _MICROSECONDS), chunks)
