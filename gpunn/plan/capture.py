@@ -131,6 +131,7 @@ class CapturedProgram(Program):
     copies_arguments = True
     _errors: Errors
     _together: Together | None
+    _apart: bool
 
     def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
         self._unseen = False  # whether there are steps whose checks the host has not looked at,

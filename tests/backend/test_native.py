@@ -83,7 +83,9 @@ def test_pooling_of_nan_and_equal_elements(native: Any, size: tuple[int, int]) -
     np.testing.assert_array_equal(native.max_pool2d_backward(dy, *back), reference.max_pool2d_backward(dy, *back))
 
 
-@pytest.mark.parametrize("sizes", [(1, 30, 20), (2, 5, 3), (8, 784, 512), (33, 100, 10), (200, 40, 30), (100, 333, 341)])
+@pytest.mark.parametrize(
+    "sizes", [(1, 30, 20), (2, 5, 3), (8, 784, 512), (33, 100, 10), (200, 40, 30), (100, 333, 341)]
+)
 def test_linear_layer_and_its_update(native: Any, sizes: tuple[int, int, int]) -> None:
     n, i, o = sizes
     x, w, b, dz = random(n, i), random(o, i), random(o), random(n, o)
