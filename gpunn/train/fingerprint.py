@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import gpunn
+from gpunn.backend.numpy.blas import most_slices
 from gpunn.parallel import world
 
 VARIABLES = (
@@ -24,7 +25,8 @@ Fingerprint = dict[str, str | int]
 def fingerprint(device: Any = "cpu") -> Fingerprint:
     """What the bits depend on here, on the given device: versions, BLAS with its kernels and threads, processor, GPU.
 
-    Products of matrices take their order of summation from the BLAS, its kernels ("core") and its threads; elementwise
+    Products of matrices take their order of summation from the BLAS, its kernels ("core") and its threads, of which the
+    larger ones of linear layers have a slice each, whoever computes it (`gpunn.backend.numpy.blas`); elementwise
     functions take theirs from NumPy's build and the instruction sets that it found. What can't be found out is left
     out: the kernels of OpenBLAS in use are known where threadpoolctl is installed.
     """
@@ -41,6 +43,7 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
         "blas": library.get("name"),
         "blas_version": library.get("version"),
         "cores": _usable_cores(),
+        "product_slices": most_slices(),
         "ranks": world().size,
         "float32_matmul_precision": gpunn.get_float32_matmul_precision(),
     }

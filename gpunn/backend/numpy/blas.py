@@ -100,6 +100,11 @@ def slices(rows: int, columns: int, inner: int, dtype: Any) -> int:
     return count if rows // count * columns * inner >= LEAST_OF_SLICE else 1
 
 
+def most_slices() -> int:
+    """The most slices that a product can have, 0 where BLAS has no batches of products."""
+    return one_thread.threads_outside() if _batches else 0
+
+
 def add_product(out: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0) -> Any:
     """out = beta out + alpha a b, for matrices of one type; `out` has rows of neighbouring elements.
 
