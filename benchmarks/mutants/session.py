@@ -73,8 +73,8 @@ def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tupl
     """What `work` returns in a forked process, and the CPU seconds of that process and those it started.
 
     A process that dies gives the text ``"died of SIGSEGV"``; one that raises ``"raised SystemExit: ..."``; one that
-    takes more CPU time than `seconds`, or sleeps for longer, ``"out of time"``. How long it waits for a processor does not
-    count: the machine may be busy.
+    takes more CPU time than `seconds`, or sleeps for longer, ``"out of time"``. How long it waits for a processor does
+    not count: the machine may be busy.
     """
     read, write = os.pipe()
     child = os.fork()
