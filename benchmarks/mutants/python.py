@@ -168,7 +168,7 @@ def _functions_of(path: str, code: types.CodeType) -> list[types.FunctionType]:
     return [
         f
         for f in gc.get_objects()
-        if isinstance(f, types.FunctionType)
+        if type(f) is types.FunctionType  # a proxy of something lazy would be asked for its class
         and f.__code__.co_filename == path
         and (f.__code__.co_qualname, f.__code__.co_firstlineno) == (code.co_qualname, code.co_firstlineno)
     ]

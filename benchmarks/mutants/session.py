@@ -72,8 +72,9 @@ def failure(item: pytest.Item) -> Failure | None:
 def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tuple[Any, float]:
     """What `work` returns in a forked process, and the CPU seconds of that process and those it started.
 
-    A process that dies gives the text ``"died of SIGSEGV"``; one that takes more CPU time than `seconds`, or sleeps for
-    longer, ``"out of time"``. How long it waits for a processor does not count: the machine may be busy.
+    A process that dies gives the text ``"died of SIGSEGV"``; one that raises ``"raised SystemExit: ..."``; one that
+    takes more CPU time than `seconds`, or sleeps for longer, ``"out of time"``. How long it waits for a processor does
+    not count: the machine may be busy.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -87,7 +88,10 @@ def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tupl
                 os.dup2(null, stream)
             if memory:
                 resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-            answer = pickle.dumps(work())
+            try:
+                answer = pickle.dumps(work())
+            except BaseException as error:
+                answer = pickle.dumps(f"raised {type(error).__name__}: {error}"[:90])
             with os.fdopen(write, "wb") as file:
                 file.write(answer)
             code = 0
