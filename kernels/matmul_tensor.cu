@@ -25,7 +25,7 @@ __device__ __forceinline__ void matmul(
     const Operand left = {a + offset_of(a_batch, i), rows, a_pitch, (vectors & 1) != 0};
     const Operand right = {b + offset_of(b_batch, i), columns, b_pitch, (vectors & 2) != 0};
     float* part = parts == nullptr ? nullptr : parts + (blockIdx.y * batch + i) * size;
-    const Result to = {c == nullptr ? nullptr : c + i * size, part, rows, columns, (vectors & 4) != 0, bias, kind, parameter};
+    const Result to = {c + i * size, part, rows, columns, (vectors & 4) != 0, bias, kind, parameter};
     const Work<T> work(columns, tile, depth, part_depth);
     float sums[T::DOWN][T::ACROSS][4] = {};
     if (a_along_depth) {

@@ -118,6 +118,7 @@ def test_bfloat16_factors():
             got = backend.matmul(x, y)
             assert got.dtype == np.float32
             np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+        compare("matmul", normal(3, 8, 20), normal(3, 20, 5), modes=MODES)
 
 
 @pytest.mark.parametrize("precision", ERROR)

@@ -242,11 +242,11 @@ class Conv(Gemm):
         plan = tensor_weight_plan(f, type.itemsize)
         alone = type != dw.dtype
         parts = self.empty((plan.grid[1], dw.size), accumulator(dw.dtype)) if plan.grid[1] > 1 else None
-        if alone and parts is None:
-            parts = dw.reshape(1, -1)
+        target = dw if parts is None else parts
         chunks = self.chunks(factor, prod(f.positions))
-        pairs = f.depth % 2 == 0 and self.twos(dw if parts is None else parts)
-        args = (x, factor, None if alone else dw, parts, *f.args, plan.part_depth, chunks, pairs)
+        pairs = f.depth % 2 == 0 and self.twos(target)
+        own = (None, target) if alone else (dw, parts)
+        args = (x, factor, *own, *f.args, plan.part_depth, chunks, pairs)
         self.launch("conv_tensor.cu", "conv2d_weight_grad_tensor", plan.grid, plan.block, args, scalar_t=type)
         self.add_parts(parts, dw)
         if db is not None:

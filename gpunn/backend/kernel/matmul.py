@@ -11,7 +11,7 @@ from ml_dtypes import bfloat16
 
 from gpunn.backend.products import precision
 
-from .family import MAX_RANK, Array, ceil_div, element_strides, is_half, layout, prod
+from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
 from .gemm import Gemm, schedule
 from .ladder import Ladder
 from .memory import has_view
@@ -123,15 +123,15 @@ class Matmul(Gemm):
         count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
         x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
         plan = schedule(x.size, columns, depth, count, tensor=True, tf32=type.itemsize == 4)
-        parts = self.parts(plan, z.size, z.dtype)
-        if parts is None and type != z.dtype:
-            parts = z.reshape(1, -1) if bias is None and not kind else self.empty((1, z.size), z.dtype)
+        alone = type != z.dtype
+        complete = plan.parts == 1 and (not alone or (bias is None and not kind))
+        parts = None if complete else self.empty((plan.parts, z.size), accumulator(z.dtype))
         target = z if parts is None else parts
-        own = (bias, z) if type == z.dtype else (None, None)
+        own = (None, None, target) if alone else (bias, z, parts)
         vectors = 4 * (columns % 2 == 0 and self.twos(target))
         vectors += sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
         args = (
-            *(x.memory, y.memory, *own, parts, count, x.size, columns, depth),
+            *(x.memory, y.memory, *own, count, x.size, columns, depth),
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(kind, parameter, plan.part_depth, vectors),
         )
