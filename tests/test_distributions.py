@@ -91,8 +91,8 @@ MADE |= {
     "Wishart": (lambda t, d, n, s: d.Wishart(n, s @ s.mT), np.array(4.5), TRIL),
     "LKJCholesky": (lambda t, d, a: d.LKJCholesky(3, a), np.array([0.7, 2.0])),
     "ContinuousBernoulli": (lambda t, d, p: d.ContinuousBernoulli(p), NEAR_HALF),
-    "RelaxedBernoulli": (lambda t, d, p: d.RelaxedBernoulli(t.tensor(0.7).double(), p), P),
-    "RelaxedOneHotCategorical": (lambda t, d, p: d.RelaxedOneHotCategorical(t.tensor(0.7).double(), p), ROWS),
+    "RelaxedBernoulli": (lambda t, d, p: d.RelaxedBernoulli(t.tensor(0.7, dtype=t.float64), p), P),
+    "RelaxedOneHotCategorical": (lambda t, d, p: d.RelaxedOneHotCategorical(t.tensor(0.7, dtype=t.float64), p), ROWS),
     "OneHotCategoricalStraightThrough": (lambda t, d, p: d.OneHotCategoricalStraightThrough(p), ROWS),
     "LogisticNormal": (lambda t, d, a, b: d.LogisticNormal(a, b), A, B),
 }
