@@ -322,6 +322,7 @@ from gpunn.ops import (
     unique_consecutive,
     unsafe_chunk,
     unsafe_split,
+    unsafe_split_with_sizes,
     unsqueeze,
     vander,
     var,

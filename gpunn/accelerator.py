@@ -6,11 +6,14 @@ from typing import Any
 
 from gpunn import cuda
 from gpunn.backend.device import device
+from gpunn.backend.dtypes import DTYPES
 
 __all__ = [
     *("is_available", "current_accelerator", "device_count", "synchronize", "device_index", "set_device_index"),
     *("current_device_index", "current_device_idx", "set_device_idx", "current_stream", "memory_allocated"),
     *("max_memory_allocated", "memory_reserved", "reset_peak_memory_stats", "get_memory_info", "empty_cache"),
+    *("empty_host_cache", "get_device_capability", "max_memory_reserved", "memory_stats"),
+    "reset_accumulated_memory_stats",
 ]
 
 
@@ -90,3 +93,37 @@ def empty_cache() -> None:
     """Give what the pool holds and nobody uses back to the device; nothing where there is none."""
     if cuda.is_available():
         cuda.empty_cache()
+
+
+def empty_host_cache() -> None:
+    """Nothing: no memory of the host is kept."""
+
+
+def get_device_capability(device_index: Any = None) -> dict[str, set[Any]]:
+    """The types that a device computes with, as ``{"supported_dtypes": {...}}``.
+
+    Raises:
+        DeviceError: there is no device.
+    """
+    cuda.get_device_capability(device_index)
+    return {"supported_dtypes": set(DTYPES)}
+
+
+def max_memory_reserved(device_index: Any = None) -> int:
+    """The bytes that the pool holds: it gives none back by itself, so that it never held more since `empty_cache`."""
+    return cuda.memory_reserved(device_index)
+
+
+def memory_stats(device_index: Any = None) -> dict[str, int]:
+    """What the functions above say, by PyTorch's keys; empty where there is no GPU."""
+    if not cuda.is_available():
+        return {}
+    return {
+        "allocated_bytes.all.current": cuda.memory_allocated(device_index),
+        "allocated_bytes.all.peak": cuda.max_memory_allocated(device_index),
+        "reserved_bytes.all.current": cuda.memory_reserved(device_index),
+    }
+
+
+def reset_accumulated_memory_stats(device_index: Any = None) -> None:
+    """Nothing: no sums are kept."""

@@ -33,7 +33,8 @@ _FURTHER = {
     " triangular_solve norm_except_dim",
     "layers": "batch_norm binary_cross_entropy_with_logits constant_pad_nd cosine_embedding_loss embedding group_norm"
     " gru_cell hinge_embedding_loss instance_norm kl_div layer_norm lstm_cell margin_ranking_loss poisson_nll_loss"
-    " rms_norm rnn_relu_cell rnn_tanh_cell triplet_margin_loss alpha_dropout dropout feature_dropout rsub fill detach",
+    " rms_norm rnn_relu_cell rnn_tanh_cell triplet_margin_loss alpha_dropout dropout feature_dropout rsub fill detach"
+    " alpha_dropout_ dropout_ feature_alpha_dropout_",
 }
 _ELSEWHERE = {
     "gpunn.nn.functional": "adaptive_max_pool1d celu_ channel_shuffle conv3d conv_tbc conv_transpose3d ctc_loss"
@@ -44,13 +45,16 @@ _ELSEWHERE = {
     "gpunn.autograd.autocast": "autocast get_autocast_dtype is_autocast_available is_autocast_enabled",
     "gpunn.settings": "compile get_deterministic_debug_mode get_float32_matmul_precision get_num_interop_threads"
     " get_num_threads is_anomaly_check_nan_enabled is_anomaly_enabled is_autocast_cpu_enabled"
+    " get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled"
     " is_vulkan_available is_warn_always_enabled seed set_anomaly_enabled set_default_tensor_type"
     " set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal set_num_interop_threads"
     " set_num_threads set_printoptions",
     "gpunn.train": "Trainer",
+    "gpunn.amp": "GradScaler",
+    "gpunn.cuda": "Event Stream",
     "gpunn.plan": "TrainStep EvalStep",
     "gpunn.legacy": "FloatTensor DoubleTensor HalfTensor LongTensor IntTensor ShortTensor CharTensor ByteTensor"
-    " BoolTensor _assert",
+    " BoolTensor _assert to_dlpack",
 }
 _METHODS = {
     "asking": "H dense_dim dim_order is_pinned is_set_to is_shared ndimension sparse_dim storage_offset type",

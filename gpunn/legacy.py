@@ -41,3 +41,8 @@ def _assert(condition: Any, message: str) -> None:
     """Raise an AssertionError with the message unless the condition holds, as programs for PyTorch write it."""
     if not condition:
         raise AssertionError(message)
+
+
+def to_dlpack(tensor: Any) -> Any:
+    """A tensor's memory as a capsule of DLPack; `gpunn.from_dlpack` and other libraries take the tensor itself."""
+    return tensor.__dlpack__()

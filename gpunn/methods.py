@@ -30,6 +30,7 @@ class FurtherMethods(LaterMethods):
     subtract, swapaxes, swapdims, trace = ops.subtract, ops.swapaxes, ops.swapdims, ops.trace
     true_divide, unique, unique_consecutive = ops.true_divide, ops.unique, ops.unique_consecutive
     unsafe_chunk, unsafe_split, vdot, vsplit = ops.unsafe_chunk, ops.unsafe_split, ops.vdot, ops.vsplit
+    unsafe_split_with_sizes = ops.unsafe_split_with_sizes
     xlogy, acosh, asinh, atanh = ops.xlogy, ops.acosh, ops.asinh, ops.atanh
     arccosh, arcsinh, arctanh, prelu = ops.arccosh, ops.arcsinh, ops.arctanh, ops.prelu
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gpunn.autograd.anomaly import anomaly
-from gpunn.autograd.autocast import is_autocast_enabled
+from gpunn.autograd.autocast import get_autocast_dtype, is_autocast_enabled
 from gpunn.backend import products
 from gpunn.backend.determinism import use_deterministic_algorithms
 from gpunn.backend.dtypes import as_dtype, set_default_dtype
+from gpunn.backend.dtypes import dtype as DType
 from gpunn.backend.numpy import blas
 from gpunn.printing import PRINTING
 from gpunn.random import default_generator
@@ -147,6 +148,21 @@ def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
 def is_autocast_cpu_enabled() -> bool:
     """Whether this thread is inside `gpunn.autocast` for the CPU."""
     return is_autocast_enabled("cpu")
+
+
+def get_autocast_cpu_dtype() -> DType:
+    """The type to which `gpunn.autocast` lowers on the CPU."""
+    return get_autocast_dtype("cpu")
+
+
+def get_autocast_gpu_dtype() -> DType:
+    """The type to which `gpunn.autocast` lowers on a GPU."""
+    return get_autocast_dtype("cuda")
+
+
+def is_autocast_cache_enabled() -> bool:
+    """False: nothing that was cast is kept."""
+    return False
 
 
 def is_warn_always_enabled() -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from gpunn import ops
 from gpunn.autograd.mode import no_grad
 from gpunn.ops.further.gamma import digamma, igamma, lgamma
-from gpunn.ops.further.special import erfinv, ndtr
+from gpunn.ops.further.special import erfinv, i0e, i1e, ndtr
 
-from .distribution import EULER, Distribution, broadcast, gamma, normal, uniform, uniform_inside
+from .distribution import EULER, Distribution, angles, broadcast, gamma, normal, uniform, uniform_inside
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -353,3 +353,36 @@ class Gumbel(_LocationScale):
 
     def entropy(self) -> Tensor:
         return ops.log(self.scale) + (1 + EULER)
+
+
+class VonMises(Distribution):
+    """Angles: e^(k cos(x - loc)) / (2 pi I0(k)), k the `concentration`  (von Mises 1918).
+
+    The variance is that of directions, 1 - I1(k) / I0(k). Samples lie from -pi to pi.
+    """
+
+    _parameters = ("loc", "concentration")
+
+    def __init__(self, loc: Any, concentration: Any, validate_args: Any = None):
+        self.loc, self.concentration = broadcast(loc, concentration)
+        super().__init__(self.loc.shape, (), validate_args)
+        self._check("parameter concentration", self.concentration, self.concentration > 0, "positive")
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return 1 - i1e(self.concentration) / i0e(self.concentration)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return angles(self.loc, self.concentration, self._shape(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        k = self.concentration
+        return k * (ops.cos(self._value(value) - self.loc) - 1) - math.log(2 * math.pi) - ops.log(i0e(k))

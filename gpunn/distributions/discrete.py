@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
-class _Attempts(Distribution):
+class Attempts(Distribution):
     """A distribution that a probability, or its logit ln(p / (1 - p)), describes."""
 
     def _given(self, probs: Any, logits: Any, validate_args: Any) -> None:
@@ -48,7 +48,7 @@ class _Attempts(Distribution):
         return ops.log(p) - ops.log1p(-p)
 
 
-class Bernoulli(_Attempts):
+class Bernoulli(Attempts):
     """1 with probability `probs`, else 0; `logits` are ln(p / (1 - p))."""
 
     has_enumerate_support = True
@@ -92,7 +92,7 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return ops.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
-class Geometric(_Attempts):
+class Geometric(Attempts):
     """How many attempts fail before the first success: p (1 - p)^k for k = 0, 1, ..."""
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None):
@@ -158,7 +158,7 @@ class Poisson(Distribution):
         return ops.xlogy(x, self.rate) - self.rate - lgamma(x + 1)
 
 
-class Binomial(_Attempts):
+class Binomial(Attempts):
     """How many of `total_count` attempts succeed."""
 
     def __init__(self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: Any = None):

@@ -170,3 +170,9 @@ def normal(like: Tensor, shape: Shape) -> Tensor:
 def gamma(concentration: Tensor, shape: Shape) -> Tensor:
     """Numbers of the standard gamma distribution."""
     return sampling.gamma_numbers(ops.expand(concentration, shape))
+
+
+def angles(loc: Tensor, concentration: Tensor, shape: Shape) -> Tensor:
+    """Numbers of the von Mises distributions, from -pi to pi."""
+    with no_grad():
+        return sampling.von_mises_numbers(ops.expand(loc, shape), ops.expand(concentration, shape))

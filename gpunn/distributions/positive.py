@@ -213,3 +213,58 @@ class Kumaraswamy(Positive):
     def entropy(self) -> Tensor:
         a, b = self.concentration1, self.concentration0
         return (1 - 1 / b) + (1 - 1 / a) * (digamma(b + 1) + EULER) - ops.log(a * b)
+
+
+class GeneralizedPareto(Distribution):
+    """1 / scale (1 + k z)^-(1 / k + 1), z = (x - loc) / scale, k the `concentration`; at k = 0 exponential.
+
+    For x >= loc, and where k < 0 up to loc - scale / k  (Pickands 1975).
+    """
+
+    has_rsample = True
+    _parameters = ("loc", "scale", "concentration")
+
+    def __init__(self, loc: Any, scale: Any, concentration: Any, validate_args: Any = None):
+        self.loc, self.scale, self.concentration = broadcast(loc, scale, concentration)
+        super().__init__(self.loc.shape, (), validate_args)
+        self._check("parameter scale", self.scale, self.scale > 0, "positive")
+
+    def _small(self) -> tuple[Any, Tensor]:
+        """Where k is 0, as far as numbers of its type go, and k with 1 there."""
+        small = ops.isclose(self.concentration, ops.zeros_like(self.concentration))
+        return small, ops.where(small, 1.0, self.concentration)
+
+    @property
+    def mean(self) -> Tensor:
+        k = self.concentration
+        return ops.where(k < 1, self.loc + self.scale / (1 - ops.where(k < 1, k, 0.0)), math.inf)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        k = ops.where(self.concentration < 0.5, self.concentration, 0.0)
+        return ops.where(self.concentration < 0.5, self.scale**2 / ((1 - k) ** 2 * (1 - 2 * k)), math.inf)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.icdf(uniform(self.loc, self._shape(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        z = (self._value(value, value >= self.loc, "at least loc") - self.loc) / self.scale
+        small, k = self._small()
+        return -ops.where(small, z, (1 + 1 / k) * ops.log1p(k * z)) - ops.log(self.scale)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        z = (value - self.loc) / self.scale
+        small, k = self._small()
+        return -ops.expm1(-ops.where(small, z, ops.log1p(k * z) / k))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        small, k = self._small()
+        log_left = ops.log1p(-value)
+        return self.loc + self.scale * ops.where(small, -log_left, ops.expm1(-k * log_left) / k)
+
+    def entropy(self) -> Tensor:
+        return ops.log(self.scale) + self.concentration + 1

@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Any
 from gpunn import ops
 
 from .distribution import Distribution
+from .vectors import Independent
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
 
 
 class Transform:
-    """An invertible map y = f(x) of each element, with ln |dy / dx|.
+    """An invertible map y = f(x) of each element, or of vectors or matrices, with ln |dy / dx|.
 
     A subclass has `_call`, `_inverse` and `log_abs_det_jacobian`. Nothing is cached, whatever `cache_size` is.
 
     Attributes:
         bijective: whether each y comes from one x.
         sign: 1 where f grows, -1 where it falls.
+        domain_dim: how many of the last dimensions are one x: 0 for a map of each element.
+        codomain_dim: how many are one y.
     """
 
     bijective = True
     sign: Any = 1
+    domain_dim = 0
+    codomain_dim = 0
 
     def __init__(self, cache_size: int = 0): ...
 
@@ -37,6 +42,14 @@ class Transform:
     def inv(self) -> Transform:
         """The inverse map, x of y."""
         return _Inverse(self)
+
+    def forward_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of f(x) for an x of that shape."""
+        return tuple(shape)
+
+    def inverse_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of x for an f(x) of that shape."""
+        return tuple(shape)
 
     def _call(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -56,10 +69,17 @@ class _Inverse(Transform):
     def __init__(self, of: Transform):
         self._of = of
         self.bijective, self.sign = of.bijective, of.sign
+        self.domain_dim, self.codomain_dim = of.codomain_dim, of.domain_dim
 
     @property
     def inv(self) -> Transform:
         return self._of
+
+    def forward_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return self._of.inverse_shape(shape)
+
+    def inverse_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return self._of.forward_shape(shape)
 
     def _call(self, x: Tensor) -> Tensor:
         return self._of._inverse(x)
@@ -160,6 +180,7 @@ class AffineTransform(Transform):
 
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0):
         self.loc, self.scale, self.event_dim = loc, scale, event_dim
+        self.domain_dim = self.codomain_dim = event_dim
 
     @property
     def sign(self) -> Any:
@@ -183,6 +204,13 @@ class ComposeTransform(Transform):
     def __init__(self, parts: Sequence[Transform], cache_size: int = 0):
         self.parts = list(parts)
         self.bijective = all(part.bijective for part in self.parts)
+        first = last = 0
+        for part in reversed(self.parts):
+            first = max(first + part.domain_dim - part.codomain_dim, part.domain_dim)
+        for part in self.parts:
+            last = max(last + part.codomain_dim - part.domain_dim, part.codomain_dim)
+        change = sum(part.codomain_dim - part.domain_dim for part in self.parts)
+        self.domain_dim, self.codomain_dim = max(first, last - change), max(last, first + change)
 
     @property
     def sign(self) -> Any:
@@ -203,12 +231,23 @@ class ComposeTransform(Transform):
         return y
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        found: Any = 0.0
+        found, dims = ops.zeros((), dtype=x.dtype, device=x.device), self.domain_dim
         for part in self.parts:
             y = part(x)
-            found = found + part.log_abs_det_jacobian(x, y)
+            found = found + summed(part.log_abs_det_jacobian(x, y), dims - part.domain_dim)
+            dims += part.codomain_dim - part.domain_dim
             x = y
         return found if self.parts else ops.zeros_like(x)
+
+    def forward_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        for part in self.parts:
+            shape = part.forward_shape(shape)
+        return tuple(shape)
+
+    def inverse_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        for part in reversed(self.parts):
+            shape = part.inverse_shape(shape)
+        return tuple(shape)
 
 
 identity_transform = ComposeTransform([])
@@ -219,17 +258,26 @@ class TransformedDistribution(Distribution):
 
     Args:
         base_distribution: of x.
-        transforms: f, or several, the first one first; they are of each element.
+        transforms: f, or several, the first one first. Where they are of vectors, so many dimensions of a batch of the
+            base become part of its event.
     """
 
     def __init__(self, base_distribution: Distribution, transforms: Any, validate_args: Any = None):
-        self.base_dist = base_distribution
         self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
         if not all(isinstance(t, Transform) for t in self.transforms):
             raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
         self._all = ComposeTransform(self.transforms)
-        self.has_rsample = base_distribution.has_rsample
-        super().__init__(base_distribution.batch_shape, base_distribution.event_shape, validate_args)
+        self.has_rsample, base = base_distribution.has_rsample, base_distribution
+        shape, dims = (*base.batch_shape, *base.event_shape), len(base.event_shape)
+        if len(shape) < self._all.domain_dim:
+            raise ValueError(
+                f"base_distribution needs to have shape with size at least {self._all.domain_dim}, but got {shape}"
+            )
+        more = self._all.domain_dim - dims
+        self.base_dist = Independent(base, more) if more > 0 else base
+        made = self._all.forward_shape(shape)
+        cut = len(made) - self._all.codomain_dim - max(-more, 0)
+        super().__init__(made[:cut], made[cut:], validate_args)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self._all(self.base_dist.sample(sample_shape)).detach()
@@ -239,9 +287,8 @@ class TransformedDistribution(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         x = self._all._inverse(self._value(value))
-        slope, base = self._all.log_abs_det_jacobian(x, value), self.base_dist.log_prob(x)
-        inner = slope.ndim - base.ndim  # the dimensions of an event of the base
-        return base - (slope.sum(tuple(range(-inner, 0))) if inner > 0 else slope)
+        slope = self._all.log_abs_det_jacobian(x, value)
+        return self.base_dist.log_prob(x) - summed(slope, len(self.event_shape) - self._all.codomain_dim)
 
     def cdf(self, value: Tensor) -> Tensor:
         u, sign = self.base_dist.cdf(self._all._inverse(value)), self._all.sign
@@ -252,6 +299,11 @@ class TransformedDistribution(Distribution):
 
     def __repr__(self) -> str:
         return f"TransformedDistribution({self.base_dist!r}, {self.transforms!r})"
+
+
+def summed(x: Tensor, dims: int) -> Tensor:
+    """The sum over so many of the last dimensions."""
+    return x.sum(tuple(range(-dims, 0))) if dims > 0 else x
 
 
 def _softplus(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from gpunn.autograd.tape import Node, TensorBase, count_nodes
 from gpunn.parts import Draws
 
 __all__ = ["checkpoint", "checkpoint_sequential", "noop_context_fn", "CheckpointError"]
+__all__ += ["set_checkpoint_debug_enabled", "set_checkpoint_early_stop"]
 
 _numbers = itertools.count(1)
 
@@ -30,6 +31,16 @@ class CheckpointError(RuntimeError):
 def noop_context_fn() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """The `context_fn` that does nothing."""
     return nullcontext(), nullcontext()
+
+
+def set_checkpoint_debug_enabled(enabled: bool | None) -> AbstractContextManager[None]:
+    """For PyTorch's sake, a context that changes nothing: an error always says where two calls part."""
+    return nullcontext()
+
+
+def set_checkpoint_early_stop(enable: bool) -> AbstractContextManager[None]:
+    """For PyTorch's sake, a context that changes nothing: `early_stop` of `checkpoint` neither."""
+    return nullcontext()
 
 
 def checkpoint(

@@ -85,6 +85,8 @@ def names(section: str) -> Iterator[Name]:
         ours = getattr(here, name, None)
         if inspect.isclass(here) and ours is not None:
             ours = inspect.getattr_static(here, name)
+        if theirs is None and hasattr(here, name):  # newaxis
+            ours = type(None)
         yield Name(section, name, theirs, ours)
 
 

@@ -42,6 +42,14 @@ REASONS = {
     "nested and named tensors are not there": "is_nested to_padded_tensor torch.Tensor.name",
     "of PyTorch's compiler; here a `gpunn.TrainStep` makes plans": """
         compile cond while_loop export sym_* Sym*""",
+    "numbers of no sign, for which PyTorch itself has few operations": "uint16 uint32 uint64",
+    "`gpunn.autocast` is a context, and nothing switches it otherwise": "set_autocast_*",
+    "it looks for some eigenvalues of large sparse matrices; `gpunn.linalg.eigh` has all": "lobpcg",
+    "work lies on CuPy's current stream, and memory in its pool; a `gpunn.TrainStep` captures its steps": """
+        record_stream set_stream torch.accelerator.Graph""",
+    "one process serves one device; see `gpunn.parallel`": "DataParallel",
+    "a gradient has the type of its tensor": "grad_dtype",
+    "Python's filters say how often a warning is given": "set_warn_always",
     "inside PyTorch: parts of other functions, the dispatcher, TorchScript": """
         AcceleratorError AggregationType AliasDb *Type Argument ArgumentSpec AVG BenchmarkConfig BenchmarkExecutionStats
         Block BufferDict CallStack Capsule Code CompilationUnit CompleteArgumentSpec ConcreteModuleTypeBuilder
@@ -57,6 +65,7 @@ REASONS = {
         affine_grid_generator batch_norm_* constant_pad_nd conv_tbc convolution embedding_renorm_ feature_dropout*
         frobenius_norm grid_sampler* torch.gru* torch.lstm* torch.rnn_* max_pool1d_with_indices native_*
         norm_except_dim nuclear_norm rsub slice_inverse segment_reduce
+        torch.embedding_bag CrossMapLRN2d LinearCrossEntropyOptions
         apply_ map_ map2_ output_nr index torch.nn.factory_kwargs torch.nn.Buffer torch.optim.swap_*
         call_super_init dump_patches T_destination
         assert_int_or_pair boolean_dispatch BroadcastingList* GRID_SAMPLE_* *_notes TYPE_CHECKING

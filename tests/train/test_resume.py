@@ -5,16 +5,13 @@ import json
 import os
 import random
 import signal
-import threading
 
 import numpy as np
 import pytest
 
 import gpunn
 from gpunn import optim
-from gpunn.io import FileFormatError
 from gpunn.optim import lr_scheduler
-from gpunn.plan import interrupt
 from gpunn.train import (
     BestModel,
     EarlyStopping,
@@ -22,65 +19,18 @@ from gpunn.train import (
     Lines,
     Metric,
     RunFolder,
-    TrainingError,
     TrainingInterrupted,
-    fingerprint,
     load_checkpoint,
 )
-from gpunn.train.interrupt import Interrupt
 from gpunn.utils.data import DataLoader, TensorDataset
 
 from .conftest import assert_same_bits, make_model, make_trainer, weights
+from .resuming import OPTIMIZERS, data_of, interrupt_at, trainer_for
 from .test_trainer import untimed
-
-OPTIMIZERS = {
-    "sgd": lambda p: optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
-    "adam": lambda p: optim.Adam(p, 0.01),
-    "adamw": lambda p: optim.AdamW(p, 0.01),
-    "rmsprop": lambda p: optim.RMSprop(p, 0.01, momentum=0.5, centered=True),
-    "adagrad": lambda p: optim.Adagrad(p, 0.1),
-}
-
-SCHEDULERS = {
-    "none": lambda o: None,
-    "onecycle": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=32, cycle_momentum=False),
-    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, 4),
-    "plateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, factor=0.3),
-    "sequence": lambda o: lr_scheduler.SequentialLR(
-        o, [lr_scheduler.LinearLR(o, 0.1, total_iters=2), lr_scheduler.ExponentialLR(o, 0.5)], [2]
-    ),
-}
-
-
-def trainer_for(path, optimizer="sgd", scheduler="none", callbacks=(), **options):
-    """Everything that has a state: dropout, batch norm, momentum, a schedule, a best epoch."""
-    model = make_model(dropout=0.3, batch_norm=True)
-    made = OPTIMIZERS[optimizer](model.parameters())
-    return make_trainer(
-        model,
-        optimizer=made,
-        scheduler=SCHEDULERS[scheduler](made),
-        callbacks=[EarlyStopping(patience=50, restore_best=False), *callbacks],
-        **{"run_dir": path, "seed": 11, "l2": 1e-3, "metrics": ["accuracy", "per_class"], **options},
-    )
-
-
-def interrupt_at(epoch, batch):
-    """Ctrl-C during the step of that batch."""
-
-    def press(trainer, done):
-        if (trainer.epoch, done) == (epoch, batch):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return LambdaCallback(on_batch_end=press)
 
 
 def nothing():
     return LambdaCallback(on_batch_end=lambda trainer, done: None)
-
-
-def data_of(task):
-    return {"data": (task.x, task.y), "validation": 0.2, "batch_size": 9}
 
 
 @pytest.mark.parametrize(
@@ -154,88 +104,6 @@ def test_a_run_interrupted_in_its_validation(task, tmp_path):
     history = run(tmp_path / "b", False, resume=True)
     assert untimed(history) == untimed(straight)
     assert_same_bits(weights(trainers[0].model), weights(trainers[2].model))
-
-
-def test_ctrl_c_between_epochs_and_in_the_last(task, tmp_path):
-    def press(trainer, epoch, logs):
-        if epoch in (2, 4):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    callback = LambdaCallback(on_epoch_end=press)
-    with pytest.raises(TrainingInterrupted, match="stopped after epoch 2"):
-        trainer_for(tmp_path, callbacks=[callback]).fit(epochs=4, **data_of(task))
-    history = trainer_for(tmp_path, callbacks=[callback]).fit(epochs=4, resume=True, **data_of(task))
-    assert history.epochs == 4  # the last epoch was over: there is nothing to stop
-
-
-def test_ctrl_c_without_a_run_folder(task):
-    trainer = make_trainer(callbacks=[interrupt_at(1, 2)])
-    with pytest.raises(TrainingInterrupted, match="no run folder, so nothing was saved") as caught:
-        trainer.fit(epochs=3, **data_of(task))
-    assert caught.value.checkpoint is None
-    assert trainer.batch == 2
-
-
-def test_a_second_ctrl_c_stops_at_once(task, tmp_path):
-    def press_twice(trainer, done):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("the second one was ignored")
-
-    with pytest.raises(KeyboardInterrupt, match="stopped at once, in epoch 1; nothing was saved") as caught:
-        trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=press_twice)]).fit(epochs=1, **data_of(task))
-    assert not isinstance(caught.value, TrainingInterrupted)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_sigterm_is_as_ctrl_c(task, tmp_path):
-    """What a cluster sends before it takes the machine away: the step is finished, and a checkpoint written."""
-
-    def end(trainer, done):
-        if (trainer.epoch, done) == (2, 3):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(TrainingInterrupted, match="stopped in epoch 2 after batch 3; to go on from") as caught:
-        trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=end)]).fit(epochs=3, **data_of(task))
-    assert caught.value.signal == signal.SIGTERM
-    assert load_checkpoint(caught.value.checkpoint)["batch"] == 3
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_a_handler_of_sigterm_of_one_s_own_is_kept(task):
-    came = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    try:
-        end = LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: os.kill(os.getpid(), signal.SIGTERM))
-        assert make_trainer(callbacks=[end]).fit(epochs=2, **data_of(task)).epochs == 2
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert came == [signal.SIGTERM] * 2
-
-
-def test_the_handler_of_ctrl_c_is_put_back(task):
-    before = signal.getsignal(signal.SIGINT)
-    make_trainer().fit((task.x, task.y), 1)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_handler_of_one_s_own_is_kept(task):
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        make_trainer(callbacks=[interrupt_at(1, 2)]).fit(epochs=1, **data_of(task))
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert pressed == [signal.SIGINT]
-
-
-def test_training_in_another_thread(task):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(make_trainer().fit((task.x, task.y), 1).epochs))
-    thread.start()
-    thread.join()
-    assert found == [1]
 
 
 def test_the_best_weights_survive(task, tmp_path):
@@ -422,109 +290,3 @@ def test_other_callbacks(task, tmp_path):
     other.fit(epochs=2, resume=tmp_path / "checkpoints" / "epoch_002.safetensors", **data_of(task))
     assert "callbacks ['EarlyStopping'] -> ['BestModel', 'EarlyStopping']\n" in stream.getvalue()
     assert stopping.monitor.best == min(first.history["val_loss"])
-
-
-def test_what_a_checkpoint_holds(task, tmp_path):
-    trainer = trainer_for(tmp_path, scheduler="cosine")
-    trainer.fit(epochs=2, **data_of(task))
-    state = load_checkpoint(RunFolder(tmp_path).latest_checkpoint())
-    assert (state["epoch"], state["batch"], state["trained"]) == (2, 0, False)
-    assert state["fingerprint"] == fingerprint("cpu")
-    assert state["generator"] == gpunn.get_rng_state()
-    assert state["history"] == trainer.history.rows
-    assert [c["name"] for c in state["callbacks"]] == ["ScheduleCallback", "EarlyStopping", "BestModel"]
-    assert state["model"].keys() == trainer.model.state_dict().keys()
-
-
-def test_a_damaged_checkpoint(task, tmp_path):
-    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
-    path = RunFolder(tmp_path).latest_checkpoint()
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(FileFormatError, match=r"epoch_001\.safetensors .* is not a whole safetensors file"):
-        trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
-
-
-@pytest.mark.parametrize(
-    ("entry", "value"),
-    [
-        ("epoch", -1), ("epoch", 7), ("batch", 1.5), ("history", [{}]), ("settings", {}), ("callbacks", [1]),
-        ("meter", {}), ("generator", {"seed": "x"}), ("generator", {"seed": -1, "calls": {}}),
-        ("loader", {"batches": 8, "epoch": 1, "position": 10**18, "seed": 11}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_checkpoint_that_was_changed(task, tmp_path, entry, value):
-    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
-    path = RunFolder(tmp_path).latest_checkpoint()
-    gpunn.save({**load_checkpoint(path), entry: value}, path)
-    with pytest.raises(ValueError, match=r"damaged|the state is of batch|invalid literal|the state of a generator"):
-        trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
-
-
-def test_a_moment_of_another_shape(task, tmp_path):
-    """Known before a step is done."""
-    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
-    path = RunFolder(tmp_path).latest_checkpoint()
-    state = load_checkpoint(path)
-    state["optimizer"]["state"][0]["momentum_buffer"] = gpunn.zeros(3)
-    gpunn.save(state, path)
-    with pytest.raises(ValueError, match=r"'momentum_buffer' of a parameter float32\[8, 4\] has shape \[3\]"):
-        trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
-
-
-def test_a_file_that_is_no_checkpoint(task, tmp_path):
-    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
-    with pytest.raises(FileFormatError, match="is no checkpoint of a training run: it lacks version"):
-        trainer_for(tmp_path).fit(epochs=2, resume=tmp_path / "model.safetensors", **data_of(task))
-
-
-def test_another_model_or_other_data(task, tmp_path):
-    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
-    other = make_trainer(run_dir=tmp_path, callbacks=[EarlyStopping(patience=50)])
-    with pytest.raises((RuntimeError, KeyError), match=r"(?s)state_dict.*Missing|Unexpected"):
-        other.fit(epochs=2, resume=True, **data_of(task))
-    with pytest.raises(ValueError, match="loader with 8 batches, this one has 24"):
-        trainer_for(tmp_path).fit(epochs=2, resume=True, **{**data_of(task), "batch_size": 3})
-    with pytest.raises(ValueError, match="the run to resume was validated, or this one is, but not both"):
-        trainer_for(tmp_path).fit((task.x[:72], task.y[:72]), epochs=2, resume=True, batch_size=9)
-
-
-def test_a_run_that_can_not_go_on_stays_as_it_was(task, tmp_path):
-    """Its configuration is that of its checkpoints, and it can be resumed rightly afterwards."""
-    trainer_for(tmp_path).fit(epochs=1, **data_of(task))
-    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(ValueError, match="loader with 8 batches"):
-        trainer_for(tmp_path).fit(epochs=2, resume=True, **{**data_of(task), "batch_size": 3})
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
-    trainer_for(tmp_path).fit(epochs=2, resume=True, **data_of(task))
-
-
-def test_the_last_good_checkpoint_is_kept(task, tmp_path):
-    """Weights that became infinite in a step whose own loss was finite are not saved."""
-
-    def spoil(trainer, batch):
-        if (trainer.epoch, batch) == (3, 8):
-            trainer.model[0].weight.data.fill_(float("inf"))
-
-    trainer = trainer_for(tmp_path, callbacks=[LambdaCallback(on_batch_end=spoil)])
-    with pytest.raises(TrainingError, match=r"last good checkpoint is .*epoch_002\.safetensors"):
-        trainer.fit(epochs=4, **data_of(task))
-    unvalidated = trainer_for(tmp_path / "b", callbacks=[LambdaCallback(on_batch_end=spoil)])
-    with pytest.raises(TrainingError, match=r"0\.weight is no longer finite in epoch 3, .* no checkpoint was written"):
-        unvalidated.fit((task.x[:72], task.y[:72]), epochs=4, batch_size=9)
-    for path in (tmp_path, tmp_path / "b"):
-        assert [p.name for p in RunFolder(path).checkpoints()] == ["epoch_001.safetensors", "epoch_002.safetensors"]
-
-
-def test_ctrl_c_after_a_step_without_a_trainer():
-    """A step by itself leaves a handler of its own, which is no reason for the Trainer to let Ctrl-C through."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        interrupt.install()
-        with Interrupt() as asked:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert asked.requested
-        assert interrupt.nobody_handles()
-    finally:
-        signal.signal(signal.SIGINT, before)

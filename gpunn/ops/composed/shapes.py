@@ -40,6 +40,7 @@ __all__ = [
     "split_with_sizes",
     "unsafe_chunk",
     "unsafe_split",
+    "unsafe_split_with_sizes",
     "vsplit",
 ]
 
@@ -64,6 +65,11 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 def unsafe_split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """`split`."""
     return split(input, split_size, dim)
+
+
+def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`split_with_sizes`."""
+    return split(input, list(split_sizes), dim)
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:

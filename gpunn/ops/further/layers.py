@@ -176,6 +176,25 @@ def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     return function(input, p, train)
 
 
+def dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """`dropout`, into the input."""
+    return _dropout(input, p, train, inplace=True)
+
+
+def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """`alpha_dropout`, into the input."""
+    from .. import alpha_dropout as function
+
+    return function(input, p, train, inplace=True)
+
+
+def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """`gpunn.nn.functional.feature_alpha_dropout`, into the input."""
+    from .. import feature_alpha_dropout as function
+
+    return function(input, p, train, inplace=True)
+
+
 def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """Whole channels of (n, c, ...) set to 0; see `gpunn.nn.functional.dropout2d`."""
     shape = input.shape

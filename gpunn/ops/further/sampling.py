@@ -169,12 +169,21 @@ def gamma_numbers(concentration: Tensor, generator: Generator | None = None) -> 
     return _per_element("gamma", _gamma, [concentration], generator)
 
 
+def von_mises_numbers(loc: Tensor, concentration: Tensor, generator: Generator | None = None) -> Tensor:
+    """Angles of the von Mises distributions of these means and concentrations."""
+    return _per_element("von_mises", _von_mises, [loc, concentration], generator)
+
+
 def _poisson(rng: Any, size: Any, mean: _Parameters) -> Any:
     return rng.poisson(mean.values, size)
 
 
 def _binomial(rng: Any, size: Any, count: _Parameters, prob: _Parameters) -> Any:
     return rng.binomial(count.values.astype(np.int64), prob.values, size)
+
+
+def _von_mises(rng: Any, size: Any, loc: _Parameters, concentration: _Parameters) -> Any:
+    return rng.vonmises(loc.values, concentration.values, size)
 
 
 def _gamma(rng: Any, size: Any, shape: _Parameters) -> Any:

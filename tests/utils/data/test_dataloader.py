@@ -1,6 +1,6 @@
+"""DataLoader: batches, order, workers, and the state to go on from."""
+
 import json
-import subprocess
-import sys
 import threading
 import time
 from itertools import chain
@@ -19,8 +19,9 @@ from gpunn.utils.data import (
     Subset,
     SubsetRandomSampler,
     TensorDataset,
-    random_split,
 )
+
+from .small import tensors, workers_alive
 
 
 class Numbers(Dataset):
@@ -49,10 +50,6 @@ class Stream(IterableDataset):
         return iter(range(self.n))
 
 
-def tensors(n=10):
-    return TensorDataset(gpunn.from_numpy(np.arange(n * 3.0).reshape(n, 3)), gpunn.from_numpy(np.arange(n)))
-
-
 def values(batches):
     """Batches as lists; of those of several tensors, the first one."""
     batches = (batch[0] if isinstance(batch, list) else batch for batch in batches)
@@ -61,10 +58,6 @@ def values(batches):
 
 def flat(batches):
     return list(chain(*values(batches)))
-
-
-def workers_alive():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("gpunn.DataLoader")]
 
 
 def until(condition):
@@ -383,86 +376,3 @@ def test_batches_are_those_of_pytorch(options):
         for our, their in zip(batch, other, strict=True):
             assert tuple(our.shape) == tuple(their.shape)
             np.testing.assert_array_equal(our.numpy(), their.numpy())
-
-
-def test_a_random_split_is_loaded_part_by_part():
-    train, test = random_split(tensors(), [0.8, 0.2], generator=0)
-    seen = [y.tolist() for part in (train, test) for _, y in DataLoader(part, 100)]
-    assert [len(part) for part in seen] == [8, 2] and sorted(chain(*seen)) == list(range(10))
-
-
-HANGS = """
-import multiprocessing, threading, sys, signal, os
-from gpunn.utils.data import DataLoader, prefetch
-
-how, context = sys.argv[1], sys.argv[2] or None
-prefetch.PATIENCE = 0.3
-shown, hangs = multiprocessing.Event(), multiprocessing.Event()
-main = os.getpid()
-
-class Data:
-    def __len__(self):
-        return 9
-    def __getitem__(self, i):
-        if i == 4:
-            hangs.set()
-            if how == "waiting":
-                shown.wait()
-                os.kill(main, signal.SIGINT)
-            threading.Event().wait()
-        return i
-
-try:
-    for x in DataLoader(Data(), num_workers=2, timeout=0.3 if how == "timeout" else 0, multiprocessing_context=context):
-        print(x.item(), flush=True)
-        if x == 3:
-            shown.set()
-            hangs.wait()
-            if how == "working":
-                os.kill(main, signal.SIGINT)
-except (RuntimeError, KeyboardInterrupt) as error:
-    print(type(error).__name__)
-"""
-
-
-@pytest.mark.promise("a worker of a loader that hangs, dies or raises is told, and keeps no program from ending")
-@pytest.mark.parametrize(
-    ("how", "context", "error"),
-    [
-        ("timeout", "", "RuntimeError"),
-        ("timeout", "fork", "RuntimeError"),
-        ("waiting", "", "KeyboardInterrupt"),
-        ("working", "", "KeyboardInterrupt"),
-    ],
-)
-def test_a_worker_that_hangs_for_ever_does_not_keep_the_program(how, context, error):
-    """It is late, or Ctrl-C comes while its batch is waited for, or while the caller works."""
-    command = [sys.executable, "-c", HANGS, how, context]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    *numbers, last = done.stdout.split()
-    # On a busy machine another sample may take longer than the timeout.
-    assert last == error and numbers == ["0", "1", "2", "3"][: len(numbers) if how == "timeout" else None]
-
-
-@pytest.mark.promise("a worker of a loader that hangs, dies or raises is told, and keeps no program from ending")
-@pytest.mark.parametrize("error", [SystemExit, MemoryError, KeyboardInterrupt, GeneratorExit])
-def test_whatever_ends_a_worker_comes_to_the_caller(error):
-    class Data(Dataset):
-        def __len__(self):
-            return 8
-
-        def __getitem__(self, i):
-            if i == 5:
-                raise error("worker")
-            return i
-
-    for workers in (0, 2):
-        found = []
-        with pytest.raises(error):
-            found.extend(x.item() for x in DataLoader(Data(), num_workers=workers))
-        found = []
-        with pytest.raises(error):
-            for x in DataLoader(Data(), num_workers=workers):
-                found.append(x.item())
-        assert found == [0, 1, 2, 3, 4]
-        assert not workers_alive()

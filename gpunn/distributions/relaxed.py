@@ -1,0 +1,208 @@
+"""Continuous distributions in the place of discrete ones, and of numbers between 0 and 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpunn import ops
+
+from .continuous import Normal
+from .discrete import Attempts, Categorical, OneHotCategorical
+from .distribution import Distribution, uniform_inside
+from .transforms import ExpTransform, SigmoidTransform, TransformedDistribution
+from .vector_transforms import StickBreakingTransform
+
+if TYPE_CHECKING:
+    from gpunn.tensor import Tensor
+
+
+class LogitRelaxedBernoulli(Attempts):
+    """The logits of `RelaxedBernoulli`: (l + ln u - ln(1 - u)) / temperature for uniform u, l the logits."""
+
+    has_rsample = True
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
+        self.temperature = temperature
+        self._given(probs, logits, validate_args)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        u = uniform_inside(self._parameter, self._shape(sample_shape))
+        return (self.logits + ops.log(u) - ops.log1p(-u)) / self.temperature
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        difference = self.logits - self._value(value) * self.temperature
+        return ops.log(ops.as_tensor(self.temperature)) + difference - 2 * ops.softplus(difference)
+
+
+class RelaxedBernoulli(TransformedDistribution):
+    """Numbers between 0 and 1 that become those of `Bernoulli` as the temperature falls (Maddison et al. 2017)."""
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
+        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits, validate_args), SigmoidTransform())
+
+    @property
+    def temperature(self) -> Any:
+        """The lower, the nearer to 0 and 1."""
+        return self.base_dist.temperature  # type: ignore[attr-defined]
+
+    @property
+    def probs(self) -> Tensor:
+        """The probability."""
+        found: Tensor = self.base_dist.probs  # type: ignore[attr-defined]
+        return found
+
+    @property
+    def logits(self) -> Tensor:
+        """ln(p / (1 - p))."""
+        found: Tensor = self.base_dist.logits  # type: ignore[attr-defined]
+        return found
+
+
+class ExpRelaxedCategorical(Distribution):
+    """The logarithms of `RelaxedOneHotCategorical`."""
+
+    has_rsample = True
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
+        self.temperature, self._categorical = temperature, Categorical(probs, logits, validate_args)
+        self._parameters = self._categorical._parameters
+        super().__init__(self._categorical.batch_shape, (self._categorical._events,), validate_args)
+
+    @property
+    def probs(self) -> Tensor:
+        """The probabilities."""
+        return self._categorical.probs
+
+    @property
+    def logits(self) -> Tensor:
+        """Their logarithms."""
+        return self._categorical.logits
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        u = uniform_inside(self.logits, self._shape(sample_shape))
+        return ops.log_softmax((self.logits - ops.log(-ops.log(u))) / self.temperature, -1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        k = self.event_shape[0]
+        score = ops.log_softmax(self.logits - self._value(value) * self.temperature, -1).sum(-1)
+        return score + math.lgamma(k) + (k - 1) * ops.log(ops.as_tensor(self.temperature))
+
+
+class RelaxedOneHotCategorical(TransformedDistribution):
+    """Shares that become vectors of `OneHotCategorical` as the temperature falls (Jang, Gu, Poole 2017)."""
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
+        super().__init__(ExpRelaxedCategorical(temperature, probs, logits, validate_args), ExpTransform())
+
+    @property
+    def temperature(self) -> Any:
+        """The lower, the nearer to 0 and 1."""
+        return self.base_dist.temperature  # type: ignore[attr-defined]
+
+    @property
+    def probs(self) -> Tensor:
+        """The probabilities."""
+        found: Tensor = self.base_dist.probs  # type: ignore[attr-defined]
+        return found
+
+    @property
+    def logits(self) -> Tensor:
+        """Their logarithms."""
+        found: Tensor = self.base_dist.logits  # type: ignore[attr-defined]
+        return found
+
+
+class OneHotCategoricalStraightThrough(OneHotCategorical):
+    """`OneHotCategorical` whose samples have the gradient of the probabilities (Bengio, Leonard, Courville 2013)."""
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.sample(sample_shape) + (self.probs - self.probs.detach())
+
+
+class LogisticNormal(TransformedDistribution):
+    """Vectors of d + 1 shares: `StickBreakingTransform` of normal vectors of d elements (Aitchison, Shen 1980)."""
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
+        super().__init__(Normal(loc, scale, validate_args), StickBreakingTransform())
+
+    @property
+    def loc(self) -> Tensor:
+        """The means of the normal numbers."""
+        found: Tensor = self.base_dist.base_dist.loc  # type: ignore[attr-defined]
+        return found
+
+    @property
+    def scale(self) -> Tensor:
+        """Their standard deviations."""
+        found: Tensor = self.base_dist.base_dist.scale  # type: ignore[attr-defined]
+        return found
+
+
+class ContinuousBernoulli(Attempts):
+    """C p^x (1 - p)^(1 - x) for x from 0 to 1; C = 2 artanh(1 - 2 p) / (1 - 2 p), 2 at p = 1/2.
+
+    Loaiza-Ganem and Cunningham 2019, "The continuous Bernoulli: fixing a pervasive error in variational autoencoders".
+    Between the `lims` its formulas are taken by their series at 1/2.
+    """
+
+    has_rsample = True
+
+    def __init__(
+        self,
+        probs: Any = None,
+        logits: Any = None,
+        lims: tuple[float, float] = (0.499, 0.501),
+        validate_args: Any = None,
+    ):
+        self._lims = lims
+        self._given(probs, logits, validate_args)
+
+    def _far(self) -> Any:
+        return (self.probs <= self._lims[0]) | (self.probs > self._lims[1])
+
+    def _cut(self) -> Tensor:
+        """The probability, and between the limits the lower one."""
+        return ops.where(self._far(), self.probs, self._lims[0])
+
+    def _log_constant(self) -> Tensor:
+        p, x = self._cut(), self.probs - 0.5
+        far = ops.log(ops.abs(ops.log1p(-p) - ops.log(p))) - ops.log(ops.abs(1 - 2 * p))
+        return ops.where(self._far(), far, math.log(2) + (4 / 3 + 104 / 45 * x**2) * x**2)
+
+    @property
+    def mean(self) -> Tensor:
+        p, x = self._cut(), self.probs - 0.5
+        far = p / (2 * p - 1) + 1 / (ops.log1p(-p) - ops.log(p))
+        return ops.where(self._far(), far, 0.5 + (1 / 3 + 16 / 45 * x**2) * x)
+
+    @property
+    def variance(self) -> Tensor:
+        p, x = self._cut(), (self.probs - 0.5) ** 2
+        far = p * (p - 1) / (1 - 2 * p) ** 2 + 1 / (ops.log1p(-p) - ops.log(p)) ** 2
+        return ops.where(self._far(), far, 1 / 12 - (1 / 15 - 128 / 945 * x) * x)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.icdf(uniform_inside(self._parameter, self._shape(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        x = self._value(value, (value >= 0) & (value <= 1), "from 0 to 1")
+        return x * self.logits - ops.softplus(self.logits) + self._log_constant()
+
+    def cdf(self, value: Tensor) -> Tensor:
+        p = self._cut()
+        far = (p**value * (1 - p) ** (1 - value) + p - 1) / (2 * p - 1)
+        found = ops.where(self._far(), far, value)
+        return ops.where(value <= 0, 0.0, ops.where(value >= 1, 1.0, found))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        p = self._cut()
+        far = (ops.log1p(-p + value * (2 * p - 1)) - ops.log1p(-p)) / (ops.log(p) - ops.log1p(-p))
+        return ops.where(self._far(), far, value)
+
+    def entropy(self) -> Tensor:
+        p, q = ops.log(self.probs), ops.log1p(-self.probs)
+        return self.mean * (q - p) - self._log_constant() - q
