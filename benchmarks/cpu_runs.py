@@ -107,19 +107,24 @@ def write(workload: str, runs: Sequence[Rows], out: Path) -> None:
     batch_size_plot(rows, described, result["recommended"], stem.with_suffix(".png"))
 
 
-def tables(out: Path) -> None:
-    """The numbers in the tables of README, in both languages, and of cpu.md anew, from what is recorded in a folder."""
-    speed = {
+def recorded(out: Path) -> dict[tuple[str, int, str], float]:
+    """Samples per second for each workload, mini-batch size and implementation that a folder has."""
+    return {
         (workload, row["batch_size"], row["implementation"]): row["samples_per_second"]
         for workload in CASES
         for row in json.loads((out / f"batch_size_{workload}_cpu.json").read_text())["rows"]
         if "samples_per_second" in row
     }
+
+
+def tables(out: Path) -> None:
+    """The numbers in the tables of README, in both languages, and of cpu.md anew, from what is recorded in a folder."""
+    speed = recorded(out)
     for name in ("README.md", "README.zh.md"):
         path = ROOT / name
-        path.write_text("\n".join(_samples(path.read_text().splitlines(), speed)) + "\n")
+        path.write_text("\n".join(_samples(path.read_text(encoding="utf-8").splitlines(), speed)) + "\n")
     path = RESULTS / "cpu.md"
-    path.write_text("\n".join(_ratios(path.read_text().splitlines(), speed)) + "\n")
+    path.write_text("\n".join(_ratios(path.read_text(encoding="utf-8").splitlines(), speed)) + "\n")
 
 
 def _samples(lines: list[str], speed: dict[Any, float]) -> list[str]:
