@@ -105,7 +105,9 @@ def tried(
 
         if thorough:
             changed = _changed_modules(mutant, tests, concerned, folder)
-            concerned = [n for n in concerned if any((k[0], k[1]) in changed for k in tests[n]["kernels"])] or concerned
+            if len(changed) < ENOUGH:  # else there may be more of them
+                uses = {n: {(k[0], k[1]) for k in tests[n]["kernels"]} for n in concerned}
+                concerned = [n for n in concerned if uses[n] & changed] or concerned
 
         def run() -> tuple[Failure | None, int]:
             _take_texts_from(folder)

@@ -207,7 +207,7 @@ def recorded(items: Sequence[pytest.Item]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     items = [item for item in items if item.nodeid not in found and not any(word in item.nodeid for word in LEFT_OUT)]
     for begin in range(0, len(items), 400):
-        answer, _ = in_a_child(lambda: _calls(items[begin : begin + 400]), 3600)  # noqa: B023
+        answer, _ = in_a_child(lambda: _calls(items[begin : begin + 400]), 3600, MEMORY)  # noqa: B023
         if not isinstance(answer, str):
             found |= answer
         show(f"{begin} of {len(items)} tests recorded; {answer if isinstance(answer, str) else ''}")

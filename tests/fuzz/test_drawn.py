@@ -151,8 +151,10 @@ def test_toml(value: Any) -> None:
 
 @drawn(st.lists(st.dictionaries(TEXT, PLAIN, max_size=3), max_size=4))
 def test_metrics(rows: Any) -> None:
+    """JSON has no infinities and no NaN: null stands for them."""
     found = through(lambda path: [add_lines(path, [row]) for row in rows] or path.touch(), read_lines)
-    assert same(found, rows)
+    lacked = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in rows]
+    assert same(found, lacked)
 
 
 @drawn(

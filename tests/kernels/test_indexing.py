@@ -235,6 +235,12 @@ def test_checks():
     assert [found(SIM, x, *b) for b in bounds] == [(7, 50_001), (7, 50_001), (-5, 99_999), None]
 
 
+def test_a_check_of_more_than_127():
+    x = np.zeros(300, int)
+    x[200] = 9
+    assert found(CHECKED, x, 0, 1) == (9, 200)
+
+
 def test_what_a_check_has_found_stays():
     """Until the host looks: a later check, of a block of its own or after it, finds nothing and changes nothing."""
     found = np.full(4, -1)

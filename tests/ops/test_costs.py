@@ -3,6 +3,7 @@
 import pytest
 
 import gpunn
+from gpunn.ops.avg_pool import AvgPool2d
 from gpunn.ops.images import GatherImages
 from gpunn.ops.pool import MaxPool2d
 
@@ -21,6 +22,8 @@ COSTS = [
     ),
     # 8 windows of 4 elements; 32 floats in, 8 out, and 8 bytes that say which was the largest
     (MaxPool2d((2, 2), (2, 2)), (spec(1, 2, 4, 4),), 8 * 4, 32 * 4 + 8 * 4 + 8),
+    # The same windows, of which one number comes
+    (AvgPool2d((2, 2), (2, 2)), (spec(1, 2, 4, 4),), 8 * 4, 32 * 4 + 8 * 4),
 ]
 
 

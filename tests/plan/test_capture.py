@@ -253,3 +253,16 @@ def test_every_update_has_room_for_its_numbers(name: str) -> None:
         found.append([p.detach().cpu().numpy() for p in model.parameters()])
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_a_plan_that_has_let_go_is_no_graph() -> None:
+    """Of its memory, which a step on another device or in other types may want."""
+    step, _, _ = set_up(TrainStep, "residual", "momentum")
+    for batch in batches("residual", 4):
+        step(*batch)
+    plan = step.plan
+    assert plan.launches > 0
+    plan.let_go()
+    assert (plan.launches, plan.explain_capture()) == (0, "")
+    step(*batch)
+    assert plan.launches > 0
