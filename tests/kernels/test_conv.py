@@ -152,7 +152,11 @@ def test_images_in_slices(monkeypatch):
 def test_the_rung_that_the_shape_asks_for():
     for channels, name in (((2, 1, 6, 1), "direct"), ((2, 6, 16, 1), "direct"), ((2, 32, 64, 1), "implicit")):
         f = conv_plan.Convolution(channels[0], 1, *channels[1:3], (9, 9), (7, 7), (3, 3), (1, 1), (0, 0), (1, 1))
-        assert conv._rung(f, conv_plan.forward_tile(f, 4)) == name
+        tile = conv_plan.forward_tile(f, 4)
+        assert BACKEND._conv2d_rung(f, tile, np.dtype("float32")) == name
+        assert BACKEND._conv2d_rung(f, tile, np.dtype("float16")) == name.replace("implicit", "tensor")
+        many = f._replace(images=1 << 26)  # of 49 pixels
+        assert BACKEND._conv2d_rung(many, tile, np.dtype("float16")) == name
 
 
 def test_a_result_at_any_address():

@@ -94,3 +94,14 @@ def test_what_is_launched(monkeypatch):
         with computing_in(precision):
             backend.conv2d_forward(normal(1, 32, 8, 8, dtype=dtype), normal(8, 32, 3, 3, dtype=dtype), None, *how)
     assert launched == ["conv2d_tensor_flat", "conv2d_tensor_flat", "conv2d_implicit_flat", "conv2d_implicit_flat"]
+
+
+def test_columns_of_halves_lose_nothing():
+    """Their products take tensor cores as floats in TF32, where halves are exact, whatever is allowed for float32."""
+    windows, backend = WINDOWS["stride"], simulator("fast", "forward")
+    _, w, _, dz = arrays(windows, 2, 3, 4, 1, dtype="float16")
+    found = []
+    for precision in ("highest", "medium"):
+        with computing_in(precision):
+            found.append(backend.conv2d_input_grad(dz, w, windows.size, *windows[2:5], 1))
+    np.testing.assert_array_equal(*found)

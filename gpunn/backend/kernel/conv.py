@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+
+from gpunn.backend.products import computing_in
 
 from .activation import KINDS
 from .conv_plan import (
@@ -21,7 +24,7 @@ from .conv_plan import (
     tensor_weight_plan,
     weight_tile,
 )
-from .family import Array, accumulator, ceil_div, prod
+from .family import Array, accumulator, ceil_div, is_half, prod
 from .gemm import Gemm
 from .ladder import Ladder
 from .windows import Pair
@@ -38,6 +41,7 @@ class Conv(Gemm):
     """Convolution and its two gradients."""
 
     # From other families
+    tensor_cores: bool
     on_tensor_cores: Callable[[object], bool]
     factor_type: Callable[[Any], Any]
     cast: Callable[..., Array]
@@ -259,15 +263,14 @@ class Conv(Gemm):
     ) -> None:
         weight = self._conv2d_wide(w).reshape(f.groups, f.outer, f.depth)
         for images in self._conv2d_slices(f, y.dtype):
-            product = self.matmul(weight, self._conv2d_columns(f, x[images]))
+            product = self._conv2d_product(weight, self._conv2d_columns(f, x[images]), y.dtype)
             self._conv2d_add_parts(f, product.reshape(1, -1), b, y[images], kind, parameter)
 
     def _conv2d_input_grad_by_columns(self, f: Convolution, dz: Array, w: Array, dx: Array) -> None:
         weight = self._conv2d_wide(w).reshape(f.groups, f.outer, f.depth).swapaxes(1, 2)
         for images in self._conv2d_slices(f, dx.dtype):
-            columns = self.matmul(
-                weight, self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
-            )
+            given = self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
+            columns = self._conv2d_product(weight, given, dx.dtype)
             columns = columns.reshape(len(columns), f.groups * f.depth, prod(f.positions))
             image = self.col2im(columns, f.size, f.positions, f.kernel, f.stride, f.corner, f.dilation)
             self.cast(image, dx.dtype, out=dx[images])
@@ -277,11 +280,16 @@ class Conv(Gemm):
         parts = self.empty((len(slices), f.groups, f.outer, f.depth), accumulator(x.dtype))
         for images, part in zip(slices, parts):
             given = self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
-            of_images = self.matmul(given, self._conv2d_columns(f, x[images]).swapaxes(2, 3))
+            of_images = self._conv2d_product(given, self._conv2d_columns(f, x[images]).swapaxes(2, 3), x.dtype)
             self.sum(of_images, (0,), False, out=part)
         self.add_parts(parts, dw)
         if db is not None:
             self.sum(dz, (0, 2, 3), False, out=db)
+
+    def _conv2d_product(self, a: Array, b: Array, dtype: Any) -> Array:
+        """a b; halves in float32 are exact in TF32, and so they take tensor cores."""
+        with computing_in("high") if is_half(dtype) and self.tensor_cores else nullcontext():
+            return self.matmul(a, b)
 
     def _conv2d_columns(self, f: Convolution, x: Array) -> Array:
         """The patches of some images, (images, groups, depth, positions)."""
