@@ -31,8 +31,8 @@ def _layer(setup: Setup, batch: int, inputs: int, outputs: int) -> Iterator[Row]
     dx, dw, db = (backend.empty(s, "float32") for s in ((batch, inputs), (outputs, inputs), (outputs,)))
     products: dict[str, tuple[tuple[int, int, int], Callable[[], object]]] = {
         "forward": ((batch, outputs, inputs), lambda: backend.linear_activation(x, w, bias, "relu", 0.0, y)),
-        "dx": ((batch, inputs, outputs), lambda: backend._input_grad(dx, dz, w)),
-        "dw": ((outputs, inputs, batch), lambda: backend._weight_grad(dw, db, dz, x)),
+        "dx": ((batch, inputs, outputs), lambda: backend._products(dz, w, dx, None, None, None)),
+        "dw": ((outputs, inputs, batch), lambda: backend._products(dz, None, None, x, dw, db)),
     }
     for name, (sizes, run) in products.items():
         times = {}
@@ -59,8 +59,9 @@ def _possible(rows: int, columns: int, depth: int, may_transpose: bool) -> Itera
                 part_depth = max(1, ceil_div(depth, wanted * STEP)) * STEP
                 parts = max(1, ceil_div(depth, part_depth))
                 if parts == wanted and (parts == 1 or tiles * parts * tile.threads <= 12 * 256 * MULTIPROCESSORS):
-                    yield Schedule(size, transposed, (tiles, parts), (tile.threads,), parts, part_depth)
+                    for counted in (False, True)[: 1 + (parts > 1)]:
+                        yield Schedule(size, transposed, (tiles, parts), (tile.threads,), parts, part_depth, counted)
 
 
 def _name(plan: Schedule) -> str:
-    return f"{plan.size}{' transposed' if plan.transposed else ''} x {plan.parts}"
+    return f"{plan.size}{' transposed' if plan.transposed else ''} x {plan.parts}{' counted' if plan.counted else ''}"

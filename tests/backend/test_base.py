@@ -50,6 +50,7 @@ def named_in(path: Path) -> set[str]:
 PACKAGE = Path(gpunn.__file__).parent
 KNOW_THEIR_BACKEND = {
     "plan/capture.py": ("sim.py", "cuda.py"),
+    "plan/together.py": ("sim.py", "cuda.py"),
     "plan/dry_run.py": ("../plan/dry_run.py",),
     **dict.fromkeys(("cuda/memory.py", "cuda/streams.py"), ("cuda.py",)),
     "autograd/tape.py": ("meta.py",),

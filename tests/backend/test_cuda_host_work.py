@@ -51,6 +51,21 @@ def test_a_step_with_the_same_numbers_sends_none(machine, make_optimizer) -> Non
     assert [step.counted() for _ in range(3)] == [EACH_STEP] * 3
 
 
+def test_several_steps_ask_for_no_more_than_one(machine) -> None:
+    gpunn.manual_seed(0)
+    step = Planned(machine, sgd)
+    gpunn.manual_seed(0)
+    single = Planned(machine, sgd)
+    batches = [gpunn.stack([x] * 8) for x in step.batch]
+    for _ in range(2):
+        step.step.steps(*batches)
+        gpunn.cuda.synchronize()
+    machine.calls.clear()
+    losses = step.step.steps(*batches)
+    assert dict(machine.calls) == EACH_STEP
+    assert losses.tolist() == [single.step(*single.batch).item() for _ in range(24)][16:]
+
+
 def test_a_new_learning_rate_is_sent_once(machine) -> None:
     step = Planned(machine, sgd)
     step.optimizer.param_groups[0]["lr"] = 0.05

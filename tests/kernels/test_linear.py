@@ -1,12 +1,15 @@
 """The affine map with its activation, and its gradients, over kernels."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
 from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.kernel import linear
 from gpunn.backend.kernel.activation import KINDS
-from gpunn.backend.kernel.gemm import schedule
+from gpunn.backend.kernel.gemm import pair, schedule
 from gpunn.backend.kernel.ladder import rung
 
 from .harness import FAST, MODES, close, compare, simulator
@@ -126,3 +129,22 @@ def test_by_hand():
         np.array([[2.0, 7.0]]), np.array([[1.5, 0.0]]), x, w, "relu", 0.0, True, (True, True, True)
     )
     assert (dx.tolist(), dw.tolist(), db.tolist()) == ([[6.0, 2.0]], [[2.0, -4.0], [0.0, 0.0]], [2.0, 0.0])
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(3, 300, 300), (70, 200, 10), (200, 40, 70)])
+def test_who_adds_up_the_parts_changes_no_bit(rows, inputs, outputs):
+    x, w, b, dz = normal(rows, inputs), normal(outputs, inputs), normal(outputs), normal(rows, outputs)
+    backend = simulator("fast", "random")
+
+    def all_of_it():
+        return (backend.linear_activation(x, w, b, "relu", 0.0), *backend.linear_backward(dz, x, w, (True,) * 3))
+
+    counted = all_of_it()
+    assert any(
+        plan.counted for plan in (schedule(rows, outputs, inputs, may_transpose=True), *pair(rows, inputs, outputs)[:2])
+    )
+    by_a_launch = {"schedule": lambda *a, **k: schedule(*a, **k)._replace(counted=False)}
+    apart = {"pair": lambda *a: pair(*a)._replace(joined=False)}
+    with patch.multiple(linear, **by_a_launch, **apart):
+        for one, other in zip(counted, all_of_it(), strict=True):
+            np.testing.assert_array_equal(one, other)
