@@ -19,6 +19,7 @@ from gpunn.tensor import Tensor
 from gpunn.train.arguments import as_augmentation, data_and_number, device_of, validation_of
 from gpunn.train.batch import Batch
 from gpunn.train.callbacks import Callback, CallbackList, best_model
+from gpunn.train.class_weight import ClassWeighted
 from gpunn.train.data import EVALUATION_BATCH_SIZE, as_evaluation_loader, as_input, batches
 from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
@@ -363,10 +364,13 @@ class Trainer:
     def settings(self) -> dict[str, Any]:
         """How the training is set up, in plain values."""
         defaults = {k: v for k, v in self.optimizer.defaults.items() if isinstance(v, (bool, int, float, str, tuple))}
+        loss = self.objective.function
+        weights = {"class_weight": loss.weights} if isinstance(loss, ClassWeighted) else {}
         return {
             "model": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "loss": _name_of(self.objective.function),
+            "loss": _name_of(loss.each if weights else loss),
+            **weights,
             "l2": self.objective.l2,
             "grad_accumulation": self.grad_accumulation,
             "steps_per_launch": self.steps_per_launch,
