@@ -2,7 +2,7 @@
 
 Up to 25 the integrals of Bessel and of Poisson are sums over the midpoints of a quarter of a circle, which converge
 faster than any power of their number (Trefethen and Weideman 2014, "The exponentially convergent trapezoidal rule");
-faster than any power of their number (Trefethen and Weideman 2014, "The exponentially convergent trapezoidal rule");
+above, Hankel's series. J_n and Y_n are exact to the rounding of the largest |J_n|, not of what they are near zeros.
 """
 
 from __future__ import annotations
