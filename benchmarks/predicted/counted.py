@@ -13,7 +13,8 @@ from gpunn.bench.implementations.gpunn_plan import Training
 from gpunn.bench.workloads import WORKLOADS
 from gpunn.inspect.profile import LaunchProfile, profile_launches
 
-from .calls import CALLS, Call
+from . import calls, calls_of_elements  # noqa: F401  # which add theirs to CALLS
+from .call import CALLS, Call
 from .table import NONE, Column, Layout, Row, less, more
 
 TITLE = "What each launch does, counted on the simulator; README.md says what the columns are."

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .common import RUN_HELP, add_command, add_model, as_json, input_shape, positive_int
 from .errors import UsageError
-from .options import OPTIMIZERS, not_negative
+from .options import OPTIMIZERS
+from .values import not_negative
 
 if TYPE_CHECKING:
     from gpunn.inspect.explain import Derivation

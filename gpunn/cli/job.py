@@ -17,7 +17,8 @@ from gpunn.train.optimizers import OPTIMIZERS
 
 from .data import Units
 from .errors import RunError, UsageError
-from .options import AUGMENTATIONS, BASE_BATCH_SIZE, DEFAULT_LR, LOSSES_OF_CLASSES
+from .options import BASE_BATCH_SIZE, DEFAULT_LR, LOSSES_OF_CLASSES
+from .values import AUGMENTATIONS
 
 
 def scale_learning_rate(optimizer: Any, rule: str, samples: int) -> str:

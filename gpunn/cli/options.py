@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,22 @@ from gpunn.models import ACTIVATIONS
 from gpunn.models.from_file import file_and_function
 from gpunn.printing import did_you_mean
 
-from .common import MODEL_HELP, add_device, add_recompute, int_list, positive_int
+from .common import MODEL_HELP, add_device, add_recompute, positive_int
 from .errors import UsageError
+from .values import (
+    AUGMENTATIONS,
+    LOGGERS,
+    augmentations,
+    batch_size,
+    bytes_of,
+    every,
+    fraction,
+    image_size,
+    loggers,
+    not_negative,
+    positive,
+    seed_of,
+)
 
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "huber", "bce_with_logits")
 LOSSES_OF_CLASSES = ("cross_entropy", "bce_with_logits")
@@ -27,9 +40,6 @@ DEFAULT_LR = {
 }
 """The optimizers, and for each the largest learning rate of the schedule."""
 OPTIMIZERS = tuple(DEFAULT_LR)
-AUGMENTATIONS = {"flip": 0.0, "crop": 4.0, "cutout": 8.0, "affine": 10.0, "mixup": 0.2}
-"""What --augment takes, each with the number that it has if none is given; 0 for those without one."""
-LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 BASE_BATCH_SIZE = 64
 """The batch size that learning rates are meant for, and the default."""
 NOT_CONFIGURED = (
@@ -74,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--task", choices=TASKS, help="what whole numbers as labels are; default: as --loss asks for, else classes"
     )
     what.add_argument(
-        "--image-size", type=_image_size, metavar="H,W", help="resize the pictures of a folder to so many pixels"
+        "--image-size", type=image_size, metavar="H,W", help="resize the pictures of a folder to so many pixels"
     )
     what.add_argument(
         "--model",
@@ -86,16 +96,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=positive_int, default=20, metavar="N", help="default: 20")
     how.add_argument(
-        "--batch-size", type=_batch_size, default=BASE_BATCH_SIZE, metavar="N|full", help="of all ranks; default: 64"
+        "--batch-size", type=batch_size, default=BASE_BATCH_SIZE, metavar="N|full", help="of all ranks; default: 64"
     )
     how.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     how.add_argument(
         "--lr",
-        type=_positive,
+        type=positive,
         metavar="X",
         help="largest learning rate; default: " + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LR.items()),
     )
-    how.add_argument("--momentum", type=_fraction, metavar="X", help="of sgd and rmsprop; default: 0.9 for sgd")
+    how.add_argument("--momentum", type=fraction, metavar="X", help="of sgd and rmsprop; default: 0.9 for sgd")
     how.add_argument(
         "--l2", type=not_negative, default=0.0, metavar="X", help="l in the penalty l/2 sum W^2; default: 0"
     )
@@ -106,9 +116,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"multiply the learning rate by B/{BASE_BATCH_SIZE}, or by its root, for steps on B samples",
     )
     how.add_argument(
-        "--warmup", type=_positive, metavar="X", help="let the learning rate rise linearly for the first X epochs"
+        "--warmup", type=positive, metavar="X", help="let the learning rate rise linearly for the first X epochs"
     )
-    how.add_argument("--clip-norm", type=_positive, metavar="X", help="largest norm of the gradient")
+    how.add_argument("--clip-norm", type=positive, metavar="X", help="largest norm of the gradient")
     how.add_argument(
         "--grad-accumulation", type=positive_int, default=1, metavar="N", help="batches a step; default: 1"
     )
@@ -121,11 +131,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stop after N epochs without a better validation loss, and keep the best weights",
     )
-    how.add_argument("--validation", type=_fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
-    how.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    how.add_argument("--validation", type=fraction, default=0.1, metavar="X", help="fraction held out; default: 0.1")
+    how.add_argument("--seed", type=seed_of, default=0, metavar="N", help="default: 0")
     how.add_argument(
         "--memory-limit",
-        type=_bytes,
+        type=bytes_of,
         metavar="SIZE",
         help="what a step may need, such as 500MiB; larger batches are cut (default: what is free)",
     )
@@ -156,7 +166,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--augment",
-        type=_augmentations,
+        type=augmentations,
         metavar="HOW,...",
         help="change images at random in each training step: "
         + ", ".join(f"{name}:{number:g}" if number else name for name, number in AUGMENTATIONS.items())
@@ -164,7 +174,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--log",
-        type=_loggers,
+        type=loggers,
         metavar="TO,...",
         help=f"tell each epoch's numbers to {', '.join(LOGGERS)}: files in the run folder, or a run there",
     )
@@ -172,7 +182,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_device(how)
     how.add_argument(
         "--checkpoint-every",
-        type=_every,
+        type=every,
         default="epoch",
         metavar="WHEN",
         help="epoch, or beside that every so many seconds, as 30s, or steps, as 500steps (default: epoch)",
@@ -201,7 +211,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--restart", type=positive_int, metavar="N", help="with --ranks: where one dies, go on, at most N times"
     )
     ranks.add_argument(
-        "--timeout", type=_positive, metavar="S", help="seconds after which a rank hangs for all others (default: 300)"
+        "--timeout", type=positive, metavar="S", help="seconds after which a rank hangs for all others (default: 300)"
     )
     ranks.add_argument("--sync-batch-norm", action="store_true", help="batch norm over the samples of all ranks")
     ranks.add_argument(
@@ -322,83 +332,3 @@ def _checked(action: argparse.Action, value: Any, path: Path) -> Any:
         choices = ", ".join(map(str, action.choices))
         raise UsageError(f"{path}: {action.dest} is {value!r}; expected one of {choices}{near}")
     return converted
-
-
-def _batch_size(text: str) -> int | str:
-    return "full" if text == "full" else positive_int(text)
-
-
-def _every(text: str) -> str:
-    from gpunn.train.every import Every
-
-    try:
-        return Every(text).text
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _augmentations(text: str) -> list[str]:
-    for part in text.split(","):
-        name, colon, number = part.partition(":")
-        if name not in AUGMENTATIONS:
-            raise argparse.ArgumentTypeError(
-                f"{name!r} is none of {', '.join(AUGMENTATIONS)}{did_you_mean(name, AUGMENTATIONS)}"
-            )
-        if colon and not AUGMENTATIONS[name]:
-            raise argparse.ArgumentTypeError(f"{name} takes no number, got {part!r}")
-        if colon and name in ("crop", "cutout"):
-            positive_int(number)
-        elif colon:
-            _positive(number)
-    return text.split(",")
-
-
-def _loggers(text: str) -> list[str]:
-    for name in text.split(","):
-        if name not in LOGGERS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(LOGGERS)}{did_you_mean(name, LOGGERS)}")
-    return text.split(",")
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    height, *width = int_list(text)
-    if len(width) > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a height and a width")
-    return height, width[0] if width else height
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**63):  # as large as TOML has whole numbers
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^63 - 1")
-    return int(text)
-
-
-def _number(text: str, what: str, good: Any) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not good(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return value
-
-
-def _positive(text: str) -> float:
-    return _number(text, "a number above 0", lambda v: 0 < v < float("inf"))
-
-
-def not_negative(text: str) -> float:
-    """An argparse type: 0 or a positive number."""
-    return _number(text, "0 or a number above", lambda v: 0 <= v < float("inf"))
-
-
-def _fraction(text: str) -> float:
-    return _number(text, "a number from 0 up to 1, without 1", lambda v: 0 <= v < 1)
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT])(i?)B|B)?", str(text))
-    if match is None or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"expected a size such as 500MiB or 1.5GB, got {text!r}")
-    power = " KMGT".index(match[2].upper()) if match[2] else 0
-    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)

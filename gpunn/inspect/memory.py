@@ -16,7 +16,7 @@ from gpunn.ops.conv import Conv2d
 from gpunn.optional import needed
 from gpunn.plan import MemoryReport, trace
 from gpunn.plan.graph import Compute
-from gpunn.plan.replay import primitive_calls
+from gpunn.plan.primitive_calls import primitive_calls
 from gpunn.printing import bytes_text
 
 __all__ = ["Unfolding", "plot", "unfoldings"]

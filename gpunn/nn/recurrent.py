@@ -149,6 +149,10 @@ class RNNBase(_Recurrent):
                 f"{type(self).__name__}: input.size(-1) must be equal to input_size. Expected {self.input_size}, "
                 f"got {x.shape[-1]} in {x._spec!r}"
             )
+        if not len(x):
+            raise RuntimeError(
+                f"{type(self).__name__}: Expected sequence length to be larger than 0 in RNN, got {x._spec!r}"
+            )
         states = self._initial(states, batch, batched, x)
         if packed and input.sorted_indices is not None:
             states = [s.index_select(1, input.sorted_indices) for s in states]

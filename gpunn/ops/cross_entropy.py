@@ -124,7 +124,7 @@ class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
 
 @frozen
 class SoftmaxCrossEntropyGradient(_LabelLoss, Composite):
-    """l = -ln S_y, and dx = (S - I_y) dl, S = softmax(x) over the classes: `SoftmaxCrossEntropy` and its gradient.
+    """l = -ln S_y;  dx = (S - I_y) dl;  S = softmax(x) over the classes: `SoftmaxCrossEntropy` and its gradient.
 
     dl (), x (n, classes, ...), labels (n, ...), weights (classes,)  ->  l (), its mean or sum, and dx (n, classes, ...)
     """

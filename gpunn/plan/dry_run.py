@@ -24,7 +24,7 @@ from gpunn.optim.bound import is_one_kernel
 from .capture import most_numbers
 from .graph import Assign, Compute, Graph, Update, Value
 from .liveness import Liveness
-from .replay import primitive_calls
+from .primitive_calls import primitive_calls
 from .strides import follow
 
 _MAP_NORESERVE = 0x4000

@@ -13,7 +13,7 @@ from gpunn.ops.conv import Convolution
 from gpunn.ops.pool import Pooling
 
 from .graph import Compute, Graph, ProductUpdate, Value
-from .replay import PrimitiveCall, primitive_calls
+from .primitive_calls import PrimitiveCall, primitive_calls
 from .strides import follow
 
 

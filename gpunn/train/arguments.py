@@ -7,6 +7,7 @@ from typing import Any
 
 from gpunn import nn
 from gpunn.backend.device import device as Device
+from gpunn.backend.device import get_default_device
 from gpunn.parallel import world
 from gpunn.utils.data import DataLoader, Dataset
 
@@ -70,3 +71,10 @@ def as_augmentation(augment: Any, device: Device) -> Any:
     if getattr(augment, "mixes_samples", False) and world().size > 1:
         raise ValueError("augment mixes the samples of a batch, and each rank has a part of them; leave MixUp out")
     return augment.to(device).train() if isinstance(augment, nn.Module) else augment
+
+
+def device_of(model: nn.Module) -> Device:
+    """Where the first parameter is."""
+    for parameter in model.parameters():
+        return parameter.device
+    return get_default_device()

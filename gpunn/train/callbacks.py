@@ -14,6 +14,7 @@ from gpunn.train.errors import TrainingError
 
 if TYPE_CHECKING:
     from gpunn.train.batch import Batch
+    from gpunn.train.run_folder import RunFolder
     from gpunn.train.trainer import Trainer
 
 Logs = dict[str, Any]
@@ -296,3 +297,15 @@ class LambdaCallback(Callback):
             if event not in EVENTS:
                 raise TypeError(f"LambdaCallback: there is no event {event!r}; there are: {', '.join(EVENTS)}")
             setattr(self, event, function)
+
+
+def best_model(folder: RunFolder | None, callbacks: Sequence[Any]) -> BestModel | None:
+    """What keeps the weights of the best epoch in a run folder that asks for them: the epoch that EarlyStopping finds
+    the best, unless the folder monitors something else.
+    """
+    if folder is None or folder.model != "best":
+        return None
+    stopping = next((c.monitor for c in callbacks if isinstance(c, EarlyStopping)), None)
+    if stopping is None or folder.monitor is not None:
+        return BestModel(folder.model_path, folder.monitor)
+    return BestModel(folder.model_path, stopping.monitor, stopping.min_delta, stopping.mode)

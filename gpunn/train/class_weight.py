@@ -41,6 +41,7 @@ class ClassWeighted(nn.Module):
                 raise ValueError(
                     f"class_weight: expected {{class: weight}}, of indices and numbers, got {key!r}: {w!r}"
                 )
+        self.weights = {str(int(key)): float(w) for key, w in weights.items()}
         self.each = copy.copy(loss)
         self.each.reduction = "none"
         self.ignore_index = getattr(loss, "ignore_index", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ from gpunn.train.errors import TrainingError, TrainingInterrupted, advice
 from gpunn.train.guard import Guard, copied, losses_are_finite
 from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
+from gpunn.train.measure import measure
 from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
 from gpunn.train.ranks import Ranks
@@ -390,23 +391,3 @@ class FitLoop:
         if self.folder is None or not self.folder.checkpoints():
             return ""
         return f". The last good checkpoint is {self.folder.latest_checkpoint()}"
-
-
-def measure(
-    trainer: Trainer,
-    batches: Iterator[Batch],
-    each: Callable[[Batch, Tensor], None] | None = None,
-) -> Meter:
-    """Loss and metrics of the model in evaluation mode over batches; its mode is put back.
-
-    each: called with every batch and the model's output for it
-    """
-    meter, evaluator = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore"), trainer.evaluator
-    with evaluator.mode():
-        for batch in batches:
-            loss, output = evaluator.measure(batch)
-            meter.add(loss, output, batch)
-            if each is not None:
-                each(batch, output)
-        evaluator.check()
-    return meter

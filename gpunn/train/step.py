@@ -16,6 +16,7 @@ from gpunn.train.batch import Batch
 from gpunn.train.cut import cut, free_memory, parts_that_fit
 from gpunn.train.errors import NoTensor
 from gpunn.train.objective import Objective
+from gpunn.train.outputs import detached, joined, nothing_of
 from gpunn.train.precision import Precision, scale_and_inverse, unscale
 
 
@@ -138,8 +139,8 @@ class EagerStep:
         if batch.share:  # else no target counts: the loss is a mean of nothing, and has no gradient
             loss.backward(None if weight is None else weight.to(loss.dtype).reshape(loss.shape))
         elif world().size > 1:  # but all ranks have to do the same
-            _nothing_of(output).backward()
-        return loss.detach(), _detached(self.objective.prediction(output))
+            nothing_of(output).backward()
+        return loss.detach(), detached(self.objective.prediction(output))
 
     @property
     def mixes(self) -> bool:
@@ -168,9 +169,9 @@ class EagerStep:
                 outputs.append(self.model(*inputs))
                 targets.append(target)
         with self.precision.forward():
-            loss = self.objective.loss(_joined(outputs), gpunn.cat(targets))
+            loss = self.objective.loss(joined(outputs), gpunn.cat(targets))
         loss.backward(None if scale is None else scale.to(loss.dtype).reshape(loss.shape))
-        return [(loss.detach(), _detached(self.objective.prediction(output))) for output in outputs]
+        return [(loss.detach(), detached(self.objective.prediction(output))) for output in outputs]
 
     def check(self) -> None:
         """Look whether a step up to now has met a label that is none: here that is known at once; see `Step.check`."""
@@ -374,33 +375,6 @@ def _context(batch: Batch) -> AbstractContextManager[None]:
     if batch.counts and not batch.first:
         return nullcontext()
     return Parts().from_sample(batch.first, batch.samples, batch.counts)
-
-
-def _nothing_of(output: Any) -> Tensor:
-    """0, whose gradient is 0 for all that an output was computed from."""
-    if isinstance(output, Tensor):
-        return (output * 0).sum()
-    parts = [_nothing_of(part) for part in (output.values() if isinstance(output, dict) else output)]
-    return gpunn.stack(parts).sum()
-
-
-def _detached(output: Any) -> Any:
-    return output.detach() if isinstance(output, Tensor) else output
-
-
-def _joined(outputs: Sequence[Any]) -> Any:
-    """Outputs of several batches as one of all samples: tensors, or tuples, lists and dicts of them."""
-    first = outputs[0]
-    if isinstance(first, Tensor):
-        return gpunn.cat(outputs)
-    if isinstance(first, dict):
-        return {key: _joined([output[key] for output in outputs]) for key in first}
-    if isinstance(first, (tuple, list)):
-        return [_joined(parts) for parts in zip(*outputs)]
-    raise TypeError(
-        f"the loss is a function of all batches of a step, and the model gives {type(first).__name__}, which can't be "
-        "joined; expected tensors, or tuples, lists or dicts of them"
-    )
 
 
 def _flat(batches: Sequence[Batch], weights: Sequence[Tensor | None]) -> list[Tensor]:

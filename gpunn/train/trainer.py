@@ -16,9 +16,10 @@ from gpunn.backend.device import device as Device
 from gpunn.datasets import DataError
 from gpunn.parallel import ShardedStep, world
 from gpunn.tensor import Tensor
-from gpunn.train.arguments import as_augmentation, data_and_number, validation_of
+from gpunn.train.arguments import as_augmentation, data_and_number, device_of, validation_of
 from gpunn.train.batch import Batch
-from gpunn.train.callbacks import BestModel, Callback, CallbackList, EarlyStopping
+from gpunn.train.callbacks import Callback, CallbackList, best_model
+from gpunn.train.class_weight import ClassWeighted
 from gpunn.train.data import EVALUATION_BATCH_SIZE, as_evaluation_loader, as_input, batches
 from gpunn.train.errors import TrainingError
 from gpunn.train.evaluation import Evaluator
@@ -27,7 +28,7 @@ from gpunn.train.gradient_step import GradientStep
 from gpunn.train.guard import OnNaN, check_on_nan
 from gpunn.train.history import History
 from gpunn.train.keras import KerasCallback
-from gpunn.train.loop import measure
+from gpunn.train.measure import measure
 from gpunn.train.meter import NonFiniteLoss
 from gpunn.train.metric import Metric
 from gpunn.train.metrics import as_metrics
@@ -141,7 +142,7 @@ class Trainer:
         if not {id(p) for p in model.parameters()} & {id(p) for g in optimizer.param_groups for p in g["params"]}:
             raise ValueError("none of the optimizer's parameters belongs to the model; make it from model.parameters()")
         self.model = model if device is None else model.to(device)
-        self.device = Device(device) if device is not None else _device_of(model)
+        self.device = Device(device) if device is not None else device_of(model)
         self.objective = Objective(loss, model, l2)
         self.optimizer = optimizer
         self.metrics = as_metrics(metrics)
@@ -152,7 +153,7 @@ class Trainer:
             scheduler = ScheduleCallback(scheduler)
         self.run_folder = folder = RunFolder(run_dir) if isinstance(run_dir, (str, Path)) else run_dir
         callbacks = [*([] if scheduler is None else [scheduler]), *callbacks]
-        self._best = _best_model(folder, callbacks)
+        self._best = best_model(folder, callbacks)
         self.callbacks = CallbackList([*callbacks, *([] if self._best is None else [self._best])])
         self._callback_names = [type(callback).__name__ for callback in callbacks]
         self.seeded = seed is not None
@@ -363,10 +364,13 @@ class Trainer:
     def settings(self) -> dict[str, Any]:
         """How the training is set up, in plain values."""
         defaults = {k: v for k, v in self.optimizer.defaults.items() if isinstance(v, (bool, int, float, str, tuple))}
+        loss = self.objective.function
+        weights = {"class_weight": loss.weights} if isinstance(loss, ClassWeighted) else {}
         return {
             "model": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "loss": _name_of(self.objective.function),
+            "loss": _name_of(loss.each if weights else loss),
+            **weights,
             "l2": self.objective.l2,
             "grad_accumulation": self.grad_accumulation,
             "steps_per_launch": self.steps_per_launch,
@@ -389,25 +393,6 @@ class Trainer:
             penalty = self.objective.penalty()
             found |= {"penalty": penalty, "objective": found["loss"] + penalty}
         return found
-
-
-def _best_model(folder: RunFolder | None, callbacks: Sequence[Any]) -> BestModel | None:
-    """What keeps the weights of the best epoch in a run folder that asks for them: the epoch that EarlyStopping finds
-    the best, unless the folder monitors something else.
-    """
-    if folder is None or folder.model != "best":
-        return None
-    stopping = next((c.monitor for c in callbacks if isinstance(c, EarlyStopping)), None)
-    if stopping is None or folder.monitor is not None:
-        return BestModel(folder.model_path, folder.monitor)
-    return BestModel(folder.model_path, stopping.monitor, stopping.min_delta, stopping.mode)
-
-
-def _device_of(model: nn.Module) -> Device:
-    """Where the first parameter is."""
-    for parameter in model.parameters():
-        return parameter.device
-    return gpunn.get_default_device()
 
 
 def _name_of(function: Any) -> str:

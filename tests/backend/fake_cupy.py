@@ -55,6 +55,7 @@ from .fake_device import (  # noqa: F401
     properties,
 )
 from .fake_launch import CUDADriverError, check_bytes, check_sizes
+from .fake_pool import TOTAL  # noqa: F401
 
 __version__ = "14.0.0"
 

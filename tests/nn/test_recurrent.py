@@ -244,3 +244,8 @@ def test_a_plan_gives_the_bits_of_the_eager_step() -> None:
             optimizer.step()
             losses.append(loss.item())
     assert losses[:3] == losses[3:] and losses[0] > losses[2]
+
+
+def test_a_sequence_without_steps() -> None:
+    with pytest.raises(RuntimeError, match="LSTM: Expected sequence length to be larger than 0"):
+        nn.LSTM(3, 4)(gpunn.zeros(0, 2, 3))

@@ -22,7 +22,7 @@ def test_reading_elements_is_an_error_that_shows_the_line() -> None:
         return target.mean()
 
     step, _, _ = linear_step(loss_fn)
-    with pytest.raises(TraceError, match=r"test_step\.py:\d+: \"if output.sum\(\) > 0:\".*gpunn.where"):
+    with pytest.raises(TraceError, match=r"test_step_errors\.py:\d+: \"if output.sum\(\) > 0:\".*gpunn.where"):
         step(*batch())
 
 

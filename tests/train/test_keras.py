@@ -98,7 +98,7 @@ def test_the_history_is_plotted(task, tmp_path):
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "bce_with_logits"])
-def test_class_weights_as_in_keras(loss):
+def test_class_weights_as_in_keras(loss, tmp_path):
     """The first loss by hand: sum w_y l / n, over all samples in one batch; validation has no weights."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((12, 4)), np.arange(12) % 3 % 2
@@ -113,6 +113,9 @@ def test_class_weights_as_in_keras(loss):
         row = trainer.fit(x, target, **data).last
         np.testing.assert_allclose(row["loss"], (losses * [weights.get(k, 1.0) for k in y]).mean())
         np.testing.assert_allclose(row["val_loss"], losses.mean())
+    run = gpunn.Trainer(model, loss, gpunn.optim.SGD(model.parameters(), 1e-30), progress=False, run_dir=tmp_path)
+    run.fit(x, target, class_weight={1: 5.0})
+    assert run.run_folder.read_config()["class_weight"] == {"1": 5.0}
     with pytest.raises(ValueError, match=r"class_weight: expected \{class: weight\}"):
         trainer.fit(x, target, class_weight={-1: 2.0})
     with pytest.raises(ValueError, match="class_weight: expected one of the losses CrossEntropyLoss"):

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from gpunn.backend.simulator import RawModule
-
-from .texts import KERNELS
-
 # One warp reads `T` from x at an index. By name: T, the index of lane t, the lanes that take part; then by hand
 # (requests, sectors, bytes asked for).
 GLOBAL = {
@@ -185,8 +179,3 @@ extern "C" __global__ void local(const int* x, int* y) {
 
 
 TEXT = kernels()
-
-
-@pytest.fixture(scope="module")
-def module():
-    return RawModule(code=TEXT, options=(f"-I{KERNELS}",), mode="profile")

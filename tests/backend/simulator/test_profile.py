@@ -26,6 +26,11 @@ def line_of(comment: str) -> int:
     return number
 
 
+@pytest.fixture(scope="module")
+def module():
+    return RawModule(code=TEXT, options=(f"-I{KERNELS}",), mode="profile")
+
+
 @pytest.fixture
 def run(module):
     def launch(name, grid, block, *args, shared_mem=0):
