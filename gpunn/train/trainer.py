@@ -365,11 +365,11 @@ class Trainer:
         """How the training is set up, in plain values."""
         defaults = {k: v for k, v in self.optimizer.defaults.items() if isinstance(v, (bool, int, float, str, tuple))}
         loss = self.objective.function
-        weights = {"class_weight": loss.weights} if isinstance(loss, ClassWeighted) else {}
+        loss, weights = (loss.each, {"class_weight": loss.weights}) if isinstance(loss, ClassWeighted) else (loss, {})
         return {
             "model": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "loss": _name_of(loss.each if weights else loss),
+            "loss": _name_of(loss),
             **weights,
             "l2": self.objective.l2,
             "grad_accumulation": self.grad_accumulation,
