@@ -170,11 +170,11 @@ def test_csv(drawn: Any) -> None:
 
     def write(path: Path) -> None:
         with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter=delimiter)
+            writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_NONNUMERIC)
             writer.writerow([*names, "y"])
-            writer.writerows([*row[: len(names)], f"{row[3]:.3e}"] for row in rows)
+            writer.writerows([*row[: len(names)], row[3]] for row in rows)
 
     found = through(write, lambda path: from_csv(path, task="regression"), "t.csv")
     assert found.columns == [unicodedata.normalize("NFC", name.strip()) for name in names]
     np.testing.assert_array_equal(found.x_train, np.array([row[: len(names)] for row in rows]))
-    np.testing.assert_array_equal(found.y_train[:, 0], [float(f"{row[3]:.3e}") for row in rows])
+    np.testing.assert_array_equal(found.y_train[:, 0], [row[3] for row in rows])
