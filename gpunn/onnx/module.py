@@ -61,10 +61,23 @@ def _checked(onnx: Any, model: Any, name: str) -> OnnxModule:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
         raise FileFormatError(f"{name} is no valid ONNX model: {str(error).strip()}") from None
+    if (broken := _no_text(model)) is not None:
+        raise FileFormatError(f"{name} is no valid ONNX model: it has the name {broken!r}, which is no text in UTF-8")
     try:
         return OnnxModule(model).eval()
     except FileFormatError as error:
         raise type(error)(f"{name}: {error}") from None
+
+
+def _no_text(message: Any) -> bytes | None:
+    """The first of a message's texts that is none: protobuf leaves it as bytes."""
+    for field, value in message.ListFields():
+        if field.type in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            for part in [value] if isinstance(value, (str, bytes)) or hasattr(value, "ListFields") else value:
+                broken = _no_text(part) if field.type == field.TYPE_MESSAGE else part
+                if isinstance(broken, bytes):
+                    return broken
+    return None
 
 
 class OnnxModule(nn.Module):

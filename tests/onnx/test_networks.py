@@ -173,6 +173,14 @@ def test_files_that_are_not_whole(tmp_path):
         network(gpunn.ones(1, 2, 28, 28))
 
 
+def test_names_that_are_no_text():
+    model = gpunn.onnx.export(nn.Sequential(nn.Linear(3, 2)), gpunn.ones(1, 3))
+    content = model.SerializeToString()
+    assert b"0.weight" in content
+    with pytest.raises(gpunn.io.FileFormatError, match=r"it has the name b'\\xff.weight', which is no text in UTF-8"):
+        gpunn.onnx.load(io.BytesIO(content.replace(b"0.weight", b"\xff.weight")))
+
+
 def test_names_that_are_in_the_way():
     """Of initializers that are called like methods, like paths of one another, or like nothing."""
     helper, arrays = onnx.helper, {"forward": 1.0, "a": 2.0, "a.b": 4.0, "x.": 8.0, "training": 16.0, "x..y": 32.0}
