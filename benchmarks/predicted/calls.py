@@ -55,6 +55,7 @@ _WEIGHTS = normal(256, 128), normal(256), fixed(128, 256)
 add("linear 128x128x256", backward(_linear), normal(128, 128), *_WEIGHTS, ladder="linear_forward")
 add("linear backward 128x128x256", backward(_linear), normal(128, 128), *_WEIGHTS, ladder="linear_backward")
 add("linear 2048x32x2048", _linear, fixed(2048, 32), fixed(2048, 32), fixed(2048))
+add("linear 1024x32x512", _linear, fixed(1024, 32), fixed(512, 32), fixed(512))
 add(
     "linear backward 32x2048x2048",
     backward(_linear),

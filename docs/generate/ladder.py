@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.predicted import code, counted
-from benchmarks.predicted.calls import CALLS
+from benchmarks.predicted.call import CALLS
 from benchmarks.predicted.table import NONE, Layout, read
 from gpunn.backend.kernel.ladder import LADDERS
 from gpunn.backend.kernel_texts import kernel_text

@@ -216,9 +216,7 @@ def test_every_kernel_is_counted() -> None:
     texts = (kernel_texts.kernel_text(name) for name in kernel_texts.kernel_names() if name.endswith(".cu"))
     kernels = {name for text in texts for name in signatures(text)}
     rows = read(predicted.FOLDER / "counted.txt", counted.LAYOUT).rows
-    assert kernels - {kernel for _, kernel, *_ in rows} == set(), (
-        "these are in no call of benchmarks/predicted/calls.py"
-    )
+    assert kernels - {kernel for _, kernel, *_ in rows} == set(), "these are in no call of benchmarks/predicted"
 
 
 # What a step launches ------------------------------------------------------------------------------------------------
