@@ -22,13 +22,12 @@ def test_a_random_split_is_loaded_part_by_part():
 
 
 HANGS = """
-import multiprocessing, threading, sys, signal, os
+import threading, sys, signal, os
 from gpunn.utils.data import DataLoader, prefetch
 
 how, context = sys.argv[1], sys.argv[2] or None
 prefetch.PATIENCE = 0.3
-shown, hangs = multiprocessing.Event(), multiprocessing.Event()
-main = os.getpid()
+shown, hangs = threading.Event(), threading.Event()
 
 class Data:
     def __len__(self):
@@ -38,7 +37,7 @@ class Data:
             hangs.set()
             if how == "waiting":
                 shown.wait()
-                os.kill(main, signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait()
         return i
 
@@ -47,9 +46,9 @@ try:
         print(x.item(), flush=True)
         if x == 3:
             shown.set()
-            hangs.wait()
             if how == "working":
-                os.kill(main, signal.SIGINT)
+                hangs.wait()
+                os.kill(os.getpid(), signal.SIGINT)
 except (RuntimeError, KeyboardInterrupt) as error:
     print(type(error).__name__)
 """
