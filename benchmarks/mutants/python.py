@@ -31,6 +31,8 @@ from .table import Table, Verdict, cell
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("gpunn/ops", "gpunn/plan")
 NOT_COMPUTING = ("report.py", "report_text.py", "listing.py", "note.py", "interrupt.py", "__init__.py")
+ELSEWHERE = ("overlap.py", "separable.py")
+"""What tests of trainings and of several processes try, which take too long to be run for each change."""
 TESTS = (
     "tests/ops",
     "tests/plan",
@@ -53,7 +55,7 @@ MEMORY = 8 << 30
 def files() -> list[str]:
     """The files that are changed."""
     found = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [str(path.relative_to(ROOT)) for path in found if path.name not in NOT_COMPUTING]
+    return [str(path.relative_to(ROOT)) for path in found if path.name not in NOT_COMPUTING + ELSEWHERE]
 
 
 def mutants(file: str, source: str) -> Iterator[tuple[Mutant, str]]:
