@@ -266,6 +266,8 @@ def test_checks_that_are_read_later_touch_no_memory_outside(backend):
         return y
 
     np.testing.assert_array_equal(later(backend.index, x, (i,), (0,), True), [x[1], 0 * x[0], 0 * x[0], x[0]])
+    picked = later(backend.index, x, (i, np.array([0, 1, 2, 3])), (0, 1), True)
+    np.testing.assert_array_equal(picked, [x[1, 0], 0, 0, x[0, 3]])
     for name in ("naive", "sorted"):
         with rung("index_put", name), rung("index_sum", name):
             put = later(backend.index_put, x, 7, (i,), (0,))
