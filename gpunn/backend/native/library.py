@@ -1,4 +1,4 @@
-"""Compiling `loops.cpp`, once for a machine, and loading it."""
+"""Compiling `loops/`, once for a machine, and loading it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpunn.backend.numpy.workers import threads_allowed
 from gpunn.backend.simulator import cache, compiler
 from gpunn.backend.simulator.errors import SimulatorError
 
-SOURCE = Path(__file__).with_name("loops.cpp")
+SOURCE = Path(__file__).with_name("loops") / "loops.cpp"
 FLAGS = (
     *("-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
@@ -64,7 +64,8 @@ def load() -> tuple[Any, int]:
 
 def _compiled() -> ctypes.CDLL:
     """The library from the cache, compiled if it is not there, or if what is there can't be loaded."""
-    path = cache.folder() / f"loops-{compiler.key(SOURCE.read_text(), *FLAGS)}.so"
+    texts = [path.read_text() for path in sorted(SOURCE.parent.iterdir()) if path.suffix in (".h", ".cpp")]
+    path = cache.folder() / f"loops-{compiler.key(*texts, *FLAGS)}.so"
 
     def compile(again: bool) -> ctypes.CDLL:
         cache.once(path, lambda out: compiler.compile_to(out, [*FLAGS, str(SOURCE)], "the CPU's loops"), again)

@@ -1,4 +1,4 @@
-"""The primitives that `loops.cpp` has; where it does not, those of the reference."""
+"""The primitives that `loops/` has; where it does not, those of the reference."""
 
 from __future__ import annotations
 

@@ -224,6 +224,7 @@ CALLS = {
     ],
     "unsafe_chunk": [(lambda t, x: t.unsafe_chunk(x, 2, 1), A)],
     "unsafe_split": [(lambda t, x: t.unsafe_split(x, 3, 1), A)],
+    "unsafe_split_with_sizes": [(lambda t, x: t.unsafe_split_with_sizes(x, [1, 3], 1), A)],
     "vander": [(lambda t, x: t.vander(x), V), (lambda t, x: t.vander(x, 3, increasing=True), V)],
     "var_mean": [(lambda t, x: t.var_mean(x, 1, unbiased=False, keepdim=True), A), (lambda t, x: t.var_mean(x), A)],
     "vdot": [(lambda t, x, y: t.vdot(x, y), V, V[::-1].copy())],
