@@ -172,9 +172,9 @@ def test_schedule():
 def test_what_rounds_take():
     """By hand: two blocks at once in 90 cycles a term, one alone in 55; and the beginning and end of each round."""
     tile = gemm.Tile(64, 64, 256, resident=2, cycles=45, alone=55)
-    assert gemm._rounds(tile, 1, 4096) == 55 * 4096 + 1500
-    assert gemm._rounds(tile, 4, 832) == 2 * (90 * 832 + 1500)
-    assert gemm._rounds(tile, 5, 10) == 2 * (900 + 1500) + 550 + 1500
+    assert gemm.rounds(tile, 1, 4096) == 55 * 4096 + 1500
+    assert gemm.rounds(tile, 4, 832) == 2 * (90 * 832 + 1500)
+    assert gemm.rounds(tile, 5, 10) == 2 * (900 + 1500) + 550 + 1500
 
 
 def test_the_division_that_takes_least():
