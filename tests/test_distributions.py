@@ -332,3 +332,23 @@ def test_samples_of_matrices_and_angles():
     np.testing.assert_allclose(c[:, [1, 2, 2], [0, 0, 1]].var(0), 1 / 6, rtol=0.1)
     angles = D.VonMises(0.5, 2.0).sample((N,)).numpy()
     np.testing.assert_allclose(np.cos(angles - 0.5).mean(), 0.6977746579640079, atol=0.03)  # I1(2) / I0(2)
+
+
+def test_a_continuous_bernoulli_of_extreme_logits():
+    """With logit z the density is z e^(z x) / (e^z - 1), from 0 to 1."""
+    z = gpunn.tensor([-200.0, -40.0, 40.0, 200.0], requires_grad=True)
+    d = gpunn.distributions.ContinuousBernoulli(logits=z)
+    at_the_end = d.log_prob(gpunn.tensor([0.0, 0.0, 1.0, 1.0])).detach().numpy()
+    np.testing.assert_allclose(at_the_end, np.log([200, 40, 40, 200]), rtol=1e-5)
+    np.testing.assert_allclose(d.mean.detach().numpy(), [1 / 200, 1 / 40, 1 - 1 / 40, 1 - 1 / 200], rtol=1e-5)
+    np.testing.assert_allclose(d.entropy().detach().numpy(), 1 - np.log([200, 40, 40, 200]), rtol=1e-5)
+    np.testing.assert_allclose(d.cdf(d.icdf(gpunn.tensor(0.3))).detach().numpy(), 0.3, rtol=1e-4)
+    (d.rsample((20,)).sum() + d.log_prob(d.sample()).sum()).backward()
+    assert np.isfinite(z.grad.numpy()).all()
+
+
+def test_outside_of_what_is_possible_where_nothing_is_checked():
+    half = [d(1.0, validate_args=False) for d in (gpunn.distributions.HalfNormal, gpunn.distributions.HalfCauchy)]
+    assert [d.log_prob(gpunn.tensor(-1.0)).item() for d in half] == [-np.inf, -np.inf]
+    bounded = gpunn.distributions.Kumaraswamy(2.0, 3.0)
+    np.testing.assert_array_equal(bounded.cdf(gpunn.tensor([-1.0, 2.0])).numpy(), [0, 1])

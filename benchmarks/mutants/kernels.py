@@ -30,7 +30,7 @@ from .table import Table, Verdict, cell
 OF_THE_SIMULATOR = "tests/backend/simulator/test_kernels.py"
 """For what no kernel uses yet, such as tensor cores: these tests have kernels of their own."""
 TESTS = ("tests/kernels", OF_THE_SIMULATOR, "tests/plan/test_captured_bits.py")
-SHARE, AT_LEAST = 0.075, 14
+SHARE, AT_LEAST = 0.1, 20
 """Of the changes of a text so many are tried; of what compiles in less than a second more."""
 PATIENCE = 10
 """CPU seconds that the tests of one change may take in all, with compiling."""

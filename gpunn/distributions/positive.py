@@ -57,7 +57,8 @@ class HalfNormal(Positive):
         return ops.abs(self._whole.rsample(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self._whole.log_prob(self._value(value, value >= 0, "at least 0")) + math.log(2)
+        found = self._whole.log_prob(self._value(value, value >= 0, "at least 0")) + math.log(2)
+        return ops.where(value < 0, -math.inf, found)
 
     def cdf(self, value: Tensor) -> Tensor:
         return 2 * self._whole.cdf(value) - 1
@@ -205,7 +206,7 @@ class Kumaraswamy(Positive):
         return ops.log(a * b) + (a - 1) * ops.log(x) + (b - 1) * ops.log1p(-(x**a))
 
     def cdf(self, value: Tensor) -> Tensor:
-        return 1 - (1 - value**self.concentration1) ** self.concentration0
+        return 1 - (1 - value.clamp(0, 1) ** self.concentration1) ** self.concentration0
 
     def icdf(self, value: Tensor) -> Tensor:
         return (-ops.expm1(ops.log1p(-value) / self.concentration0)) ** (1 / self.concentration1)

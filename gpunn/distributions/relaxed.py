@@ -165,24 +165,25 @@ class ContinuousBernoulli(Attempts):
         return (self.probs <= self._lims[0]) | (self.probs > self._lims[1])
 
     def _cut(self) -> Tensor:
-        """The probability, and between the limits the lower one."""
-        return ops.where(self._far(), self.probs, self._lims[0])
+        """The logit, and between the limits that of the lower one: by it nothing is lost near 0 and 1."""
+        low = self._lims[0]
+        return ops.where(self._far(), self.logits, math.log(low) - math.log1p(-low))
 
     def _log_constant(self) -> Tensor:
-        p, x = self._cut(), self.probs - 0.5
-        far = ops.log(ops.abs(ops.log1p(-p) - ops.log(p))) - ops.log(ops.abs(1 - 2 * p))
+        far, x = ops.abs(self._cut()), self.probs - 0.5
+        far = ops.log(far) - ops.log(ops.tanh(far / 2))
         return ops.where(self._far(), far, math.log(2) + (4 / 3 + 104 / 45 * x**2) * x**2)
 
     @property
     def mean(self) -> Tensor:
-        p, x = self._cut(), self.probs - 0.5
-        far = p / (2 * p - 1) + 1 / (ops.log1p(-p) - ops.log(p))
+        z, x = self._cut(), self.probs - 0.5
+        far = 0.5 + 0.5 / ops.tanh(z / 2) - 1 / z
         return ops.where(self._far(), far, 0.5 + (1 / 3 + 16 / 45 * x**2) * x)
 
     @property
     def variance(self) -> Tensor:
-        p, x = self._cut(), (self.probs - 0.5) ** 2
-        far = p * (p - 1) / (1 - 2 * p) ** 2 + 1 / (ops.log1p(-p) - ops.log(p)) ** 2
+        z, x = self._cut(), (self.probs - 0.5) ** 2
+        far = 1 / z**2 - ops.sigmoid(z) * ops.sigmoid(-z) / ops.tanh(z / 2) ** 2
         return ops.where(self._far(), far, 1 / 12 - (1 / 15 - 128 / 945 * x) * x)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -193,16 +194,16 @@ class ContinuousBernoulli(Attempts):
         return x * self.logits - ops.softplus(self.logits) + self._log_constant()
 
     def cdf(self, value: Tensor) -> Tensor:
-        p = self._cut()
-        far = (p**value * (1 - p) ** (1 - value) + p - 1) / (2 * p - 1)
-        found = ops.where(self._far(), far, value)
-        return ops.where(value <= 0, 0.0, ops.where(value >= 1, 1.0, found))
+        z, x = self._cut(), value.clamp(0, 1)
+        a = -ops.abs(z)
+        far = ops.expm1(a * ops.where(z < 0, x, 1 - x)) / ops.expm1(a)  # what lies below x, or above it
+        return ops.where(self._far(), ops.where(z < 0, far, 1 - far), x)
 
     def icdf(self, value: Tensor) -> Tensor:
-        p = self._cut()
-        far = (ops.log1p(-p + value * (2 * p - 1)) - ops.log1p(-p)) / (ops.log(p) - ops.log1p(-p))
-        return ops.where(self._far(), far, value)
+        z = self._cut()
+        a = -ops.abs(z)
+        far = (ops.log1p(ops.where(z < 0, value, 1 - value) * ops.expm1(a)) / a).clamp(0, 1)
+        return ops.where(self._far(), ops.where(z < 0, far, 1 - far), value)
 
     def entropy(self) -> Tensor:
-        p, q = ops.log(self.probs), ops.log1p(-self.probs)
-        return self.mean * (q - p) - self._log_constant() - q
+        return ops.softplus(self.logits) - self.mean * self.logits - self._log_constant()

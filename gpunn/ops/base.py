@@ -45,6 +45,26 @@ def _write(cls: Any) -> None:
     _unwritten.remove(cls)
 
 
+def _write_all(cls: Any) -> None:
+    """Make a class a dataclass, and before it those that it inherits from."""
+    with _writing:
+        for base in reversed(cls.__mro__):
+            if base in _unwritten:
+                _write(base)
+
+
+def _made(cls: Any, state: dict[str, Any]) -> Any:
+    """A copy by what `copy` and `pickle` kept of an object; it may be the first object of its class."""
+    _write_all(cls)
+    made = object.__new__(cls)
+    made.__dict__.update(state)
+    return made
+
+
+def _reduced(self: Any) -> Any:
+    return _made, (type(self), dict(vars(self)))
+
+
 if TYPE_CHECKING:
 
     @dataclass_transform(frozen_default=True)
@@ -60,13 +80,10 @@ else:
         """
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            with _writing:
-                for base in reversed(cls.__mro__):
-                    if base in _unwritten:
-                        _write(base)
-            self.__init__(*args, **kwargs)
+            _write_all(type(self))
+            cls.__init__(self, *args, **kwargs)
 
-        cls.__init__ = __init__
+        cls.__init__, cls.__reduce__ = __init__, _reduced
         _unwritten.add(cls)
         return cls
 

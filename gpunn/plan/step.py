@@ -175,10 +175,10 @@ class Step(AsGraph):
 
     def _at_once(self, batches: tuple[Any, ...], count: int, between: Callable[[], Any]) -> Any:
         """All steps in one launch, if the plan for their batches can do that; else None, and nothing was done."""
+        if self._watch.changed() or self._special(batches):  # first, as it is what sees the mode
+            return None
         program = self._plans.get(self._key(batches, 1))
         if program is None or program.forgotten or program.bound_to is None or self._failed or self._obstacle:
-            return None
-        if self._watch.changed() or self._special(batches):
             return None
 
         def unchanged() -> None:

@@ -28,7 +28,7 @@ def uniforms(seed, call, offset, count):
     ("seed", "call", "offset"), [(0, 0, 0), (7, 3, 8), (2**64 - 1, 2**40, 13), (1, 2**63, 1000003)]
 )
 def test_the_numbers_are_those_of_numpy(name, seed, call, offset):
-    x = np.ones(1001, np.float32)
+    x = np.ones(1101, np.float32)  # more than 127 octets
     u = uniforms(seed, call, offset, x.size)
     for p in (0.1, 0.5, float(u[17]), float(np.nextafter(u[17], np.float32(1)))):
         with rung("dropout", name):

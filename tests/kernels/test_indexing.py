@@ -244,7 +244,7 @@ def test_a_check_of_more_than_127():
 def test_what_a_check_has_found_stays():
     """Until the host looks: a later check, of a block of its own or after it, finds nothing and changes nothing."""
     found = np.full(4, -1)
-    for index in ([0] * 256 + [9] * 3, [0] * 300, [7] * 300):
+    for index in ([0] * 256 + [9] * 3, [0] * 300, [7] * 300, [8] * 300):
         args = (np.array(index), found, len(index), 0, 5, 0, 0)
         CHECKED.launch("check.cu", "first_outside", (2,), (256,), args, integer_t=np.dtype("int64"))
     np.testing.assert_array_equal(found, [0, 7, 256, 9])

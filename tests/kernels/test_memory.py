@@ -79,6 +79,10 @@ def test_copies_of_many_rows(x):
     compare("copy", x, ladder="copy", exact=True, modes=FAST)
 
 
+def test_a_copy_of_more_tiles_than_a_byte_counts():
+    compare("copy", numbers(2, 129 * 32).T, ladder="copy", exact=True, modes=FAST)
+
+
 def test_copies_into_views():
     for backend in (SIM, CHECKED):
         for name in ("naive", "tiled"):

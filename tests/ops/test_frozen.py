@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, fields
 from typing import ClassVar
@@ -48,3 +52,25 @@ def test_first_objects_in_several_threads() -> None:
         for i in range(20):
             made = list(pool.map(lambda new: new(5), [define(i)] * 8))
             assert [vars(x) for x in made] == [{"size": 5, "stride": 1, "more": i}] * 8
+
+
+@frozen
+class Sized(Op, abstract=True):
+    size: int
+
+
+class Doubled(Sized, abstract=True):
+    def __init__(self, half: int, more: int) -> None:
+        super().__init__(2 * half + more)
+
+
+def test_the_first_object_may_be_one_of_a_subclass_with_its_own_arguments() -> None:
+    assert Doubled(3, 1).size == Doubled(2, 3).size == 7
+
+
+def test_the_first_object_may_be_one_that_was_pickled_elsewhere() -> None:
+    content = pickle.dumps(Window(3))
+    code = f"import pickle; a, b = (pickle.loads({content!r}) for _ in 'ab'); print(a == b, hash(a) == hash(b), a)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True Window(size=3, stride=1)\n"
+    assert copy.deepcopy(Window(3)) == copy.copy(Window(3)) == Window(3)

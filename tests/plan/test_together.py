@@ -103,6 +103,17 @@ def test_what_may_not_change_between_steps() -> None:
         step.steps(x, y, between=step.model.eval)
 
 
+def test_the_mode_may_change_between_two_launches() -> None:
+    step, single = (train(True, "momentum", "sim", calls=2)[1] for _ in range(2))
+    x, y = gpunn.randn(STEPS, 4, 2, 3, device="sim"), gpunn.zeros(STEPS, 4, dtype=gpunn.int64, device="sim")
+    for training in (False, True, False):
+        step.model.train(training), single.model.train(training)
+        gpunn.manual_seed(0)
+        loss = step.steps(x, y)[0].cpu().numpy()
+        gpunn.manual_seed(0)
+        np.testing.assert_array_equal(loss, [single(x[i], y[i])[0].item() for i in range(STEPS)])
+
+
 @pytest.mark.parametrize("shapes", [[(3, 4, 2, 3), (2, 4)], [(0, 4, 2, 3), (0, 4)], [(3, 4, 2, 3), ()]])
 def test_batches_that_are_not_as_many(shapes: list[tuple[int, ...]]) -> None:
     model = Scaled()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from gpunn.backend.type_info import finfo
+
 from ..arithmetic import abs, sign
 from ..comparison import clamp, eq, ge, le, lt, where
 from ..math import cos, exp, log, sin, sqrt
@@ -42,7 +44,7 @@ def _near(x: Tensor, order: int) -> Tensor:
 
 def _near_y(x: Tensor, order: int) -> Tensor:
     """Y_n by all J_2k, or J_2k+1, each an integral over the same points (A&S 9.1.89, 9.1.88)."""
-    scale = log(x / 2) + (_EULER - order)
+    scale = log(x) + (_EULER - math.log(2) - order)
     if not order:
         terms = [cos(x * math.sin(t)) * w for t, w in zip(_ANGLES, _OF_Y0)]
         return (2 / math.pi) * (scale * _near(x, 0) - 2 * sum(terms[1:], terms[0]) / _POINTS)
@@ -74,8 +76,13 @@ def _first(x: Tensor, order: int) -> Tensor:
     return found * sign(x) if order else found
 
 
+def _least(x: Tensor) -> float:
+    """The least positive number of its type, so that a logarithm is finite."""
+    return finfo(x.dtype).smallest_normal * finfo(x.dtype).eps
+
+
 def _second(x: Tensor, order: int) -> Tensor:
-    inside = clamp(x, 1e-300 if x.dtype.name == "float64" else 1e-38, _FAR)
+    inside = clamp(x, _least(x), _FAR)
     found = where(le(x, _FAR), _near_y(inside, order), _far(clamp(x, _FAR, None), order, True))
     return where(lt(x, 0), math.nan, where(eq(x, 0), -math.inf, found))
 
@@ -109,7 +116,7 @@ _STEPS, _TERMS = 32, 12
 
 def _near_k(x: Tensor, order: int) -> Tensor:
     """K_0 and K_1 up to 1 by their series (A&S 9.6.13, 9.6.11)."""
-    u, h = x * x / 4, log(x / 2) + _EULER
+    u, h = x * x / 4, log(x) + (_EULER - math.log(2))
     series: Any = 0.0
     for k in range(_TERMS, -1, -1):
         harmonic = sum(1 / j for j in range(1, k + 1))
@@ -134,7 +141,7 @@ def _far_k(x: Tensor, order: int) -> Tensor:
 
 
 def _scaled(x: Tensor, order: int) -> Tensor:
-    inside = clamp(x, 1e-300 if x.dtype.name == "float64" else 1e-38, 1.0)
+    inside = clamp(x, _least(x), 1.0)
     found = where(ge(x, 1.0), _far_k(clamp(x, 1.0, None), order), _near_k(inside, order) * exp(inside))
     found = where(eq(x, math.inf), 0.0, found)
     return where(lt(x, 0), math.nan, where(eq(x, 0), math.inf, found))

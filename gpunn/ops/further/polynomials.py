@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase
 
-from ..comparison import where
+from ..arithmetic import abs
+from ..comparison import eq, where
 from ..composed.numbers import sinc
 from ..creation import ones_like, zeros_like
 from ..promote import promote, to_float
@@ -115,5 +117,6 @@ def legendre_polynomial_p(input: Any, n: Any) -> Tensor:
 
 
 def spherical_bessel_j0(input: Tensor) -> Tensor:
-    """The spherical Bessel function of the first kind of order 0: sin x / x, 1 at 0 (A&S 10.1.11)."""
-    return sinc(input / 3.141592653589793)
+    """The spherical Bessel function of the first kind of order 0: sin x / x, 1 at 0, 0 at infinity (A&S 10.1.11)."""
+    x = to_float(input)
+    return where(eq(abs(x), math.inf), 0.0, sinc(x / math.pi))

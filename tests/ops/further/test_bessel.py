@@ -30,3 +30,18 @@ def test_bessel_functions(name):
 
 def test_k_far_away_is_0():
     assert special.modified_bessel_k0(gpunn.tensor(np.inf)).item() == 0
+
+
+@pytest.mark.parametrize("dtype, small", [("float64", [5e-324, 1e-310]), ("float32", [1e-45, 1e-40])])
+def test_y_and_k_of_the_smallest_numbers(dtype, small):
+    """-K_0 and pi / 2 times Y_0 are there log(x / 2) + Euler's constant (A&S 9.1.13, 9.6.13)."""
+    x = gpunn.tensor(small, dtype=getattr(gpunn, dtype))
+    expected = np.log(x.numpy().astype(np.float64)) - np.log(2) + np.euler_gamma
+    np.testing.assert_allclose(special.bessel_y0(x).numpy(), 2 / np.pi * expected, rtol=1e-6)
+    np.testing.assert_allclose(special.modified_bessel_k0(x).numpy(), -expected, rtol=1e-6)
+    assert (special.bessel_y1(x) < -1e37).all() and (special.modified_bessel_k1(x) > 1e37).all()
+
+
+def test_spherical_bessel_j0_is_0_at_infinity():
+    x = gpunn.tensor([-np.inf, np.inf, np.nan, 0.0])
+    np.testing.assert_array_equal(special.spherical_bessel_j0(x).numpy(), [0, 0, np.nan, 1])
