@@ -143,6 +143,8 @@ class Reach:
             self._left.append((name, content(cell)))
         self._left += [(what, d) for d in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())]
         there = function.__globals__
+        if "globals" in _names(function.__code__):  # may read any of them, by names that are made as it runs
+            named = named.union(n for n in there if not n.startswith("__"))
         self._globals.setdefault(id(there), (there, set()))[1].update(named)
         self._left += [(f"the global {name}", there[name]) for name in sorted(named.intersection(there))]
         if vars(function):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import gpunn
 from gpunn.plan.probe import MISSING, Cells, Items, Names, Probe, Slots
 
 
@@ -106,3 +107,14 @@ def test_variables_of_functions_around() -> None:
     del cells["c"].cell_contents
     probe.put_back(then)
     assert inner() == (1, 1, 1)
+
+
+def test_globals_that_are_read_by_any_text() -> None:
+    there: dict[str, Any] = {"odd name": 1.0}
+    exec("def loss(output, target): return (output - target).sum() * globals()['odd' + ' name']", there)
+    model = gpunn.nn.Linear(2, 1)
+    step = gpunn.TrainStep(model, there["loss"], gpunn.optim.SGD(model.parameters(), 0.0))
+    batch = gpunn.ones(3, 2), gpunn.zeros(3, 1)
+    once = [step(*batch).item() for _ in range(2)][-1]
+    there["odd name"] = 2.0
+    assert step(*batch).item() == 2 * once
