@@ -250,6 +250,13 @@ def test_what_a_check_has_found_stays():
     np.testing.assert_array_equal(found, [0, 7, 256, 9])
 
 
+def test_several_indices_of_which_one_is_bad_name_no_place():
+    place = np.full(4, 99)
+    for first, index, n in ((1, [1, 2, 0, -1], 2), (0, [0, 0, 3, -1], 3)):
+        CHECKED.launch_elements("indices.cu", "join_indices", 4, (np.array(index), place, n, 1, first, 4))
+    np.testing.assert_array_equal(place, [3, -1, -1, 5])
+
+
 @pytest.mark.parametrize("backend", [SIM, CHECKED], ids=["fast", "check"])
 def test_checks_that_are_read_later_touch_no_memory_outside(backend):
     x, i = numbers(3, 4), np.array([1, 99, -99, 0])

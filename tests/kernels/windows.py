@@ -42,7 +42,7 @@ WINDOWS = {
     "gaps": Windows((9, 8), (2, 1), stride=(3, 4), corner=(1, 0)),
     "dilation": Windows((9, 8), (3, 2), stride=(2, 1), corner=(2, 1), dilation=(2, 3)),
     "asymmetric": Windows((6, 5), (3, 3), corner=(0, 2), beyond=(3, 0)),
-    "cut-off": Windows((7, 8), (2, 3), corner=(-2, -1), beyond=(1, -1)),
+    "cut-off": Windows((7, 8), (2, 3), stride=(3, 1), corner=(-3, -1), beyond=(1, -1)),
     "sequence": Windows((1, 40), (1, 5), stride=(1, 2), corner=(0, 2), dilation=(1, 2)),
     "one-row": Windows((1, 9), (1, 1)),
     "one-column": Windows((9, 1), (4, 1), stride=(2, 1)),
