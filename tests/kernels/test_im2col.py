@@ -5,7 +5,7 @@ import pytest
 from ml_dtypes import bfloat16
 
 from .harness import FAST, compare, simulator
-from .windows import WINDOWS, normal, strided
+from .windows import WINDOWS, Windows, normal, strided
 
 FLOATS = ("float32", "float64", "float16", bfloat16)
 
@@ -28,6 +28,11 @@ def test_any_windows(windows):
     compare("im2col", x, *geometry(windows), ladder="im2col", exact=True)
     columns = normal(2, 3 * np.prod(windows.kernel), np.prod(windows.positions))
     compare("col2im", columns, windows.size, *geometry(windows), ladder="col2im", exact=True)
+
+
+def test_more_rows_than_a_byte_counts():
+    windows = Windows((131, 2), (2, 1))
+    compare("im2col", normal(1, 2, *windows.size), *geometry(windows), ladder="im2col", exact=True, modes=FAST)
 
 
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)

@@ -96,6 +96,23 @@ def test_types(call, dtype):
     check(call, 303, dtype, modes=FAST)
 
 
+@every_call
+def test_nothing_is_updated_after_an_error(call):
+    backend = simulator("fast", "forward")
+    name, arrays, options = inputs(call, 9)
+    before = [None if a is None else a.copy() for a in arrays]
+
+    def complain(value, place):
+        raise IndexError(value, place)
+
+    backend.refuse_indices(np.array([0, 9]), 0, 5, complain)
+    getattr(backend, name)(*arrays, **options, out=(arrays[0], *arrays[2:]))
+    with pytest.raises(IndexError, match="9, 1"):
+        backend.look()
+    for a, b in zip(arrays, before):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_misaligned():
     """Pieces of arenas may start anywhere."""
     arena, gradient = np.zeros(300, "float32"), np.ones(299, "float32")

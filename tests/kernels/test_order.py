@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ml_dtypes import bfloat16
+from ml_dtypes import bfloat16, finfo
 
 from gpunn.backend.kernel.ladder import rung
 
@@ -59,6 +59,8 @@ def test_types(dtype):
         x[0, 3], x[1, 5] = np.iinfo(dtype).min, np.iinfo(dtype).max
     elif x.dtype.name != "bool":
         x[0, 3], x[1, 5], x[2, :20] = -INF, INF, -0.0
+        largest = float(finfo(dtype).max)
+        x[1, 7:9] = largest / 2, largest
     for descending in (False, True):
         compare("sort", x, 1, descending, exact=True, modes=FAST)
     compare("argmax", x, 1, False, ladder="extreme", modes=FAST)
