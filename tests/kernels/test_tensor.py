@@ -52,6 +52,7 @@ def test_sums_in_parts(tile):
     compare("matmul", x, y, modes=MODES)
     both = normal(2, 40, 700, dtype="float16"), normal(2, 700, 36, dtype="float16")
     compare("matmul", *both, modes=FAST[:1])
+    compare("matmul", normal(2, 130, 9, dtype="float16"), normal(2, 9, 5, dtype="float16"), modes=FAST[:1])
     compare("linear_activation", x, np.ascontiguousarray(y.T), normal(36, dtype="float16"), "relu", 0.0, modes=FAST)
 
 
