@@ -72,12 +72,15 @@ def _calls(name: str, call: Call) -> list[Row]:
 
 
 def _launches(call: Call) -> list[LaunchProfile]:
-    """What a call launches where no check of an earlier call is left for the host to look at."""
+    """What a call launches where earlier ones have left no check to look at, and counters for its blocks."""
     gpunn.manual_seed(0)
     inputs = call.inputs()
-    return profile_launches(
-        lambda: call.work(*inputs), before=sim.backend().unseen.look, counted_blocks=_COUNTED_BLOCKS
-    )
+
+    def before() -> None:
+        sim.backend().unseen.look()
+        sim.backend().counters(1)
+
+    return profile_launches(lambda: call.work(*inputs), before=before, counted_blocks=_COUNTED_BLOCKS)
 
 
 def _rows(work: str, launches: Sequence[LaunchProfile]) -> list[Row]:
