@@ -66,12 +66,11 @@ fuzz: $(EXTRA)-fuzz ## read bytes that nobody foresaw as files of every kind, gu
 mutants: $(EXTRA)-mutants ## change kernels in one place at a time and run their tests; ARGS=python changes ops and plans
 	$(BIN)/python -m benchmarks.mutants $(if $(ARGS),$(ARGS),kernels)
 
-# ARCH_12=sm_90 ARCH_13=sm_90,sm_120 compiles by CUDA 12 and 13 for these only.
-ARCH_12 ?= all
-ARCH_13 ?= all
+# ARCH=sm_90,sm_120 compiles for these only.
+ARCH ?= all
 arch: $(EXTRA)-arch ## compile every CUDA kernel for every GPU architecture, by CUDA 12 and 13, on any machine
-	$(BIN)/gpunn doctor --kernels --arch $(ARCH_12) --cuda 12 $(ARGS)
-	$(BIN)/gpunn doctor --kernels --arch $(ARCH_13) --cuda 13 $(ARGS)
+	$(BIN)/gpunn doctor --kernels --arch $(ARCH) --cuda 12 $(ARGS)
+	$(BIN)/gpunn doctor --kernels --arch $(ARCH) --cuda 13 $(ARGS)
 
 predicted: $(EXTRA)-profile ## compare what the compiler and the simulator say of every kernel with what is recorded
 	$(BIN)/python -m benchmarks.predicted $(ARGS)
