@@ -30,8 +30,9 @@ class _Switches:
         return None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name != "_name" and name not in vars(self):
-            known = ", ".join(switch for switch in vars(self) if not switch.startswith("_"))
+        properties = [n for n, v in vars(type(self)).items() if isinstance(v, property)]
+        if name != "_name" and name not in (*vars(self), *properties):
+            known = ", ".join(switch for switch in (*vars(self), *properties) if not switch.startswith("_"))
             raise AttributeError(f"gpunn.backends.{self._name} has no switch {name!r}; it has {known or 'none'}")
         super().__setattr__(name, value)
 
@@ -51,11 +52,8 @@ class _Products(_Switches):
     def allow_tf32(self, allowed: bool) -> None:
         products.set_precision("high" if allowed else "highest")
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "allow_tf32":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+    def __repr__(self) -> str:
+        return f"gpunn.backends.{self._name}: allow_tf32 is {self.allow_tf32}"
 
 
 class _Cuda(_Switches):

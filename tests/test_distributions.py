@@ -352,3 +352,31 @@ def test_outside_of_what_is_possible_where_nothing_is_checked():
     assert [d.log_prob(gpunn.tensor(-1.0)).item() for d in half] == [-np.inf, -np.inf]
     bounded = gpunn.distributions.Kumaraswamy(2.0, 3.0)
     np.testing.assert_array_equal(bounded.cdf(gpunn.tensor([-1.0, 2.0])).numpy(), [0, 1])
+
+
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("RelaxedBernoulli", (0.5, 0.3)),
+        ("RelaxedOneHotCategorical", (0.5, [0.2, 0.8])),
+        ("ContinuousBernoulli", (0.3, None, (0.2, 0.4))),
+        ("LKJCholesky", (3, 2.0)),
+        ("Multinomial", (4, [0.2, 0.8])),
+    ],
+)
+def test_expanded_it_is_the_same(name, arguments):
+    tensors = [gpunn.tensor(a, dtype=gpunn.float64) if isinstance(a, (float, list)) else a for a in arguments]
+    one = getattr(gpunn.distributions, name)(*tensors)
+    more = one.expand((5,))
+    assert type(more) is type(one) and more.batch_shape == (5,) and more.event_shape == one.event_shape
+    gpunn.manual_seed(0)
+    x = more.sample()
+    assert more.log_prob(x).tolist() == pytest.approx([one.log_prob(each).item() for each in x], rel=1e-12)
+
+
+def test_what_has_no_parameters_of_its_own_is_not_expanded():
+    mixture = gpunn.distributions.MixtureSameFamily(
+        gpunn.distributions.Categorical(gpunn.ones(2)), gpunn.distributions.Normal(gpunn.zeros(2), gpunn.ones(2))
+    )
+    with pytest.raises(NotImplementedError, match="MixtureSameFamily can't be expanded"):
+        mixture.expand((3,))

@@ -23,7 +23,7 @@ from gpunn.backend.simulator import module as module_file
 
 from . import report
 from .cuda_text import Mutant, mutants
-from .session import Failure, bounded, failure, in_a_child, show
+from .session import Failure, bounded, confirm, failure, in_a_child, show
 from .simulated import check_always, kernels_at, record
 from .table import Table, Verdict, cell
 
@@ -126,6 +126,8 @@ def tried(
     if found is None:
         return Verdict("survived", f"{runs} tests of {len(concerned)}", "", seconds)
     invalid = any(words in found.what for words in ("does not compile", "could not be loaded"))
+    if not invalid:
+        confirm(found, by_name, MEMORY)
     what = found.what.replace(f"{cache_folder('simulator')}/", "")
     return Verdict("invalid" if invalid else "caught", what[:90], found.test, seconds)
 

@@ -14,6 +14,7 @@ import time
 import types
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
 from random import Random
@@ -25,7 +26,7 @@ from gpunn.backend.cache import cache_folder
 
 from . import report
 from .cuda_text import Mutant
-from .session import Failure, bounded, failure, in_a_child, show
+from .session import Failure, bounded, confirm, failure, in_a_child, show
 from .table import Table, Verdict, cell
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +143,7 @@ def tried(
     found, runs = answer
     if found is None:
         return Verdict("survived", f"{runs} tests of {len(concerned)}", "", seconds)
+    confirm(found, by_name, MEMORY)
     return Verdict("caught", found.what[:90], found.test, seconds)
 
 
@@ -209,7 +211,7 @@ def recorded(items: Sequence[pytest.Item]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     items = [item for item in items if item.nodeid not in found and not any(word in item.nodeid for word in LEFT_OUT)]
     for begin in range(0, len(items), 400):
-        answer, _ = in_a_child(lambda: _calls(items[begin : begin + 400]), 3600, MEMORY)  # noqa: B023
+        answer, _ = in_a_child(partial(_calls, items[begin : begin + 400]), 3600, MEMORY)
         if not isinstance(answer, str):
             found |= answer
         show(f"{begin} of {len(items)} tests recorded; {answer if isinstance(answer, str) else ''}")

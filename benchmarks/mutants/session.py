@@ -12,7 +12,7 @@ import resource
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,6 +67,19 @@ def failure(item: pytest.Item) -> Failure | None:
             text = " ".join((crash.message if crash else str(report.longrepr)).split())
             return Failure(item.nodeid, text.removeprefix("gpunn.backend.simulator.errors.")[:300])
     return None
+
+
+def confirm(found: Failure, by_name: Mapping[str, pytest.Item], memory: int) -> None:
+    """Run the test that has noticed a change again, without the change, now.
+
+    Raises:
+        SystemExit: it fails then too, so that it has noticed something else: files that were changed meanwhile, a
+            machine without memory. Nothing more would be learnt.
+    """
+    answer, _ = in_a_child(lambda: failure(by_name[found.test]), 300, memory)
+    if answer is not None:
+        what = answer if isinstance(answer, str) else answer.what
+        raise SystemExit(f"{found.test} fails without any change too ({what}): mend that, then go on")
 
 
 def in_a_child(work: Callable[[], Any], seconds: float, memory: int = 0) -> tuple[Any, float]:

@@ -24,7 +24,7 @@ class _State(threading.local):
     which becomes `layer` again behind it; ``enter_gradient(node, dys)`` says whose gradient comes next, and what the
     gradients of its results are, if they are known; ``give_gradient(node, i, g)`` what of it goes to input i."""
     part: Any = None
-    """While a part of a batch is computed: the `gpunn.random.Part` that knows which."""
+    """While a part of a batch is computed: the `gpunn.parts.Part` that knows which."""
     autocast: Any = None
     """Inside `gpunn.autocast`: the `Casting` that gives an op its inputs in the types that it is to compute in."""
     packing: Any = None

@@ -56,10 +56,10 @@ class Errors:
         """The words of all checks up to now and their number, for kernels that do nothing after an error."""
         return (self._piece(0, self.used) if self.used else None), self.used
 
-    def forget_checks(self) -> None:
-        """Give all words back."""
-        self._complaints.clear()
-        self.used = 0
+    def forget_checks(self, keep: int = 0) -> None:
+        """Give all words back but the first `keep`."""
+        self._complaints = [each for each in self._complaints if each[1] <= keep]
+        self.used = keep
 
     def look(self) -> None:
         """Wait for the device, and raise what the first check that has found something complains about."""

@@ -2,7 +2,8 @@
 
 "highest" is float32. With "high" the factors are rounded to TF32, with "medium" to bfloat16; sums are in float32, and
 results are not rounded. It is so on every device, as kernels do it on tensor cores and NumPy before a product, but for
-GPUs before sm_80, which know neither and stay with float32.
+GPUs before sm_80, which know neither and stay with float32, and for convolutions of few channels or of 2^31 pixels on
+GPUs, whose kernels take no tensor cores.
 """
 
 from __future__ import annotations

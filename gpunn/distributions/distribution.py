@@ -31,6 +31,7 @@ class Distribution:
     has_rsample = False
     has_enumerate_support = False
     _parameters: tuple[str, ...] = ()
+    _fixed: tuple[str, ...] = ()
 
     def __init__(self, batch_shape: Sequence[int] = (), event_shape: Sequence[int] = (), validate_args: Any = None):
         self.batch_shape: Shape = tuple(batch_shape)
@@ -88,12 +89,14 @@ class Distribution:
 
     def expand(self, batch_shape: Sequence[int]) -> Distribution:
         """The same distribution with parameters of a larger shape."""
+        if not self._parameters:
+            raise NotImplementedError(f"{type(self).__name__} can't be expanded; make it of expanded parameters")
         event = {name: len(getattr(self, name).shape) - len(self.batch_shape) for name in self._parameters}
         found: dict[str, Any] = {}
         for name in self._parameters:
             p = getattr(self, name)
             found[name] = ops.expand(p, (*batch_shape, *p.shape[p.ndim - event[name] :]))
-        return type(self)(**found)
+        return type(self)(**found, **{name: getattr(self, name) for name in self._fixed})
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """All values that there are, along a first dimension."""

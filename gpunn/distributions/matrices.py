@@ -186,6 +186,7 @@ class LKJCholesky(Distribution):
     """
 
     _parameters = ("concentration",)
+    _fixed = ("dim",)
 
     def __init__(self, dim: int, concentration: Any = 1.0, validate_args: Any = None):
         if dim < 2:
@@ -194,10 +195,6 @@ class LKJCholesky(Distribution):
         (self.concentration,) = broadcast(concentration)
         super().__init__(self.concentration.shape, (dim, dim), validate_args)
         self._check("parameter concentration", self.concentration, self.concentration > 0, "positive")
-
-    def expand(self, batch_shape: Sequence[int]) -> Distribution:
-        """The same distribution with parameters of a larger shape."""
-        return LKJCholesky(self.dim, self.concentration.expand(*batch_shape))
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         with no_grad():

@@ -22,6 +22,7 @@ class LogitRelaxedBernoulli(Attempts):
     """The logits of `RelaxedBernoulli`: (l + ln u - ln(1 - u)) / temperature for uniform u, l the logits."""
 
     has_rsample = True
+    _fixed = ("temperature",)
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
         self.temperature = temperature
@@ -36,34 +37,46 @@ class LogitRelaxedBernoulli(Attempts):
         return ops.log(ops.as_tensor(self.temperature)) + difference - 2 * ops.softplus(difference)
 
 
-class RelaxedBernoulli(TransformedDistribution):
-    """Numbers between 0 and 1 that become those of `Bernoulli` as the temperature falls (Maddison et al. 2017)."""
+class _Relaxed(TransformedDistribution):
+    """What the relaxed ones have of the distribution that they transform."""
 
-    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
-        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits, validate_args), SigmoidTransform())
+    base_dist: Any
 
     @property
     def temperature(self) -> Any:
         """The lower, the nearer to 0 and 1."""
-        return self.base_dist.temperature  # type: ignore[attr-defined]
+        return self.base_dist.temperature
 
     @property
     def probs(self) -> Tensor:
-        """The probability."""
-        found: Tensor = self.base_dist.probs  # type: ignore[attr-defined]
+        """The probabilities."""
+        found: Tensor = self.base_dist.probs
         return found
 
     @property
     def logits(self) -> Tensor:
-        """ln(p / (1 - p))."""
-        found: Tensor = self.base_dist.logits  # type: ignore[attr-defined]
+        """Of a number ln(p / (1 - p)), of a vector the logarithms of its probabilities."""
+        found: Tensor = self.base_dist.logits
         return found
+
+    def expand(self, batch_shape: Sequence[int]) -> Distribution:
+        """The same distribution with parameters of a larger shape."""
+        base = self.base_dist.expand(batch_shape)
+        return type(self)(self.temperature, **{name: getattr(base, name) for name in base._parameters})
+
+
+class RelaxedBernoulli(_Relaxed):
+    """Numbers between 0 and 1 that become those of `Bernoulli` as the temperature falls (Maddison et al. 2017)."""
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
+        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits, validate_args), SigmoidTransform())
 
 
 class ExpRelaxedCategorical(Distribution):
     """The logarithms of `RelaxedOneHotCategorical`."""
 
     has_rsample = True
+    _fixed = ("temperature",)
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
         self.temperature, self._categorical = temperature, Categorical(probs, logits, validate_args)
@@ -90,28 +103,11 @@ class ExpRelaxedCategorical(Distribution):
         return score + math.lgamma(k) + (k - 1) * ops.log(ops.as_tensor(self.temperature))
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(_Relaxed):
     """Shares that become vectors of `OneHotCategorical` as the temperature falls (Jang, Gu, Poole 2017)."""
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
         super().__init__(ExpRelaxedCategorical(temperature, probs, logits, validate_args), ExpTransform())
-
-    @property
-    def temperature(self) -> Any:
-        """The lower, the nearer to 0 and 1."""
-        return self.base_dist.temperature  # type: ignore[attr-defined]
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities."""
-        found: Tensor = self.base_dist.probs  # type: ignore[attr-defined]
-        return found
-
-    @property
-    def logits(self) -> Tensor:
-        """Their logarithms."""
-        found: Tensor = self.base_dist.logits  # type: ignore[attr-defined]
-        return found
 
 
 class OneHotCategoricalStraightThrough(OneHotCategorical):
@@ -126,19 +122,21 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
 class LogisticNormal(TransformedDistribution):
     """Vectors of d + 1 shares: `StickBreakingTransform` of normal vectors of d elements (Aitchison, Shen 1980)."""
 
+    base_dist: Any
+
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         super().__init__(Normal(loc, scale, validate_args), StickBreakingTransform())
 
     @property
     def loc(self) -> Tensor:
         """The means of the normal numbers."""
-        found: Tensor = self.base_dist.base_dist.loc  # type: ignore[attr-defined]
+        found: Tensor = self.base_dist.base_dist.loc
         return found
 
     @property
     def scale(self) -> Tensor:
         """Their standard deviations."""
-        found: Tensor = self.base_dist.base_dist.scale  # type: ignore[attr-defined]
+        found: Tensor = self.base_dist.base_dist.scale
         return found
 
 
@@ -150,6 +148,7 @@ class ContinuousBernoulli(Attempts):
     """
 
     has_rsample = True
+    _fixed = ("lims",)
 
     def __init__(
         self,
@@ -158,15 +157,15 @@ class ContinuousBernoulli(Attempts):
         lims: tuple[float, float] = (0.499, 0.501),
         validate_args: Any = None,
     ):
-        self._lims = lims
+        self.lims = lims
         self._given(probs, logits, validate_args)
 
     def _far(self) -> Any:
-        return (self.probs <= self._lims[0]) | (self.probs > self._lims[1])
+        return (self.probs <= self.lims[0]) | (self.probs > self.lims[1])
 
     def _cut(self) -> Tensor:
         """The logit, and between the limits that of the lower one: by it nothing is lost near 0 and 1."""
-        low = self._lims[0]
+        low = self.lims[0]
         return ops.where(self._far(), self.logits, math.log(low) - math.log1p(-low))
 
     def _log_constant(self) -> Tensor:

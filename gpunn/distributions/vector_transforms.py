@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpunn import linalg, ops
+from gpunn.backend.type_info import finfo
 from gpunn.ops.further.scans import cumprod
 
 from .transforms import SigmoidTransform, Transform
@@ -49,7 +50,7 @@ class StickBreakingTransform(Transform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         cut = y[..., :-1]
-        left = (1 - ops.cumsum(cut, -1)).clamp(min=_tiny(y))
+        left = (1 - ops.cumsum(cut, -1)).clamp(min=float(finfo(y.dtype).tiny))
         d = cut.shape[-1]
         return ops.log(cut) - ops.log(left) + ops.log(ops.arange(d, 0, -1, dtype=y.dtype, device=y.device))
 
@@ -100,7 +101,7 @@ class CorrCholeskyTransform(Transform):
     domain_dim, codomain_dim = 1, 2
 
     def _call(self, x: Tensor) -> Tensor:
-        eps = _eps(x)
+        eps = float(finfo(x.dtype).eps)
         r = _filled_triangle(ops.tanh(x).clamp(-1 + eps, 1 - eps))
         left = ops.sqrt(cumprod(1 - r**2, -1))
         r = r + ops.eye(r.shape[-1], dtype=x.dtype, device=x.device)
@@ -190,6 +191,12 @@ class _Pieces(Transform):
     transforms: list[Transform]
     dim: int
 
+    def _of_parts(self) -> None:
+        """What it is by its parts."""
+        self.bijective = all(t.bijective for t in self.transforms)
+        self.domain_dim = max((t.domain_dim for t in self.transforms), default=0)
+        self.codomain_dim = max((t.codomain_dim for t in self.transforms), default=0)
+
     def _split(self, x: Tensor) -> list[Tensor]:
         raise NotImplementedError
 
@@ -215,7 +222,7 @@ class CatTransform(_Pieces):
     ):
         self.transforms, self.dim = list(tseq), dim
         self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
-        self.bijective = all(t.bijective for t in self.transforms)
+        self._of_parts()
 
     def _split(self, x: Tensor) -> list[Tensor]:
         return list(ops.split(x, self.lengths, self.dim))
@@ -229,7 +236,7 @@ class StackTransform(_Pieces):
 
     def __init__(self, tseq: Sequence[Transform], dim: int = 0, cache_size: int = 0):
         self.transforms, self.dim = list(tseq), dim
-        self.bijective = all(t.bijective for t in self.transforms)
+        self._of_parts()
 
     def _split(self, x: Tensor) -> list[Tensor]:
         return list(ops.unbind(x, self.dim))
@@ -268,17 +275,5 @@ def _filled_triangle(x: Tensor) -> Tensor:
     places = ops.zeros(d, d, dtype="int64", device=x.device)
     row, column = _below(d, x)
     places[row, column] = ops.arange(x.shape[-1], device=x.device) + 1
-    padded = ops.cat([ops.zeros_like(x[..., :1]) if x.shape[-1] else ops.zeros(*batch, 1, dtype=x.dtype), x], -1)
+    padded = ops.cat([ops.zeros(*batch, 1, dtype=x.dtype, device=x.device), x], -1)
     return padded[..., places]
-
-
-def _eps(x: Any) -> float:
-    from gpunn.backend.type_info import finfo
-
-    return float(finfo(x.dtype).eps)
-
-
-def _tiny(x: Any) -> float:
-    from gpunn.backend.type_info import finfo
-
-    return float(finfo(x.dtype).tiny)

@@ -204,7 +204,7 @@ def sync_batch_norm(
 
     n = sum of the ranks' counts;  mu = sum over ranks of sum x, over n;  v = sum over ranks of sum (x - mu)^2, over n
     The gradients come from `AllReduce`, which adds up what all ranks' losses need of mu and v. All ranks call it; the
-    samples of a rank that has none of its own (`gpunn.random.Part.counts`) do not count.
+    samples of a rank that has none of its own (`gpunn.parts.Part.counts`) do not count.
     """
     dims, sizes = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
     x = input.float() if input.dtype.itemsize < 4 else input

@@ -151,7 +151,7 @@ class SoftmaxCrossEntropyGradient(_LabelLoss, Composite):
         return loss, backward.formula(dl, x, target, weight, m, s)
 
     def cost(self, dl: Spec, x: Spec, target: Spec, weight: Spec | None) -> Cost:
-        return Cost(10 * x.numel(), 3 * x.nbytes + target.nbytes)
+        return Cost(self.flop_per_element * x.numel(), 3 * x.nbytes + target.nbytes)
 
 
 class NLLLoss(_LabelLoss):

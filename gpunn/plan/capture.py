@@ -29,6 +29,7 @@ step, it waits for this step's end, since its memory is used again; see `gpunn.p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -131,7 +132,7 @@ class CapturedProgram(Program):
     copies_arguments = True
     _errors: Errors
     _together: Together | None
-    _apart: bool
+    _too_many: float
 
     def __init__(self, graph: Graph, arena: Arena, notes: Sequence[Note] = ()):
         self._unseen = False  # whether there are steps whose checks the host has not looked at,
@@ -150,8 +151,9 @@ class CapturedProgram(Program):
     def explain_kernels(self) -> str:
         """For each launch of a step its kernel, tiles, grid, parts and precision, and what it takes as predicted.
 
-        Times are for an H100 or H200, and none is measured: of products by the tiles that were chosen for them, of all
-        else what its arrays take to go through memory once. What a launch itself takes, about 1.2 us, is not in them.
+        Times are for an H100 or H200, and none is measured: of products by the tiles that were chosen for them, without
+        the addition of their parts, of all else what its arrays take to go through memory once. What a launch itself
+        takes, about 1.2 us, is not in them. Launches of updates are known from the third step on.
         """
         return kernels.as_table(self.segments)
 
@@ -182,14 +184,17 @@ class CapturedProgram(Program):
 
     def together(self, count: int) -> Callable[[Sequence[Any], Callable[[], None]], list[Any]] | None:
         """So many steps as one launch, on arrays (count, ...); None where that can't be, or not yet."""
-        if self._apart or any(segment.graph is None or not _are_settled(segment) for segment in self.segments):
+        if count >= self._too_many or any(s.graph is None or not _are_settled(s) for s in self.segments):
             return None
         if self._together is None or self._together.count != count:
+            self.check()
+            self._together = None
+            self._errors.forget_checks(keep=self._own_checks)  # those of another number of steps
             try:
                 with self.backend.here():
                     self._together = Together(self, count, most_numbers(self.graph))
             except NotRecordable:
-                self._apart = True
+                self._too_many = count
                 return None
         return self._at_once
 
@@ -208,7 +213,7 @@ class CapturedProgram(Program):
         self.recorder: Any = None
         self.drawn: list[tuple[Any, Number]] = []
         self._together = None
-        self._apart = False  # whether several steps can't be one graph
+        self._too_many = math.inf  # so many steps can't be one graph
 
     # A step -----------------------------------------------------------------------------------------------------------
 
@@ -288,6 +293,7 @@ class CapturedProgram(Program):
             for call in calls:
                 if not call.obstacle and not isinstance(call.function, BoundStep):
                     call.launches = self._taken_down(call)
+        self._own_checks = self._errors.used
         self.workspace_bytes = self.recorder.nbytes
 
     def _taken_down(self, call: Call) -> list[Launch]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpunn.backend.recording import NotRecordable, Number, Recorder, capture
 from gpunn.optim.bound import BoundStep
 
-from .graph import Compute, Value
+from .graph import Value
 
 if TYPE_CHECKING:
     from .capture import Call, CapturedProgram
@@ -110,7 +110,6 @@ class Together:
         program = self.program
         replaced = {id(program.array_of(v)): b[i, ...] for v, b in zip(program.graph.arguments, self.batches)}
         for node in program.views:
-            assert isinstance(node, Compute)
             arrays = [program.array_of(x) if isinstance(x, Value) else x for x in node.inputs]
             if any(id(a) in replaced for a in arrays):
                 shown = node.op.forward(program.backend, *(replaced.get(id(a), a) for a in arrays))

@@ -69,7 +69,8 @@ class FitLoop:
         self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
         self.step.note = self.progress.note
-        self._per_launch = 1 if self.ranks.several else trainer.steps_per_launch
+        # On the CPU there are no launches to spare.
+        self._per_launch = 1 if self.ranks.several or trainer.device.type == "cpu" else trainer.steps_per_launch
         self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
         trainer.running, trainer.extent = self.meter.scalars, {"epochs": epochs, "steps": data.length(loader)}
         looks = trainer.on_nan != "ignore" or trainer.precision.scaled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,21 @@ def test_add_product_of_any_strides(key: Any) -> None:
 
 SLICED = [(512, 300, 32), (129, 256, 128), (64, 784, 100)]
 """Sizes (m, n, k) of products of more than 2^21 multiplications."""
-needs_batches = pytest.mark.skipif(
-    np.dtype(np.float32) not in blas._batches or blas.one_thread.threads_outside() < 2,
-    reason="this NumPy's BLAS has no batches of products, or one thread",
-)
 
 
-@needs_batches
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """BLAS has two threads, also where tests run side by side, each process with one."""
+    if np.dtype(np.float32) not in blas._batches:
+        pytest.skip("this NumPy's BLAS has no batches of products")
+    before = blas.threads()
+    blas.set_threads(2)
+    assert blas.one_thread.threads_outside() == 2
+    yield
+    blas.set_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", SLICED)
 def test_slices_of_rows(size: tuple[int, int, int], dtype: str) -> None:
@@ -74,7 +83,7 @@ def test_slices_of_rows(size: tuple[int, int, int], dtype: str) -> None:
         np.testing.assert_array_equal(again, out)
 
 
-@needs_batches
+@pytest.mark.usefixtures("two_threads")
 def test_batches_of_small_products_would_crash() -> None:
     """So there are none with 100^3 multiplications or fewer."""
     sizes = itertools.product((1, 7, 100, 127, 128, 1000), repeat=3)

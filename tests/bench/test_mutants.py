@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from benchmarks.mutants import report
+from benchmarks.mutants import report, session
 from benchmarks.mutants.cuda_text import Mutant, mutants
-from benchmarks.mutants.session import in_a_child
+from benchmarks.mutants.session import Failure, confirm, in_a_child
 from benchmarks.mutants.simulated import kernels_at
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
 
@@ -69,6 +69,14 @@ def test_what_is_not_caught_is_explained(what: str, least: float) -> None:
     """Of the changes that compute something else nearly all are caught."""
     count = report.counts(what)
     assert count["caught"] / (count["caught"] + len(report.unexplained(what))) >= least
+
+
+def test_what_fails_without_a_change_has_caught_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "failure", lambda item: item)
+    caught = Failure("test_a", "5 is not 6")
+    confirm(caught, {"test_a": None}, 0)
+    with pytest.raises(SystemExit, match=r"^test_a fails without any change too \(no module a\)"):
+        confirm(caught, {"test_a": Failure("test_a", "no module a")}, 0)
 
 
 def test_time_in_a_child_is_its_own() -> None:

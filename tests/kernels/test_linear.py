@@ -148,3 +148,18 @@ def test_who_adds_up_the_parts_changes_no_bit(rows, inputs, outputs):
     with patch.multiple(linear, **by_a_launch, **apart):
         for one, other in zip(counted, all_of_it(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_who_is_not_counted_takes_no_counters(monkeypatch):
+    """One launch for dX in 8,192 tiles that nobody counts and dW in 16 that are counted: there are 8,192 counters."""
+    of_x, of_w, joined = pair(262144, 512, 512)
+    assert joined and (of_x.grid[0], of_x.counted, of_w.grid[0], of_w.counted) == (8192, False, 16, True)
+    backend, launched = simulator("fast", "forward"), []
+    monkeypatch.setattr(backend, "launch", lambda *args, **_: launched.append(args[4]))
+    tall, square = np.broadcast_to(np.float32(0), (262144, 512)), np.zeros((512, 512), "f")
+    dz = linear._Dz(tall, None, "none", 0.0)
+    backend._tiled(dz, linear._Gradient(square, tall, None, of_x), linear._Gradient(tall, square, None, of_w))
+    ((*_, dx_counters, _, _, _, dw_counters),) = (args[:10] for args in launched)
+    assert dx_counters is None and dw_counters.shape == (16,)
+    with pytest.raises(AssertionError, match="8193 counters, of 8192"):
+        backend.counters(1, 8192)

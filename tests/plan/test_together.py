@@ -120,3 +120,14 @@ def test_batches_that_are_not_as_many(shapes: list[tuple[int, ...]]) -> None:
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1))
     with pytest.raises(ValueError, match="all of the same number of steps, got"):
         step.steps(*(gpunn.zeros(*shape) for shape in shapes))
+
+
+def test_numbers_of_steps_that_take_turns_take_no_more_checks() -> None:
+    _, step = train(True, "momentum", "sim")
+    x, y = gpunn.ones(5, 4, 2, 3, device="sim"), gpunn.zeros(5, 4, dtype=gpunn.int64, device="sim")
+    used = []
+    for _ in range(3):
+        for count in (STEPS, 5):
+            step.steps(x[:count], y[:count])
+            used.append(step.plan._errors.used)
+    assert used[2:] == used[:2] * 2

@@ -32,8 +32,8 @@ class Choice(NamedTuple):
         parts: into how many parts sums are cut, such as "4"; "1 + 4" of two products that one launch does.
         precision: of what is computed, or of a product's factors: "tf32", "bf16", "fp32", ...; empty where elements are
             only moved.
-        microseconds: predicted for an H100 or H200, none measured: of a product by its tiles, as they were chosen; of
-            all else the time in which its arrays go through memory once, at 4 TB/s.
+        microseconds: predicted for an H100 or H200, none measured: of a product by its tiles, without the
+            addition of its parts; of all else the time in which its arrays go through memory once, at 4 TB/s.
     """
 
     tile: str

@@ -232,10 +232,12 @@ class Conv(Gemm):
         x, w = self.converted(x, type), self.converted(w, type)
         plan = tensor_plan(f, type.itemsize)
         alone = type != y.dtype
-        parts = self.empty((plan.grid[1], y.size), accumulator(y.dtype)) if alone or plan.grid[1] > 1 else None
-        own = (None, None) if alone else (b, y)
-        pairs = prod(f.positions) % 2 == 0 and self.twos(y if parts is None else parts)
-        args = (x, w, *own, parts, *f.args, plan.part_depth, kind, parameter, self.chunks(w, f.depth), pairs)
+        complete = plan.grid[1] == 1 and not (alone and (b is not None or kind))
+        parts = None if complete else self.empty((plan.grid[1], y.size), accumulator(y.dtype))
+        target = y if parts is None else parts
+        own = (None, None, target) if alone else (b, y, parts)
+        pairs = prod(f.positions) % 2 == 0 and self.twos(target)
+        args = (x, w, *own, *f.args, plan.part_depth, kind, parameter, self.chunks(w, f.depth), pairs)
         self.launch("conv_tensor.cu", f"conv2d_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=type)
         if parts is not None:
             self._conv2d_add_parts(f, parts, b, y, kind, parameter)

@@ -24,6 +24,7 @@ class Counting(Family):
 
         A step that is recorded has its own, and so has each thread on each stream: there launches follow one another.
         """
+        assert begin + count <= recording.MOST_COUNTERS, f"{begin + count} counters, of {recording.MOST_COUNTERS}"
         recorder = recording.current()
         counters = self._counters_of_stream() if recorder is None else recorder.counters
         return counters[begin : begin + count]

@@ -172,18 +172,15 @@ class Linear(Matmul):
                 count = dw.size + (0 if db is None else outputs)
                 self.launch_elements("linear.cu", "linear_weight_grad_naive", count, args, scalar_t=dw.dtype)
             return
-        if dx is None and dw is None:
-            return
-        of_x, of_w, joined = pair(*sizes)
-        first = None if dx is None else _Gradient(w, dx, None, of_x)
-        second = None if dw is None else _Gradient(x, dw, db, of_w)
-        if joined and first and second:
-            self._tiled(dz, first, second)
-            return
-        if first:
-            self._tiled(dz, first._replace(plan=schedule(rows, inputs, outputs)), None)
-        if second:
-            self._tiled(dz, None, second._replace(plan=schedule(outputs, inputs, rows)))
+        if dx is not None and dw is not None:
+            of_x, of_w, joined = pair(*sizes)
+            first, second = _Gradient(w, dx, None, of_x), _Gradient(x, dw, db, of_w)
+            for both in [(first, second)] if joined else [(first, None), (None, second)]:
+                self._tiled(dz, *both)
+        elif dx is not None:
+            self._tiled(dz, _Gradient(w, dx, None, schedule(rows, inputs, outputs)), None)
+        elif dw is not None:
+            self._tiled(dz, None, _Gradient(x, dw, db, schedule(outputs, inputs, rows)))
 
     def _tiled(self, dz: _Dz, of_x: _Gradient | None, of_w: _Gradient | None) -> None:
         """One launch for dx, for dw and db, or for both, if their tiles are of one size."""
@@ -204,7 +201,7 @@ class Linear(Matmul):
                 left.append((parts, g.result, g.db))
             arrays += [g.factor, g.result, parts, self.tile_counters(g.plan, tiles)]
             lines += [(g.factor, g.inputs), (*target, g.inputs)]
-            tiles += g.plan.grid[0]
+            tiles += g.plan.grid[0] if g.plan.counted else 0
             blocks[i], depths[i] = g.plan.grid[0] * g.plan.parts, g.plan.part_depth
         one = of_x or of_w
         assert one is not None
