@@ -75,10 +75,22 @@ def torch() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def nvdisasm() -> str:
-    """NVIDIA's disassembler; a test that asks for it is skipped where it is not installed."""
+def cuda_compiler() -> None:
+    """NVRTC; a test that asks for it is skipped where it is not installed."""
+    from gpunn.backend.nvrtc import NvrtcMissing, version
+
+    try:
+        version()
+    except NvrtcMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def nvdisasm(cuda_compiler: None) -> str:
+    """NVIDIA's disassembler, and SciPy, which predictions need too."""
     from gpunn.inspect.profile import DisassemblerMissing, disassembler
 
+    pytest.importorskip("scipy", reason="SciPy is not installed")
     try:
         return disassembler.path()
     except DisassemblerMissing as missing:
@@ -143,15 +155,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what compares with PyTorch, for `pytest -m torch`; leave out what `--op-cases` does not take."""
+    """Mark what compares with PyTorch or compiles for GPUs; leave out what `--op-cases` does not take."""
     if wanted := config.getoption("--op-cases"):
         cases = [item for item in items if item.path.name == "test_cases.py" and item.get_closest_marker("gpu")]
         left_out = set(cases) - set(cases[:: max(1, len(cases) // wanted)])
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
     for item in items:
-        if "torch" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "torch" in fixtures:
             item.add_marker("torch")
+        if "cuda_compiler" in fixtures:
+            item.add_marker("compiler")
 
 
 def pytest_collection_finish() -> None:

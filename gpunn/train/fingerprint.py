@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,8 @@ def _loaded_blas() -> dict[str, Any]:
     """Threads and kernels of the BLAS that NumPy loaded, as far as threadpoolctl knows it."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return {}
-    from threadpoolctl import threadpool_info
-
     numpy_folder = os.path.dirname(os.path.dirname(np.__file__))
-    loaded = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    loaded = [info for info in _libraries().info() if info["user_api"] == "blas"]
     # Other packages bring a BLAS of their own, which NumPy does not use.
     loaded.sort(key=lambda info: not info["filepath"].startswith(os.path.join(numpy_folder, "numpy")))
     if not loaded:
@@ -82,6 +81,15 @@ def _loaded_blas() -> dict[str, Any]:
     return found | ({"blas_core": info["architecture"]} if info.get("architecture") else {})
 
 
+@cache
+def _libraries() -> Any:
+    """threadpoolctl's view of the libraries of the process, looked for once: NumPy's was loaded with NumPy."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@cache
 def _cpu_model() -> str:
     """The processor's name, by the first line of /proc/cpuinfo that has it."""
     try:

@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from gpunn.backend import nvrtc
-
 FORKS = """
 import os, sys, tempfile
 from tests.backend import fake_cupy
@@ -76,11 +72,7 @@ for name in ("fill.cu", "arange.cu"):
 """
 
 
-def test_two_processes_fill_one_cache(tmp_path: Path) -> None:
-    try:
-        nvrtc.version()
-    except nvrtc.NvrtcMissing as missing:
-        pytest.skip(str(missing))
+def test_two_processes_fill_one_cache(cuda_compiler: None, tmp_path: Path) -> None:
     both = [start(COMPILE, GPUNN_CACHE=str(tmp_path)) for _ in range(2)]
     said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]

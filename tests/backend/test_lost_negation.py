@@ -18,11 +18,8 @@ THREE = 'extern "C" __global__ void k(const int* x, int* y, int a) {{ y[threadId
 
 
 @pytest.fixture
-def library():
-    try:
-        return nvrtc._library(None)
-    except nvrtc.NvrtcMissing as missing:
-        pytest.skip(str(missing))
+def library(cuda_compiler):
+    return nvrtc._library(None)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_without_nvrtc_the_error_says_what_to_install(monkeypatch) -> None:
         nvrtc._library.cache_clear()
 
 
-def test_the_next_nvrtc_is_taken_where_one_does_not_work(monkeypatch, tmp_path) -> None:
+def test_the_next_nvrtc_is_taken_where_one_does_not_work(cuda_compiler, monkeypatch, tmp_path) -> None:
     whole = nvrtc._library(None).path
     broken = tmp_path / "libnvrtc.so.12"
     broken.write_text("no library")
@@ -77,7 +77,7 @@ def test_the_next_nvrtc_is_taken_where_one_does_not_work(monkeypatch, tmp_path) 
     assert f"not there: {absent}" in str(missing.value)
 
 
-def test_an_nvrtc_that_compiles_nothing_is_not_taken(monkeypatch) -> None:
+def test_an_nvrtc_that_compiles_nothing_is_not_taken(cuda_compiler, monkeypatch) -> None:
     whole = nvrtc._library(None).path
 
     def fail(self, name, code, options):
@@ -126,12 +126,8 @@ def test_a_process_without_cupy_compiles_by_each_nvrtc(tmp_path, major) -> None:
 
 
 @pytest.fixture
-def texts(monkeypatch, tmp_path):
+def texts(cuda_compiler, monkeypatch, tmp_path):
     """Texts of one's own, in the folder that is returned, and an empty cache."""
-    try:
-        nvrtc.version()
-    except nvrtc.NvrtcMissing as missing:
-        pytest.skip(str(missing))
     monkeypatch.setenv("GPUNN_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "kernels"
     folder.mkdir()

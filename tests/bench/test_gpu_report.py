@@ -124,7 +124,7 @@ def test_all_parts_on_the_simulator(report, main, monkeypatch, tmp_path):
 STAGES = ("packages", "device", "compiler", "first kernel", "arguments", "products", "captured step", "gradients")
 
 
-def test_a_stage_that_breaks_the_device_does_not_stop_the_next(tmp_path):
+def test_a_stage_that_breaks_the_device_does_not_stop_the_next(nvdisasm, tmp_path):
     """With nothing installed that training does not need; a stage, two in a row, and the last."""
     broken = ("device", "first kernel", "arguments", "gradients")
     done = call(

@@ -30,20 +30,10 @@ from benchmarks.predicted.table import (
 )
 from gpunn.backend import kernel_texts
 from gpunn.backend.kernel import loss
-from gpunn.backend.nvrtc import NvrtcMissing
 from gpunn.backend.signature import signatures
-from gpunn.inspect.profile import DisassemblerMissing
 from gpunn.plan import as_graph
 
 TYPES = {"scalar_t": "float32"}
-
-
-@pytest.fixture(scope="session")
-def compiler() -> None:
-    try:
-        code.versions()
-    except (NvrtcMissing, DisassemblerMissing) as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture
@@ -137,7 +127,7 @@ def alone(kernel: str, text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def planted(compiler) -> dict[str, Row]:
+def planted(nvdisasm) -> dict[str, Row]:
     """The row of each kernel as it is, by its name, and with each slow-down, by what that is.
 
     They are compiled at once, as one text, each in a namespace and with a number behind its name.
@@ -169,7 +159,7 @@ def test_the_compiler_sees_nothing_in_new_names_and_comments(planted) -> None:
     assert planted[NEW_NAMES] == planted["matmul_tiled"]
 
 
-def test_the_compiler_sees_single_loads_in_the_place_of_quads(replace, compiler) -> None:
+def test_the_compiler_sees_single_loads_in_the_place_of_quads(replace, nvdisasm) -> None:
     before = code.rows("optimizer.cu", TYPES, "sm_90")
     replace(*SINGLE)
     found = differences(code.LAYOUT, before, code.rows("optimizer.cu", TYPES, "sm_90"))

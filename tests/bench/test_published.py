@@ -18,7 +18,7 @@ from benchmarks.published.report import render, row
 from gpunn.backend import nvrtc
 from gpunn.backend.kernel_texts import kernel_folder
 from gpunn.backend.simulator import RawModule
-from gpunn.inspect.profile import DisassemblerMissing, kernel_code
+from gpunn.inspect.profile import kernel_code
 from gpunn.inspect.profile.code import _compiled as compiled
 from gpunn.inspect.profile.gpus import gpu
 
@@ -91,11 +91,8 @@ def test_a_kernel_computes_the_result_without_a_race(kernel, mode, order, most) 
 
 
 @pytest.mark.parametrize(("file", "arch"), EACH_ARCHITECTURE.items(), ids=lambda part: getattr(part, "name", part))
-def test_a_text_compiles_for_the_architecture_it_was_measured_on(file, arch) -> None:
-    try:
-        made = compiled(str(file), arch, {})
-    except nvrtc.NvrtcMissing as missing:
-        pytest.skip(str(missing))
+def test_a_text_compiles_for_the_architecture_it_was_measured_on(cuda_compiler, file, arch) -> None:
+    made = compiled(str(file), arch, {})
     assert not made.warnings
     used = {rung.kernel for ladder in ladders() for rung in ladder.rungs if ladder.file == file and rung.kernel}
     assert made.kernels.keys() == used  # no kernel without a figure
@@ -163,14 +160,11 @@ def test_what_can_not_be_launched() -> None:
 
 
 @pytest.mark.parametrize(("title", "turns"), [("Naive", 16384 / 16), ("Tiled RegTile", 16384 / 8)])
-def test_a_profiler_on_an_h100_counted_the_instructions_of_our_machine_code(title, turns) -> None:
+def test_a_profiler_on_an_h100_counted_the_instructions_of_our_machine_code(nvdisasm, title, turns) -> None:
     """In kernels that do nothing much beside one loop, which `turns` times has 16 elements of k unrolled, or a tile."""
     (ladder,) = (ladder for ladder in ladders() if ladder.name == "wide sgemm on an H100")
     (rung,) = (rung for rung in ladder.rungs if rung.title == title)
-    try:
-        code = kernel_code(str(ladder.file), rung.kernel, ladder.arch)
-    except (nvrtc.NvrtcMissing, DisassemblerMissing) as missing:
-        pytest.skip(str(missing))
+    code = kernel_code(str(ladder.file), rung.kernel, ladder.arch)
     warps = np.prod(ladder.grid(rung)) * np.prod(rung.block) / 32
     loop = max(loop.instructions for loop in code.innermost)
     assert loop * turns * warps == pytest.approx(rung.counted["instructions"], rel=2e-3)
@@ -220,7 +214,7 @@ def test_the_page_is_that_of_the_rows(tmp_path) -> None:
     assert (tmp_path / "README.md").read_text() == (FOLDER / "README.md").read_text()
 
 
-def test_a_rung_is_predicted_as_it_was(predicted) -> None:
+def test_a_rung_is_predicted_as_it_was(nvdisasm, predicted) -> None:
     (ladder,) = (ladder for ladder in ladders() if ladder.name == "transpose on a T4")
     rung = next(rung for rung in ladder.rungs if rung.kernel == "transpose_padded")
     (recorded,) = (r for r in predicted if (r["ladder"], r["rung"]) == (ladder.name, rung.title))

@@ -13,12 +13,8 @@ from gpunn.inspect.doctor.nvidia import Driver, Gpu
 
 
 @pytest.fixture
-def cache(monkeypatch, tmp_path):
+def cache(cuda_compiler, monkeypatch, tmp_path):
     """An empty cache, and one kernel text, in two types."""
-    try:
-        nvrtc.version()
-    except nvrtc.NvrtcMissing as missing:
-        pytest.skip(str(missing))
     kernels, folder = tmp_path / "kernels", tmp_path / "cache"
     kernels.mkdir()
     (kernels / "t.cu").write_text(

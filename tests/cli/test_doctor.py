@@ -66,12 +66,8 @@ def test_ops(gpunn_command) -> None:
 
 
 @pytest.fixture
-def one_text(monkeypatch, tmp_path):
+def one_text(cuda_compiler, monkeypatch, tmp_path):
     """A folder with one kernel text of one's own."""
-    try:
-        nvrtc.version()
-    except nvrtc.NvrtcMissing as missing:
-        pytest.skip(str(missing))
     folder = tmp_path / "kernels"
     folder.mkdir()
     monkeypatch.setattr("gpunn.backend.kernel_texts._folder", lambda package: folder)

@@ -79,20 +79,20 @@ def test_json(gpunn_command, nvdisasm) -> None:
         (["--kernel", "split_k.cu:add_parts", "--arch", "sm_1"], "does not know the architecture 'sm_1'"),
     ],
 )
-def test_a_call_that_is_wrong(gpunn_command, options, message) -> None:
+def test_a_call_that_is_wrong(gpunn_command, nvdisasm, options, message) -> None:
     result = gpunn_command("profile", *options)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
 
 
-def test_a_text_that_is_not_utf8(gpunn_command, tmp_path) -> None:
+def test_a_text_that_is_not_utf8(gpunn_command, nvdisasm, tmp_path) -> None:
     (tmp_path / "latin.cu").write_bytes(b"// caf\xe9\n")
     result = gpunn_command("profile", "--kernel", f"{tmp_path / 'latin.cu'}:f")
     assert (result.code, result.out) == (2, "")
     assert "latin.cu is no text in UTF-8 (byte 6)" in result.err
 
 
-def test_without_the_disassembler(gpunn_command, monkeypatch) -> None:
+def test_without_the_disassembler(gpunn_command, nvdisasm, monkeypatch) -> None:
     def missing() -> str:
         raise DisassemblerMissing(f"nvdisasm was not found; {disassembler.INSTALL}")
 
@@ -190,7 +190,7 @@ def test_what_a_step_would_take(gpunn_command, nvdisasm, tmp_path) -> None:
         ("gpunn.backend.nvrtc", "version", "NvrtcMissing", "pip install nvidia-cuda-nvrtc-cu12"),
     ],
 )
-def test_a_prediction_without_what_it_needs(gpunn_command, monkeypatch, module, name, error, command) -> None:
+def test_a_prediction_without_what_it_needs(gpunn_command, nvdisasm, monkeypatch, module, name, error, command) -> None:
     home = importlib.import_module(module)
 
     def missing(*_: object) -> str:
@@ -202,7 +202,7 @@ def test_a_prediction_without_what_it_needs(gpunn_command, monkeypatch, module, 
     assert command in result.err
 
 
-def test_a_picture_without_matplotlib(gpunn_command, monkeypatch) -> None:
+def test_a_picture_without_matplotlib(gpunn_command, nvdisasm, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = gpunn_command("profile", "--model", "linear", "--gpu", "h100", "--plot", "step.png")
     assert (result.code, result.out) == (1, "")

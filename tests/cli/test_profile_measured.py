@@ -125,7 +125,7 @@ def test_what_takes_long_says_how_far_it_is(gpunn_command, monkeypatch) -> None:
     assert result.err.splitlines() == ["measured 1 of 2"]  # and the next line ten seconds later
 
 
-def test_predicted_beside_measured(gpunn_command, machine) -> None:
+def test_predicted_beside_measured(gpunn_command, nvdisasm, machine) -> None:
     command = (*COMMAND, "--device", "cuda", "--gpu", "h100")
     lines = gpunn_command(*command).out.splitlines()
     assert lines[1].split()[-5:] == ["%", "predicted,", "H100", "limited", "by"]

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from gpunn.backend.nvrtc import THOROUGH, Job, NvrtcMissing, compile_text, is_sampled, jobs
+from gpunn.backend.nvrtc import THOROUGH, Job, compile_text, is_sampled, jobs
 
 
 def _architecture(text: str) -> str:
@@ -23,11 +23,8 @@ def test_every_text_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("job", CHOSEN, ids=str)
-def test_compiles_without_spills_or_warnings(job: Job) -> None:
-    try:
-        made = compile_text(job.text, dict(job.types), job.arch)
-    except NvrtcMissing as missing:
-        pytest.skip(str(missing))
+def test_compiles_without_spills_or_warnings(cuda_compiler: None, job: Job) -> None:
+    made = compile_text(job.text, dict(job.types), job.arch)
     assert made.kernels
     assert {name: usage for name, usage in made.kernels.items() if usage.spills} == {}
     assert made.warnings == []

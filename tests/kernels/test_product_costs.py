@@ -12,9 +12,8 @@ from gpunn.backend import sim
 from gpunn.backend.kernel import linear
 from gpunn.backend.kernel.gemm import TILES, Schedule
 from gpunn.backend.kernel.ladder import rung
-from gpunn.backend.nvrtc import NvrtcMissing
 from gpunn.backend.simulator import Access
-from gpunn.inspect.profile import DisassemblerMissing, kernel_code, profile_launches
+from gpunn.inspect.profile import kernel_code, profile_launches
 
 from .test_matmul import normal
 
@@ -61,13 +60,10 @@ def test_a_convolution_has_no_conflicts():
 
 
 @pytest.mark.parametrize("text", ["linear_forward", "linear_backward", "matmul_vectorised"])
-def test_a_loop_is_mostly_multiplications(text):
+def test_a_loop_is_mostly_multiplications(nvdisasm, text):
     """That of large tiles: 64 for each k, by hand 4 reads of shared memory and 5 to go on. `benchmarks/predicted/` has
     those of the others, which are the longest loops of their kernels."""
-    try:
-        code = kernel_code(f"{text}.cu", f"{text.removesuffix('_vectorised')}_large")
-    except (NvrtcMissing, DisassemblerMissing) as missing:
-        pytest.skip(str(missing))
+    code = kernel_code(f"{text}.cu", f"{text.removesuffix('_vectorised')}_large")
     (loop,) = (loop for loop in code.innermost if "LDS.128" in loop.kinds)
     assert (loop.kinds["FFMA"], loop.kinds["LDS.128"]) == (64, 4)
     assert loop.instructions <= 64 + 4 + 5

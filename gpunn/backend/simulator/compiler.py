@@ -163,6 +163,20 @@ def compile_to(output: Path, flags: Sequence[str], what: str) -> None:
         )
 
 
+def parsed_headers(flags: Sequence[str]) -> list[str]:
+    """Options by which a text that is compiled with these flags finds the runtime's headers parsed: reading them takes
+    longer than reading most kernels.
+    """
+    path = cache.folder() / f"headers-{key('headers', *flags)}.h"
+    header = RUNTIME / "cuda.h"
+    call = [*flags, "-x", "c++-header", str(header)]
+    cache.once(
+        path, lambda out: out.write_text(f'#include "{header}"\n')
+    )  # for a compiler that does not take the other
+    cache.once(path.with_name(f"{path.name}.gch"), lambda out: compile_to(out, call, "the simulator's headers"))
+    return ["-include", str(path)]
+
+
 def scheduler_objects(mode: str, ucontext: bool) -> list[Path]:
     """The compiled scheduler, and who watches, that every module of a mode is linked with."""
     flags = [*RUNTIME_FLAGS[mode], *(["-DSIMULATOR_UCONTEXT"] if ucontext else [])]

@@ -196,7 +196,8 @@ class RawModule:
 
     def _compiled(self) -> Path:
         more = shlex.split(os.environ.get("GPUNN_SIMULATOR_FLAGS", ""))
-        flags = [*compiler.KERNEL_FLAGS[self.mode], *more, *self.options]
+        common = [*compiler.KERNEL_FLAGS[self.mode], *more]
+        flags = [*common, *self.options]
         folders = [Path(o[2:]) for o in self.options if o.startswith("-I")]
         headers = [f"{path.name}\0{text}" for path, text in source.included(self.code, folders)]
         ucontext = os.environ.get("GPUNN_SIMULATOR_FIBERS") == "ucontext"
@@ -209,7 +210,8 @@ class RawModule:
             cpp, obj, script = out.with_suffix(".cpp"), out.with_suffix(".o"), out.with_suffix(".ld")
             try:
                 cpp.write_text(text, encoding="utf-8")
-                compiler.compile_to(obj, [*flags, "-c", str(cpp)], "the kernel text")
+                call = [*flags, *compiler.parsed_headers(common), "-c", str(cpp)]
+                compiler.compile_to(obj, call, "the kernel text")
                 # Linked apart, because the sanitizers' libraries must not be: the checker takes their place.
                 compiled = Elf(obj)
                 link = ["-shared", "-Wl,-Bsymbolic", str(obj)]

@@ -306,7 +306,7 @@ def test_without_the_disassembler_the_error_says_what_to_install(monkeypatch, tm
         (str(KERNELS / "copy.cu"), "copy", {"types": {"T": "float33"}}, "no type float33; there are .*float32"),
     ],
 )
-def test_what_is_asked_for_wrongly(file, kernel, options, message) -> None:
+def test_what_is_asked_for_wrongly(nvdisasm, file, kernel, options, message) -> None:
     with pytest.raises(ValueError, match=message):
         kernel_code(file, kernel, **options)
 

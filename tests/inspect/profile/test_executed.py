@@ -9,6 +9,8 @@ from gpunn.backend.simulator import RawModule
 from gpunn.inspect.profile.code import launched_code
 from gpunn.inspect.profile.executed import executed
 
+pytestmark = pytest.mark.usefixtures("nvdisasm")
+
 TEXT = """
 extern "C" __global__ void straight(const float* x, float* y, int n) {
     const int t = blockIdx.x * blockDim.x + threadIdx.x;

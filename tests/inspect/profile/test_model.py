@@ -66,7 +66,7 @@ def count(kernel: str, blocks: int, threads: int, n: int, floats: int = 1 << 16)
     return module.profiles[0]
 
 
-def test_a_copy_takes_what_dram_takes() -> None:
+def test_a_copy_takes_what_dram_takes(nvdisasm) -> None:
     floats = 1 << 24
     found = predict(count("copy", floats // 1024, 256, 0, floats), H100)
     assert found.limiter == "DRAM"
@@ -77,7 +77,7 @@ def test_a_copy_takes_what_dram_takes() -> None:
     assert found.low == pytest.approx(found.microseconds) and found.high > 1.1 * found.microseconds
 
 
-def test_a_copy_that_stays_in_the_cache_does_not() -> None:
+def test_a_copy_that_stays_in_the_cache_does_not(nvdisasm) -> None:
     launch = count("copy", 1024, 256, 0, 1 << 20)
     assert predict(launch, H100).dram_bytes == 2 << 22
     resident = predict(launch, H100, resident=True)
@@ -85,7 +85,7 @@ def test_a_copy_that_stays_in_the_cache_does_not() -> None:
 
 
 @pytest.mark.parametrize("board", [H100, A6000], ids=lambda b: b.name)
-def test_arithmetic_takes_what_its_units_take(board) -> None:
+def test_arithmetic_takes_what_its_units_take(nvdisasm, board) -> None:
     blocks = 8 * board.multiprocessors
     found = predict(count("arithmetic", blocks, 256, 200, 4 * (256 * blocks + 1)), board)
     multiply_adds = blocks * 256 * 200 * 8 * 6
@@ -99,7 +99,7 @@ def test_arithmetic_takes_what_its_units_take(board) -> None:
     assert found.low < found.microseconds < found.high
 
 
-def test_loads_that_wait_for_one_another_take_their_latency() -> None:
+def test_loads_that_wait_for_one_another_take_their_latency(nvdisasm) -> None:
     found = predict(count("chase", 1, 32, 1000, 4 * 32), H100)
     clock = (H100.base_mhz + H100.boost_mhz) / 2
     # The same 4 lines again and again: all but the first come from the first-level cache, a shift and more behind each.
@@ -111,7 +111,7 @@ def test_loads_that_wait_for_one_another_take_their_latency() -> None:
     )
 
 
-def test_a_column_takes_a_line_for_each_lane() -> None:
+def test_a_column_takes_a_line_for_each_lane(nvdisasm) -> None:
     launch = count("columns", 1320, 1024, 32, 1320 * 1024)
     found = predict(launch, H100)
     clock = (H100.base_mhz + H100.boost_mhz) / 2
@@ -120,7 +120,7 @@ def test_a_column_takes_a_line_for_each_lane() -> None:
     assert "32 lines of 128 bytes" in advice(launch, replace(found, limiter="global accesses", microseconds=99.0), H100)
 
 
-def test_conflicts_between_banks_take_their_cycles() -> None:
+def test_conflicts_between_banks_take_their_cycles(nvdisasm) -> None:
     padded, conflict = (count(name, 1320, 256, 20, 1320 * 256) for name in ("turn_padded", "turn_in_conflict"))
     times = [predict(launch, H100).resources["shared memory"] for launch in (padded, conflict)]
     clock = (H100.base_mhz + H100.boost_mhz) / 2
@@ -132,7 +132,7 @@ def test_conflicts_between_banks_take_their_cycles() -> None:
     assert "conflicts between banks, most at kernel.cu:36: pad or swizzle" in advice(conflict, found, H100)
 
 
-def test_atomics_on_one_address_are_done_one_by_one() -> None:
+def test_atomics_on_one_address_are_done_one_by_one(nvdisasm) -> None:
     launch = count("one_sum", 1 << 16, 256, 0, 1 << 24)
     found = predict(launch, H100)
     assert found.limiter == "atomics"
@@ -140,7 +140,7 @@ def test_atomics_on_one_address_are_done_one_by_one() -> None:
     assert advice(launch, found, H100).startswith("16,777,216 atomic operations fall on one address")
 
 
-def test_a_block_that_does_not_fit() -> None:
+def test_a_block_that_does_not_fit(nvdisasm) -> None:
     launch = replace(count("copy", 4, 256, 0), shared=200 << 10)
     assert predict(launch, H100).occupancy.blocks == 1
     with pytest.raises(ValueError, match="a block of copy does not fit a multiprocessor of RTX A6000: shared memory"):

@@ -15,7 +15,7 @@ H100 = gpu("H100")
 
 
 @pytest.fixture(scope="module")
-def predicted():
+def predicted(nvdisasm):
     gpunn.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)).to("sim")
     step = gpunn.TrainStep(model, nn.functional.cross_entropy, gpunn.optim.SGD(model.parameters(), lr=0.1))
