@@ -22,17 +22,19 @@ help: ## this list
 train: $(EXTRA)-plot ## train a network on the bundled handwritten digits
 	$(BIN)/gpunn train $(ARGS)
 
-test: $(EXTRA)-test ## run the tests; those that compare with PyTorch are skipped where it is not installed
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test: $(EXTRA)-test ## run the tests but the slow ones; those that compare with PyTorch are skipped where it is not installed
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 # Of torchvision the source alone: its networks are made of it by both libraries.
 TORCHVISION := torchvision==0.29.1
 
-test-peers: $(EXTRA)-test ## install PyTorch, onnxruntime, scikit-learn and the like into the environment, bring torchvision's source, then run the tests
+test-peers: $(EXTRA)-test ## install PyTorch, onnxruntime, MPI, NVIDIA's compiler and the like, bring torchvision's source, then run all tests
 	@$(MAKE) --no-print-directory $(EXTRA)-torch || echo "PyTorch could not be installed: its tests are skipped"
-	@$(MAKE) --no-print-directory $(EXTRA)-exchange || echo "onnxruntime, scikit-learn and the like could not be installed: their tests are skipped"
+	@$(MAKE) --no-print-directory $(EXTRA)-exchange || echo "onnxruntime, MPI, NVIDIA's compiler and the like could not be installed: their tests are skipped"
 	@$(BIN)/python -m pip download --quiet --no-deps --dest build/torchvision '$(TORCHVISION)' || echo "torchvision's source could not be downloaded: its tests are skipped"
-	@$(MAKE) --no-print-directory test
+	$(PYTEST) $(ARGS)
 
 # Old versions warn that what they use of newer ones is going to go.
 LOWEST := $(VENV)-lowest
@@ -57,7 +59,7 @@ CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py
   tests/inspect/explain/test_random_models.py
 
 trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks
-	GPUNN_TRUST=$(MODELS) $(BIN)/python -m pytest $(CAMPAIGNS) --numprocesses auto --dist worksteal $(ARGS)
+	GPUNN_TRUST=$(MODELS) $(PYTEST) $(CAMPAIGNS) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz ARGS=
 
 fuzz: $(EXTRA)-fuzz ## read bytes that nobody foresaw as files of every kind, guided by coverage; ARGS="idx --seconds 600"

@@ -29,6 +29,7 @@ NEEDS["nvrtc"] = importlib.util.find_spec("nvidia") and importlib.util.find_spec
 CHECKER = doctest.OutputChecker()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorials(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The programs of a page run one after the other, in one namespace and an empty folder, and then its commands."""

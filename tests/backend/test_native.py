@@ -211,6 +211,7 @@ def test_the_loss_of_many_classes_keeps_its_digits(native: Any) -> None:
     np.testing.assert_allclose(s, np.exp(x.astype(float) - x.max(1, keepdims=True)).sum(1), rtol=5e-7)
 
 
+@pytest.mark.slow
 def test_a_compiled_file_that_is_damaged_is_made_again(tmp_path: Any) -> None:
     environment = {**os.environ, "GPUNN_NATIVE": "1", "GPUNN_CACHE": str(tmp_path)}
     call = [sys.executable, "-c", "import gpunn; gpunn.zeros(2)"]

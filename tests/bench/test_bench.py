@@ -144,6 +144,7 @@ def test_command_writes_rows_and_plot(tmp_path, capsys):
     assert (tmp_path / "out" / "batch_size_W3_cpu.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_strategies_lower_the_loss(tmp_path, capsys):
     assert main(["bench", "strategies", "--seconds", "0.5", "--json", "--out", str(tmp_path)]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -81,6 +81,7 @@ def test_wrong_calls(main, tmp_path, monkeypatch, arguments, code, said):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_all_parts_on_the_simulator(report, main, monkeypatch, tmp_path):
     """The first in a process of its own, as all have on a GPU; the others in this one."""
     in_a_process = report.run

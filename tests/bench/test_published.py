@@ -47,6 +47,7 @@ def run(ladder: Ladder, rung: Rung, size: int, mode: str, order: str = "forward"
     return [launch.arguments for launch in launches]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "mode", "order", "most"),
     [(name, *how) for each in (RACES, SEVERAL_LARGE_BLOCKS) for name, how in each.items()],
@@ -171,6 +172,7 @@ def test_a_profiler_on_an_h100_counted_the_instructions_of_our_machine_code(nvdi
     assert code.usage.registers == rung.counted["registers"]
 
 
+@pytest.mark.slow
 def test_what_is_counted_for_a_prediction() -> None:
     rungs = {(ladder.name, rung.kernel): (ladder, rung) for ladder in ladders() for rung in ladder.rungs}
     (copy,) = counted(*rungs["copy by few and many on an H100", "copy_single"])

@@ -127,6 +127,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_one_warp_does_all(name: str, launched: set[str]) -> None:
     kernels, call = CALLS[name]

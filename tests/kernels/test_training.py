@@ -9,6 +9,8 @@ import gpunn
 from gpunn import nn, optim
 from gpunn.models import build
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH = 20, 32
 WORKLOADS = {
     "MLP 784-512-10": ("mlp:512", (784,)),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CASES = [
     ("w1", 1, "sgd"),
     ("w1", 1000, "momentum"),

@@ -69,6 +69,7 @@ def test_contention() -> None:
     assert module.profiles[0].contention == 5 * (16 + 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", ["for (volatile int go = 1; go;) {}", "while (x[0] == 0.0f) {}"])
 def test_a_loop_without_end_is_an_error(body) -> None:
     code = f"""#line 1 "t.cu"

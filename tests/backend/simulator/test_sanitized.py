@@ -5,6 +5,8 @@ import pytest
 
 from gpunn.backend.simulator import RawModule, SimulatorError
 
+pytestmark = pytest.mark.slow
+
 F, I = np.float32, np.int32
 
 CODE = r"""#line 1 "guarded.cu"
