@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from types import FunctionType
 from typing import Any
 
@@ -100,22 +101,25 @@ def kernel_texts_of(function: Any) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _used_by(function: FunctionType) -> Iterator[Any]:
+@cache
+def _used_by(function: FunctionType) -> tuple[Any, ...]:
     """The constants in a function's source, and the values of its names and of the attributes of `self` in it."""
     try:
         source = inspect.getsource(function)
     except OSError:  # written by a decorator, such as the methods of a dataclass
-        return
+        return ()
+    found: list[Any] = []
     known = function.__globals__ | {
         name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ())
     }
     for node in ast.walk(ast.parse(textwrap.dedent(source))):
         if isinstance(node, ast.Constant):
-            yield node.value
+            found.append(node.value)
         elif isinstance(node, ast.Name):
-            yield known.get(node.id)
+            found.append(known.get(node.id))
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
-            yield getattr(KernelBackend, node.attr, None)
+            found.append(getattr(KernelBackend, node.attr, None))
+    return tuple(found)
 
 
 def _is_of_a_family(thing: FunctionType | type) -> bool:

@@ -41,7 +41,8 @@ def test_the_numpy_backend_offers(name: str) -> None:
 @cache
 def named_in(path: Path) -> set[str]:
     """What a file takes from something called `backend`."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    text = path.read_text()
+    nodes = ast.walk(ast.parse(text)) if "backend" in text else ()
     attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
     names = {n.attr for n in attributes if ast.unparse(n.value).split(".")[-1] == "backend"}
     return names - {"base", "device", "dtypes", "spec", "numpy", "name"}  # modules of gpunn.backend, and what it is

@@ -11,6 +11,7 @@ from gpunn.train import RunFolder
 QUICK = ("--epochs", 2, "--model", "mlp:16")
 
 
+@pytest.mark.slow
 def test_defaults_read_handwritten_digits(gpunn_command):
     result = gpunn_command("train", "--json")
     assert result.code == 0
