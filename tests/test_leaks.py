@@ -6,9 +6,11 @@ GPUNN_TRUST lets everything be done as often as a long program does it; else it 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,13 @@ def flat(work: Callable[[int], None], times: int) -> None:
     assert left[-1] < times // 2, f"of {times:,} times so many objects are left, round after round: {left}"
     assert resident() - before[0] <= RESIDENT
     assert (descriptors(), threading.active_count()) == before[1:]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Until it holds, but not longer."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def network() -> nn.Sequential:
@@ -108,16 +117,26 @@ def test_models(record_property: Any) -> None:
 
 
 @pytest.mark.promise(PROMISE)
-def test_loaders_with_workers(record_property: Any) -> None:
+@pytest.mark.parametrize("workers", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
+def test_loaders_with_workers(workers: str, record_property: Any) -> None:
     """Some are left before their end."""
+    context = "fork" if workers == "processes" else None
+    threads = threading.active_count()
+
+    def ended() -> bool:
+        return not multiprocessing.active_children() and threading.active_count() == threads
 
     def work(i: int) -> None:
-        for k, _ in enumerate(DataLoader(TensorDataset(X, Y), 2, shuffle=True, num_workers=3)):
+        loader = DataLoader(TensorDataset(X, Y), 2, shuffle=True, num_workers=3, multiprocessing_context=context)
+        for k, _ in enumerate(loader):
             if i % 3 == k:
                 break
+        if context:  # which end behind the batch that they fetch
+            wait_for(ended)
 
-    times = 1000 if TRUST else 40
+    times = {"threads": (1000, 40), "processes": (100, 40)}[workers][not TRUST]
     flat(work, times)
+    assert ended()
     record_property("tried", times)
 
 

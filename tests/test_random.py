@@ -156,6 +156,11 @@ def test_distributions() -> None:
         assert abs(x.std().item() - std) < near * std
 
 
+def test_what_is_certain_and_what_is_impossible() -> None:
+    assert gpunn.zeros(100).bernoulli_(1.0).sum().item() == 100
+    assert gpunn.ones(100).bernoulli_(0.0).sum().item() == 0
+
+
 def test_integers_cover_their_range() -> None:
     gpunn.manual_seed(2)
     assert sorted(set(gpunn.randint(-2, 3, (200,)).tolist())) == [-2, -1, 0, 1, 2]

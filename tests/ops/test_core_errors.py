@@ -167,8 +167,10 @@ def test_relu_of_integers() -> None:
 def test_costs_count_arithmetic_and_traffic() -> None:
     """2 m n k for a product; every input read and every result written once."""
     from gpunn.ops.arithmetic import Add
+    from gpunn.ops.avg_pool import AvgPool2d
     from gpunn.ops.linear import LinearActivation, LinearBackward
     from gpunn.ops.matmul import MatMul
+    from gpunn.ops.pool import MaxPool2d
     from gpunn.ops.reduction import Sum
     from gpunn.ops.view import Reshape
 
@@ -184,3 +186,7 @@ def test_costs_count_arithmetic_and_traffic() -> None:
     assert Add().cost(x, x).bytes == 4 * 45
     assert Sum((0,)).cost(x).bytes == 4 * (15 + 3)
     assert Reshape((15,)).cost(x).bytes == 0
+    image = gpunn.ones(1, 1, 4, 6)._spec
+    averages, maxima = AvgPool2d((2, 2), (2, 2)).cost(image), MaxPool2d((2, 2), (2, 2)).cost(image)
+    assert (averages.flop, averages.bytes) == (6 * 4, 4 * (24 + 6))
+    assert (maxima.flop, maxima.bytes) == (6 * 4, 4 * (24 + 6) + 6)  # and where they are, a byte each

@@ -155,6 +155,12 @@ def test_the_forecast_is_the_memory_of_the_plan(network: str) -> None:
     assert all(id(v) in step.plan.liveness.place for v in step.plan.graph.arguments)  # copies of the batch
 
 
+def test_what_is_not_captured_has_no_workspace_of_its_own() -> None:
+    model = nn.Linear(3, 2).to("sim")
+    step = TrainStep(model, nn.MSELoss(), optim.SGD(model.parameters(), 0.1), capture=False)
+    assert step.forecast(gpunn.ones(4, 3, device="sim"), gpunn.ones(4, 2, device="sim")).workspace == 0
+
+
 def test_the_forecast_of_a_large_batch_takes_no_memory() -> None:
     step, _, _ = set_up(TrainStep, "lenet", "adam")
     x = Spec((1 << 22, 1, 28, 28), gpunn.float32, gpunn.device("sim"))

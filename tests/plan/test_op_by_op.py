@@ -11,6 +11,7 @@ import pytest
 
 import gpunn
 from gpunn import EvalStep, TrainStep, nn, optim
+from gpunn.plan.step import CHANGES
 from gpunn.train.progress import Progress
 
 
@@ -238,6 +239,38 @@ def test_a_forecast_of_what_is_done_op_by_op_says_so() -> None:
     step = TrainStep(model, nn.MSELoss(), optim.SGD(model.parameters(), 0.01))
     with pytest.raises(gpunn.plan.NotPlanned, match="CubeByNumpy"):
         step.forecast(*map(gpunn.tensor, data()))
+
+
+def test_forecasts_are_no_steps_that_change() -> None:
+    """What changes from step to step is done op by op, after some steps; looking ahead is none of them."""
+    model = network(gpunn.relu)
+    loss = Scaled()
+    step = TrainStep(model, loss, optim.SGD(model.parameters(), 0.01))
+    batch = [*map(gpunn.tensor, data())]
+    step(*batch)
+    for k in range(2 * CHANGES):
+        loss.scale = 1.0 + k
+        step.forecast(*batch)
+    step(*batch)
+    assert len(step.plans_made) == 2
+    assert step.changes == 0
+    with pytest.warns(UserWarning, match="changes from step to step"):
+        for k in range(CHANGES):
+            loss.scale = -1.0 - k
+            step(*batch)
+    made = len(step.plans_made)
+    step(*batch)  # nothing changes any more
+    step(*batch)
+    assert len(step.plans_made) == made + 1
+
+
+class Scaled:
+    """A loss that something in Python goes into."""
+
+    scale = 1.0
+
+    def __call__(self, y: gpunn.Tensor, target: gpunn.Tensor) -> gpunn.Tensor:
+        return nn.functional.mse_loss(y, target) * self.scale
 
 
 def test_a_step_that_always_changes_something_is_not_traced_again_and_again() -> None:

@@ -88,3 +88,33 @@ def test_the_list_holds_nothing_but_that() -> None:
 
 def test_there_are_enough_ways() -> None:
     assert len(HELD) + len(SEEN) + len(REFUSED) + len(LISTED) >= 300
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_container_with_as_many_elements_as_are_looked_into(monkeypatch, planned: bool) -> None:
+    """w = 1 goes to w - 0.1 factor x with x = 2."""
+    monkeypatch.setattr("gpunn.plan.reach.ELEMENTS", 3)
+    factors = [0.0, 0.0, 1.0]
+    model = gpunn.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(1.0)
+    step = TrainStep(model, lambda y, _: y.sum() * factors[2], gpunn.optim.SGD(model.parameters(), 0.1))
+    x = gpunn.tensor([[2.0]])
+    for factors[2] in (1.0, 1.0, 3.0, -1.0):
+        (step if planned else step.body)(x, x)
+    assert model.weight.item() == pytest.approx(1 - 0.2 * (1 + 1 + 3 - 1))
+
+
+def test_strides_are_known_within_a_step() -> None:
+    """Of views of views too: of y (8, 2) row by row, of its transpose, and of rows of that."""
+    seen = []
+
+    def loss(y: gpunn.Tensor, target: gpunn.Tensor) -> gpunn.Tensor:
+        seen.append((y.stride(), y.T.stride(), y.T[1:].stride(), y[::2].T.stride()))
+        return gpunn.nn.functional.mse_loss(y, target)
+
+    model = gpunn.nn.Linear(3, 2)
+    step = TrainStep(model, loss, gpunn.optim.SGD(model.parameters(), 0.1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it changes the list each time, and so is done op by op
+        step(gpunn.ones(8, 3), gpunn.ones(8, 2))
+    assert set(seen) == {((2, 1), (1, 2), (1, 2), (1, 4))}
