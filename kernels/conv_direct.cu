@@ -13,6 +13,7 @@
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
+#include "shares.cuh"
 #include "windows.cuh"
 
 // What a thread has: channels of the result, positions, and elements of the kernels in the weight gradient. The host
@@ -186,16 +187,17 @@ __device__ __forceinline__ void forward(
 // registers, and goes over the positions of tile after tile. Threads that are left share the positions, row by row:
 // `row_parts` of them have the same elements. The bias is the weight of one more element, which is always 1.
 //
-// Blocks share the tiles, `tiles_per_block` each, and split_k.cu adds up what they find: parts (tile blocks, groups
-// outer inner taps + groups outer).
+// Blocks share the tiles, `tiles_per_block` each: parts (tile blocks, groups outer inner taps + groups outer). The last
+// of them to come add the parts up.
 template <int OUT>
 __device__ __forceinline__ void weight_grad(
-    const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, bool bias, int tile_h, int tile_w,
-    int chunk, int row_parts, int tiles_per_block) {
+    const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, unsigned* arrived, scalar_t* dw,
+    scalar_t* db, int tile_h, int tile_w, int chunk, int row_parts, int tiles_per_block) {
     extern __shared__ __align__(16) acc_t words[];
     const int taps = f.taps(), depth = f.inner * taps;
     const int chunks = (f.inner + chunk - 1) / chunk, output_block = blockIdx.y / chunks;
     const int first_channel = blockIdx.y % chunks * chunk, channels = min(chunk, f.inner - first_channel);
+    const bool bias = db != nullptr;
     const int elements = channels * taps + (bias ? 1 : 0), lanes = (elements + ELEMENTS - 1) / ELEMENTS;
     const Piece piece(f, tile_h, tile_w);
     const Several<OUT>* gradient = (const Several<OUT>*)words;  // [position]
@@ -256,7 +258,8 @@ __device__ __forceinline__ void weight_grad(
     __syncthreads();
     const int outputs = f.groups * f.outer;
     const Work work(f, 0, output_block, OUT, tile_h, tile_w);
-    acc_t* part = parts + blockIdx.x * ((index_t)outputs * depth + (bias ? outputs : 0));
+    const index_t weights = (index_t)outputs * depth, step = weights + (bias ? outputs : 0);
+    acc_t* part = parts + blockIdx.x * step;
     for (int e = threadIdx.x; e < lanes * OUT; e += blockDim.x) {
         const int output = work.first_output + e % OUT, row = work.group * f.outer + output;
         if (output >= f.outer) continue;
@@ -267,9 +270,21 @@ __device__ __forceinline__ void weight_grad(
             acc_t total = 0;
             for (int p = 0; p < row_parts; ++p) total += of_lane[p * lanes].v[e % OUT];
             if (element < channels * taps) part[(index_t)row * depth + first_channel * taps + element] = total;
-            else if (element < elements && first_channel == 0) part[(index_t)outputs * depth + row] = total;
+            else if (element < elements && first_channel == 0) part[weights + row] = total;
         }
     }
+    const int first_row = work.group * f.outer + work.first_output, own = min(OUT, f.outer - work.first_output);
+    const int columns = channels * taps, of_row = columns + (bias && first_channel == 0 ? 1 : 0);
+    const auto place_of = [=](int n) {
+        const int row = first_row + n / of_row, column = n % of_row;
+        return column < columns ? (index_t)row * depth + first_channel * taps + column : weights + row;
+    };
+    const auto put = [=](index_t place, acc_t sum) {
+        if (place < weights) dw[place] = sum;
+        else db[place - weights] = sum;
+    };
+    unsigned* counters = arrived + blockIdx.y * counters_of(gridDim.x);
+    add_up_shares(parts, step, blockIdx.x, gridDim.x, counters, own * of_row, place_of, put);
 }
 
 extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, sizeof(acc_t) == 8 ? 2 : 4) conv2d_direct_eight(
@@ -307,26 +322,32 @@ conv2d_weight_grad_direct_eight(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
     acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived,  // null: a block has all tiles
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: not wanted
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool bias, int tile_h, int tile_w, int chunk, int row_parts, int tiles_per_block) {
+    int tile_h, int tile_w, int chunk, int row_parts, int tiles_per_block) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    weight_grad<OUTPUTS>({images, groups, inner, outer, down, across}, x, dz, parts, bias, tile_h, tile_w, chunk,
-                         row_parts, tiles_per_block);
+    weight_grad<OUTPUTS>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, tile_h, tile_w,
+                         chunk, row_parts, tiles_per_block);
 }
 
 extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_grad_direct_one(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
     acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived,  // null: a block has all tiles
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: not wanted
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool bias, int tile_h, int tile_w, int chunk, int row_parts, int tiles_per_block) {
+    int tile_h, int tile_w, int chunk, int row_parts, int tiles_per_block) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    weight_grad<1>({images, groups, inner, outer, down, across}, x, dz, parts, bias, tile_h, tile_w, chunk, row_parts,
-                   tiles_per_block);
+    weight_grad<1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, tile_h, tile_w, chunk,
+                   row_parts, tiles_per_block);
 }

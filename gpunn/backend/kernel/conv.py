@@ -183,10 +183,9 @@ class Conv(Gemm):
         shares = ceil_div(tile.count(f), tiles_of_block)
         parts = self._conv2d_weight_parts(shares, dw, db)
         how = (tile.rows, tile.columns, tile.chunk, row_parts(f, tile.chunk, tile.rows), tiles_of_block)
-        args = (x, dz, parts, *f.args, db is not None, *how)
+        args = (x, dz, parts, self.share_counters(combinations, shares), dw, db, *f.args, *how)
         name, grid = f"conv2d_weight_grad_direct_{_KERNELS[tile.outputs]}", (shares, combinations)
         self.launch("conv_direct.cu", name, grid, (tile.threads,), args, tile.shared, scalar_t=x.dtype)
-        self.add_parts(parts, dw, rest=db)
 
     # As a matrix product whose columns are never in memory ------------------------------------------------------------
 

@@ -11,7 +11,10 @@ import numpy as np
 
 from gpunn.backend import recording
 
-from .family import Array, Family
+from .family import Array, Family, ceil_div
+
+SIXTEEN = 16
+"""So many parts of a sum are added up by one block; kernels/shares.cuh has the same number."""
 
 
 class Counting(Family):
@@ -28,6 +31,10 @@ class Counting(Family):
         recorder = recording.current()
         counters = self._counters_of_stream() if recorder is None else recorder.counters
         return counters[begin : begin + count]
+
+    def share_counters(self, sums: int, shares: int) -> Array | None:
+        """Counters for so many sums, each shared by as many blocks; None where a block has a sum for itself."""
+        return None if shares == 1 else self.counters(sums * (ceil_div(shares, SIXTEEN) + 1))
 
     def _counters_of_stream(self) -> Array:
         of_stream = self._counters.__dict__

@@ -1,0 +1,51 @@
+// Sums whose terms many blocks share: the last block of each sixteen adds their parts up, in order, and the last of these
+// blocks the sums of all sixteens, in order. Whoever comes last, the result has the same bits.
+//
+// It costs no launch of its own, and a thread waits for memory twice, with sixteen loads on their way, where the parts
+// one behind the other would take a hundred such waits.
+#pragma once
+#include "common.cuh"
+#include "ptx.cuh"
+#include "scalar.cuh"
+
+constexpr int SIXTEEN = 16;
+
+// part[0] + part[step] + ..., so many.
+__device__ __forceinline__ acc_t sum_of_parts(const acc_t* part, index_t step, int count) {
+    acc_t sum = 0;
+    for (int first = 0; first < count; first += SIXTEEN) {
+        acc_t next[SIXTEEN];
+#pragma unroll
+        for (int k = 0; k < SIXTEEN; ++k) next[k] = first + k < count ? part[(first + k) * step] : acc_t(0);
+#pragma unroll
+        for (int k = 0; k < SIXTEEN; ++k) sum += next[k];
+    }
+    return sum;
+}
+
+// The number of counters for so many blocks.
+__device__ __forceinline__ int counters_of(int shares) { return (shares + SIXTEEN - 1) / SIXTEEN + 1; }
+
+// Of parts (shares, step) adds up `count` elements, of which number n is at place_of(n): put(place, sum). The blocks
+// that share them call it behind writing their parts; `arrived` has counters_of(shares) zeros for them, and has them
+// again. One block alone needs none.
+template <class PlaceOf, class Put>
+__device__ __forceinline__ void add_up_shares(
+    acc_t* parts, index_t step, int share, int shares, unsigned* arrived, int count, const PlaceOf& place_of,
+    const Put& put) {
+    const int sixteens = counters_of(shares) - 1, own = share / SIXTEEN, first = own * SIXTEEN;
+    const int members = min(SIXTEEN, shares - first);
+    if (shares == 1) __syncthreads();
+    else if (!comes_last(arrived + own, members)) return;
+    for (int n = threadIdx.x; n < count; n += blockDim.x) {
+        const index_t place = place_of(n);
+        const acc_t sum = sum_of_parts(parts + first * step + place, step, members);
+        if (sixteens == 1) put(place, sum);
+        else parts[first * step + place] = sum;
+    }
+    if (sixteens == 1 || !comes_last(arrived + sixteens, sixteens)) return;
+    for (int n = threadIdx.x; n < count; n += blockDim.x) {
+        const index_t place = place_of(n);
+        put(place, sum_of_parts(parts + place, SIXTEEN * step, sixteens));
+    }
+}
