@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 
 LOOK = 1.0
 """Seconds between two looks at a process that does not answer."""
@@ -61,7 +62,9 @@ def collected(paths: Sequence[str], work: Callable[[list[pytest.Item]], None]) -
 def failure(item: pytest.Item) -> Failure | None:
     """Run a test in this process; how it failed, or None."""
     item._initrequest()  # type: ignore[attr-defined]  # what an earlier run of the test left
-    for report in runtestprotocol(item, log=False, nextitem=None):
+    with catch_warnings_for_item(item.config, item.ihook, "runtest", item):  # with its marks' filters
+        reports = runtestprotocol(item, log=False, nextitem=None)
+    for report in reports:
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             text = " ".join((crash.message if crash else str(report.longrepr)).split())
