@@ -29,7 +29,7 @@ from .table import Table, Verdict, cell
 
 OF_THE_SIMULATOR = "tests/backend/simulator/test_kernels.py"
 """For what no kernel uses yet, such as tensor cores: these tests have kernels of their own."""
-TESTS = ("tests/kernels", OF_THE_SIMULATOR, "tests/plan/test_captured_bits.py")
+TESTS = ("tests/kernels", OF_THE_SIMULATOR, "tests/plan/test_captured_bits.py", "tests/plan/test_bad_indices.py")
 SHARE, AT_LEAST = 0.1, 20
 """Of the changes of a text so many are tried; of what compiles in less than a second more."""
 PATIENCE = 10

@@ -118,7 +118,7 @@ LARGE = {
     "channels-in-chunks": (Windows((30, 30), (5, 5)), (2, 16, 9, 1)),
     "kernel-beyond-shared-memory": (Windows((70, 66), (33, 31), stride=(3, 2), dilation=(2, 1)), (1, 2, 3, 1)),
     "more-elements-than-threads": (Windows((1, 1100), (1, 600), corner=(0, 9)), (1, 1, 3, 1)),
-    "many-small-images": (Windows((4, 4), (3, 3), corner=(1, 1)), (1100, 1, 3, 1)),
+    "many-small-images": (Windows((4, 4), (3, 3), corner=(1, 1)), (1100, 1, 15, 1)),
     "large-product": (Windows((132, 131), (1, 2)), (1, 2, 40, 1)),
     "long-sums": (Windows((5, 6), (3, 3), corner=(1, 1)), (2, 90, 5, 1)),
 }

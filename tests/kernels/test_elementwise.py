@@ -181,6 +181,11 @@ def test_where():
         compare("where", condition, (8 * x).astype(dtype), (8 * y).astype(dtype), exact=True, modes=FAST)
 
 
+def test_where_of_more_elements_than_a_byte_counts():
+    condition, x, y = normal(19, 17) > 0, normal(19, 17), normal(19, 17)
+    compare("where", condition, x, y, exact=True, modes=FAST)
+
+
 @pytest.mark.parametrize("bounds", [(-0.5, 0.5), (None, 1), (1.5, None), (None, None)])
 def test_clip(bounds):
     compare("clip", ODD, *bounds, exact=True)

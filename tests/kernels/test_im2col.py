@@ -35,6 +35,13 @@ def test_more_rows_than_a_byte_counts():
     compare("im2col", normal(1, 2, *windows.size), *geometry(windows), ladder="im2col", exact=True, modes=FAST)
 
 
+def test_more_planes_than_a_byte_counts():
+    windows = Windows((2, 3), (1, 2))
+    x, columns = normal(10, 13, *windows.size), normal(10, 13 * 2, 2 * 2)
+    compare("im2col", x, *geometry(windows), ladder="im2col", exact=True, modes=FAST)
+    compare("col2im", columns, windows.size, *geometry(windows), ladder="col2im", exact=True, modes=FAST)
+
+
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
 def test_formula(windows):
     backend = simulator("fast", "forward")

@@ -42,6 +42,11 @@ def test_any_axes(axes):
     compare("index", x, positive, axes, False, exact=True)
 
 
+def test_as_many_indices_as_a_power_of_two():
+    x = numbers(5, 3)
+    compare_all(x, (np.array([4, 0, 4, 1]),), (0,))
+
+
 def test_long_axes():
     indices = RNG.integers(-300, 300, 200), RNG.integers(-3, 3, 200)
     compare_all(numbers(300, 3), indices, (0, 1), modes=FAST)

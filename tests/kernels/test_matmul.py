@@ -37,6 +37,7 @@ def large_tiles(monkeypatch):
         ((40, 33), (33, 72)),
         ((65, 17), (17, 130)),
         ((5, 0), (0, 4)),
+        ((40, 5), (5, 32)),  # whole tiles across, and more than one down
         ((0, 5), (5, 4)),
         ((5, 4), (4, 0)),
     ],

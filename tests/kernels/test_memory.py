@@ -139,6 +139,12 @@ def test_casts_between_all_types(source):
     compare("cast", x.reshape(7, 11, 13)[::-1, ::2].transpose(2, 0, 1), np.dtype("float32"), exact=True, modes=FAST)
 
 
+def test_doubles_that_only_integers_of_64_bits_hold():
+    x = np.array([2.0**40 + 1, -(2.0**40), 3e9, -3e9, 2.0**62])
+    compare("cast", x, np.dtype("int64"), exact=True, modes=FAST)
+    np.testing.assert_array_equal(SIM.cast(x, np.dtype("int64")), [2**40 + 1, -(2**40), 3 * 10**9, -3 * 10**9, 2**62])
+
+
 def test_a_double_is_rounded_to_half_precision_once():
     ties = RNG.standard_normal(3000).astype(np.float16).astype(np.float64)
     ties += np.spacing(ties.astype(np.float16)) / 2
