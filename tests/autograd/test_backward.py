@@ -243,7 +243,7 @@ def test_where_nothing_was_saved_all_can_be_gone_through_again() -> None:
     assert x.grad.tolist() == [6, 6]
 
 
-@pytest.mark.parametrize("n", [10_000, 100_000])
+@pytest.mark.parametrize("n", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_deep_graphs(n: int) -> None:
     x = leaf(1.0)
     y = x
@@ -254,6 +254,7 @@ def test_deep_graphs(n: int) -> None:
     del y  # taken down without recursion, too
 
 
+@pytest.mark.slow
 def test_a_deep_graph_that_is_never_gone_through_is_taken_down() -> None:
     x = leaf(1.0)
     y = x

@@ -91,6 +91,7 @@ def test_rows_without_a_floor():
     assert "W4 on cpu has none" in failed["error"]
 
 
+@pytest.mark.slow
 def test_plot_of_the_floor(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr("matplotlib.pyplot.close", figures.append)

@@ -124,6 +124,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("windows", "channels"), LARGE.values(), ids=LARGE)
 def test_large_shapes(windows, channels):
     compare_all(windows, *arrays(windows, *channels), channels[3], "gelu", rtol=1e-4, modes=FAST)

@@ -73,7 +73,10 @@ def test_large_tiles(large_tiles):  # noqa: F811
     compare("linear_backward", dz, x, w, (True, True, True))
 
 
-@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(40, 300, 36), (3, 700, 66), (70, 500, 3), (600, 20, 300)])
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"),
+    [(40, 300, 36), (3, 700, 66), (70, 500, 3), pytest.param(600, 20, 300, marks=pytest.mark.slow)],
+)
 def test_sums_in_parts(rows, inputs, outputs):
     assert schedule(rows, outputs, inputs, may_transpose=True).parts > 1 or schedule(outputs, inputs, rows).parts > 1
     x, w, b, dz = normal(rows, inputs), normal(outputs, inputs), normal(outputs), normal(rows, outputs)

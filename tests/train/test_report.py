@@ -116,6 +116,7 @@ def test_curves_without_a_finite_value():
     assert panel_svg(Panel("", [1], {"a": [math.nan]})) == ""
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_curves(tmp_path):
     pytest.importorskip("matplotlib")
     image = pytest.importorskip("PIL.Image")
@@ -127,6 +128,7 @@ def test_the_picture_of_the_curves(tmp_path):
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20  # something is drawn on the white
 
 
+@pytest.mark.slow
 def test_names_in_pictures_are_no_formulas(tmp_path):
     """matplotlib takes what stands between two $ for one, and fails where it is none."""
     pytest.importorskip("matplotlib")

@@ -260,6 +260,7 @@ def test_a_page_of_lenet_is_small(pages):
     assert pages["lenet"].stat().st_size < LENET
 
 
+@pytest.mark.slow
 def test_a_thousand_nodes_open_in_three_seconds(browser, tab, tmp_path):
     """CPU time of the page, which is what it takes on a machine that does nothing else."""
     gpunn.manual_seed(0)
