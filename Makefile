@@ -58,7 +58,7 @@ CAMPAIGNS := tests/plan/test_stateful.py tests/plan/test_random_recomputation.py
   tests/train/test_kills.py tests/train/test_faults.py tests/train/test_guard.py tests/train/test_precision.py tests/parallel/test_lost.py tests/test_mutations.py tests/fuzz tests/test_leaks.py tests/test_packaging.py tests/utils \
   tests/inspect/explain/test_random_models.py
 
-trust: $(EXTRA)-test ## random networks compared, trainings killed and resumed, files changed, faults, leaks
+trust: $(EXTRA)-test $(EXTRA)-exchange ## random networks compared, trainings killed and resumed, files changed, faults, leaks
 	GPUNN_TRUST=$(MODELS) $(PYTEST) $(CAMPAIGNS) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz ARGS=
 

@@ -7,6 +7,7 @@ from ml_dtypes import bfloat16
 from gpunn.backend.kernel import conv, conv_plan
 from gpunn.backend.kernel.activation import KINDS
 from gpunn.backend.kernel.ladder import rung
+from gpunn.backend.nvrtc import compile_text
 
 from .harness import FAST, compare, simulator
 from .windows import WINDOWS, Windows, normal, strided
@@ -140,6 +141,12 @@ def test_large_tiles(monkeypatch):
         compare("conv2d_forward", x, w, b, windows.positions, *how, "relu", 0.0)
         compare("conv2d_input_grad", dz, w, windows.size, *how, modes=FAST)
     conv_plan.implicit_plan.cache_clear()
+
+
+def test_what_is_declared_fits_beside_what_is_asked_for(cuda_compiler):
+    """A block has 48 KiB of shared memory without opting in."""
+    made = compile_text("conv_direct.cu", {"scalar_t": "float64"}, "sm_90")
+    assert 0 < max(usage.shared for usage in made.kernels.values()) <= (48 << 10) - conv_plan.MOST_SHARED_BYTES
 
 
 def test_images_in_slices(monkeypatch):

@@ -23,8 +23,8 @@ POSITIONS_WITH_GRADIENTS = 512
 """The most positions of a tile of the weight gradient, which has to hold their gradients."""
 SHARED_BYTES = 24 << 10
 """Shared memory that such a block takes if it can choose: little enough for several blocks at a time on any GPU."""
-MOST_SHARED_BYTES = 48 << 10
-"""What a block can have on any GPU without asking."""
+MOST_SHARED_BYTES = (48 << 10) - 64
+"""What a block can have on any GPU without asking, beside the few bytes that kernels declare."""
 WIDEST = 64
 """The most columns of a tile of positions."""
 BUSY = 528
