@@ -38,20 +38,43 @@ class BoundStep:
                 gradients = [given[id(s.param)] for s in segments]
                 self.groups.append(_Group(optimizer, options, segments, gradients))
 
+    @property
+    def only_calls(self) -> bool:
+        """Whether `make` calls primitives and does nothing else: parameters lie in the optimizer's memory."""
+        return all(segment.inside for group in self.groups for segment in group.segments)
+
     def is_settled(self) -> bool:
         """Whether the next call does what the last one did, with other numbers; not so where state is new or loaded."""
         return not any(group.has_changed() for group in self.groups)
 
     def __call__(self) -> None:
-        """Update all parameters."""
+        """Update all parameters: `begin` and `make`."""
         for group in self.groups:
-            group.step()
+            group.begin()
+            group.make()
         self.optimizer._stepped = True
+
+    def begin(self) -> tuple[Any, ...]:
+        """All that a step does beside computing; what it returns is equal as long as `make` makes the same calls."""
+        for group in self.groups:
+            group.begin()
+        self.optimizer._stepped = True
+        return tuple([group.key for group in self.groups])
+
+    def make(self) -> None:
+        """Make the calls."""
+        for group in self.groups:
+            group.make()
 
 
 def is_one_kernel(optimizer: Optimizer) -> bool:
     """Whether updates are gpunn's own: a single primitive each, which takes all that changes from step to step."""
     return type(optimizer)._update.__module__.startswith(f"{__package__}.")
+
+
+def _numbers_of(options: dict[str, Any]) -> list[Any]:
+    """The options of a group."""
+    return [value for name, value in options.items() if name != "params"]
 
 
 class _Group:
@@ -64,9 +87,15 @@ class _Group:
         self._moments: list[tuple[dict[str, Any], str, Any]] = []
         self._versions: list[list[int]] = []
         self._walks: list[tuple[Run, Any, Any, list[Any]]] = []
+        self._found = 0  # how often they were found anew
 
-    def step(self) -> None:
-        """Update the parameters of this group."""
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What `make` follows from."""
+        return (self._found, *[run.key for run, *_ in self._walks], *_numbers_of(self.options))
+
+    def begin(self) -> None:
+        """See to the states."""
         optimizer, options = self.optimizer, self.options
         names = optimizer._moment_names(options)
         if self.has_changed():
@@ -80,6 +109,10 @@ class _Group:
                 self._find_walks([(step, False) for step in steps], names)
         for version in self._versions:
             version[0] += 1
+
+    def make(self) -> None:
+        """Update the parameters of this group."""
+        optimizer, options = self.optimizer, self.options
         for run, p, g, moments in self._walks:
             for segment in run.segments:
                 if not segment.inside:
@@ -100,6 +133,7 @@ class _Group:
         return any(state.get(name) is not view for state, name, view in self._moments)
 
     def _find_walks(self, keys: list[tuple[Any, bool]], names: tuple[str, ...]) -> None:
+        self._found += 1
         runs: list[Run] = []
         for segment, gradient, key in zip(self.segments, self.gradients, keys):
             if not runs or not runs[-1].takes(segment, gradient, key):
@@ -132,12 +166,24 @@ class BoundProducts:
         self._parts = [_Part(optimizer, group_of[id(s.param)], s, s.param is bias) for s in optimizer.place(params)]
 
     def __call__(self, dz: Any, x: Any) -> None:
-        """Update the parameters."""
+        """Update the parameters: `begin` and `make`."""
+        self.begin()
+        self.make(dz, x)
+
+    only_calls = True
+    """See `BoundStep`."""
+
+    def begin(self) -> tuple[Any, ...]:
+        """All that a step does beside computing; what it returns is equal as long as `make` makes the same calls."""
+        self.optimizer._stepped = True
+        return tuple([part.begin() for part in self._parts])
+
+    def make(self, dz: Any, x: Any) -> None:
+        """Make the calls."""
         if dz.ndim != 2:
             dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
         for part in self._parts:
-            part.step(dz, _ones(len(dz), dz.dtype) if part.bias else x)
-        self.optimizer._stepped = True
+            part.make(dz, x)
 
 
 class _Part:
@@ -152,20 +198,30 @@ class _Part:
         self._moments: list[tuple[str, Any]] = []
         self._arrays: list[Any] = []
         self._versions: list[list[int]] = []
+        self._found = 0  # how often they were found anew
+        self._number: tuple[Any, bool] = 0.0, False
+        self._ones: Any = None
 
-    def step(self, dz: Any, x: Any) -> None:
-        """Update it by the gradient dz^T x."""
+    def begin(self) -> tuple[Any, ...]:
+        """See to the moments; what `make` follows from."""
         optimizer, options = self.optimizer, self.options
         names = optimizer._moment_names(options)
         count, first = 0.0, False
         if self._has_changed(names):
-            count, first = self._begin(names)
+            count, first = self._see_to_moments(names)
         elif optimizer._counts:
             count = optimizer._advance(self._state, self.options)
         for version in self._versions:
             version[0] += 1
+        self._number = count, first
+        return (self._found, count, first, *_numbers_of(options))
+
+    def make(self, dz: Any, x: Any) -> None:
+        """Update it by the gradient dz^T x."""
+        if self.bias:
+            x = self._ones = _ones(len(dz), dz.dtype)  # which stays, for those who have noted where it lies
         backend = self.segment.arena.backend
-        optimizer._update_product(backend, options, self._p, dz, x, self._arrays, count, first)
+        self.optimizer._update_product(backend, self.options, self._p, dz, x, self._arrays, *self._number)
 
     def _has_changed(self, names: tuple[str, ...]) -> bool:
         """Whether this is the first step, or another state was loaded since the last."""
@@ -177,8 +233,9 @@ class _Part:
                 return True
         return False
 
-    def _begin(self, names: tuple[str, ...]) -> tuple[Any, bool]:
-        """See to the moments; the number of the step, and whether there were none."""
+    def _see_to_moments(self, names: tuple[str, ...]) -> tuple[Any, bool]:
+        """The number of the step, and whether there were none."""
+        self._found += 1
         param = self.segment.param
         count, first = self.optimizer._begin(self.segment, self.options, names)
         self._names, self._state = names, self.optimizer.state[param]

@@ -100,14 +100,19 @@ class Program:
         """One step; the results are copies, which nothing changes later."""
         self.position = 0
         self._put(arrays)
-        done = 0
+        done, joined = 0, self._joined
         copy = self.backend.copy
         try:
             # Infinities and NaN are results like any other, as in eager work.
             with self._inside, np.errstate(all="ignore"):
-                for function, args, kwargs in self._calls:
-                    function(*args, **kwargs)
-                    done += 1
+                if joined is not None:
+                    joined.begin()
+                    while (done := joined.run(done)) < len(self._calls):
+                        done = joined.make(done)
+                else:
+                    for function, args, kwargs in self._calls:
+                        function(*args, **kwargs)
+                        done += 1
                 for place, v in self.liveness.written.items():
                     copy(self.array_of(v), out=arrays[place])
                 return [copy(self.array_of(v)) for v in self.graph.results]
@@ -147,6 +152,8 @@ class Program:
         self._variable: dict[int, Any] = {}
         """The values that are other arrays at each step."""
         self._calls: list[PrimitiveCall] = []
+        self._joined: Any = None
+        """Where the backend makes calls by itself, those of `_calls` that are known to it."""
         self.call_nodes: list[Node] = []
         self._views: list[Compute] = []
         self._draws: list[tuple[Any, list[tuple[list[Any], int]]]] = []
@@ -194,13 +201,14 @@ class Program:
     @contextmanager
     def calling(self, call: Callable[..., None]) -> Iterator[None]:
         """Inside, calls are made by ``call(node, function, *args, **kwargs)``, for somebody who watches."""
-        calls = self._calls
+        calls, joined = self._calls, self._joined
+        self._joined = None
         pairs = zip(self.call_nodes, calls)
         self._calls = [(partial(call, node, function), args, kwargs) for node, (function, args, kwargs) in pairs]
         try:
             yield
         finally:
-            self._calls = calls
+            self._calls, self._joined = calls, joined
 
     def forget(self) -> None:
         """Let go of all memory, also of parameters' and other states'; this plan is of no more use than to look at."""
@@ -240,7 +248,7 @@ class Program:
 
     def explain_capture(self) -> str:
         """What of a step is captured into graphs, and what is not and why."""
-        return f"nothing is captured: {len(self._calls)} calls, one after the other"
+        return str(self._joined or f"nothing is captured: {len(self._calls)} calls, one after the other")
 
     def explain_kernels(self) -> str:
         """For each launch of a step its kernel and what was chosen for it; without kernels, that there is none."""
@@ -255,6 +263,8 @@ class Program:
 
     def _get_ready(self, memory: Memory) -> None:
         """What a kind of program does with its calls when they are known."""
+        if hasattr(self.backend, "Joined"):
+            self._joined = self.backend.Joined(self._calls, self._places)
 
     def _arguments(self, arrays: Sequence[Any]) -> tuple[dict[int, Any], dict[int, Any]]:
         """The arrays of the arguments, and the arguments that are other arrays at each step."""

@@ -6,6 +6,7 @@ They do what those of `gpunn.backend.numpy` do, within rounding. What is not flo
 
 from gpunn.backend.numpy import *
 
+from .joined import Joined
 from .primitives import *
 
 name = "numpy"

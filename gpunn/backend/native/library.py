@@ -1,17 +1,23 @@
-"""Compiling `loops/`, once for a machine, and loading it."""
+"""Compiling `loops/`, once for a machine, and loading it; taking down its calls for a table."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpunn.backend.numpy import blas
+import numpy as np
+
+from gpunn.backend import numpy as numpy_backend
 from gpunn.backend.numpy.workers import threads_allowed
 from gpunn.backend.simulator import cache, compiler
 from gpunn.backend.simulator.errors import SimulatorError
 
+MOST_THREADS = 64
 SOURCE = Path(__file__).with_name("loops") / "loops.cpp"
 FLAGS = (
     *("-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden"),
@@ -21,45 +27,110 @@ _P, _I, _L, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _SIZES = [_I] * 11
 """n, c, h, w, o, kh, kw, top, left, oh, ow"""
 _SIGNATURES: dict[str, list[Any]] = {
-    "gpunn_start": [_I, _P, _P, _P],
-    "gpunn_forked": [],
     "gpunn_linear": [_P] * 4 + [_L] * 3 + [_I] * 2,
     "gpunn_linear_input": [_P] * 3 + [_L] * 3 + [_I],
+    "gpunn_linear_bias": [_P] * 2 + [_L] * 2 + [_I],
     "gpunn_linear_weight": [_P] * 3 + [_L] * 3 + [_I],
     "gpunn_sgd_product": [_P] * 4 + [_L] * 3 + [_F] * 4 + [_I],
     "gpunn_sgd": [_P] * 3 + [_L] + [_F] * 5 + [_I],
     "gpunn_cross_entropy": [_P] * 2 + [_L] * 2 + [_P] * 3,
-    "gpunn_cross_entropy_backward": [_F] + [_P] * 4 + [_L] * 2 + [_P],
+    "gpunn_cross_entropy_backward": [_P] * 5 + [_L] * 2 + [_P],
     "gpunn_relu_backward": [_P] * 3 + [_L] + [_I],
     "gpunn_max_pool": [_P] * 3 + [_L] + [_I] * 3,
     "gpunn_max_pool_backward": [_P] * 3 + [_L] + [_I] * 3,
     "gpunn_conv": [_P] * 4 + _SIZES + [_I] * 2,
     "gpunn_conv_input": [_P] * 3 + _SIZES + [_I],
-    "gpunn_conv_weight": [_P] * 5 + _SIZES + [_I],
+    "gpunn_conv_weight": [_P] * 4 + _SIZES + [_I],
 }
+WORDS = 20
+"""Arguments that a function has at most."""
 
 
-def load() -> tuple[Any, int]:
-    """The library, with its threads started, and how many there are.
+class NotTaken(Exception):
+    """The call does something that is none of the library's functions; the message says what."""
+
+
+class _Taking(threading.local):
+    rows: list[Any] | None = None
+
+
+_taking = _Taking()
+
+
+class Library:
+    """The compiled functions as attributes, without ``gpunn_``: ``library.linear(...)``.
+
+    Attributes:
+        threads: how many there are.
+        rows: ``rows(table, pitch, row, end)`` makes what stands in the rows of a table, see `gpunn_rows` in the text.
 
     Raises:
-        RuntimeError: there is no C++ compiler, or NumPy has no BLAS that can be called.
+        RuntimeError: there is no C++ compiler.
     """
-    if not blas.available or None in blas.thread_functions():
-        raise RuntimeError("GPUNN_NATIVE=1: NumPy was built without a BLAS that can be called; unset GPUNN_NATIVE")
+
+    def __init__(self) -> None:
+        try:
+            compiled = _compiled()
+        except SimulatorError as error:
+            raise RuntimeError(f"GPUNN_NATIVE=1: {error}; without GPUNN_NATIVE no compiler is needed") from error
+        for name, types in _SIGNATURES.items():
+            function = getattr(compiled, name)
+            function.argtypes = types
+            function.restype = _L if "cross_entropy" in name else None
+            in_a_table = ctypes.cast(getattr(compiled, f"{name}_in_a_table"), _P)
+            setattr(self, name.removeprefix("gpunn_"), partial(_make, function, in_a_table.value))
+        self.rows = compiled.gpunn_rows
+        self.rows.argtypes, self.rows.restype = [_P, _L, _L, _L], _L
+        self.threads = min(threads_allowed(), MOST_THREADS)
+        compiled.gpunn_start(self.threads)
+        os.register_at_fork(after_in_child=compiled.gpunn_forked)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def _make(function: Any, in_a_table: int | None, *args: Any) -> Any:
+    """Call a function, or put it into the rows that this thread takes down, as if it had been called."""
+    rows = _taking.rows
+    if rows is None:
+        return function(*args)
+    rows.append((in_a_table, *args))
+    return -1
+
+
+def taken_down(call: Callable[[], Any]) -> Any:
+    """The rows of a table that do what `call` does; nothing is done now.
+
+    Returns:
+        int64 (rows, 1 + `WORDS`): the function, and its arguments: addresses, whole numbers, the bits of doubles.
+
+    Raises:
+        NotTaken: it does something else as well.
+    """
+    rows: list[Any] = []
+    _taking.rows = rows
     try:
-        library = _compiled()
-    except SimulatorError as error:
-        raise RuntimeError(f"GPUNN_NATIVE=1: {error}; without GPUNN_NATIVE no compiler is needed") from error
-    for name, types in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = types, None
-    library.gpunn_cross_entropy.restype = _L
-    functions = (blas.function("gemm", "f"), *blas.thread_functions())
-    threads = threads_allowed()
-    library.gpunn_start(threads, *(ctypes.cast(f, _P) for f in functions))
-    os.register_at_fork(after_in_child=library.gpunn_forked)
-    return library, threads
+        call()
+    finally:
+        _taking.rows = None
+    table = np.zeros((len(rows), 1 + WORDS), np.int64)
+    for words, row in zip(table, rows):
+        for at, value in enumerate(row):
+            if isinstance(value, float):
+                words.view(np.float64)[at] = value
+            else:
+                words[at] = value or 0
+    return table
+
+
+class Reference:
+    """The primitives of `gpunn.backend.numpy`, which can't be taken down."""
+
+    def __getattr__(self, name: str) -> Any:
+        if _taking.rows is not None:
+            raise NotTaken(name)
+        return getattr(numpy_backend, name)
 
 
 def _compiled() -> ctypes.CDLL:

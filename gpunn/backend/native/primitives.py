@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backend import numpy as reference
 from gpunn.backend.numpy.blas import _place
 from gpunn.backend.numpy.factors import exact, rounds
 from gpunn.backend.numpy.im2col import Pair
-from gpunn.backend.numpy.workspace import scratch
 
-from .library import load
+from .library import Library, Reference
 
 __all__ = [
     "activation_backward",
@@ -30,7 +28,7 @@ __all__ = [
     "softmax_cross_entropy_backward",
 ]
 
-_library, _threads = load()
+library, reference = Library(), Reference()
 _FLOAT32, _INT64, _UINT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint8)
 LEAST_MICROSECONDS = 8.0
 """What a part takes at least: handing one over takes about one."""
@@ -46,7 +44,7 @@ def _fits(*arrays: Any) -> bool:
 
 def _parts(microseconds: float) -> int:
     """In how many parts work is done that takes so long together."""
-    return min(int(microseconds / LEAST_MICROSECONDS), _threads) if microseconds >= 2 * LEAST_MICROSECONDS else 1
+    return min(int(microseconds / LEAST_MICROSECONDS), library.threads) if microseconds >= 2 * LEAST_MICROSECONDS else 1
 
 
 def _at(x: Any) -> Any:
@@ -58,10 +56,10 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     """See `gpunn.backend.numpy.linear_activation`."""
     n = prod(x.shape[:-1])
     y = np.empty((*x.shape[:-1], len(w)), x.dtype) if out is None else out
-    if n < 2 or kind not in ("none", "relu") or not _fits(x, w, b, y):
+    if not n or kind not in ("none", "relu") or not _fits(x, w, b, y):
         return reference.linear_activation(x, w, b, kind, parameter, out=out)
     o, i = w.shape
-    _library.gpunn_linear(_at(x), _at(w), _at(b), _at(y), n, i, o, kind == "relu", _parts(n * i * o * 20e-6))
+    library.linear(_at(x), _at(w), _at(b), _at(y), n, i, o, kind == "relu", _parts(n * i * o * 20e-6))
     return y
 
 
@@ -69,24 +67,27 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
     """See `gpunn.backend.numpy.linear_backward`."""
     n, o = prod(dz.shape[:-1]), dz.shape[-1]
-    if n < 2 or not any(wanted[:2]) or not _fits(dz, x if wanted[1] else None, w if wanted[0] else None, *(out or ())):
+    if not n or not _fits(dz, x if wanted[1] else None, w if wanted[0] else None, *(out or ())):
         return reference.linear_backward(dz, x, w, wanted, out=out)
-    i = (x if w is None else w).shape[-1]
+    i = (x if w is None else w).shape[-1] if any(wanted[:2]) else 0
     outs = iter(out if out is not None else (None, None, None))
     results = []
     parts = _parts(n * i * o * 20e-6)
     if wanted[0]:
         dx = next(outs)
         dx = np.empty((*dz.shape[:-1], i), dz.dtype) if dx is None else dx
-        _library.gpunn_linear_input(_at(dz), _at(w), _at(dx), n, i, o, parts)
+        library.linear_input(_at(dz), _at(w), _at(dx), n, i, o, parts)
         results.append(dx)
     if wanted[1]:
         dw = next(outs)
         dw = np.empty((o, i), dz.dtype) if dw is None else dw
-        _library.gpunn_linear_weight(_at(dz), _at(x), _at(dw), n, i, o, parts)
+        library.linear_weight(_at(dz), _at(x), _at(dw), n, i, o, parts)
         results.append(dw)
     if wanted[2]:
-        results += reference.linear_backward(exact(dz), None, None, (False, False, True), out=(next(outs),))
+        db = next(outs)
+        db = np.empty(o, dz.dtype) if db is None else db
+        library.linear_bias(_at(exact(dz)), _at(db), n, o, _parts(n * o * 0.4e-3))
+        results.append(db)
     return tuple(results)
 
 
@@ -95,7 +96,7 @@ def activation_backward(dy: Any, s: Any, kind: str, parameter: float, from_outpu
     dz = np.empty(dy.shape, dy.dtype) if out is None else out
     if kind != "relu" or dy.shape != s.shape or not _fits(dy, s, dz):
         return reference.activation_backward(dy, s, kind, parameter, from_output, out=out)
-    _library.gpunn_relu_backward(_at(dy), _at(s), _at(dz), dy.size, _parts(dy.size * 0.3e-3))
+    library.relu_backward(_at(dy), _at(s), _at(dz), dy.size, _parts(dy.size * 0.3e-3))
     return dz
 
 
@@ -108,7 +109,7 @@ def softmax_cross_entropy(
         return reference.softmax_cross_entropy(*args, out=out)
     n, classes = x.shape
     loss, m, s = (np.empty((), x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)) if out is None else out
-    if _library.gpunn_cross_entropy(_at(x), _at(target), n, classes, _at(loss), _at(m), _at(s)) >= 0:
+    if library.cross_entropy(_at(x), _at(target), n, classes, _at(loss), _at(m), _at(s)) >= 0:
         return reference.softmax_cross_entropy(*args, out=out)  # which knows ignored labels, and says what is wrong
     return loss, m, s
 
@@ -126,12 +127,12 @@ def softmax_cross_entropy_backward(
     out: Any = None,
 ) -> Any:
     """See `gpunn.backend.numpy.softmax_cross_entropy_backward`."""
-    dx = np.empty(x.shape, x.dtype) if out is None else out
-    plain = _is_plain_loss(x, target, weight, reduction, ignore_index, label_smoothing) and _fits(m, s, dx)
-    if not (plain and 0 <= int(target.min()) <= int(target.max()) < x.shape[1]):
+    dx, dy = np.empty(x.shape, x.dtype) if out is None else out, np.asarray(dy)
+    plain = _is_plain_loss(x, target, weight, reduction, ignore_index, label_smoothing) and _fits(dy, m, s, dx)
+    places = _at(x), _at(target), _at(m), _at(s)
+    if not plain or library.cross_entropy_backward(_at(dy), *places, *x.shape, _at(dx)) >= 0:
         args = dy, x, target, weight, m, s, reduction, ignore_index, label_smoothing
         return reference.softmax_cross_entropy_backward(*args, out=out)
-    _library.gpunn_cross_entropy_backward(float(dy), _at(x), _at(target), _at(m), _at(s), *x.shape, _at(dx))
     return dx
 
 
@@ -150,7 +151,7 @@ def max_pool2d(
         return reference.max_pool2d(x, positions, kernel, stride, corner, dilation, out=out)
     shape = (*x.shape[:2], *positions)
     y, which = (np.empty(shape, x.dtype), np.empty(shape, _UINT8)) if out is None else out
-    _library.gpunn_max_pool(_at(x), _at(y), _at(which), prod(x.shape[:2]), h, w, _parts(x.size * 0.4e-3))
+    library.max_pool(_at(x), _at(y), _at(which), prod(x.shape[:2]), h, w, _parts(x.size * 0.4e-3))
     return y, which
 
 
@@ -163,7 +164,7 @@ def max_pool2d_backward(
     dx = np.empty((*dy.shape[:2], h, w), dy.dtype) if out is None else out
     if not halves or not _fits(dy, dx) or not which.flags.c_contiguous:
         return reference.max_pool2d_backward(dy, which, size, kernel, stride, corner, dilation, out=out)
-    _library.gpunn_max_pool_backward(_at(dy), _at(which), _at(dx), prod(dy.shape[:2]), h, w, _parts(dx.size * 0.3e-3))
+    library.max_pool_backward(_at(dy), _at(which), _at(dx), prod(dy.shape[:2]), h, w, _parts(dx.size * 0.3e-3))
     return dx
 
 
@@ -187,7 +188,7 @@ def conv2d_forward(
         args = x, w, b, positions, stride, corner, dilation, groups, kind, parameter
         return reference.conv2d_forward(*args, out=out)
     sizes = *x.shape, len(w), *w.shape[2:], *corner, *positions
-    _library.gpunn_conv(_at(x), _at(w), _at(b), _at(y), *sizes, kind == "relu", _conv_parts(len(x), w, positions))
+    library.conv(_at(x), _at(w), _at(b), _at(y), *sizes, kind == "relu", _conv_parts(len(x), w, positions))
     return y
 
 
@@ -200,7 +201,7 @@ def conv2d_input_grad(
     if (stride, dilation, groups) != _PLAIN or not _fits(dz, w, dx):
         return reference.conv2d_input_grad(dz, w, size, stride, corner, dilation, groups, out=out)
     sizes = *dx.shape, len(w), *w.shape[2:], *corner, *dz.shape[2:]
-    _library.gpunn_conv_input(_at(dz), _at(w), _at(dx), *sizes, _conv_parts(len(dz), w, dz.shape[2:]))
+    library.conv_input(_at(dz), _at(w), _at(dx), *sizes, _conv_parts(len(dz), w, dz.shape[2:]))
     return dx
 
 
@@ -223,11 +224,8 @@ def conv2d_weight_grad(
     db = np.empty(shape[0], dz.dtype) if bias and db is None else db
     if (stride, dilation, groups) != _PLAIN or not _fits(x, dz, dw, db) or (bias and exact(dz) is not dz):
         return reference.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=out)
-    parts = _conv_parts(len(x), dw, dz.shape[2:])
-    with scratch() as take:
-        sums = take((parts, dw.size + shape[0]), x.dtype)
-        sizes = *x.shape, shape[0], *kernel, *corner, *dz.shape[2:]
-        _library.gpunn_conv_weight(_at(x), _at(dz), _at(dw), _at(db), _at(sums), *sizes, parts)
+    sizes = *x.shape, shape[0], *kernel, *corner, *dz.shape[2:]
+    library.conv_weight(_at(x), _at(dz), _at(dw), _at(db), *sizes, _conv_parts(len(x), dw, dz.shape[2:]))
     return (dw, db) if bias else dw
 
 
@@ -256,10 +254,8 @@ def sgd_step(
     mu, share = (0.0, 1.0) if first else (momentum, 1.0 - dampening)
     if buf is None:
         share = 1.0
-    elif first:
-        buf.fill(0)  # what was there may be no number
     sign = -1.0 if maximize else 1.0
-    _library.gpunn_sgd(_at(p), _at(buf), _at(g), p.size, lr, mu, share, weight_decay, sign, _parts(p.size * 0.4e-3))
+    library.sgd(_at(p), _at(buf), _at(g), p.size, lr, mu, share, weight_decay, sign, _parts(p.size * 0.4e-3))
     return p, buf
 
 
@@ -283,5 +279,5 @@ def sgd_product_step(
     mu, share = (0.0, 1.0) if first or buf is None else (momentum, 1.0 - dampening)
     n, (o, i) = len(b), p.shape
     work = n * i * o * 20e-6 + p.size * 0.4e-3
-    _library.gpunn_sgd_product(_at(p), _at(buf), _at(a), _at(b), n, i, o, lr, mu, share, weight_decay, _parts(work))
+    library.sgd_product(_at(p), _at(buf), _at(a), _at(b), n, i, o, lr, mu, share, weight_decay, _parts(work))
     return None

@@ -114,24 +114,21 @@ void weights_of(const float *const *dz, const size_t *taps, const float *padded,
 extern "C" {
 
 // y = f(x * w + b), stride 1
-void gpunn_conv(const float *x, const float *w, const float *b, float *y,
-                                                       int n, int c, int h, int wide, int o, int kh, int kw, int top,
-                                                       int left, int oh, int ow, int relu, int parts) {
+void gpunn_conv(const float *x, const float *w, const float *b, float *y, int n, int c, int h, int wide, int o, int kh,
+                int kw, int top, int left, int oh, int ow, int relu, int parts) {
     convolve({c, h, wide, kh, kw, top, left, oh, ow}, x, packed(w, o, c, kh, kw, false), b, o, relu, y, n, parts);
 }
 
 // dx: the convolution of dz with the weights turned around
-void gpunn_conv_input(const float *dz, const float *w, float *dx, int n, int c,
-                                                             int h, int wide, int o, int kh, int kw, int top, int left,
-                                                             int oh, int ow, int parts) {
+void gpunn_conv_input(const float *dz, const float *w, float *dx, int n, int c, int h, int wide, int o, int kh, int kw,
+                      int top, int left, int oh, int ow, int parts) {
     Image g{o, oh, ow, kh, kw, kh - 1 - top, kw - 1 - left, h, wide};
     convolve(g, dz, packed(w, o, c, kh, kw, true), nullptr, c, false, dx, n, parts);
 }
 
-// dw and db; `sums` has room for one of both for each part
-void gpunn_conv_weight(const float *x, const float *dz, float *dw, float *db,
-                                                              float *sums, int n, int c, int h, int wide, int o, int kh,
-                                                              int kw, int top, int left, int oh, int ow, int parts) {
+// dw and db
+void gpunn_conv_weight(const float *x, const float *dz, float *dw, float *db, int n, int c, int h, int wide, int o, int kh,
+                       int kw, int top, int left, int oh, int ow, int parts) {
     constexpr int IMAGES = 8;
     Image g{c, h, wide, kh, kw, top, left, oh, ow};
     size_t length = (g.pixels() + LANES - 1) / LANES * LANES, kernel = size_t(c) * kh * kw, own = o * (kernel + 1);
@@ -139,6 +136,7 @@ void gpunn_conv_weight(const float *x, const float *dz, float *dw, float *db,
     std::vector<size_t> taps(kernel + TAPS);
     for (size_t t = 0; t < kernel; t++)
         taps[t] = t / (kh * kw) * g.plane() + t / kw % kh * g.pitch() + t % kw;
+    float *sums = room(2, parts * own);  // of both, for each part
     in_parts(parts, [&](int k) {
         float *total = sums + k * own, *padded = room(0, IMAGES * x_image + LANES), *pixels = room(1, IMAGES * dz_image);
         std::memset(total, 0, own * 4);

@@ -1,38 +1,31 @@
-// The loops of the CPU's primitives for float32; matrix products are the BLAS's.
+// The loops of the CPU's primitives for float32.
+#include <bit>
 #include <cmath>
+#include <utility>
 
 #include "convolution.h"
 #include "pooling.h"
+#include "product.h"
 
 namespace {
 
-// OpenBLAS multiplies matrices of up to 100^3 products without copying them first, where it has kernels for that (AVX-512).
-// With few samples that is several times as fast: so many columns of a product at a time.
-int64_t columns_at_once(int64_t n, int64_t k, int64_t all) {
-    constexpr int64_t SMALL = 1000000, FEWEST = 32;
-    int64_t most = SMALL / (n * k);
-    return most < FEWEST ? all : most / FEWEST * FEWEST;
+// Where each thread has enough samples, it takes the same ones in every layer: what it has computed is in its cache.
+bool by_samples(int64_t n, int parts) { return n >= 2 * OUTPUTS * parts; }
+
+// An argument of a function from the word that it is in a table.
+template <class T> T from(int64_t word) {
+    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<T>(word);
+    else if constexpr (std::is_floating_point_v<T>) return T(std::bit_cast<double>(word));
+    else return T(word);
 }
 
-// With more samples, up to so many, OpenBLAS takes less time for the transposed product, and with it for turning that.
-constexpr int64_t MOST_TURNED = 256;
-
-bool is_turned(int64_t n, int64_t k, int64_t all) { return n <= MOST_TURNED && columns_at_once(n, k, all) == all; }
-
-// y = f(t^T + b) for t (width, n)
-void turn(const float *t, const float *b, bool relu, float *y, int64_t n, int64_t width, int64_t distance) {
-    constexpr int64_t TILE = 16;
-    for (int64_t s = 0; s < width; s += TILE)
-        for (int64_t r = 0; r < n; r += TILE)
-            for (int64_t q = r; q < std::min(r + TILE, n); q++)
-                for (int64_t p = s; p < std::min(s + TILE, width); p++) {
-                    float z = t[p * n + q] + (b ? b[p] : 0);
-                    y[q * distance + p] = relu && z < 0 ? 0 : z;
-                }
+template <class R, class... A, size_t... I> bool done(R (*f)(A...), const int64_t *words, std::index_sequence<I...>) {
+    if constexpr (std::is_void_v<R>) return f(from<A>(words[I])...), true;
+    else return f(from<A>(words[I])...) < 0;
 }
 
-template <class F> void in_chunks(int64_t start, int64_t end, int64_t step, F f) {
-    for (; start < end; start += step) f(start, std::min(step, end - start));
+template <class R, class... A> bool done(R (*f)(A...), const int64_t *words) {
+    return done(f, words, std::make_index_sequence<sizeof...(A)>());
 }
 
 }  // namespace
@@ -40,11 +33,8 @@ template <class F> void in_chunks(int64_t start, int64_t end, int64_t step, F f)
 #pragma GCC visibility push(default)
 extern "C" {
 
-void gpunn_start(int threads, void *gemm, void *get, void *set) {
-    sgemm = reinterpret_cast<Gemm>(gemm);
-    get_threads = reinterpret_cast<int (*)()>(get);
-    set_threads = reinterpret_cast<void (*)(int)>(set);
-    for (; team < threads; team++) std::thread(work).detach();
+void gpunn_start(int threads) {
+    for (; team < threads; team++) std::thread(work, team).detach();
 }
 
 // In a child process there are no threads but its own.
@@ -55,102 +45,56 @@ void gpunn_forked() {
 }
 
 // y = f(x w^T + b)
-void gpunn_linear(const float *x, const float *w, const float *b, float *y,
-                                                         int64_t n, int64_t i, int64_t o, int relu, int parts) {
-    OneThread scope;
-    if (n > o && parts > 1) {  // of the larger side each thread takes its part
-        in_parts(parts, [=](int k) {
-            int64_t start = at(n, k, parts), rows = at(n, k + 1, parts) - start;
-            gpunn_linear(x + start * i, w, b, y + start * o, rows, i, o, relu, 1);
-        });
-        return;
-    }
-    in_parts(parts, [=](int k) {
-        if (is_turned(n, i, o)) {
-            int64_t start = at(o, k, parts), width = at(o, k + 1, parts) - start;
-            float *t = room(0, width * n);
-            product(false, true, width, n, i, 1, w + start * i, i, x, i, 0, t, n);
-            turn(t, b ? b + start : nullptr, relu, y + start, n, width, o);
-            return;
-        }
-        in_chunks(at(o, k, parts), at(o, k + 1, parts), columns_at_once(n, i, o), [=](int64_t start, int64_t width) {
-            product(false, true, n, width, i, 1, x, i, w + start * i, i, 0, y + start, o);
-            for (int64_t r = 0; r < n && (b || relu); r++) {
-                float *z = y + r * o + start;
-                if (b) for (int64_t s = 0; s < width; s++) z[s] += b[start + s];
-                if (relu) for (int64_t s = 0; s < width; s++) z[s] = z[s] < 0 ? 0 : z[s];
-            }
-        });
+void gpunn_linear(const float *x, const float *w, const float *b, float *y, int64_t n, int64_t i, int64_t o, int relu,
+                  int parts) {
+    in_parts(parts, [=](int k) {  // of the larger side each thread takes its part
+        if (by_samples(n, parts)) rows_by_rows(x, w, b, y, i, o, at(n, k, parts), at(n, k + 1, parts), 0, o, relu);
+        else rows_by_rows(x, w, b, y, i, o, 0, n, at(o, k, parts), at(o, k + 1, parts), relu);
     });
 }
 
 // dx = dz w
-void gpunn_linear_input(const float *dz, const float *w, float *dx, int64_t n,
-                                                               int64_t i, int64_t o, int parts) {
-    OneThread scope;
-    if (n > i && parts > 1) {
-        in_parts(parts, [=](int k) {
-            int64_t start = at(n, k, parts), rows = at(n, k + 1, parts) - start;
-            gpunn_linear_input(dz + start * o, w, dx + start * i, rows, i, o, 1);
-        });
-        return;
-    }
+void gpunn_linear_input(const float *dz, const float *w, float *dx, int64_t n, int64_t i, int64_t o, int parts) {
     in_parts(parts, [=](int k) {
-        if (is_turned(n, o, i)) {
-            int64_t start = at(i, k, parts), width = at(i, k + 1, parts) - start;
-            float *t = room(0, width * n);
-            product(true, true, width, n, o, 1, w + start, i, dz, o, 0, t, n);
-            turn(t, nullptr, false, dx + start, n, width, i);
-            return;
-        }
-        in_chunks(at(i, k, parts), at(i, k + 1, parts), columns_at_once(n, o, i), [=](int64_t start, int64_t width) {
-            product(false, false, n, width, o, 1, dz, o, w + start, i, 0, dx + start, i);
-        });
+        Put end{dx, i};
+        if (by_samples(n, parts)) rows_by_columns(dz, o, 1, w, i, o, at(n, k, parts), at(n, k + 1, parts), 0, i, end);
+        else rows_by_columns(dz, o, 1, w, i, o, 0, n, at(i, k, parts), at(i, k + 1, parts), end);
+    });
+}
+
+// db: the sums of dz over the samples
+void gpunn_linear_bias(const float *dz, float *db, int64_t n, int64_t o, int parts) {
+    in_parts(parts, [=](int k) {
+        float one = 1;
+        rows_by_columns(&one, 0, 0, dz, o, n, 0, 1, at(o, k, parts), at(o, k + 1, parts), Put{db, o});
     });
 }
 
 // dw = dz^T x
-void gpunn_linear_weight(const float *dz, const float *x, float *dw, int64_t n,
-                                                                int64_t i, int64_t o, int parts) {
-    OneThread scope;
+void gpunn_linear_weight(const float *dz, const float *x, float *dw, int64_t n, int64_t i, int64_t o, int parts) {
     in_parts(parts, [=](int k) {
-        int64_t start = at(o, k, parts), rows = at(o, k + 1, parts) - start;
-        product(true, false, rows, i, n, 1, dz + start, o, x, i, 0, dw + start * i, i);
+        rows_by_columns(dz, 1, o, x, i, n, at(o, k, parts), at(o, k + 1, parts), 0, i, Put{dw, i});
     });
 }
 
-// b = mu b + share (g + decay p), p -= lr b, for g = dz^T x; without b, p -= lr (g + decay p). For few samples some rows
-// at a time, so that b is still in the cache when it is subtracted; with many the product takes longer than that.
-void gpunn_sgd_product(float *p, float *b, const float *dz, const float *x,
-                                                              int64_t n, int64_t i, int64_t o, float lr, float mu,
-                                                              float share, float decay, int parts) {
-    constexpr int64_t ELEMENTS = 1 << 16, FEW = 64;
-    OneThread scope;
-    int64_t step = n > FEW ? o : std::min(columns_at_once(n, i, o), std::max<int64_t>(ELEMENTS / i, 1));
+// A step of SGD for the gradient dz^T x; one column, as a bias has it, is computed as a row.
+void gpunn_sgd_product(float *p, float *b, const float *dz, const float *x, int64_t n, int64_t i, int64_t o, float lr,
+                       float mu, float share, float decay, int parts) {
     in_parts(parts, [=](int k) {
-        in_chunks(at(o, k, parts), at(o, k + 1, parts), step, [=](int64_t r, int64_t rows) {
-            int64_t size = rows * i;
-            float *w = p + r * i, *m = b ? b + r * i : nullptr;
-            if (!b) {
-                product(true, false, rows, i, n, -lr * share, dz + r, o, x, i, 1 - lr * decay, w, i);
-                return;
-            }
-            product(true, false, rows, i, n, share, dz + r, o, x, i, mu, m, i);
-            if (decay != 0)
-                for (int64_t s = 0; s < size; s++) m[s] += share * decay * w[s];
-            for (int64_t s = 0; s < size; s++) w[s] -= lr * m[s];
-        });
+        Descend end{p, b, i == 1 ? o : i, lr, mu, share, decay};
+        if (i == 1) rows_by_columns(x, 1, 1, dz, o, n, 0, 1, at(o, k, parts), at(o, k + 1, parts), end);
+        else rows_by_columns(dz, 1, o, x, i, n, at(o, k, parts), at(o, k + 1, parts), 0, i, end);
     });
 }
 
 // The same for a flat gradient; `sign` is -1 to go up.
-void gpunn_sgd(float *p, float *b, const float *g, int64_t n, float lr, float mu,
-                                                      float share, float decay, float sign, int parts) {
+void gpunn_sgd(float *p, float *b, const float *g, int64_t n, float lr, float mu, float share, float decay, float sign,
+               int parts) {
     in_parts(parts, [=](int k) {
         int64_t start = at(n, k, parts), end = at(n, k + 1, parts);
         if (b)
             for (int64_t s = start; s < end; s++) {
-                float d = sign * g[s] + decay * p[s], m = mu * b[s] + share * d;
+                float d = sign * g[s] + decay * p[s], m = (mu != 0 ? mu * b[s] : 0) + share * d;
                 b[s] = m;
                 p[s] -= lr * m;
             }
@@ -160,8 +104,8 @@ void gpunn_sgd(float *p, float *b, const float *g, int64_t n, float lr, float mu
 }
 
 // The mean of ln s - (x_y - m), with m = max x and s = sum of e^(x - m); -1, or the place of a label that is no class.
-int64_t gpunn_cross_entropy(const float *x, const int64_t *labels, int64_t n,
-                                                                   int64_t classes, float *loss, float *m, float *s) {
+int64_t gpunn_cross_entropy(const float *x, const int64_t *labels, int64_t n, int64_t classes, float *loss, float *m,
+                            float *s) {
     double total = 0;
     for (int64_t r = 0; r < n; r++, x += classes) {
         if (labels[r] < 0 || labels[r] >= classes) return r;
@@ -177,30 +121,55 @@ int64_t gpunn_cross_entropy(const float *x, const int64_t *labels, int64_t n,
     return -1;
 }
 
-// dx = (e^(x - m) / s - I_y) dy / n
-void gpunn_cross_entropy_backward(float dy, const float *x,
-                                                                         const int64_t *labels, const float *m,
-                                                                         const float *s, int64_t n, int64_t classes,
-                                                                         float *dx) {
-    float share = dy / float(n);
+// dx = (e^(x - m) / s - I_y) dy / n; -1, or the place of a label that is no class.
+int64_t gpunn_cross_entropy_backward(const float *dy, const float *x, const int64_t *labels, const float *m,
+                                     const float *s, int64_t n, int64_t classes, float *dx) {
+    for (int64_t r = 0; r < n; r++)
+        if (labels[r] < 0 || labels[r] >= classes) return r;
+    float share = *dy / float(n);
     for (int64_t r = 0; r < n; r++, x += classes, dx += classes) {
         float factor = share / s[r];
         for (int64_t c = 0; c < classes; c++) dx[c] = std::exp(x[c] - m[r]) * factor;
         dx[labels[r]] -= share;
     }
+    return -1;
 }
 
 // dz = dy where y > 0
-void gpunn_relu_backward(const float *dy, const float *y, float *dz, int64_t n,
-                                                                int parts) {
+void gpunn_relu_backward(const float *dy, const float *y, float *dz, int64_t n, int parts) {
     in_parts(parts, [=](int k) {
-        int64_t end = at(n, k + 1, parts);
-#pragma GCC ivdep
-        for (int64_t s = at(n, k, parts); s < end; s++) {
-            float g = dy[s];
-            dz[s] = y[s] > 0 ? g : 0;
+        for (int64_t s = at(n, k, parts), end = at(n, k + 1, parts); s < end; s += LANES) {
+            int64_t count = std::min<int64_t>(LANES, end - s);
+            store(dz + s, load(y + s, count) > 0 ? load(dy + s, count) : V{}, count);
         }
     });
+}
+
+// The same functions with their arguments as words of 8 bytes: of a table, see joined.py. False: not done.
+#define IN_A_TABLE(name) bool name##_in_a_table(const int64_t *words) { return done(name, words); }
+IN_A_TABLE(gpunn_linear)
+IN_A_TABLE(gpunn_linear_input)
+IN_A_TABLE(gpunn_linear_bias)
+IN_A_TABLE(gpunn_linear_weight)
+IN_A_TABLE(gpunn_sgd_product)
+IN_A_TABLE(gpunn_sgd)
+IN_A_TABLE(gpunn_cross_entropy)
+IN_A_TABLE(gpunn_cross_entropy_backward)
+IN_A_TABLE(gpunn_relu_backward)
+IN_A_TABLE(gpunn_max_pool)
+IN_A_TABLE(gpunn_max_pool_backward)
+IN_A_TABLE(gpunn_conv)
+IN_A_TABLE(gpunn_conv_input)
+IN_A_TABLE(gpunn_conv_weight)
+
+// Rows of a table from `row` on, up to one that is empty or not done; its number, or `end`.
+int64_t gpunn_rows(const int64_t *table, int64_t pitch, int64_t row, int64_t end) {
+    for (; row < end; row++) {
+        const int64_t *words = table + row * pitch;
+        auto function = reinterpret_cast<bool (*)(const int64_t *)>(words[0]);
+        if (!function || !function(words + 1)) break;
+    }
+    return row;
 }
 }
 #pragma GCC visibility pop

@@ -1,4 +1,4 @@
-// Threads of the loops' own, and the BLAS, one thread each. Work is cut into parts by its shape and the number of threads,
+// Threads of the loops' own. Work is cut into parts by its shape and the number of threads,
 // and whoever is done with one takes the next: a thread that has lost its core keeps nobody waiting who could do its
 // part, and the bits do not depend on that.
 #pragma once
@@ -10,25 +10,12 @@
 
 namespace {
 
-using Gemm = void (*)(int, int, int, int64_t, int64_t, int64_t, float, const float *, int64_t, const float *, int64_t,
-                      float, float *, int64_t);
-Gemm sgemm;
-int (*get_threads)();
-void (*set_threads)(int);
-enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
-
-void product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
-             int64_t ldb, float beta, float *c, int64_t ldc) {
-    sgemm(ROW_MAJOR, ta ? TRANSPOSED : PLAIN, tb ? TRANSPOSED : PLAIN, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
 constexpr int SPINS = 4000;  // some tens of microseconds: the next call of a step comes sooner, mostly
 
 struct Job {
     void (*call)(void *, int);
     void *data;
-    int parts;
-    std::atomic<int> next{0};
+    std::atomic<uint64_t> left;  // a bit for each part
 };
 
 std::atomic<Job *> current{nullptr};
@@ -43,18 +30,21 @@ void pause() {
 #endif
 }
 
-void take_parts(Job *job) {
-    for (int k; (k = job->next.fetch_add(1)) < job->parts;) job->call(job->data, k);
+void take_parts(Job *job, int mine) {
+    for (uint64_t left; (left = job->left.load());) {
+        int k = left >> mine & 1 ? mine : __builtin_ctzll(left);
+        if (job->left.fetch_and(~(uint64_t(1) << k)) >> k & 1) job->call(job->data, k);
+    }
 }
 
-void work() {
+void work(int mine) {
     uint32_t seen = round_number.load();
     for (;;) {
         for (int i = 0; i < SPINS && round_number.load(std::memory_order_relaxed) == seen; i++) pause();
         round_number.wait(seen);
         seen = round_number.load();
         inside.fetch_add(1);
-        if (Job *job = current.load()) take_parts(job);
+        if (Job *job = current.load()) take_parts(job, mine);
         inside.fetch_sub(1);
         inside.notify_all();
     }
@@ -98,11 +88,11 @@ template <class F> void in_parts(int parts, F f) {
     Job job;
     job.call = [](void *data, int k) { (*static_cast<F *>(data))(k); };
     job.data = &f;
-    job.parts = parts;
+    job.left = ~uint64_t(0) >> (64 - parts);
     current = &job;
     round_number.fetch_add(1);
     round_number.notify_all();
-    take_parts(&job);
+    take_parts(&job, 0);
     calm.wait();
     current = nullptr;
     // A thread that has lost its core gets one sooner if this one sleeps.
@@ -110,12 +100,6 @@ template <class F> void in_parts(int parts, F f) {
     calm.end();
     taken.clear();
 }
-
-struct OneThread {  // of the BLAS, since there are others already
-    int before = get_threads();
-    OneThread() { if (before > 1) set_threads(1); }
-    ~OneThread() { if (before > 1) set_threads(before); }
-};
 
 int64_t at(int64_t count, int k, int parts) { return count * k / parts; }
 

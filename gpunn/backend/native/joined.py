@@ -1,0 +1,160 @@
+"""The calls of a step as rows of a table, through which the library goes by itself.
+
+A step of a small network is a few dozen calls, and between two of them Python takes about ten microseconds: as long as
+such a call. What a primitive tells the library is the same at each step, but for the addresses of the batch, so it is
+taken down once. The library goes through the rows until it meets a call that is Python's: a primitive without loops, or
+a label that is no class, which the primitive itself has to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from gpunn.backend.numpy.blas import _place
+from gpunn.backend.products import precision
+
+from . import primitives
+from .library import WORDS, NotTaken, taken_down
+
+Call = tuple[Any, list[Any], dict[str, Any]]
+_PYTHONS = np.zeros((1, 1 + WORDS), np.int64)
+"""The row of a call that Python makes."""
+
+
+class Joined:
+    """Calls, of which the library makes those that it can::
+
+        joined.begin()
+        while (done := joined.run(done)) < len(calls):
+            done = joined.make(done)
+
+    Args:
+        calls: functions with their arguments: primitives, updates (`gpunn.optim.bound`), and anything else.
+        places: where the arrays are that are others at each step, for each of them as (arguments of a call, number of
+            the argument).
+    """
+
+    def __init__(self, calls: Sequence[Call], places: Mapping[int, Iterable[tuple[list[Any], int]]]):
+        self._calls = calls
+        self._others: dict[int, list[int]] = {}
+        for args, at in (spot for some in places.values() for spot in some):
+            self._others.setdefault(id(args), []).append(at)
+        self._moving: dict[int, list[tuple[int, int, int]]] = {}
+        """Of a call the row, the place in it and the number of the argument that it is the address of."""
+        self._keys: dict[int, Any] = {}
+        """What `begin` of an update returned when its rows were made, by the number of its call."""
+        self._never: set[int] = set()
+        """The updates that are none of the library's,"""
+        self._begun: set[int] = set()
+        """and those of them that have begun in this step."""
+        self._rows = [self._row_of(number) for number in range(len(calls))]
+        self._lay_out()
+
+    def __str__(self) -> str:
+        ours = sum(bool(rows[0, 0]) for rows in self._rows)
+        return f"{ours} of {len(self._calls)} calls are made by the loops' library in a row, the others by Python"
+
+    def begin(self) -> None:
+        """Take the arrays of a step."""
+        self._usable = all(
+            self._calls[number][1][at].flags.c_contiguous for number, words in self._moving.items() for *_, at in words
+        )
+        self._until = min(self._keys, default=len(self._calls))
+        for number in self._moving:
+            self._take_arrays(number)
+
+    def run(self, done: int) -> int:
+        """Make calls from number `done` on; the number of the first that is not made, or how many there are."""
+        start = self._starts[done]
+        if not self._usable or not self._table[start, 0]:
+            return done
+        return self._call_of[primitives.library.rows(self._address, 1 + WORDS, start, self._starts[self._until])]
+
+    def make(self, done: int) -> int:
+        """Make call number `done`, or see to what the library needs for it; the number of the next one."""
+        function, args, kwargs = self._calls[done]
+        if self._usable and done == self._until:
+            self._begin_updates()
+            return done
+        if self._usable and hasattr(function, "only_calls") and done not in self._never:
+            if self._take(done, function.begin()):
+                return done
+            self._begun.add(done)
+        if done in self._begun:
+            self._begun.remove(done)
+            function.make(*args)
+        else:
+            function(*args, **kwargs)
+        return done + 1
+
+    def _begin_updates(self) -> None:
+        """What they do beside computing, for all at once, where the first of them stands."""
+        self._until = len(self._calls)
+        for number, key in list(self._keys.items()):
+            now = self._calls[number][0].begin()
+            if now != key and not self._take(number, now):
+                self._begun.add(number)
+
+    def _take(self, number: int, key: Any) -> bool:
+        """Make the rows of an update that has begun; False if it is none of the library's."""
+        update = self._calls[number][0]
+        rows = self._taken(number, lambda given: update.make(*given)) if update.only_calls else _PYTHONS
+        before, self._rows[number] = self._rows[number], rows
+        if len(before) != len(rows):
+            self._lay_out()
+        else:
+            self._table[self._starts[number] :][: len(rows)] = rows
+            self._take_arrays(number)
+        if rows is _PYTHONS:
+            self._keys.pop(number, None)
+            self._never.add(number)
+            return False
+        self._keys[number] = key
+        return True
+
+    def _row_of(self, number: int) -> Any:
+        function, _, kwargs = self._calls[number]
+        if getattr(function, "__module__", "") != primitives.__name__:
+            return _PYTHONS
+        return self._taken(number, lambda given: function(*given, **kwargs))
+
+    def _taken(self, number: int, call: Callable[[list[Any]], Any]) -> Any:
+        """The rows of a call, with other arrays for those that are others at each step, by whose addresses these are
+        found; `_PYTHONS` where it is none of the library's.
+        """
+        self._moving.pop(number, None)
+        if precision() != "highest":  # factors are rounded before, somewhere
+            return _PYTHONS
+        given = list(self._calls[number][1])
+        found: dict[int, int] = {}
+        for at in self._others.get(id(self._calls[number][1]), ()):
+            given[at] = np.zeros_like(given[at], order="C")
+            found[_place(given[at])] = at
+        try:
+            rows = taken_down(lambda: call(given))
+        except NotTaken:
+            return _PYTHONS
+        if found:
+            words = [(int(r), int(c), found[int(rows[r, c])]) for r, c in zip(*np.isin(rows, list(found)).nonzero())]
+            self._moving[number] = words
+        return rows
+
+    def _lay_out(self) -> None:
+        """The table of all rows, and which call each is of."""
+        lengths = [len(rows) for rows in self._rows]
+        self._table = np.concatenate([*self._rows, _PYTHONS])
+        self._address = self._table.ctypes.data
+        self._starts = [0, *accumulate(lengths)]
+        self._call_of = [number for number, length in enumerate(lengths) for _ in range(length)] + [len(lengths)]
+        for number in self._moving:
+            self._take_arrays(number)
+
+    def _take_arrays(self, number: int) -> None:
+        """Where the arrays lie that are others at each step."""
+        start, args = self._starts[number], self._calls[number][1]
+        for row, place, at in self._moving.get(number, ()):
+            self._table[start + row, place] = _place(args[at])
