@@ -59,6 +59,9 @@ class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
     def empty(self, shape: Shape, dtype: Any) -> Array:
         """An array whose elements are not set."""
 
+    def cache_lines(self, count: int, dtype: Any, cleared: bool = False) -> Array:
+        """So many elements, of which the first begins a cache line."""
+
     def full(self, shape: Shape, value: Any, dtype: Any, out: Array | None = None) -> Array:
         """An array of one value."""
 

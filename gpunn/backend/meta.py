@@ -40,6 +40,10 @@ class Meta:
         """An array of that shape without memory; an object of its own."""
         return shadow_of(shape, row_major(shape), np.dtype(dtype))
 
+    def cache_lines(self, count: int, dtype: Any, cleared: bool = False) -> Any:
+        """So many elements without memory."""
+        return self.empty((count,), dtype)
+
     def from_numpy(self, x: Any) -> Any:
         """An array like another one."""
         return self.empty(x.shape, x.dtype)

@@ -62,7 +62,7 @@ class Arena:
         return self._moments[name]
 
     def _zeros(self) -> Any:
-        return self.backend.full((self._size,), 0, self.dtype.numpy)
+        return self.backend.cache_lines(self._size, self.dtype.numpy, cleared=True)
 
 
 class Segment:

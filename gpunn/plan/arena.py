@@ -59,7 +59,7 @@ class Memory:
             for other in list(self._programs - {program}):
                 other.let_go()
             self._pieces.pop(what, None)
-            self._pieces[what] = self._backend.empty((size,), "uint8")
+            self._pieces[what] = self._backend.cache_lines(size, "uint8")
         self._programs.add(program)
         return self._pieces[what]
 

@@ -168,7 +168,7 @@ class Program:
         self.let_go()
         memory = self._arena.memory(self)
         self._values = memory.take(self, "values", self.arena_bytes)
-        self._kept = self.backend.empty((self._kept_bytes,), _BYTE)
+        self._kept = self.backend.cache_lines(self._kept_bytes, "uint8")
         self._arrays, self._variable = self._arguments(arrays)
         write = self.liveness.first_write
         reductions: dict[int, collective.Reduction] = {}
@@ -373,6 +373,3 @@ def name_of(function: Any) -> str:
 def copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
     """Copy what a view shows to memory of its own."""
     backend.copy(op.forward(backend, *arrays), out=out)
-
-
-_BYTE = "uint8"

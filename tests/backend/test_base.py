@@ -69,8 +69,8 @@ def test_what_is_asked_of_some_backends_is_there(path: str) -> None:
         assert named_in(PACKAGE / path) - offered - set(PRIMITIVES) == set()
 
 
-OF_THE_CPU_ALONE = {"sgd_product_step"}
-"""What is asked for only where BLAS can be called by itself."""
+OF_THE_CPU_ALONE = {"sgd_product_step", "Joined"}
+"""What is asked for only where BLAS can be called by itself, and where the loops are compiled."""
 
 
 @pytest.fixture(scope="module")

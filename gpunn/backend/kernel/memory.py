@@ -49,6 +49,10 @@ class Memory(Family):
         """`x` itself, or a scalar as an array without dimensions."""
         return x if isinstance(x, self.xp.ndarray) else self.from_numpy(np.asarray(x))
 
+    def cache_lines(self, count: int, dtype: Any, cleared: bool = False) -> Array:
+        """So many elements; all memory that is allocated begins a cache line."""
+        return self.full((count,), 0, dtype) if cleared else self.empty((count,), dtype)
+
     def full(self, shape: tuple[int, ...], value: Any, dtype: Any, out: Array | None = None) -> Array:
         """An array of one value."""
         y = self.result(out, shape, dtype)

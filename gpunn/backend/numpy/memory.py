@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 asarray = np.asarray
+LINE = 64
+"""Bytes of a cache line."""
 reshape, transpose, broadcast_to = np.reshape, np.transpose, np.broadcast_to
 
 
@@ -60,6 +62,14 @@ def synchronize() -> None:
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array whose elements are not set."""
     return np.empty(shape, dtype)
+
+
+def cache_lines(count: int, dtype: Any, cleared: bool = False) -> Any:
+    """So many elements, of which the first begins a cache line: loads of vectors that lie in two take longer."""
+    size = count * np.dtype(dtype).itemsize
+    memory = (np.zeros if cleared else np.empty)(size + LINE - 1, np.uint8)
+    start = -address(memory) % LINE
+    return memory[start : start + size].view(dtype)
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any, out: Any = None) -> Any:
