@@ -7,6 +7,17 @@
 
 namespace {
 
+struct Order {
+    I even, odd, low, high;
+    constexpr Order() : even(), odd(), low(), high() {
+        for (int i = 0; i < LANES; i++) {
+            even[i] = 2 * i, odd[i] = 2 * i + 1;
+            low[i] = i / 2 + i % 2 * LANES, high[i] = low[i] + LANES / 2;
+        }
+    }
+};
+const Order order;
+
 // Plane n; a copy where fewer than `beyond` elements follow it, since vectors read so many beyond its end.
 const float *plane_of(const float *x, int64_t n, int64_t planes, int size, int beyond, float *copy) {
     if ((planes - n - 1) * size >= beyond) return x + n * size;

@@ -2,6 +2,7 @@
 // together: it is taken over k in order, DEEP (along rows of both: LONG) of them at a time.
 #pragma once
 #include <cstring>
+#include <utility>
 
 #include "threads.h"
 #include "vectors.h"
@@ -9,7 +10,7 @@
 namespace {
 
 #define INLINE inline __attribute__((always_inline))
-constexpr int64_t WIDE = VECTORS * LANES, DEEP = 256, TALL = 512, LONG = 1024, GROUP = 8 * VECTORS;
+constexpr int64_t WIDE = VECTORS * LANES, DEEP = 256, TALL = 512, LONG = 1024, CACHED = 1 << 17, GROUP = 8 * VECTORS;
 
 V load(const float *p, int64_t count) {
     if (count == LANES) return load(p);
@@ -34,22 +35,36 @@ template <int R, class F> void by_rows(int64_t start, int64_t end, F f) {
     if constexpr (R > 1) by_rows<R / 2>(start, end, f);
 }
 
-V add_neighbours(V a, V b) {
-    return __builtin_shuffle(a, b, order.even) + __builtin_shuffle(a, b, order.odd);
+// Shuffles within groups of four lanes, and of such groups, which processors have as single instructions.
+using Lanes = std::make_integer_sequence<int, LANES>;
+
+template <int PART, int... i> V singles(V a, V b, std::integer_sequence<int, i...>) {
+    return __builtin_shuffle(a, b, I{(i / 4 * 4 + PART * 2 + i % 4 / 2 + i % 2 * LANES)...});
+}
+
+template <int PART, int... i> V pairs(V a, V b, std::integer_sequence<int, i...>) {
+    return __builtin_shuffle(a, b, I{(i / 4 * 4 + PART * 2 + i % 2 + i % 4 / 2 * LANES)...});
+}
+
+template <int PART, int... i> V groups(V a, V b, std::integer_sequence<int, i...>) {
+    return __builtin_shuffle(a, b, I{(i / 4 * 8 + PART * 4 + i % 4)...});
+}
+
+// In each group of four lanes a share of the sums of a, b, c and d.
+V four_sums(V a, V b, V c, V d) {
+    Lanes all;
+    V ab = singles<0>(a, b, all) + singles<1>(a, b, all), cd = singles<0>(c, d, all) + singles<1>(c, d, all);
+    return pairs<0>(ab, cd, all) + pairs<1>(ab, cd, all);
 }
 
 // The sums of R vectors, in the first R lanes.
-template <int R> INLINE V sums_of(V (&v)[R]) {
-    if constexpr (R == 1) {
-        V all = v[0];
-        for (int lanes = LANES; lanes > 1; lanes /= 2) all = add_neighbours(all, all);
-        return all;
-    } else {
-        for (int left = R; left > 1; left /= 2)
-            for (int i = 0; i < left / 2; i++) v[i] = add_neighbours(v[2 * i], v[2 * i + 1]);
-        for (int lanes = LANES; lanes > R; lanes /= 2) v[0] = add_neighbours(v[0], v[0]);
-        return v[0];
-    }
+template <int R> INLINE V sums_of(const V (&v)[R]) {
+    constexpr int B = R > 1, C = R > 2 ? 2 : 0, D = R > 2 ? 3 : B, E = R > 4 ? 4 : 0;
+    V low = four_sums(v[0], v[B], v[C], v[D]), high = E ? four_sums(v[E], v[E + B], v[E + C], v[E + D]) : low;
+    Lanes all;
+    V sums = groups<0>(low, high, all) + groups<1>(low, high, all);
+    for (int left = LANES / 8; left > 1; left /= 2) sums = groups<0>(sums, sums, all) + groups<1>(sums, sums, all);
+    return sums;
 }
 
 // R rows of x times VECTORS rows of w: lane r of result[c]. `x` has LANES elements of each of the R rows in turn.
@@ -74,39 +89,44 @@ template <int R> INLINE void dots(const float *x, const float *const *w, int64_t
     for (int c = 0; c < VECTORS; c++) result[c] = sums_of<R>(sums[c]);
 }
 
-// y = f(x w^T + b) of some rows and columns; x (., i), w (., i), y (., o)
+// y = f(x w^T + b) of some rows and columns; x (., i), w (., i), y (., o). Some rows of x lie in the cache.
 void rows_by_rows(const float *x, const float *w, const float *b, float *y, int64_t i, int64_t o, int64_t top,
                   int64_t bottom, int64_t left, int64_t right, bool relu) {
     for (int64_t k = 0; k < i; k += LONG) {
         int64_t depth = std::min(LONG, i - k), filled = (depth + LANES - 1) / LANES * LANES;
+        int64_t tall = CACHED / filled / OUTPUTS * OUTPUTS;
         bool first = k == 0, last = k + depth == i;
-        float *packed = room(0, (bottom - top) * filled);
-        by_rows<OUTPUTS>(top, bottom, [=]<int R>(int64_t r) {
-            float *to = packed + (r - top) * filled;
-            const float *from = x + r * i + k;
-            for (int64_t q = 0; q < depth; q += LANES)
-                for (int p = 0; p < R; p++, to += LANES) store(to, load(from + p * i + q, std::min<int64_t>(LANES, depth - q)));
-        });
-        for (int64_t group = left; group < right; group += GROUP)
-            by_rows<OUTPUTS>(top, bottom, [=]<int R>(int64_t r) {
-                for (int64_t c = group, end = std::min(group + GROUP, right); c < end; c += VECTORS) {
-                    const float *some[VECTORS];
-                    for (int64_t q = 0; q < VECTORS; q++) some[q] = w + std::min(c + q, end - 1) * i + k;
-                    V result[VECTORS];
-                    dots<R>(packed + (r - top) * filled, some, depth, result);
-                    for (int64_t q = c; q < std::min(c + VECTORS, end); q++) {
-                        float z[LANES], *to = y + r * o + q;
-                        V v = result[q - c];
-                        if (!first) {
-                            for (int p = 0; p < R; p++) z[p] = to[p * o];
-                            v += load(z);
-                        }
-                        if (last && b) v += b[q];
-                        store(z, last && relu ? v < 0 ? V{} : v : v);
-                        for (int p = 0; p < R; p++) to[p * o] = z[p];
-                    }
-                }
+        for (int64_t start = top; start < bottom; start += tall) {
+            int64_t stop = std::min(start + tall, bottom);
+            float *packed = room(0, (stop - start) * filled);
+            by_rows<OUTPUTS>(start, stop, [=]<int R>(int64_t r) {
+                float *to = packed + (r - start) * filled;
+                const float *from = x + r * i + k;
+                for (int64_t q = 0; q < depth; q += LANES)
+                    for (int p = 0; p < R; p++, to += LANES)
+                        store(to, load(from + p * i + q, std::min<int64_t>(LANES, depth - q)));
             });
+            for (int64_t group = left; group < right; group += GROUP)
+                by_rows<OUTPUTS>(start, stop, [=]<int R>(int64_t r) {
+                    for (int64_t c = group, end = std::min(group + GROUP, right); c < end; c += VECTORS) {
+                        const float *some[VECTORS];
+                        for (int64_t q = 0; q < VECTORS; q++) some[q] = w + std::min(c + q, end - 1) * i + k;
+                        V result[VECTORS];
+                        dots<R>(packed + (r - start) * filled, some, depth, result);
+                        for (int64_t q = c; q < std::min(c + VECTORS, end); q++) {
+                            float z[LANES] = {}, *to = y + r * o + q;
+                            V v = result[q - c];
+                            if (!first) {
+                                for (int p = 0; p < R; p++) z[p] = to[p * o];
+                                v += load(z);
+                            }
+                            if (last && b) v += b[q];
+                            store(z, last && relu ? v < 0 ? V{} : v : v);
+                            for (int p = 0; p < R; p++) to[p * o] = z[p];
+                        }
+                    }
+                });
+        }
     }
 }
 

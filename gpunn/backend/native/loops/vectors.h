@@ -22,18 +22,6 @@ float *room(int which, size_t count) {
     return reinterpret_cast<float *>((reinterpret_cast<uintptr_t>(m.data()) + LANES * 4 - 1) / (LANES * 4) * (LANES * 4));
 }
 
-// Which elements of two vectors: every second one; of both in turn, the first half and the rest.
-struct Order {
-    I even, odd, low, high;
-    constexpr Order() : even(), odd(), low(), high() {
-        for (int i = 0; i < LANES; i++) {
-            even[i] = 2 * i, odd[i] = 2 * i + 1;
-            low[i] = i / 2 + i % 2 * LANES, high[i] = low[i] + LANES / 2;
-        }
-    }
-};
-const Order order;
-
 V load(const float *p) { return *reinterpret_cast<const V *>(p); }
 
 void store(float *p, V v) { *reinterpret_cast<V *>(p) = v; }
