@@ -164,6 +164,7 @@ class BoundProducts:
         params = [p for p in (weight, bias) if p is not None]
         group_of = {id(p): options for options in optimizer.param_groups for p in options["params"]}
         self._parts = [_Part(optimizer, group_of[id(s.param)], s, s.param is bias) for s in optimizer.place(params)]
+        self._options = list({id(part.options): part.options for part in self._parts}.values())
 
     def __call__(self, dz: Any, x: Any) -> None:
         """Update the parameters: `begin` and `make`."""
@@ -176,7 +177,12 @@ class BoundProducts:
     def begin(self) -> tuple[Any, ...]:
         """All that a step does beside computing; what it returns is equal as long as `make` makes the same calls."""
         self.optimizer._stepped = True
-        return tuple([part.begin() for part in self._parts])
+        key: list[Any] = []
+        for part in self._parts:
+            key += part.begin()
+        for options in self._options:
+            key += _numbers_of(options)
+        return tuple(key)
 
     def make(self, dz: Any, x: Any) -> None:
         """Make the calls."""
@@ -214,7 +220,7 @@ class _Part:
         for version in self._versions:
             version[0] += 1
         self._number = count, first
-        return (self._found, count, first, *_numbers_of(options))
+        return self._found, count, first
 
     def make(self, dz: Any, x: Any) -> None:
         """Update it by the gradient dz^T x."""

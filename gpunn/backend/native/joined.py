@@ -60,12 +60,8 @@ class Joined:
 
     def begin(self) -> None:
         """Take the arrays of a step."""
-        self._usable = all(
-            self._calls[number][1][at].flags.c_contiguous for number, words in self._moving.items() for *_, at in words
-        )
+        self._usable = self._take_arrays()
         self._until = min(self._keys, default=len(self._calls))
-        for number in self._moving:
-            self._take_arrays(number)
 
     def run(self, done: int) -> int:
         """Make calls from number `done` on; the number of the first that is not made, or how many there are."""
@@ -104,11 +100,11 @@ class Joined:
         update = self._calls[number][0]
         rows = self._taken(number, lambda given: update.make(*given)) if update.only_calls else _PYTHONS
         before, self._rows[number] = self._rows[number], rows
-        if len(before) != len(rows):
-            self._lay_out()
-        else:
+        if len(before) == len(rows) and number not in self._moving:
             self._table[self._starts[number] :][: len(rows)] = rows
-            self._take_arrays(number)
+        else:
+            self._lay_out()
+            self._take_arrays()
         if rows is _PYTHONS:
             self._keys.pop(number, None)
             self._never.add(number)
@@ -150,11 +146,18 @@ class Joined:
         self._address = self._table.ctypes.data
         self._starts = [0, *accumulate(lengths)]
         self._call_of = [number for number, length in enumerate(lengths) for _ in range(length)] + [len(lengths)]
-        for number in self._moving:
-            self._take_arrays(number)
+        self._words = self._table.reshape(-1).data
+        self._spots = [
+            (self._calls[number][1], at, (self._starts[number] + row) * (1 + WORDS) + place)
+            for number, words in self._moving.items()
+            for row, place, at in words
+        ]
 
-    def _take_arrays(self, number: int) -> None:
-        """Where the arrays lie that are others at each step."""
-        start, args = self._starts[number], self._calls[number][1]
-        for row, place, at in self._moving.get(number, ()):
-            self._table[start + row, place] = _place(args[at])
+    def _take_arrays(self) -> bool:
+        """Where the arrays lie that are others at each step; whether the library can work on them."""
+        usable = True
+        for args, at, word in self._spots:
+            array = args[at]
+            usable &= array.flags.c_contiguous
+            self._words[word] = _place(array)
+        return usable

@@ -278,6 +278,6 @@ def sgd_product_step(
         return reference.sgd_product_step(p, buf, a, b, *options)
     mu, share = (0.0, 1.0) if first or buf is None else (momentum, 1.0 - dampening)
     n, (o, i) = len(b), p.shape
-    work = n * i * o * 20e-6 + p.size * 0.4e-3
+    work = n * i * o * 20e-6 + (p.size + n * o) * 0.4e-3
     library.sgd_product(_at(p), _at(buf), _at(a), _at(b), n, i, o, lr, mu, share, weight_decay, _parts(work))
     return None

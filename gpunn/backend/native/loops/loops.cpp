@@ -9,6 +9,18 @@
 
 namespace {
 
+// Fewer rows of a gradient than this are not divided among threads; its columns are.
+constexpr int64_t FEW = 4 * OUTPUTS, MANY = 512;
+
+// dz^T x: `end` takes it. One column, as a bias has it, is computed as a row.
+template <class End> void gradient(const float *dz, const float *x, int64_t n, int64_t i, int64_t o, int parts, End end) {
+    in_parts(parts, [=](int k) {
+        if (i == 1) rows_by_columns({x, 1, 1}, {dz, o, 1}, n, 0, 1, at(o, k, parts), at(o, k + 1, parts), end);
+        else if (o < FEW) rows_by_columns({dz, 1, o}, {x, i, 1}, n, 0, o, at(i, k, parts), at(i, k + 1, parts), end);
+        else rows_by_columns({dz, 1, o}, {x, i, 1}, n, at(o, k, parts), at(o, k + 1, parts), 0, i, end);
+    });
+}
+
 // Where each thread has enough samples, it takes the same ones in every layer: what it has computed is in its cache.
 bool by_samples(int64_t n, int parts) { return n >= 2 * OUTPUTS * parts; }
 
@@ -44,11 +56,13 @@ void gpunn_forked() {
     taken.clear();
 }
 
-// y = f(x w^T + b)
+// y = f(x w^T + b). With many samples it pays to turn the weights before.
 void gpunn_linear(const float *x, const float *w, const float *b, float *y, int64_t n, int64_t i, int64_t o, int relu,
                   int parts) {
-    in_parts(parts, [=](int k) {  // of the larger side each thread takes its part
-        if (by_samples(n, parts)) rows_by_rows(x, w, b, y, i, o, at(n, k, parts), at(n, k + 1, parts), 0, o, relu);
+    in_parts(parts, [=](int k) {
+        int64_t start = at(n, k, parts), stop = at(n, k + 1, parts);
+        if (n >= MANY) rows_by_columns({x, i, 1}, {w, 1, i}, i, start, stop, 0, o, Activate{b, y, o, bool(relu)});
+        else if (by_samples(n, parts)) rows_by_rows(x, w, b, y, i, o, start, stop, 0, o, relu);
         else rows_by_rows(x, w, b, y, i, o, 0, n, at(o, k, parts), at(o, k + 1, parts), relu);
     });
 }
@@ -57,8 +71,8 @@ void gpunn_linear(const float *x, const float *w, const float *b, float *y, int6
 void gpunn_linear_input(const float *dz, const float *w, float *dx, int64_t n, int64_t i, int64_t o, int parts) {
     in_parts(parts, [=](int k) {
         Put end{dx, i};
-        if (by_samples(n, parts)) rows_by_columns(dz, o, 1, w, i, o, at(n, k, parts), at(n, k + 1, parts), 0, i, end);
-        else rows_by_columns(dz, o, 1, w, i, o, 0, n, at(i, k, parts), at(i, k + 1, parts), end);
+        if (by_samples(n, parts)) rows_by_columns({dz, o, 1}, {w, i, 1}, o, at(n, k, parts), at(n, k + 1, parts), 0, i, end);
+        else rows_by_columns({dz, o, 1}, {w, i, 1}, o, 0, n, at(i, k, parts), at(i, k + 1, parts), end);
     });
 }
 
@@ -66,25 +80,19 @@ void gpunn_linear_input(const float *dz, const float *w, float *dx, int64_t n, i
 void gpunn_linear_bias(const float *dz, float *db, int64_t n, int64_t o, int parts) {
     in_parts(parts, [=](int k) {
         float one = 1;
-        rows_by_columns(&one, 0, 0, dz, o, n, 0, 1, at(o, k, parts), at(o, k + 1, parts), Put{db, o});
+        rows_by_columns({&one, 0, 0}, {dz, o, 1}, n, 0, 1, at(o, k, parts), at(o, k + 1, parts), Put{db, o});
     });
 }
 
 // dw = dz^T x
 void gpunn_linear_weight(const float *dz, const float *x, float *dw, int64_t n, int64_t i, int64_t o, int parts) {
-    in_parts(parts, [=](int k) {
-        rows_by_columns(dz, 1, o, x, i, n, at(o, k, parts), at(o, k + 1, parts), 0, i, Put{dw, i});
-    });
+    gradient(dz, x, n, i, o, parts, Put{dw, i == 1 ? o : i});
 }
 
-// A step of SGD for the gradient dz^T x; one column, as a bias has it, is computed as a row.
+// A step of SGD for the gradient dz^T x
 void gpunn_sgd_product(float *p, float *b, const float *dz, const float *x, int64_t n, int64_t i, int64_t o, float lr,
                        float mu, float share, float decay, int parts) {
-    in_parts(parts, [=](int k) {
-        Descend end{p, b, i == 1 ? o : i, lr, mu, share, decay};
-        if (i == 1) rows_by_columns(x, 1, 1, dz, o, n, 0, 1, at(o, k, parts), at(o, k + 1, parts), end);
-        else rows_by_columns(dz, 1, o, x, i, n, at(o, k, parts), at(o, k + 1, parts), 0, i, end);
-    });
+    gradient(dz, x, n, i, o, parts, Descend{p, b, i == 1 ? o : i, lr, mu, share, decay});
 }
 
 // The same for a flat gradient; `sign` is -1 to go up.

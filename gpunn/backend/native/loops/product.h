@@ -10,7 +10,7 @@
 namespace {
 
 #define INLINE inline __attribute__((always_inline))
-constexpr int64_t WIDE = VECTORS * LANES, DEEP = 256, TALL = 512, LONG = 1024, CACHED = 1 << 17, GROUP = 8 * VECTORS;
+constexpr int64_t WIDE = VECTORS * LANES, DEEP = 512, TALL = 256, LONG = 1024, CACHED = 1 << 17, GROUP = 8 * VECTORS;
 
 V load(const float *p, int64_t count) {
     if (count == LANES) return load(p);
@@ -153,6 +153,20 @@ struct Put {
     }
 };
 
+// f(product + b)
+struct Activate {
+    const float *b;
+    float *y;
+    int64_t pitch;
+    bool relu;
+    void operator()(int64_t m, int64_t n, int64_t count, V v, bool first, bool last) const {
+        float *to = y + m * pitch + n;
+        if (!first) v += load(to, count);
+        if (last && b) v += load(b + n, count);
+        store(to, last && relu ? v < 0 ? V{} : v : v, count);
+    }
+};
+
 // b = mu b + share (g + decay p), p -= lr b, for the gradient g; without b, p -= lr (g + decay p). Where mu is 0, what is
 // in b is not looked at: it may be no number.
 struct Descend {
@@ -173,11 +187,29 @@ struct Descend {
     }
 };
 
-// a b, of rows top to bottom and columns left to right, where a(m, k) is at a[m * row + k * step] and b is (depth, pitch):
-// end(m, n, count, v, first, last) takes `count` neighbours, of each DEEP of the depth one after another.
-template <class End> void rows_by_columns(const float *a, int64_t row, int64_t step, const float *b, int64_t pitch,
-                                          int64_t depth, int64_t top, int64_t bottom, int64_t left, int64_t right,
-                                          End end) {
+// Element (r, c) lies at data[r * down + c * right].
+struct Matrix {
+    const float *data;
+    int64_t down, right;
+    const float &operator()(int64_t r, int64_t c) const { return data[r * down + c * right]; }
+};
+
+// Rows k to k + deep of b, of each `width` columns from n on; zeros fill up the last vector.
+void pack(float *panel, Matrix b, int64_t k, int64_t deep, int64_t n, int64_t width) {
+    int64_t filled = (width + LANES - 1) / LANES * LANES;
+    if (b.right == 1)
+        for (int64_t q = 0; q < deep; q++)
+            for (int64_t p = 0; p < filled; p += LANES)
+                store(panel + q * WIDE + p, load(&b(k + q, n + p), std::min<int64_t>(LANES, width - p)));
+    else
+        for (int64_t p = 0; p < filled; p++)
+            for (int64_t q = 0; q < deep; q++) panel[q * WIDE + p] = p < width ? b(k + q, n + p) : 0;
+}
+
+// a b, of rows top to bottom and columns left to right: end(m, n, count, v, first, last) takes `count` neighbours, of each
+// DEEP of the depth one after another.
+template <class End> void rows_by_columns(Matrix a, Matrix b, int64_t depth, int64_t top, int64_t bottom, int64_t left,
+                                          int64_t right, End end) {
     for (int64_t start = top; start < bottom; start += TALL)
         for (int64_t k = 0; k < depth; k += DEEP) {
             int64_t stop = std::min(start + TALL, bottom), deep = std::min(DEEP, depth - k);
@@ -185,29 +217,22 @@ template <class End> void rows_by_columns(const float *a, int64_t row, int64_t s
             float *factors = room(0, (stop - start) * deep), *panel = room(1, deep * WIDE);
             by_rows<OUTPUTS>(start, stop, [=]<int R>(int64_t m) {
                 float *to = factors + (m - start) * deep;
-                const float *from = a + m * row + k * step;
                 for (int64_t q = 0; q < deep; q++)
-                    for (int r = 0; r < R; r++) to[q * R + r] = from[r * row + q * step];
+                    for (int r = 0; r < R; r++) to[q * R + r] = a(m + r, k + q);
             });
             for (int64_t n = left; n < right; n += WIDE) {
-                int64_t width = std::min(WIDE, right - n), distance = pitch;
-                const float *source = b + k * pitch + n;
-                if (width < WIDE || stop - start > 2 * OUTPUTS) {
-                    int64_t filled = (width + LANES - 1) / LANES * LANES;
-                    for (int64_t q = 0; q < deep; q++) {
-                        std::memcpy(panel + q * WIDE, source + q * pitch, width * 4);
-                        for (int64_t p = width; p < filled; p++) panel[q * WIDE + p] = 0;
-                    }
-                    source = panel, distance = WIDE;
-                }
+                int64_t width = std::min(WIDE, right - n), pitch = WIDE;
+                const float *source = panel;
+                if (width == WIDE && b.right == 1 && stop - start <= 2 * OUTPUTS) source = &b(k, n), pitch = b.down;
+                else pack(panel, b, k, deep, n, width);
                 by_rows<OUTPUTS>(start, stop, [=]<int R>(int64_t m) {
                     auto each = [=](int r, int64_t c, V v) {
                         end(m + r, n + c, std::min<int64_t>(width - c, LANES), v, first, last);
                     };
                     const float *some = factors + (m - start) * deep;
-                    if (width > 2 * LANES) tile<R, VECTORS>(some, source, distance, deep, each);
-                    else if (width > LANES) tile<R, 2>(some, source, distance, deep, each);
-                    else tile<R, 1>(some, source, distance, deep, each);
+                    if (width > 2 * LANES) tile<R, VECTORS>(some, source, pitch, deep, each);
+                    else if (width > LANES) tile<R, 2>(some, source, pitch, deep, each);
+                    else tile<R, 1>(some, source, pitch, deep, each);
                 });
             }
         }
