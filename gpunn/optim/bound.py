@@ -41,7 +41,8 @@ class BoundStep:
     @property
     def only_calls(self) -> bool:
         """Whether `make` calls primitives and does nothing else: parameters lie in the optimizer's memory."""
-        return all(segment.inside for group in self.groups for segment in group.segments)
+        inside = all(segment.inside for group in self.groups for segment in group.segments)
+        return inside and is_one_kernel(self.optimizer)
 
     def is_settled(self) -> bool:
         """Whether the next call does what the last one did, with other numbers; not so where state is new or loaded."""
@@ -51,7 +52,7 @@ class BoundStep:
         """Update all parameters: `begin` and `make`."""
         for group in self.groups:
             group.begin()
-            group.make()
+            group.make(None)
         self.optimizer._stepped = True
 
     def begin(self) -> tuple[Any, ...]:
@@ -61,10 +62,10 @@ class BoundStep:
         self.optimizer._stepped = True
         return tuple([group.key for group in self.groups])
 
-    def make(self) -> None:
-        """Make the calls."""
+    def make(self, backend: Any = None) -> None:
+        """Make the calls, of the parameters' backend or of what is given in its place."""
         for group in self.groups:
-            group.make()
+            group.make(backend)
 
 
 def is_one_kernel(optimizer: Optimizer) -> bool:
@@ -110,14 +111,14 @@ class _Group:
         for version in self._versions:
             version[0] += 1
 
-    def make(self) -> None:
+    def make(self, backend: Any) -> None:
         """Update the parameters of this group."""
         optimizer, options = self.optimizer, self.options
         for run, p, g, moments in self._walks:
             for segment in run.segments:
                 if not segment.inside:
                     segment.gather()
-            optimizer._update(run.segments[0].arena.backend, options, p, g, moments, *run.key)
+            optimizer._update(backend or run.segments[0].arena.backend, options, p, g, moments, *run.key)
             for segment in run.segments:
                 if not segment.inside:
                     segment.update_ends()
@@ -171,8 +172,11 @@ class BoundProducts:
         self.begin()
         self.make(dz, x)
 
-    only_calls = True
-    """See `BoundStep`."""
+    @property
+    def only_calls(self) -> bool:
+        """Whether `make` calls primitives and does nothing else: gradients are added to what is there."""
+        adds = all(self.optimizer._adds_product(options) for options in self._options)
+        return adds and is_one_kernel(self.optimizer)
 
     def begin(self) -> tuple[Any, ...]:
         """All that a step does beside computing; what it returns is equal as long as `make` makes the same calls."""
@@ -184,12 +188,12 @@ class BoundProducts:
             key += _numbers_of(options)
         return tuple(key)
 
-    def make(self, dz: Any, x: Any) -> None:
-        """Make the calls."""
+    def make(self, dz: Any, x: Any, backend: Any = None) -> None:
+        """Make the calls, of the parameters' backend or of what is given in its place."""
         if dz.ndim != 2:
             dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
         for part in self._parts:
-            part.make(dz, x)
+            part.make(dz, x, backend)
 
 
 class _Part:
@@ -222,11 +226,11 @@ class _Part:
         self._number = count, first
         return self._found, count, first
 
-    def make(self, dz: Any, x: Any) -> None:
+    def make(self, dz: Any, x: Any, backend: Any) -> None:
         """Update it by the gradient dz^T x."""
         if self.bias:
             x = self._ones = _ones(len(dz), dz.dtype)  # which stays, for those who have noted where it lies
-        backend = self.segment.arena.backend
+        backend = backend or self.segment.arena.backend
         self.optimizer._update_product(backend, self.options, self._p, dz, x, self._arrays, *self._number)
 
     def _has_changed(self, names: tuple[str, ...]) -> bool:

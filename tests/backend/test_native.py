@@ -15,12 +15,8 @@ import numpy as np
 import pytest
 
 from gpunn.backend import numpy as reference
-from gpunn.backend.numpy import blas
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
-    pytest.mark.skipif(not blas.available, reason="this NumPy has no BLAS that can be called"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +205,86 @@ def test_the_loss_of_many_classes_keeps_its_digits(native: Any) -> None:
     x = random(4, 50000)
     s = native.softmax_cross_entropy(x, np.arange(4), None, "mean", -100, 0.0)[2]
     np.testing.assert_allclose(s, np.exp(x.astype(float) - x.max(1, keepdims=True)).sum(1), rtol=5e-7)
+
+
+PRODUCTS = [
+    (1, 3, 2),
+    (2, 17, 1),
+    (7, 1, 5),
+    (9, 16, 48),
+    (130, 1100, 49),
+    (600, 530, 100),
+    (1025, 33, 10),
+    (64, 100, 7),
+]
+
+
+@pytest.mark.parametrize("sizes", PRODUCTS)
+def test_products_against_float64(native: Any, sizes: tuple[int, int, int]) -> None:
+    """Ends of blocks in each direction: of rows, columns and what is summed over."""
+    n, i, o = sizes
+    x, w, b, dz = random(n, i), random(o, i), random(o), random(n, o)
+    wide = x.astype(float), w.astype(float), dz.astype(float)
+    expected = wide[0] @ wide[1].T + b, wide[2] @ wide[1], wide[2].T @ wide[0], wide[2].sum(0)
+    y = native.linear_activation(x, w, b, "none", 0.0)
+    found = y, *native.linear_backward(dz, x, w, (True, True, True))
+    for a, e, depth in zip(found, expected, (i, o, n, n), strict=True):
+        assert np.abs(a - e).max() < 1e-6 * np.sqrt(depth) * max(np.abs(e).max(), 1)
+    np.testing.assert_array_equal(native.linear_activation(x, w, b, "relu", 0.0), np.maximum(y, 0))
+
+
+@pytest.mark.parametrize("sizes", [(64, 100, 80), (128, 784, 512), (600, 530, 100), (128, 700, 10)])
+def test_bits_do_not_depend_on_how_work_is_divided(
+    native: Any, sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, i, o = sizes
+    x, w, b, dz = random(n, i), random(o, i), random(o), random(n, o)
+
+    def results() -> list[Any]:
+        p, buf = w.copy(), random(o, i)
+        native.sgd_product_step(p, buf, dz, x, 0.01, 0.9, 0.1, 0.1, maximize=False, first=False)
+        q, moment = b.copy().reshape(o, 1), random(o, 1)
+        native.sgd_product_step(q, moment, dz, np.ones((n, 1), np.float32), 0.01, 0.9, 0.1, 0.1, False, False)
+        gradients = native.linear_backward(dz, x, w, (True, True, True))
+        return [native.linear_activation(x, w, b, "relu", 0.0), *gradients, p, buf, q, moment]
+
+    found = []
+    for parts in (1, 2, 3, 7):
+        monkeypatch.setattr("gpunn.backend.native.primitives._parts", lambda microseconds, parts=parts: parts)
+        found.append(results())
+    for other in found[1:]:
+        for a, e in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(a, e)
+
+
+def test_a_moment_that_was_never_set_is_not_read(native: Any) -> None:
+    """At the first step of the momentum, and at any without."""
+    x, dz = random(4, 40), random(4, 20)
+    p, buf = np.zeros((20, 40), np.float32), np.full((20, 40), np.nan, np.float32)
+    native.sgd_product_step(p, buf, dz, x, 0.5, 0.9, 0.0, 0.0, maximize=False, first=True)
+    np.testing.assert_allclose(buf, dz.T @ x, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(p, -0.5 * buf)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
+def test_products_read_nothing_behind_their_factors() -> None:
+    """In a process of its own, which would be ended by it."""
+    script = "from tests.backend.test_native import multiply_at_the_end; multiply_at_the_end()"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def multiply_at_the_end() -> None:
+    from gpunn.backend import native
+
+    for n, i, o in [(1, 3, 2), (9, 50, 7), (33, 17, 49), (520, 5, 3)]:
+        x, w, b, dz = (at_the_end_of_memory(random(*s)) for s in ((n, i), (o, i), (o,), (n, o)))
+        out = [at_the_end_of_memory(np.zeros(s, np.float32)) for s in ((n, i), (o, i), (o,))]
+        y = native.linear_activation(x, w, b, "relu", 0.0, out=at_the_end_of_memory(dz))
+        agree([y], [reference.linear_activation(x, w, b, "relu", 0.0)])
+        found = native.linear_backward(dz, x, w, (True, True, True), out=tuple(out))
+        agree(found, reference.linear_backward(dz, x, w, (True, True, True)))
+        native.sgd_product_step(w, out[1], dz, x, 0.1, 0.9, 0.0, 0.0, maximize=False, first=False)
+        native.activation_backward(dz, y, "relu", 0.0, True, out=dz)
 
 
 @pytest.mark.slow

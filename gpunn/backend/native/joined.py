@@ -25,6 +25,18 @@ _PYTHONS = np.zeros((1, 1 + WORDS), np.int64)
 """The row of a call that Python makes."""
 
 
+class _Loops:
+    """In the place of the backend: the primitives that have loops, and no other."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in primitives.__all__:
+            raise NotTaken(name)
+        return getattr(primitives, name)
+
+
+_loops = _Loops()
+
+
 class Joined:
     """Calls, of which the library makes those that it can::
 
@@ -98,7 +110,7 @@ class Joined:
     def _take(self, number: int, key: Any) -> bool:
         """Make the rows of an update that has begun; False if it is none of the library's."""
         update = self._calls[number][0]
-        rows = self._taken(number, lambda given: update.make(*given)) if update.only_calls else _PYTHONS
+        rows = self._taken(number, lambda given: update.make(*given, _loops)) if update.only_calls else _PYTHONS
         before, self._rows[number] = self._rows[number], rows
         if len(before) == len(rows) and number not in self._moving:
             self._table[self._starts[number] :][: len(rows)] = rows
