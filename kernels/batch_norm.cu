@@ -1,8 +1,10 @@
 // Normalisation of each channel of x (n, c, m) over n and m, and its gradients (Ioffe and Szegedy 2015, section 3).
 //
-//   y = (x - mean) a + bias                a = weight / sqrt(var + eps), var the mean square of the deviations
+//   y = (x - mean) a + bias                a = weight / sqrt(var + eps), var the mean square of the deviations;
+//                                          with a ReLU behind it, 0 where that is negative
 //   dx = a (dy - mean of dy - (x - mean) / (var + eps) mean of dy (x - mean))
 //   dweight = sum of dy (x - mean) / sqrt(var + eps),  dbias = sum of dy
+//                                          with a ReLU behind it, for dy where y > 0, and 0 else
 //
 // A channel belongs to a team (team.cuh), by the shape: where m is large a block, whose threads read neighbours in m;
 // where it is small (1 after a linear layer) 8 threads of each of 32 neighbouring channels. The ladder:
@@ -60,16 +62,19 @@ __device__ __forceinline__ void finish(
 template <class Team>
 __device__ __forceinline__ void normalise(
     const scalar_t* __restrict__ x, acc_t mean, acc_t scale, const acc_t* bias, scalar_t* __restrict__ y,
-    const Sizes& size) {
+    const Sizes& size, bool relu) {
     const acc_t shift = bias == nullptr ? acc_t(0) : bias[Team::row()];
-    for (auto walk = walk_over<Team>(size); walk.left(); walk.next())
-        y[walk.at] = fma(acc_t(x[walk.at]) - mean, scale, shift);
+    const acc_t lowest = relu ? acc_t(0) : -acc_t(__int_as_float(0x7f800000));
+    for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) {
+        const acc_t z = fma(acc_t(x[walk.at]) - mean, scale, shift);
+        y[walk.at] = z < lowest ? lowest : z;  // written so that NaN stays NaN
+    }
 }
 
 template <class Team>
 __device__ __forceinline__ void fused(
     const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* bias, scalar_t* __restrict__ y, acc_t* mean,
-    acc_t* var, const Sizes& size, acc_t eps) {
+    acc_t* var, const Sizes& size, acc_t eps, bool relu) {
     const Moments moments = share_moments<Team>(x, size);
     const index_t channel = Team::row();
     if (channel >= size.c) return;
@@ -79,7 +84,7 @@ __device__ __forceinline__ void fused(
         mean[channel] = mu;
         var[channel] = v;
     }
-    normalise<Team>(x, mu, times(weight, channel, rstd_of(v, eps)), bias, y, size);
+    normalise<Team>(x, mu, times(weight, channel, rstd_of(v, eps)), bias, y, size, relu);
 }
 
 // What a share has found, in parts (3, shares, c)
@@ -96,10 +101,10 @@ __device__ __forceinline__ void share(const scalar_t* __restrict__ x, acc_t* __r
 template <class Team>
 __device__ __forceinline__ void apply(
     const scalar_t* __restrict__ x, const acc_t* mean, const acc_t* var, const acc_t* weight, const acc_t* bias,
-    scalar_t* __restrict__ y, const Sizes& size, acc_t eps) {
+    scalar_t* __restrict__ y, const Sizes& size, acc_t eps, bool relu) {
     const index_t channel = Team::row();
     if (channel >= size.c) return;
-    normalise<Team>(x, mean[channel], times(weight, channel, rstd_of(var[channel], eps)), bias, y, size);
+    normalise<Team>(x, mean[channel], times(weight, channel, rstd_of(var[channel], eps)), bias, y, size, relu);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_block(
@@ -107,8 +112,8 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_block(
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
     scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
-    long long n, long long c, long long m, acc_t eps) {
-    fused<Block>(x, weight, bias, y, mean, var, {n, c, m}, eps);
+    long long n, long long c, long long m, acc_t eps, bool relu) {
+    fused<Block>(x, weight, bias, y, mean, var, {n, c, m}, eps, relu);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
@@ -116,8 +121,8 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
     scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
-    long long n, long long c, long long m, acc_t eps) {
-    fused<Columns>(x, weight, bias, y, mean, var, {n, c, m}, eps);
+    long long n, long long c, long long m, acc_t eps, bool relu) {
+    fused<Columns>(x, weight, bias, y, mean, var, {n, c, m}, eps, relu);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_block(
@@ -148,16 +153,16 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(
     const scalar_t* __restrict__ x, const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
-    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps) {
-    apply<Block>(x, mean, var, weight, bias, y, {n, c, m}, eps);
+    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu) {
+    apply<Block>(x, mean, var, weight, bias, y, {n, c, m}, eps, relu);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_columns(
     const scalar_t* __restrict__ x, const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
-    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps) {
-    apply<Columns>(x, mean, var, weight, bias, y, {n, c, m}, eps);
+    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu) {
+    apply<Columns>(x, mean, var, weight, bias, y, {n, c, m}, eps, relu);
 }
 
 // keep old + share value. The products are rounded before they are added, as elementwise ops would do it.
@@ -182,14 +187,24 @@ extern "C" __global__ void batch_norm_move(
 
 // ---- Backward -------------------------------------------------------------------------------------------------------
 
+// The gradient of what was normalised: dy, or the part of it that a ReLU lets through, if there is its result `y`.
+struct Gradient {
+    const scalar_t* __restrict__ dy;
+    const scalar_t* __restrict__ y;
+    __device__ __forceinline__ acc_t at(index_t i) const {
+        const acc_t g = dy[i];
+        return y == nullptr || acc_t(y[i]) > 0 ? g : acc_t(0);
+    }
+};
+
 // The sums of dy and of dy (x - mean) over the block's share of a channel
 template <class Team>
 __device__ __forceinline__ Sums share_sums(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* mean, const Sizes& size) {
+    const Gradient& dy, const scalar_t* __restrict__ x, const acc_t* mean, const Sizes& size) {
     Sums sums = {0, 0};
     const acc_t mu = Team::row() < size.c ? mean[Team::row()] : acc_t(0);
     for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) {
-        const acc_t g = dy[walk.at];
+        const acc_t g = dy.at(walk.at);
         sums.first += g;
         sums.second = fma(g, acc_t(x[walk.at]) - mu, sums.second);
     }
@@ -204,17 +219,17 @@ __device__ __forceinline__ void store_gradients(
 
 template <class Team>
 __device__ __forceinline__ void input_gradient(
-    const Sums& sums, const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, acc_t mean, acc_t rstd,
+    const Sums& sums, const Gradient& dy, const scalar_t* __restrict__ x, acc_t mean, acc_t rstd,
     const acc_t* weight, scalar_t* __restrict__ dx, const Sizes& size) {
     const acc_t count = acc_t(size.n * size.m), scale = times(weight, Team::row(), rstd);
     const acc_t slope = rstd * rstd * sums.second / count, mean_dy = sums.first / count;
     for (auto walk = walk_over<Team>(size); walk.left(); walk.next())
-        dx[walk.at] = fma(mean - acc_t(x[walk.at]), slope, acc_t(dy[walk.at]) - mean_dy) * scale;
+        dx[walk.at] = fma(mean - acc_t(x[walk.at]), slope, dy.at(walk.at) - mean_dy) * scale;
 }
 
 template <class Team>
 __device__ __forceinline__ void backward_fused(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* mean,
+    const Gradient& dy, const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* mean,
     const acc_t* var, scalar_t* __restrict__ dx, acc_t* dweight, acc_t* dbias, const Sizes& size, acc_t eps) {
     const Sums sums = share_sums<Team>(dy, x, mean, size);
     const index_t channel = Team::row();
@@ -226,7 +241,7 @@ __device__ __forceinline__ void backward_fused(
 
 template <class Team>
 __device__ __forceinline__ void backward_share(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* mean, acc_t* __restrict__ parts,
+    const Gradient& dy, const scalar_t* __restrict__ x, const acc_t* mean, acc_t* __restrict__ parts,
     const Sizes& size) {
     const Sums sums = share_sums<Team>(dy, x, mean, size);
     if (Team::row() >= size.c || Team::rank() != 0) return;
@@ -237,7 +252,7 @@ __device__ __forceinline__ void backward_share(
 
 template <class Team>
 __device__ __forceinline__ void backward_apply(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* mean,
+    const Gradient& dy, const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* mean,
     const acc_t* var, const acc_t* sums, scalar_t* __restrict__ dx, const Sizes& size, acc_t eps) {
     const index_t channel = Team::row();
     if (channel >= size.c) return;
@@ -247,33 +262,39 @@ __device__ __forceinline__ void backward_apply(
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_fused_block(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
     scalar_t* __restrict__ dx, acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
     long long n, long long c, long long m, acc_t eps) {
-    backward_fused<Block>(dy, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
+    backward_fused<Block>({dy, y}, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_fused_columns(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
     scalar_t* __restrict__ dx, acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
     long long n, long long c, long long m, acc_t eps) {
-    backward_fused<Columns>(dy, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
+    backward_fused<Columns>({dy, y}, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
 }
 
 // What a share has found, in parts (2, shares, c)
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_block(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* __restrict__ mean,
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
+    const acc_t* __restrict__ mean,
     acc_t* __restrict__ parts, long long n, long long c, long long m) {
-    backward_share<Block>(dy, x, mean, parts, {n, c, m});
+    backward_share<Block>({dy, y}, x, mean, parts, {n, c, m});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_columns(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const acc_t* __restrict__ mean,
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
+    const acc_t* __restrict__ mean,
     acc_t* __restrict__ parts, long long n, long long c, long long m) {
-    backward_share<Columns>(dy, x, mean, parts, {n, c, m});
+    backward_share<Columns>({dy, y}, x, mean, parts, {n, c, m});
 }
 
 // One warp a channel puts parts (2, shares, c) together to sums (2, c).
@@ -296,16 +317,18 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_join(
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_apply_block(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var, const acc_t* __restrict__ sums,
     scalar_t* __restrict__ dx, long long n, long long c, long long m, acc_t eps) {
-    backward_apply<Block>(dy, x, weight, mean, var, sums, dx, {n, c, m}, eps);
+    backward_apply<Block>({dy, y}, x, weight, mean, var, sums, dx, {n, c, m}, eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_apply_columns(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var, const acc_t* __restrict__ sums,
     scalar_t* __restrict__ dx, long long n, long long c, long long m, acc_t eps) {
-    backward_apply<Columns>(dy, x, weight, mean, var, sums, dx, {n, c, m}, eps);
+    backward_apply<Columns>({dy, y}, x, weight, mean, var, sums, dx, {n, c, m}, eps);
 }

@@ -40,6 +40,7 @@ TESTS = (
     "tests/nn",
     "tests/autograd",
     "tests/test_tensor.py",
+    "tests/test_random.py",
     "tests/optim",
     "tests/backend/test_cuda_interop.py",
 )

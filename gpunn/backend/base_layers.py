@@ -138,6 +138,22 @@ class LayerPrimitives(Protocol):
     ) -> Array:
         """dx (n, c, *size): each dy is added to the element that its window chose, in order."""
 
+    def max_pool2d_activation_backward(
+        self,
+        dy: Array,
+        y: Array,
+        which: Array,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        kind: str,
+        parameter: float,
+        out: Any = None,
+    ) -> Array:
+        """`max_pool2d_backward` of dy f', where f' follows from y, the result of the pooling."""
+
     def max_pool2d_gather(
         self, x: Array, which: Array, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
     ) -> Array:
@@ -183,9 +199,12 @@ class LayerPrimitives(Protocol):
     # Normalisation ----------------------------------------------------------------------------------------------------
 
     def batch_norm_forward(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float, relu: bool = False, out: Any = None
     ) -> tuple[Array, Array, Array]:
-        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), and each channel's mean and variance."""
+        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), and each channel's mean and variance.
+
+        With `relu`, 0 where that is negative.
+        """
 
     def move_statistics(
         self,
@@ -219,9 +238,13 @@ class LayerPrimitives(Protocol):
         var: Array,
         eps: float,
         wanted: Wanted,
+        y: Array | None = None,
         out: Any = None,
     ) -> tuple[Array, ...]:
-        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`."""
+        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
+
+        `y` is its result, if that was with a ReLU.
+        """
 
     def row_norm_forward(
         self,

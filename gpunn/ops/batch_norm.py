@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpunn.autograd.inplace import assign
 from gpunn.autograd.mode import no_grad, state
@@ -11,6 +11,7 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import float32
 from gpunn.backend.spec import Spec
 
+from .activation import activation_backward
 from .all_reduce import all_reduce
 from .base import Composite, Op, frozen, shape_error
 from .comparison import clamp
@@ -34,7 +35,7 @@ class BatchNorm(Op):
 
     eps: float
     saved = (0, 1)
-    saves_output = (1, 2)
+    saves_output: ClassVar[bool | tuple[int, ...]] = (1, 2)
     flop_per_element = 8
 
     def shape(self, x: Spec, weight: Spec | None, bias: Spec | None) -> Any:
@@ -50,22 +51,41 @@ class BatchNorm(Op):
         return placed(parts, needs)
 
 
+class BatchNormRelu(BatchNorm):
+    """y = max(w xhat + b, 0), else as `BatchNorm`;  dx, dw and db are those of dy where y > 0."""
+
+    saves_output = (0, 1, 2)
+
+    def forward(self, backend: Any, x: Any, weight: Any, bias: Any, out: Any = None) -> Any:
+        return backend.batch_norm_forward(x, weight, bias, self.eps, relu=True, out=out)
+
+    def vjp(self, needs: Any, dy: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+        dz = activation_backward(dy[0], y[0], "relu", 0.0)
+        return super().vjp(needs, (dz, *dy[1:]), y, x, weight, bias)
+
+
 @frozen
 class BatchNormBackward(Composite):
-    """The gradients of `BatchNorm` from dy, x, w, mu and v; `wanted` says which of (dx, dw, db) are the results."""
+    """The gradients of `BatchNorm` from dy, x, w, mu and v; `wanted` says which of (dx, dw, db) are the results.
+
+    With y, those of `BatchNormRelu`, whose result that is.
+    """
 
     eps: float
     wanted: tuple[bool, bool, bool]
     saved = (0, 1, 2)
     flop_per_element = 10
 
-    def shape(self, dy: Spec, x: Spec, weight: Spec | None, mu: Spec, var: Spec) -> Any:
+    def shape(self, dy: Spec, x: Spec, weight: Spec | None, mu: Spec, var: Spec, y: Spec | None = None) -> Any:
         return tuple(s for s, needed in zip((x, mu, mu), self.wanted) if needed)
 
-    def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
-        return backend.batch_norm_backward(*arrays, self.eps, self.wanted, out=out)
+    def forward(
+        self, backend: Any, dy: Any, x: Any, weight: Any, mu: Any, var: Any, y: Any = None, out: Any = None
+    ) -> Any:
+        return backend.batch_norm_backward(dy, x, weight, mu, var, self.eps, self.wanted, y, out=out)
 
-    def formula(self, dy: Any, x: Any, weight: Any, mu: Any, var: Any) -> Any:
+    def formula(self, dy: Any, x: Any, weight: Any, mu: Any, var: Any, y: Any = None) -> Any:
+        dy = dy if y is None else activation_backward(dy, y, "relu", 0.0)
         dims = (0, *range(2, x.ndim))
         w = 1.0 if weight is None else weight.reshape(-1, *(1,) * (x.ndim - 2))
         return gradients(dy, x, w, self.eps, dims, dims, self.wanted)

@@ -9,8 +9,9 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import bool_, int32, int64, uint8
 from gpunn.backend.spec import Spec
 
+from .activation import activation_backward
 from .arithmetic import floor_divide
-from .base import Cost, Op, frozen, shape_error
+from .base import Composite, Cost, Op, frozen, shape_error
 from .gather import gather
 from .windows import (
     NO_PADDING,
@@ -49,6 +50,10 @@ class Pooling(Op, abstract=True):
     def geometry(self) -> tuple[Pair, Pair, Pair, Pair]:
         """What primitives are told of the windows."""
         return self.kernel, self.stride, corner(self.padding), self.dilation
+
+    def tiles_by_two(self) -> bool:
+        """Whether windows are of 2 x 2 elements and lie side by side, without padding."""
+        return self.geometry() == ((2, 2), (2, 2), (0, 0), (1, 1))
 
     def cost(self, *specs: Any) -> Cost:
         """A comparison or a sum for each element of each window; every tensor moved once."""
@@ -103,6 +108,35 @@ class MaxPool2dBackward(Pooling):
 
     def vjp(self, needs: Any, g: Any, dx: Any, dy: Any, which: Any) -> Any:
         return apply(MaxPool2dGather(self.kernel, self.stride, self.padding, self.dilation), g, which), None
+
+
+@frozen
+class MaxPool2dActivationBackward(Composite, Pooling):
+    """dZ = dY f'(Y), added at the element that K names in its window, in an image of zeros.
+
+    The gradients of an activation and of the pooling of its result, Y and K = the maxima of f(Z): f' follows from Y.
+
+    dY, Y, K (n, c, oh, ow) -> dZ (n, c, *size)
+    """
+
+    size: Pair = (1, 1)
+    activation: str = "relu"
+    parameter: float = 0.0
+    saved = (0, 1, 2)
+
+    def shape(self, dy: Spec, y: Spec, which: Spec) -> Spec:
+        return self._spread().shape(dy, which)
+
+    def forward(self, backend: Any, dy: Any, y: Any, which: Any, out: Any = None) -> Any:
+        return backend.max_pool2d_activation_backward(
+            dy, y, which, self.size, *self.geometry(), self.activation, self.parameter, out=out
+        )
+
+    def formula(self, dy: Any, y: Any, which: Any) -> Any:
+        return apply(self._spread(), activation_backward(dy, y, self.activation, self.parameter), which)
+
+    def _spread(self) -> MaxPool2dBackward:
+        return MaxPool2dBackward(self.kernel, self.stride, self.padding, self.dilation, self.size)
 
 
 class MaxPool2dGather(Pooling):

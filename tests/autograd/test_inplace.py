@@ -294,3 +294,10 @@ def test_inference_tensors_stay_where_they_were_made() -> None:
     (x + made).sum().backward()  # which saves nothing
     (x * made.clone()).sum().backward()
     assert x.grad.tolist() == [3, 3]
+
+
+def test_what_is_copied_may_be_an_array_or_a_number() -> None:
+    x = gpunn.zeros(3)
+    assert x.copy_(np.arange(3)).tolist() == [0.0, 1.0, 2.0]
+    assert x.copy_(2.5).tolist() == [2.5, 2.5, 2.5]
+    assert x.dtype == gpunn.float32

@@ -1,5 +1,9 @@
 """A state_dict as a file of NumPy's, and the tensors in one."""
 
+import io
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -42,3 +46,32 @@ def test_what_is_refused(tmp_path):
         with pytest.raises(TypeError, match=message):
             gpunn.save(value, tmp_path / "new.npz")
     assert not (tmp_path / "new.npz").exists()
+
+
+@pytest.mark.parametrize("count", [3, 66_000])
+def test_no_array_is_lost_with_a_damaged_directory(tmp_path, count):
+    """The comment of the first entry swallows the second: zip files of Python's don't notice."""
+    content = io.BytesIO()
+    np.save(content, np.arange(3.0))
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(count):
+            archive.writestr(f"{i}.npy", content.getvalue())
+        start = archive.fp.tell()
+    assert len(gpunn.load(path)) == count
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, start + 32, 46 + len("1.npy"))
+    path.write_bytes(data)
+    assert len(zipfile.ZipFile(path).namelist()) == count - 1
+    with pytest.raises(FileFormatError, match=f"its directory has {count - 1} entries, and says that they are {count}"):
+        gpunn.load(path)
+
+
+def test_no_array_is_lost_under_the_name_of_another(tmp_path):
+    content = io.BytesIO()
+    np.save(content, np.arange(3.0))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", content.getvalue())
+        archive.writestr("x", content.getvalue())
+    with pytest.raises(FileFormatError, match="two of its arrays have the same name"):
+        gpunn.load(tmp_path / "a.npz")

@@ -96,6 +96,10 @@ CALLS: dict[str, tuple[str, Callable[[], object]]] = {
         "max_pool_backward_pairs max_pool_pairs",
         lambda: test_pool.test_max_pool_of_any_windows(test_pool.ALL["halves"]),
     ),
+    "max_pool, and what is before": (
+        "max_pool_slope",
+        lambda: test_pool.test_an_activation_in_front_of_max_pooling(("tanh", 0.0), "halves"),
+    ),
     "sort": ("order_keys order_results", lambda: test_order.test_any_axis((3, 300), 1)),
     "order": ("sort_step", lambda: test_order.test_rows_of_more_than_a_tile()),
     "triangle": ("triangle", lambda: test_rearrange.test_triangles_of_other_types("float64")),

@@ -34,6 +34,45 @@ def test_shapes(shape):
     both(normal(*shape, mean=1), None, None, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 3, 2), (2, 3, 0)])
+def test_a_relu_behind_it(shape):
+    c = shape[1]
+    args = normal(*shape, mean=1), normal(c), normal(c), 1e-5
+    compare("batch_norm_forward", *args, relu=True, ladder="batch_norm", rtol=1e-5, atol=1e-5)
+    y, *statistics = simulator("fast", "forward").batch_norm_forward(*args)
+    found = simulator("fast", "forward").batch_norm_forward(*args, relu=True)
+    for a, b in zip(found, (np.where(y < 0, np.float32(0), y), *statistics), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradient_through_a_relu_behind_it(shape):
+    """To the bits of the gradient of the ReLU, and then of the norm."""
+    x, dy, weight, c = normal(*shape, mean=1), normal(*shape), normal(shape[1]), shape[1]
+    backend = simulator("fast", "forward")
+    y, mean, var = backend.batch_norm_forward(x, weight, normal(c), 1e-5, relu=True)
+    args = x, weight, mean, var, 1e-5, ALL
+    compare("batch_norm_backward", dy, *args, y, ladder="batch_norm", rtol=1e-5, atol=1e-5)
+    expected = backend.batch_norm_backward(np.where(y > 0, dy, np.float32(0)), *args)
+    for a, b in zip(backend.batch_norm_backward(dy, *args, y), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_gradient_that_is_infinite_ends_at_a_relu_that_is_closed():
+    x = np.array([[1.0, -1.0], [2.0, 3.0], [4.0, 5.0]], np.float32)
+    y, mean, var = simulator("fast", "forward").batch_norm_forward(x, None, None, 1e-5, relu=True)
+    dy = np.where(y > 0, np.float32(1), np.float32(np.inf))
+    for a in simulator("fast", "forward").batch_norm_backward(dy, x, None, mean, var, 1e-5, ALL, y):
+        assert np.isfinite(a).all()
+
+
+def test_what_is_no_number_stays_so_behind_a_relu():
+    x = normal(6, 3)
+    x[2, 1] = np.nan
+    y = simulator("fast", "forward").batch_norm_forward(x, None, None, 1e-5, relu=True)[0]
+    np.testing.assert_array_equal(np.isnan(y), [[False, True, False]] * 6)
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, (0, 3, 2), (2, 0, 2), (2, 3, 0)])
 def test_inference(shape):
     c = shape[1]

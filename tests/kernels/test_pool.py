@@ -204,3 +204,33 @@ def test_nothing(n, c):
 def test_adaptive_avg_pool_to_nothing():
     compare("adaptive_avg_pool2d", normal(1, 2, 3, 4), (0, 2))
     compare("adaptive_avg_pool2d_backward", normal(1, 2, 0, 2), (3, 4))
+
+
+@pytest.mark.parametrize("kind", [("relu", 0.0), ("leaky_relu", 0.25), ("sigmoid", 0.0), ("tanh", 0.0)])
+@pytest.mark.parametrize("name", ["halves", "overlapping"])
+def test_an_activation_in_front_of_max_pooling(kind, name):
+    """In one launch where windows of 2 x 2 lie side by side, to the bits of two."""
+    windows = ALL[name]
+    p = np.abs(with_ties(2, 3, *windows.size)) / 8  # of relu, leaky_relu, sigmoid and tanh alike
+    p[0] *= -1
+    p, which = BACKEND.max_pool2d(p, windows.positions, *windows[1:5])
+    dp = normal(*p.shape)
+    args = dp, p, which, windows.size, *windows[1:5], *kind
+    compare("max_pool2d_activation_backward", *args, exact=kind[0] in ("relu", "leaky_relu"))
+    dz = BACKEND.activation_backward(dp, p, *kind, True)
+    two = BACKEND.max_pool2d_backward(dz, which, windows.size, *windows[1:5])
+    np.testing.assert_array_equal(BACKEND.max_pool2d_activation_backward(*args), two)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
+def test_an_activation_in_front_of_max_pooling_of_other_types(dtype):
+    p, which = BACKEND.max_pool2d(normal(3, 5, 26, 34).astype(dtype), (13, 17), (2, 2), (2, 2), (0, 0), (1, 1))
+    args = normal(*p.shape).astype(dtype), p, which, (26, 34), (2, 2), (2, 2), (0, 0), (1, 1), "tanh", 0.0
+    compare("max_pool2d_activation_backward", *args, modes=FAST)
+
+
+def test_a_gradient_that_is_infinite_stays_where_it_was_chosen():
+    p, which = np.full((1, 1, 1, 2), [[0.5, 0.0]], np.float32), np.full((1, 1, 1, 2), [[3, 1]], np.uint8)
+    dp = np.full((1, 1, 1, 2), [[np.inf, np.nan]], np.float32)
+    found = BACKEND.max_pool2d_activation_backward(dp, p, which, (2, 4), (2, 2), (2, 2), (0, 0), (1, 1), "relu", 0.0)
+    np.testing.assert_array_equal(found, [[[[0, 0, 0, 0], [0, np.inf, 0, 0]]]])

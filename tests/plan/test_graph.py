@@ -10,6 +10,7 @@ from gpunn import nn, ops
 from gpunn.plan.graph import Graph
 from gpunn.plan.liveness import Liveness
 from gpunn.plan.memory import ALIGNMENT, Storage, lay_out
+from gpunn.plan.rules.memory_use import MemoryUse
 from gpunn.plan.simplify import without_dead_code, without_repetitions
 from gpunn.plan.strides import follow
 from gpunn.plan.trace import trace
@@ -110,3 +111,15 @@ def test_a_reshape_of_a_transposed_tensor_is_no_view() -> None:
     graph = graph_of(lambda x: x.reshape(12).exp() + x.t().reshape(12), X)
     views = [node.name for node in graph.nodes if id(node) in follow(graph)]
     assert views == ["Reshape", "Permute"]
+
+
+def test_the_bytes_in_use_at_each_node() -> None:
+    """Results are there until the end, other values until they are read for the last time."""
+
+    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, gpunn.Tensor]:
+        y = x.exp()
+        return y, (y * 2).log().sum()
+
+    graph = graph_of(body, X)
+    assert names(graph) == ["Exp", "Mul", "Log", "Sum"]
+    assert MemoryUse(graph).bytes == [48, 48 + 48, 48 + 48 + 48, 48 + 48 + 4]

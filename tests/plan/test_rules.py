@@ -61,6 +61,29 @@ def test_a_convolution_too() -> None:
     assert names(graph) == ["Conv2d"]
 
 
+@pytest.mark.parametrize(("device", "kind"), [("sim", "relu"), ("sim", "tanh"), ("cpu", "relu")])
+def test_a_norm_and_a_relu_by_kernels(device: str, kind: str) -> None:
+    w = gpunn.ones(2, device=device, requires_grad=True)
+    x = gpunn.ones(3, 2, device=device)
+
+    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
+        return gradients(ops.activate(F.batch_norm(x, None, None, w, training=True), kind).square().sum(), w)
+
+    graph = graph_of(body, x)
+    said = [n.reason for n in apply_rules(graph, ["affine_activation"]) if "BatchNorm" in n.where]
+    if (device, kind) == ("sim", "relu"):
+        norm, backward = only(graph, "BatchNormRelu"), only(graph, "BatchNormBackward")
+        assert said == [""]
+        assert apply_rules(graph, ["activation_gradient"])[0].reason == ""
+        assert "ActivationBackward" not in names(graph)
+        assert [backward.inputs[i] for i in (3, 4, 5)] == [*norm.outputs[1:], norm.outputs[0]]
+    else:
+        assert said == ["a norm is joined with a ReLU, by kernels"]
+        assert "BatchNormRelu" not in names(graph)
+        assert "" not in [n.reason for n in apply_rules(graph, ["activation_gradient"])]
+        assert "ActivationBackward" in names(graph)
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -15,7 +15,7 @@ from gpunn.plan.graph import Graph
 from gpunn.plan.rules.note import Note
 
 from .networks import OPTIMIZERS
-from .test_graph import graph_of
+from .test_graph import graph_of, names
 from .test_rules import gradients, only
 
 
@@ -66,6 +66,17 @@ def test_the_derivative_is_taken_of_what_was_pooled() -> None:
     assert backward.outputs[0].spec.shape == (1, 2, 2, 2)
     assert backward.inputs[1] is only(graph, "MaxPool2d").outputs[0]
     assert only(graph, "MaxPool2dBackward").inputs[0] is backward.outputs[0]
+    assert [n.reason for n in notes] == [""]
+
+
+@pytest.mark.parametrize(("window", "name"), [(2, "MaxPool2dActivationBackward"), (3, "MaxPool2dBackward")])
+def test_kernels_take_it_on_the_way_where_windows_lie_side_by_side(window: int, name: str) -> None:
+    w = gpunn.ones(2, 1, 3, 3, device="sim", requires_grad=True)
+    x = gpunn.ones(1, 1, 8, 8, device="sim")
+    graph = graph_of(lambda x: gradients(F.max_pool2d(F.conv2d(x, w).relu(), window).square().sum(), w), x)
+    notes = apply_rules(graph, ["pooled_slope"])
+    assert ("ActivationBackward" in names(graph)) == (window == 3)
+    assert only(graph, name).inputs[1 if window == 2 else 0].spec.shape == (1, 2, 6 // window, 6 // window)
     assert [n.reason for n in notes] == [""]
 
 

@@ -19,11 +19,12 @@ class BatchNorm(Family):
     full: Any  # from another family
 
     def batch_norm_forward(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float, relu: bool = False, out: Any = None
     ) -> tuple[Array, Array, Array]:
         """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), with the mean and variance of each channel.
 
-        Returns the result, the means, and the variances (the mean square of the deviations).
+        With `relu`, 0 where that is negative. Returns the result, the means, and the variances (the mean square of the
+        deviations).
         """
         work, size = accumulator(x.dtype), _sizes(x)
         y, mean, var = out or (None, None, None)
@@ -37,12 +38,12 @@ class BatchNorm(Family):
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         how = _Launch(self, "batch_norm", size, x.dtype)
         if how.shares == 1:
-            how("fused", 1, x, weight, bias, y, mean, var, *size, eps)
+            how("fused", 1, x, weight, bias, y, mean, var, *size, eps, relu)
         else:
             parts = self.empty((3, how.shares, size[1]), work)
             how("share", how.shares, x, parts, *size)
             how.join(parts, x, mean, var, how.shares, *size)
-            how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps)
+            how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps, relu)
         return y, mean, var
 
     def move_statistics(
@@ -74,7 +75,7 @@ class BatchNorm(Family):
         if y.size:
             parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
             how = _Launch(self, "batch_norm", size, x.dtype)
-            how("apply", how.shares, self.contiguous(x), *parameters, y, *size, eps)
+            how("apply", how.shares, self.contiguous(x), *parameters, y, *size, eps, False)
         return y
 
     def batch_norm_backward(
@@ -86,9 +87,10 @@ class BatchNorm(Family):
         var: Array,
         eps: float,
         wanted: tuple[bool, bool, bool],
+        y: Array | None = None,
         out: Any = None,
     ) -> tuple[Array, ...]:
-        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
+        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`; `y`: its result with a ReLU.
 
         With a = weight rstd, dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
         """
@@ -102,16 +104,17 @@ class BatchNorm(Family):
         if not x.size:
             return results
         dy, x, mean, var = map(self.contiguous, (dy, x, mean, var))
+        y = None if y is None else self.contiguous(y)
         weight = self.converted(weight, work)
         how = _Launch(self, "batch_norm_backward", size, x.dtype)
         if how.shares == 1:
-            how("fused", 1, dy, x, weight, mean, var, dx, dw, db, *size, eps)
+            how("fused", 1, dy, x, y, weight, mean, var, dx, dw, db, *size, eps)
         else:
             parts, sums = (self.empty(shape, work) for shape in ((2, how.shares, size[1]), (2, size[1])))
-            how("share", how.shares, dy, x, mean, parts, *size)
+            how("share", how.shares, dy, x, y, mean, parts, *size)
             how.join(parts, var, sums, dw, db, how.shares, size[1], eps)
             if dx is not None:
-                how("apply", how.shares, dy, x, weight, mean, var, sums, dx, *size, eps)
+                how("apply", how.shares, dy, x, y, weight, mean, var, sums, dx, *size, eps)
         return results
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .activation import KINDS
 from .family import Array, ceil_div, prod
 from .ladder import Ladder
 from .quad import Quads
@@ -25,6 +27,8 @@ Numbers = tuple[Array | None, Array | None]
 
 class Pool(Quads):
     """Pooling: the maximum and the mean of windows."""
+
+    activation_backward: Callable[..., Array]
 
     def max_pool2d(
         self, x: Array, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
@@ -83,6 +87,31 @@ class Pool(Quads):
         else:
             threads, args = dx.size, (dy, *_numbers(which), dx, n * c, *where)
         self.launch_elements("max_pool.cu", f"max_pool_backward_{rung}", threads, args, scalar_t=dy.dtype)
+        return dx
+
+    def max_pool2d_activation_backward(
+        self,
+        dy: Array,
+        y: Array,
+        which: Array,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        kind: str,
+        parameter: float,
+        out: Any = None,
+    ) -> Array:
+        """`max_pool2d_backward` of dy f', where f' follows from y, the result of the pooling."""
+        dx = self.result(out, (*dy.shape[:2], *size), dy.dtype)
+        where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
+        if not (_tile_by_two(where) and self.twos(dx)):
+            dz = self.activation_backward(dy, y, kind, parameter, True)
+            return self.max_pool2d_backward(dz, which, size, kernel, stride, corner, dilation, out=dx)
+        arrays = self.contiguous(dy), self.contiguous(y), self.contiguous(which), dx
+        args = (*arrays, dy.size, dy.shape[3], KINDS[kind], parameter)
+        self.launch_elements("max_pool_slope.cu", "max_pool_slope", dy.size, args, scalar_t=dy.dtype)
         return dx
 
     def max_pool2d_gather(

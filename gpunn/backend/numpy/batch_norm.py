@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .activation import activation, activation_backward
 from .blocks import _BLOCK, _block_length, _blocks
 from .softmax import _working_type
 from .workspace import Take, declares, scratch, taken
@@ -18,10 +19,13 @@ from .workspace import Take, declares, scratch, taken
 _FLOAT64 = np.dtype(np.float64)
 
 
-def batch_norm_forward(x: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> tuple[Any, Any, Any]:
+def batch_norm_forward(
+    x: Any, weight: Any, bias: Any, eps: float, relu: bool = False, out: Any = None
+) -> tuple[Any, Any, Any]:
     """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), with the mean and variance of each channel.
 
-    Returns the result, the means, and the variances (the mean square of the deviations).
+    With `relu`, 0 where that is negative. Returns the result, the means, and the variances (the mean square of the
+    deviations).
     """
     work, c = _working_type(x.dtype), x.shape[1]
     y, mean, var = (np.empty(x.shape, x.dtype), np.empty(c, work), np.empty(c, work)) if out is None else out
@@ -29,6 +33,8 @@ def batch_norm_forward(x: Any, weight: Any, bias: Any, eps: float, out: Any = No
     with scratch() as take:
         _statistics(x3, mean, var, take)
         _normalise(x3, mean, _scale(var, eps, weight, take), bias, _channels(y), take)
+    if relu:
+        activation(y, "relu", 0.0, out=y)
     return y, mean, var
 
 
@@ -67,12 +73,22 @@ def batch_norm_inference(x: Any, mean: Any, var: Any, weight: Any, bias: Any, ep
 
 
 def batch_norm_backward(
-    dy: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, wanted: tuple[bool, bool, bool], out: Any = None
+    dy: Any,
+    x: Any,
+    weight: Any,
+    mean: Any,
+    var: Any,
+    eps: float,
+    wanted: tuple[bool, bool, bool],
+    y: Any = None,
+    out: Any = None,
 ) -> tuple[Any, ...]:
-    """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
+    """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`; `y`: its result with a ReLU.
 
     With a = weight rstd, dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
     """
+    if y is not None:
+        dy = activation_backward(dy, y, "relu", 0.0, from_output=True)
     dy3, x3, work = _channels(dy), _channels(x), mean.dtype
     n, c, m = x3.shape
     outs = iter(out if out is not None else (None, None, None))
@@ -123,7 +139,7 @@ def batch_norm_backward(
 
 
 @declares("batch_norm_forward")
-def _batch_norm_forward_needs(x: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> int:
+def _batch_norm_forward_needs(x: Any, weight: Any, bias: Any, eps: float, relu: bool = False, out: Any = None) -> int:
     work, (n, c, m) = _working_type(x.dtype), _channels(x).shape
     length = _block_length(n, c * m)
     many, one = -(-n // length), taken(_FLOAT64, (c,))
@@ -136,7 +152,15 @@ def _batch_norm_forward_needs(x: Any, weight: Any, bias: Any, eps: float, out: A
 
 @declares("batch_norm_backward")
 def _batch_norm_backward_needs(
-    dy: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, wanted: tuple[bool, bool, bool], out: Any = None
+    dy: Any,
+    x: Any,
+    weight: Any,
+    mean: Any,
+    var: Any,
+    eps: float,
+    wanted: tuple[bool, bool, bool],
+    y: Any = None,
+    out: Any = None,
 ) -> int:
     work, (n, c, m) = mean.dtype, _channels(x).shape
     spread = _spread_needs(work, (n, c, m))

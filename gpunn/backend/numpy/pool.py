@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .activation import activation_backward
 from .elementwise import _BITS
 from .im2col import Pair, wide
 from .workers import in_parts, parts
@@ -16,6 +17,7 @@ from .workspace import Take, declares, scratch, taken
 
 __all__ = [
     "max_pool2d",
+    "max_pool2d_activation_backward",
     "max_pool2d_backward",
     "max_pool2d_gather",
     "max_pool2d_indices",
@@ -108,6 +110,24 @@ def max_pool2d_backward(
 
     _divide(part, dxs, dy, which)
     return dxs
+
+
+def max_pool2d_activation_backward(
+    dy: Any,
+    y: Any,
+    which: Any,
+    size: Pair,
+    kernel: Pair,
+    stride: Pair,
+    corner: Pair,
+    dilation: Pair,
+    kind: str,
+    parameter: float,
+    out: Any = None,
+) -> Any:
+    """`max_pool2d_backward` of dy f', where f' follows from y, the result of the pooling."""
+    dz = activation_backward(dy, y, kind, parameter, from_output=True)
+    return max_pool2d_backward(dz, which, size, kernel, stride, corner, dilation, out=out)
 
 
 def max_pool2d_gather(

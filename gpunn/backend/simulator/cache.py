@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from ..cache import cache_folder
 from .errors import SimulatorError
 
 _DAY = 24 * 3600
-_KEPT = 30 * _DAY  # seconds that a file lies there after its last use
+_KEPT = 30 * _DAY  # seconds that a file lies there after its last use,
+_KEPT_OF_MUCH = 2 * _DAY  # and the oldest ones, where there are more bytes than this
+_MUCH = 2 << 30
 
 _making: dict[Path, threading.Lock] = {}
 _making_lock = threading.Lock()
@@ -79,9 +82,18 @@ def is_there(path: Path) -> bool:
 @lru_cache(maxsize=8)
 def _remove_old(place: Path) -> None:
     """Remove what has not been used for long; once in a process, when it adds something."""
-    for path in place.iterdir():
-        try:
-            if time.time() - path.stat().st_mtime > _KEPT:
+    files = sorted((status.st_mtime, status.st_size, path) for path in place.iterdir() if (status := _status(path)))
+    size = sum(size for _, size, _ in files)
+    for used, bytes_, path in files:
+        if time.time() - used > (_KEPT_OF_MUCH if size > _MUCH else _KEPT):
+            with suppress(OSError):  # another process was faster, or it is not ours to remove
                 path.unlink()
-        except OSError:
-            continue  # another process was faster, or it is not ours to remove
+            size -= bytes_
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """None where another process has removed it."""
+    try:
+        return path.stat()
+    except OSError:
+        return None

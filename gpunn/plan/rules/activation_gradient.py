@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpunn.ops.activation import ActivationBackward, derivative_from_output
+from gpunn.ops.batch_norm import BatchNormBackward
 from gpunn.ops.conv import Conv2dInputGrad, Conv2dWeightGrad
 from gpunn.ops.linear import LinearActivationBackward, LinearBackward
 
@@ -19,19 +20,29 @@ def activation_gradient(graph: Graph) -> Iterator[Note]:
     It saves the launch and the way of dZ to memory and back. On the CPU it would save nothing: dZ is made in the
     memory of dY, and a product wants it there. Nor would it where f' takes more than a few operations, since each
     product would repeat them, and for convolutions, whose two products read each element of dZ several times over.
+    Likewise the gradient of the norm of a batch, where the activation is a ReLU.
     """
     uses = Uses(graph)
     for node in list(graph.nodes):
         if not (isinstance(node, Compute) and isinstance(node.op, ActivationBackward)):
             continue
         dz = node.outputs[0]
-        reader = next((n for n in uses.of(dz) if isinstance(n, Compute) and isinstance(n.op, _PRODUCTS)), None)
+        reader = next((n for n in uses.of(dz) if isinstance(n, Compute) and isinstance(n.op, _READERS)), None)
         if reader is None:
             continue
         kind, parameter = node.op.kind, node.op.parameter
         where = f"{kind} backward + {reader.name} {dz.spec!r}"
         others = other_readers(uses, dz, {id(reader)})
-        if not isinstance(reader.op, LinearBackward):
+        if isinstance(reader.op, BatchNormBackward):
+            if others:
+                reason = f"{others} needs dZ"
+            elif kind != "relu" or dz.spec.device.type == "cpu":
+                reason = "a norm's gradient is joined with that of a ReLU, by kernels"
+            else:
+                reason = ""
+                reader.inputs = (node.inputs[0], *reader.inputs[1:5], node.inputs[1])
+                graph.nodes.remove(node)
+        elif not isinstance(reader.op, LinearBackward):
             reason = "the products of a convolution read each element of dZ several times"
         elif dz.spec.device.type == "cpu":
             reason = "on the CPU dZ takes the memory of dY, and nothing would be saved"
@@ -47,4 +58,4 @@ def activation_gradient(graph: Graph) -> Iterator[Note]:
         yield Note("activation_gradient", where, reason)
 
 
-_PRODUCTS = (LinearBackward, Conv2dInputGrad, Conv2dWeightGrad)
+_READERS = (LinearBackward, Conv2dInputGrad, Conv2dWeightGrad, BatchNormBackward)

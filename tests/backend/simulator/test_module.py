@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gpunn.backend.simulator import RawModule, SimulatorError, compiler
+from gpunn.backend.simulator import cache as cache_module
 from gpunn.backend.simulator.cache import _remove_old
 
 F, I = np.float32, np.int32
@@ -139,6 +140,21 @@ def test_what_was_not_used_for_long_is_removed(cache):
     after = set(modules_in(cache))
     assert len(before) == 2 and len(after) == 2 and len(before & after) == 1
     assert (run_add(used) == 1).all()
+
+
+def test_the_oldest_are_removed_where_there_is_much(tmp_path, monkeypatch):
+    """Until the rest is no more than that; what was used within two days stays."""
+    monkeypatch.setattr(cache_module, "_MUCH", 250)
+    for name, days in (("a", 9), ("b", 5), ("c", 3), ("d", 1)):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, 2 * (time.time() - days * 24 * 3600,))
+    _remove_old.cache_clear()
+    _remove_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "d"]
+    monkeypatch.setattr(cache_module, "_MUCH", 50)
+    _remove_old.cache_clear()
+    _remove_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d"]
 
 
 def test_what_the_key_depends_on(cache, tmp_path, monkeypatch):

@@ -3,8 +3,10 @@
 import numpy as np
 
 from gpunn import ops
+from gpunn.autograd.tape import apply
+from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu
 
-from ..harness import add, normal
+from ..harness import add, normal, off_zero
 from .softmax import functional
 
 EPS = 1e-5
@@ -53,6 +55,36 @@ add(
     normal(4, 3),
     normal(3, seed=1),
     reference=lambda x, b: normalised(x, 0) + b,
+)
+add(
+    "batch_norm-relu",
+    lambda x, w, b: apply(BatchNormRelu(EPS), x, w, b)[0],
+    normal(4, 3) + 1,
+    normal(3, seed=1),
+    normal(3, seed=2),
+    reference=lambda *a: np.maximum(batch_norm_reference(*a), 0),
+    atol=1e-5,
+)
+
+
+def batch_norm_gradients(dy, x, w, mu, var, y):
+    dz, xhat = np.where(y > 0, dy, 0), (x - mu) / np.sqrt(var + EPS)
+    means = dz.mean(0), (dz * xhat).mean(0)
+    return w / np.sqrt(var + EPS) * (dz - means[0] - xhat * means[1]), (dz * xhat).sum(0), dz.sum(0)
+
+
+add(
+    "batch_norm-relu-backward",
+    lambda dy, x, w, mu, var, y: apply(BatchNormBackward(EPS, (True, True, True)), dy, x, w, mu, var, y),
+    normal(4, 3),
+    X := normal(4, 3, seed=1) + 1,
+    normal(3, seed=2),
+    X.mean(0),
+    X.var(0),
+    off_zero(4, 3, seed=3),
+    reference=batch_norm_gradients,
+    gradient=False,
+    atol=1e-5,
 )
 add(
     "batch_norm-many-slices",

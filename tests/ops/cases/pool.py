@@ -7,9 +7,9 @@ import numpy as np
 import gpunn
 from gpunn import ops
 from gpunn.autograd.tape import apply
-from gpunn.ops.pool import MaxPool2dGather
+from gpunn.ops.pool import MaxPool2dActivationBackward, MaxPool2dGather
 
-from ..harness import add, distinct, normal
+from ..harness import add, distinct, normal, off_zero
 from .conv import pair
 from .softmax import functional
 
@@ -205,3 +205,24 @@ add(
     WHICH,
     reference=lambda x, which: np.array([[[[x[0, 0, 1, 1], x[0, 0, 0, 1]], [x[0, 0, 3, 0], x[0, 0, 2, 2]]]]]),
 )
+
+
+def activation_of_pooling(kind, dy, y, which):
+    slope = {"relu": y > 0, "tanh": 1 - y * y, "sigmoid": y * (1 - y)}[kind]
+    dz = np.zeros((*y.shape[:2], 4, 6))
+    for place in np.ndindex(y.shape):
+        n, c, r, q = place
+        dz[n, c, 2 * r + which[place] // 2, 2 * q + which[place] % 2] = (dy * slope)[place]
+    return dz
+
+
+for kind in ("relu", "tanh", "sigmoid"):
+    op = MaxPool2dActivationBackward((2, 2), (2, 2), size=(4, 6), activation=kind)
+    add(
+        f"max_pool2d_activation_backward-{kind}",
+        lambda dy, y, which, op=op: apply(op, dy, y, which),
+        normal(2, 3, 2, 3),
+        off_zero(2, 3, 2, 3),
+        np.arange(36, dtype=np.uint8).reshape(2, 3, 2, 3) % 4,
+        reference=lambda *a, kind=kind: activation_of_pooling(kind, *a),
+    )

@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr int SPINS = 20000;  // some tens of microseconds: the next call of a step comes sooner, mostly
+constexpr int SPINS = 4000;  // some tens of microseconds: the next call of a step comes sooner, mostly
 
 struct Job {
     void (*call)(void *, int);
