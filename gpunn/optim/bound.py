@@ -42,7 +42,12 @@ class BoundStep:
     def only_calls(self) -> bool:
         """Whether `make` calls primitives and does nothing else: parameters lie in the optimizer's memory."""
         inside = all(segment.inside for group in self.groups for segment in group.segments)
-        return inside and is_one_kernel(self.optimizer)
+        plain = all(_are_plain(group.options) for group in self.groups)
+        return inside and plain and is_one_kernel(self.optimizer)
+
+    def arrays(self) -> list[Any]:
+        """The arrays that `make` gives to primitives, known when the step has begun."""
+        return [x for group in self.groups for _, p, g, moments in group._walks for x in (p, g, *moments)]
 
     def is_settled(self) -> bool:
         """Whether the next call does what the last one did, with other numbers; not so where state is new or loaded."""
@@ -73,9 +78,17 @@ def is_one_kernel(optimizer: Optimizer) -> bool:
     return type(optimizer)._update.__module__.startswith(f"{__package__}.")
 
 
+_PLAIN = (float, bool, int, type(None))
+
+
 def _numbers_of(options: dict[str, Any]) -> list[Any]:
-    """The options of a group."""
-    return [value for name, value in options.items() if name != "params"]
+    """The options of a group; what could change inside is never equal."""
+    return [x if type(x) in _PLAIN else object() for name, x in options.items() if name != "params"]
+
+
+def _are_plain(options: dict[str, Any]) -> bool:
+    """Whether all options are numbers, and no arrays or tensors that hold one."""
+    return all(type(x) in _PLAIN for name, x in options.items() if name != "params")
 
 
 class _Group:
@@ -175,8 +188,14 @@ class BoundProducts:
     @property
     def only_calls(self) -> bool:
         """Whether `make` calls primitives and does nothing else: gradients are added to what is there."""
-        adds = all(self.optimizer._adds_product(options) for options in self._options)
+        adds = all(_are_plain(options) and self.optimizer._adds_product(options) for options in self._options)
         return adds and is_one_kernel(self.optimizer)
+
+    def arrays(self) -> list[Any]:
+        """The arrays that `make` gives to primitives besides its arguments, known when the step has begun."""
+        return [
+            x for part in self._parts for x in (part._p, *part._arrays, *([] if part._ones is None else [part._ones]))
+        ]
 
     def begin(self) -> tuple[Any, ...]:
         """All that a step does beside computing; what it returns is equal as long as `make` makes the same calls."""
@@ -229,7 +248,9 @@ class _Part:
     def make(self, dz: Any, x: Any, backend: Any) -> None:
         """Update it by the gradient dz^T x."""
         if self.bias:
-            x = self._ones = _ones(len(dz), dz.dtype)  # which stays, for those who have noted where it lies
+            if self._ones is None or len(self._ones) != len(dz) or self._ones.dtype != dz.dtype:
+                self._ones = _ones(len(dz), dz.dtype)
+            x = self._ones  # the same one each time, for those who have noted where it lies
         backend = backend or self.segment.arena.backend
         self.optimizer._update_product(backend, self.options, self._p, dz, x, self._arrays, *self._number)
 

@@ -117,7 +117,7 @@ class Program:
                     copy(self.array_of(v), out=arrays[place])
                 return [copy(self.array_of(v)) for v in self.graph.results]
         finally:
-            self.position = done
+            self.position = done if joined is None else max(done, joined.position)
 
     def __str__(self) -> str:
         """What the step does, line by line; see `gpunn.plan.listing`."""

@@ -16,6 +16,7 @@ import numpy as np
 import gpunn
 from gpunn import nn, optim
 from gpunn.backend import native
+from gpunn.plan import StepFailed
 
 CASES: dict[str, Callable[[], Any]] = {}
 STEPS = 6
@@ -232,6 +233,107 @@ def doubles() -> Any:
     model = mlp().double()
     x, t = data()
     return trained(model, sgd(model), [(x.double(), t)])
+
+
+@case
+def options_that_are_whole_numbers() -> Any:
+    model = mlp()
+    optimizer = sgd(model, lr=1, weight_decay=1)
+    return trained(model, optimizer, before=lambda i: optimizer.param_groups[0].update(lr=(1.0, 1)[i % 2]))
+
+
+@case
+def an_option_that_is_an_array() -> Any:
+    """And changes in place."""
+    model = mlp()
+    optimizer = sgd(model)
+    rate = optimizer.param_groups[0]["lr"] = np.array(0.1)
+
+    def smaller(step: int) -> None:
+        rate[()] /= 1 + step
+
+    return trained(model, optimizer, before=smaller)
+
+
+@case
+def an_option_that_is_none() -> Any:
+    model = mlp()
+    optimizer = sgd(model)
+    try:
+        trained(model, optimizer, before=lambda i: optimizer.param_groups[0].update(lr=0.1 if i < 3 else None))
+    except TypeError as error:
+        return [type(error).__name__]
+    return ["no error"]
+
+
+@case
+def copies_on_the_way() -> Any:
+    """Of gradients whose layout is another one: they lie elsewhere at each step."""
+
+    class Mixer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 6), nn.Linear(5, 4)
+
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            return self.second(self.first(x).relu().transpose(1, 2)).flatten(1)
+
+    model = Mixer()
+    return trained(model, sgd(model), [data(9, 5, 8), data(9, 5, 8)])
+
+
+@case
+def many_batch_sizes() -> Any:
+    """More than columns of ones are remembered of."""
+    model = mlp()
+    wide = gpunn.randn(13, 40)
+    x, t = data(13)
+    others = [data(n) for n in range(20, 40)]
+    other = mlp()
+    step = gpunn.TrainStep(other, nn.CrossEntropyLoss(), sgd(other))
+
+    def between(i: int) -> None:
+        if i == 3:
+            for batch in others:
+                step(*batch)
+
+    return trained(model, sgd(model), [(x, t), (x, t), (x, t), (wide[:, ::2], t), (x, t), (x, t)], between)
+
+
+@case
+def nothing_to_update() -> Any:
+    model, other = mlp(), mlp()
+    return trained(model, sgd(other))
+
+
+@case
+def an_error_when_the_library_has_done_its_work() -> Any:
+    """Parameters have changed, and the step says so."""
+    model = mlp()
+    step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), sgd(model))
+    x, t = data()
+    for _ in range(3):
+        step(x, t)
+    library = native.primitives.library
+    rows = library.rows
+
+    def late(*args: Any) -> None:
+        rows(*args)
+        if args[2]:  # not from the beginning: the updates
+            raise TimeoutError("late")
+
+    library.rows = late
+    try:
+        step(x, t)
+    except TimeoutError:
+        pass
+    finally:
+        library.rows = rows
+    try:
+        step(x, t)
+    except StepFailed as error:
+        return ["late" in str(error)]
+    return ["no error"]
 
 
 @contextmanager

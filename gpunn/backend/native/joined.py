@@ -8,17 +8,18 @@ a label that is no class, which the primitive itself has to look at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from gpunn.backend.numpy.blas import _place
+from gpunn.backend.numpy.memory import address
 from gpunn.backend.products import precision
 
 from . import primitives
-from .library import WORDS, NotTaken, taken_down
+from .library import POINTERS, WORDS, NotTaken, taken_down
 
 Call = tuple[Any, list[Any], dict[str, Any]]
 _PYTHONS = np.zeros((1, 1 + WORDS), np.int64)
@@ -63,6 +64,8 @@ class Joined:
         """The updates that are none of the library's,"""
         self._begun: set[int] = set()
         """and those of them that have begun in this step."""
+        self._row = np.zeros(1, np.int64)
+        """The row that the library is at, which it keeps up to date."""
         self._rows = [self._row_of(number) for number in range(len(calls))]
         self._lay_out()
 
@@ -70,8 +73,14 @@ class Joined:
         ours = sum(bool(rows[0, 0]) for rows in self._rows)
         return f"{ours} of {len(self._calls)} calls are made by the loops' library in a row, the others by Python"
 
+    @property
+    def position(self) -> int:
+        """How many calls the library has come to the end of, those that Python made in between included."""
+        return self._call_of[int(self._row[0])]
+
     def begin(self) -> None:
         """Take the arrays of a step."""
+        self._row[0] = 0
         self._usable = self._take_arrays()
         self._until = min(self._keys, default=len(self._calls))
 
@@ -80,7 +89,8 @@ class Joined:
         start = self._starts[done]
         if not self._usable or not self._table[start, 0]:
             return done
-        return self._call_of[primitives.library.rows(self._address, 1 + WORDS, start, self._starts[self._until])]
+        primitives.library.rows(self._address, 1 + WORDS, start, self._starts[self._until], self._row.ctypes.data)
+        return self.position
 
     def make(self, done: int) -> int:
         """Make call number `done`, or see to what the library needs for it; the number of the next one."""
@@ -110,7 +120,9 @@ class Joined:
     def _take(self, number: int, key: Any) -> bool:
         """Make the rows of an update that has begun; False if it is none of the library's."""
         update = self._calls[number][0]
-        rows = self._taken(number, lambda given: update.make(*given, _loops)) if update.only_calls else _PYTHONS
+        rows = _PYTHONS
+        if update.only_calls:
+            rows = self._taken(number, lambda given: update.make(*given, _loops), update.arrays)
         before, self._rows[number] = self._rows[number], rows
         if len(before) == len(rows) and number not in self._moving:
             self._table[self._starts[number] :][: len(rows)] = rows
@@ -128,11 +140,12 @@ class Joined:
         function, _, kwargs = self._calls[number]
         if getattr(function, "__module__", "") != primitives.__name__:
             return _PYTHONS
-        return self._taken(number, lambda given: function(*given, **kwargs))
+        return self._taken(number, lambda given: function(*given, **kwargs), lambda: [kwargs.get("out")])
 
-    def _taken(self, number: int, call: Callable[[list[Any]], Any]) -> Any:
+    def _taken(self, number: int, call: Callable[[list[Any]], Any], others: Callable[[], list[Any]]) -> Any:
         """The rows of a call, with other arrays for those that are others at each step, by whose addresses these are
-        found; `_PYTHONS` where it is none of the library's.
+        found; `_PYTHONS` where it is none of the library's, or works on something else than what it is given and
+        `others`: on a copy, which is another one each time.
         """
         self._moving.pop(number, None)
         if precision() != "highest":  # factors are rounded before, somewhere
@@ -145,6 +158,10 @@ class Joined:
         try:
             rows = taken_down(lambda: call(given))
         except NotTaken:
+            return _PYTHONS
+        spans = [_span(x) for x in _arrays([*given, *others()])]
+        addresses = [int(word) for row in rows for word in row[1:][POINTERS[int(row[0])]] if word]
+        if not len(rows) or not all(any(low <= word < high for low, high in spans) for word in addresses):
             return _PYTHONS
         if found:
             words = [(int(r), int(c), found[int(rows[r, c])]) for r, c in zip(*np.isin(rows, list(found)).nonzero())]
@@ -173,3 +190,19 @@ class Joined:
             usable &= array.flags.c_contiguous
             self._words[word] = _place(array)
         return usable
+
+
+def _arrays(values: Iterable[Any]) -> Iterator[Any]:
+    """The arrays among values, and in tuples of them."""
+    for x in values:
+        if isinstance(x, np.ndarray):
+            yield x
+        elif isinstance(x, (tuple, list)):
+            yield from _arrays(x)
+
+
+def _span(x: Any) -> tuple[int, int]:
+    """From where to where an array lies."""
+    steps = [(n - 1) * s for n, s in zip(x.shape, x.strides)]
+    start = address(x)
+    return start + sum(min(s, 0) for s in steps), start + sum(max(s, 0) for s in steps) + x.itemsize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -44,6 +45,8 @@ _SIGNATURES: dict[str, list[Any]] = {
 }
 WORDS = 20
 """Arguments that a function has at most."""
+POINTERS: dict[int, Any] = {}
+"""For each function of a table which of its `WORDS` are addresses."""
 
 
 class NotTaken(Exception):
@@ -62,7 +65,7 @@ class Library:
 
     Attributes:
         threads: how many there are.
-        rows: ``rows(table, pitch, row, end)`` makes what stands in the rows of a table, see `gpunn_rows` in the text.
+        rows: ``rows(table, pitch, row, end, at)`` makes what stands in rows of a table, see `gpunn_rows` in the text.
 
     Raises:
         RuntimeError: there is no C++ compiler.
@@ -78,9 +81,11 @@ class Library:
             function.argtypes = types
             function.restype = _L if "cross_entropy" in name else None
             in_a_table = ctypes.cast(getattr(compiled, f"{name}_in_a_table"), _P)
-            setattr(self, name.removeprefix("gpunn_"), partial(_make, function, in_a_table.value))
+            assert in_a_table.value is not None
+            POINTERS[in_a_table.value] = np.array([i < len(types) and types[i] is _P for i in range(WORDS)])
+            setattr(self, name.removeprefix("gpunn_"), partial(_make, function, in_a_table.value, types))
         self.rows = compiled.gpunn_rows
-        self.rows.argtypes, self.rows.restype = [_P, _L, _L, _L], _L
+        self.rows.argtypes, self.rows.restype = [_P, _L, _L, _L, _P], None
         self.threads = min(threads_allowed(), MOST_THREADS)
         compiled.gpunn_start(self.threads)
         os.register_at_fork(after_in_child=compiled.gpunn_forked)
@@ -90,13 +95,27 @@ class Library:
         def __getattr__(self, name: str) -> Any: ...
 
 
-def _make(function: Any, in_a_table: int | None, *args: Any) -> Any:
+def _make(function: Any, in_a_table: int, types: list[Any], *args: Any) -> Any:
     """Call a function, or put it into the rows that this thread takes down, as if it had been called."""
     rows = _taking.rows
     if rows is None:
-        return function(*args)
-    rows.append((in_a_table, *args))
+        try:
+            return function(*args)
+        except ctypes.ArgumentError as error:
+            raise TypeError(f"{function.__name__.removeprefix('gpunn_')}: {error}") from None
+    rows.append((in_a_table, [_word(value, kind) for value, kind in zip(args, types, strict=True)]))
     return -1
+
+
+def _word(value: Any, kind: Any) -> int:
+    """An argument as a word of a table.
+
+    Raises:
+        TypeError: it is no argument of this kind.
+    """
+    if kind is _F:
+        return int(np.float64(operator.pos(value)).view(np.int64))
+    return 0 if value is None and kind is _P else operator.index(value)
 
 
 def taken_down(call: Callable[[], Any]) -> Any:
@@ -115,12 +134,8 @@ def taken_down(call: Callable[[], Any]) -> Any:
     finally:
         _taking.rows = None
     table = np.zeros((len(rows), 1 + WORDS), np.int64)
-    for words, row in zip(table, rows):
-        for at, value in enumerate(row):
-            if isinstance(value, float):
-                words.view(np.float64)[at] = value
-            else:
-                words[at] = value or 0
+    for row, (function, words) in zip(table, rows):
+        row[: 1 + len(words)] = function, *words
     return table
 
 

@@ -170,14 +170,13 @@ IN_A_TABLE(gpunn_conv)
 IN_A_TABLE(gpunn_conv_input)
 IN_A_TABLE(gpunn_conv_weight)
 
-// Rows of a table from `row` on, up to one that is empty or not done; its number, or `end`.
-int64_t gpunn_rows(const int64_t *table, int64_t pitch, int64_t row, int64_t end) {
-    for (; row < end; row++) {
+// Rows of a table from `row` on, up to one that is empty or not done, or to `end`; `at` is the number of the one it is at.
+void gpunn_rows(const int64_t *table, int64_t pitch, int64_t row, int64_t end, int64_t *at) {
+    for (*at = row; row < end; *at = ++row) {
         const int64_t *words = table + row * pitch;
         auto function = reinterpret_cast<bool (*)(const int64_t *)>(words[0]);
         if (!function || !function(words + 1)) break;
     }
-    return row;
 }
 }
 #pragma GCC visibility pop
