@@ -52,7 +52,12 @@ class BatchNorm(Op):
 
 
 class BatchNormRelu(BatchNorm):
-    """y = max(w xhat + b, 0), else as `BatchNorm`;  dx, dw and db are those of dy where y > 0."""
+    """y = max(w xhat + b, 0), xhat = (x - mu) / sqrt(v + eps): `BatchNorm` and a ReLU.
+
+    x (n, c, ...)  w, b (c,)  ->  y (n, c, ...), and mu, v (c,), which are statistics and have no gradient.
+    dz = dy [y > 0];  dx = w / sqrt(v + eps) (dz - mean of dz - xhat mean of (dz xhat))
+    dw = sum of dz xhat;  db = sum of dz
+    """
 
     saves_output = (0, 1, 2)
 

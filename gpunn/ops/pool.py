@@ -112,11 +112,11 @@ class MaxPool2dBackward(Pooling):
 
 @frozen
 class MaxPool2dActivationBackward(Composite, Pooling):
-    """dZ = dY f'(Y), added at the element that K names in its window, in an image of zeros.
+    """dX = dY f'(Y), added at the element that K names in its window, in an image of zeros.
 
-    The gradients of an activation and of the pooling of its result, Y and K = the maxima of f(Z): f' follows from Y.
+    dY, Y, K (n, c, oh, ow) -> dX (n, c, *size)
 
-    dY, Y, K (n, c, oh, ow) -> dZ (n, c, *size)
+    The gradients of an activation and of the pooling of its result: f' follows from Y, the largest of each window.
     """
 
     size: Pair = (1, 1)

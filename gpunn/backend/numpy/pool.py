@@ -113,18 +113,9 @@ def max_pool2d_backward(
 
 
 def max_pool2d_activation_backward(
-    dy: Any,
-    y: Any,
-    which: Any,
-    size: Pair,
-    kernel: Pair,
-    stride: Pair,
-    corner: Pair,
-    dilation: Pair,
-    kind: str,
-    parameter: float,
-    out: Any = None,
-) -> Any:
+    dy: Any, y: Any, which: Any, size: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, kind: str,
+    parameter: float, out: Any = None,
+) -> Any:  # fmt: skip
     """`max_pool2d_backward` of dy f', where f' follows from y, the result of the pooling."""
     dz = activation_backward(dy, y, kind, parameter, from_output=True)
     return max_pool2d_backward(dz, which, size, kernel, stride, corner, dilation, out=out)
