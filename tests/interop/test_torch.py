@@ -1,6 +1,9 @@
 """gpunn's modules in PyTorch, and PyTorch's in gpunn: one memory, gradients of both orders, training by either."""
 
+import importlib.util
 import pickle
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -158,7 +161,16 @@ def test_what_is_no_tensor_or_module(torch):
 
 
 def test_jax_shares_memory():
-    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    """In a process of its own: JAX starts threads, and what forks behind that is warned of."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed")
+    script = "from tests.interop.test_torch import share_memory_with_jax; share_memory_with_jax()"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def share_memory_with_jax():
+    import jax
+
     array = jax.numpy.arange(4.0)
     ours = gpunn.from_dlpack(array)
     assert ours.tolist() == [0, 1, 2, 3]
