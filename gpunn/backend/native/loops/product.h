@@ -147,7 +147,7 @@ template <int R, int N, class End> INLINE void tile(const float *a, const float 
 struct Put {
     float *result;
     int64_t pitch;
-    void operator()(int64_t m, int64_t n, int64_t count, V v, bool first, bool) const {
+    INLINE void operator()(int64_t m, int64_t n, int64_t count, V v, bool first, bool) const {
         float *to = result + m * pitch + n;
         store(to, first ? v : v + load(to, count), count);
     }
@@ -159,7 +159,7 @@ struct Activate {
     float *y;
     int64_t pitch;
     bool relu;
-    void operator()(int64_t m, int64_t n, int64_t count, V v, bool first, bool last) const {
+    INLINE void operator()(int64_t m, int64_t n, int64_t count, V v, bool first, bool last) const {
         float *to = y + m * pitch + n;
         if (!first) v += load(to, count);
         if (last && b) v += load(b + n, count);
@@ -173,7 +173,7 @@ struct Descend {
     float *p, *b;
     int64_t pitch;
     float lr, mu, share, decay;
-    void operator()(int64_t m, int64_t n, int64_t count, V g, bool first, bool last) const {
+    INLINE void operator()(int64_t m, int64_t n, int64_t count, V g, bool first, bool last) const {
         float *to = p + m * pitch + n, *sum = b + m * pitch + n;
         V w = load(to, count);
         if (!b) {
@@ -226,7 +226,7 @@ template <class End> void rows_by_columns(Matrix a, Matrix b, int64_t depth, int
                 if (width == WIDE && b.right == 1 && stop - start <= 2 * OUTPUTS) source = &b(k, n), pitch = b.down;
                 else pack(panel, b, k, deep, n, width);
                 by_rows<OUTPUTS>(start, stop, [=]<int R>(int64_t m) {
-                    auto each = [=](int r, int64_t c, V v) {
+                    auto each = [=](int r, int64_t c, V v) __attribute__((always_inline)) {
                         end(m + r, n + c, std::min<int64_t>(width - c, LANES), v, first, last);
                     };
                     const float *some = factors + (m - start) * deep;
