@@ -10,6 +10,9 @@ Each run is the protocol of `gpunn.bench.protocol` with processes of its own, al
 median of the runs' medians, these in ``runs``, and in ``spread`` how far they lie apart, over their median. Peers in
 `ONCE` take most of the time and are far behind: they have their turns in the first run alone, for `ONCE_BUDGET`
 seconds instead of ten, and ``runs`` has one number.
+
+In cpu.md ratios are the medians of the runs' ratios: the machine's speed changes from run to run, and within one run
+implementations take turns.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ CASES = {"W1": (1, 8, 32, 128, 1024), "W4": (8, 32, 128), "cnn": (8, 32, 128)}
 PEERS = ("torch", "torch-compile", "jax", "jax-step", "mlx")
 ONCE = {"W1": ("mlx",), "W4": ("mlx",), "cnn": ("jax", "jax-step", "mlx")}
 ONCE_BUDGET = 2.0
+OURS = ("gpunn", "gpunn-native")
+"""Those that are compared in cpu.md: by NumPy alone, and with native loops."""
 COLUMNS = ("gpunn", "gpunn-native", "gpunn-eager", "torch", "torch-compile", "jax", "jax-step", "products")
 """Of README's table, behind network and mini-batch."""
 NOTE = "medians of {} full runs; {} in the first one alone, with fewer blocks, as they take most of the time"
@@ -117,6 +122,22 @@ def recorded(out: Path) -> dict[tuple[str, int, str], float]:
     }
 
 
+def ratios(out: Path) -> dict[tuple[str, int, str], float]:
+    """For each workload, mini-batch size and way of gpunn: the time of the fastest peer over its own, run by run, of
+    which this is the median. Peers in `ONCE` do not count.
+    """
+    found = {}
+    for workload, batches in CASES.items():
+        rows = json.loads((out / f"batch_size_{workload}_cpu.json").read_text())["rows"]
+        runs = {(row["batch_size"], row["implementation"]): row["runs"] for row in rows if "runs" in row}
+        peers = [peer for peer in PEERS if peer not in ONCE[workload]]
+        for batch in batches:
+            fastest = [min(us) for us in zip(*(runs[batch, peer] for peer in peers), strict=True)]
+            for name in OURS:
+                found[workload, batch, name] = median(a / b for a, b in zip(fastest, runs[batch, name], strict=True))
+    return found
+
+
 def tables(out: Path) -> None:
     """The numbers in the tables of README, in both languages, and of cpu.md anew, from what is recorded in a folder."""
     speed = recorded(out)
@@ -124,7 +145,7 @@ def tables(out: Path) -> None:
         path = ROOT / name
         path.write_text("\n".join(_samples(path.read_text(encoding="utf-8").splitlines(), speed)) + "\n")
     path = RESULTS / "cpu.md"
-    path.write_text("\n".join(_ratios(path.read_text(encoding="utf-8").splitlines(), speed)) + "\n")
+    path.write_text("\n".join(_ratios(path.read_text(encoding="utf-8").splitlines(), ratios(out))) + "\n")
 
 
 def _samples(lines: list[str], speed: dict[Any, float]) -> list[str]:
@@ -142,18 +163,15 @@ def _samples(lines: list[str], speed: dict[Any, float]) -> list[str]:
     return new
 
 
-def _ratios(lines: list[str], speed: dict[Any, float]) -> list[str]:
+def _ratios(lines: list[str], found: dict[Any, float]) -> list[str]:
     """cpu.md's lines with new ratios to the fastest peer: for each mini-batch NumPy and native loops of a network."""
     section, new = "", []
     for line in lines:
         section = line if line.startswith("#") else section
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if section == "## Against others" and len(cells) == 1 + 2 * len(CASES) and cells[0].isdigit():
-            batch, shown = int(cells[0]), []
-            for workload in CASES:
-                best = max((speed.get((workload, batch, peer), 0.0) for peer in PEERS), default=0.0)
-                ours = (speed.get((workload, batch, name)) for name in ("gpunn", "gpunn-native"))
-                shown += [f"{v / best:.2f}" if v and best else "" for v in ours]
+            values = (found.get((workload, int(cells[0]), name)) for workload in CASES for name in OURS)
+            shown = [f"{value:.2f}" if value else "" for value in values]
             line = re.sub(r" {2,}", " ", "| " + " | ".join([cells[0], *shown]) + " |")
         new.append(line)
     return new

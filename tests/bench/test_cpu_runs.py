@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmarks import cpu_runs
@@ -29,12 +32,24 @@ def test_medians_of_runs() -> None:
 
 
 def test_the_tables_are_those_of_the_recorded_rows() -> None:
-    speed = cpu_runs.recorded(RESULTS)
-    for path, renew in (
-        (ROOT / "README.md", cpu_runs._samples),
-        (ROOT / "README.zh.md", cpu_runs._samples),
-        (RESULTS / "cpu.md", cpu_runs._ratios),
+    speed, ratios = cpu_runs.recorded(RESULTS), cpu_runs.ratios(RESULTS)
+    for path, renew, numbers in (
+        (ROOT / "README.md", cpu_runs._samples, speed),
+        (ROOT / "README.zh.md", cpu_runs._samples, speed),
+        (RESULTS / "cpu.md", cpu_runs._ratios, ratios),
     ):
         lines = path.read_text(encoding="utf-8").splitlines()
-        assert renew(lines, speed) == lines, "python -m benchmarks.cpu_runs --tables"
-        assert renew(lines, {key: 2 * value for key, value in speed.items() if key[2] == "gpunn"}) != lines
+        assert renew(lines, numbers) == lines, "python -m benchmarks.cpu_runs --tables"
+        assert renew(lines, {key: 2 * value for key, value in numbers.items() if key[2] == "gpunn"}) != lines
+
+
+def test_ratios_are_taken_within_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three runs, the second one on a machine that was half as fast when the peers had their turn."""
+    monkeypatch.setattr(cpu_runs, "CASES", {"W1": (8,)})
+    us = {"gpunn": (100, 120, 90), "gpunn-native": (50, 40, 60), "torch": (100, 300, 120), "jax": (90, 240, 130)}
+    rows = [{"batch_size": 8, "implementation": name, "runs": runs} for name, runs in us.items()]
+    rows += [{"batch_size": 8, "implementation": "mlx", "runs": [1]}, {"batch_size": 8, "implementation": "jax-step"}]
+    monkeypatch.setattr(cpu_runs, "PEERS", ("torch", "jax", "mlx"))
+    (tmp_path / "batch_size_W1_cpu.json").write_text(json.dumps({"rows": rows}))
+    found = cpu_runs.ratios(tmp_path)
+    assert found == {("W1", 8, "gpunn"): 120 / 90, ("W1", 8, "gpunn-native"): 120 / 60}

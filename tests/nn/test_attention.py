@@ -11,6 +11,7 @@ import pytest
 import gpunn
 from gpunn import nn
 from gpunn.parts import Parts
+from gpunn.plan.trace import trace
 
 RNG = np.random.default_rng(0)
 Q, K, V = RNG.standard_normal((2, 4, 5, 6)), RNG.standard_normal((2, 4, 7, 6)), RNG.standard_normal((2, 4, 7, 3))
@@ -221,3 +222,11 @@ def test_dropout_stores_no_matrix() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 << 20
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (5, 2, 8)])
+def test_a_sequence_that_looks_at_itself_is_multiplied_by_all_weights_at_once(shape: tuple[int, ...]) -> None:
+    """Queries, keys and values are parts of one product, and the output is another one."""
+    layer = nn.MultiheadAttention(8, 2)
+    graph, _ = trace(lambda x: layer(x, x, x)[0], (gpunn.ones(shape),))
+    assert [node.name for node in graph.nodes].count("LinearActivation") == 2

@@ -3,6 +3,7 @@
 import pytest
 
 import gpunn
+from gpunn.ops.attention import AttentionBackward
 from gpunn.ops.avg_pool import AvgPool2d
 from gpunn.ops.images import GatherImages
 from gpunn.ops.pool import MaxPool2d
@@ -11,6 +12,11 @@ from gpunn.ops.pool import MaxPool2d
 def spec(*shape, dtype=gpunn.float32):
     return gpunn.zeros(*shape, dtype=dtype)._spec
 
+
+ATTENTION = (
+    *(spec(2, 3, 6), spec(2, 3, 4), spec(2, 5, 4), spec(2, 5, 6)),
+    *(spec(3, 5), spec(2, 3, 6), spec(2, 3), None),
+)
 
 COSTS = [
     # 5 of 10 images of 48 bytes; their numbers, scale and shift; 240 floats, a product and a sum each
@@ -24,6 +30,15 @@ COSTS = [
     (MaxPool2d((2, 2), (2, 2)), (spec(1, 2, 4, 4),), 8 * 4, 32 * 4 + 8 * 4 + 8),
     # The same windows, of which one number comes
     (AvgPool2d((2, 2), (2, 2)), (spec(1, 2, 4, 4),), 8 * 4, 32 * 4 + 8 * 4),
+    # 2 x 3 queries of size 4 on 5 keys, values of size 6: products over 4, 6, 4, 4 and 6, and 5 operations a score more
+    (AttentionBackward(0.5, False, (True, True, True)), ATTENTION, (2 * 24 + 5) * 30, 4 * (36 + 2 * 124 + 15 + 36 + 6)),
+    # Query i looks at i + 1 keys, and the gradient of the keys alone is wanted: over 4, 6, and 4
+    (
+        AttentionBackward(0.5, True, (False, True, False)),
+        ATTENTION,
+        (2 * 14 + 5) * 12,
+        4 * (36 + 124 + 15 + 36 + 6 + 40),
+    ),
 ]
 
 

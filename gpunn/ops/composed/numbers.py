@@ -164,11 +164,12 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """x^y in float64."""
+    """x^y in float64; one of them may be a number."""
     from gpunn.backend.dtypes import float64
 
-    x, y = (cast(v, float64) if hasattr(v, "dtype") else float(v) for v in (input, exponent))
-    return _pow(x, y) if hasattr(x, "dtype") else x**y
+    if not isinstance(input, TensorBase) and not isinstance(exponent, TensorBase):
+        raise TypeError(f"float_power: a tensor to the power of a tensor or a number, got {input!r} and {exponent!r}")
+    return _pow(*(cast(v, float64) if isinstance(v, TensorBase) else float(v) for v in (input, exponent)))
 
 
 def isposinf(input: Tensor) -> Tensor:

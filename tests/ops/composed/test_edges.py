@@ -32,9 +32,13 @@ CALLS = {
         t.ones(2, 0), t.ones(3, 0), t.ones(3, 1)
     ),
     "addbmm of int8": lambda t: t.addbmm(*(t.ones(s, dtype=t.int8) for s in ((2, 2), (3, 2, 2), (3, 2, 2)))),
+    "attention, keys for all of a batch": lambda t: t.nn.functional.scaled_dot_product_attention(
+        t.arange(24.0).reshape(2, 3, 4) / 24, t.arange(20.0).reshape(1, 5, 4) % 7, t.arange(10.0).reshape(1, 5, 2)
+    ),
     "block_diag": lambda t: t.block_diag(),
     "broadcast_shapes": lambda t: t.zeros(t.broadcast_shapes()),
     "cdist of empty rows": lambda t: t.cdist(t.ones(2, 0), t.ones(3, 0), float("inf")),
+    "channel_shuffle of one group": lambda t: t.channel_shuffle(t.arange(12.0).reshape(1, 3, 4), 1),
     "copysign": lambda t: t.copysign(t.ones(2, dtype=t.int32), t.tensor([-1.0, 0.0], dtype=t.float64)),
     "corrcoef of a row": lambda t: t.corrcoef(t.tensor([[1.0, 2.0]])),
     "cov of a row": lambda t: t.cov(t.tensor([[1.0, 2.0, 4.0]])),
@@ -44,8 +48,12 @@ CALLS = {
     "embedding_bag of nothing": lambda t: t.nn.functional.embedding_bag(
         t.arange(0), t.ones(3, 2), t.tensor([0, 0]), mode="max", padding_idx=0
     ),
+    "float_power of a number": lambda t: t.float_power(2, t.tensor([1, 3])),
     "gaussian_nll, a variance for each column": lambda t: t.nn.functional.gaussian_nll_loss(
         t.ones(4, 3), t.zeros(4, 3), t.tensor([[1.0, 2.0, 3.0]])
+    ),
+    "gaussian_nll, a variance for each row": lambda t: t.nn.functional.gaussian_nll_loss(
+        t.ones(2, 3, 4), t.zeros(2, 3, 4), t.arange(1.0, 7.0).reshape(2, 3)
     ),
     "gradient": lambda t: t.gradient(t.tensor([1.0, 4.0, 9.0]), spacing=None)[0],
     "hinge": lambda t: t.nn.functional.hinge_embedding_loss(t.tensor([-3.0]), t.tensor([2.0])),
@@ -53,20 +61,32 @@ CALLS = {
     "masked_scatter": lambda t: t.masked_scatter(
         t.tensor([1.0, 2.0]), t.tensor([[True, False], [True, True]]), t.tensor([5.0, 6.0, 7.0])
     ),
+    "matrix_power": lambda t: t.matrix_power(t.tensor([[1.0, 2.0], [3.0, 4.0]]), 5),
+    "matrix_power 0 of a batch": lambda t: t.matrix_power(t.ones(2, 3, 2, 2), 0),
     "logaddexp": lambda t: t.logaddexp(t.tensor([True]), t.tensor([2.0])),
     "matmul": lambda t: t.tensor([[0.0], [float("inf")], [float("nan")]]) @ t.zeros(1),
     "median": lambda t: t.median(t.zeros(0)),
+    "median, one is no number": lambda t: t.median(t.tensor([1.0, float("nan"), 2.0])),
     "multi_margin": lambda t: t.nn.functional.multi_margin_loss(t.ones(3), t.tensor([1]), reduction="none"),
     "multilabel": lambda t: t.nn.functional.multilabel_margin_loss(t.tensor(2.0), t.tensor(0)),
     "multi_margin of one class": lambda t: t.nn.functional.multi_margin_loss(t.tensor(3.0), t.tensor(0)),
     "nanquantile": lambda t: t.nanquantile(t.tensor([-1.5, 1.0, -float("inf")]), 0.3),
     "norm": lambda t: t.norm(t.tensor([[1.0, 2.0], [3.0, 4.0]]), "nuc"),
     "quantile of a number": lambda t: t.quantile(t.tensor(3.0), t.tensor([0.2, 0.5]), 0, True),
+    "rrelu of one slope": lambda t: t.nn.functional.rrelu(t.tensor([-1.0, 2.0]), 0.25, 0.25, training=True),
     "tensor_split": lambda t: t.tensor_split(t.tensor([3.0, 1.0, 4.0]), t.tensor(2))[0],
     "tensordot": lambda t: t.tensordot(t.ones(1, 1, 1), t.arange(4.0).reshape(2, 1, 2), ([0, 1], [2, 0])),
+    "tensordot, the other way": lambda t: t.tensordot(
+        t.arange(4.0).reshape(2, 1, 2), t.ones(1, 1, 1), ([2, 0], [0, 1])
+    ),
     "trapezoid of nothing": lambda t: t.trapezoid(t.ones(2, 0), t.ones(2, 0)),
     "trapezoid over a matrix": lambda t: t.trapezoid(t.ones(2, 3, 4), t.arange(12.0).reshape(3, 4), dim=1),
     "vander": lambda t: t.vander(t.tensor([100, 2], dtype=t.uint8), 4),
+    "triplet with the distance left out": lambda t: t.nn.functional.triplet_margin_with_distance_loss(
+        t.tensor([[1.0, 2.0]]), t.tensor([[1.5, 0.0]]), t.tensor([[2.0, 2.5]])
+    ),
+    "vander of no columns": lambda t: t.vander(t.ones(3), 0),
+    "var_mean": lambda t: t.var_mean(t.tensor([1.0, 2.0, 4.0]), False)[0],
     "view of nothing by type": lambda t: t.ones(0, 8).view(t.uint8),
     "xlogy": lambda t: t.xlogy(t.tensor([0.5], dtype=t.float64), t.tensor([0.7], dtype=t.bfloat16)),
     "zeta": lambda t: t.special.zeta(
@@ -109,11 +129,16 @@ WRONG = {
     "bucketize": lambda t: t.bucketize(t.ones(2, 2), t.ones(2, 2)),
     "cartesian_prod": lambda t: t.cartesian_prod(t.ones(2, 2)),
     "combinations": lambda t: t.combinations(t.ones(2, 2)),
+    "channel_shuffle": lambda t: t.channel_shuffle(t.ones(1, 3, 4), 0),
+    "channel_shuffle of a matrix": lambda t: t.channel_shuffle(t.ones(1, 3), 3),
     "cov": lambda t: t.cov(t.ones(2, 3), fweights=t.ones(3)),
     "cov weights": lambda t: t.cov(t.ones(2, 3), aweights=t.ones(2, 3)),
     "cross": lambda t: t.cross(t.ones(3, 3), t.ones(3), dim=0),
+    "cross of 3 and 2": lambda t: t.cross(t.ones(3, 3), t.ones(3, 2), dim=1),
     "diff": lambda t: t.diff(t.ones(3), -1),
     "gradient": lambda t: t.gradient(t.ones(3, 3), dim=(1, 1)),
+    "float_power": lambda t: t.float_power(2, 3),
+    "hsplit": lambda t: t.hsplit(t.ones(2, 3), 2),
     "isclose": lambda t: t.isclose(t.ones(1), t.ones(1), rtol=-0.4),
     "histc": lambda t: t.histc(t.ones(3), bins=0),
     "kthvalue": lambda t: t.kthvalue(t.zeros(2, 0), 1),
@@ -152,3 +177,27 @@ def test_a_product_scattered_onto_one_0_has_second_derivatives():
         first = gpunn.autograd.grad(y.sum(), (x, v), create_graph=True)
         found.append([g.tolist() for g in gpunn.autograd.grad((first[0] ** 2).sum() + first[1].sum(), (x, v))])
     assert found[0] == found[1] == [[8.0, 1.0], [150.0, 90.0, 0.0]]
+
+
+def test_the_largest_of_bags_without_numbers():
+    bags = gpunn.zeros(3, 0, dtype=gpunn.int64)
+    assert gpunn.nn.functional.embedding_bag(bags, gpunn.ones(4, 2), mode="max").tolist() == [[0, 0]] * 3
+
+
+@pytest.mark.parametrize(("theta", "size"), [((2, 2, 3), (1, 1, 2, 2)), ((1, 2, 3), (1, 1, 0, 2)), ((1, 3), (1, 1, 2))])
+def test_grids_that_do_not_fit_their_matrices(theta, size):
+    with pytest.raises(RuntimeError, match=r"affine_grid: takes theta"):
+        gpunn.nn.functional.affine_grid(gpunn.ones(theta), size)
+
+
+def test_what_is_wrong_with_windows_has_its_name():
+    x = gpunn.ones(1, 1, 2, 2)
+    with pytest.raises((RuntimeError, ValueError), match="max_unpool2d: kernel_size"):
+        gpunn.nn.functional.max_unpool2d(x, gpunn.zeros(1, 1, 2, 2, dtype=gpunn.int64), 0)
+
+
+@pytest.mark.parametrize("lengths", [[5], [[5, 5]], [5.0, 5.0]])
+def test_lengths_that_are_not_one_for_each_sample(lengths):
+    x, targets = gpunn.zeros(5, 2, 3), gpunn.ones(2, 2, dtype=gpunn.int64)
+    with pytest.raises(RuntimeError, match="ctc_loss: input_lengths are integers, one for each of 2 samples"):
+        gpunn.nn.functional.ctc_loss(x, targets, gpunn.tensor(lengths), (2, 2))
