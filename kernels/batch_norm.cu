@@ -36,6 +36,49 @@ __device__ __forceinline__ acc_t times(const acc_t* weight, index_t channel, acc
     return weight == nullptr ? value : value * weight[channel];
 }
 
+// ---- Running statistics ---------------------------------------------------------------------------------------------
+
+// keep old + share value. The products are rounded before they are added, as elementwise ops would do it.
+template <class T> __device__ __forceinline__ T moved(T old, acc_t keep, acc_t value, acc_t share) {
+    return T(product(acc_t(old), keep) + product(value, share));
+}
+
+// The running statistics after one more batch, and how many batches there were. In place if new_mean is mean, and so on.
+template <class T> struct Running {
+    const T* mean;  // null: there are none
+    const T* var;
+    const long long* batches;  // null: they are not counted
+    T *new_mean, *new_var;
+    long long* new_batches;  // null: they are not counted
+    acc_t keep, mean_share, var_share;
+
+    // One thread of each channel calls it.
+    __device__ __forceinline__ void move(index_t channel, acc_t mu, acc_t v) const {
+        if (mean == nullptr) return;
+        if (channel == 0) count();
+        new_mean[channel] = moved(mean[channel], keep, mu, mean_share);
+        new_var[channel] = moved(var[channel], keep, v, var_share);
+    }
+
+    __device__ __forceinline__ void count() const {
+        if (new_batches != nullptr) *new_batches = *batches + 1;
+    }
+};
+
+// By themselves, a thread a channel.
+extern "C" __global__ void batch_norm_move(
+    const scalar_t* run_mean, const scalar_t* run_var,
+    const long long* batches,  // null: they are not counted
+    scalar_t* new_mean, scalar_t* new_var,
+    long long* new_batches,  // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share, const acc_t* mean, const acc_t* var, long long c) {
+    const Running<scalar_t> running = {
+        run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
+    const index_t channel = first_index();
+    if (channel < c) running.move(channel, mean[channel], var[channel]);
+    else if (channel == 0) running.count();
+}
+
 // ---- Forward --------------------------------------------------------------------------------------------------------
 
 template <class Team>
@@ -74,7 +117,7 @@ __device__ __forceinline__ void normalise(
 template <class Team>
 __device__ __forceinline__ void fused(
     const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* bias, scalar_t* __restrict__ y, acc_t* mean,
-    acc_t* var, const Sizes& size, acc_t eps, bool relu) {
+    acc_t* var, const Running<acc_t>& running, const Sizes& size, acc_t eps, bool relu) {
     const Moments moments = share_moments<Team>(x, size);
     const index_t channel = Team::row();
     if (channel >= size.c) return;
@@ -83,6 +126,7 @@ __device__ __forceinline__ void fused(
     if (Team::rank() == 0) {
         mean[channel] = mu;
         var[channel] = v;
+        running.move(channel, mu, v);
     }
     normalise<Team>(x, mu, times(weight, channel, rstd_of(v, eps)), bias, y, size, relu);
 }
@@ -112,8 +156,14 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_block(
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
     scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
-    long long n, long long c, long long m, acc_t eps, bool relu) {
-    fused<Block>(x, weight, bias, y, mean, var, {n, c, m}, eps, relu);
+    const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
+    const long long* batches,                    // null: they are not counted
+    acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
+    long long* new_batches,                      // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, acc_t eps, bool relu) {
+    const Running<acc_t> running = {
+        run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
+    fused<Block>(x, weight, bias, y, mean, var, running, {n, c, m}, eps, relu);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
@@ -121,8 +171,14 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
     scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
-    long long n, long long c, long long m, acc_t eps, bool relu) {
-    fused<Columns>(x, weight, bias, y, mean, var, {n, c, m}, eps, relu);
+    const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
+    const long long* batches,                    // null: they are not counted
+    acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
+    long long* new_batches,                      // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, acc_t eps, bool relu) {
+    const Running<acc_t> running = {
+        run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
+    fused<Columns>(x, weight, bias, y, mean, var, running, {n, c, m}, eps, relu);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_block(
@@ -138,7 +194,11 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_columns(
 // One warp a channel puts parts (3, shares, c) together.
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_join(
     const acc_t* __restrict__ parts, const scalar_t* __restrict__ x, acc_t* __restrict__ mean, acc_t* __restrict__ var,
-    int shares, long long n, long long c, long long m) {
+    const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
+    const long long* batches,                    // null: they are not counted
+    acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
+    long long* new_batches,                      // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share, int shares, long long n, long long c, long long m) {
     const index_t channel = Warp::row(), step = shares * c;
     Moments moments = {0, 0, 0};
     for (int part = channel < c ? Warp::rank() : shares; part < shares; part += Warp::size()) {
@@ -146,7 +206,14 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_join(
         moments.merge({parts[at], parts[at + step], parts[at + 2 * step]});
     }
     moments = Warp::reduce(moments);
-    if (channel < c && Warp::rank() == 0) finish(moments, x, {n, c, m}, channel, mean[channel], var[channel]);
+    if (channel >= c || Warp::rank() != 0) return;
+    const Running<acc_t> running = {
+        run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
+    acc_t mu, v;
+    finish(moments, x, {n, c, m}, channel, mu, v);
+    mean[channel] = mu;
+    var[channel] = v;
+    running.move(channel, mu, v);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(
@@ -163,26 +230,6 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_columns(
     const acc_t* __restrict__ bias,    // null: 0
     scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu) {
     apply<Columns>(x, mean, var, weight, bias, y, {n, c, m}, eps, relu);
-}
-
-// keep old + share value. The products are rounded before they are added, as elementwise ops would do it.
-__device__ __forceinline__ scalar_t moved(scalar_t old, acc_t keep, acc_t value, acc_t share) {
-    return scalar_t(product(acc_t(old), keep) + product(value, share));
-}
-
-// The running statistics after one more batch, a thread a channel, and how many batches there were. In place if new_mean
-// is mean, and so on.
-extern "C" __global__ void batch_norm_move(
-    const scalar_t* mean, const acc_t* batch_mean, const scalar_t* var, const acc_t* batch_var,
-    const long long* batches,  // null: they are not counted
-    scalar_t* new_mean, scalar_t* new_var,
-    long long* new_batches,  // null: they are not counted
-    long long c, acc_t keep, acc_t mean_share, acc_t var_share) {
-    const index_t channel = first_index();
-    if (channel == 0 && new_batches != nullptr) *new_batches = *batches + 1;
-    if (channel >= c) return;
-    new_mean[channel] = moved(mean[channel], keep, batch_mean[channel], mean_share);
-    new_var[channel] = moved(var[channel], keep, batch_var[channel], var_share);
 }
 
 // ---- Backward -------------------------------------------------------------------------------------------------------

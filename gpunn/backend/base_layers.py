@@ -12,6 +12,9 @@ Axes = tuple[int, ...]
 Pair = tuple[int, int]
 Wanted = tuple[bool, bool, bool]
 """Which of three gradients are computed; the others are not among the results."""
+Running = tuple[Array, Array, Array | None, float, float, float]
+"""Running means and variances (c,), the number of batches, and three shares: of what is kept, of new means, and of new
+variances."""
 
 
 class LayerPrimitives(Protocol):
@@ -199,11 +202,19 @@ class LayerPrimitives(Protocol):
     # Normalisation ----------------------------------------------------------------------------------------------------
 
     def batch_norm_forward(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float, relu: bool = False, out: Any = None
-    ) -> tuple[Array, Array, Array]:
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        relu: bool = False,
+        running: Running | None = None,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
         """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), and each channel's mean and variance.
 
-        With `relu`, 0 where that is negative.
+        With `relu`, 0 where that is negative. With `running`, of the type of the means, also what `move_statistics`
+        makes of it; `out` has it behind the rest.
         """
 
     def move_statistics(

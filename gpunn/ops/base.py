@@ -120,7 +120,7 @@ class Op:
     """The inputs whose gradients need the result, where these are not all."""
     overwrites: ClassVar[tuple[int, ...]] = ()
     """The inputs of the result's shape and type in whose memory a primitive may write the result: `out` may be them.
-    Of an op with several results the input for each of them."""
+    Of an op with several results the input for each of them, -1 for none."""
     view: ClassVar[bool] = False
     """Whether the result shares the memory of the first input."""
     from_number: ClassVar[bool] = False

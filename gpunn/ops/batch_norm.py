@@ -124,6 +124,37 @@ class MoveStatistics(Op):
 
 
 @frozen
+class TrackedBatchNorm(Op):
+    """`BatchNorm`, or with `relu` `BatchNormRelu`, and `MoveStatistics` by what it finds; a rule of plans makes it.
+
+    y = w xhat + b, xhat = (x - mu) / sqrt(v + eps);  mean' = keep mean + mean_share mu;  var' = keep var + var_share v
+    batches' = batches + 1, unless that is None.
+
+    x (n, c, ...)  w, b, mean, var (c,)  batches ()  ->  y (n, c, ...), mu, v, mean', var' (c,), batches' ()
+    """
+
+    eps: float
+    relu: bool
+    keep: float
+    mean_share: float
+    var_share: float
+    differentiable = False
+    overwrites = (-1, -1, -1, 3, 4, 5)
+    flop_per_element = 8
+
+    def shape(self, x: Spec, weight: Spec | None, bias: Spec | None, *running: Any) -> Any:
+        y, mu, v = BatchNorm(self.eps).shape(x, weight, bias)
+        mean, var, batches = running
+        if mean.dtype is not mu.dtype:
+            raise shape_error(self, f"the running statistics must be in {mu.dtype.name}, got {mean!r}")
+        return y, mu, v, *MoveStatistics(self.keep, self.mean_share, self.var_share).shape(mean, mu, var, v, batches)
+
+    def forward(self, backend: Any, x: Any, weight: Any, bias: Any, *running: Any, out: Any = None) -> Any:
+        moving = (*running, self.keep, self.mean_share, self.var_share)
+        return backend.batch_norm_forward(x, weight, bias, self.eps, self.relu, moving, out=out)
+
+
+@frozen
 class BatchNormInference(Composite):
     """y = w (x - mu) / sqrt(v + eps) + b, for given mu, v (c,): with the running statistics, in evaluation.
 

@@ -19,12 +19,14 @@ from .rules.note import Note as Note
 from .rules.pooled_slope import pooled_slope
 from .rules.product_update import product_update
 from .rules.softmax_cross_entropy import softmax_cross_entropy
+from .rules.tracked_norm import tracked_norm
 
 Rule = Callable[[Graph], Iterator[Note]]
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
         affine_activation,
+        tracked_norm,
         softmax_cross_entropy,
         loss_gradient,
         pooled_slope,

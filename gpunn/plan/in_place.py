@@ -66,4 +66,4 @@ class InPlace:
             return True
         op, number = maker.op, next(k for k, y in enumerate(maker.outputs) if y is value)
         may = op.overwrites if maker.single else op.overwrites[number : number + 1]
-        return between == [start] and any(maker.inputs[at] is target for at in may)
+        return between == [start] and any(at >= 0 and maker.inputs[at] is target for at in may)

@@ -45,6 +45,28 @@ def test_a_relu_behind_it(shape):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("batches", [None, np.array(7)])
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 3, 0), (0, 3, 2)])
+def test_running_statistics_behind_it(shape, batches):
+    """To the bits of a norm without them, and then of the running statistics by themselves."""
+    c = shape[1]
+    args, shares = (normal(*shape, mean=1), normal(c), normal(c), 1e-5), (0.9, 0.1, 0.1 * 64 / 63)
+    running = normal(c), normal(c), batches
+    compare("batch_norm_forward", *args, running=(*running, *shares), ladder="batch_norm", rtol=1e-5, atol=1e-5)
+    for name in ("fused", "split"):
+        backend = simulator("fast", "forward")
+        with rung("batch_norm", name):
+            y, mean, var = backend.batch_norm_forward(*args)
+            moved = backend.move_statistics(running[0], mean, running[1], var, batches, *shares)
+            found = backend.batch_norm_forward(*args, running=(*running, *shares))
+            state = tuple(a.copy() for a in running if a is not None)
+            out = (*map(np.empty_like, (y, mean, var)), *state)
+            backend.batch_norm_forward(*args, running=(*state, *[None] * (3 - len(state)), *shares), out=out)
+        for a, b, in_place in zip((y, mean, var, *moved), found, out, strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(a, in_place)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_gradient_through_a_relu_behind_it(shape):
     """To the bits of the gradient of the ReLU, and then of the norm."""

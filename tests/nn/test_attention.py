@@ -10,6 +10,8 @@ import pytest
 
 import gpunn
 from gpunn import nn
+from gpunn.autograd.tape import apply
+from gpunn.ops.attention import ScaledDotProductAttention
 from gpunn.parts import Parts
 from gpunn.plan.trace import trace
 
@@ -230,3 +232,11 @@ def test_a_sequence_that_looks_at_itself_is_multiplied_by_all_weights_at_once(sh
     layer = nn.MultiheadAttention(8, 2)
     graph, _ = trace(lambda x: layer(x, x, x)[0], (gpunn.ones(shape),))
     assert [node.name for node in graph.nodes].count("LinearActivation") == 2
+
+
+@pytest.mark.parametrize(("keys", "values"), [((2, 5, 4), (2, 6, 2)), ((1, 5, 4), (1, 5, 2)), ((2, 5, 3), (2, 5, 2))])
+def test_shapes_that_are_no_attention_in_one(keys: tuple[int, ...], values: tuple[int, ...]) -> None:
+    """The op takes none that are to be broadcast; the function makes those of several ops."""
+    q, k, v = gpunn.ones(2, 3, 4), gpunn.ones(keys), gpunn.ones(values)
+    with pytest.raises(RuntimeError, match="ScaledDotProductAttention: takes queries"):
+        apply(ScaledDotProductAttention(0.5, False, None), q, k, v, None, None)

@@ -264,6 +264,22 @@ def test_forecasts_are_no_steps_that_change() -> None:
     assert len(step.plans_made) == made + 1
 
 
+def test_a_forecast_between_two_changes_is_none_itself() -> None:
+    model = network(gpunn.relu)
+    loss = Scaled()
+    step = TrainStep(model, loss, optim.SGD(model.parameters(), 0.01))
+    batch = [*map(gpunn.tensor, data())]
+    for k in range(CHANGES - 2):
+        loss.scale = 1.0 + k
+        step(*batch)
+    loss.scale = 50.0
+    step.forecast(*batch)
+    loss.scale = 60.0
+    step(*batch)
+    assert step.changes == CHANGES - 1
+    assert len(step.plans_made) == CHANGES - 1  # each of them was planned
+
+
 class Scaled:
     """A loss that something in Python goes into."""
 

@@ -85,6 +85,36 @@ def test_a_norm_and_a_relu_by_kernels(device: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("device", "dtype", "reason"),
+    [
+        ("sim", "float32", ""),
+        ("sim", "float16", "running statistics are in another type than the batch's"),
+        ("cpu", "float32", "on the CPU nothing would be saved"),
+    ],
+)
+def test_running_statistics_by_the_norm(device: str, dtype: str, reason: str) -> None:
+    mean, var = gpunn.zeros(2, device=device, dtype=dtype), gpunn.ones(2, device=device, dtype=dtype)
+    x = gpunn.ones(3, 2, device=device, dtype=dtype)
+    graph = graph_of(lambda x: F.batch_norm(x, mean, var, training=True).relu(), x)
+    notes = apply_rules(graph, ["affine_activation", "tracked_norm"])
+    assert [n.reason for n in notes if n.rule == "tracked_norm"] == [reason]
+    if reason:
+        assert "MoveStatistics" in names(graph)
+        return
+    assert names(graph) == ["TrackedBatchNorm", "Assign", "Assign"]
+    norm = only(graph, "TrackedBatchNorm")
+    assert norm.op.relu
+    assert [node.inputs[1] for node in graph.nodes[1:]] == list(norm.outputs[3:])
+
+
+def test_running_statistics_of_something_else_stay_where_they_are() -> None:
+    mean, var = gpunn.zeros(2, device="sim"), gpunn.ones(2, device="sim")
+    graph = graph_of(lambda x: F.instance_norm(x, mean, var), gpunn.ones(3, 2, 4, device="sim"))
+    (note,) = apply_rules(graph, ["tracked_norm"])
+    assert note.reason == "what they move towards is not what a norm of the batch has found"
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         (lambda x: F.gelu(ops.linear(x, W, B)), "the derivative of gelu needs what goes into it"),

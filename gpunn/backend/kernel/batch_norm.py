@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gpunn.backend.base_layers import Running
+
 from .family import Array, Family, accumulator, prod
 from .ladder import Ladder
 from .team import channel_team, grid_and_block, shares
@@ -19,32 +21,44 @@ class BatchNorm(Family):
     full: Any  # from another family
 
     def batch_norm_forward(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float, relu: bool = False, out: Any = None
-    ) -> tuple[Array, Array, Array]:
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        relu: bool = False,
+        running: Running | None = None,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
         """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), with the mean and variance of each channel.
 
-        With `relu`, 0 where that is negative. Returns the result, the means, and the variances (the mean square of the
-        deviations).
+        With `relu`, 0 where that is negative. Returns the result, the means, the variances (the mean square of the
+        deviations), and with `running`, what `move_statistics` takes beside these, what that returns.
         """
         work, size = accumulator(x.dtype), _sizes(x)
-        y, mean, var = out or (None, None, None)
+        y, mean, var, *moved = out or (None, None, None)
         y = self.result(y, x.shape, x.dtype)
         mean, var = (self.result(a, x.shape[1:2], work) for a in (mean, var))
         if not y.size:
             if not prod(size[::2]):  # of no element
                 mean, var = (self.full(a.shape, math.nan, work, out=a) for a in (mean, var))
+            if running is not None:
+                run_mean, run_var, batches, keep, mean_share, var_share = running
+                given = run_mean, mean, run_var, var, batches, keep, mean_share, var_share
+                return y, mean, var, *self.move_statistics(*given, out=moved or None)
             return y, mean, var
+        moving, moved = self._moving(running, moved)
         x = self.contiguous(x)
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         how = _Launch(self, "batch_norm", size, x.dtype)
         if how.shares == 1:
-            how("fused", 1, x, weight, bias, y, mean, var, *size, eps, relu)
+            how("fused", 1, x, weight, bias, y, mean, var, *moving, *size, eps, relu)
         else:
             parts = self.empty((3, how.shares, size[1]), work)
             how("share", how.shares, x, parts, *size)
-            how.join(parts, x, mean, var, how.shares, *size)
+            how.join(parts, x, mean, var, *moving, how.shares, *size)
             how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps, relu)
-        return y, mean, var
+        return y, mean, var, *moved
 
     def move_statistics(
         self,
@@ -59,13 +73,20 @@ class BatchNorm(Family):
         out: Any = None,
     ) -> tuple[Array, ...]:
         """(keep mean + mean_share batch_mean, the like of var, and batches + 1 if it is given); `out` may be those."""
-        old = (mean, var) if batches is None else (mean, var, batches)
-        new = tuple([self.result(y, a.shape, a.dtype) for y, a in zip(out or (None, None, None), old)])
-        given = [self.contiguous(a) for a in (mean, batch_mean, var, batch_var)]
-        args = (*given, batches, *(*new, None)[:3], mean.size, keep, mean_share, var_share)
+        moving, new = self._moving((mean, var, batches, keep, mean_share, var_share), out)
+        args = (*moving, self.contiguous(batch_mean), self.contiguous(batch_var), mean.size)
         count = max(mean.size, 1)  # one thread counts the batch
         self.launch_elements("batch_norm.cu", "batch_norm_move", count, args, scalar_t=mean.dtype)
         return new
+
+    def _moving(self, running: Running | None, out: Any) -> tuple[tuple[Any, ...], tuple[Array, ...]]:
+        """What a kernel is told of running statistics, and the new ones, which it makes."""
+        if running is None:
+            return (*(None,) * 6, 0.0, 0.0, 0.0), ()
+        mean, var, batches, *shares = running
+        old = (mean, var) if batches is None else (mean, var, batches)
+        new = tuple([self.result(y, a.shape, a.dtype) for y, a in zip(out or (None, None, None), old)])
+        return (self.contiguous(mean), self.contiguous(var), batches, *(*new, None)[:3], *shares), new
 
     def batch_norm_inference(
         self, x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None

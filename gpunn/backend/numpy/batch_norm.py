@@ -20,21 +20,25 @@ _FLOAT64 = np.dtype(np.float64)
 
 
 def batch_norm_forward(
-    x: Any, weight: Any, bias: Any, eps: float, relu: bool = False, out: Any = None
-) -> tuple[Any, Any, Any]:
+    x: Any, weight: Any, bias: Any, eps: float, relu: bool = False, running: Any = None, out: Any = None
+) -> tuple[Any, ...]:
     """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), with the mean and variance of each channel.
 
-    With `relu`, 0 where that is negative. Returns the result, the means, and the variances (the mean square of the
-    deviations).
+    With `relu`, 0 where that is negative. Returns the result, the means, the variances (the mean square of the
+    deviations), and with `running`, what `move_statistics` takes beside these, what that returns.
     """
     work, c = _working_type(x.dtype), x.shape[1]
-    y, mean, var = (np.empty(x.shape, x.dtype), np.empty(c, work), np.empty(c, work)) if out is None else out
+    y, mean, var, *moved = (np.empty(x.shape, x.dtype), np.empty(c, work), np.empty(c, work)) if out is None else out
     x3 = _channels(x)
     with scratch() as take:
         _statistics(x3, mean, var, take)
         _normalise(x3, mean, _scale(var, eps, weight, take), bias, _channels(y), take)
     if relu:
         activation(y, "relu", 0.0, out=y)
+    if running is not None:
+        run_mean, run_var, batches, keep, mean_share, var_share = running
+        given = run_mean, mean, run_var, var, batches, keep, mean_share, var_share
+        return y, mean, var, *move_statistics(*given, out=moved or None)
     return y, mean, var
 
 
@@ -139,7 +143,9 @@ def batch_norm_backward(
 
 
 @declares("batch_norm_forward")
-def _batch_norm_forward_needs(x: Any, weight: Any, bias: Any, eps: float, relu: bool = False, out: Any = None) -> int:
+def _batch_norm_forward_needs(
+    x: Any, weight: Any, bias: Any, eps: float, relu: bool = False, running: Any = None, out: Any = None
+) -> int:
     work, (n, c, m) = _working_type(x.dtype), _channels(x).shape
     length = _block_length(n, c * m)
     many, one = -(-n // length), taken(_FLOAT64, (c,))

@@ -4,7 +4,7 @@ import numpy as np
 
 from gpunn import ops
 from gpunn.autograd.tape import apply
-from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu
+from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
 
 from ..harness import add, normal, off_zero
 from .softmax import functional
@@ -83,6 +83,21 @@ add(
     X.var(0),
     off_zero(4, 3, seed=3),
     reference=batch_norm_gradients,
+    gradient=False,
+    atol=1e-5,
+)
+add(
+    "batch_norm-tracked",
+    lambda x, w, b, mean, var: [
+        apply(TrackedBatchNorm(EPS, True, 0.75, 0.25, 0.3), x, w, b, mean, var, None)[k] for k in (0, 3, 4)
+    ],
+    normal(4, 3) + 1,
+    *(normal(3, seed=s) for s in range(1, 5)),
+    reference=lambda x, w, b, mean, var: (
+        np.maximum(batch_norm_reference(x, w, b), 0),
+        0.75 * mean + 0.25 * x.astype(np.float64).mean(0),
+        0.75 * var + 0.3 * x.astype(np.float64).var(0),
+    ),
     gradient=False,
     atol=1e-5,
 )
