@@ -25,14 +25,20 @@ def explained() -> dict[tuple[str, str, str], str]:
     if not EXPLAINED.is_file():
         return {}
     found = csv.DictReader(EXPLAINED.read_text(encoding="utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return {(row["text"], f"{row['line']}:{row['column']}", row["after"]): row["why"] for row in found}
+    return {_key(row): row["why"] for row in found}
+
+
+def _key(row: dict[str, str]) -> tuple[str, str, str]:
+    """What a change is known by. Of a Python text what became of a line tells it, wherever that has moved."""
+    place = "" if row["text"].endswith(".py") else f"{row['line']}:{row['column']}"
+    return row["text"], place, row["after"]
 
 
 def unexplained(what: str = "*") -> list[dict[str, str]]:
     """The survivors of which nobody has said why."""
     known = explained()
     survivors = (row for row in rows(what) if row["verdict"] == "survived")
-    return [row for row in survivors if (row["text"], f"{row['line']}:{row['column']}", row["after"]) not in known]
+    return [row for row in survivors if _key(row) not in known]
 
 
 def text() -> str:

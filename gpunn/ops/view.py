@@ -170,8 +170,14 @@ def contiguous(input: Tensor) -> Tensor:
 
 def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """The elements in another shape; one size may be -1, and is inferred. A view where the strides allow it."""
-    target = infer_shape("reshape", input.shape, sizes(shape))
+    target = infer_shape("reshape", input.shape, _given("reshape", shape))
     return input if target == input.shape else apply(Reshape(target), input)
+
+
+def _given(name: str, shape: tuple[Any, ...]) -> Any:
+    if not shape:
+        raise TypeError(f"{name}: no sizes were given; {name}(()) makes a tensor without dimensions of one element")
+    return sizes(shape)
 
 
 def view(input: Tensor, *shape: Any, dtype: DType | None = None) -> Tensor:
@@ -188,7 +194,7 @@ def view(input: Tensor, *shape: Any, dtype: DType | None = None) -> Tensor:
         if state.tracer is not None:
             state.tracer.leave("the step takes the bytes of a tensor for elements of another type")
         return apply(Reinterpret(wanted), input) if wanted is not input.dtype else identity(input)
-    target = infer_shape("view", input.shape, sizes(shape))
+    target = infer_shape("view", input.shape, _given("view", shape))
     result: Tensor = apply(Reshape(target), input)
     if state.tracer is None and not input.device.backend.is_view(input._data, result._data):
         raise shape_error(

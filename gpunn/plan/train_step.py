@@ -118,14 +118,11 @@ class TrainStep(Step):
             results = self._at_once(batches, count, between)
             if results is not None:
                 return results
-            several, found = False, []
+            found = []
             for i in range(count):
-                result = self._do(tuple([x[i] for x in batches]))
-                several = isinstance(result, tuple)
-                found.append(result if several else (result,))
+                found.append(self._do(tuple([x[i] for x in batches])))
                 between()
-        stacked = tuple([stack(of_steps) for of_steps in zip(*found)])
-        return stacked if several else stacked[0]
+        return tuple(map(stack, zip(*found))) if isinstance(found[0], tuple) else stack(found)
 
 
 def _nothing() -> None:

@@ -249,3 +249,22 @@ def test_a_plan_gives_the_bits_of_the_eager_step() -> None:
 def test_a_sequence_without_steps() -> None:
     with pytest.raises(RuntimeError, match="LSTM: Expected sequence length to be larger than 0"):
         nn.LSTM(3, 4)(gpunn.zeros(0, 2, 3))
+
+
+@pytest.mark.parametrize("layer", ["nn.LSTM(2, 3)", "nn.GRU(2, 3)", "nn.RNN(2, 3)"])
+def test_third_derivatives_are_those_of_elementary_ops(layer: str) -> None:
+    rng = np.random.default_rng(4)
+    module = eval(layer, {"nn": nn}).double()
+    for p in module.parameters():
+        p.data = gpunn.tensor(rng.standard_normal(p.shape))
+    weights = [gpunn.tensor(rng.standard_normal((3, 1, 2))) for _ in range(2)]
+    found = []
+    for how in (nullcontext, steps_apart):
+        with how():
+            x = gpunn.tensor(np.linspace(-1, 1, 6).reshape(3, 1, 2), requires_grad=True)
+            y = module(x)[0].square().sum()
+            for w in weights:
+                (slope,) = gpunn.autograd.grad(y, x, create_graph=True)
+                y = (slope * w).sum()
+            found.append(gpunn.autograd.grad(y, x)[0].numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-8, atol=1e-10)

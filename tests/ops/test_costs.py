@@ -5,6 +5,8 @@ import pytest
 import gpunn
 from gpunn.ops.attention import AttentionBackward
 from gpunn.ops.avg_pool import AvgPool2d
+from gpunn.ops.further.factor import Inverse
+from gpunn.ops.gather import ScatterSum
 from gpunn.ops.images import GatherImages
 from gpunn.ops.pool import MaxPool2d
 
@@ -28,6 +30,10 @@ COSTS = [
     ),
     # 8 windows of 4 elements; 32 floats in, 8 out, and 8 bytes that say which was the largest
     (MaxPool2d((2, 2), (2, 2)), (spec(1, 2, 4, 4),), 8 * 4, 32 * 4 + 8 * 4 + 8),
+    # 6 numbers of 4 bytes, added up in the places of 6 of 8 bytes, among 10
+    (ScatterSum(0, (5, 2)), (spec(3, 2), spec(3, 2, dtype=gpunn.int64)), 6, 6 * 4 + 6 * 8 + 10 * 4),
+    # 2 matrices of 3 x 3: 3^3 each; read, and their inverses written
+    (Inverse(), (spec(2, 3, 3),), 2 * 27, 2 * 18 * 4),
     # The same windows, of which one number comes
     (AvgPool2d((2, 2), (2, 2)), (spec(1, 2, 4, 4),), 8 * 4, 32 * 4 + 8 * 4),
     # 2 x 3 queries of size 4 on 5 keys, values of size 6: products over 4, 6, 4, 4 and 6, and 5 operations a score more

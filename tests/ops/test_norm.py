@@ -162,6 +162,15 @@ def test_batches_are_counted_as_torch_does(torch, batch):
         assert ours.num_batches_tracked.item() == 3
 
 
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_running_statistics_in_another_type_than_the_batch(device):
+    x = gpunn.tensor([[1.0], [3.0]], dtype="float64", device=device)
+    mean, var = gpunn.tensor([4.0], device=device), gpunn.tensor([8.0], device=device)
+    ops.batch_norm(x, mean, var, training=True, momentum=0.25)
+    assert mean.tolist() == [0.75 * 4 + 0.25 * 2] and var.tolist() == [0.75 * 8 + 0.25 * 2]
+    assert mean.dtype is var.dtype is gpunn.float32
+
+
 def test_running_statistics_that_do_not_fit():
     x = gpunn.ones(4, 3)
     with pytest.raises(RuntimeError, match=r"running_mean must be float32\[3\].*got float32\[2\]"):

@@ -125,6 +125,23 @@ def test_a_step_by_hand() -> None:
     np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
 
 
+def test_a_model_of_two_inputs() -> None:
+    """By hand: y = w a b of a = 2 and b = 3, the loss (y - 4)^2, so dw = 2 (6 w - 4) 6 = 24 for w = 1."""
+
+    class Weighted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(gpunn.ones(1))
+
+        def forward(self, a: gpunn.Tensor, b: gpunn.Tensor) -> gpunn.Tensor:
+            return self.w * a * b
+
+    model = Weighted()
+    step = TrainStep(model, nn.MSELoss(), optim.SGD(model.parameters(), 0.125))
+    assert step(gpunn.tensor([2.0]), gpunn.tensor([3.0]), gpunn.tensor([4.0])).item() == 4
+    assert model.w.tolist() == [1 - 0.125 * 24]
+
+
 def test_the_learning_rate_is_read_at_each_step() -> None:
     step, model, opt = linear_step()
     x, y = batch()

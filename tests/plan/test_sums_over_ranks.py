@@ -11,6 +11,7 @@ import pytest
 import gpunn
 from gpunn.autograd.mode import state
 from gpunn.backend import collective
+from gpunn.ops.batch_norm import sync_batch_norm
 from gpunn.plan.arena import Arena
 from gpunn.plan.replay import Program
 
@@ -24,6 +25,9 @@ class Twice(collective.Communicator):
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+
+    def all_reduce(self, backend: Any, x: Any) -> None:
+        x *= 2
 
     def start(self, backend: Any, flat: Any) -> Any:
         self.sizes.append(flat.size)
@@ -62,3 +66,13 @@ def test_buckets_are_summed_in_one_piece_each(twice: Twice) -> None:
     assert twice.sizes[0] >= 24  # both, and what lies between them
     assert twice.sizes[1] == 1
     assert twice.sizes[2:] == twice.sizes[:2]
+
+
+def test_statistics_of_all_ranks(twice: Twice) -> None:
+    """Two ranks with 1 and 3 each: the mean is 2, the variance 1, and the one over n - 1 of 4 values 4 / 3."""
+    mean, var, batches = gpunn.tensor([4.0]), gpunn.tensor([8.0]), gpunn.tensor(5)
+    y = sync_batch_norm(gpunn.tensor([[1.0], [3.0]]), mean, var, None, None, 0.25, 0.0, batches)
+    assert y.tolist() == [[-1.0], [1.0]]
+    assert mean.tolist() == [0.75 * 4 + 0.25 * 2]
+    np.testing.assert_allclose(var.tolist(), [0.75 * 8 + 0.25 * 4 / 3], rtol=1e-6)
+    assert batches.item() == 6

@@ -167,9 +167,10 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     """x^y in float64; one of them may be a number."""
     from gpunn.backend.dtypes import float64
 
-    if not isinstance(input, TensorBase) and not isinstance(exponent, TensorBase):
+    if not any(isinstance(v, TensorBase) for v in (input, exponent)):
         raise TypeError(f"float_power: a tensor to the power of a tensor or a number, got {input!r} and {exponent!r}")
-    return _pow(*(cast(v, float64) if isinstance(v, TensorBase) else float(v) for v in (input, exponent)))
+    x, y = (cast(v, float64) if hasattr(v, "dtype") else float(v) for v in (input, exponent))
+    return _pow(x, y)
 
 
 def isposinf(input: Tensor) -> Tensor:

@@ -37,6 +37,12 @@ for label, shapes in {
 X, Y = off_zero(3, 5), off_zero(3, 5, seed=1)
 add("chain-of-one", chain(("exp", 0)), X, reference=np.exp)
 add(
+    "chain-with-a-slope",
+    chain(("activation:leaky_relu", 0, 1), ("exp", 2), numbers=(0.3,)),
+    X,
+    reference=lambda x: np.exp(np.where(x > 0, x, 0.3 * x)),
+)
+add(
     "chain-of-numbers",
     chain(("subtract", 1, 0), ("power", 3, 2), numbers=(4, 2)),
     X,

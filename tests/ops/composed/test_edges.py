@@ -49,6 +49,8 @@ CALLS = {
         t.arange(0), t.ones(3, 2), t.tensor([0, 0]), mode="max", padding_idx=0
     ),
     "float_power of a number": lambda t: t.float_power(2, t.tensor([1, 3])),
+    "empty_like of integers": lambda t: t.empty_like(t.ones(0, dtype=t.int32)),
+    "empty_like in another type": lambda t: t.empty_like(t.ones(0, dtype=t.int32), dtype=t.float64),
     "gaussian_nll, a variance for each column": lambda t: t.nn.functional.gaussian_nll_loss(
         t.ones(4, 3), t.zeros(4, 3), t.tensor([[1.0, 2.0, 3.0]])
     ),
@@ -57,6 +59,7 @@ CALLS = {
     ),
     "gradient": lambda t: t.gradient(t.tensor([1.0, 4.0, 9.0]), spacing=None)[0],
     "hinge": lambda t: t.nn.functional.hinge_embedding_loss(t.tensor([-3.0]), t.tensor([2.0])),
+    "isclose by the absolute bound alone": lambda t: t.isclose(t.tensor([1.0, 1.1]), t.ones(2), rtol=0.0, atol=0.05),
     "linspace of integers": lambda t: t.linspace(4.3, -3, 50, dtype=t.int64),
     "masked_scatter": lambda t: t.masked_scatter(
         t.tensor([1.0, 2.0]), t.tensor([[True, False], [True, True]]), t.tensor([5.0, 6.0, 7.0])
@@ -123,6 +126,9 @@ def test_gradients_at_ties_are_those_of_torch(name):
 
 WRONG = {
     "adjoint": lambda t: t.adjoint(t.ones(3)),
+    "amin": lambda t: t.amin(t.ones(2, 2), (0, 0)),
+    "view": lambda t: t.ones(1).view(),
+    "reshape": lambda t: t.ones(1).reshape(),
     "addr": lambda t: t.addr(*(t.ones(n, dtype=t.int64) for n in (2, 2, 2)), alpha=0.5),
     "block_diag": lambda t: t.block_diag(t.ones(1, 1, 1)),
     "broadcast_shapes": lambda t: t.broadcast_shapes((-1,), (2,)),
@@ -201,3 +207,31 @@ def test_lengths_that_are_not_one_for_each_sample(lengths):
     x, targets = gpunn.zeros(5, 2, 3), gpunn.ones(2, 2, dtype=gpunn.int64)
     with pytest.raises(RuntimeError, match="ctc_loss: input_lengths are integers, one for each of 2 samples"):
         gpunn.nn.functional.ctc_loss(x, targets, gpunn.tensor(lengths), (2, 2))
+
+
+def test_the_second_derivatives_of_an_angle_that_is_none():
+    """At (0, 0), where PyTorch's are no numbers, 0; at (1, 1) d^2 y / da^2 = -2 a b / (a^2 + b^2)^2."""
+    a, b = (gpunn.tensor([0.0, 1.0], dtype=gpunn.float64, requires_grad=True) for _ in range(2))
+    first = gpunn.autograd.grad(gpunn.atan2(a, b).sum(), (a, b), create_graph=True)
+    of_a, of_b = gpunn.autograd.grad(first[0].sum(), (a, b))
+    assert of_a.tolist() == [0, -0.5] and of_b.tolist() == [0, 0]
+
+
+def test_the_derivative_of_the_binary_cross_entropy_in_the_target_where_its_logarithms_are_bounded():
+    y = gpunn.tensor([0.25, 0.5], requires_grad=True)
+    gpunn.nn.functional.binary_cross_entropy(gpunn.tensor([1.0, 0.0]), y, reduction="sum").backward()
+    assert y.grad.tolist() == [-100, 100]
+
+
+def test_indices_that_count_from_the_end_without_a_dimension():
+    x = gpunn.tensor([[1, 2], [3, 4]])
+    assert (
+        gpunn.take_along_dim(x, gpunn.tensor([-1, 0])).tolist()
+        == np.take_along_axis(x.numpy(), np.array([-1, 0]), None).tolist()
+    )
+
+
+@pytest.mark.parametrize("decimals", [-1, 0, 1])
+def test_whole_numbers_are_round(decimals):
+    y = gpunn.round(gpunn.tensor([15, 25]), decimals=decimals)
+    assert y.tolist() == [15, 25] and y.dtype is gpunn.int64

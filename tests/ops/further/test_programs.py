@@ -28,6 +28,13 @@ ASKED = {
     "sizes": lambda t: [t.numel(tensor(t)), tensor(t).ndimension(), tensor(t).dense_dim(), tensor(t).sparse_dim()],
     "where": lambda t: [tensor(t).where(tensor(t) > 0, t.zeros(1, dtype=t.float64)).tolist(), t.get_device(tensor(t))],
     "memory": lambda t: [tensor(t)[1, 1:].storage_offset(), tensor(t).is_set_to(tensor(t)), tensor(t).t().dim_order()],
+    "is_distributed": lambda t: [t.is_distributed(tensor(t)), tensor(t).type().count(".")],
+    "amax of booleans": lambda t: (
+        t.tensor([True, False, True])
+        .scatter_reduce(0, t.tensor([0, 1]), t.tensor([False, False]), "amax", include_self=False)
+        .tolist()
+    ),
+    "no orders": lambda t: t.special.hermite_polynomial_h(t.ones(0), t.ones(0)).tolist(),
     "can_cast": lambda t: [t.can_cast(t.float64, t.int32), t.can_cast(t.int32, t.float16), t.can_cast(t.int64, t.int8)],
     "is_nonzero": lambda t: [t.is_nonzero(t.tensor(2)), tensor(t).is_same_size(t.zeros(2, 3)), tensor(t).is_cpu],
     "H": lambda t: [tensor(t).H.tolist(), tensor(t).mH.shape == (3, 2), tensor(t).is_sparse, tensor(t).is_meta],
