@@ -84,6 +84,17 @@ def test_a_norm_and_a_relu_by_kernels(device: str, kind: str) -> None:
         assert "ActivationBackward" in names(graph)
 
 
+@pytest.mark.parametrize("slope", [0.1, -0.1])
+def test_a_slope_that_does_not_tell_the_sign_is_not_taken_from_the_result(slope: float) -> None:
+    w = gpunn.ones(5, 3, device="sim", requires_grad=True)
+
+    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
+        return gradients(F.leaky_relu(ops.linear(x, w), slope).square().sum(), w)
+
+    (note,) = apply_rules(graph_of(body, gpunn.ones(4, 3, device="sim")), ["activation_gradient"])
+    assert bool(note.reason) == (slope < 0)
+
+
 @pytest.mark.parametrize(
     ("device", "dtype", "reason"),
     [

@@ -67,6 +67,17 @@ def test_they_have_the_bits_of_single_steps(device: str, optimizer: str) -> None
     assert (device == "sim") == (getattr(step.plan, "_together", None) is not None)
 
 
+def test_results_that_are_given_twice_and_parts_of_one_another() -> None:
+    def loss_fn(output: gpunn.Tensor, target: gpunn.Tensor) -> Any:
+        loss = nn.functional.cross_entropy(output, target)
+        return loss, output, loss, output.reshape(3, 4)
+
+    (got, step), (expected, _) = (train(together, "adam", "sim", loss_fn=loss_fn) for together in (True, False))
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert step.plan._together is not None
+
+
 def test_one_launch_does_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     _, step = train(True, "adam", "sim")
     from gpunn.backend import simulator

@@ -80,6 +80,17 @@ def test_kernels_take_it_on_the_way_where_windows_lie_side_by_side(window: int, 
     assert [n.reason for n in notes] == [""]
 
 
+def test_a_gradient_of_the_pooling_that_is_asked_for() -> None:
+    w = gpunn.ones(2, 1, 3, 3, requires_grad=True)
+
+    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
+        y = F.conv2d(x, w).relu()
+        return gpunn.autograd.grad(F.max_pool2d(y, 2).square().sum(), (y, w))
+
+    (note,) = apply_rules(graph_of(body, gpunn.ones(1, 1, 6, 6)), ["pooled_slope"])
+    assert note.reason == "the result of the step needs the gradient of the pooling"
+
+
 def test_a_derivative_of_something_else() -> None:
     _, notes = pooled(lambda z: F.max_pool2d(F.gelu(z), 2).sum())
     assert [n.reason for n in notes] == ["what was pooled is not what the derivative is taken from"]
