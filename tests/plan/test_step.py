@@ -142,6 +142,18 @@ def test_a_model_of_two_inputs() -> None:
     assert model.w.tolist() == [1 - 0.125 * 24]
 
 
+def test_a_list_of_results_is_a_tuple_of_them() -> None:
+    class Both(nn.Module):
+        def forward(self, x: gpunn.Tensor) -> list[gpunn.Tensor]:
+            return [x + 1, x * 2]
+
+    step = EvalStep(Both())
+    for _ in range(2):
+        first, second = results = step(gpunn.tensor([3.0]))
+        assert isinstance(results, tuple)
+        assert (first.tolist(), second.tolist()) == ([4.0], [6.0])
+
+
 def test_the_learning_rate_is_read_at_each_step() -> None:
     step, model, opt = linear_step()
     x, y = batch()

@@ -121,7 +121,7 @@ CALLS = [
     (lambda t, x: t.svd(x.detach(), compute_uv=False), A),
     (lambda t, x: t.lu_unpack(*t.linalg.lu_factor(x.detach())), drawn(2, 2, 3)),
     (lambda t, x: [v.detach() for v in t.geqrf(x)], np.array([[2.0, 1.0], [0.0, 3.0], [0.0, 0.0]])),
-    (lambda t, x: [v.detach().abs() for v in t.pca_lowrank(x, q=3)], drawn(4, 3)),
+    (lambda t, x: [v.detach().abs() for v in t.pca_lowrank(x, q=3)], drawn(2, 4, 3)),
     (lambda t, x: [(v * v).sum(-1) for v in t.linalg.qr(x, mode="complete")], drawn(3, 3)),
 ]  # fmt: skip
 SECOND = (0, 1, 5, 8, 12, 13, 14, 17, 18, 20, 23, 29, 32, 36, 40, 41, 43, 44)
