@@ -327,6 +327,7 @@ def _move(
     """mean = (1 - momentum) mean + momentum mu;  var = (1 - momentum) var + momentum factor v;  batches += 1."""
     one = mean if mean is not None else var
     assert one is not None
+    momentum = float(momentum)  # it may be a boolean
     with no_grad():
         work = float32 if one.dtype.itemsize == 2 else one.dtype
         mu, v = mu.detach().to(work), v.detach().to(work)

@@ -211,7 +211,7 @@ class Graph:
 
         def named(x: Any) -> Any:
             if not isinstance(x, Value):
-                return type(x).__name__, x
+                return type(x).__name__, _comparable(x)
             if id(x) not in number:  # what was there before: the same object, or made anew with the same elements
                 bits = x.spec.device.backend.to_numpy(x.state).tobytes() if not x.name else x.name
                 number[id(x)] = ("state", bits)
@@ -219,7 +219,9 @@ class Graph:
 
         lines: list[Any] = []
         for i, node in enumerate(self.nodes):
-            what: Any = (node.op.name, vars(node.op)) if isinstance(node, Compute) else node.name
+            what: Any = node.name
+            if isinstance(node, Compute):
+                what = node.name, {key: _comparable(value) for key, value in vars(node.op).items()}
             lines.append((what, tuple(named(x) for x in node.inputs)))
             for k, y in enumerate(node.outputs):
                 number[id(y)] = ("result", i, k)
@@ -227,3 +229,8 @@ class Graph:
         # Also objects: a generator that each run makes anew draws the same numbers in each, but not in a replay.
         lines.append(("the generators of random numbers", tuple((c.generator, c.stream, int(c)) for c in self.calls)))
         return lines
+
+
+def _comparable(x: Any) -> Any:
+    """What is equal where a number is the same one: not a number is equal to nothing."""
+    return repr(x) if type(x) is float else x

@@ -8,12 +8,13 @@ from .graph import Assign, Compute, Graph, ProductUpdate, Update, Value
 class InPlace:
     """The values of a graph that are made right in the memory of the state that they are assigned to.
 
-    That is so where the value is read by nothing else, the state is not read or written between, and the op that makes
-    the value does not read the state, or may overwrite it (`Op.overwrites`).
+    That is so where the value is made at each step and read by nothing else, the state is not read or written between,
+    and the op that makes the value does not read the state, or may overwrite it (`Op.overwrites`).
 
     Args:
         graph: the step.
         views: the ids of the nodes whose results show the memory of their first input.
+        constants: the ids of the nodes that are computed once.
 
     Attributes:
         target: for each such value, by its id, the state.
@@ -21,7 +22,7 @@ class InPlace:
         makers: the ids of the nodes that make such values.
     """
 
-    def __init__(self, graph: Graph, views: set[int]):
+    def __init__(self, graph: Graph, views: set[int], constants: set[int]):
         self.target: dict[int, Value] = {}
         self.assigned: set[int] = set()
         self.makers: set[int] = set()
@@ -37,6 +38,7 @@ class InPlace:
                 if (
                     isinstance(maker, Compute)
                     and id(maker) not in views
+                    and id(maker) not in constants
                     and target.state is not None
                     and id(target.state) not in updated
                     and id(value) not in returned

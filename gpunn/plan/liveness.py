@@ -49,7 +49,7 @@ class Liveness:
         self.written = {i: v for i, v in enumerate(graph.arguments) if id(v) in written}
         self.copied = list(graph.arguments) if copied else list(self.written.values())
         self.constants = {id(n) for n in graph.nodes if id(n) not in views and _is_constant(n, written)}
-        in_states = InPlace(graph, views)
+        in_states = InPlace(graph, views, self.constants)
         self.assigned = in_states.assigned
         self.first_write = _first_write(graph, in_states)
         self.owner.update(in_states.target)

@@ -15,6 +15,7 @@ from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.nn import Module
 
 from . import needs
+from .aliases import shared_with_what_is_written
 from .arena import Arena
 from .as_graph import AsGraph
 from .capture import CapturedProgram
@@ -344,6 +345,9 @@ class Step(AsGraph):
         second = graph.signature()
         if first != second:
             raise TraceError(_difference(first, second))
+        shared = shared_with_what_is_written(graph)
+        if shared:
+            raise NotPlanned(shared)
         notes = self._simplify(graph)
         self._compile(graph)
         kind: type[Program] = Program

@@ -163,6 +163,17 @@ def test_batches_are_counted_as_torch_does(torch, batch):
 
 
 @pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_a_momentum_that_is_a_boolean(device):
+    x, mean, var = (
+        gpunn.tensor([[1.0], [3.0]], device=device),
+        gpunn.zeros(1, device=device),
+        gpunn.ones(1, device=device),
+    )
+    ops.batch_norm(x, mean, var, training=True, momentum=True)
+    assert (mean.tolist(), var.tolist()) == ([2], [2])
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
 def test_running_statistics_in_another_type_than_the_batch(device):
     x = gpunn.tensor([[1.0], [3.0]], dtype="float64", device=device)
     mean, var = gpunn.tensor([4.0], device=device), gpunn.tensor([8.0], device=device)

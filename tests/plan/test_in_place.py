@@ -135,6 +135,29 @@ def test_a_parameter_that_is_trained_is_written_by_a_copy() -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_a_constant_is_assigned_at_each_step(device: str) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("hits", gpunn.zeros(1))
+            self.register_buffer("level", gpunn.zeros(1))
+
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            self.level.fill_(3.0)
+            self.hits.zero_()
+            self.hits.add_(1.0)
+            return x + self.hits
+
+    model = Counting().to(device)
+    step = EvalStep(model)
+    for _ in range(3):
+        assert step(gpunn.ones(2, device=device)).tolist() == [2, 2]
+        assert (model.hits.tolist(), model.level.tolist()) == ([1], [3])
+        model.level.zero_()
+    assert len(step.plans_made) == 1
+
+
 def test_the_statistics_of_batch_norm_need_no_launch_of_their_own() -> None:
     launches = []
     for tracks in (True, False):

@@ -322,6 +322,34 @@ def test_a_layer_that_is_made_at_the_first_call_is_planned_from_the_second_on() 
     assert len(step.plans_made) == 1
 
 
+def test_memory_with_two_names_that_the_step_changes() -> None:
+    """A weight that shows running means: norm and move see each other's changes only where both are known as one."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean, self.var = gpunn.tensor([5.0, 5.0]), gpunn.ones(2)
+            self.weight = self.mean[:]
+
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            y = nn.functional.batch_norm(x, self.mean, self.var, training=True)
+            return y * self.weight
+
+    first, second = Two(), Two()
+    step, x = EvalStep(first), gpunn.tensor([[1.0, 2.0], [3.0, 6.0]])
+    with pytest.warns(UserWarning, match=r"which the step changes, shares memory with a tensor float32\[2\]"):
+        for _ in range(3):
+            np.testing.assert_array_equal(step(x).numpy(), second(x).numpy())
+    np.testing.assert_array_equal(first.weight.numpy(), second.weight.numpy())
+    assert not step.plans_made
+
+
+def test_numbers_that_are_none_do_not_change_from_trace_to_trace() -> None:
+    step = EvalStep(network(lambda x: x * float("nan") + float("inf")))
+    assert np.isnan(step(gpunn.tensor(data()[0])).numpy()).all()
+    assert len(step.plans_made) == 1
+
+
 def test_what_changes_at_each_step_is_not_traced_for_ever() -> None:
     """A coefficient that is annealed, and from the 20th step on is not."""
     beta = [0.0]

@@ -12,7 +12,7 @@ from gpunn.nn import functional as F
 from gpunn.plan.fuse import RULES, apply_rules, check_rules, explain
 from gpunn.plan.graph import Compute, Graph
 from gpunn.plan.rules.note import Note
-from gpunn.plan.simplify import without_dead_code
+from gpunn.plan.simplify import without_dead_code, without_repetitions
 
 from .test_graph import graph_of, names
 
@@ -116,6 +116,30 @@ def test_running_statistics_by_the_norm(device: str, dtype: str, reason: str) ->
     norm = only(graph, "TrackedBatchNorm")
     assert norm.op.relu
     assert [node.inputs[1] for node in graph.nodes[1:]] == list(norm.outputs[3:])
+
+
+def test_running_statistics_that_are_made_behind_a_norm_are_not_moved_by_it() -> None:
+    """The second norm is the first one over again, and goes; what it moves is made in between."""
+    x = gpunn.tensor([[1.0, 4.0], [3.0, 8.0]], device="sim")
+    zeros, ones = gpunn.zeros(2, device="sim"), gpunn.ones(2, device="sim")
+
+    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
+        first = F.batch_norm(x, None, None, training=True)
+        mean, var = zeros + 1, ones + 1
+        return first + F.batch_norm(x, mean, var, training=True, momentum=0.5), mean, var
+
+    graph = graph_of(body, x)
+    without_repetitions(graph)
+    assert names(graph).count("BatchNorm") == 1
+    (note,) = apply_rules(graph, ["tracked_norm"])
+    assert note.reason == "the running statistics are made behind the norm"
+
+
+def test_one_statistic_alone_is_moved_by_itself() -> None:
+    var = gpunn.ones(2, device="sim")
+    graph = graph_of(lambda x: F.batch_norm(x, None, var, training=True), gpunn.ones(3, 2, device="sim"))
+    assert [bool(note.reason) for note in apply_rules(graph, ["tracked_norm"])] == [True]
+    assert "MoveStatistics" in names(graph)
 
 
 def test_running_statistics_of_something_else_stay_where_they_are() -> None:

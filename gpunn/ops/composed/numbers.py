@@ -14,7 +14,7 @@ from ..cast import cast
 from ..comparison import clamp, eq, ge, gt, isnan, le, logical_and, logical_or, lt, ne, where
 from ..construct import as_tensor
 from ..math import exp2, log, log1p, sin, sqrt
-from ..promote import promote, to_float
+from ..promote import as_number, promote, to_float
 from ..reduction import normalise_dim
 from ..rounding import trunc
 
@@ -169,8 +169,11 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
     if not any(isinstance(v, TensorBase) for v in (input, exponent)):
         raise TypeError(f"float_power: a tensor to the power of a tensor or a number, got {input!r} and {exponent!r}")
-    x, y = (cast(v, float64) if hasattr(v, "dtype") else float(v) for v in (input, exponent))
-    return _pow(x, y)
+
+    def wide(v: Any) -> Any:
+        return cast(v, float64) if isinstance(v, TensorBase) else as_number(v)  # type: ignore[arg-type]
+
+    return _pow(wide(input), wide(exponent))
 
 
 def isposinf(input: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from gpunn.ops.batch_norm import BatchNorm, BatchNormRelu, MoveStatistics, TrackedBatchNorm
 
@@ -28,6 +29,8 @@ def tracked_norm(graph: Graph) -> Iterator[Note]:
             reason = "on the CPU nothing would be saved"
         elif mean.spec.dtype is not mu.spec.dtype:
             reason = "running statistics are in another type than the batch's"
+        elif not _are_there(graph, norm, (mean, var, batches)):
+            reason = "the running statistics are made behind the norm"
         elif _between(graph, norm, node):
             reason = "something is written to between"
         else:
@@ -39,6 +42,12 @@ def tracked_norm(graph: Graph) -> Iterator[Note]:
                 y.node = norm
             graph.nodes.remove(node)
         yield Note("tracked_norm", where, reason)
+
+
+def _are_there(graph: Graph, norm: Compute, values: tuple[Any, ...]) -> bool:
+    """Whether values are there before a norm is computed."""
+    before = {id(node) for node in graph.nodes[: graph.nodes.index(norm)]}
+    return all(x is None or x.node is None or id(x.node) in before for x in values)
 
 
 def _between(graph: Graph, first: Compute, last: Compute) -> bool:
