@@ -257,3 +257,8 @@ add(
     *(normal(512, 128), normal(128), normal(128), fixed(512, 128)),
     ladder="batch_norm",
 )
+add(
+    "running statistics of instance_norm 8x128x4x4",
+    lambda x, mean, var: F.instance_norm(x, mean, var),
+    *(normal(8, 128, 4, 4), normal(128), normal(128)),
+)

@@ -156,7 +156,7 @@ def _gather_in(node: Any, x: Any, index: Any) -> Any:
     axis = node.get("axis", 0) % x.ndim
     at = _from_front(index, x.shape[axis])
     found = gpunn.index_select(x, axis, at.reshape(-1))
-    return found.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    return found.reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
 
 @from_onnx("GatherElements")
@@ -172,7 +172,7 @@ def _gather_nd(node: Any, x: Any, index: Any) -> Any:
         rows, sizes = int(np.prod(x.shape[:batch])), x.shape[:batch]
         x, index = x.reshape(rows, *x.shape[batch:]), index.reshape(rows, *index.shape[batch:])
         found = gpunn.stack([_picked(x[i], index[i]) for i in range(rows)])
-        return found.reshape(*sizes, *found.shape[1:])
+        return found.reshape((*sizes, *found.shape[1:]))
     return _picked(x, index)
 
 

@@ -65,7 +65,7 @@ def _matmul_integer(node: Any, a: Any, b: Any, a_zero: Any = None, b_zero: Any =
     """The product of integers around their zeros, in int32. In float64 it is exact."""
     a, b = a.double(), b.double()
     if a_zero is not None:
-        a = a - (a_zero.reshape(*a_zero.shape, *[1] * (a_zero.ndim == 1))).double()
+        a = a - (a_zero.reshape((*a_zero.shape, *[1] * (a_zero.ndim == 1)))).double()
     if b_zero is not None:
         b = b - b_zero.double()
     return gpunn.matmul(a, b).to(gpunn.int32)
