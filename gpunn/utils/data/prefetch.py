@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+LOOK_UP = 1.0
+"""Seconds after which who waits looks whether it is to stop."""
 PATIENCE = 5.0
 """Seconds that workers have for what they fetch when nobody wants it any more; whoever is not done then may hang."""
 
@@ -42,7 +45,7 @@ def run_ahead(
         nonlocal late
         future = pending.popleft()
         late = True  # if waiting is interrupted
-        late = not wait((future,), timeout_s).done
+        late = not _comes(future, timeout_s)
         if late:
             raise RuntimeError(f"DataLoader: no batch came within timeout={timeout_s} seconds")
         return future.result()
@@ -66,6 +69,18 @@ def run_ahead(
         end = time.monotonic() + (0 if late else PATIENCE)
         for thread in threads:
             thread.join(max(0, end - time.monotonic()))
+
+
+def _comes(future: Future[Any], timeout_s: float | None) -> bool:
+    """Whether a result comes in time.
+
+    CPython sleeps through a Ctrl-C that comes just as it begins to wait for a lock, so it waits for a second at a time.
+    """
+    end = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    while not wait((future,), max(0.0, min(LOOK_UP, end - time.monotonic()))).done:
+        if time.monotonic() >= end:
+            return False
+    return True
 
 
 def _work(queue: SimpleQueue[Any], begin: Callable[[int], Any], number: int) -> None:
