@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from gpunn.backend.span import span
 
 from .graph import Graph, Value
 from .simplify import Uses
@@ -15,7 +15,7 @@ def shared_with_what_is_written(graph: Graph) -> str:
     nothing is read from Python, would not see change.
     """
     written = Uses(graph).written
-    spans = [(*_span(x), x) for x in graph.states if x.spec.nbytes]
+    spans = [(*span(x.spec.device.backend, x.state), x) for x in graph.states if x.spec.nbytes]
     for start, end, x in spans:
         if id(x) in written:
             for other_start, other_end, y in spans:
@@ -27,14 +27,6 @@ def shared_with_what_is_written(graph: Graph) -> str:
                 ):
                     return f"{_name(x)}, which the step changes, shares memory with {_name(y)}"
     return ""
-
-
-def _span(x: Value) -> tuple[int, int]:
-    """From where to where a state lies."""
-    array: Any = x.state
-    steps = [(n - 1) * s for n, s in zip(array.shape, array.strides)]
-    start = x.spec.device.backend.address(array) + sum(min(s, 0) for s in steps)
-    return start, start + sum(map(abs, steps)) + x.spec.dtype.itemsize
 
 
 def _name(x: Value) -> str:

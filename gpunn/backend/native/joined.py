@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.numpy import memory
 from gpunn.backend.numpy.blas import _place
-from gpunn.backend.numpy.memory import address
 from gpunn.backend.products import precision
+from gpunn.backend.span import span
 
 from . import primitives
 from .library import POINTERS, WORDS, NotTaken, taken_down
@@ -159,7 +160,7 @@ class Joined:
             rows = taken_down(lambda: call(given))
         except NotTaken:
             return _PYTHONS
-        spans = [_span(x) for x in _arrays([*given, *others()])]
+        spans = [span(memory, x) for x in _arrays([*given, *others()])]
         addresses = [int(word) for row in rows for word in row[1:][POINTERS[int(row[0])]] if word]
         if not len(rows) or not all(any(low <= word < high for low, high in spans) for word in addresses):
             return _PYTHONS
@@ -199,10 +200,3 @@ def _arrays(values: Iterable[Any]) -> Iterator[Any]:
             yield x
         elif isinstance(x, (tuple, list)):
             yield from _arrays(x)
-
-
-def _span(x: Any) -> tuple[int, int]:
-    """From where to where an array lies."""
-    steps = [(n - 1) * s for n, s in zip(x.shape, x.strides)]
-    start = address(x)
-    return start + sum(min(s, 0) for s in steps), start + sum(max(s, 0) for s in steps) + x.itemsize

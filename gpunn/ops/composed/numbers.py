@@ -170,10 +170,8 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     if not any(isinstance(v, TensorBase) for v in (input, exponent)):
         raise TypeError(f"float_power: a tensor to the power of a tensor or a number, got {input!r} and {exponent!r}")
 
-    def wide(v: Any) -> Any:
-        return cast(v, float64) if isinstance(v, TensorBase) else as_number(v)  # type: ignore[arg-type]
-
-    return _pow(wide(input), wide(exponent))
+    x, y = (cast(v, float64) if hasattr(v, "_spec") else as_number(v) for v in (input, exponent))
+    return _pow(x, y)
 
 
 def isposinf(input: Tensor) -> Tensor:
