@@ -24,15 +24,17 @@ from .conv_plan import (
     tensor_weight_plan,
     weight_tile,
 )
+from .conv_sliding import sliding_tile, sliding_weight_tile
 from .family import Array, accumulator, ceil_div, is_half, prod
 from .gemm import Gemm
 from .ladder import Ladder
 from .windows import Pair
 
-CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit"))
+CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit", "sliding"))
 """One thread for each element; columns of patches and a matrix product; tiles of images in shared memory, for few
-channels; and the product of columns that are never in memory, for more. The last two are picked by shape, and in the
-place of the last one, where no rung is chosen, tensor cores for what they multiply; see `Matmul.on_tensor_cores`."""
+channels; the product of columns that are never in memory; and windows that slide over rows in registers, for kernels of
+3 x 3 and 5 x 5 elements. The last three are picked by shape, and in the place of the last two, where no rung is chosen,
+tensor cores for what they multiply; see `Matmul.on_tensor_cores`."""
 _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
@@ -113,7 +115,8 @@ class Conv(Gemm):
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         x, dz = self.contiguous(x), self.contiguous(dz)
-        rung = self._conv2d_rung(f, weight_tile(f, accumulator(x.dtype).itemsize), x.dtype)
+        itemsize = accumulator(x.dtype).itemsize
+        rung = self._conv2d_rung(f, weight_tile(f, itemsize), sliding_weight_tile(f, itemsize), x.dtype)
         if rung == "naive" or not x.size:
             args = (x, dz, dw, db, *f.args)
             count = dw.size + (outputs if bias else 0)
@@ -122,6 +125,8 @@ class Conv(Gemm):
             self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
         elif rung == "direct":
             self._conv2d_weight_grad_direct(f, x, dz, dw, db)
+        elif rung == "sliding":
+            self._conv2d_weight_grad_sliding(f, x, dz, dw, db)
         elif rung == "tensor":
             self._conv2d_weight_grad_tensor(f, x, dz, dw, db)
         else:
@@ -140,7 +145,8 @@ class Conv(Gemm):
         parameter: float,
     ) -> None:
         """y = f(x * w + b), with the kernel turned around and its outputs and channels exchanged if `turned`."""
-        rung = self._conv2d_rung(f, forward_tile(f, accumulator(y.dtype).itemsize), y.dtype)
+        itemsize = accumulator(y.dtype).itemsize
+        rung = self._conv2d_rung(f, forward_tile(f, itemsize), sliding_tile(f, itemsize), y.dtype)
         if rung == "naive":
             args: Any = (x, w, b, y, *f.args, kind, parameter)
             self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
@@ -153,16 +159,21 @@ class Conv(Gemm):
             w_steps = (f.taps, f.outer * f.taps, True) if turned else (f.depth, f.taps, False)
             if rung == "direct":
                 self._conv2d_direct(f, x, w, b, y, w_steps, kind, parameter)
+            elif rung == "sliding":
+                self._conv2d_sliding(f, x, w, b, y, w_steps, kind, parameter)
             else:
                 self._conv2d_implicit(f, x, w, b, y, w_steps, kind, parameter)
 
-    def _conv2d_rung(self, f: Convolution, tile: Tile | None, dtype: Any) -> str:
-        """The rung that was chosen, else the best one for this shape. `tile` is None where no direct one fits."""
-        if is_small(f) and tile is not None:
-            return CONV2D.pick("direct")
-        countable = f.images * prod(f.positions) <= MOST_PIXELS
-        chosen = CONV2D.pick("tensor" if countable and self.on_tensor_cores(dtype) else "implicit")
-        return "implicit" if chosen == "direct" and tile is None else chosen
+    def _conv2d_rung(self, f: Convolution, tile: Tile | None, sliding: Any, dtype: Any) -> str:
+        """The rung that was chosen, else the best one for this shape. Tiles are None where none of a rung fits."""
+        small = is_small(f) and tile is not None
+        on_tensor_cores = f.images * prod(f.positions) <= MOST_PIXELS and self.on_tensor_cores(dtype)
+        best = "direct" if small else "tensor" if on_tensor_cores else "implicit"
+        if sliding is not None and best != "tensor":
+            best = "sliding"
+        chosen = CONV2D.pick(best)
+        fits = {"direct": tile is not None, "sliding": sliding is not None}
+        return chosen if fits.get(chosen, True) else "implicit"
 
     # Direct -----------------------------------------------------------------------------------------------------------
 
@@ -186,6 +197,35 @@ class Conv(Gemm):
         args = (x, dz, parts, self.share_counters(combinations, shares), dw, db, *f.args, *how)
         name, grid = f"conv2d_weight_grad_direct_{_KERNELS[tile.outputs]}", (shares, combinations)
         self.launch("conv_direct.cu", name, grid, (tile.threads,), args, tile.shared, scalar_t=x.dtype)
+
+    # By windows that slide -----------------------------------------------------------------------------------------
+
+    def _conv2d_sliding(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, w_steps: Any, kind: int, parameter: float
+    ) -> None:
+        found = sliding_tile(f, accumulator(y.dtype).itemsize)
+        assert found is not None
+        _, tile = found
+        parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
+        vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
+        args = (x, w, b, y, None, parts, *f.args, *w_steps, *tile.args, kind, parameter, vector)
+        name, block = f"conv2d_sliding_{f.kernel[0]}", (tile.threads,)
+        self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=y.dtype)
+        if parts is not None:
+            self._conv2d_add_parts(f, parts, b, y, kind, parameter)
+
+    def _conv2d_weight_grad_sliding(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        found = sliding_weight_tile(f, accumulator(x.dtype).itemsize)
+        assert found is not None
+        _, tile = found
+        parts = self._conv2d_weight_parts(tile.grid[0], dw, db)
+        counters = self.share_counters(tile.grid[1], tile.grid[0]) if tile.counted else None
+        target = (dw, db) if tile.counted else (None, None)
+        args = (x, dz, parts, counters, *target, *f.args, db is not None, tile.counted, *tile.args)
+        name, block = f"conv2d_weight_grad_sliding_{f.kernel[0]}", (tile.threads,)
+        self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=x.dtype)
+        if not tile.counted:
+            self.add_parts(parts, dw, rest=db)
 
     # As a matrix product whose columns are never in memory ------------------------------------------------------------
 

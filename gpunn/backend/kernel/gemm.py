@@ -122,7 +122,7 @@ def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements:
     def predicted(division: Division) -> int:
         tile, blocks = tiles[division.size], division.tiles * division.parts
         cycles = rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
-        return cycles + (_second_pass(division.parts, elements) if division.parts > 1 else 0)
+        return cycles + (second_pass(division.parts, elements) if division.parts > 1 else 0)
 
     most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
     return min(_divisions(counts, depth, most_parts), key=predicted)
@@ -137,7 +137,7 @@ def rounds(tile: Tile, blocks: int, depth: int) -> int:
     return blocks // tile.resident * of(tile.resident) + of(blocks % tile.resident)
 
 
-def _second_pass(parts: int, elements: int) -> int:
+def second_pass(parts: int, elements: int) -> int:
     """The cycles until another launch has added up all parts."""
     return SECOND_PASS + parts * PART + ceil_div(2 * 4 * parts * elements, BYTES)
 
@@ -273,7 +273,7 @@ def _schedules(
         if parts == 1:
             found.append((cycles, plan))
             continue
-        found.append((cycles + _second_pass(parts, elements), plan))
+        found.append((cycles + second_pass(parts, elements), plan))
         if count <= COUNTED and 4 * count * parts * TILES[size].slab <= ROOM:
             found.append((cycles + _last_blocks(TILES[size], count, parts), plan._replace(counted=True)))
     return tuple(found)
