@@ -67,16 +67,36 @@ __device__ __forceinline__ void bring_rows(
     }
 }
 
-// The tile of positions and outputs of a block: images, pairs of rows and quads of columns; threads for each 8 outputs.
+// The tile of positions and outputs of a block: images, pairs of rows and quads of columns; threads for each 8 outputs;
+// and so many threads for each of these, which share the channels.
 struct Tile {
-    int images, pairs, quads, pitch, plane, output_threads, channels;
+    int images, pairs, quads, pitch, plane, output_threads, slices, channels;
 
     __device__ __forceinline__ int spots() const { return images * pairs * quads; }
+    __device__ __forceinline__ int slice() const { return spots() * output_threads; }
     __device__ __forceinline__ int outputs() const { return output_threads * OUTPUTS; }
     // Of the weights of one element of the kernel: neighbouring elements lie in other banks.
     __device__ __forceinline__ int weight_pitch() const { return outputs() + 4; }
     __device__ __forceinline__ int image_words() const { return channels * images * plane; }
     __device__ __forceinline__ int words(int taps) const { return image_words() + channels * taps * weight_pitch(); }
+};
+
+// The first of the images, positions and outputs of a block. In shared memory it takes no registers.
+struct Place {
+    int image, row, column, group, output;
+
+    __device__ __forceinline__ void set(const Convolution& f, const Tile& tile) {
+        const int blocks_of_group = (f.outer + tile.outputs() - 1) / tile.outputs();
+        const int tiles_down = (f.down.positions + 2 * tile.pairs - 1) / (2 * tile.pairs);
+        const int tiles_across = (f.across.positions + 4 * tile.quads - 1) / (4 * tile.quads);
+        const int of_outputs = blockIdx.x % (f.groups * blocks_of_group);
+        const Pixel of_positions(blockIdx.x / (f.groups * blocks_of_group), tiles_down, tiles_across);
+        image = of_positions.plane * tile.images;
+        row = of_positions.row * 2 * tile.pairs;
+        column = of_positions.column * 4 * tile.quads;
+        group = of_outputs / blocks_of_group;
+        output = of_outputs % blocks_of_group * tile.outputs();
+    }
 };
 
 // Where Y goes: complete, or one part of its sums, or pooled.
@@ -89,6 +109,24 @@ struct Destination {
     acc_t parameter;
     bool vector;  // whether quads of pixels can be written at once
 };
+
+// The sums of the first slice of a block and those of the others, in order, for the threads of the first one.
+__device__ __forceinline__ void add_slices(Several<OUTPUTS> (&z)[2][4], const Tile& tile, acc_t* words) {
+    const int slice = threadIdx.x / tile.slice(), member = threadIdx.x - slice * tile.slice();
+    for (int other = 1; other < tile.slices; ++other) {
+#pragma unroll
+        for (int row = 0; row < 2; ++row) {
+#pragma unroll
+            for (int n = 0; n < 4 * OUTPUTS; ++n)
+                if (slice == other) words[n * tile.slice() + member] = z[row][n / 8].v[n % 8];
+            __syncthreads();
+#pragma unroll
+            for (int n = 0; n < 4 * OUTPUTS; ++n)
+                if (slice == 0) z[row][n / 8].v[n % 8] += words[n * tile.slice() + member];
+            __syncthreads();  // before the words are overwritten
+        }
+    }
+}
 
 // f(z + b) for 8 outputs of a thread's pixels. In registers the switch over all functions would be there once for each
 // value; so the loop goes through shared memory, where a thread has a word for each of half of them.
@@ -146,35 +184,30 @@ __device__ __forceinline__ void forward(
     bool turned, const Tile& tile, int part_channels) {
     extern __shared__ __align__(16) acc_t words[];
     constexpr int TAPS = KERNEL * KERNEL;
-    const int blocks_of_group = (f.outer + tile.outputs() - 1) / tile.outputs();
-    const int tiles_down = (f.down.positions + 2 * tile.pairs - 1) / (2 * tile.pairs);
-    const int tiles_across = (f.across.positions + 4 * tile.quads - 1) / (4 * tile.quads);
-    const int of_outputs = blockIdx.x % (f.groups * blocks_of_group);
-    const Pixel place(blockIdx.x / (f.groups * blocks_of_group), tiles_down, tiles_across);
-    const int group = of_outputs / blocks_of_group, block_output = of_outputs % blocks_of_group * tile.outputs();
-    const int first_image = place.plane * tile.images, top = place.row * 2 * tile.pairs, left = place.column * 4 * tile.quads;
-    const int rows = 2 * tile.pairs + KERNEL - 1, columns = 4 * tile.quads + KERNEL - 1;
+    __shared__ Place place;
+    if (threadIdx.x == 0) place.set(f, tile);
+    __syncthreads();
+    const int rows = 2 * tile.pairs + KERNEL - 1, columns = 4 * tile.quads + KERNEL - 1, buffer = tile.words(TAPS);
     const int channel_begin = blockIdx.y * part_channels, channel_end = min(f.inner, channel_begin + part_channels);
-    const int buffer = tile.words(TAPS), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    w += (index_t)group * f.outer * f.inner * TAPS + (index_t)block_output * w_output;
 
     const auto load = [&](int first_channel, acc_t* to) {
         const int channels = min(tile.channels, channel_end - first_channel);
         const index_t size = (index_t)f.down.size * f.across.size;
         for (int n = 0; n < tile.images; ++n) {
-            const index_t plane = ((index_t)(first_image + n) * f.groups + group) * f.inner + first_channel;
-            const bool exists = first_image + n < f.images;
-            bring_rows(x + (exists ? plane * size : 0), size, exists, f.down, f.across, top - f.down.corner,
-                       left - f.across.corner, channels, rows, columns, tile.pitch, tile.images * tile.plane,
+            const index_t plane = ((index_t)(place.image + n) * f.groups + place.group) * f.inner + first_channel;
+            const bool exists = place.image + n < f.images;
+            bring_rows(x + (exists ? plane * size : 0), size, exists, f.down, f.across, place.row - f.down.corner,
+                       place.column - f.across.corner, channels, rows, columns, tile.pitch, tile.images * tile.plane,
                        to + n * tile.plane);
         }
         // A warp takes eight neighbours of memory, a sector, of four outputs, which lie in 32 banks.
-        for (int k = warp * 8 + lane % 8; k < channels * TAPS; k += blockDim.x / 4) {
+        const scalar_t* first = w + (index_t)place.group * f.outer * f.inner * TAPS + (index_t)place.output * w_output;
+        const int lane = threadIdx.x % 32, left = f.outer - place.output - lane / 8;
+        for (int k = threadIdx.x / 32 * 8 + lane % 8; k < channels * TAPS; k += blockDim.x / 4) {
             const int channel = k / TAPS, tap = k - channel * TAPS;
-            const scalar_t* from = w + (index_t)(lane / 8) * w_output + (index_t)(first_channel + channel) * w_channel +
-                                   (turned ? TAPS - 1 - tap : tap);
+            const scalar_t* from = first + (index_t)(lane / 8) * w_output +
+                                   (index_t)(first_channel + channel) * w_channel + (turned ? TAPS - 1 - tap : tap);
             acc_t* own = to + tile.image_words() + k * tile.weight_pitch() + lane / 8;
-            const int left = f.outer - block_output - lane / 8;
 #pragma unroll 4
             for (int n = 0; n < tile.outputs(); n += 4, own += 4) {
                 bring(own, n < left ? from : w, n < left);
@@ -184,9 +217,10 @@ __device__ __forceinline__ void forward(
         cp_async_commit();
     };
 
-    const int output_thread = threadIdx.x / tile.spots();
-    Pixel spot(threadIdx.x - output_thread * tile.spots(), tile.pairs, tile.quads);
-    const bool works = output_thread < tile.output_threads;
+    const int slice = threadIdx.x / tile.slice(), member = threadIdx.x - slice * tile.slice();
+    const int output_thread = member / tile.spots();
+    const Pixel spot(member - output_thread * tile.spots(), tile.pairs, tile.quads);
+    const bool works = slice < tile.slices;
     const int corner = works ? spot.plane * tile.plane + 2 * spot.row * tile.pitch + 4 * spot.column : 0;
     const int own_weights = works ? output_thread * OUTPUTS : 0;
     Several<OUTPUTS> z[2][4] = {};
@@ -200,10 +234,11 @@ __device__ __forceinline__ void forward(
             cp_async_wait<0>();
         }
         __syncthreads();
-        const acc_t* image = words + half * buffer + corner;
-        const acc_t* weights = words + half * buffer + tile.image_words() + own_weights;
         const int channels = min(tile.channels, channel_end - first_channel);
-        for (int c = 0; c < channels; ++c, image += tile.images * tile.plane) {
+        for (int c = works ? slice : channels; c < channels; c += tile.slices) {
+            const acc_t* image = words + half * buffer + corner + c * tile.images * tile.plane;
+            const acc_t* weights =
+                words + half * buffer + tile.image_words() + own_weights + c * TAPS * tile.weight_pitch();
             Window<KERNEL> window[2];
             window[0].read(image);
 #pragma unroll 1
@@ -222,11 +257,12 @@ __device__ __forceinline__ void forward(
         __syncthreads();  // before this half is overwritten
     }
 
-    const int first_output = group * f.outer + block_output + own_weights;
-    const int outputs = works ? min(OUTPUTS, f.outer - block_output - own_weights) : 0;
-    const int image = first_image + spot.plane, row = top + 2 * spot.row, column = left + 4 * spot.column;
+    const int first_output = place.group * f.outer + place.output + own_weights;
+    const int outputs = min(OUTPUTS, f.outer - place.output - own_weights);
+    const int image = place.image + spot.plane, row = place.row + 2 * spot.row, column = place.column + 4 * spot.column;
+    add_slices(z, tile, words);
     if (to.part == nullptr) activate(z, to, first_output, outputs, words);
-    if (image >= f.images || row >= f.down.positions || column >= f.across.positions) return;
+    if (slice > 0 || image >= f.images || row >= f.down.positions || column >= f.across.positions) return;
     const int wide = f.across.positions;
     const index_t first_plane = (index_t)image * f.groups * f.outer + first_output;
     if (to.numbers != nullptr) {
@@ -265,11 +301,11 @@ __device__ __forceinline__ void forward(
 // The tile of the weight gradient: positions of one image, outputs and channels of a block; threads of a block that
 // share the rows. `rows_of_thread` rows of a channel's kernel belong to one thread.
 struct WeightTile {
-    int rows, quads, pitch, plane, gradient_pitch, output_threads, channels, row_parts;
+    int rows, quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, channels, row_parts;
 
     __device__ __forceinline__ int outputs() const { return output_threads * OUTPUTS; }
     __device__ __forceinline__ int image_words() const { return channels * plane; }
-    __device__ __forceinline__ int words() const { return image_words() + outputs() * rows * gradient_pitch; }
+    __device__ __forceinline__ int words() const { return image_words() + outputs() * gradient_plane; }
 };
 
 // All terms of one quad of positions: of `left` positions, 4 or fewer at the edge, where nothing else may be multiplied:
@@ -318,7 +354,7 @@ __device__ __forceinline__ void weight_grad(
         const Axis down = {f.down.positions}, across = {f.across.positions};
         const scalar_t* of_image = dz + (place.plane * f.groups * f.outer + first_row) * f.positions();
         bring_rows(of_image, f.positions(), true, down, across, top, left, outputs, tile.rows, 4 * tile.quads,
-                   tile.gradient_pitch, tile.rows * tile.gradient_pitch, to + tile.image_words());
+                   tile.gradient_pitch, tile.gradient_plane, to + tile.image_words());
         cp_async_commit();
     };
 
@@ -345,7 +381,7 @@ __device__ __forceinline__ void weight_grad(
         const int own_columns = min(4 * tile.quads, f.across.positions - place.column * 4 * tile.quads);
         const acc_t* image = words + n % 2 * buffer + channel * tile.plane + kernel_row * tile.pitch;
         const acc_t* gradient = words + n % 2 * buffer + tile.image_words();
-        const acc_t* of_outputs = gradient + output_thread * OUTPUTS * tile.rows * tile.gradient_pitch;
+        const acc_t* of_outputs = gradient + output_thread * OUTPUTS * tile.gradient_plane;
         for (int row = works ? row_part : own_rows; row < own_rows; row += tile.row_parts) {
 #pragma unroll 1
             for (int column = 0; column < own_columns; column += 4) {
@@ -355,7 +391,7 @@ __device__ __forceinline__ void weight_grad(
                 for (int i = 0; i < ROWS; ++i) window[i].read(image + (row + i) * tile.pitch + column);
 #pragma unroll
                 for (int o = 0; o < OUTPUTS; ++o)
-                    g[o] = *(const Quad<acc_t>*)(of_outputs + (o * tile.rows + row) * tile.gradient_pitch + column);
+                    g[o] = *(const Quad<acc_t>*)(of_outputs + o * tile.gradient_plane + row * tile.gradient_pitch + column);
                 const int left = own_columns - column;
                 add_position(sum, window, g, 0);
                 if (left > 1) add_position(sum, window, g, 1);
@@ -363,11 +399,13 @@ __device__ __forceinline__ void weight_grad(
                 if (left > 3) add_position(sum, window, g, 3);
             }
         }
-        if (bias && first_channel == 0 && member < members)
-            for (int row = member; row < own_rows; row += members) {
-                const acc_t* line = gradient + (bias_output * tile.rows + row) * tile.gradient_pitch;
-                for (int column = 0; column < own_columns; ++column) sum_of_gradients += line[column];
-            }
+        if (bias && first_channel == 0 && member < members)  // beyond the positions are zeros
+            for (int row = member; row < own_rows; row += members)
+                for (int column = 0; column < own_columns; column += 4) {
+                    const acc_t* four = gradient + bias_output * tile.gradient_plane + row * tile.gradient_pitch + column;
+                    const Quad<acc_t> g = *(const Quad<acc_t>*)four;
+                    sum_of_gradients += g.v[0] + g.v[1] + (g.v[2] + g.v[3]);
+                }
         __syncthreads();  // before this half is overwritten
     }
 
@@ -427,11 +465,11 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(scalar_t) == 4 ? 2 : 1)
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
     int w_output, int w_channel, bool turned,
-    int tile_images, int tile_pairs, int tile_quads, int pitch, int plane, int output_threads, int tile_channels,
-    int part_channels, int kind, acc_t parameter, bool vector) {
+    int tile_images, int tile_pairs, int tile_quads, int pitch, int plane, int output_threads, int slices,
+    int tile_channels, int part_channels, int kind, acc_t parameter, bool vector) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    const Tile tile = {tile_images, tile_pairs, tile_quads, pitch, plane, output_threads, tile_channels};
+    const Tile tile = {tile_images, tile_pairs, tile_quads, pitch, plane, output_threads, slices, tile_channels};
     const Destination to = {y, numbers, parts, bias, kind, parameter, vector};
     forward<3>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, tile, part_channels);
 }
@@ -447,11 +485,11 @@ extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_5(
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
     int w_output, int w_channel, bool turned,
-    int tile_images, int tile_pairs, int tile_quads, int pitch, int plane, int output_threads, int tile_channels,
-    int part_channels, int kind, acc_t parameter, bool vector) {
+    int tile_images, int tile_pairs, int tile_quads, int pitch, int plane, int output_threads, int slices,
+    int tile_channels, int part_channels, int kind, acc_t parameter, bool vector) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    const Tile tile = {tile_images, tile_pairs, tile_quads, pitch, plane, output_threads, tile_channels};
+    const Tile tile = {tile_images, tile_pairs, tile_quads, pitch, plane, output_threads, slices, tile_channels};
     const Destination to = {y, numbers, parts, bias, kind, parameter, vector};
     forward<5>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, tile, part_channels);
 }
@@ -466,12 +504,12 @@ extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch, int output_threads,
-    int tile_channels, int row_parts, int tiles_per_block) {
+    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch, int gradient_plane,
+    int output_threads, int tile_channels, int row_parts, int tiles_per_block) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const WeightTile tile = {
-        tile_rows, tile_quads, pitch, plane, gradient_pitch, output_threads, tile_channels, row_parts};
+        tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels, row_parts};
     weight_grad<3, sizeof(acc_t) == 4 ? 3 : 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, tile,
                       tiles_per_block);
 }
@@ -486,12 +524,12 @@ extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch, int output_threads,
-    int tile_channels, int row_parts, int tiles_per_block) {
+    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch, int gradient_plane,
+    int output_threads, int tile_channels, int row_parts, int tiles_per_block) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const WeightTile tile = {
-        tile_rows, tile_quads, pitch, plane, gradient_pitch, output_threads, tile_channels, row_parts};
+        tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels, row_parts};
     weight_grad<5, 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, tile,
                       tiles_per_block);
 }

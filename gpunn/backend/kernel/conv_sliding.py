@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .conv_plan import MOST_SHARED_BYTES, WARP, Convolution
 from .family import ceil_div, prod
-from .gemm import MULTIPROCESSORS, NODE, ROUND, second_pass
+from .gemm import MULTIPROCESSORS, NODE, second_pass
 
 KERNELS = (3, 5)
 """Sizes of kernels that there are texts for."""
@@ -29,11 +29,15 @@ INSTRUCTIONS = 30
 """Of a row of the kernel, beside its multiplications; counted in the machine code for sm_90, as the following are,"""
 BRING = 10
 """those that bring an element into shared memory,"""
-WAIT = 40
+WAIT = 90
 """and cycles of a row that a thread waits for shared memory, if no other one works in the meantime."""
+START = 3000
+"""Those from the start of a block to its first multiplication, and from the last one to its end;"""
+SLICE = 1500
+"""and those in which the sums of one more slice are added."""
 MOST_COUNTED_SUMS = 1024
 """That the last blocks add up by themselves."""
-CHUNK = 700
+CHUNK = 250
 """Cycles between two chunks: two barriers, and what has been asked for has yet to come. Estimated."""
 
 
@@ -47,6 +51,7 @@ class Tile(NamedTuple):
         pitch: words from row to row in shared memory.
         plane: and from channel to channel, or image to image.
         output_threads: threads of the same positions, 8 outputs each.
+        slices: threads of the same positions and outputs, which share the channels.
         channels: of the input at a time.
         part_channels: of the input in all.
         grid: the tiles, and the parts that sums are cut into.
@@ -60,6 +65,7 @@ class Tile(NamedTuple):
     pitch: int
     plane: int
     output_threads: int
+    slices: int
     channels: int
     part_channels: int
     grid: tuple[int, int]
@@ -69,7 +75,7 @@ class Tile(NamedTuple):
     @property
     def args(self) -> tuple[int, ...]:
         """What the kernel is told of it."""
-        return self[:8]
+        return self[:9]
 
 
 def slides(f: Convolution) -> bool:
@@ -93,9 +99,11 @@ def _tiles(f: Convolution, itemsize: int) -> Iterator[Tile]:
         rows = PAIR * pairs + kernel - 1
         pitch = _pitch(pairs, quads)
         plane = rows * pitch
-        for images, output_threads in product((1, 2, 4, 8) if whole else (1,), _evenly(outputs)):
+        for images, output_threads, slices in product((1, 2, 4, 8) if whole else (1,), _evenly(outputs), (1, 2, 4)):
             spots = images * pairs * quads
-            threads = ceil_div(spots * output_threads, WARP) * WARP
+            threads = ceil_div(spots * output_threads * slices, WARP) * WARP
+            if slices > f.inner:
+                continue
             if threads > THREADS or images > f.images:
                 continue
             of_channel = (images * plane + f.taps * (OUTPUTS * output_threads + 4)) * itemsize
@@ -103,32 +111,33 @@ def _tiles(f: Convolution, itemsize: int) -> Iterator[Tile]:
             tiles *= ceil_div(f.positions[1], QUAD * quads) * f.groups * ceil_div(outputs, output_threads)
             for part_channels in _evenly(f.inner) if tiles < 2 * MULTIPROCESSORS else (f.inner,):
                 channels = max(1, min(SHARED_BYTES // (2 * of_channel), part_channels))
-                channels = ceil_div(part_channels, ceil_div(part_channels, channels))
+                channels = ceil_div(ceil_div(part_channels, ceil_div(part_channels, channels)), slices) * slices
                 buffers = 1 if channels == part_channels else 2
                 words = PAIR * QUAD * OUTPUTS // 2 * threads
                 shared = max(buffers * channels * of_channel, words * itemsize)
                 if shared <= MOST_SHARED_BYTES:
                     grid = tiles, ceil_div(f.inner, part_channels)
                     yield Tile(
-                        images, pairs, quads, pitch, plane, output_threads, channels, part_channels, grid, threads, shared
+                        images, pairs, quads, pitch, plane, output_threads, slices, channels, part_channels, grid, threads, shared,
                     )
 
 
 def _cycles(f: Convolution, tile: Tile, itemsize: int) -> int:
     """Those of a multiprocessor with its share of the blocks, as predicted."""
     kernel = f.kernel[0]
-    rows, chunks = tile.part_channels * kernel, ceil_div(tile.part_channels, tile.channels)
+    chunks = ceil_div(tile.part_channels, tile.channels)
+    rows = chunks * tile.channels // tile.slices * kernel
     area = (PAIR * tile.pairs + kernel - 1) * (QUAD * tile.quads + kernel - 1)
     weights = ceil_div(tile.channels * f.taps, tile.threads // QUAD) * tile.output_threads * OUTPUTS // QUAD
     brought = tile.part_channels * tile.images * ceil_div(area, tile.threads) + chunks * weights
     of_row = PAIR * QUAD * OUTPUTS * kernel * (itemsize // 4) + INSTRUCTIONS
     of_warp = rows * of_row + brought * BRING
-    alone = of_warp + rows * WAIT + chunks * CHUNK
+    alone = of_warp + rows * WAIT + chunks * CHUNK + (tile.slices - 1) * SLICE
     resident = max(1, min(RESIDENT_THREADS[itemsize] // tile.threads, RESIDENT_BYTES // tile.shared))
     blocks, warps = ceil_div(prod(tile.grid), MULTIPROCESSORS), tile.threads // WARP
 
     def of(at_once: int) -> int:
-        return max(ceil_div(at_once * warps, 4) * of_warp, alone) + ROUND if at_once else 0
+        return max(ceil_div(at_once * warps, 4) * of_warp, alone) + START if at_once else 0
 
     cycles = blocks // resident * of(resident) + of(blocks % resident)
     parts = tile.grid[1]
@@ -163,6 +172,7 @@ class WeightTile(NamedTuple):
         pitch: words from row to row of the image in shared memory.
         plane: and from channel to channel.
         gradient_pitch: and from row to row of dz.
+        gradient_plane: and from output to output.
         output_threads: threads of the same channel and row of the kernel, 8 outputs each.
         channels: of the input.
         row_parts: threads that share the rows of a tile.
@@ -178,6 +188,7 @@ class WeightTile(NamedTuple):
     pitch: int
     plane: int
     gradient_pitch: int
+    gradient_plane: int
     output_threads: int
     channels: int
     row_parts: int
@@ -190,7 +201,7 @@ class WeightTile(NamedTuple):
     @property
     def args(self) -> tuple[int, ...]:
         """What the kernel is told of it."""
-        return self[:9]
+        return self[:10]
 
 
 def rows_of_thread(kernel: int, itemsize: int) -> int:
@@ -216,13 +227,16 @@ def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
             continue
         combinations = f.groups * ceil_div(f.inner, channels) * ceil_div(outputs, output_threads)
         for rows, quads in product(_evenly(f.positions[0]), _evenly(ceil_div(f.positions[1], QUAD))):
-            pitch = QUAD * quads + QUAD
-            plane = _odd_quads((rows + kernel - 1) * pitch)
-            buffer = channels * plane + output_threads * OUTPUTS * rows * QUAD * quads
-            if 2 * buffer * itemsize > SHARED_BYTES:
-                continue
             tiles = f.images * ceil_div(f.positions[0], rows) * ceil_div(f.positions[1], QUAD * quads)
             for row_parts in _evenly(min(rows, GRADIENT_THREADS // lanes)):
+                # Threads that share the rows read from different ones at once.
+                pitch, gradient_pitch = QUAD * quads + QUAD, QUAD * quads
+                if row_parts > 1:
+                    pitch, gradient_pitch = _odd_quads(pitch), _odd_quads(gradient_pitch)
+                plane, gradient_plane = _odd_quads((rows + kernel - 1) * pitch), _odd_quads(rows * gradient_pitch)
+                buffer = channels * plane + output_threads * OUTPUTS * gradient_plane
+                if 2 * buffer * itemsize > SHARED_BYTES:
+                    continue
                 threads = ceil_div(max(lanes * row_parts, output_threads * OUTPUTS), WARP) * WARP
                 last = max(row_parts * output_threads * channels * f.taps * OUTPUTS // OUTPUTS, threads)
                 shared = max(2 * buffer, last) * itemsize
@@ -232,7 +246,7 @@ def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
                     shares = ceil_div(tiles, tiles_per_block)
                     if shared <= MOST_SHARED_BYTES:
                         yield WeightTile(
-                            rows, quads, pitch, plane, QUAD * quads, output_threads, channels, row_parts,
+                            rows, quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, channels, row_parts,
                             tiles_per_block, (shares, combinations), threads, shared, sums <= MOST_COUNTED_SUMS,
                         )  # fmt: skip
 
@@ -255,7 +269,7 @@ def _weight_cycles(f: Convolution, tile: WeightTile, itemsize: int) -> int:
     def of(at_once: int) -> int:
         if not at_once:
             return 0
-        return max(ceil_div(at_once * warps, 4) * of_warp, alone) * tile.tiles_per_block + ROUND + last
+        return max(ceil_div(at_once * warps, 4) * of_warp, alone) * tile.tiles_per_block + START + last
 
     cycles = blocks // resident * of(resident) + of(blocks % resident)
     return cycles + second_pass(tile.grid[0], f.groups * f.outer * f.depth)
