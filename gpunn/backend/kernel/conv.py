@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
+
 from gpunn.backend.products import computing_in
 
 from .activation import KINDS
@@ -24,10 +26,10 @@ from .conv_plan import (
     tensor_weight_plan,
     weight_tile,
 )
-from .conv_sliding import sliding_tile, sliding_weight_tile
+from .conv_sliding import Sliding
 from .family import Array, accumulator, ceil_div, is_half, prod
-from .gemm import Gemm
 from .ladder import Ladder
+from .sliding_plan import sliding_tile, sliding_weight_tile
 from .windows import Pair
 
 CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit", "sliding"))
@@ -39,7 +41,7 @@ _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
 
-class Conv(Gemm):
+class Conv(Sliding):
     """Convolution and its two gradients."""
 
     # From other families
@@ -50,6 +52,7 @@ class Conv(Gemm):
     col2im: Callable[..., Array]
     im2col: Callable[..., Array]
     matmul: Callable[..., Array]
+    max_pool2d: Callable[..., tuple[Array, Array]]
     sum: Callable[..., Array]
 
     def conv2d_forward(
@@ -75,6 +78,38 @@ class Conv(Gemm):
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
         self._conv2d_any(f, x, w, b, y, False, KINDS[kind], parameter)
         return y
+
+    def conv2d_max_pool(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        positions: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        kind: str,
+        parameter: float,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """`max_pool2d` of `conv2d_forward` by windows of 2 x 2 that lie side by side and cover the result."""
+        shape = (x.shape[0], w.shape[0], positions[0] // 2, positions[1] // 2)
+        p_out, which_out = out or (None, None)
+        p, which = self.result(p_out, shape, x.dtype), self.result(which_out, shape, np.uint8)
+        f = _convolution(x.shape, w.shape, positions, stride, corner, dilation, groups)
+        x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
+        itemsize = accumulator(x.dtype).itemsize
+        found = sliding_tile(f, itemsize)
+        if (
+            found is None
+            or found[1].grid[1] > 1
+            or self._conv2d_rung(f, forward_tile(f, itemsize), found, x.dtype) != "sliding"
+        ):
+            y = self.conv2d_forward(x, w, b, positions, stride, corner, dilation, groups, kind, parameter)
+            return self.max_pool2d(y, shape[2:], (2, 2), (2, 2), (0, 0), (1, 1), out=(p, which))
+        self._conv2d_sliding(f, x, w, b, p, (f.depth, f.taps, False), KINDS[kind], parameter, which)
+        return p, which
 
     def conv2d_input_grad(
         self, dz: Array, w: Array, size: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, out: Any = None
@@ -198,35 +233,6 @@ class Conv(Gemm):
         name, grid = f"conv2d_weight_grad_direct_{_KERNELS[tile.outputs]}", (shares, combinations)
         self.launch("conv_direct.cu", name, grid, (tile.threads,), args, tile.shared, scalar_t=x.dtype)
 
-    # By windows that slide -----------------------------------------------------------------------------------------
-
-    def _conv2d_sliding(
-        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, w_steps: Any, kind: int, parameter: float
-    ) -> None:
-        found = sliding_tile(f, accumulator(y.dtype).itemsize)
-        assert found is not None
-        _, tile = found
-        parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
-        vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
-        args = (x, w, b, y, None, parts, *f.args, *w_steps, *tile.args, kind, parameter, vector)
-        name, block = f"conv2d_sliding_{f.kernel[0]}", (tile.threads,)
-        self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=y.dtype)
-        if parts is not None:
-            self._conv2d_add_parts(f, parts, b, y, kind, parameter)
-
-    def _conv2d_weight_grad_sliding(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
-        found = sliding_weight_tile(f, accumulator(x.dtype).itemsize)
-        assert found is not None
-        _, tile = found
-        parts = self._conv2d_weight_parts(tile.grid[0], dw, db)
-        counters = self.share_counters(tile.grid[1], tile.grid[0]) if tile.counted else None
-        target = (dw, db) if tile.counted else (None, None)
-        args = (x, dz, parts, counters, *target, *f.args, db is not None, tile.counted, *tile.args)
-        name, block = f"conv2d_weight_grad_sliding_{f.kernel[0]}", (tile.threads,)
-        self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=x.dtype)
-        if not tile.counted:
-            self.add_parts(parts, dw, rest=db)
-
     # As a matrix product whose columns are never in memory ------------------------------------------------------------
 
     def _conv2d_implicit(
@@ -247,15 +253,6 @@ class Conv(Gemm):
         args = (x, dz, parts, *f.args, db is not None, plan.part_depth)
         self.launch("conv_implicit.cu", "conv2d_weight_grad_implicit", plan.grid, plan.block, args, scalar_t=x.dtype)
         self.add_parts(parts, dw, rest=db)
-
-    def _conv2d_weight_parts(self, count: int, dw: Array, db: Array | None) -> Array:
-        return self.empty((count, dw.size + (0 if db is None else db.size)), accumulator(dw.dtype))
-
-    def _conv2d_add_parts(
-        self, f: Convolution, parts: Array, b: Array | None, y: Array, kind: int, parameter: float
-    ) -> None:
-        args = (parts, b, y, len(parts), y.size, f.groups * f.outer, prod(f.positions), kind, parameter)
-        self.launch_elements("conv.cu", "conv2d_add_parts", y.size, args, scalar_t=y.dtype)
 
     # The same on tensor cores -----------------------------------------------------------------------------------------
 
