@@ -323,12 +323,12 @@ __device__ __forceinline__ void add_position(
 }
 
 // Blocks along x share the tiles, `tiles_per_block` each: parts (blocks, groups outer inner taps + groups outer). Blocks
-// along y have the outputs and the channels. Where blocks are counted, the last of them to come add the parts up, else
+// along y have the outputs and the channels. Where it is `counted`, the last of them to come add the parts up, else
 // split_k.cu does.
 template <int KERNEL, int ROWS>
 __device__ __forceinline__ void weight_grad(
     const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, unsigned* arrived, scalar_t* dw,
-    scalar_t* db, bool bias, const WeightTile& tile, int tiles_per_block) {
+    scalar_t* db, bool bias, bool counted, const WeightTile& tile, int tiles_per_block) {
     extern __shared__ __align__(16) acc_t words[];
     constexpr int TAPS = KERNEL * KERNEL, OWN = ROWS * KERNEL, LANES = KERNEL / ROWS;
     const int depth = f.inner * TAPS, chunks = (f.inner + tile.channels - 1) / tile.channels;
@@ -353,8 +353,11 @@ __device__ __forceinline__ void weight_grad(
         // dz has no zeros around it, but ends there: the positions are its rows and columns.
         const Axis down = {f.down.positions}, across = {f.across.positions};
         const scalar_t* of_image = dz + (place.plane * f.groups * f.outer + first_row) * f.positions();
+        acc_t* gradient = to + tile.image_words();
         bring_rows(of_image, f.positions(), true, down, across, top, left, outputs, tile.rows, 4 * tile.quads,
-                   tile.gradient_pitch, tile.gradient_plane, to + tile.image_words());
+                   tile.gradient_pitch, tile.gradient_plane, gradient);
+        bring_rows(dz, 0, false, down, across, top, left, tile.outputs() - outputs, tile.rows, 4 * tile.quads,
+                   tile.gradient_pitch, tile.gradient_plane, gradient + outputs * tile.gradient_plane);
         cp_async_commit();
     };
 
@@ -399,7 +402,7 @@ __device__ __forceinline__ void weight_grad(
                 if (left > 3) add_position(sum, window, g, 3);
             }
         }
-        if (bias && first_channel == 0 && member < members)  // beyond the positions are zeros
+        if (bias && first_channel == 0 && member < members && bias_output < outputs)  // beyond the positions are zeros
             for (int row = member; row < own_rows; row += members)
                 for (int column = 0; column < own_columns; column += 4) {
                     const acc_t* four = gradient + bias_output * tile.gradient_plane + row * tile.gradient_pitch + column;
@@ -440,7 +443,7 @@ __device__ __forceinline__ void weight_grad(
             part[weights + first_row + threadIdx.x] = total;
         }
     }
-    if (arrived == nullptr) return;
+    if (!counted) return;
     const int of_output = own_taps + (bias && first_channel == 0 ? 1 : 0);
     const auto place_of = [=](int n) {
         const int row = first_row + n / of_output, column = n % of_output;
@@ -454,7 +457,7 @@ __device__ __forceinline__ void weight_grad(
     add_up_shares(parts, step, blockIdx.x, gridDim.x, counters, outputs * of_output, place_of, put);
 }
 
-extern "C" __global__ void __launch_bounds__(256, sizeof(scalar_t) == 4 ? 2 : 1) conv2d_sliding_3(
+extern "C" __global__ void __launch_bounds__(256, sizeof(scalar_t) == 4 ? 2 : 1) conv2d_sliding_three(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -474,7 +477,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(scalar_t) == 4 ? 2 : 1)
     forward<3>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, tile, part_channels);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_5(
+extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_five(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -494,12 +497,12 @@ extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_5(
     forward<5>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, tile, part_channels);
 }
 
-extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 8 ? 2 : 3) conv2d_weight_grad_sliding_3(
+extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 8 ? 2 : 3) conv2d_weight_grad_sliding_three(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
     acc_t* __restrict__ parts,
-    unsigned* __restrict__ arrived,  // null: the parts are left to another launch
-    scalar_t* __restrict__ dw,       // null: likewise
+    unsigned* __restrict__ arrived,  // null: a block has all tiles, or the parts are left to another launch
+    scalar_t* __restrict__ dw,       // null: they are
     scalar_t* __restrict__ db,       // null: likewise, or not wanted
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
@@ -510,16 +513,16 @@ extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const WeightTile tile = {
         tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels, row_parts};
-    weight_grad<3, sizeof(acc_t) == 4 ? 3 : 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, tile,
+    weight_grad<3, sizeof(acc_t) == 4 ? 3 : 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, counted, tile,
                       tiles_per_block);
 }
 
-extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_grad_sliding_5(
+extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_grad_sliding_five(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
     acc_t* __restrict__ parts,
-    unsigned* __restrict__ arrived,  // null: the parts are left to another launch
-    scalar_t* __restrict__ dw,       // null: likewise
+    unsigned* __restrict__ arrived,  // null: a block has all tiles, or the parts are left to another launch
+    scalar_t* __restrict__ dw,       // null: they are
     scalar_t* __restrict__ db,       // null: likewise, or not wanted
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
@@ -530,6 +533,6 @@ extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const WeightTile tile = {
         tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels, row_parts};
-    weight_grad<5, 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, tile,
+    weight_grad<5, 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, counted, tile,
                       tiles_per_block);
 }

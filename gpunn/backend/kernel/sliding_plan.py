@@ -37,6 +37,8 @@ SLICE = 1500
 """and those in which the sums of one more slice are added."""
 MOST_COUNTED_SUMS = 1024
 """That the last blocks add up by themselves."""
+BLOCKS = (132, 264, 396, 528, 792)
+"""So many may share the positions of a weight gradient: one for each multiprocessor, or several."""
 CHUNK = 250
 """Cycles between two chunks: two barriers, and what has been asked for has yet to come. Estimated."""
 
@@ -256,13 +258,14 @@ def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
                 last = max(row_parts * output_threads * channels * f.taps * OUTPUTS // OUTPUTS, threads)
                 shared = max(2 * buffer, last) * itemsize
                 sums = output_threads * OUTPUTS * channels * f.taps
-                for blocks in (132, 264, 396, 528, 792):
+                for blocks in BLOCKS:
                     tiles_per_block = ceil_div(tiles, max(1, blocks // combinations))
                     shares = ceil_div(tiles, tiles_per_block)
                     if shared <= MOST_SHARED_BYTES:
                         yield WeightTile(
                             rows, quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, channels,
-                            row_parts, tiles_per_block, (shares, combinations), threads, shared, sums <= MOST_COUNTED_SUMS,
+                            row_parts, tiles_per_block, (shares, combinations), threads, shared,
+                            sums <= MOST_COUNTED_SUMS,
                         )  # fmt: skip
 
 
