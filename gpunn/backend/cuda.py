@@ -29,6 +29,7 @@ from .cuda_files import file_of
 from .cuda_staging import Staging
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
+from .kernel.tuning import tuner_of
 from .launch import Launcher, Text
 from .nvrtc import Compiled, Job
 
@@ -128,7 +129,16 @@ class CudaBackend(KernelBackend):
                 self.device.mem_info  # noqa: B018  the first call that needs the device itself
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"the device cuda:{index} can't be used: {why_no_context(error)}") from error
+        self.tuner = tuner_of(self, self._identity)
         _made.add(self)
+
+    def _identity(self) -> dict[str, str]:
+        """What the time of a kernel depends on: the GPU, its driver, and the compiler."""
+        runtime = cupy.cuda.runtime
+        name = runtime.getDeviceProperties(self.ordinal)["name"].decode()
+        nvrtc_version = "{}.{}".format(*nvrtc.version(runtime.runtimeGetVersion() // 1000))
+        driver = _version(runtime.driverGetVersion())
+        return {"gpu": name, "driver": driver, "nvrtc": nvrtc_version}
 
     def not_here(self, *_: Any, **__: Any) -> NoReturn:
         """Say that the device can't be used in a process that was forked off."""
@@ -295,6 +305,7 @@ def backend(index: int) -> CudaBackend:
 
     Raises:
         DeviceError: there is no such device, or no driver.
+        ValueError: the environment asks for a way of tuning that there is not.
     """
     return CudaBackend(index)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.kernel import KernelBackend
+from gpunn.backend.kernel.tuning import Tuner
 from gpunn.backend.launch import Text
 from gpunn.backend.recording import NotRecordable, Recorder, forbid
 from gpunn.backend.spec import Spec
@@ -46,7 +47,8 @@ class DryRun(NamedTuple):
 
 def dry_run(graph: Graph) -> DryRun:
     """Do a step without its device."""
-    backend = _Idle()
+    tuner = getattr(graph.arguments[0].spec.device.backend, "tuner", None) if graph.arguments else None
+    backend = _Idle(tuner)
     recorder, once = Recorder(backend, most_numbers(graph)), Recorder(backend, 0)
     views = follow(graph)
     life = Liveness(graph, views, copied=True)
@@ -86,8 +88,18 @@ def dry_run(graph: Graph) -> DryRun:
     return DryRun(recorder.nbytes, tuple(backend.texts))
 
 
+class _Known(Tuner):
+    """Picks what the device's own picks as far as that is known; measures nothing."""
+
+    def __init__(self, own: Tuner) -> None:
+        self.pick = own.look_up  # type: ignore[method-assign]
+
+
 class _Idle(KernelBackend):
     """Launches nothing, on arrays of address space.
+
+    Args:
+        tuner: the device's, if it has one.
 
     Attributes:
         texts: what it would launch, in order.
@@ -96,7 +108,8 @@ class _Idle(KernelBackend):
     name = "idle"
     xp = np
 
-    def __init__(self) -> None:
+    def __init__(self, tuner: Tuner | None) -> None:
+        self.tuner = None if tuner is None else _Known(tuner)
         self.texts: dict[Text, None] = {}
         self.launcher: Any = self._write_down
         self.streams = SimpleNamespace()

@@ -8,25 +8,26 @@ from typing import Any
 
 from gpunn.backend.products import computing_in
 
+from . import offers
 from .activation import KINDS
 from .conv_plan import (
     BUSY,
     MOST_PIXELS,
     Convolution,
+    Plan,
     Tile,
     forward_tile,
     images_at_a_time,
-    implicit_plan,
-    implicit_weight_plan,
+    is_nearly_small,
     is_small,
+    plan_of,
     row_parts,
-    tensor_plan,
-    tensor_weight_plan,
     weight_tile,
 )
 from .family import Array, accumulator, ceil_div, is_half, prod
 from .gemm import Gemm
 from .ladder import Ladder
+from .tuning import Trial, random_array
 from .windows import Pair
 
 CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit"))
@@ -113,19 +114,7 @@ class Conv(Gemm):
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         x, dz = self.contiguous(x), self.contiguous(dz)
-        rung = self._conv2d_rung(f, weight_tile(f, accumulator(x.dtype).itemsize), x.dtype)
-        if rung == "naive" or not x.size:
-            args = (x, dz, dw, db, *f.args)
-            count = dw.size + (outputs if bias else 0)
-            self.launch_elements("conv.cu", "conv2d_weight_grad_naive", count, args, scalar_t=x.dtype)
-        elif rung == "im2col":
-            self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
-        elif rung == "direct":
-            self._conv2d_weight_grad_direct(f, x, dz, dw, db)
-        elif rung == "tensor":
-            self._conv2d_weight_grad_tensor(f, x, dz, dw, db)
-        else:
-            self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
+        self._conv2d_weight_grad_any(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
 
     def _conv2d_any(
@@ -142,8 +131,7 @@ class Conv(Gemm):
         """y = f(x * w + b), with the kernel turned around and its outputs and channels exchanged if `turned`."""
         rung = self._conv2d_rung(f, forward_tile(f, accumulator(y.dtype).itemsize), y.dtype)
         if rung == "naive":
-            args: Any = (x, w, b, y, *f.args, kind, parameter)
-            self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
+            self._conv2d_naive(f, x, w, b, y, kind, parameter)
         elif rung == "im2col":
             self._conv2d_by_columns(f, x, w, b, y, kind, parameter)
         elif rung == "tensor":
@@ -156,13 +144,67 @@ class Conv(Gemm):
             else:
                 self._conv2d_implicit(f, x, w, b, y, w_steps, kind, parameter)
 
-    def _conv2d_rung(self, f: Convolution, tile: Tile | None, dtype: Any) -> str:
+    def _conv2d_weight_grad_any(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        rung = self._conv2d_rung(f, weight_tile(f, accumulator(x.dtype).itemsize), x.dtype, weight=True)
+        if rung == "naive" or not x.size:
+            self._conv2d_weight_grad_naive(f, x, dz, dw, db)
+        elif rung == "im2col":
+            self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
+        elif rung == "direct":
+            self._conv2d_weight_grad_direct(f, x, dz, dw, db)
+        elif rung == "tensor":
+            self._conv2d_weight_grad_tensor(f, x, dz, dw, db)
+        else:
+            self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
+
+    def _conv2d_naive(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, kind: int, parameter: float
+    ) -> None:
+        args = (x, w, b, y, *f.args, kind, parameter)
+        self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
+
+    def _conv2d_weight_grad_naive(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        count = dw.size + (0 if db is None else db.size)
+        args = (x, dz, dw, db, *f.args)
+        self.launch_elements("conv.cu", "conv2d_weight_grad_naive", count, args, scalar_t=x.dtype)
+
+    # What is picked ---------------------------------------------------------------------------------------------------
+
+    def _conv2d_rung(self, f: Convolution, tile: Tile | None, dtype: Any, weight: bool = False) -> str:
         """The rung that was chosen, else the best one for this shape. `tile` is None where no direct one fits."""
-        if is_small(f) and tile is not None:
+        if self.tuner is None and is_small(f) and tile is not None:
             return CONV2D.pick("direct")
         countable = f.images * prod(f.positions) <= MOST_PIXELS
-        chosen = CONV2D.pick("tensor" if countable and self.on_tensor_cores(dtype) else "implicit")
-        return "implicit" if chosen == "direct" and tile is None else chosen
+        best = product = "tensor" if countable and self.on_tensor_cores(dtype) else "implicit"
+        if tile is None:
+            chosen = CONV2D.pick(product)
+            return "implicit" if chosen == "direct" else chosen
+        if is_small(f):
+            best = "direct"
+        if CONV2D.chosen is None and is_nearly_small(f):
+            best = self.picked(
+                "conv2d_weight_grad" if weight else "conv2d",
+                f.text,
+                _precision(self.factor_type(dtype) if product == "tensor" else dtype, product),
+                best,
+                lambda: {"direct": "direct", product: product},
+                lambda backend: _trial(backend, f, dtype, weight, "_any"),
+            )
+        return CONV2D.pick(best)
+
+    def _conv2d_plan(self, product: str, f: Convolution, dtype: Any, factor: Any) -> Plan:
+        """How an implicit product in this type is divided, whose factors are of another one on tensor cores."""
+        tensor = "tensor" if product.endswith("tensor") else "implicit"
+        precision = _precision(factor, tensor)
+        tiles = f"{product}_tf32" if precision == "tf32" else product
+        return self.picked(
+            product if factor == dtype else f"{product}_rounded",
+            f.text,
+            precision,
+            plan_of(tiles, f),
+            lambda: offers.plans(tiles, f),
+            lambda backend: _trial(backend, f, dtype, "weight_grad" in product, f"_{tensor}"),
+        )
 
     # Direct -----------------------------------------------------------------------------------------------------------
 
@@ -192,7 +234,7 @@ class Conv(Gemm):
     def _conv2d_implicit(
         self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, w_steps: Any, kind: int, parameter: float
     ) -> None:
-        plan = implicit_plan(f)
+        plan = self._conv2d_plan("conv2d_implicit", f, y.dtype, y.dtype)
         parts = self.empty((plan.grid[1], y.size), accumulator(y.dtype)) if plan.grid[1] > 1 else None
         vector = prod(f.positions) % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
         args = (x, w, b, y, parts, *f.args, *w_steps, plan.part_depth, kind, parameter, vector)
@@ -202,7 +244,7 @@ class Conv(Gemm):
             self._conv2d_add_parts(f, parts, b, y, kind, parameter)
 
     def _conv2d_weight_grad_implicit(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
-        plan = implicit_weight_plan(f)
+        plan = self._conv2d_plan("conv2d_weight_grad_implicit", f, dw.dtype, dw.dtype)
         parts = self._conv2d_weight_parts(plan.grid[1], dw, db)
         args = (x, dz, parts, *f.args, db is not None, plan.part_depth)
         self.launch("conv_implicit.cu", "conv2d_weight_grad_implicit", plan.grid, plan.block, args, scalar_t=x.dtype)
@@ -229,7 +271,7 @@ class Conv(Gemm):
             w = self.copy(each.swapaxes(1, 2)).reshape(f.groups * f.outer, f.depth)
         type = self.factor_type(y.dtype)
         x, w = self.converted(x, type), self.converted(w, type)
-        plan = tensor_plan(f, type.itemsize)
+        plan = self._conv2d_plan("conv2d_tensor", f, y.dtype, type)
         alone = type != y.dtype
         complete = plan.grid[1] == 1 and not (alone and (b is not None or kind))
         parts = None if complete else self.empty((plan.grid[1], y.size), accumulator(y.dtype))
@@ -244,7 +286,7 @@ class Conv(Gemm):
     def _conv2d_weight_grad_tensor(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
         type = self.factor_type(dw.dtype)
         x, factor = self.converted(x, type), self.converted(dz, type)
-        plan = tensor_weight_plan(f, type.itemsize)
+        plan = self._conv2d_plan("conv2d_weight_grad_tensor", f, dw.dtype, type)
         alone = type != dw.dtype
         parts = self.empty((plan.grid[1], dw.size), accumulator(dw.dtype)) if plan.grid[1] > 1 else None
         target = dw if parts is None else parts
@@ -303,6 +345,28 @@ class Conv(Gemm):
     def _conv2d_slices(self, f: Convolution, dtype: Any) -> list[slice]:
         step = images_at_a_time(f, accumulator(dtype).itemsize)
         return [slice(start, min(start + step, f.images)) for start in range(0, f.images, step)]
+
+
+def _precision(factor: Any, product: str) -> str:
+    """The type of the factors on tensor cores or elsewhere, as `tuning` has it."""
+    return "tf32" if product == "tensor" and factor.itemsize == 4 else str(factor.name)
+
+
+def _trial(backend: Any, f: Convolution, dtype: Any, weight: bool, way: str) -> Trial:
+    """A convolution or its weight gradient, by the method of that name."""
+    shapes = (
+        (f.images, f.groups * f.inner, *f.size),
+        (f.groups * f.outer, f.inner, *f.kernel),
+        (f.images, f.groups * f.outer, *f.positions),
+    )
+    x, w, y = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
+    name = f"_conv2d_weight_grad{way}" if weight else f"_conv2d{way}"
+    run, naive = getattr(backend, name), backend._conv2d_weight_grad_naive if weight else backend._conv2d_naive
+    if weight:
+        return Trial(lambda: run(f, x, y, w, None), lambda: naive(f, x, y, w, None), (w,))
+    kind = KINDS["none"], 0.0
+    how = (f.depth, f.taps, False) if way == "_implicit" else False
+    return Trial(lambda: run(f, x, w, None, y, how, *kind), lambda: naive(f, x, w, None, y, *kind), (y,))
 
 
 def _convolution(
