@@ -132,13 +132,16 @@ class CudaBackend(KernelBackend):
         self.tuner = tuner_of(self, self._identity)
         _made.add(self)
 
+    def name_of_gpu(self) -> str:
+        """Such as "NVIDIA H200"."""
+        return str(cupy.cuda.runtime.getDeviceProperties(self.ordinal)["name"].decode())
+
     def _identity(self) -> dict[str, str]:
         """What the time of a kernel depends on: the GPU, its driver, and the compiler."""
         runtime = cupy.cuda.runtime
-        name = runtime.getDeviceProperties(self.ordinal)["name"].decode()
         nvrtc_version = "{}.{}".format(*nvrtc.version(runtime.runtimeGetVersion() // 1000))
         driver = _version(runtime.driverGetVersion())
-        return {"gpu": name, "driver": driver, "nvrtc": nvrtc_version}
+        return {"gpu": self.name_of_gpu(), "driver": driver, "nvrtc": nvrtc_version}
 
     def not_here(self, *_: Any, **__: Any) -> NoReturn:
         """Say that the device can't be used in a process that was forked off."""

@@ -184,7 +184,7 @@ class Conv(Gemm):
         if CONV2D.chosen is None and is_nearly_small(f):
             best = self.picked(
                 "conv2d_weight_grad" if weight else "conv2d",
-                f.text,
+                f,
                 _precision(self.factor_type(dtype) if product == "tensor" else dtype, product),
                 best,
                 lambda: {"direct": "direct", product: product},
@@ -199,7 +199,7 @@ class Conv(Gemm):
         tiles = f"{product}_tf32" if precision == "tf32" else product
         return self.picked(
             product if factor == dtype else f"{product}_rounded",
-            f.text,
+            f,
             precision,
             plan_of(tiles, f),
             lambda: offers.plans(tiles, f),

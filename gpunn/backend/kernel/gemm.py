@@ -335,7 +335,7 @@ class Gemm(Quads, Counting):
     def picked(
         self,
         op: str,
-        sizes: str | tuple[int, ...],
+        sizes: tuple[Any, ...],
         precision: str,
         predicted: Way,
         offered: Callable[[], Mapping[str, Way]],

@@ -130,7 +130,7 @@ class Tuner:
     def pick(
         self,
         op: str,
-        sizes: str | tuple[int, ...],
+        sizes: tuple[Any, ...],
         precision: str,
         predicted: Way,
         offered: Callable[[], Mapping[str, Way]],
@@ -140,7 +140,7 @@ class Tuner:
 
         Args:
             op: what, such as "linear_forward".
-            sizes: of what shape.
+            sizes: of what shape, with a `text` where that is not just numbers.
             precision: the type of the factors, one of `TOLERANCES`.
             predicted: the way that is predicted to take least.
             offered: all ways, by name.
@@ -162,9 +162,7 @@ class Tuner:
         way = found.way
         return way
 
-    def look_up(
-        self, op: str, sizes: str | tuple[int, ...], precision: str, predicted: Way, offered: Any, trial: Any
-    ) -> Way:
+    def look_up(self, op: str, sizes: tuple[Any, ...], precision: str, predicted: Way, offered: Any, trial: Any) -> Way:
         """As `pick`, as far as it is known; nothing is measured, and nothing settled."""
         found = self._found.get((op, sizes, precision))
         if found is not None:
@@ -273,9 +271,9 @@ class Tuner:
         return {name: median(of) for name, of in times.items()}
 
 
-def text_of(op: str, sizes: str | tuple[int, ...], precision: str) -> str:
+def text_of(op: str, sizes: tuple[Any, ...], precision: str) -> str:
     """A product as the file has it, such as "linear_forward 128x784x512 float32"."""
-    return f"{op} {sizes if isinstance(sizes, str) else 'x'.join(map(str, sizes))} {precision}"
+    return f"{op} {getattr(sizes, 'text', None) or 'x'.join(map(str, sizes))} {precision}"
 
 
 def seconds_of(backend: Any, graph: Any) -> float:
