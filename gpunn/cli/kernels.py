@@ -103,6 +103,6 @@ def _print(found: list[Row], measured: bool) -> None:
         )
     print_table([*columns, "% of limit", "picked", "tile"], table)
     print(
-        "\nGB/s and TFLOP/s are of the bytes and the arithmetic that the operation needs at least; the limit is what "
-        "the\nlonger of the two takes at the GPU's rates; picked is the rung that is taken where nothing else is asked for"
+        "\nGB/s and TFLOP/s are of the bytes and the arithmetic that the operation needs at least; the limit is what\n"
+        "the longer of both takes at the GPU's rates; picked is the rung that is taken where nothing else is asked for"
     )
