@@ -27,6 +27,7 @@ from .compile_ahead import compile_ahead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
 from .cuda_staging import Staging
+from .cuda_versions import times_depend_on, version
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
 from .kernel.tuning import tuner_of
@@ -64,13 +65,9 @@ def why_unusable() -> str:
         if not driver:
             return "there is no NVIDIA driver"
         if driver // 1000 < needed // 1000:
-            return f"the NVIDIA driver is for CUDA {_version(driver)}, and this CuPy is for CUDA {_version(needed)}"
+            return f"the NVIDIA driver is for CUDA {version(driver)}, and this CuPy is for CUDA {version(needed)}"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         return f"{error}" + ("" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})")
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _told(method: F) -> F:
@@ -129,19 +126,8 @@ class CudaBackend(KernelBackend):
                 self.device.mem_info  # noqa: B018  the first call that needs the device itself
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"the device cuda:{index} can't be used: {why_no_context(error)}") from error
-        self.tuner = tuner_of(self, self._identity)
+        self.tuner = tuner_of(self, lambda: times_depend_on(index))
         _made.add(self)
-
-    def name_of_gpu(self) -> str:
-        """Such as "NVIDIA H200"."""
-        return str(cupy.cuda.runtime.getDeviceProperties(self.ordinal)["name"].decode())
-
-    def _identity(self) -> dict[str, str]:
-        """What the time of a kernel depends on: the GPU, its driver, and the compiler."""
-        runtime = cupy.cuda.runtime
-        nvrtc_version = "{}.{}".format(*nvrtc.version(runtime.runtimeGetVersion() // 1000))
-        driver = _version(runtime.driverGetVersion())
-        return {"gpu": self.name_of_gpu(), "driver": driver, "nvrtc": nvrtc_version}
 
     def not_here(self, *_: Any, **__: Any) -> NoReturn:
         """Say that the device can't be used in a process that was forked off."""

@@ -65,7 +65,7 @@ def kernels(options: argparse.Namespace) -> None:
         raise UsageError(f"--device {device}: kernels are measured on a GPU; --gpu h100 predicts what one would take")
     board = None
     try:
-        board = gpu(device.backend.name_of_gpu() if measured else options.gpu or PREDICTED_FOR)
+        board = gpu(gpunn.cuda.get_device_name(device) if measured else options.gpu or PREDICTED_FOR)
     except ValueError as error:
         if not measured:
             raise UsageError(f"--gpu: {error}") from None
