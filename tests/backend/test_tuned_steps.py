@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from gpunn.backend.products import computing_in
 from gpunn.backend.simulator import Stream
 from gpunn.train import fingerprint
 from gpunn.train.fingerprint import differences
+from gpunn.train.progress import Lines
 
 from . import fake_cupy
 from .picked import BACKEND, BEST, INPUTS, OUTPUTS, PRODUCT, ROWS, linear, trained, tuned, written
@@ -127,6 +130,32 @@ def test_the_fingerprint_tells_what_was_picked(monkeypatch, clock) -> None:
     assert differences(before, fingerprint("sim", before)) == [f"picked {PRODUCT} {old} -> medium, 4 parts"]
 
 
+def test_a_run_that_is_resumed_where_another_way_is_picked_says_so(tmp_path, monkeypatch, clock) -> None:
+    rng, backend = np.random.default_rng(0), gpunn.device("sim").backend
+    x, y = rng.standard_normal((ROWS, INPUTS), np.float32), rng.integers(0, 3, ROWS)
+
+    def fit(epochs: int) -> str:
+        gpunn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(INPUTS, OUTPUTS), nn.ReLU(), nn.Linear(OUTPUTS, 3)).to("sim")
+        optimizer, said = gpunn.optim.SGD(model.parameters(), lr=0.1), io.StringIO()
+        trainer = gpunn.Trainer(model, "cross_entropy", optimizer, run_dir=tmp_path / "run", progress=Lines(said))
+        trainer.fit((x, y), epochs=epochs, batch_size=ROWS, resume=epochs > 1)
+        return said.getvalue()
+
+    tuner = tuned(backend, monkeypatch)
+    fit(1)
+    tuned(backend, monkeypatch)
+    assert "last bits" not in fit(2)
+    rows = json.loads(tuner.kept.path.read_text())
+    rows["picks"][PRODUCT]["pick"] = BEST
+    tuner.kept.path.write_text(json.dumps(rows))
+    tuned(backend, monkeypatch)
+    (line,) = [line for line in fit(3).splitlines() if "last bits" in line]
+    assert line.endswith(f"picked {PRODUCT} small, 7 parts, counted -> {BEST}")
+    tuned(backend, monkeypatch, "off")
+    assert "tuning full -> off" in fit(4)
+
+
 def test_two_processes_have_the_same_bits(tmp_path) -> None:
     """The first one measures with the clock, whatever that says; the second one computes as the first did."""
     (tmp_path / "simulator").symlink_to(cache_folder("simulator"))
@@ -204,6 +233,28 @@ def test_every_way_is_right(dtype, picks_folder, monkeypatch, clock, rng) -> Non
     for begin in (*begins, "conv2d ", "conv2d_weight_grad "):
         assert any(product.startswith(begin) for product in tuner.picks()), begin
     assert sum(row["tried"] > 1 for row in written(picks_folder).values()) >= 8
+
+
+def test_nothing_is_measured_of_no_images(monkeypatch, clock) -> None:
+    tuner = tuned(BACKEND, monkeypatch)
+    x, w, b = np.empty((0, 3, 6, 5), "f"), np.ones((4, 3, 3, 3), "f"), np.ones(4, "f")
+    how = (1, 1), (1, 1), (1, 1), 1
+    y = BACKEND.conv2d_forward(x, w, b, (6, 5), *how)
+    dx = BACKEND.conv2d_input_grad(y, w, (6, 5), *how)
+    dw, db = BACKEND.conv2d_weight_grad(x, y, (3, 3), *how, True)
+    assert (y.shape, dx.shape, dw.any(), db.any()) == ((0, 4, 6, 5), (0, 3, 6, 5), False, False)
+    assert (clock.asked, tuner.picks()) == (0, {})
+
+
+def test_threads_measure_a_product_once(picks_folder, monkeypatch, clock) -> None:
+    tuned(BACKEND, monkeypatch)
+    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 3 else 3.0
+    ways = offers.schedules(ROWS, OUTPUTS, INPUTS, may_transpose=True)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: linear(np.random.default_rng(0))[0].tobytes(), range(8)))
+    assert len(set(results)) == 1
+    assert clock.asked == 2 + tuning.ROUNDS * len(ways)
+    assert written(picks_folder)[PRODUCT]["pick"] == BEST
 
 
 def test_on_a_gpu_events_say_what_takes_least(picks_folder, monkeypatch, rng) -> None:

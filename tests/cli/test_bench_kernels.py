@@ -6,6 +6,7 @@ import pytest
 
 import gpunn
 from gpunn.backend import sim
+from gpunn.backend.kernel import picks, tuning
 from gpunn.backend.kernel.gemm import schedule
 from gpunn.backend.kernel.ladder import LADDERS
 from gpunn.bench import kernels
@@ -109,6 +110,23 @@ def test_measured(gpunn_command, monkeypatch) -> None:
     # Of a thread each 256 rows are a block, of 8 threads 32, of a warp 8, of a block one.
     assert took == {"naive": (1, None), "columns": (2, None), "warp": (5, None), "block": (40, None)}
     assert text.startswith("cuda:0: measured\n") and "us, measured" in text
+
+
+def test_what_is_picked_by_measurement(gpunn_command, monkeypatch, tmp_path) -> None:
+    """There the fewest blocks take least, and that is not what is predicted."""
+    monkeypatch.setattr(kernels, "LAUNCHES", 1)
+    monkeypatch.setattr(tuning, "MOST_LAUNCHES", 1)
+    monkeypatch.setattr(kernels, "measure", lambda *args, **more: clock.measure(*args, **more, seconds=0.0))
+    monkeypatch.setattr(picks, "cache_folder", lambda name: tmp_path / name)
+    call = ("bench", "kernels", "linear_forward", "--shape", "40,200,70", "--device", "cuda", "--json")
+    took = {}
+    for mode, by in (("off", "predicted"), ("full", "measured"), ("cached", "measured")):
+        monkeypatch.setenv("GPUNN_TUNE", mode)
+        with fake_cupy.installed():
+            row = gpunn_command(*call).json["rows"][1]
+        assert row["picked"] and row["tile"].endswith(by)
+        took[mode] = row["microseconds"]
+    assert took["cached"] == took["full"] < took["off"]
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ class Conv(Gemm):
             return "implicit" if chosen == "direct" else chosen
         if is_small(f):
             best = "direct"
-        if CONV2D.chosen is None and is_nearly_small(f):
+        if CONV2D.chosen is None and f.images and is_nearly_small(f):
             best = self.picked(
                 "conv2d_weight_grad" if weight else "conv2d",
                 f,

@@ -19,11 +19,14 @@ there the file is read only.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,6 +36,7 @@ from gpunn.backend import collective, recording
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
 from gpunn.backend.recording import Launch, Recorder
 
+from .family import accumulator
 from .picks import Picks
 
 Array = Any
@@ -162,7 +166,9 @@ class Tuner:
         way = found.way
         return way
 
-    def look_up(self, op: str, sizes: tuple[Any, ...], precision: str, predicted: Way, offered: Any, trial: Any) -> Way:
+    def look_up(
+        self, op: str, sizes: tuple[Any, ...], precision: str, predicted: Way, offered: Callable[[], Mapping[str, Way]]
+    ) -> Way:
         """As `pick`, as far as it is known; nothing is measured, and nothing settled."""
         found = self._found.get((op, sizes, precision))
         if found is not None:
@@ -183,9 +189,9 @@ class Tuner:
         offered: Mapping[str, Any],
         trial: Callable[[Any], Trial],
     ) -> _Found:
-        product, own = text_of(*key), next(name for name, way in offered.items() if way == predicted)
+        product, own = text_of(*key), next((name for name, way in offered.items() if way == predicted), "")
         name = self.kept.get(product)
-        if name is None and self.measures and len(offered) > 1 and self._may_measure():
+        if name is None and own and self.measures and len(offered) > 1 and self._may_measure():
             row = self._measured(key, own, offered, trial)
             name = None if row is None else self.kept.add(product, row)
         if name is not None:
@@ -211,10 +217,10 @@ class Tuner:
         """The row of the file for what takes least; None where that could not be found out."""
         product, backend = text_of(*key), self.backend
         try:
-            with recording.paused(), backend.here():
+            with recording.paused(), backend.here(), _told(product):
                 trial = make(backend)
                 trial.reference()
-                expected = [_on_host(backend, y) for y in trial.results]
+                expected = [_Expected(backend, y) for y in trial.results]
                 ways = {}
                 for name in (own, *(name for name in offered if name != own)):
                     if (launches := self._tried_out(key, name, offered[name], trial, expected)) is not None:
@@ -232,7 +238,7 @@ class Tuner:
         return {"pick": best, "us": us[best], "predicted": own, "us_of_predicted": us.get(own), "tried": len(times)}
 
     def _tried_out(
-        self, key: tuple[Any, ...], name: str, way: Any, trial: Trial, expected: Sequence[Any]
+        self, key: tuple[Any, ...], name: str, way: Any, trial: Trial, expected: Sequence[_Expected]
     ) -> list[Launch] | None:
         """The launches of a way, made once; None where its result is wrong, or it can't be launched."""
         product, backend = text_of(*key), self.backend
@@ -244,17 +250,15 @@ class Tuner:
                 trial.run()
             for launch in launches:
                 launch.run()
-            results = [_on_host(backend, y) for y in trial.results]
+            off = max(right.distance(y) for y, right in zip(trial.results, expected))
         except (recording.NotRecordable, MemoryError, RuntimeError) as error:
             warnings.warn(f"{product}: {name} is not taken, since it failed: {error}", stacklevel=6)
             return None
         finally:
             del self._trying.ways[key]
-        for y, right in zip(results, expected):
-            off = _distance(y, right)
-            if not off <= TOLERANCES[key[2]]:
-                warnings.warn(f"{product}: {name} is not taken, since its result is wrong by {off:.1e}", stacklevel=6)
-                return None
+        if off > TOLERANCES[key[2]]:
+            warnings.warn(f"{product}: {name} is not taken, since its result is wrong by {off:.1e}", stacklevel=6)
+            return None
         return launches
 
     def _times(self, ways: Mapping[str, Sequence[Launch]]) -> dict[str, float]:
@@ -297,14 +301,42 @@ def random_array(backend: Any, shape: Sequence[int], dtype: Any, seed: int) -> A
     return backend.from_numpy(np.resize(numbers, count).reshape(tuple(shape)).astype(dtype))
 
 
-def _on_host(backend: Any, y: Array) -> Any:
-    """A result in float64; errors of the user's work that nobody has looked at are left where they are."""
-    return backend.read(y).astype(np.float64)
+@contextmanager
+def _told(product: str) -> Iterator[None]:
+    """Say on a terminal what is measured, since it may take seconds."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(f"\rmeasuring {product}\x1b[K", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _distance(y: Any, right: Any) -> float:
-    """The largest difference, in root mean squares of what is right."""
-    if not y.size:
-        return 0.0
-    scale = float(np.sqrt(np.mean(np.square(right))))
-    return float(np.max(np.abs(y - right))) / (scale or 1.0)
+class _Expected:
+    """A result as it should be; what is on the device stays there.
+
+    Args:
+        backend: the device's.
+        y: the result.
+    """
+
+    def __init__(self, backend: Any, y: Array) -> None:
+        self.backend, self.axes = backend, tuple(range(y.ndim))
+        self.y = backend.copy(y, out=backend.allocate(y.shape, y.dtype))
+        norm = self._read(backend.vector_norm(self._wide(y), 2.0, self.axes, False))
+        self.scale = norm / math.sqrt(max(math.prod(y.shape), 1)) or 1.0
+
+    def distance(self, y: Array) -> float:
+        """The largest difference to it, in root mean squares of it; infinite for one that is NaN."""
+        difference = self.backend.subtract(self._wide(y), self._wide(self.y))
+        most = self._read(self.backend.amax(self.backend.absolute(difference), self.axes, False))
+        return math.inf if math.isnan(most) else most / self.scale
+
+    def _wide(self, x: Array) -> Array:
+        return self.backend.converted(x, accumulator(x.dtype))
+
+    def _read(self, x: Array) -> float:
+        """What the user's work has left unlooked at stays so."""
+        return float(self.backend.read(x).reshape(-1)[0])
