@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from gpunn.inspect.profile.clock import LAUNCHES, measure
 from gpunn.inspect.profile.launches import COUNTED_BLOCKS
 
 from .kernel_cases import CASES, Case, Work, moved
+
+GRAPH_SECONDS = 1e-3
+"""So long a graph of launches takes, or `LAUNCHES` of them."""
 
 
 @dataclass(frozen=True)
@@ -88,37 +91,45 @@ def rows(
         NvrtcMissing, DisassemblerMissing, SolverMissing: what predictions need is not on this machine.
     """
     of, done = sum(len(LADDERS[op].rungs) for op in ops), 0
-    for op in ops:
-        case = CASES[op]
-        sizes = shape or (case.shape if device.type == "cuda" else case.counted)
-        work = case.make(device.backend, *sizes)
-        with _of_ladder(op, None):
-            best = _taken_down(device.backend, work)[0]
-        for name in LADDERS[op].rungs:
-            with _of_ladder(op, name):
-                launches, results = _taken_down(device.backend, work)
-                limit = None if gpu is None else _limit(case, sizes, moved(work, results), gpu)
-                took = _measured(device, launches) if device.type == "cuda" else _predicted(device, work, gpu)
-            tiles = dict.fromkeys(_tile(launch) for launch in launches)
-            yield Row(
-                op,
-                sizes,
-                name,
-                kernels=tuple(launch.name for launch in launches),
-                tile="; ".join(filter(None, tiles)),
-                picked=_alike(launches, best),
-                microseconds=took,
-                bytes=moved(work, results),
-                flop=None if case.flop is None else case.flop(*sizes),
-                limit=limit,
-            )
-            done += 1
-            on_progress(done, of)
+    with _with_tensor_cores_of(gpu, device):
+        for op in ops:
+            case = CASES[op]
+            sizes = shape or (case.shape if device.type == "cuda" else case.counted)
+            work = case.make(device.backend, *sizes)
+            best, _ = _taken_down(device.backend, work)
+            for name in LADDERS[op].rungs:
+                with rung(op, name):
+                    launches, results = _taken_down(device.backend, work)
+                    limit = None if gpu is None else _limit(case, sizes, moved(work, results), gpu)
+                    took = _measured(device, launches) if device.type == "cuda" else _predicted(device, work, gpu)
+                tiles = dict.fromkeys(_tile(launch) for launch in launches)
+                yield Row(
+                    op,
+                    sizes,
+                    name,
+                    kernels=tuple(launch.name for launch in launches),
+                    tile="; ".join(filter(None, tiles)),
+                    picked=_alike(launches, best),
+                    microseconds=took,
+                    bytes=moved(work, results),
+                    flop=None if case.flop is None else case.flop(*sizes),
+                    limit=limit,
+                )
+                done += 1
+                on_progress(done, of)
 
 
-def _of_ladder(op: str, name: str | None) -> Any:
-    """Inside, an operation runs on a rung, or on what is picked."""
-    return nullcontext() if name is None else rung(op, name)
+@contextmanager
+def _with_tensor_cores_of(gpu: Gpu | None, device: Device) -> Iterator[None]:
+    """Inside, the simulator picks as on that GPU: tensor cores from sm_80 on."""
+    if gpu is None or device.type != "sim":
+        yield
+        return
+    device.backend.tensor_cores = int(gpu.arch.removeprefix("sm_")) >= 80
+    try:
+        yield
+    finally:
+        del device.backend.tensor_cores
 
 
 def _taken_down(backend: Any, work: Work) -> tuple[list[recording.Launch], Any]:
@@ -130,11 +141,14 @@ def _taken_down(backend: Any, work: Work) -> tuple[list[recording.Launch], Any]:
 
 def _measured(device: Device, launches: Sequence[recording.Launch]) -> float:
     """Microseconds of launches, one behind the other on the same arrays: from a graph of many such rows."""
-    with device.backend.here():
+    backend = device.backend
+    with backend.here():
         for launch in launches:
             launch.run()
-        graph = recording.capture(device.backend.streams, [*launches] * LAUNCHES)
-        return measure(graph.launch, device, repeats=8, warm_up=1).us / LAUNCHES
+        once = measure(recording.capture(backend.streams, launches).launch, device, seconds=0.0, repeats=1).us
+        count = max(1, min(LAUNCHES, round(1e6 * GRAPH_SECONDS / once)))
+        graph = recording.capture(backend.streams, [*launches] * count)
+        return measure(graph.launch, device, repeats=8, warm_up=1).us / count
 
 
 def _predicted(device: Device, work: Work, gpu: Gpu | None) -> float:

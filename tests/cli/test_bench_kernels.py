@@ -67,6 +67,16 @@ def test_the_limit_is_that_of_bytes_or_of_arithmetic() -> None:
     assert kernels._limit(CASES["half_product"], sizes, 1, t4) == pytest.approx(1e6 * flop / t4.fp32_flops)
 
 
+def test_a_gpu_without_tensor_cores_for_a_type(monkeypatch) -> None:
+    monkeypatch.setattr(kernels, "_predicted", lambda *args: 1.0)
+    device, picked = gpunn.device("sim"), {}
+    for name in ("t4", "h100"):
+        rows = list(kernels.rows(["half_product"], device, gpu(name), (70, 40, 70)))
+        picked[name] = {kernel for row in rows if row.picked for kernel in row.kernels[:1]}
+    assert picked == {"t4": {"matmul_small"}, "h100": {"matmul_tensor_small"}}
+    assert device.backend.tensor_cores is True
+
+
 def test_predicted(gpunn_command, nvdisasm) -> None:
     result = gpunn_command("bench", "kernels", "cumsum", "--shape", "8,300", "--gpu", "h100")
     assert result.code == 0, result.err
@@ -99,7 +109,7 @@ def test_predicted_as_json(gpunn_command, nvdisasm) -> None:
 def test_measured(gpunn_command, monkeypatch) -> None:
     """On a GPU that is none, where a kernel takes a microsecond for each block, and nobody knows the limits."""
     monkeypatch.setattr(kernels, "LAUNCHES", 2)
-    monkeypatch.setattr(kernels, "measure", lambda *args, **more: clock.measure(*args, **more, seconds=0.0))
+    monkeypatch.setattr(kernels, "measure", lambda *args, **more: clock.measure(*args, **{**more, "seconds": 0.0}))
     with fake_cupy.installed():
         result = gpunn_command("bench", "kernels", "softmax", "--shape", "40,300", "--device", "cuda", "--json")
         assert result.code == 0, result.err
@@ -116,7 +126,7 @@ def test_what_is_picked_by_measurement(gpunn_command, monkeypatch, tmp_path) -> 
     """There the fewest blocks take least, and that is not what is predicted."""
     monkeypatch.setattr(kernels, "LAUNCHES", 1)
     monkeypatch.setattr(tuning, "MOST_LAUNCHES", 1)
-    monkeypatch.setattr(kernels, "measure", lambda *args, **more: clock.measure(*args, **more, seconds=0.0))
+    monkeypatch.setattr(kernels, "measure", lambda *args, **more: clock.measure(*args, **{**more, "seconds": 0.0}))
     monkeypatch.setattr(picks, "cache_folder", lambda name: tmp_path / name)
     call = ("bench", "kernels", "linear_forward", "--shape", "40,200,70", "--device", "cuda", "--json")
     took = {}
