@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpunn.backend.kernel import linear as linear_kernels
 from gpunn.backend.kernel import offers, tuning
 from gpunn.backend.kernel.gemm import schedule
 from gpunn.backend.kernel.picks import Picks
@@ -125,6 +126,19 @@ def test_a_wrong_way_never_wins(picks_folder, monkeypatch, clock, rng) -> None:
         f"{PRODUCT}: not all tiles",
     ]
     assert written(picks_folder)[PRODUCT]["pick"] == BEST
+
+
+def test_a_prediction_that_is_wrong_does_not_win_either(picks_folder, monkeypatch, clock, rng) -> None:
+    whole = offers.schedules(ROWS, OUTPUTS, INPUTS, may_transpose=True)[BEST]
+    half = whole._replace(part_depth=32)
+    monkeypatch.setattr(linear_kernels, "schedule", lambda *sizes, **more: half)
+    monkeypatch.setattr(offers, "schedules", lambda *sizes, **more: {"half": half, BEST: whole})
+    tuned(BACKEND, monkeypatch)
+    with pytest.warns(UserWarning, match=f"{PRODUCT}: half is not taken"):
+        result, expected = linear(rng)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-3)
+    row = written(picks_folder)[PRODUCT]
+    assert (row["pick"], row["predicted"], row["us_of_predicted"], row["tried"]) == (BEST, "half", None, 1)
 
 
 def test_a_way_that_fails_is_told(picks_folder, monkeypatch, clock, rng) -> None:
