@@ -132,15 +132,15 @@ def test_large_shapes(windows, channels):
 
 
 def test_large_tiles(monkeypatch):
-    monkeypatch.setattr(conv_plan, "IMPLICIT_TILES", {"large": conv_plan.IMPLICIT_TILES["large"]})
-    conv_plan.implicit_plan.cache_clear()
+    monkeypatch.setitem(conv_plan.TILES, "conv2d_implicit", {"large": conv_plan.IMPLICIT_TILES["large"]})
+    conv_plan.plan_of.cache_clear()
     windows = Windows((13, 17), (3, 3), corner=(1, 1))
     x, w, b, dz = arrays(windows, 1, 5, 133, 1)
     how = (*windows[2:5], 1)
     with rung("conv2d", "implicit"):
         compare("conv2d_forward", x, w, b, windows.positions, *how, "relu", 0.0)
         compare("conv2d_input_grad", dz, w, windows.size, *how, modes=FAST)
-    conv_plan.implicit_plan.cache_clear()
+    conv_plan.plan_of.cache_clear()
 
 
 def test_what_is_declared_fits_beside_what_is_asked_for(cuda_compiler):
