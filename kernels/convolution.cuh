@@ -1,5 +1,7 @@
 // A convolution as a kernel is told of it, and what kernels of convolutions share.
 #pragma once
+#include "ptx.cuh"
+#include "scalar.cuh"
 #include "windows.cuh"
 
 struct Convolution {
@@ -29,3 +31,24 @@ template <int N> struct __align__(N % 4 == 0 ? 16 : sizeof(acc_t)) Several {
         for (int n = 0; n < N; ++n) v[n] = fma(a, x.v[n], v[n]);
     }
 };
+
+// An element on its way to shared memory, zero where it is not `valid`: by itself where it need not be converted.
+__device__ __forceinline__ void bring(acc_t* to, const scalar_t* from, bool valid) {
+    if constexpr (sizeof(scalar_t) == 4) cp_async_4(to, from, valid);
+    else *to = valid ? acc_t(*from) : acc_t(0);
+}
+
+// Rows and columns of `planes` images that lie `step` apart in x and `plane` in shared memory, rows there `pitch`: from
+// (top, left) of each on, with zeros around it. A thread finds its place once for all planes.
+__device__ __forceinline__ void bring_rows(
+    const scalar_t* x, index_t step, bool exists, const Axis& down, const Axis& across, int top, int left, int planes,
+    int rows, int columns, int pitch, int plane, acc_t* to) {
+    for (int e = threadIdx.x; e < rows * columns; e += blockDim.x) {
+        const int r = e / columns, c = e - r * columns, row = top + r, column = left + c;
+        const bool inside = exists && (unsigned)row < (unsigned)down.size && (unsigned)column < (unsigned)across.size;
+        const scalar_t* from = x + (inside ? (index_t)row * across.size + column : 0);
+        acc_t* own = to + r * pitch + c;
+#pragma unroll 4
+        for (int n = 0; n < planes; ++n, own += plane, from += inside ? step : 0) bring(own, from, inside);
+    }
+}

@@ -8,9 +8,9 @@ from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
 from .base import Composite, Cost, frozen
-from .conv import Conv2d, Convolution
-from .pool import MaxPool2d
-from .windows import corner, positions
+from .conv import Conv2d, Conv2dWeightGrad, Convolution
+from .pool import MaxPool2d, MaxPool2dActivationBackward
+from .windows import Pair, corner, positions
 
 TWO = (2, 2)
 
@@ -50,3 +50,42 @@ class Conv2dMaxPool(Composite, Convolution):
 
     def _pool(self) -> MaxPool2d:
         return MaxPool2d(TWO, TWO)
+
+
+@frozen
+class Conv2dMaxPoolWeightGrad(Composite, Convolution):
+    """dW = sum over n of dZ columns(X)^T,  db = sum of dZ over n and all positions,  dZ = dP f'(P) at K, 0 else
+
+    X (n, c, h, w)  dP, P, K (n, o, oh / 2, ow / 2)  ->  dW (o, c / groups, *kernel), db (o,)
+
+    The gradients of weight and, if `bias`, bias of `Conv2dMaxPool`: `Conv2dWeightGrad` without dZ in memory.
+    """
+
+    kernel: Pair = (1, 1)
+    bias: bool = False
+    activation: str = "relu"
+    parameter: float = 0.0
+    saved = (0, 1, 2, 3)
+    saved_for = ()
+
+    def shape(self, x: Spec, dp: Spec, p: Spec, which: Spec) -> Any:
+        return self._weight_grad().shape(x, self._spread(dp).shape(dp, p, which))
+
+    def forward(self, backend: Any, x: Any, dp: Any, p: Any, which: Any, out: Any = None) -> Any:
+        geometry = (self.kernel, self.stride, corner(self.padding), self.dilation, self.groups, self.bias)
+        return backend.conv2d_max_pool_weight_grad(x, dp, p, which, *geometry, self.activation, self.parameter, out=out)
+
+    def formula(self, x: Any, dp: Any, p: Any, which: Any) -> Any:
+        return apply(self._weight_grad(), x, apply(self._spread(dp), dp, p, which))
+
+    def cost(self, x: Spec, dp: Spec, p: Spec, which: Spec) -> Cost:
+        results = self.shape(x, dp, p, which)
+        results = results if self.bias else (results,)
+        return self.product_cost(results[0].shape, dp.shape, x, dp, p, which, *results)
+
+    def _weight_grad(self) -> Conv2dWeightGrad:
+        return Conv2dWeightGrad(self.stride, self.padding, self.dilation, self.groups, self.kernel, self.bias)
+
+    def _spread(self, dp: Any) -> MaxPool2dActivationBackward:
+        size = (2 * dp.shape[2], 2 * dp.shape[3])
+        return MaxPool2dActivationBackward(TWO, TWO, size=size, activation=self.activation, parameter=self.parameter)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from . import offers
 from .activation import KINDS
 from .conv_columns import Columns
@@ -42,7 +40,6 @@ class Conv(Columns):
     """Convolution and its two gradients."""
 
     # From other families
-    max_pool2d: Callable[..., tuple[Array, Array]]
     on_tensor_cores: Callable[[object], bool]
     factor_type: Callable[[Any], Any]
 
@@ -65,42 +62,10 @@ class Conv(Columns):
         `corner` is the padding above and to the left. There are zeros beyond the other edges too.
         """
         y = self.result(out, (x.shape[0], w.shape[0], *positions), x.dtype)
-        f = _convolution(x.shape, w.shape, positions, stride, corner, dilation, groups)
+        f = convolution_of(x.shape, w.shape, positions, stride, corner, dilation, groups)
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
         self._conv2d_any(f, x, w, b, y, False, KINDS[kind], parameter)
         return y
-
-    def conv2d_max_pool(
-        self,
-        x: Array,
-        w: Array,
-        b: Array | None,
-        positions: Pair,
-        stride: Pair,
-        corner: Pair,
-        dilation: Pair,
-        groups: int,
-        kind: str,
-        parameter: float,
-        out: Any = None,
-    ) -> tuple[Array, Array]:
-        """`max_pool2d` of `conv2d_forward` by windows of 2 x 2 that lie side by side and cover the result."""
-        shape = (x.shape[0], w.shape[0], positions[0] // 2, positions[1] // 2)
-        p_out, which_out = out or (None, None)
-        p, which = self.result(p_out, shape, x.dtype), self.result(which_out, shape, np.uint8)
-        f = _convolution(x.shape, w.shape, positions, stride, corner, dilation, groups)
-        x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
-        itemsize = accumulator(x.dtype).itemsize
-        found = sliding_tile(f, itemsize)
-        if (
-            found is None
-            or found[1].grid[1] > 1
-            or self._conv2d_rung(f, forward_tile(f, itemsize), found, x.dtype) != "sliding"
-        ):
-            y = self.conv2d_forward(x, w, b, positions, stride, corner, dilation, groups, kind, parameter)
-            return self.max_pool2d(y, shape[2:], (2, 2), (2, 2), (0, 0), (1, 1), out=(p, which))
-        self._conv2d_sliding(f, x, w, b, p, (f.depth, f.taps, False), KINDS[kind], parameter, which)
-        return p, which
 
     def conv2d_input_grad(
         self, dz: Array, w: Array, size: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, out: Any = None
@@ -111,7 +76,7 @@ class Conv(Columns):
         zeros, and the columns w^T dz are added up at their places.
         """
         dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
-        f = _convolution(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
+        f = convolution_of(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
         dz, w = self.contiguous(dz), self.contiguous(w)
         if CONV2D.pick() == "naive":
             args = (dz, w, dx, *f.args)
@@ -139,7 +104,7 @@ class Conv(Columns):
         dw_out, db_out = out if bias and out is not None else (out, None)
         dw = self.result(dw_out, (outputs, x.shape[1] // groups, *kernel), x.dtype)
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
-        f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
+        f = convolution_of(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         x, dz = self.contiguous(x), self.contiguous(dz)
         self._conv2d_weight_grad_any(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
@@ -348,7 +313,7 @@ def _trial(backend: Any, f: Convolution, dtype: Any, weight: bool, way: str) -> 
     return Trial(lambda: run(f, x, w, None, y, how, *kind), lambda: naive(f, x, w, None, y, *kind), (y,))
 
 
-def _convolution(
+def convolution_of(
     x: tuple[int, ...], w: tuple[int, ...], positions: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int
 ) -> Convolution:
     """The shapes, from those of x (n, c, h, w) and w (o, c / groups, kh, kw)."""

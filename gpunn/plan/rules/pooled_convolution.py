@@ -1,17 +1,20 @@
-"""A convolution, its activation and the maximum pooling behind it."""
+"""A convolution, its activation and the maximum pooling behind it; and the gradient of its weight."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from gpunn.backend.dtypes import float32, float64
-from gpunn.ops.conv import Conv2d
-from gpunn.ops.conv_pool import Conv2dMaxPool
-from gpunn.ops.pool import MaxPool2d
+from gpunn.ops.conv import Conv2d, Conv2dWeightGrad, Convolution
+from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
+from gpunn.ops.pool import MaxPool2d, MaxPool2dActivationBackward
 
 from ..graph import Compute, Graph
 from ..simplify import Uses
 from .note import Note, other_readers
+
+FEW_CHANNELS = 4
+"""Of an image, up to which the gradient of what was pooled is read for each of them."""
 
 
 def pooled_convolution(graph: Graph) -> Iterator[Note]:
@@ -47,5 +50,36 @@ def pooled_convolution(graph: Graph) -> Iterator[Note]:
         yield Note("pooled_convolution", where, reason)
 
 
-def _slides(op: Conv2d, weight: tuple[int, ...]) -> bool:
+def pooled_weight_gradient(graph: Graph) -> Iterator[Note]:
+    """The gradient of a convolution's weight from that of what was pooled behind it, where nothing else reads dZ.
+
+    So it is in the first layer of a network. Of the four elements of a window one has a gradient: kernels read and
+    multiply these alone. With many channels in the image that would be read too often.
+    """
+    uses = Uses(graph)
+    for node in list(graph.nodes):
+        if not (isinstance(node, Compute) and isinstance(node.op, Conv2dWeightGrad)):
+            continue
+        x, dz = node.inputs
+        spread = dz.node
+        if not (isinstance(spread, Compute) and isinstance(spread.op, MaxPool2dActivationBackward)):
+            continue
+        op, pooled = node.op, spread.op
+        where = f"{spread.name} {dz.spec!r} + {node.name}"
+        if not uses.only_read_by(dz, node):
+            reason = f"{other_readers(uses, dz, {id(node)})} needs the gradient of the pooling"
+        elif x.spec.shape[1] > FEW_CHANNELS * op.groups:
+            reason = f"an image of {x.spec.shape[1]} channels would read it as many times; up to {FEW_CHANNELS} do"
+        elif not (pooled.tiles_by_two() and _slides(op, (0, 0, *op.kernel))):
+            reason = "windows of 2 x 2 that lie side by side, of kernels of 3 x 3 or 5 x 5, are taken"
+        else:
+            reason = ""
+            geometry = op.stride, op.padding, op.dilation, op.groups, op.kernel, op.bias
+            node.op = Conv2dMaxPoolWeightGrad(*geometry, pooled.activation, pooled.parameter)
+            node.inputs = (x, *spread.inputs)
+            graph.nodes.remove(spread)
+        yield Note("pooled_weight_gradient", where, reason)
+
+
+def _slides(op: Convolution, weight: tuple[int, ...]) -> bool:
     return op.stride == op.dilation == (1, 1) and weight[2:] in ((3, 3), (5, 5))
