@@ -74,7 +74,9 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
 
 
-def train(device: str, data: Any, make: Any = network, validation: Any = None, **options: Any) -> tuple[list[Any], ...]:
+def train(
+    device: str, data: Any, make: Any = network, validation: Any = None, class_weight: Any = None, **options: Any
+) -> tuple[list[Any], ...]:
     """What training, validation, evaluation and prediction give, and the parameters."""
     gpunn.manual_seed(0)
     model = make().to(device)
@@ -88,7 +90,7 @@ def train(device: str, data: Any, make: Any = network, validation: Any = None, *
         **options,
     )
     size = None if isinstance(data, DataLoader) else 8
-    history = trainer.fit(data, validation=validation, batch_size=size, epochs=2)
+    history = trainer.fit(data, validation=validation, batch_size=size, epochs=2, class_weight=class_weight)
     assert trainer.data_is == ("copied" if device == "sim" else "streamed")
     assert f"on {trainer.device} with data {trainer.data_is}" in repr(trainer)
     wanted = "loss", "accuracy", "val_loss", "val_accuracy"
@@ -102,7 +104,10 @@ def train(device: str, data: Any, make: Any = network, validation: Any = None, *
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"eager": True}, {"grad_accumulation": 3}, {"steps_per_launch": 4}, {"on_nan": "skip"}],
+    [
+        *({}, {"eager": True}, {"grad_accumulation": 3}, {"steps_per_launch": 4}, {"on_nan": "skip"}),
+        *({"precision": "fp16"}, {"memory_limit": 60_000}, {"class_weight": {0: 2.0, 2: 0.5}}),
+    ],
     ids=lambda options: next(iter(options), "planned"),
 )
 def test_training_has_the_bits_of_plain_copies(machine: Any, options: dict[str, Any]) -> None:
