@@ -52,7 +52,7 @@ class Record:
 
     Args:
         path: of the file, which there need not be yet.
-        run: what has to be the same for its rows to stand beside those that are there.
+        run: what has to be the same for its rows to stand beside those that are there, as JSON has it.
         machine: where it is; written down for who reads it.
 
     Raises:
@@ -75,7 +75,6 @@ class Record:
             self._done = {(case["workload"], case["batch_size"]): case["rows"] for case in cases}
         except (ValueError, KeyError, TypeError):
             raise OtherRun(f"{path} is no file of such a run") from None
-        run = json.loads(json.dumps(run))
         if differs := [name for name in {**before, **run} if before.get(name) != run.get(name)]:
             there = ", ".join(f"{name} {before.get(name)!r} and not {run.get(name)!r}" for name in differs)
             raise OtherRun(f"{path} is of a run with {there}")

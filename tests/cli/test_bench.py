@@ -93,12 +93,20 @@ def test_workloads_in_pieces(gpunn_command, timed, tmp_path):
     assert timed[0] == ("W1", 32, "gpunn", "torch", "products")
     rows = json.loads(second.out.splitlines()[-1])["rows"]
     assert len(rows) == 21
+    plot, file = tmp_path / "out" / "batch_size_W1_cpu.json", tmp_path / "out" / "workloads_cpu.jsonl"
+    assert json.loads(plot.read_text())["recommended"]["batch_size"] == 2048
+    whole = file.read_text()
+    file.write_text(whole[:-5])
+    killed = gpunn_command(*command, "--workloads", "W1", "--minutes", "1e-9")
+    assert "6 of 7 cases are there already" in killed.err
+    assert json.loads(plot.read_text())["recommended"] is None  # not by a part of the sizes
+    file.write_text(whole)
     third = gpunn_command(*command)
     assert "7 of 31 cases are there already" in third.err
     assert len(timed) == 31
     assert ("W4", 32, "gpunn", "torch") in timed
     assert "W6, ResNet-9 on 3 x 32 x 32: samples per second" in " ".join(third.out.split())
-    written = json.loads((tmp_path / "out" / "batch_size_W1_cpu.json").read_text())
+    written = json.loads(plot.read_text())
     assert [row["batch_size"] for row in written["rows"] if row["implementation"] == "gpunn"] == sorted(
         batch for name, batch, *_ in timed if name == "W1"
     )
