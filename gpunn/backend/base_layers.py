@@ -128,6 +128,22 @@ class LayerPrimitives(Protocol):
     ) -> tuple[Array, Array]:
         """The largest element of each window, and which element of the kernel it is: i kw + j."""
 
+    def conv2d_max_pool(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        positions: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        kind: str,
+        parameter: float,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """`max_pool2d` of `conv2d_forward` by windows of 2 x 2 that lie side by side and cover the result."""
+
     def max_pool2d_backward(
         self,
         dy: Array,

@@ -1,4 +1,4 @@
-"""``gpunn bench``: batch sizes against throughput, and strategies against each other."""
+"""``gpunn bench``: batch sizes against throughput; beside it strategies, ranks and kernels."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gpunn.bench.workloads import WORKLOADS
 from .bench_rows import checked_peers, gpu_of, line_of, print_rows, write_rows
 from .common import add_command, add_device, int_list, pick_device, prepare_folder
 from .errors import RunError
+from .kernels import add_kernels
 from .scaling import add_scaling
 from .strategies import add_strategies
 from .workloads import add_workloads
@@ -29,11 +30,12 @@ EXAMPLE = """\
   gpunn bench batch-size --workload cnn --peers torch,jax --out results/
   gpunn bench workloads --minutes 5 --out results/
   gpunn bench strategies --seconds 10
-  gpunn bench scaling --ranks 1,2"""
+  gpunn bench scaling --ranks 1,2
+  gpunn bench kernels matmul softmax --gpu h100"""
 
 
 def add(commands: Any, name: str, text: str) -> None:
-    """Add the command and its two parts."""
+    """Add the command and its parts."""
     parser = commands.add_parser(
         name,
         help=text,
@@ -47,6 +49,7 @@ def add(commands: Any, name: str, text: str) -> None:
     add_workloads(parts)
     add_strategies(parts)
     add_scaling(parts)
+    add_kernels(parts)
 
 
 def _add_batch_size(parts: Any) -> None:

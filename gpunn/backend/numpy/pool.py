@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .activation import activation_backward
+from .conv import conv2d_forward
 from .elementwise import _BITS
 from .im2col import Pair, wide
 from .workers import in_parts, parts
@@ -17,6 +18,7 @@ from .workspace import Take, declares, scratch, taken
 
 __all__ = [
     "max_pool2d",
+    "conv2d_max_pool",
     "max_pool2d_activation_backward",
     "max_pool2d_backward",
     "max_pool2d_gather",
@@ -110,6 +112,16 @@ def max_pool2d_backward(
 
     _divide(part, dxs, dy, which)
     return dxs
+
+
+def conv2d_max_pool(
+    x: Any, w: Any, b: Any, positions: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, kind: str,
+    parameter: float, out: Any = None,
+) -> Any:  # fmt: skip
+    """`max_pool2d` of `conv2d_forward` by windows of 2 x 2 that lie side by side and cover the result."""
+    y = conv2d_forward(x, w, b, positions, stride, corner, dilation, groups, kind, parameter)
+    half = (positions[0] // 2, positions[1] // 2)
+    return max_pool2d(y, half, (2, 2), (2, 2), (0, 0), (1, 1), out=out)
 
 
 def max_pool2d_activation_backward(

@@ -7,10 +7,11 @@ import numpy as np
 import gpunn
 from gpunn import ops
 from gpunn.autograd.tape import apply
+from gpunn.ops.conv_pool import Conv2dMaxPool
 from gpunn.ops.pool import MaxPool2dActivationBackward, MaxPool2dGather
 
 from ..harness import add, distinct, normal, off_zero
-from .conv import pair
+from .conv import conv2d_by_loops, pair
 from .softmax import functional
 
 
@@ -226,3 +227,25 @@ for kind in ("relu", "tanh", "sigmoid"):
         np.arange(36, dtype=np.uint8).reshape(2, 3, 2, 3) % 4,
         reference=lambda *a, kind=kind: activation_of_pooling(kind, *a),
     )
+
+
+def pooled_convolution(x, w, b):
+    y = np.tanh(conv2d_by_loops(x, w, b))
+    return y.reshape(*y.shape[:2], y.shape[2] // 2, 2, y.shape[3] // 2, 2).max((3, 5))
+
+
+def pooled_convolution_in_torch(x, w, b):
+    from torch.nn import functional
+
+    return functional.max_pool2d(functional.conv2d(x, w, b).tanh(), 2)
+
+
+add(
+    "conv2d_max_pool",
+    lambda x, w, b: apply(Conv2dMaxPool(activation="tanh"), x, w, b)[0],
+    normal(2, 2, 6, 8),
+    normal(3, 2, 3, 3, seed=1),
+    normal(3, seed=2),
+    reference=pooled_convolution,
+    torch=pooled_convolution_in_torch,
+)

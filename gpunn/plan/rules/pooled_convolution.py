@@ -1,0 +1,51 @@
+"""A convolution, its activation and the maximum pooling behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpunn.backend.dtypes import float32, float64
+from gpunn.ops.conv import Conv2d
+from gpunn.ops.conv_pool import Conv2dMaxPool
+from gpunn.ops.pool import MaxPool2d
+
+from ..graph import Compute, Graph
+from ..simplify import Uses
+from .note import Note, other_readers
+
+
+def pooled_convolution(graph: Graph) -> Iterator[Note]:
+    """A convolution with the maximum pooling of its result by windows of 2 x 2 that lie side by side: one op.
+
+    Kernels whose threads have the elements of such windows in registers write what was chosen, a quarter, and its
+    numbers. Where the derivative of an activation is between the two gradients, `pooled_slope` comes first.
+    """
+    uses = Uses(graph)
+    for pool in list(graph.nodes):
+        if not (isinstance(pool, Compute) and isinstance(pool.op, MaxPool2d)):
+            continue
+        y = pool.inputs[0]
+        node = y.node
+        if not (isinstance(node, Compute) and isinstance(node.op, Conv2d)):
+            continue
+        where = f"{node.name} {y.spec!r} + {pool.name}"
+        if y.spec.device.type == "cpu":
+            reason = "on the CPU nothing would be saved"
+        elif not pool.op.tiles_by_two() or y.spec.shape[2] % 2 or y.spec.shape[3] % 2:
+            reason = "windows of 2 x 2 that lie side by side and cover the image are pooled on the way"
+        elif not _slides(node.op, node.inputs[1].spec.shape) or y.spec.dtype not in (float32, float64):
+            reason = "convolutions of floats with a stride of 1 and kernels of 3 x 3 or 5 x 5 pool on the way"
+        elif not uses.only_read_by(y, pool) or node.op.returns_z:
+            others = other_readers(uses, y, {id(pool)}) or node.op.activation
+            reason = f"{others} needs what is pooled"
+        else:
+            reason = ""
+            op = node.op
+            geometry = op.stride, op.padding, op.dilation, op.groups
+            pool.op, pool.inputs = Conv2dMaxPool(*geometry, op.activation, op.parameter), node.inputs
+            graph.nodes.remove(node)
+        yield Note("pooled_convolution", where, reason)
+
+
+def _slides(op: Conv2d, weight: tuple[int, ...]) -> bool:
+    return op.stride == op.dilation == (1, 1) and weight[2:] in ((3, 3), (5, 5))
