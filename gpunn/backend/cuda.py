@@ -24,6 +24,7 @@ from gpunn.printing import bytes_text
 
 from . import dlpack, nvrtc, recording
 from .compile_ahead import compile_ahead
+from .cuda_ahead import CopiesAhead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
 from .cuda_staging import Staging
@@ -188,6 +189,12 @@ class CudaBackend(KernelBackend):
         recording.forbid("copies without a kernel")
         with self.here():
             out.data.copy_from_device_async(x.data, x.nbytes)
+
+    @_told
+    def copies_ahead(self, ahead: int = 1) -> CopiesAhead:
+        """Copies from the host on a stream of their own, so many of them at once."""
+        with self.here():
+            return CopiesAhead(self, ahead)
 
     def to_numpy(self, x: Array) -> Any:
         """An array of this device as a NumPy array, when all work on it is done."""

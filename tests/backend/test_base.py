@@ -57,6 +57,7 @@ KNOW_THEIR_BACKEND = {
     "autograd/tape.py": ("meta.py",),
     "inspect/profile/launches.py": ("sim.py",),
     **dict.fromkeys(("inspect/profile/measured.py", "train/fingerprint.py", "bench/kernels.py"), ("sim.py", "cuda.py")),
+    "train/copies.py": ("cuda.py",),
 }
 """Files that are for some backends only, and ask for more than primitives: of which of them."""
 
