@@ -136,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, sizeof(acc_t) == 8 ? 2 : 3
                    pitch, tiles_per_block, slope);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, sizeof(acc_t) == 8 ? 2 : 3) conv2d_pooled_weight_grad_five(
+extern "C" __global__ void __launch_bounds__(THREADS, 2) conv2d_pooled_weight_grad_five(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dp,
     const scalar_t* __restrict__ p,

@@ -1,6 +1,7 @@
 // A convolution as a kernel is told of it, and what kernels of convolutions share.
 #pragma once
 #include "ptx.cuh"
+#include "quad.cuh"
 #include "scalar.cuh"
 #include "windows.cuh"
 
@@ -29,6 +30,23 @@ template <int N> struct __align__(N % 4 == 0 ? 16 : sizeof(acc_t)) Several {
 #pragma unroll
 #endif
         for (int n = 0; n < N; ++n) v[n] = fma(a, x.v[n], v[n]);
+    }
+};
+
+// 8 pixels of a row that a thread reads at once for a kernel of 5 elements, 6 for 3.
+template <int KERNEL> struct Window {
+    acc_t v[KERNEL + 3];
+
+    __device__ __forceinline__ void read(const acc_t* row) {
+        const Quad<acc_t> first = *(const Quad<acc_t>*)row;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) v[e] = first.v[e];
+#pragma unroll
+        for (int e = 4; e < KERNEL + 3; e += 2) {
+            const Pair<acc_t> next = *(const Pair<acc_t>*)(row + e);
+            v[e] = next.v[0];
+            v[e + 1] = next.v[1];
+        }
     }
 };
 

@@ -14,7 +14,7 @@ _KERNELS = {3: "three", 5: "five"}
 
 
 class Sliding(Gemm):
-    """Launches of `kernels/conv_sliding.cu`."""
+    """Launches of `kernels/conv_sliding.cu` and `kernels/conv_sliding_weight.cu`."""
 
     def _conv2d_sliding(
         self,
@@ -48,7 +48,7 @@ class Sliding(Gemm):
         target = (dw, db) if tile.counted else (None, None)
         args = (x, dz, parts, counters, *target, *f.args, db is not None, tile.counted, *tile.args)
         name, block = f"conv2d_weight_grad_sliding_{_KERNELS[f.kernel[0]]}", (tile.threads,)
-        self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=x.dtype)
+        self.launch("conv_sliding_weight.cu", name, tile.grid, block, args, tile.shared, scalar_t=x.dtype)
         if not tile.counted:
             self.add_parts(parts, dw, rest=db)
 

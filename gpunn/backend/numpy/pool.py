@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .activation import activation_backward
-from .conv import conv2d_forward, conv2d_weight_grad
 from .elementwise import _BITS
 from .im2col import Pair, wide
 from .workers import in_parts, parts
@@ -18,8 +17,6 @@ from .workspace import Take, declares, scratch, taken
 
 __all__ = [
     "max_pool2d",
-    "conv2d_max_pool",
-    "conv2d_max_pool_weight_grad",
     "max_pool2d_activation_backward",
     "max_pool2d_backward",
     "max_pool2d_gather",
@@ -113,26 +110,6 @@ def max_pool2d_backward(
 
     _divide(part, dxs, dy, which)
     return dxs
-
-
-def conv2d_max_pool(
-    x: Any, w: Any, b: Any, positions: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int, kind: str,
-    parameter: float, out: Any = None,
-) -> Any:  # fmt: skip
-    """`max_pool2d` of `conv2d_forward` by windows of 2 x 2 that lie side by side and cover the result."""
-    y = conv2d_forward(x, w, b, positions, stride, corner, dilation, groups, kind, parameter)
-    half = (positions[0] // 2, positions[1] // 2)
-    return max_pool2d(y, half, (2, 2), (2, 2), (0, 0), (1, 1), out=out)
-
-
-def conv2d_max_pool_weight_grad(
-    x: Any, dp: Any, p: Any, which: Any, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int,
-    bias: bool, kind: str, parameter: float, out: Any = None,
-) -> Any:  # fmt: skip
-    """`conv2d_weight_grad` of `max_pool2d_activation_backward`, for what `conv2d_max_pool` gave."""
-    size = (2 * dp.shape[2], 2 * dp.shape[3])
-    dz = max_pool2d_activation_backward(dp, p, which, size, (2, 2), (2, 2), (0, 0), (1, 1), kind, parameter)
-    return conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=out)
 
 
 def max_pool2d_activation_backward(
