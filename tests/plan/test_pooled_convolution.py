@@ -99,3 +99,48 @@ def test_training_is_the_same_to_the_bit(kind: str) -> None:
 
     for a, b in zip(train(RULES), train(RULES[:2])):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_the_weight_gradient_of_a_first_layer_reads_that_of_what_was_pooled(kernel: int) -> None:
+    graph, _ = notes_of(pooled, (6 + kernel - 1, 4 + kernel - 1), kernel)
+    (note,) = apply_rules(graph, ["pooled_weight_gradient"])
+    assert note.reason == ""
+    assert "Conv2dMaxPoolWeightGrad" in names(graph)
+    assert not {"Conv2dWeightGrad", "MaxPool2dActivationBackward"} & set(names(graph))
+
+
+def weight_gradient_notes(channels: int, of_image: bool, **options: Any) -> list[str]:
+    w = gpunn.ones(2, channels, 3, 3, device="sim", requires_grad=True)
+    scale = gpunn.ones((), device="sim", requires_grad=of_image)
+    wanted = (w, scale) if of_image else (w,)
+    x = gpunn.ones(1, channels, 8, 6, device="sim")
+    graph = graph_of(lambda x: gpunn.autograd.grad(pooled(x * scale, w, **options), wanted), x)
+    return [n.reason for n in apply_rules(graph, [*RULES, "pooled_weight_gradient"]) if "weight" in n.rule]
+
+
+def test_where_the_gradient_of_the_pooling_is_needed_or_read_too_often() -> None:
+    assert weight_gradient_notes(4, False) == [""]
+    assert weight_gradient_notes(5, False) == ["an image of 5 channels would read it as many times; up to 4 do"]
+    assert weight_gradient_notes(2, True) == ["Conv2dInputGrad needs the gradient of the pooling"]
+    strided = "windows of 2 x 2 that lie side by side, of kernels of 3 x 3 or 5 x 5, are taken"
+    assert weight_gradient_notes(2, False, padding=(1, 2), dilation=2) == [strided]
+
+
+@pytest.mark.parametrize("kind", ["relu", "leaky_relu", "sigmoid", "tanh"])
+def test_trained_with_pooled_gradients(kind: str) -> None:
+    def train(fuse: Any) -> list[np.ndarray]:
+        gpunn.manual_seed(0)
+        conv = nn.Conv2d(2, 9, 5, padding=2).double().to("sim")
+        optimizer = optim.SGD(conv.parameters(), 0.1, momentum=0.9)
+
+        def loss_fn(z: gpunn.Tensor, y: gpunn.Tensor) -> gpunn.Tensor:
+            return (F.max_pool2d(ops.activate(z, kind), 2).mean((2, 3)) - y).square().mean()
+
+        step = TrainStep(conv, loss_fn, optimizer, fuse=fuse)
+        x = gpunn.randn(4, 2, 8, 8, device="sim", dtype=gpunn.float64)
+        y = gpunn.randn(4, 9, device="sim", dtype=gpunn.float64)
+        return [np.array(step(x, y).item()) for _ in range(3)] + [p.detach().cpu().numpy() for p in conv.parameters()]
+
+    for a, b in zip(train([*RULES, "pooled_weight_gradient"]), train(False)):
+        np.testing.assert_allclose(a, b, rtol=1e-11)
