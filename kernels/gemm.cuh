@@ -150,14 +150,42 @@ __device__ __forceinline__ void write_quad(const acc_t (&values)[4], const Resul
     }
 }
 
+// c + bias, and a ReLU of that. All biases are read before the first is used; in a loop over the values, which is not
+// unrolled, or behind a branch, each value would wait for its own.
+template <class T>
+__device__ __forceinline__ void add_bias(
+    Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Result& to, int first_row, int first_column) {
+    if (to.bias != nullptr) {
+        acc_t bias[T::SIDE];
+#pragma unroll
+        for (int n = 0; n < T::SIDE; ++n) {
+            const int index = to.transposed ? first_row + Place<T>::row_of(n) : first_column + Place<T>::column_of(n);
+            bias[n] = to.bias[min(index, to.columns - 1)];  // beyond the last column nothing is written
+        }
+#pragma unroll
+        for (int n = 0; n < T::SIDE * T::SIDE; ++n) {
+            const int i = n / T::SIDE, j = n % T::SIDE;
+            c[i][j / 4].v[j % 4] += to.transposed ? bias[i] : bias[j];
+        }
+    }
+    if (to.kind != ACTIVATION_RELU) return;
+#pragma unroll
+    for (int n = 0; n < T::SIDE * T::SIDE; ++n) {
+        acc_t& z = c[n / T::SIDE][n % T::SIDE / 4].v[n % 4];
+        z = activation(z, ACTIVATION_RELU, to.parameter);
+    }
+}
+
 // f(c + bias), or c itself where it is a part, to where C lies. Some rows at a time go through shared memory, where
 // each thread has a word for each of its values. Registers have no index: there the loop would have to be unrolled, and
 // the switch over all functions inlined for every value.
 template <class T>
 __device__ __forceinline__ void write_tile(
-    const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Result& to, int first_row, int first_column, acc_t* words) {
+    Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Result& to, int first_row, int first_column, acc_t* words) {
     constexpr int GROUP = T::SIDE == 8 ? 1 : 4;  // rows at a time
     static_assert(GROUP * T::SIDE * T::THREADS <= T::WORDS, "a word for each value");
+    if (to.part == nullptr) add_bias<T>(c, to, first_row, first_column);
+    const bool curved = to.part == nullptr && to.kind != ACTIVATION_NONE && to.kind != ACTIVATION_RELU;
     acc_t* own = words + threadIdx.x;
 #pragma unroll
     for (int i = 0; i < T::SIDE; i += GROUP) {
@@ -167,14 +195,10 @@ __device__ __forceinline__ void write_tile(
         for (int n = 0; n < GROUP * T::SIDE; n += 4) {
             const int row = first_row + Place<T>::row_of(i + n / T::SIDE);
             const int column = first_column + Place<T>::column_of(n % T::SIDE);
-            if (to.part == nullptr) {
 #pragma unroll 1
-                for (int e = 0; e < 4; ++e) {
-                    const int index = to.transposed ? row : column + e;
-                    acc_t z = own[(n + e) * T::THREADS];
-                    if (to.bias != nullptr && index < to.columns) z += to.bias[index];
-                    own[(n + e) * T::THREADS] = activation(z, to.kind, to.parameter);
-                }
+            for (int e = 0; e < (curved ? 4 : 0); ++e) {
+                acc_t* z = &own[(n + e) * T::THREADS];
+                *z = activation(*z, to.kind, to.parameter);
             }
             acc_t values[4];
 #pragma unroll

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gpunn
 from gpunn.autograd.tape import apply
 from gpunn.nn import functional as F
+from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
 
@@ -76,11 +78,29 @@ add(
     ladder="conv2d",
 )
 add(
-    "conv2d 4x8x16x16, 8 groups of 3x3",
+    "conv2d 4x8x16x16, 8 groups of 4x4",
     backward(lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=8)),
-    *(normal(4, 8, 16, 16), normal(8, 1, 3, 3), normal(8), fixed(4, 8, 16, 16)),
+    *(normal(4, 8, 16, 16), normal(8, 1, 4, 4), normal(8), fixed(4, 8, 15, 15)),
+)
+add(
+    "conv2d 4x6x16x16, 16 of 5x5",
+    backward(_conv),
+    *(normal(4, 6, 16, 16), normal(16, 6, 5, 5), normal(16), fixed(4, 16, 14, 14)),
 )
 add("conv2d 16x32x16x16, 64 of 3x3", _conv, fixed(16, 32, 16, 16), fixed(64, 32, 3, 3), fixed(64))
+add("conv2d 16x32x17x17, 64 of 4x4", _conv, fixed(16, 32, 17, 17), fixed(64, 32, 4, 4), fixed(64))
+for kernel in (3, 5):
+    add(
+        f"conv2d 8x1x32x32, 16 of {kernel}x{kernel}, max pool",
+        lambda x, w, b: apply(Conv2dMaxPool(padding=((1, 1), (1, 1)), activation="relu"), x, w, b),
+        *(fixed(8, 1, 30 + kernel - 1, 30 + kernel - 1), fixed(16, 1, kernel, kernel), fixed(16)),
+    )
+    add(
+        f"weight gradient of conv2d 8x1x32x32, 16 of {kernel}x{kernel}, max pool",
+        partial(apply, Conv2dMaxPoolWeightGrad(kernel=(kernel, kernel), bias=True)),
+        *(fixed(8, 1, 32 + kernel - 1, 32 + kernel - 1), fixed(8, 16, 16, 16), fixed(8, 16, 16, 16)),
+        lambda: gpunn.randint(0, 4, (8, 16, 16, 16), dtype=gpunn.uint8, device="sim"),
+    )
 _TENSOR_CONV = backward(lambda x, w, b: F.conv2d(x, w, b, padding=1))
 add(
     "half conv2d 16x32x16x16, 64 of 3x3",
@@ -100,8 +120,8 @@ add(
 )
 add("half conv2d 64x32x16x16, 128 of 3x3", F.conv2d, halves(64, 32, 16, 16), halves(128, 32, 3, 3))
 add("TF32 conv2d 64x32x16x16, 128 of 3x3", in_tf32(F.conv2d), fixed(64, 32, 16, 16), fixed(128, 32, 3, 3))
-add("conv2d 32x8x32x32, 64 of 3x3", _conv, fixed(32, 8, 32, 32), fixed(64, 8, 3, 3), fixed(64))
-add("conv2d 16x8x32x32, 128 of 3x3", _conv, fixed(16, 8, 32, 32), fixed(128, 8, 3, 3), fixed(128))
+add("conv2d 32x8x33x33, 64 of 4x4", _conv, fixed(32, 8, 33, 33), fixed(64, 8, 4, 4), fixed(64))
+add("conv2d 16x8x33x33, 128 of 4x4", _conv, fixed(16, 8, 33, 33), fixed(128, 8, 4, 4), fixed(128))
 _UNFOLD = backward(lambda x: F.unfold(x, 3, padding=1))
 add("unfold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="im2col")
 add("fold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="col2im")

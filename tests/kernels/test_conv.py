@@ -153,7 +153,7 @@ def test_images_in_slices(monkeypatch):
     monkeypatch.setattr(conv_plan, "COLUMNS_BYTES", 3000)
     windows = WINDOWS["padding"]
     x, w, b, dz = arrays(windows, 5, 2, 4, 2)
-    assert 1 < conv_plan.images_at_a_time(conv._convolution(x.shape, w.shape, dz.shape[2:], *windows[2:5], 2), 4) < 5
+    assert 1 < conv_plan.images_at_a_time(conv.convolution_of(x.shape, w.shape, dz.shape[2:], *windows[2:5], 2), 4) < 5
     compare_all(windows, x, w, b, dz, 2, modes=FAST)
 
 
