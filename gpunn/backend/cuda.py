@@ -146,6 +146,11 @@ class CudaBackend(KernelBackend):
         """From sm_80 on."""
         return int(self.device.compute_capability) >= 80
 
+    @cached_property
+    def warpgroups(self) -> bool:  # type: ignore[override]
+        """On sm_90 alone."""
+        return int(self.device.compute_capability) == 90
+
     # Memory -----------------------------------------------------------------------------------------------------------
 
     @_told

@@ -36,8 +36,21 @@ def test_the_report_of_ptxas() -> None:
 def test_jobs_are_every_combination() -> None:
     assert jobs(["sm_75", "sm_90"], ["linear.cu"])[0].text == "linear.cu"
     assert len(set(jobs(["sm_75"]))) == len(jobs(["sm_75"]))
-    assert {job.text for job in jobs(["sm_75"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
+    assert {job.text for job in jobs(["sm_90"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
     assert str(Job("t.cu", (("scalar_t", "float32"),), "sm_90")) == "t.cu scalar_t=float32 sm_90"
+
+
+def test_a_text_for_one_architecture_alone_is_compiled_for_no_other(cuda_compiler: None) -> None:
+    everywhere, name = jobs(nvrtc.ARCHITECTURES), "matmul_wgmma.cu"
+    assert {job.arch for job in everywhere if job.text == name} == {"sm_90"}
+    assert {job.arch for job in everywhere if job.text != name} == set(nvrtc.ARCHITECTURES)
+    job = Job(name, (("scalar_t", "float16"),), "sm_90")
+    assert "-arch=sm_90a" in nvrtc.source_of(job).options
+    for arch in ("sm_80", "sm_100", "compute_90"):
+        with pytest.raises(CompileError, match=rf"matmul_wgmma.cu is made for sm_90a alone, and can't be .* {arch}"):
+            compile_text(name, {"scalar_t": "float16"}, arch)
+    refused = compile_all([job._replace(arch="sm_80")])
+    assert isinstance(refused[job._replace(arch="sm_80")], CompileError)
 
 
 def test_a_sample_has_every_type_on_two_architectures_and_every_text_on_all() -> None:

@@ -73,6 +73,15 @@ TF32_TILES = {
     "small": TENSOR_TILES["small"]._replace(cycles=10, alone=36),
 }
 """And of floats in TF32: twice as many bytes, and half as many terms in an mma.sync."""
+WGMMA_TILES = {
+    "large": Tile(128, 256, 256, resident=1, cycles=19, alone=19),
+    "small": Tile(64, 128, 128, resident=3, cycles=5, alone=8),
+}
+"""Those of `matmul_wgmma_*`, in half precision. A multiprocessor's tensor cores do 2,048 multiplications a cycle
+(NVIDIA, H100 whitepaper: 989.4 TFLOP/s with 132 multiprocessors at 1.83 GHz), and the cycles are those of four fifths
+of that; alone a block waits for a step of its copies, estimated."""
+_WGMMA_SHARED = {"large": 4 * (128 + 256) * 128 + 1024, "small": 3 * (64 + 128) * 128 + 1024}
+"""Bytes of shared memory of their blocks: stages of lines of 128 bytes, and room to begin at a multiple of 1,024."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
 SECOND_PASS = 3400
@@ -169,6 +178,7 @@ class Schedule(NamedTuple):
         parts: into how many parts the sum of an element is cut, for as many blocks.
         part_depth: the terms of a part.
         counted: whether the last block of a tile adds up its parts; else, where there are some, another launch does.
+        shared: bytes of dynamic shared memory of a block.
     """
 
     size: str
@@ -178,6 +188,7 @@ class Schedule(NamedTuple):
     parts: int
     part_depth: int
     counted: bool = False
+    shared: int = 0
 
 
 @lru_cache(maxsize=4096)
@@ -189,10 +200,11 @@ def schedule(
     may_transpose: bool = False,
     tensor: bool = False,
     tf32: bool = False,
+    wgmma: bool = False,
 ) -> Schedule:
     """The schedule of products (rows, depth) (depth, columns), by shape alone; with `tensor` on tensor cores.
 
-    On them factors are halves, or with `tf32` floats.
+    On them factors are halves, or with `tf32` floats; with `wgmma` halves that warpgroups multiply.
 
     Large tiles read the least for each multiplication, but leave the most in vain at the edges, and there may be too
     few of them for all multiprocessors, or a few more than a round of them. Parts of the sums, divided among blocks,
@@ -203,11 +215,12 @@ def schedule(
     transposed = may_transpose and columns < rows and columns <= FEW
     high, wide = (columns, rows) if transposed else (rows, columns)
     if tensor:
-        offered = TF32_TILES if tf32 else TENSOR_TILES
+        offered = TF32_TILES if tf32 else WGMMA_TILES if wgmma else TENSOR_TILES
         size, tiles, parts, part_depth = divide(
             offered, _tiles(offered, high, wide, batch), depth, batch * rows * columns
         )
-        return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
+        shared = _WGMMA_SHARED[size] if wgmma else 0
+        return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth, shared=shared)
     return min(_schedules(high, wide, depth, batch, transposed), key=lambda found: found[0])[1]
 
 

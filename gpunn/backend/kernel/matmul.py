@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_dtypes import bfloat16
 
+from gpunn.backend.device import DeviceError
 from gpunn.backend.products import precision
 
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
@@ -17,12 +18,17 @@ from .ladder import Ladder
 from .memory import has_view
 
 MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
-HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor"))
-"""Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen."""
+HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor", "wgmma"))
+"""Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen.
+The last one, which has never run on a GPU, is taken only where it is chosen, and for halves: TF32 stays on "tensor"."""
 TILE = 16
 """The side of a tile of `matmul_tiled`."""
 _NO_TENSOR_CORES = (
     "this GPU has no tensor cores for TF32 (sm_80 and later have them): products of float32 are computed in float32"
+)
+_NO_WARPGROUPS = (
+    "half_product: the rung 'wgmma' is for GPUs of compute capability 9.0 (H100, H200), and this one has another; "
+    "choose 'tensor' in GPUNN_RUNGS or rung(), or none, which is the same"
 )
 _MOST_LAYERS = 65535
 """Blocks along the third axis of a grid."""
@@ -62,6 +68,8 @@ class Matmul(Gemm):
     broadcast_to: Callable[[Array, tuple[int, ...]], Array]
     tensor_cores = True
     """Whether the device multiplies fragments of matrices in half precision and TF32: from sm_80 on."""
+    warpgroups = True
+    """Whether warpgroups of the device multiply matrices in shared memory (wgmma): on sm_90 alone."""
 
     def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:
         """x y on the last two axes, broadcast over the others; a vector is one row as x, one column as y.
@@ -99,7 +107,7 @@ class Matmul(Gemm):
                 return False
             if not self.tensor_cores:
                 warnings.warn(_NO_TENSOR_CORES, stacklevel=2)
-        return self.tensor_cores and HALF_PRODUCT.pick() == "tensor"
+        return self.tensor_cores and HALF_PRODUCT.pick("tensor") != "vectorised"
 
     def factor_type(self, dtype: Any) -> Any:
         """The type in which factors come to tensor cores: bfloat16 for floats where that is allowed."""
@@ -119,10 +127,17 @@ class Matmul(Gemm):
         """f(x y^T + bias) to z, of halves or of floats; these in TF32, or as bfloat16 where that is allowed.
 
         Then what there is of z is a sum in float32, to which the bias comes with the parts of sums.
+
+        Raises:
+            DeviceError: the rung wgmma is chosen, and the device has no such instruction.
         """
         count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
         x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
-        plan = schedule(x.size, columns, depth, count, tensor=True, tf32=type.itemsize == 4)
+        tf32 = type.itemsize == 4
+        rung = "wgmma" if HALF_PRODUCT.pick("tensor") == "wgmma" and not tf32 else "tensor"
+        if rung == "wgmma" and not self.warpgroups:
+            raise DeviceError(_NO_WARPGROUPS)
+        plan = schedule(x.size, columns, depth, count, tensor=True, tf32=tf32, wgmma=rung == "wgmma")
         alone = type != z.dtype
         complete = plan.parts == 1 and (not alone or (bias is None and not kind))
         parts = None if complete else self.empty((plan.parts, z.size), accumulator(z.dtype))
@@ -135,7 +150,8 @@ class Matmul(Gemm):
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(kind, parameter, plan.part_depth, vectors),
         )
-        self.launch("matmul_tensor.cu", f"matmul_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=type)
+        name = f"matmul_{rung}_{plan.size}"
+        self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, plan.shared, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
 
     def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> Factor:
