@@ -5,7 +5,7 @@
 //
 // All arguments are those of matmul_tensor.cu. Shared memory is dynamic, for it is more than 48 KiB.
 //
-// compiled for sm_90a alone
+// made for sm_90a alone
 // compiled for scalar_t = float16, bfloat16
 #include "layout.cuh"
 #include "wgmma.cuh"

@@ -103,6 +103,6 @@ def test_races_are_caught_in_every_order():
             kernel, _ = modules()[bug.name, False, "check"]
             for order in ("reverse", "random"):
                 kernel.order = order
-                with pytest.raises(SimulatorError, match="race|missing wgmma wait"):  # of a warp that is still reading
+                with pytest.raises(SimulatorError, match=r"race|missing wgmma wait"):  # of a warp that still reads
                     launch(kernel, bug, bug.args)
             kernel.order = "forward"
