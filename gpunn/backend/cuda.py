@@ -24,6 +24,7 @@ from gpunn.printing import bytes_text
 
 from . import dlpack, nvrtc, recording
 from .compile_ahead import compile_ahead
+from .cublaslt import of_device
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
 from .cuda_staging import Staging
@@ -108,6 +109,7 @@ class CudaBackend(KernelBackend):
     name = "cuda"
     xp = cupy
     streams = cupy.cuda
+    cublaslt = of_device
 
     def __init__(self, index: int) -> None:
         if why := why_unusable():

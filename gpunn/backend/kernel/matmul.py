@@ -13,14 +13,15 @@ from gpunn.backend.device import DeviceError
 from gpunn.backend.products import precision
 
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
-from .gemm import Gemm, schedule
+from .gemm import schedule
 from .ladder import Ladder
+from .library_product import LibraryProduct
 from .memory import has_view
 
-MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
-HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor", "wgmma"))
+MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"), ("cublaslt",))
+HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor", "wgmma"), ("cublaslt",))
 """Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen.
-The last one, which has never run on a GPU, is taken only where it is chosen, and for halves: TF32 stays on "tensor"."""
+"wgmma", which has never run on a GPU, is taken only where it is chosen, and for halves: TF32 stays on "tensor"."""
 TILE = 16
 """The side of a tile of `matmul_tiled`."""
 _NO_TENSOR_CORES = (
@@ -62,7 +63,7 @@ class Factor(NamedTuple):
         return self.step_i if self.along_k else self.step_k
 
 
-class Matmul(Gemm):
+class Matmul(LibraryProduct):
     """Matrix products."""
 
     broadcast_to: Callable[[Array, tuple[int, ...]], Array]
@@ -90,8 +91,14 @@ class Matmul(Gemm):
         rung = MATMUL.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
         if rung == "vectorised" and x.dtype.kind != "f" and not is_half(x.dtype):
             rung = "tiled"
-        lines, depth = rung in ("vectorised", "tensor"), x.shape[-1]
+        if rung == "cublaslt" and x.dtype != np.float32 and not is_half(x.dtype):
+            rung = "tiled" if x.dtype.kind != "f" else "vectorised"
+        lines, depth = rung in ("vectorised", "tensor", "cublaslt"), x.shape[-1]
         left, right = self._factor(x, batch, lines), self._factor(y.swapaxes(-1, -2), batch, lines)
+        if rung == "cublaslt":
+            if self.by_library(left, right, batch, depth, z, tf32=precision() != "highest" and x.dtype == np.float32):
+                return z
+            rung = "tensor" if self.on_tensor_cores(x.dtype) else "vectorised"
         if rung == "tensor":
             self.tensor_product(left, right, batch, depth, z)
         elif rung == "vectorised":
@@ -134,6 +141,10 @@ class Matmul(Gemm):
         count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
         x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
         tf32 = type.itemsize == 4
+        if HALF_PRODUCT.pick("tensor") == "cublaslt" and self.by_library(
+            x, y, batch, depth, z, bias, kind, parameter, tf32
+        ):
+            return
         rung = "wgmma" if HALF_PRODUCT.pick("tensor") == "wgmma" and not tf32 else "tensor"
         if rung == "wgmma" and not self.warpgroups:
             raise DeviceError(_NO_WARPGROUPS)
