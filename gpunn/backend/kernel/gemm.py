@@ -80,7 +80,7 @@ WGMMA_TILES = {
 """Those of `matmul_wgmma_*`, in half precision. A multiprocessor's tensor cores do 2,048 multiplications a cycle
 (NVIDIA, H100 whitepaper: 989.4 TFLOP/s with 132 multiprocessors at 1.83 GHz), and the cycles are those of four fifths
 of that; alone a block waits for a step of its copies, estimated."""
-_WGMMA_SHARED = {"large": 4 * (128 + 256) * 128 + 1024, "small": 3 * (64 + 128) * 128 + 1024}
+WGMMA_SHARED = {"large": 4 * (128 + 256) * 128 + 1024, "small": 3 * (64 + 128) * 128 + 1024}
 """Bytes of shared memory of their blocks: stages of lines of 128 bytes, and room to begin at a multiple of 1,024."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
@@ -178,7 +178,6 @@ class Schedule(NamedTuple):
         parts: into how many parts the sum of an element is cut, for as many blocks.
         part_depth: the terms of a part.
         counted: whether the last block of a tile adds up its parts; else, where there are some, another launch does.
-        shared: bytes of dynamic shared memory of a block.
     """
 
     size: str
@@ -188,7 +187,6 @@ class Schedule(NamedTuple):
     parts: int
     part_depth: int
     counted: bool = False
-    shared: int = 0
 
 
 @lru_cache(maxsize=4096)
@@ -219,8 +217,7 @@ def schedule(
         size, tiles, parts, part_depth = divide(
             offered, _tiles(offered, high, wide, batch), depth, batch * rows * columns
         )
-        shared = _WGMMA_SHARED[size] if wgmma else 0
-        return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth, shared=shared)
+        return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
     return min(_schedules(high, wide, depth, batch, transposed), key=lambda found: found[0])[1]
 
 

@@ -13,7 +13,7 @@ from gpunn.backend.device import DeviceError
 from gpunn.backend.products import precision
 
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
-from .gemm import schedule
+from .gemm import WGMMA_SHARED, schedule
 from .ladder import Ladder
 from .library_product import LibraryProduct
 from .memory import has_view
@@ -161,8 +161,9 @@ class Matmul(LibraryProduct):
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(kind, parameter, plan.part_depth, vectors),
         )
+        shared = WGMMA_SHARED[plan.size] if rung == "wgmma" else 0
         name = f"matmul_{rung}_{plan.size}"
-        self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, plan.shared, scalar_t=type)
+        self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, shared, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
 
     def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> Factor:
