@@ -1,7 +1,7 @@
 // Matrix product of halves on the tensor cores of Hopper, with bias and activation; wgmma.cuh says how. A rung beside
 // the last one, for those who ask for it on sm_90: it has never run on a GPU.
 //
-//   C = f(A B + bias)     A (batch, rows, depth)  B (batch, depth, columns)  bias (columns)  ->  C (batch, rows, columns)
+//   C = f(A B + bias)   A (batch, rows, depth)  B (batch, depth, columns)  bias (columns)  ->  C (batch, rows, columns)
 //
 // All arguments are those of matmul_tensor.cu. Shared memory is dynamic, for it is more than 48 KiB.
 //
@@ -32,10 +32,7 @@ __device__ __forceinline__ void matmul(
         if (b_along_depth) multiply_tile_by_warpgroups<T, false, true>(left, right, work, memory, sums);
         else multiply_tile_by_warpgroups<T, false, false>(left, right, work, memory, sums);
     }
-#pragma unroll
-    for (int n = 0; n < T::PARTS; ++n)
-        write_tile<T>(
-            sums[n], to, work.first_row + work.row, work.first_column + n * T::WIDE, (float*)memory);
+    write_sums<T>(sums, to, work, memory);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) matmul_wgmma_large(

@@ -148,9 +148,10 @@ int cublasLtMatmul(void *h, Desc d, const float *alpha, const char *a, Layout la
             for (uint64_t m = 0; m < ld->rows; ++m) {
                 double sum = 0;
                 for (uint64_t k = 0; k < depth; ++k) {
-                    int64_t at_a = i * la->stride + (int64_t)(d->transa ? k + m * (uint64_t)la->ld : m + k * (uint64_t)la->ld);
-                    int64_t at_b = i * lb->stride + (int64_t)(d->transb ? n + k * (uint64_t)lb->ld : k + n * (uint64_t)lb->ld);
-                    sum += (double)load(a, la->type, at_a) * load(b, lb->type, at_b);
+                    uint64_t in_a = d->transa ? k + m * (uint64_t)la->ld : m + k * (uint64_t)la->ld;
+                    uint64_t in_b = d->transb ? n + k * (uint64_t)lb->ld : k + n * (uint64_t)lb->ld;
+                    sum += (double)load(a, la->type, i * la->stride + (int64_t)in_a) *
+                           load(b, lb->type, i * lb->stride + (int64_t)in_b);
                 }
                 float value = (float)sum;
                 if (d->epilogue & CUBLASLT_EPILOGUE_BIAS) value += load(d->bias, ld->type, (int64_t)m);

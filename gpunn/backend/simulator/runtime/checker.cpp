@@ -100,7 +100,8 @@ void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& 
         fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind],
              offset, r.name);
     if (c.reading && kind != READ)
-        fail(place, "missing wgmma wait", "%s of byte %zu of %s, which a wgmma is reading", NAMES[kind], offset, r.name);
+        fail(place, "missing wgmma wait", "%s of byte %zu of %s, which a wgmma is reading", NAMES[kind], offset,
+             r.name);
     if (kind == WRITE) c.written = async_time;
     if (r.is_shared && kind != WRITE && c.write.epoch < block_first && !unwritten.set)
         unwritten = {true, accessing_thread, place, &r, offset};
@@ -193,8 +194,8 @@ template <class F> void for_cells(const void* pointer, size_t bytes, F f) {
     for (size_t i = 0; i < bytes / r->granule; ++i) f(r->cells[offset / r->granule + i], *r, offset + i * r->granule);
 }
 
-// Whether a fence lies between the last write, by this block, and a wgmma of the running warp: by the thread that wrote,
-// and then a barrier, or by the reader after that barrier.
+// Whether a fence lies between the last write, by this block, and a wgmma of the running warp: by the thread that
+// wrote, and then a barrier, or by the reader after that barrier.
 bool was_fenced(const Cell& c) {
     const int writer = c.write.thread;
     if (c.write.epoch < block_first || known_fence[writer] > c.written) return true;

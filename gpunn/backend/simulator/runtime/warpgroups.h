@@ -1,8 +1,8 @@
 // Products by wgmma, which go on while their warps do something else. A part of scheduler.cpp.
 //
-// PTX ISA 9.0, 9.7.15. A warp begins a product (wgmma.mma_async), closes a group of them, and waits for groups; the four
-// warps of a warpgroup begin the same ones in the same order, and each has 16 rows of the result. A product is computed
-// when it was waited for, from what shared memory has then; until then its sums are undefined, all bits set.
+// PTX ISA 9.0, 9.7.15. A warp begins a product (wgmma.mma_async), closes a group of them, and waits for groups; the
+// four warps of a warpgroup begin the same ones in the same order, and each has 16 rows of the result. A product is
+// computed when it was waited for, from what shared memory has then; until then its sums are undefined, all bits set.
 #pragma once
 #include <vector>
 
@@ -188,7 +188,8 @@ extern "C" void simulator_wgmma(const WarpgroupProduct& what, const char* file, 
     WarpProducts& mine = warp_products[warp];
     const Product p = {what, mine.groups, file, line};
     if ((warp / 4 + 1) * 128 > thread_count)
-        simulator_fail("divergent warpgroup operation", file, line, "wgmma needs four whole warps, from a multiple of 4");
+        simulator_fail("divergent warpgroup operation", file, line,
+                       "wgmma needs four whole warps, from a multiple of four");
     check_descriptor(what.a, "A", file, line);
     check_descriptor(what.b, "B", file, line);
     Sums* sums = sums_at(mine, what.d);
