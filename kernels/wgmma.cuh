@@ -114,32 +114,26 @@ __device__ __forceinline__ void multiply_tile_by_warpgroups(
 }
 
 // f(c + bias), or c itself where it is a part, to where C lies, straight from registers: for functions of one
-// instruction. `write_tile` does the others.
+// instruction, and rows of whole pairs. `write_tile` does all else.
 template <int KIND, class T, class Y>
-__device__ __forceinline__ void write_registers(
+__device__ __forceinline__ void write_pairs(
     const float (&c)[T::ACROSS][4], const Result& to, Y* y, const scalar_t* bias, int first_row, int first_column) {
     const int lane = threadIdx.x % 32, column = first_column + lane % 4 * 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         const int row = first_row + half * 8 + lane / 4;
         if (row >= to.rows) continue;
-        Y* line = y + to.at(row, column);
 #pragma unroll
         for (int n = 0; n < T::ACROSS; ++n) {
-            const int inside = to.columns - column - n * 8;
-            float z[2] = {c[n][half * 2], c[n][half * 2 + 1]};
+            if (column + n * 8 >= to.columns) continue;
+            Pair<Y> pair;
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
-                if (bias != nullptr && e < inside) z[e] += bias[column + n * 8 + e];
-                z[e] = activation(z[e], KIND, 0.0f);
+                float z = c[n][half * 2 + e];
+                if (bias != nullptr) z += bias[column + n * 8 + e];
+                pair.v[e] = activation(z, KIND, 0.0f);
             }
-            const Pair<Y> pair = {{Y(z[0]), Y(z[1])}};
-            if (to.pairs && inside > 0) {
-                *(Pair<Y>*)(line + n * 8) = pair;
-            } else {
-                if (inside > 0) line[n * 8] = pair.v[0];
-                if (inside > 1) line[n * 8 + 1] = pair.v[1];
-            }
+            *(Pair<Y>*)(y + to.at(row, column + n * 8)) = pair;
         }
     }
 }
@@ -152,11 +146,13 @@ __device__ __forceinline__ void write_sums(
 #pragma unroll
     for (int n = 0; n < T::PARTS; ++n) {
         const int column = work.first_column + n * T::WIDE;
-        if (to.part != nullptr) write_registers<ACTIVATION_NONE, T>(c[n][0], to, to.part, nullptr, row, column);
-        else if (to.kind == ACTIVATION_NONE)
-            write_registers<ACTIVATION_NONE, T>(c[n][0], to, to.y, to.bias, row, column);
-        else if (to.kind == ACTIVATION_RELU)
-            write_registers<ACTIVATION_RELU, T>(c[n][0], to, to.y, to.bias, row, column);
-        else write_tile<T>(c[n], to, row, column, (float*)memory);
+        if (to.pairs && to.part != nullptr)
+            write_pairs<ACTIVATION_NONE, T>(c[n][0], to, to.part, nullptr, row, column);
+        else if (to.pairs && to.kind == ACTIVATION_NONE)
+            write_pairs<ACTIVATION_NONE, T>(c[n][0], to, to.y, to.bias, row, column);
+        else if (to.pairs && to.kind == ACTIVATION_RELU)
+            write_pairs<ACTIVATION_RELU, T>(c[n][0], to, to.y, to.bias, row, column);
+        else
+            write_tile<T>(c[n], to, row, column, (float*)memory);
     }
 }
