@@ -33,7 +33,8 @@ ROOM_ALIGNMENT = 256
 ALIGNMENT = 16
 """What the addresses of matrices and of the bias are multiples of."""
 
-_TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF
+TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}
+"""The types of factors: CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF."""
 _COMPUTE_32F, _COMPUTE_32F_FAST_TF32 = 68, 77
 _OP_N, _OP_T = 0, 1
 _DESC_TRANSA, _DESC_TRANSB, _DESC_EPILOGUE, _DESC_BIAS_POINTER = 3, 4, 7, 8
@@ -171,7 +172,7 @@ class Plan:
         call = library.call
         self._description, preference = ctypes.c_void_p(), ctypes.c_void_p()
         compute = _COMPUTE_32F_FAST_TF32 if product.tf32 else _COMPUTE_32F
-        call("cublasLtMatmulDescCreate", ctypes.byref(self._description), compute, _TYPES["float32"])
+        call("cublasLtMatmulDescCreate", ctypes.byref(self._description), compute, TYPES["float32"])
         epilogue = (_EPILOGUE_RELU if product.relu else 0) | (_EPILOGUE_BIAS if product.bias else 0)
         self._describe(_DESC_TRANSA, ctypes.c_int32(_OP_T if product.y.along_k else _OP_N))
         self._describe(_DESC_TRANSB, ctypes.c_int32(_OP_N if product.x.along_k else _OP_T))
@@ -239,7 +240,7 @@ class Plan:
     def _matrix(self, type: str, rows: int, columns: int, pitch: int, step: int) -> ctypes.c_void_p:
         made = ctypes.c_void_p()
         sizes = ctypes.c_uint64(rows), ctypes.c_uint64(columns), ctypes.c_int64(pitch)
-        self._library.call("cublasLtMatrixLayoutCreate", ctypes.byref(made), _TYPES[type], *sizes)
+        self._library.call("cublasLtMatrixLayoutCreate", ctypes.byref(made), TYPES[type], *sizes)
         if self._product.batch > 1:
             count, offset = ctypes.c_int32(self._product.batch), ctypes.c_int64(step)
             for attribute, value in ((_LAYOUT_BATCH_COUNT, count), (_LAYOUT_STRIDED_BATCH_OFFSET, offset)):

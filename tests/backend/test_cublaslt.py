@@ -133,6 +133,31 @@ def test_precisions_of_float32(backend, library):
     assert read(library, "computed") == before
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_affine_maps_of_floats(backend, library, dtype):
+    """In float32 they are the library's; it is not asked for float64, nor for what lies at an odd address."""
+    x, w, b, dz = (normal(*shape, dtype=dtype) for shape in ((40, 24), (16, 24), (16,), (40, 16)))
+    odd = normal(40 * 24 + 1, dtype=dtype)[1:].reshape(40, 24)
+    with rung("linear_forward", "cublaslt"), rung("linear_backward", "cublaslt"):
+        for kind in ("none", "relu", "gelu"):
+            compare(backend, "linear_activation", x, w, b, kind, 0.0)
+        got = backend.linear_backward(dz, x, w, (True, True, True))
+        computed = read(library, "computed")
+        compare(backend, "linear_activation", odd, w, b, "relu", 0.0)
+        compare(backend, "linear_activation", odd, w, None, "none", 0.0)
+    close(got, numpy.linear_backward(dz, x, w, (True, True, True)), None, None, False, "linear_backward")
+    assert computed == read(library, "computed") == (8 if dtype == "float32" else 0)
+
+
+def test_a_step_without_a_device_has_none_of_its_kernels_and_its_room():
+    model = gpunn.nn.Linear(64, 32).to(gpunn.bfloat16)
+    batch = gpunn.zeros(16, 64, dtype=gpunn.bfloat16), gpunn.zeros(16, dtype=gpunn.int64)
+    for name, has in (("tensor", True), ("cublaslt", False)):
+        step = gpunn.TrainStep(model, gpunn.nn.CrossEntropyLoss(), gpunn.optim.SGD(model.parameters(), lr=0.1))
+        with rung("half_product", name):
+            assert ("matmul_tensor.cu" in [text.name for text in step.texts(*batch)]) is has
+
+
 def test_what_it_does_not_take_goes_another_way(backend, library):
     x, y = normal(9, 24, dtype="float16"), normal(24, 16, dtype="float16")
     with rung("half_product", "cublaslt"):

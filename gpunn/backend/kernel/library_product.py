@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpunn.backend import recording
-from gpunn.backend.cublaslt import ALIGNMENT, ROOM, ROOM_ALIGNMENT, CublasLt, Lines, Product
+from gpunn.backend.cublaslt import ALIGNMENT, ROOM, ROOM_ALIGNMENT, TYPES, CublasLt, Lines, Product
 from gpunn.backend.device import DeviceError
 
 from .activation import KINDS
@@ -58,6 +58,8 @@ class LibraryProduct(Gemm):
         library, factors, fused = self.cublaslt(), x.memory.dtype.name, kind in _FUSED
         target = z if fused else self.empty((1, z.size), "float32")
         own_bias = bias if fused else None
+        if factors not in TYPES:
+            return False
         arrays = [a for a in (x.memory, y.memory, target, own_bias) if a is not None]
         if not depth or len(batch) > 1 or any(self.address(a) % ALIGNMENT for a in arrays):
             return False

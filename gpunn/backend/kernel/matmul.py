@@ -89,17 +89,13 @@ class Matmul(LibraryProduct):
             x, y = (self.contiguous(self.broadcast_to(a, batch + a.shape[-2:])) for a in (x, y))
             x, y, batch = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), (prod(batch),)
         rung = MATMUL.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
-        if rung == "vectorised" and x.dtype.kind != "f" and not is_half(x.dtype):
+        if rung in ("vectorised", "cublaslt") and x.dtype.kind != "f" and not is_half(x.dtype):
             rung = "tiled"
-        if rung == "cublaslt" and x.dtype != np.float32 and not is_half(x.dtype):
-            rung = "tiled" if x.dtype.kind != "f" else "vectorised"
         lines, depth = rung in ("vectorised", "tensor", "cublaslt"), x.shape[-1]
         left, right = self._factor(x, batch, lines), self._factor(y.swapaxes(-1, -2), batch, lines)
         if rung == "cublaslt":
-            if self.by_library(left, right, batch, depth, z, tf32=precision() != "highest" and x.dtype == np.float32):
-                return z
-            rung = "tensor" if self.on_tensor_cores(x.dtype) else "vectorised"
-        if rung == "tensor":
+            self.library_product(left, right, batch, depth, z)
+        elif rung == "tensor":
             self.tensor_product(left, right, batch, depth, z)
         elif rung == "vectorised":
             self._vectorised(left, right, batch, depth, z)
@@ -119,6 +115,35 @@ class Matmul(LibraryProduct):
     def factor_type(self, dtype: Any) -> Any:
         """The type in which factors come to tensor cores: bfloat16 for floats where that is allowed."""
         return np.dtype(bfloat16) if dtype == np.float32 and precision() == "medium" else np.dtype(dtype)
+
+    def library_product(
+        self,
+        x: Factor,
+        y: Factor,
+        batch: tuple[int, ...],
+        depth: int,
+        z: Array,
+        bias: Array | None = None,
+        kind: int = 0,
+        parameter: float = 0.0,
+    ) -> None:
+        """f(x y^T + bias) to z by cuBLASLt, of halves or floats; what it does not take by a kernel.
+
+        Raises:
+            DeviceError: there is no library.
+        """
+        type = self.factor_type(z.dtype)
+        tf32 = type == np.float32 and precision() == "high"
+        left, right = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
+        if self.by_library(left, right, batch, depth, z, bias, kind, parameter, tf32):
+            return
+        if self.on_tensor_cores(z.dtype):
+            self.tensor_product(x, y, batch, depth, z, bias, kind, parameter)
+            return
+        plain = bias is None and not kind
+        parts = z if plain else self.empty((1, z.size), z.dtype)
+        self._vectorised(x, y, batch, depth, parts)
+        self.add_parts(None if plain else parts, z, bias, kind, parameter)
 
     def tensor_product(
         self,
