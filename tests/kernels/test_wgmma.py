@@ -65,6 +65,9 @@ def test_sums_in_parts(tile):
     x, y = normal(40, 700, dtype="float16"), normal(700, 36, dtype="float16")
     assert schedule(40, 36, 700, tensor=True, wgmma=True).parts > 1
     compare("matmul", x, y, modes=MODES)
+    both = normal(2, 40, 700, dtype="float16"), normal(2, 700, 36, dtype="float16")
+    assert schedule(40, 36, 700, 2, tensor=True, wgmma=True).parts > 1
+    compare("matmul", *both, modes=FAST[:1])
     compare("linear_activation", x, np.ascontiguousarray(y.T), normal(36, dtype="float16"), "relu", 0.0, modes=FAST)
 
 
