@@ -10,6 +10,7 @@ import pytest
 
 from gpunn.backend import cuda_library, nvrtc
 from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage, sample
+from gpunn.inspect.kernels import KernelReport
 
 LOG = """t.cu(3): warning #177-D: variable "a" was declared but never referenced
 ptxas info    : 20 bytes gmem, 40 bytes cmem[4]
@@ -51,6 +52,10 @@ def test_a_text_for_one_architecture_alone_is_compiled_for_no_other(cuda_compile
             compile_text(name, {"scalar_t": "float16"}, arch)
     refused = compile_all([job._replace(arch="sm_80")])
     assert isinstance(refused[job._replace(arch="sm_80")], CompileError)
+    others = [Job("fill.cu", (("element_t", "int32"),), arch) for arch in ("sm_80", "sm_90")]
+    archs, rows = KernelReport("12.9", compile_all([*others, job])).arch_table()
+    assert archs == ["sm_80", "sm_90"]
+    assert [[cell.isdigit() for cell in row[1:]] for row in rows] == [[True, True], [False, True]]
 
 
 def test_a_sample_has_every_type_on_two_architectures_and_every_text_on_all() -> None:
