@@ -59,6 +59,14 @@ def test_layouts(tile):
     x = normal(5, 40, 33, dtype="float16")[:, ::2, 1:]
     compare("matmul", x, normal(5, 32, 9, dtype="float16"), modes=FAST[:1])
     compare("matmul", np.broadcast_to(x[:1], x.shape), normal(32, 9, dtype="float16"), modes=FAST[:1])
+    compare("matmul", normal(2, 130, 8, dtype="float16"), normal(2, 8, 6, dtype="float16"), modes=FAST[:1])
+
+
+@pytest.mark.parametrize("more", [128, 512])
+def test_shared_memory_may_begin_anywhere(tile, more, monkeypatch):
+    """It ends where memory ends, so with some bytes more it does not begin at a multiple of 1,024."""
+    monkeypatch.setitem(gemm.WGMMA_SHARED, tile, gemm.WGMMA_SHARED[tile] + more)
+    compare("matmul", normal(70, 72, dtype="float16"), normal(72, 136, dtype="float16"), modes=FAST[:1])
 
 
 def test_sums_in_parts(tile):
