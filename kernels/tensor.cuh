@@ -41,6 +41,9 @@ template <int R, int C, int WR, int WC, int S = 3> struct Tile {
     static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
     static_assert(ACROSS % 2 == 0, "an ldmatrix brings two fragments of B");
 
+    template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int chunk_at(int line, int c) {
+        return ::chunk_at<WIDTH, ALONG_K>(line, c);
+    }
     // Where element i of k is in a step of lines along k or along i.
     template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int place_of(int i, int k) {
         if (ALONG_K) return chunk_at<WIDTH, true>(i, k / CHUNK) + k % CHUNK;
@@ -71,7 +74,7 @@ __device__ __forceinline__ void fetch(const Operand& from, int first_i, int firs
         const int left_i = from.size - i, left_k = k_end - k;
         const int inside = ALONG_K ? (left_i > 0 ? left_k : 0) : (left_k > 0 ? left_i : 0);
         const scalar_t* x = from.x + (ALONG_K ? (index_t)i * from.pitch + k : (index_t)k * from.pitch + i);
-        scalar_t* chunk = to + chunk_at<WIDTH, ALONG_K>(line, c);
+        scalar_t* chunk = to + T::template chunk_at<WIDTH, ALONG_K>(line, c);
         if (inside >= CHUNK ? from.chunks : inside <= 0) {
             cp_async_16(chunk, inside > 0 ? x : from.x, inside > 0);
         } else {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gpunn
-from gpunn.backend.kernel.ladder import LADDERS
+from gpunn.backend.kernel.ladder import LADDERS, rung
 from gpunn.backend.products import computing_in
 
 Tensor = gpunn.Tensor
@@ -78,6 +78,16 @@ def in_tf32(work: Callable[..., Any]) -> Callable[..., Any]:
 
     def inside(*inputs: Tensor) -> Any:
         with computing_in("high"):
+            return work(*inputs)
+
+    return inside
+
+
+def on_rung(ladder: str, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work on this rung of a ladder, which is not picked by itself."""
+
+    def inside(*inputs: Tensor) -> Any:
+        with rung(ladder, name):
             return work(*inputs)
 
     return inside

@@ -13,7 +13,7 @@ from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
 
-from .call import Tensor, add, backward, fixed, halves, in_tf32, normal, whole
+from .call import Tensor, add, backward, fixed, halves, in_tf32, normal, on_rung, whole
 
 # Products ------------------------------------------------------------------------------------------------------------
 
@@ -35,6 +35,7 @@ add(
     ladder="half_product",
 )
 add("half product 2048x64x2048", gpunn.matmul, halves(2048, 64), halves(64, 2048))
+add("wgmma product 2048x64x2048", on_rung("half_product", "wgmma", gpunn.matmul), halves(2048, 64), halves(64, 2048))
 add("TF32 product 2048x64x2048", in_tf32(gpunn.matmul), fixed(2048, 64), fixed(64, 2048))
 add(
     "TF32 linear 256x256x256",

@@ -24,6 +24,7 @@ from gpunn.printing import bytes_text
 
 from . import dlpack, nvrtc, recording
 from .compile_ahead import compile_ahead
+from .cublaslt import of_device
 from .cuda_ahead import CopiesAhead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
@@ -107,6 +108,7 @@ class CudaBackend(KernelBackend):
     name = "cuda"
     xp = cupy
     streams = cupy.cuda
+    cublaslt = of_device
 
     def __init__(self, index: int) -> None:
         if why := why_unusable():
@@ -145,6 +147,11 @@ class CudaBackend(KernelBackend):
     def tensor_cores(self) -> bool:  # type: ignore[override]
         """From sm_80 on."""
         return int(self.device.compute_capability) >= 80
+
+    @cached_property
+    def warpgroups(self) -> bool:  # type: ignore[override]
+        """On sm_90 alone."""
+        return int(self.device.compute_capability) == 90
 
     # Memory -----------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-_WHEELS = {"nvrtc": "cuda_nvrtc", "cublas": "cublas", "cudart": "cuda_runtime"}
+_WHEELS = {"nvrtc": "cuda_nvrtc", "cublas": "cublas", "cublasLt": "cublas", "cudart": "cuda_runtime"}
 """The folder that the wheels of CUDA 12 have for each library; those of CUDA 13 share one."""
 MAJORS = (13, 12)
 
@@ -25,7 +25,7 @@ def load(name: str, majors: Sequence[int] = MAJORS) -> ctypes.CDLL | None:
     """The newest ``lib<name>.so`` of CUDA 12 or 13, or None; its `_name` is the file.
 
     Args:
-        name: "nvrtc", "cublas" or "cudart".
+        name: "nvrtc", "cublas", "cublasLt" or "cudart".
         majors: the versions of CUDA that will do, the best one first.
     """
     try:

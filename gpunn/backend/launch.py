@@ -50,8 +50,10 @@ _MAX_BLOCK = (1024, 1024, 64)
 _UNBOUND = 256
 """The most threads of a block of a kernel without a launch bound: 65,536 registers are 256 for each, and none takes
 more than 255. More threads need a bound, with which the compiler keeps the registers few enough."""
-_MAX_SHARED = 48 << 10
-"""Bytes of shared memory that a kernel may have without opting in."""
+_USUAL_SHARED = 48 << 10
+"""Bytes of dynamic shared memory that a kernel may have without opting in."""
+_MAX_SHARED = 227 << 10
+"""And with that on sm_90 and sm_100, the most of all (CUDA C++ Programming Guide, "Compute Capabilities")."""
 
 LAYOUT = np.dtype([("size", np.int64, 6), ("stride", np.int64, 6)])
 """The struct Layout of `layout.cuh`."""
@@ -196,6 +198,7 @@ class _Kernel:
             half = scalar in ("float16", "bfloat16")
             self.types["acc_t"] = np.dtype(np.float32) if half else as_dtype(scalar).numpy
         self.bound = signature.bound or _UNBOUND
+        self.most_shared = _USUAL_SHARED
         self.converters = [self._converter(p) for p in signature.parameters]
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int) -> None:
@@ -224,6 +227,8 @@ class _Kernel:
             )
         if not 0 <= shared_mem <= _MAX_SHARED:
             raise ValueError(f"{self}: {shared_mem} bytes of shared memory; there are from 0 to {_MAX_SHARED}")
+        if shared_mem > self.most_shared:
+            self.function.max_dynamic_shared_size_bytes = self.most_shared = shared_mem
         return tuple([convert(a) for convert, a in zip(self.converters, args)])
 
     def __str__(self) -> str:

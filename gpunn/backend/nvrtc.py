@@ -22,7 +22,7 @@ from .cache import cache_folder
 from .kernel_texts import included_headers, kernel_folder, kernel_names, kernel_text
 from .launch import check_types, compile_options
 from .lost_negation import lost_negations
-from .signature import type_combinations
+from .signature import only_architecture, type_combinations
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 """Those that gpunn is made for: Turing, Ampere (two), Ada, Hopper, Blackwell (two)."""
@@ -93,11 +93,17 @@ class Source(NamedTuple):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The compiler's options, but for the folders."""
+        """The compiler's options, but for the folders.
+
+        Raises a CompileError if the text is made for another architecture alone.
+        """
+        alone = only_architecture(self.code)
+        if not _is_made_for(alone, self.job.arch):
+            raise CompileError(f"{self.job.text} is made for {alone} alone, and can't be compiled for {self.job.arch}")
         options = (
             *compile_options(dict(self.job.types)),
             *self.defines,
-            f"-arch={self.job.arch}",
+            f"-arch={alone or self.job.arch}",
             "--ptxas-options=-v",
         )
         return (*options, "-lineinfo") if self.lines else options
@@ -138,7 +144,7 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
         major: of CUDA, whose NVRTC is to compile; by default the first of `PREFERRED` that there is.
 
     Raises:
-        CompileError: the text does not compile, or this NVRTC does not know the architecture.
+        CompileError: the text does not compile, or not for this architecture, or this NVRTC does not know it.
         ValueError: there is no such text, or it is not made for these types.
         NvrtcMissing: there is no NVRTC.
     """
@@ -191,14 +197,22 @@ def is_kept(job: Job, major: int | None = None) -> bool:
 
 
 def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
-    """Every text (or those named) in every combination of types that it is made for, on every architecture."""
+    """Every text (or those named) in every combination of types that it is made for, on every architecture.
+
+    A text that is made for one architecture alone, such as sm_90a, comes on that: on sm_90.
+    """
     names = [n for n in kernel_names() if n.endswith(".cu")] if texts is None else texts
     return [
         Job(name, tuple(sorted(types.items())), arch)
         for name in names
         for types in type_combinations(kernel_text(name))
         for arch in archs
+        if _is_made_for(only_architecture(kernel_text(name)), arch)
     ]
+
+
+def _is_made_for(alone: str, arch: str) -> bool:
+    return not alone or alone[:-1] == arch
 
 
 def sample(wanted: Sequence[Job]) -> list[Job]:

@@ -18,6 +18,7 @@ _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
 _LONGEST_BOUND = 1000
 """Characters of a launch bound in which constants of the text have taken the places of their names."""
 _ENUMERATION = r"enum {}\s*\{{(.*?)\}}"
+_ALONE = re.compile(r"^//\s*made for (sm_\d+[af]) alone\s*$", re.MULTILINE)
 _FOR = re.compile(r"^//\s*compiled for (\w+) = ([\w ,]*[\w,])\s*$", re.MULTILINE)
 
 
@@ -94,6 +95,15 @@ def type_combinations(text: str) -> list[dict[str, str]]:
     """Every combination of the `type_choices` of a text; the one empty dictionary for a text that leaves none open."""
     choices = type_choices(text)
     return [dict(zip(choices, combination)) for combination in itertools.product(*choices.values())]
+
+
+def only_architecture(text: str) -> str:
+    """The one architecture that a text is made for: its line ``// made for sm_90a alone``; else empty.
+
+    Its letter stands for instructions that no other architecture has (PTX ISA, "PTX Module Directives: .target").
+    """
+    found = _ALONE.search(text)
+    return found[1] if found else ""
 
 
 def enumeration(text: str, name: str) -> dict[str, int]:

@@ -70,6 +70,8 @@ class KernelReport:
 
     def _cell(self, text: str, arch: str) -> str:
         made = [m for job, m in self.results.items() if (job.text, job.arch) == (text, arch)]
+        if not made:  # a text for another architecture alone
+            return ""
         if any(isinstance(m, CompileError) for m in made):
             return "error"
         usages = [u for m in made if isinstance(m, Compiled) for u in m.kernels.values()]

@@ -182,7 +182,26 @@ def test_a_block_without_a_bound_of_its_own(launcher: Launcher) -> None:
         launcher("plain.cu", "plain", (1,), (257,), args)
 
 
-@pytest.mark.parametrize("size", [-1, 49153])
+def test_more_shared_memory_than_usual_is_asked_for_once() -> None:
+    asked: list[int] = []
+
+    class Function:
+        max_dynamic_shared_size_bytes = property(fset=lambda self, size: asked.append(size))
+
+        def __call__(self, grid: Any, block: Any, args: Any, shared_mem: int) -> None:
+            assert shared_mem <= max([49152, *asked])
+
+    class Compiled:
+        def get_function(self, name: str) -> Function:
+            return Function()
+
+    launcher = Launcher(lambda code, options: Compiled(), np.ndarray)
+    for size in (0, 49152, 50000, 50000, 60000, 49152):
+        launcher("fill.cu", "fill", (1,), (1,), (X.view(np.int32), 1, X.size), size, element_t=np.int32)
+    assert asked == [50000, 60000]
+
+
+@pytest.mark.parametrize("size", [-1, 227 * 1024 + 1])
 def test_more_shared_memory_than_there_is(launcher: Launcher, size: int) -> None:
     args = (X, np.zeros(2, np.uint8))
     launcher("plain.cu", "plain", (1,), (1,), args, 49152)

@@ -10,6 +10,7 @@ import pytest
 
 from gpunn.backend import cuda_library, nvrtc
 from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage, sample
+from gpunn.inspect.kernels import KernelReport
 
 LOG = """t.cu(3): warning #177-D: variable "a" was declared but never referenced
 ptxas info    : 20 bytes gmem, 40 bytes cmem[4]
@@ -36,8 +37,25 @@ def test_the_report_of_ptxas() -> None:
 def test_jobs_are_every_combination() -> None:
     assert jobs(["sm_75", "sm_90"], ["linear.cu"])[0].text == "linear.cu"
     assert len(set(jobs(["sm_75"]))) == len(jobs(["sm_75"]))
-    assert {job.text for job in jobs(["sm_75"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
+    assert {job.text for job in jobs(["sm_90"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
     assert str(Job("t.cu", (("scalar_t", "float32"),), "sm_90")) == "t.cu scalar_t=float32 sm_90"
+
+
+def test_a_text_for_one_architecture_alone_is_compiled_for_no_other(cuda_compiler: None) -> None:
+    everywhere, name = jobs(nvrtc.ARCHITECTURES), "matmul_wgmma.cu"
+    assert {job.arch for job in everywhere if job.text == name} == {"sm_90"}
+    assert {job.arch for job in everywhere if job.text != name} == set(nvrtc.ARCHITECTURES)
+    job = Job(name, (("scalar_t", "float16"),), "sm_90")
+    assert "-arch=sm_90a" in nvrtc.source_of(job).options
+    for arch in ("sm_80", "sm_100", "compute_90"):
+        with pytest.raises(CompileError, match=rf"matmul_wgmma.cu is made for sm_90a alone, and can't be .* {arch}"):
+            compile_text(name, {"scalar_t": "float16"}, arch)
+    refused = compile_all([job._replace(arch="sm_80")])
+    assert isinstance(refused[job._replace(arch="sm_80")], CompileError)
+    others = [Job("fill.cu", (("element_t", "int32"),), arch) for arch in ("sm_80", "sm_90")]
+    archs, rows = KernelReport("12.9", compile_all([*others, job])).arch_table()
+    assert archs == ["sm_80", "sm_90"]
+    assert [[cell.isdigit() for cell in row[1:]] for row in rows] == [[True, True], [False, True]]
 
 
 def test_a_sample_has_every_type_on_two_architectures_and_every_text_on_all() -> None:

@@ -12,6 +12,7 @@ MEGAHERTZ = 1980
 """The clock of the GPU that cycles are predicted for, an H100 or H200."""
 _PRODUCTS: dict[str, dict[str, Any]] = {
     "matmul_tensor_": {"half": gemm.TENSOR_TILES, "tf32": gemm.TF32_TILES},
+    "matmul_wgmma_": {"half": gemm.WGMMA_TILES},
     "matmul_": {"fp32": gemm.TILES},
     "linear_forward_": {"fp32": gemm.TILES},
     "linear_backward_": {"fp32": gemm.TILES},
@@ -52,7 +53,7 @@ def choice_of(launch: Any) -> Choice:
     precision = "tf32" if scalar == "float32" and "_tensor" in name else _SHORT.get(scalar, scalar)
     begin = next((begin for begin in _PRODUCTS if name.startswith(begin)), None)
     size = "square" if begin == name else name.removeprefix(begin or "")
-    sort = "half" if precision in ("fp16", "bf16") and "_tensor" in name else precision
+    sort = "half" if precision in ("fp16", "bf16") and ("_tensor" in name or "_wgmma" in name) else precision
     tile = None if begin is None else _PRODUCTS[begin].get(sort, next(iter(_PRODUCTS[begin].values()))).get(size)
     if tile is None:  # no product, or a rung that has no tiles
         return Choice("", "", precision, _through_memory(launch.args), launch.picked if "_direct_" in name else "")

@@ -77,6 +77,15 @@ TF32_TILES = {
     "small": TENSOR_TILES["small"]._replace(cycles=10, alone=36),
 }
 """And of floats in TF32: twice as many bytes, and half as many terms in an mma.sync."""
+WGMMA_TILES = {
+    "large": Tile(128, 256, 256, resident=1, cycles=19, alone=19),
+    "small": Tile(64, 128, 128, resident=3, cycles=5, alone=8),
+}
+"""Those of `matmul_wgmma_*`, in half precision. A multiprocessor's tensor cores do 2,048 multiplications a cycle
+(NVIDIA, H100 whitepaper: 989.4 TFLOP/s with 132 multiprocessors at 1.83 GHz), and the cycles are those of four fifths
+of that; alone a block waits for a step of its copies, estimated."""
+WGMMA_SHARED = {"large": 4 * (128 + 256) * 128 + 1024, "small": 3 * (64 + 128) * 128 + 1024}
+"""Bytes of shared memory of their blocks: stages of lines of 128 bytes, and room to begin at a multiple of 1,024."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
 SECOND_PASS = 3400
@@ -195,10 +204,11 @@ def schedule(
     may_transpose: bool = False,
     tensor: bool = False,
     tf32: bool = False,
+    wgmma: bool = False,
 ) -> Schedule:
     """The schedule of products (rows, depth) (depth, columns), by shape alone; with `tensor` on tensor cores.
 
-    On them factors are halves, or with `tf32` floats.
+    On them factors are halves, or with `tf32` floats; with `wgmma` halves that warpgroups multiply.
 
     Large tiles read the least for each multiplication, but leave the most in vain at the edges, and there may be too
     few of them for all multiprocessors, or a few more than a round of them. Parts of the sums, divided among blocks,
@@ -209,7 +219,7 @@ def schedule(
     transposed = may_transpose and columns < rows and columns <= FEW
     high, wide = (columns, rows) if transposed else (rows, columns)
     if tensor:
-        offered = TF32_TILES if tf32 else TENSOR_TILES
+        offered = TF32_TILES if tf32 else WGMMA_TILES if wgmma else TENSOR_TILES
         size, tiles, parts, part_depth = divide(
             offered, _tiles(offered, high, wide, batch), depth, batch * rows * columns
         )
@@ -306,11 +316,12 @@ def all_schedules(
     may_transpose: bool = False,
     tensor: bool = False,
     tf32: bool = False,
+    wgmma: bool = False,
 ) -> Iterator[tuple[int, Schedule]]:
     """Every schedule that `schedule` could have taken, with any number of parts, and its cycles as predicted."""
     elements = batch * rows * columns
     if tensor:
-        offered = TF32_TILES if tf32 else TENSOR_TILES
+        offered = TF32_TILES if tf32 else WGMMA_TILES if wgmma else TENSOR_TILES
         for cycles, (size, count, parts, part_depth) in ranked(
             offered, _tiles(offered, rows, columns, batch), depth, elements
         ):

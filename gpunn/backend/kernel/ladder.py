@@ -15,11 +15,13 @@ class Ladder:
     Args:
         name: of the operation, such as ``"matmul"``.
         rungs: the names of its versions.
+        libraries: what is no kernel of gpunn's, and can be chosen like a rung.
     """
 
-    def __init__(self, name: str, rungs: Sequence[str]) -> None:
+    def __init__(self, name: str, rungs: Sequence[str], libraries: Sequence[str] = ()) -> None:
         self.name = name
         self.rungs = tuple(rungs)
+        self.libraries = tuple(libraries)
         self.chosen: str | None = None
         LADDERS[name] = self
         wanted = dict(part.split("=", 1) for part in os.environ.get("GPUNN_RUNGS", "").split(",") if "=" in part)
@@ -32,8 +34,9 @@ class Ladder:
         Raises:
             ValueError: there is no such rung.
         """
-        if rung is not None and rung not in self.rungs:
-            raise ValueError(f"{self.name} has no rung {rung!r}; it has {', '.join(self.rungs)}")
+        there = self.rungs + self.libraries
+        if rung is not None and rung not in there:
+            raise ValueError(f"{self.name} has no rung {rung!r}; it has {', '.join(there)}")
         self.chosen = rung
 
     def pick(self, best: str | None = None) -> str:

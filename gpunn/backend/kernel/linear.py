@@ -15,8 +15,8 @@ from .ladder import Ladder
 from .matmul import Factor, Matmul
 from .tuning import Trial, random_array
 
-FORWARD = Ladder("linear_forward", ("naive", "vectorised"))
-BACKWARD = Ladder("linear_backward", ("naive", "vectorised"))
+FORWARD = Ladder("linear_forward", ("naive", "vectorised"), ("cublaslt",))
+BACKWARD = Ladder("linear_backward", ("naive", "vectorised"), ("cublaslt",))
 
 
 class _Dz(NamedTuple):
@@ -65,8 +65,9 @@ class Linear(Matmul):
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
         f = KINDS[kind], parameter
         rung = FORWARD.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
-        if rung == "tensor":
-            self.tensor_product(_along(x, rows, inputs), _along(w, outputs, inputs), (), inputs, y, b, *f)
+        if rung in ("tensor", "cublaslt"):
+            multiply = self.tensor_product if rung == "tensor" else self.library_product
+            multiply(_along(x, rows, inputs), _along(w, outputs, inputs), (), inputs, y, b, *f)
             return y
         if rung == "naive":
             self._linear_naive(x, w, b, y, f)
@@ -147,7 +148,10 @@ class Linear(Matmul):
         shape, outputs, dtype = dy.shape[:-1], dy.shape[-1], dy.dtype
         rows = prod(shape)
         dy, y = (None if a is None else self.contiguous(a).reshape(rows, outputs) for a in (dy, y))
-        tensor = BACKWARD.pick("tensor" if self.on_tensor_cores(dtype) else None) == "tensor"
+        rung = BACKWARD.pick("tensor" if self.on_tensor_cores(dtype) else None)
+        tensor, multiply = rung in ("tensor", "cublaslt"), self.tensor_product
+        if rung == "cublaslt":
+            multiply = self.library_product
         if tensor and y is not None and any(wanted):  # what is copied to shared memory passes no registers
             dy, y = self.activation_backward(dy, y, kind, parameter, True), None
         dz = _Dz(dy, y, kind, parameter)
@@ -163,9 +167,9 @@ class Linear(Matmul):
         without_dw = dw is None or not dw.size
         if tensor:
             if w is not None and dx is not None and dx.size:
-                self.tensor_product(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
+                multiply(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
             if dw is not None and dw.size:
-                self.tensor_product(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)
+                multiply(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)
         else:
             self._products(dz, w, dx, x, dw, None if without_dw else db)
         if db is not None and (tensor or without_dw):

@@ -9,18 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_dtypes import bfloat16
 
+from gpunn.backend.device import DeviceError
 from gpunn.backend.products import precision
 
 from . import offers
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
-from .gemm import Gemm, schedule
+from .gemm import WGMMA_SHARED, schedule
 from .ladder import Ladder
+from .library_product import LibraryProduct
 from .memory import has_view
 from .tuning import Trial, random_array
 
-MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
-HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor"))
-"""Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen."""
+MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"), ("cublaslt",))
+HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor", "wgmma"), ("cublaslt",))
+"""Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen.
+"wgmma", which has never run on a GPU, is taken only where it is chosen, and for halves: TF32 stays on "tensor"."""
 TILE = 16
 """The side of a tile of `matmul_tiled`."""
 _NO_TENSOR_CORES = (
@@ -28,6 +31,10 @@ _NO_TENSOR_CORES = (
 )
 _LAYOUTS = {(True, True): "nt", (True, False): "nn", (False, True): "tt", (False, False): "tn"}
 """As BLAS calls how the factors lie, by whether lines run along the sums: "t" where they lie transposed."""
+_NO_WARPGROUPS = (
+    "half_product: the rung 'wgmma' is for GPUs of compute capability 9.0 (H100, H200), and this one has another; "
+    "choose 'tensor' in GPUNN_RUNGS or rung(), or none, which is the same"
+)
 _MOST_LAYERS = 65535
 """Blocks along the third axis of a grid."""
 
@@ -60,12 +67,14 @@ class Factor(NamedTuple):
         return self.step_i if self.along_k else self.step_k
 
 
-class Matmul(Gemm):
+class Matmul(LibraryProduct):
     """Matrix products."""
 
     broadcast_to: Callable[[Array, tuple[int, ...]], Array]
     tensor_cores = True
     """Whether the device multiplies fragments of matrices in half precision and TF32: from sm_80 on."""
+    warpgroups = True
+    """Whether warpgroups of the device multiply matrices in shared memory (wgmma): on sm_90 alone."""
 
     def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:
         """x y on the last two axes, broadcast over the others; a vector is one row as x, one column as y.
@@ -84,11 +93,13 @@ class Matmul(Gemm):
             x, y = (self.contiguous(self.broadcast_to(a, batch + a.shape[-2:])) for a in (x, y))
             x, y, batch = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), (prod(batch),)
         rung = MATMUL.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
-        if rung == "vectorised" and x.dtype.kind != "f" and not is_half(x.dtype):
+        if rung in ("vectorised", "cublaslt") and x.dtype.kind != "f" and not is_half(x.dtype):
             rung = "tiled"
-        lines, depth = rung in ("vectorised", "tensor"), x.shape[-1]
+        lines, depth = rung in ("vectorised", "tensor", "cublaslt"), x.shape[-1]
         left, right = self._factor(x, batch, lines), self._factor(y.swapaxes(-1, -2), batch, lines)
-        if rung == "tensor":
+        if rung == "cublaslt":
+            self.library_product(left, right, batch, depth, z)
+        elif rung == "tensor":
             self.tensor_product(left, right, batch, depth, z)
         elif rung == "vectorised":
             self._vectorised(left, right, batch, depth, z)
@@ -103,11 +114,40 @@ class Matmul(Gemm):
                 return False
             if not self.tensor_cores:
                 warnings.warn(_NO_TENSOR_CORES, stacklevel=2)
-        return self.tensor_cores and HALF_PRODUCT.pick() == "tensor"
+        return self.tensor_cores and HALF_PRODUCT.pick("tensor") != "vectorised"
 
     def factor_type(self, dtype: Any) -> Any:
         """The type in which factors come to tensor cores: bfloat16 for floats where that is allowed."""
         return np.dtype(bfloat16) if dtype == np.float32 and precision() == "medium" else np.dtype(dtype)
+
+    def library_product(
+        self,
+        x: Factor,
+        y: Factor,
+        batch: tuple[int, ...],
+        depth: int,
+        z: Array,
+        bias: Array | None = None,
+        kind: int = 0,
+        parameter: float = 0.0,
+    ) -> None:
+        """f(x y^T + bias) to z by cuBLASLt, of halves or floats; what it does not take by a kernel.
+
+        Raises:
+            DeviceError: there is no library.
+        """
+        type = self.factor_type(z.dtype)
+        tf32 = type == np.float32 and precision() == "high"
+        left, right = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
+        if self.by_library(left, right, batch, depth, z, bias, kind, parameter, tf32):
+            return
+        if self.on_tensor_cores(z.dtype):
+            self.tensor_product(x, y, batch, depth, z, bias, kind, parameter)
+            return
+        plain = bias is None and not kind
+        parts = z if plain else self.empty((1, z.size), z.dtype)
+        self._vectorised(x, y, batch, depth, parts)
+        self.add_parts(None if plain else parts, z, bias, kind, parameter)
 
     def tensor_product(
         self,
@@ -123,17 +163,26 @@ class Matmul(Gemm):
         """f(x y^T + bias) to z, of halves or of floats; these in TF32, or as bfloat16 where that is allowed.
 
         Then what there is of z is a sum in float32, to which the bias comes with the parts of sums.
+
+        Raises:
+            DeviceError: the rung wgmma is chosen, and the device has no such instruction.
         """
         count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
         x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
         alone, tf32, dtype, rows = type != z.dtype, type.itemsize == 4, z.dtype, x.size
-        layouts = x.along_k, y.along_k
+        layouts, chosen = (x.along_k, y.along_k), HALF_PRODUCT.pick("tensor")
+        if chosen == "cublaslt" and self.by_library(x, y, batch, depth, z, bias, kind, parameter, tf32):
+            return
+        rung = "wgmma" if chosen == "wgmma" and not tf32 else "tensor"
+        if rung == "wgmma" and not self.warpgroups:
+            raise DeviceError(_NO_WARPGROUPS)
+        how = {"tensor": True, "tf32": tf32, "wgmma": rung == "wgmma"}
         plan = self.picked(
-            f"matmul_tensor{'_rounded' * alone}_{_LAYOUTS[layouts]}",
+            f"matmul_{rung}{'_rounded' * alone}_{_LAYOUTS[layouts]}",
             (count, rows, depth, columns),
             "tf32" if tf32 else type.name,
-            schedule(rows, columns, depth, count, tensor=True, tf32=tf32),
-            lambda: offers.schedules(rows, columns, depth, count, tensor=True, tf32=tf32),
+            schedule(rows, columns, depth, count, **how),
+            lambda: offers.schedules(rows, columns, depth, count, **how),
             lambda backend: _trial(backend, count, rows, columns, depth, layouts, dtype, backend.tensor_product),
         )
         complete = plan.parts == 1 and (not alone or (bias is None and not kind))
@@ -147,7 +196,9 @@ class Matmul(Gemm):
             *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
             *(kind, parameter, plan.part_depth, vectors),
         )
-        self.launch("matmul_tensor.cu", f"matmul_tensor_{plan.size}", plan.grid, plan.block, args, scalar_t=type)
+        shared = WGMMA_SHARED[plan.size] if rung == "wgmma" else 0
+        name = f"matmul_{rung}_{plan.size}"
+        self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, shared, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
 
     def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> Factor:

@@ -28,9 +28,10 @@ def schedules(
     may_transpose: bool = False,
     tensor: bool = False,
     tf32: bool = False,
+    wgmma: bool = False,
 ) -> dict[str, Schedule]:
     """For `gemm.schedule`, which is the first of them."""
-    sizes = rows, columns, depth, batch, may_transpose, tensor, tf32
+    sizes = rows, columns, depth, batch, may_transpose, tensor, tf32, wgmma
     found = _likely(gemm.all_schedules(*sizes), gemm.schedule(*sizes), MOST)
     return {_of_schedule(plan): plan for _, plan in found}
 

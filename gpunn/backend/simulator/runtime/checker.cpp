@@ -99,6 +99,10 @@ void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& 
     if (c.copying && c.write.epoch >= block_first)
         fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind],
              offset, r.name);
+    if (c.reading && kind != READ)
+        fail(place, "missing wgmma wait", "%s of byte %zu of %s, which a wgmma is reading", NAMES[kind], offset,
+             r.name);
+    if (kind == WRITE) c.written = async_time;
     if (r.is_shared && kind != WRITE && c.write.epoch < block_first && !unwritten.set)
         unwritten = {true, accessing_thread, place, &r, offset};
     check_conflict(c.write, "written", r, offset, kind, place);
@@ -109,7 +113,11 @@ void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& 
 
 // The region of an access that is in bounds; null where there is nothing to check.
 Region* locate(const char* p, size_t bytes, int kind, const Place& place) {
-    if ((size_t)(p - threads[current].stack) < STACK_BYTES) return nullptr;
+    if ((size_t)(p - threads[current].stack) < STACK_BYTES) {
+        if (sums_under_way && is_sum_under_way(p))
+            fail(place, "missing wgmma wait", "%s of a sum that a wgmma is adding to", NAMES[kind]);
+        return nullptr;
+    }
     Region* r = find(p);
     if (!r) {
         if ((size_t)(p - simulator_slots[0]) < sizeof(Slot) * MAX_THREADS) return nullptr;
@@ -175,6 +183,45 @@ void copy_landed(void* destination, const void* source, size_t bytes, size_t rea
         for (size_t i = 0; i < bytes / r->granule; ++i) r->cells[first + i].copying = 0;
     }
     check(destination, bytes, WRITE, place);
+}
+
+namespace {
+
+// Calls f(cell, offset in its region) for all cells of shared memory there.
+template <class F> void for_cells(const void* pointer, size_t bytes, F f) {
+    Region* r = find((const char*)pointer);
+    const size_t offset = (size_t)((const char*)pointer - r->begin);
+    for (size_t i = 0; i < bytes / r->granule; ++i) f(r->cells[offset / r->granule + i], *r, offset + i * r->granule);
+}
+
+// Whether a fence lies between the last write, by this block, and a wgmma of the running warp: by the thread that
+// wrote, and then a barrier, or by the reader after that barrier.
+bool was_fenced(const Cell& c) {
+    const int writer = c.write.thread;
+    if (c.write.epoch < block_first || known_fence[writer] > c.written) return true;
+    if (writer >> 5 == current >> 5 && fenced_at[writer] > c.written) return true;
+    return c.write.epoch < epoch && fenced_at[current] > std::max(c.written, barrier_at);
+}
+
+}  // namespace
+
+void fence_async_proxy() { fenced_at[current] = ++async_time; }
+
+void async_read_begins(const void* pointer, size_t bytes, const char* file, int line) {
+    const Place place = {0, file, line};
+    check(pointer, bytes, READ, place);
+    for_cells(pointer, bytes, [&](Cell& c, const Region& r, size_t offset) {
+        ++c.reading;
+        if (was_fenced(c)) return;
+        conflicting = recalled(c.write.place);
+        fail(place, "missing proxy fence", "a wgmma reads byte %zu of %s, which was written with no fence.proxy.async "
+             "and barrier between", offset, r.name);
+    });
+}
+
+void async_read_ends(const void* pointer, size_t bytes, const char* file, int line) {
+    for_cells(pointer, bytes, [](Cell& c, const Region&, size_t) { --c.reading; });
+    check(pointer, bytes, READ, {0, file, line});
 }
 
 void begin_launch() {
@@ -260,6 +307,9 @@ void tell_other(Failure& failure) {
 void barrier_passed() {
     report_unwritten();
     ++epoch;
+    if (async_time == barrier_at) return;
+    barrier_at = async_time;
+    memcpy(known_fence, fenced_at, sizeof known_fence);
 }
 void warp_met(int warp, bool orders_memory) {
     if (orders_memory) ++warp_time[warp];

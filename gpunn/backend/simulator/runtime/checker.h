@@ -27,6 +27,10 @@ void access_at(const void* pointer, size_t bytes, int kind, const char* file, in
 // A cp.async was issued: from now on its destination may change at any time.
 void copy_issued(void* destination, size_t bytes, const char* file, int line);
 void copy_landed(void* destination, const void* source, size_t bytes, size_t read, const char* file, int line);
+void fence_async_proxy();  // what the running thread wrote before is seen by asynchronous reads after the next barrier
+// A wgmma reads shared memory, at any time between its begin and its end.
+void async_read_begins(const void* pointer, size_t bytes, const char* file, int line);
+void async_read_ends(const void* pointer, size_t bytes, const char* file, int line);
 #else
 static inline void begin_launch() {}
 static inline void end_launch() {}
@@ -43,6 +47,9 @@ static inline void fence() {}
 static inline void turn_begins() {}
 static inline void copy_issued(void*, size_t, const char*, int) {}
 static inline void copy_landed(void*, const void*, size_t, size_t, const char*, int) {}
+static inline void fence_async_proxy() {}
+static inline void async_read_begins(const void*, size_t, const char*, int) {}
+static inline void async_read_ends(const void*, size_t, const char*, int) {}
 #endif
 
 }  // namespace checker

@@ -20,6 +20,14 @@ typedef char Slot[64];
 // Computes the results of the `lanes` that take part; called once, when the last of them has come.
 typedef void (*Combine)(Slot* slots, unsigned lanes, const char* file, int line);
 
+// D += A B for D (64 x 128), as one warp of a warpgroup begins it.
+struct WarpgroupProduct {
+    float* d[32];                // the sums of each lane, 64 of them
+    unsigned long long a, b;     // descriptors
+    bool a_across, b_across;     // whether lines run across k
+    float (*to_float)(unsigned short);
+};
+
 extern "C" {
 extern Slot simulator_slots[];      // of the threads of the block
 extern const int simulator_thread;  // the running one
@@ -34,6 +42,12 @@ void simulator_grid_barrier(const char* file, int line);
 void simulator_copy_async(void* shared, const void* global, unsigned bytes, bool valid, const char* file, int line);
 void simulator_commit_async();
 void simulator_wait_async(int pending);
+// Products of warpgroups, each function for the warp whose lanes have come; see warpgroups.h.
+void simulator_wgmma(const WarpgroupProduct& product, const char* file, int line);
+void simulator_wgmma_fence();
+void simulator_wgmma_commit();
+void simulator_wgmma_wait(int pending);
+void simulator_fence_async_proxy();
 void simulator_fence();
 // Tells the checker of an access. kind: 0 read, 1 write, 2 atomic.
 void simulator_access(const void* pointer, size_t bytes, int kind);

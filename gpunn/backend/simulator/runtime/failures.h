@@ -59,6 +59,11 @@ const char* base_name(const char* file) {
     return slash ? slash + 1 : file;
 }
 
+// Whether two calls stand at the same place of the kernel.
+bool same_place(const char* file, int line, const char* other_file, int other_line) {
+    return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
+}
+
 void report_deadlock() {
     struct Group {
         const char *what, *file;

@@ -1,6 +1,7 @@
 // Where threads meet: barriers of a block, operations of a warp, and their end. A part of scheduler.cpp.
 #pragma once
 #include "failures.h"
+#include "warpgroups.h"
 
 namespace simulator {
 namespace {
@@ -11,11 +12,6 @@ void release_barrier() {
     checker::barrier_passed();
     for (int t = 0; t < thread_count; ++t)
         if (threads[t].status == AT_BARRIER) make_ready(t);
-}
-
-// Whether two calls stand at the same place of the kernel.
-bool same_place(const char* file, int line, const char* other_file, int other_line) {
-    return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
 }
 
 [[noreturn]] void report_exited() {
@@ -54,9 +50,13 @@ void thread_exits() {
         simulator_fail("missing cp.async wait", me.file, me.line, "the thread returned with %d copies under way",
                        me.copies);
     me.status = DONE;
-    if (--live == 0) checker::block_ends();
     Warp& w = warps[warp];
     w.exited |= 1u << (current & 31);
+    if (w.exited == ~0u) warp_products_end(warp);
+    if (--live == 0) {
+        warpgroups_end();
+        checker::block_ends();
+    }
     for (unsigned rest = w.waiting; rest; rest &= rest - 1) {
         const int l = __builtin_ctz(rest);
         if (w.waiting >> l & 1) try_warp(warp, threads[warp * 32 + l].mask);

@@ -303,6 +303,9 @@ void* save_block() {
 }
 void restore_block(void* saved) { counting = saved != nullptr; }
 void fence() {}
+void fence_async_proxy() {}
+void async_read_begins(const void*, size_t, const char*, int) {}  // wgmma passes the load and store units by
+void async_read_ends(const void*, size_t, const char*, int) {}
 void turn_begins() {}
 
 }  // namespace checker

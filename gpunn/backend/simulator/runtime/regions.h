@@ -47,7 +47,9 @@ enum { ONE, SEVERAL, SEVERAL_WARPS };
 
 struct Cell {
     Access write, read, atomic;
-    bool copying;  // a cp.async to it is under way
+    uint32_t written;  // the async_time of the last write
+    uint16_t reading;  // so many wgmma read it at any time now
+    bool copying;      // a cp.async to it is under way
 };
 
 struct Region {
@@ -72,6 +74,11 @@ uint64_t accesses;  // since the running thread got its turn
 int accessing_thread;
 
 constexpr uint64_t MAX_ACCESSES = 20000000;
+
+// Fences between what threads write and what wgmma reads are counted. `fenced_at` is a thread's last one, and
+// `known_fence` that before the last barrier, which was at `barrier_at`.
+uint32_t async_time = 1, barrier_at = 1;
+uint32_t fenced_at[MAX_THREADS], known_fence[MAX_THREADS];
 
 // What other blocks have handed over by a fence and an atomic operation: the epochs in which they wrote it.
 struct Span {

@@ -95,6 +95,7 @@ void begin_block() {
         threads[t].status = NEW;
         threads[t].copies = threads[t].groups = 0;
     }
+    warpgroups_begin();
     const int count = (thread_count + 31) / 32;
     for (int w = 0; w < count; ++w) warps[w] = {0, 0};
     if (thread_count & 31) warps[count - 1].exited = ~0u << (thread_count & 31);  // lanes that do not exist

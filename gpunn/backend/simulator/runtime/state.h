@@ -53,6 +53,8 @@ extern uint64_t block_number;
 extern "C" int simulator_thread_storage asm("simulator_thread");
 extern "C" char* simulator_dynamic_storage asm("simulator_dynamic_shared");
 extern Shared* shared;  // all of the module
+extern int sums_under_way;  // arrays of sums in registers, which a wgmma adds to
+bool is_sum_under_way(const void* pointer);  // of the running thread
 
 }  // namespace simulator
 

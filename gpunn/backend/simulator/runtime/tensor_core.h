@@ -1,4 +1,5 @@
-// ldmatrix and mma: fragments as the PTX ISA lays them out over the lanes of a warp, products accumulated in float.
+// ldmatrix, mma and wgmma: fragments as the PTX ISA lays them out over the lanes of a warp, products accumulated in
+// float.
 #pragma once
 #include "half.h"
 #include "warp.h"
@@ -98,5 +99,62 @@ template <Format FORMAT> SIMULATOR_INLINE void multiply(float (&d)[4], const uns
     simulator_warp(ALL_LANES, multiply_of_warp<FORMAT>, "mma", file, line);
     memcpy(d, my_slot<Fragments>().d, sizeof d);
 }
+
+// ---- wgmma: a warp's part of a product, which goes on until it is waited for
+
+SIMULATOR_QUIET static inline float bfloat16_as_float(unsigned short bits) { return __uint_as_float(bits << 16); }
+
+struct Begun {
+    float* d;
+    unsigned long long a, b;
+};
+
+template <Format FORMAT, bool A_ACROSS, bool B_ACROSS>
+SIMULATOR_QUIET void wgmma_of_warp(Slot* slots, unsigned lanes, const char* file, int line) {
+    need_all_lanes(lanes, "wgmma", file, line);
+    const Begun& first = *(Begun*)slots[0];
+    WarpgroupProduct product = {
+        {}, first.a, first.b, A_ACROSS, B_ACROSS, FORMAT == FLOAT16 ? half_to_float : bfloat16_as_float};
+    for (int l = 0; l < 32; ++l) {
+        const Begun& lane = *(Begun*)slots[l];
+        if (lane.a != first.a || lane.b != first.b)
+            simulator_fail("wrong matrix descriptor", file, line, "lanes 0 and %d of a warp give different ones", l);
+        product.d[l] = lane.d;
+    }
+    simulator_wgmma(product, file, line);
+}
+
+template <Format FORMAT, bool A_ACROSS, bool B_ACROSS>
+SIMULATOR_INLINE void wgmma(float (&d)[16][4], unsigned long long a, unsigned long long b, const char* file, int line) {
+    my_slot<Begun>() = {d[0], a, b};
+    simulator_warp(ALL_LANES, wgmma_of_warp<FORMAT, A_ACROSS, B_ACROSS>, "wgmma", file, line);
+}
+
+SIMULATOR_QUIET static inline void wgmma_fence_of_warp(Slot*, unsigned lanes, const char* file, int line) {
+    need_all_lanes(lanes, "wgmma.fence", file, line);
+    simulator_wgmma_fence();
+}
+SIMULATOR_INLINE void wgmma_fence(const char* file, int line) {
+    simulator_warp(ALL_LANES, wgmma_fence_of_warp, "wgmma.fence", file, line);
+}
+
+SIMULATOR_QUIET static inline void wgmma_commit_of_warp(Slot*, unsigned lanes, const char* file, int line) {
+    need_all_lanes(lanes, "wgmma.commit_group", file, line);
+    simulator_wgmma_commit();
+}
+SIMULATOR_INLINE void wgmma_commit(const char* file, int line) {
+    simulator_warp(ALL_LANES, wgmma_commit_of_warp, "wgmma.commit_group", file, line);
+}
+
+SIMULATOR_QUIET static inline void wgmma_wait_of_warp(Slot* slots, unsigned lanes, const char* file, int line) {
+    need_all_lanes(lanes, "wgmma.wait_group", file, line);
+    simulator_wgmma_wait(*(int*)slots[0]);
+}
+SIMULATOR_INLINE void wgmma_wait(int pending, const char* file, int line) {
+    my_slot<int>() = pending;
+    simulator_warp(ALL_LANES, wgmma_wait_of_warp, "wgmma.wait_group", file, line);
+}
+
+SIMULATOR_INLINE void fence_async_proxy() { simulator_fence_async_proxy(); }
 
 }  // namespace simulator

@@ -1,0 +1,66 @@
+"""Products on a GPU by what has run on none yet: warpgroups, and cuBLASLt. `pytest -m gpu` runs these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn.backend.device import DeviceError
+from gpunn.backend.kernel import gemm
+from gpunn.backend.kernel.gemm import schedule
+from gpunn.backend.kernel.ladder import rung
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(params=["large", "small", "cublaslt"])
+def chosen(request: pytest.FixtureRequest, cuda: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Tiles of warpgroups, or the library."""
+    name = "cublaslt" if request.param == "cublaslt" else "wgmma"
+    if name == "wgmma" and not cuda.backend.warpgroups:
+        pytest.skip("the GPU is no sm_90")
+    if name == "cublaslt":
+        try:
+            cuda.backend.cublaslt()
+        except DeviceError as error:
+            pytest.skip(str(error))
+    else:
+        monkeypatch.setattr(gemm, "WGMMA_TILES", {request.param: gemm.WGMMA_TILES[request.param]})
+    schedule.cache_clear()
+    with rung("half_product", name):
+        yield name
+    schedule.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [gpunn.float16, gpunn.bfloat16])
+@pytest.mark.parametrize("across", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("rows", "depth", "columns"), [(128, 64, 256), (136, 200, 264), (70, 33, 131), (512, 4096, 24)]
+)
+def test_products_of_whole_numbers_are_exact(rng, cuda, chosen, rows, depth, columns, across, dtype) -> None:
+    x, y = rng.integers(-3, 4, (rows, depth)), rng.integers(-3, 4, (depth, columns))
+    given = []
+    for a, turned in ((x, across[0]), (y, not across[1])):  # lines along the depth or across it
+        there = gpunn.tensor(np.ascontiguousarray(a.T if turned else a).astype(np.float32), device=cuda).to(dtype)
+        given.append(there.T if turned else there)
+    got = gpunn.matmul(*given).float().cpu().numpy()
+    expected = gpunn.tensor((x @ y).astype(np.float32)).to(dtype).float().numpy()
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_bias_and_relu_in_a_captured_step(rng, cuda, chosen) -> None:
+    losses = []
+    for name in (chosen, "tensor"):
+        gpunn.manual_seed(0)
+        model = gpunn.nn.Sequential(gpunn.nn.Linear(96, 256), gpunn.nn.ReLU(), gpunn.nn.Linear(256, 10)).to(cuda)
+        model = model.to(gpunn.bfloat16)
+        step = gpunn.TrainStep(model, gpunn.nn.CrossEntropyLoss(), gpunn.optim.SGD(model.parameters(), lr=0.1))
+        random = np.random.default_rng(1)
+        x = gpunn.tensor(random.standard_normal((192, 96)).astype(np.float32), device=cuda).to(gpunn.bfloat16)
+        labels = gpunn.tensor(random.integers(0, 10, 192), device=cuda)
+        with rung("half_product", name):
+            losses.append([float(step(x, labels)) for _ in range(5)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
