@@ -28,6 +28,7 @@ from .cublaslt import of_device
 from .cuda_ahead import CopiesAhead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
+from .cuda_module import OnItsDevice
 from .cuda_staging import Staging
 from .cuda_versions import times_depend_on, version
 from .device import DeviceError, OutOfMemoryError
@@ -346,43 +347,7 @@ class CupyLauncher(Launcher):
 
     def _module(self, compiled: Compiled) -> Any:
         module = cupy.RawModule(path=str(file_of(compiled.cubin)))
-        return _OnItsDevice(module, self.backend) if self.backend.several else module
-
-
-class _OnItsDevice:
-    """A module whose functions are loaded and launched on the device that they are compiled for."""
-
-    def __init__(self, module: Any, backend: CudaBackend) -> None:
-        self.module, self.backend = module, backend
-
-    def get_function(self, name: str) -> Any:
-        with self.backend.here():
-            return _Function(self.module.get_function(name), self.backend)
-
-
-class _Function:
-    def __init__(self, function: Any, backend: CudaBackend) -> None:
-        self.function, self.backend = function, backend
-
-    def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
-        with self.backend.here():
-            self.function(grid, block, args, shared_mem=shared_mem)
-
-    @property
-    def attributes(self) -> dict[str, int]:
-        with self.backend.here():
-            found: dict[str, int] = self.function.attributes
-            return found
-
-    @property
-    def max_dynamic_shared_size_bytes(self) -> int:
-        with self.backend.here():
-            return int(self.function.max_dynamic_shared_size_bytes)
-
-    @max_dynamic_shared_size_bytes.setter
-    def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        with self.backend.here():
-            self.function.max_dynamic_shared_size_bytes = size
+        return OnItsDevice(module, self.backend) if self.backend.several else module
 
 
 # Other libraries' arrays ----------------------------------------------------------------------------------------------
