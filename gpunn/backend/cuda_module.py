@@ -12,6 +12,7 @@ class OnItsDevice:
         self.module, self.backend = module, backend
 
     def get_function(self, name: str) -> Any:
+        """A kernel of the module, by its name."""
         with self.backend.here():
             return _Function(self.module.get_function(name), self.backend)
 
