@@ -90,6 +90,7 @@ class ActivationBackward(Composite):
     parameter: float
     saved = (0, 1)
     overwrites = (0,)
+    by_element = True
 
     def shape(self, dy: Spec, s: Spec) -> Spec:
         return dy

@@ -40,6 +40,7 @@ _KERNELS = {1: "one", 8: "eight"}
 class Conv(Gemm):
     """Convolution and its two gradients."""
 
+    writes_images: frozenset[str] = frozenset()
     # From other families
     tensor_cores: bool
     on_tensor_cores: Callable[[object], bool]

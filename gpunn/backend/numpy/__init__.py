@@ -30,3 +30,4 @@ from .slicing import *
 from .softmax import *
 
 name = "numpy"
+writes_images: frozenset[str] = frozenset()
