@@ -11,7 +11,7 @@ from gpunn.nn import functional as F
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
 
-from .call import Tensor, add, backward, fixed, halves, in_tf32, normal, whole
+from .call import Tensor, add, backward, fixed, halves, in_tf32, last, normal, whole
 
 # Products ------------------------------------------------------------------------------------------------------------
 
@@ -102,6 +102,27 @@ add("half conv2d 64x32x16x16, 128 of 3x3", F.conv2d, halves(64, 32, 16, 16), hal
 add("TF32 conv2d 64x32x16x16, 128 of 3x3", in_tf32(F.conv2d), fixed(64, 32, 16, 16), fixed(128, 32, 3, 3))
 add("conv2d 32x8x32x32, 64 of 3x3", _conv, fixed(32, 8, 32, 32), fixed(64, 8, 3, 3), fixed(64))
 add("conv2d 16x8x32x32, 128 of 3x3", _conv, fixed(16, 8, 32, 32), fixed(128, 8, 3, 3), fixed(128))
+add(
+    "channels last conv2d 4x16x16x16, 16 of 3x3",
+    backward(_conv),
+    *(last(normal(4, 16, 16, 16)), last(normal(16, 16, 3, 3)), normal(16), last(fixed(4, 16, 16, 16))),
+    ladder="conv2d_channels_last",
+)
+add(
+    "channels last conv2d 64x32x16x16, 128 of 3x3",
+    _conv,
+    *(last(fixed(64, 32, 16, 16)), last(fixed(128, 32, 3, 3)), fixed(128)),
+)
+add(
+    "channels last conv2d 16x8x32x32, 128 of 3x3",
+    _conv,
+    *(last(fixed(16, 8, 32, 32)), last(fixed(128, 8, 3, 3)), fixed(128)),
+)
+add(
+    "channels last conv2d 16x128x14x14, 256 of 3x3",
+    backward(_conv),
+    *(last(normal(16, 128, 14, 14)), last(normal(256, 128, 3, 3)), normal(256), last(fixed(16, 256, 14, 14))),
+)
 _UNFOLD = backward(lambda x: F.unfold(x, 3, padding=1))
 add("unfold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="im2col")
 add("fold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="col2im")

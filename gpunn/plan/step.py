@@ -324,7 +324,7 @@ class Step(AsGraph):
     # Making a plan ----------------------------------------------------------------------------------------------------
 
     def _key(self, batch: tuple[Any, ...], axes: int = 0) -> Any:
-        """What a plan is for: the model's mode, what else steps differ by, a batch's order and shapes, but some axes."""
+        """What a plan is for: the mode, what else steps differ by, the order and shapes of a batch, but some axes."""
         specs = [(s.shape[axes:], s.dtype, s.device) for s in [x._spec for x in batch]]
         return self._watch.mode, self.variant, tuple([lies_last(x._data) for x in batch]), *specs
 

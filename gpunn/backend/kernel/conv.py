@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+from gpunn.backend.memory_format import in_memory_order, lies_last
 from gpunn.backend.products import computing_in
 
 from .activation import KINDS
+from .conv_channels_last import ConvChannelsLast
 from .conv_plan import (
     BUSY,
     MOST_PIXELS,
@@ -25,7 +27,6 @@ from .conv_plan import (
     weight_tile,
 )
 from .family import Array, accumulator, ceil_div, is_half, prod
-from .gemm import Gemm
 from .ladder import Ladder
 from .windows import Pair
 
@@ -37,10 +38,11 @@ _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
 
-class Conv(Gemm):
+class Conv(ConvChannelsLast):
     """Convolution and its two gradients."""
 
-    writes_images: frozenset[str] = frozenset()
+    writes_images = frozenset(("conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"))
+
     # From other families
     tensor_cores: bool
     on_tensor_cores: Callable[[object], bool]
@@ -70,7 +72,15 @@ class Conv(Gemm):
         `corner` is the padding above and to the left. There are zeros beyond the other edges too.
         """
         y = self.result(out, (x.shape[0], w.shape[0], *positions), x.dtype)
-        f = _convolution(x.shape, w.shape, positions, stride, corner, dilation, groups)
+        geometry = (positions, stride, corner, dilation, groups)
+        f = _convolution(x.shape, w.shape, *geometry)
+        if lies_last(y):
+            if self._conv2d_goes_last(f, y.dtype):
+                b = None if b is None else self.contiguous(b)
+                self.conv2d_last(f, self.last(x), self.last(w), b, in_memory_order(y), KINDS[kind], parameter)
+            else:
+                self.copy(self.conv2d_forward(x, w, b, *geometry, kind, parameter), out=y)
+            return y
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
         self._conv2d_any(f, x, w, b, y, False, KINDS[kind], parameter)
         return y
@@ -85,6 +95,13 @@ class Conv(Gemm):
         """
         dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
         f = _convolution(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
+        if lies_last(dx):
+            if stride == (1, 1) and self._conv2d_goes_last(f.turned(), dx.dtype):
+                turned = self.contiguous(w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0))
+                self.conv2d_last(f.turned(), self.last(dz), turned, None, in_memory_order(dx), KINDS["none"], 0.0)
+            else:
+                self.copy(self.conv2d_input_grad(dz, w, size, stride, corner, dilation, groups), out=dx)
+            return dx
         dz, w = self.contiguous(dz), self.contiguous(w)
         if CONV2D.pick() == "naive":
             args = (dz, w, dx, *f.args)
@@ -113,6 +130,14 @@ class Conv(Gemm):
         dw = self.result(dw_out, (outputs, x.shape[1] // groups, *kernel), x.dtype)
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
+        if lies_last(dw):
+            if self._conv2d_goes_last(f, dw.dtype):
+                self.conv2d_last_weight_grad(f, self.last(x), self.last(dz), in_memory_order(dw), db)
+            else:
+                alone = None if db is None else (self.empty(dw.shape, dw.dtype), db)
+                found = self.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=alone)
+                self.copy(found if db is None else found[0], out=dw)
+            return dw if db is None else (dw, db)
         x, dz = self.contiguous(x), self.contiguous(dz)
         rung = self._conv2d_rung(f, weight_tile(f, accumulator(x.dtype).itemsize), x.dtype)
         if rung == "naive" or not x.size:
@@ -128,6 +153,11 @@ class Conv(Gemm):
         else:
             self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
+
+    def _conv2d_goes_last(self, f: Convolution, dtype: Any) -> bool:
+        """Whether images whose channels lie last are convolved as they lie; not on a rung of those that do not."""
+        copied = CONV2D.chosen is not None or self.on_tensor_cores(dtype)
+        return self.suits_last(f, "copied" if copied else "implicit")
 
     def _conv2d_any(
         self,
