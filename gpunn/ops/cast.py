@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -9,7 +10,7 @@ from gpunn.backend.device import cuda_device
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.dtypes import dtype as DType
-from gpunn.backend.memory_format import check_format, preserve_format
+from gpunn.backend.memory_format import check_format, lies_last, preserve_format
 from gpunn.backend.memory_format import memory_format as MemoryFormat
 from gpunn.backend.meta import NO_DATA
 from gpunn.backend.spec import Spec
@@ -27,6 +28,10 @@ class Cast(Op):
 
     dtype: DType
     by_element = True
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """Where x lies so, also of a single channel or pixel."""
+        return lies_last(arrays[0])
 
     @property
     def differentiable(self) -> bool:
@@ -48,6 +53,10 @@ class Transfer(Op):
 
     target: Device
     by_element = True
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """Where x lies so, also of a single channel or pixel."""
+        return lies_last(arrays[0])
 
     def shape(self, x: Spec) -> Spec:
         if x.device.type == "meta":

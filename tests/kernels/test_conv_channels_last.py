@@ -23,8 +23,10 @@ def last(x):
 
 def room(shape, dtype):
     n, c, h, w = shape
-    return np.frombuffer(bytearray(b"\xa5" * (n * c * h * w * dtype.itemsize)), dtype).reshape(n, h, w, c).transpose(
-        0, 3, 1, 2
+    return (
+        np.frombuffer(bytearray(b"\xa5" * (n * c * h * w * dtype.itemsize)), dtype)
+        .reshape(n, h, w, c)
+        .transpose(0, 3, 1, 2)
     )
 
 

@@ -41,7 +41,8 @@ _KERNELS = {1: "one", 8: "eight"}
 class Conv(ConvChannelsLast):
     """Convolution and its two gradients."""
 
-    writes_images = frozenset(("conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"))
+    convolutions_last = frozenset(("conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"))
+    """Those that write images, or weights, channels last."""
 
     # From other families
     tensor_cores: bool

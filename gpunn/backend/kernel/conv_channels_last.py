@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from gpunn.backend.memory_format import TO_LAST
 
-from .conv_plan import MOST_PIXELS, Convolution, Pair
+from .conv_plan import MOST_PIXELS, Convolution
 from .family import Array, accumulator, ceil_div, prod
 from .gemm import Division, Gemm, Tile, divide
 from .ladder import Ladder
+from .windows import Pair
 
 CHANNELS_LAST = Ladder("conv2d_channels_last", ("copied", "implicit"))
 """Row-major copies, to and from which all rungs of `conv2d` go; and the product of patches that are never in memory."""
