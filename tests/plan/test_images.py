@@ -178,7 +178,7 @@ def test_what_a_plan_returns_lies_as_in_eager_work(device: str) -> None:
 
 
 def test_images_are_made_as_they_lie() -> None:
-    """No copy but those of what has no kernel for it: batch norm, average pooling, the dense input of a linear layer."""
+    """No copy but those of what has no kernel for it: batch norm, average pooling, what a linear layer takes."""
     model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
     model = nn.Sequential(model, nn.Flatten(), nn.Linear(96, 3)).to("sim").to(memory_format=LAST)
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
