@@ -5,7 +5,7 @@
 //   dW = dZ^T P           dZ (pixels, outer)  dW (outer, terms)           db = sum of dZ over the pixels
 //
 // A pixel is (image, r, q), a term (i, j, c): X (images, height, width, inner), W (outer, kernel_h, kernel_w, inner) and
-// Y (images, out_h, out_w, outer) lie as the matrices here. P is described in patches_last.cuh; a block computes a tile
+// Y (images, out_h, out_w, outer) lie as the matrices here. P is described in images_last.cuh; a block computes a tile
 // of Y or dW as in gemm.cuh.
 //
 // Against conv_implicit.cu, whose images have their channels first, four terms are read at once, and one check of bounds
@@ -96,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_channels_last_medium
     forward<Medium>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
 }
 
-extern "C" __global__ void __launch_bounds__(128, 4) conv2d_channels_last_narrow(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 4) conv2d_channels_last_narrow(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none

@@ -123,6 +123,16 @@ add(
     backward(_conv),
     *(last(normal(16, 128, 14, 14)), last(normal(256, 128, 3, 3)), normal(256), last(fixed(16, 256, 14, 14))),
 )
+add(
+    "half channels last conv2d 16x32x16x16, 64 of 3x3",
+    _TENSOR_CONV,
+    *(last(halves(16, 32, 16, 16)), last(halves(64, 32, 3, 3)), halves(64), last(halves(16, 64, 16, 16))),
+)
+add(
+    "TF32 channels last conv2d 16x32x16x16, 64 of 3x3",
+    in_tf32(_TENSOR_CONV),
+    *(last(normal(16, 32, 16, 16)), last(normal(64, 32, 3, 3)), normal(64), last(fixed(16, 64, 16, 16))),
+)
 _UNFOLD = backward(lambda x: F.unfold(x, 3, padding=1))
 add("unfold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="im2col")
 add("fold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="col2im")
