@@ -133,6 +133,11 @@ add(
     in_tf32(_TENSOR_CONV),
     *(last(normal(16, 32, 16, 16)), last(normal(64, 32, 3, 3)), normal(64), last(fixed(16, 64, 16, 16))),
 )
+add(
+    "half channels last conv2d 64x64x28x28, 128 of 3x3",
+    _TENSOR_CONV,
+    *(last(halves(64, 64, 28, 28)), last(halves(128, 64, 3, 3)), halves(128), last(halves(64, 128, 28, 28))),
+)
 _UNFOLD = backward(lambda x: F.unfold(x, 3, padding=1))
 add("unfold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="im2col")
 add("fold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="col2im")

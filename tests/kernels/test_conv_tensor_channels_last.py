@@ -9,7 +9,7 @@ from gpunn.backend.kernel import conv, conv_channels_last
 from gpunn.backend.products import computing_in
 
 from .harness import FAST, MODES, TOLERANCE, bits_of, simulator
-from .test_conv_channels_last import arrays, compute, last
+from .test_conv_channels_last import arrays, by_definition, compute, last
 from .windows import WINDOWS, Windows
 
 CHANNELS = {"one": (2, 1, 3), "odd": (1, 17, 33), "chunks": (2, 40, 16), "chunks-and-an-edge": (1, 8, 70)}
@@ -80,9 +80,7 @@ def test_sums_in_parts(name):
 def test_error_against_float64():
     windows = WINDOWS["padding"]
     x, w, b, dz = arrays(windows, 2, 32, 16)
-    exact = compute(
-        simulator(*FAST[0]), windows, *(last(a.astype("f8")) for a in (x, w)), b.astype("f8"), last(dz.astype("f8"))
-    )
+    exact = by_definition(windows, x, w, b, dz)
     with computing_in("high"):
         got = compute(simulator(*FAST[0]), windows, last(x), last(w), b, last(dz))
     for a, true in zip(got[:3], exact):

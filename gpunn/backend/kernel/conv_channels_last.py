@@ -1,5 +1,7 @@
-"""Convolution of images whose channels lie last, without a copy of them: `kernels/conv_channels_last.cu`, and, on tensor
-cores, `kernels/conv_tensor_channels_last.cu`."""
+"""Convolution of images whose channels lie last, without a copy of them.
+
+The kernels are in `kernels/conv_channels_last.cu`, and on tensor cores in `kernels/conv_tensor_channels_last.cu`.
+"""
 
 from __future__ import annotations
 
