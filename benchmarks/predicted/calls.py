@@ -153,6 +153,11 @@ add(
     *(last(normal(8, 16, 32, 32)), last(fixed(8, 16, 16, 16))),
 )
 add(
+    "channels last max_pool2d 8x16x32x32, 3x3",
+    backward(lambda x: F.max_pool2d(x, 3, 2, 1)),
+    *(last(normal(8, 16, 32, 32)), last(fixed(8, 16, 16, 16))),
+)
+add(
     "max_pool2d with indices 8x16x32x32",
     lambda x: F.max_pool2d(x, 2, return_indices=True),
     fixed(8, 16, 32, 32),

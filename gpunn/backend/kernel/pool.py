@@ -85,6 +85,8 @@ class Pool(Quads):
         threads: int
         args: tuple[Any, ...]
         if lies_last(dx):
+            if MAX_BACKWARD.chosen in (None, "pairs") and dy.dtype.kind not in "iu" and _tile_by_two(where):
+                return self._slope_last(dy, None, which, dx, "none", 0.0)
             dy, which = (self.contiguous(a.transpose(TO_LAST)) for a in (dy, which))
             args = (dy, *_numbers(which), in_memory_order(dx), n, c, *where)
             name = "max_pool_backward_channels_last"
@@ -122,6 +124,8 @@ class Pool(Quads):
         """`max_pool2d_backward` of dy f', where f' follows from y, the result of the pooling."""
         dx = self.result(out, (*dy.shape[:2], *size), dy.dtype)
         where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
+        if lies_last(dx) and _tile_by_two(where):
+            return self._slope_last(dy, y, which, dx, kind, parameter)
         if lies_last(dx) or not (_tile_by_two(where) and self.twos(dx)):
             dy, y = (turned(dy), turned(y)) if lies_last(dx) else (dy, y)
             dz = self.activation_backward(dy, y, kind, parameter, True)
@@ -130,6 +134,14 @@ class Pool(Quads):
         arrays = self.contiguous(dy), self.contiguous(y), self.contiguous(which), dx
         args = (*arrays, dy.size, dy.shape[3], KINDS[kind], parameter)
         self.launch_elements("max_pool_slope.cu", "max_pool_slope", dy.size, args, scalar_t=dy.dtype)
+        return dx
+
+    def _slope_last(self, dy: Array, y: Array | None, which: Array, dx: Array, kind: str, parameter: float) -> Array:
+        """`max_pool2d_activation_backward` of windows that `_tile_by_two`, of images whose channels lie last."""
+        given = [None if a is None else self.contiguous(a.transpose(TO_LAST)) for a in (dy, y, which)]
+        args = (*given, in_memory_order(dx), dy.size, *dy.shape[1::2], KINDS[kind], parameter)
+        name = "max_pool_slope_channels_last"
+        self.launch_elements("max_pool_slope.cu", name, dy.size, args, scalar_t=dy.dtype)
         return dx
 
     def max_pool2d_gather(
