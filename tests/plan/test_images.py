@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ import pytest
 
 import gpunn
 from gpunn import EvalStep, TrainStep, nn, optim
+from gpunn.backend import collective
+from gpunn.parallel import gradients
 
 from ..backend import fake_cupy
+from .test_sums_over_ranks import Twice
 
 LAST, FIRST = gpunn.channels_last, gpunn.contiguous_format
 BATCH, SIZE = 5, (10, 8)
@@ -217,6 +221,28 @@ def test_loaded_moments_go_where_the_parameter_lies() -> None:
         step = planned(other, nn.CrossEntropyLoss(), resumed)
         losses.append([step(x, y).item() for _ in range(3)])
     assert losses[0] == losses[1]
+
+
+def test_gradients_are_summed_over_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ranks with the same numbers have the bits of one whose loss is twice as large."""
+    monkeypatch.setattr(gradients, "world", lambda: SimpleNamespace(size=2))
+
+    def summed(model: nn.Module, loss: Any, optimizer: Any) -> TrainStep:
+        def all_ranks() -> None:
+            gradients.sum_gradients(model.parameters(), alike=True)
+
+        return TrainStep(model, loss, optimizer, fuse=False, before_update=all_ranks)
+
+    def by_hand(model: nn.Module, loss: Any, optimizer: Any) -> Any:
+        return eager(model, lambda y, label: loss(y, label) * 2, optimizer)
+
+    expected = train(by_hand, optimizer="sgd")
+    collective.use(Twice())
+    try:
+        found = train(summed, optimizer="sgd")
+    finally:
+        collective.use(collective.Communicator())
+    same(found[4:], expected[4:])
 
 
 def test_with_compiled_loops() -> None:
