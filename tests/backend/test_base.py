@@ -22,7 +22,7 @@ PRIMITIVES = {
     name: getattr(Backend, name, None)
     for cls in Backend.__mro__
     for name in (*vars(cls), *vars(cls).get("__annotations__", ()))
-    if not name.startswith("_") and name != "name"
+    if not name.startswith("_") and name not in ("name", "writes_images")
 }
 
 
