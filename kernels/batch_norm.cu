@@ -11,7 +11,8 @@
 //
 //   fused  one team a channel and one launch, which reads a channel twice, the second time from a cache if it is small.
 //   split  several teams a channel, each for a share of it, where there are too few channels to keep a GPU busy: what
-//          each has found is put together by a warp a channel, as a tree, and a third launch does the rest.
+//          each has found is put together by the last block of a channel to come, as a tree, and another launch does the
+//          rest.
 //
 // mean and var come from one pass (Moments in accumulate.cuh), over x less its channel's first element: a thread takes
 // AT_ONCE elements, and then the next, and what is left one by one.
@@ -19,6 +20,8 @@
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "accumulate.cuh"
 #include "channels.cuh"
+#include "ptx.cuh"
+#include "running.cuh"
 
 // All kernels have these sizes, and see them as one struct.
 struct Sizes {
@@ -36,34 +39,19 @@ __device__ __forceinline__ acc_t times(const acc_t* weight, index_t channel, acc
     return weight == nullptr ? value : value * weight[channel];
 }
 
-// ---- Running statistics ---------------------------------------------------------------------------------------------
-
-// keep old + share value. The products are rounded before they are added, as elementwise ops would do it.
-template <class T> __device__ __forceinline__ T moved(T old, acc_t keep, acc_t value, acc_t share) {
-    return T(product(acc_t(old), keep) + product(value, share));
+// Of the blocks that have shares of the same channels the last one to come goes over these, a warp for each:
+// join(channel, lane). `arrived` has a zero for each such group of blocks, and has it again.
+template <class Team, class Join>
+__device__ __forceinline__ void join_shares(unsigned* arrived, const Sizes& size, const Join& join) {
+    if (!comes_last(arrived + blockIdx.x, gridDim.y)) return;
+    const int lane = thread_of_block() % 32, warps = blockDim.x * blockDim.y / 32;
+    for (int n = thread_of_block() / 32; n < Team::rows(); n += warps) {
+        const index_t channel = (index_t)blockIdx.x * Team::rows() + n;
+        if (channel < size.c) join(channel, lane);
+    }
 }
 
-// The running statistics after one more batch, and how many batches there were. In place if new_mean is mean, and so on.
-template <class T> struct Running {
-    const T* mean;  // null: there are none
-    const T* var;
-    const long long* batches;  // null: they are not counted
-    T *new_mean, *new_var;
-    long long* new_batches;  // null: they are not counted
-    acc_t keep, mean_share, var_share;
-
-    // One thread of each channel calls it.
-    __device__ __forceinline__ void move(index_t channel, acc_t mu, acc_t v) const {
-        if (mean == nullptr) return;
-        if (channel == 0) count();
-        new_mean[channel] = moved(mean[channel], keep, mu, mean_share);
-        new_var[channel] = moved(var[channel], keep, v, var_share);
-    }
-
-    __device__ __forceinline__ void count() const {
-        if (new_batches != nullptr) *new_batches = *batches + 1;
-    }
-};
+// ---- Running statistics ---------------------------------------------------------------------------------------------
 
 // By themselves, a thread a channel.
 extern "C" __global__ void batch_norm_move(
@@ -131,15 +119,33 @@ __device__ __forceinline__ void fused(
     normalise<Team>(x, mu, times(weight, channel, rstd_of(v, eps)), bias, y, size, relu);
 }
 
-// What a share has found, in parts (3, shares, c)
+// What a share has found, in parts (3, shares, c), and from these the statistics.
 template <class Team>
-__device__ __forceinline__ void share(const scalar_t* __restrict__ x, acc_t* __restrict__ parts, const Sizes& size) {
-    const Moments moments = share_moments<Team>(x, size);
-    if (Team::row() >= size.c || Team::rank() != 0) return;
-    const index_t at = blockIdx.y * size.c + Team::row(), step = gridDim.y * size.c;
-    parts[at] = moments.count;
-    parts[at + step] = moments.mean;
-    parts[at + 2 * step] = moments.squares;
+__device__ __forceinline__ void share(
+    const scalar_t* __restrict__ x, acc_t* parts, unsigned* arrived, acc_t* mean, acc_t* var,
+    const Running<acc_t>& running, const Sizes& size) {
+    const Moments found = share_moments<Team>(x, size);
+    const index_t step = gridDim.y * size.c;
+    if (Team::row() < size.c && Team::rank() == 0) {
+        const index_t at = blockIdx.y * size.c + Team::row();
+        parts[at] = found.count;
+        parts[at + step] = found.mean;
+        parts[at + 2 * step] = found.squares;
+    }
+    join_shares<Team>(arrived, size, [&](index_t channel, int lane) {
+        Moments moments = {0, 0, 0};
+        for (int part = lane; part < gridDim.y; part += 32) {
+            const index_t at = part * size.c + channel;
+            moments.merge({parts[at], parts[at + step], parts[at + 2 * step]});
+        }
+        moments = Warp::reduce(moments);
+        if (lane != 0) return;
+        acc_t mu, v;
+        finish(moments, x, size, channel, mu, v);
+        mean[channel] = mu;
+        var[channel] = v;
+        running.move(channel, mu, v);
+    });
 }
 
 template <class Team>
@@ -182,38 +188,29 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_block(
-    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, long long n, long long c, long long m) {
-    share<Block>(x, parts, {n, c, m});
-}
-
-extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_columns(
-    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, long long n, long long c, long long m) {
-    share<Columns>(x, parts, {n, c, m});
-}
-
-// One warp a channel puts parts (3, shares, c) together.
-extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_join(
-    const acc_t* __restrict__ parts, const scalar_t* __restrict__ x, acc_t* __restrict__ mean, acc_t* __restrict__ var,
+    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, unsigned* __restrict__ arrived,
+    acc_t* __restrict__ mean, acc_t* __restrict__ var,
     const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
     const long long* batches,                    // null: they are not counted
     acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
     long long* new_batches,                      // null: they are not counted
-    acc_t keep, acc_t mean_share, acc_t var_share, int shares, long long n, long long c, long long m) {
-    const index_t channel = Warp::row(), step = shares * c;
-    Moments moments = {0, 0, 0};
-    for (int part = channel < c ? Warp::rank() : shares; part < shares; part += Warp::size()) {
-        const index_t at = part * c + channel;
-        moments.merge({parts[at], parts[at + step], parts[at + 2 * step]});
-    }
-    moments = Warp::reduce(moments);
-    if (channel >= c || Warp::rank() != 0) return;
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m) {
     const Running<acc_t> running = {
         run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
-    acc_t mu, v;
-    finish(moments, x, {n, c, m}, channel, mu, v);
-    mean[channel] = mu;
-    var[channel] = v;
-    running.move(channel, mu, v);
+    share<Block>(x, parts, arrived, mean, var, running, {n, c, m});
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_columns(
+    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, unsigned* __restrict__ arrived,
+    acc_t* __restrict__ mean, acc_t* __restrict__ var,
+    const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
+    const long long* batches,                    // null: they are not counted
+    acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
+    long long* new_batches,                      // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m) {
+    const Running<acc_t> running = {
+        run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
+    share<Columns>(x, parts, arrived, mean, var, running, {n, c, m});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(
@@ -286,15 +283,31 @@ __device__ __forceinline__ void backward_fused(
     if (dx != nullptr) input_gradient<Team>(sums, dy, x, mean[channel], rstd, weight, dx, size);
 }
 
+// What a share has found, in parts (2, shares, c), and from these the sums (2, c) and what is wanted of the parameters'
+// gradients.
 template <class Team>
 __device__ __forceinline__ void backward_share(
-    const Gradient& dy, const scalar_t* __restrict__ x, const acc_t* mean, acc_t* __restrict__ parts,
-    const Sizes& size) {
-    const Sums sums = share_sums<Team>(dy, x, mean, size);
-    if (Team::row() >= size.c || Team::rank() != 0) return;
-    const index_t at = blockIdx.y * size.c + Team::row(), step = gridDim.y * size.c;
-    parts[at] = sums.first;
-    parts[at + step] = sums.second;
+    const Gradient& dy, const scalar_t* __restrict__ x, const acc_t* mean, const acc_t* var, acc_t* parts,
+    unsigned* arrived, acc_t* sums, acc_t* dweight, acc_t* dbias, const Sizes& size, acc_t eps) {
+    const Sums found = share_sums<Team>(dy, x, mean, size);
+    const index_t step = gridDim.y * size.c;
+    if (Team::row() < size.c && Team::rank() == 0) {
+        const index_t at = blockIdx.y * size.c + Team::row();
+        parts[at] = found.first;
+        parts[at + step] = found.second;
+    }
+    join_shares<Team>(arrived, size, [&](index_t channel, int lane) {
+        Sums both = {0, 0};
+        for (int part = lane; part < gridDim.y; part += 32) {
+            const index_t at = part * size.c + channel;
+            both.merge({parts[at], parts[at + step]});
+        }
+        both = Warp::reduce(both);
+        if (lane != 0) return;
+        store_gradients(both, rstd_of(var[channel], eps), channel, dweight, dbias);
+        sums[channel] = both.first;
+        sums[size.c + channel] = both.second;
+    });
 }
 
 template <class Team>
@@ -327,39 +340,24 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_fused_c
     backward_fused<Columns>({dy, y}, x, weight, mean, var, dx, dweight, dbias, {n, c, m}, eps);
 }
 
-// What a share has found, in parts (2, shares, c)
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_block(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
-    const acc_t* __restrict__ mean,
-    acc_t* __restrict__ parts, long long n, long long c, long long m) {
-    backward_share<Block>({dy, y}, x, mean, parts, {n, c, m});
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var, acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived, acc_t* __restrict__ sums,
+    acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
+    long long n, long long c, long long m, acc_t eps) {
+    backward_share<Block>({dy, y}, x, mean, var, parts, arrived, sums, dweight, dbias, {n, c, m}, eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_columns(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ y,  // null: there is no ReLU behind it
-    const acc_t* __restrict__ mean,
-    acc_t* __restrict__ parts, long long n, long long c, long long m) {
-    backward_share<Columns>({dy, y}, x, mean, parts, {n, c, m});
-}
-
-// One warp a channel puts parts (2, shares, c) together to sums (2, c).
-extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_join(
-    const acc_t* __restrict__ parts, const acc_t* __restrict__ var, acc_t* __restrict__ sums,
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var, acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived, acc_t* __restrict__ sums,
     acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
-    int shares, long long c, acc_t eps) {
-    const index_t channel = Warp::row(), step = shares * c;
-    Sums both = {0, 0};
-    for (int part = channel < c ? Warp::rank() : shares; part < shares; part += Warp::size()) {
-        const index_t at = part * c + channel;
-        both.merge({parts[at], parts[at + step]});
-    }
-    both = Warp::reduce(both);
-    if (channel >= c || Warp::rank() != 0) return;
-    store_gradients(both, rstd_of(var[channel], eps), channel, dweight, dbias);
-    sums[channel] = both.first;
-    sums[c + channel] = both.second;
+    long long n, long long c, long long m, acc_t eps) {
+    backward_share<Columns>({dy, y}, x, mean, var, parts, arrived, sums, dweight, dbias, {n, c, m}, eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_apply_block(

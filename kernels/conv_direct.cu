@@ -13,8 +13,8 @@
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
+#include "convolution.cuh"
 #include "shares.cuh"
-#include "windows.cuh"
 
 // What a thread has: channels of the result, positions, and elements of the kernels in the weight gradient. The host
 // has the same numbers.
@@ -24,29 +24,6 @@ constexpr int ELEMENTS = 2;
 // Threads of a block, at most
 constexpr int FORWARD_THREADS = 128;
 constexpr int GRADIENT_THREADS = 256;
-
-// What lies side by side for a thread to read at once
-template <int N> struct __align__(N % 4 == 0 ? 16 : sizeof(acc_t)) Several {
-    acc_t v[N];
-
-    // += a x. Left a loop, it is one vector instruction of a CPU; unrolled, g++ does not find that.
-    __device__ __forceinline__ void add_multiple(acc_t a, const Several& x) {
-#ifdef GPUNN_SIMULATOR
-#pragma GCC unroll 1
-#else
-#pragma unroll
-#endif
-        for (int n = 0; n < N; ++n) v[n] = fma(a, x.v[n], v[n]);
-    }
-};
-
-// A convolution as a kernel is told of it.
-struct Convolution {
-    int images, groups, inner, outer;
-    Axis down, across;
-
-    __device__ __forceinline__ int taps() const { return down.kernel * across.kernel; }
-};
 
 // Which positions and which outputs of which image a block works on. `tile` counts tiles of positions, image by image.
 struct Work {

@@ -12,20 +12,7 @@
 //
 // A tile says where the elements of a step lie there: `place_of`.
 #pragma once
-#include "windows.cuh"
-
-struct Convolution {
-    int images, groups, inner, outer;
-    Axis down, across;
-
-    __device__ __forceinline__ int taps() const { return down.kernel * across.kernel; }
-    __device__ __forceinline__ int positions() const { return down.positions * across.positions; }
-    __device__ __forceinline__ index_t pixels() const { return (index_t)images * positions(); }
-    // Where the first image of a group lies in x.
-    __device__ __forceinline__ index_t of_group(int group) const {
-        return (index_t)group * inner * down.size * across.size;
-    }
-};
+#include "convolution.cuh"
 
 constexpr index_t BYTES = sizeof(scalar_t);
 

@@ -43,6 +43,7 @@ struct Warp {
 
 struct Block {
     static __device__ __forceinline__ index_t row() { return blockIdx.x; }
+    static __device__ __forceinline__ int rows() { return 1; }  // of a block
     static __device__ __forceinline__ int rank() { return thread_of_block(); }
     static __device__ __forceinline__ int size() { return blockDim.x * blockDim.y; }
 
@@ -60,6 +61,7 @@ struct Block {
 
 struct Columns {
     static __device__ __forceinline__ index_t row() { return (index_t)blockIdx.x * 32 + threadIdx.x; }
+    static __device__ __forceinline__ int rows() { return 32; }  // of a block
     static __device__ __forceinline__ int rank() { return threadIdx.y; }
     static __device__ __forceinline__ int size() { return COLUMN_MEMBERS; }
 

@@ -145,7 +145,8 @@ def _training(rows: list[Row]) -> Said:
         times = "  ".join(
             f"{r['implementation']} {_number(r['microseconds'])}{'' if r['valid'] else ' (void)'}" for r in who
         )
-        lines.append(f"{workload} B={batch}: {times} us")
+        floor = next((f"; floor ({r['floor']}) {_number(r['floor_microseconds'])}" for r in who if r["floor"]), "")
+        lines.append(f"{workload} B={batch}: {times} us{floor}")
     failures = [
         f"{r['workload']} at {r['batch_size']}, {r['implementation']}: {r.get('error', 'other losses')}"
         for r in rows

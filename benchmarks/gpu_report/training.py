@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import gpunn
+from gpunn.bench.floors import known_gpu
 from gpunn.bench.implementations import ON_THE_CPU, PEERS, missing
 from gpunn.bench.protocol import Effort, compare_each
+from gpunn.bench.sweep import CASES
 
 from .setup import Row, Setup
 
-CASES = (
-    *(("W1", 128), ("W1", 4096), ("W4", 128), ("W2", 1024), ("cnn", 128), ("W1", 65536), ("W5", 128)),
-    *(("W1", 1024), ("W1", 1), ("W1", 32), ("W2", 64), ("W4", 1024), ("cnn", 1024), ("W3", 262144)),
-)
-"""In the order of their worth: the time may end before the last ones."""
 SLOW = ("torch-compile",)
 """What takes a minute to compile each shape is left out unless everything is wanted."""
 
@@ -25,5 +23,6 @@ def training(setup: Setup) -> Iterator[Row]:
         peers = (name for name in PEERS if name not in names and not missing(name))
         names += [name for name in peers if name not in ON_THE_CPU and (setup.all or name not in SLOW)]
     effort = Effort(rounds=2, blocks=2, block_seconds=0.0) if setup.tiny else Effort(budget_seconds=2)
-    cases = (("W3", 2),) if setup.tiny else CASES
-    return compare_each(cases, names, device=str(setup.device), effort=effort)
+    cases = CASES["sim"][:1] if setup.tiny else CASES["cuda"]  # the time may end before the last ones
+    gpu = known_gpu(gpunn.cuda.get_device_name(setup.device)) if setup.device.type == "cuda" else None
+    return compare_each(cases, names, device=str(setup.device), effort=effort, gpu=gpu)

@@ -128,6 +128,40 @@ class LayerPrimitives(Protocol):
     ) -> tuple[Array, Array]:
         """The largest element of each window, and which element of the kernel it is: i kw + j."""
 
+    def conv2d_max_pool(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        positions: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        kind: str,
+        parameter: float,
+        out: Any = None,
+    ) -> tuple[Array, Array]:
+        """`max_pool2d` of `conv2d_forward` by windows of 2 x 2 that lie side by side and cover the result."""
+
+    def conv2d_max_pool_weight_grad(
+        self,
+        x: Array,
+        dp: Array,
+        p: Array,
+        which: Array,
+        kernel: Pair,
+        stride: Pair,
+        corner: Pair,
+        dilation: Pair,
+        groups: int,
+        bias: bool,
+        kind: str,
+        parameter: float,
+        out: Any = None,
+    ) -> Any:
+        """`conv2d_weight_grad` of `max_pool2d_activation_backward`, for what `conv2d_max_pool` gave."""
+
     def max_pool2d_backward(
         self,
         dy: Array,

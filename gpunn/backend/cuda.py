@@ -24,11 +24,14 @@ from gpunn.printing import bytes_text
 
 from . import dlpack, nvrtc, recording
 from .compile_ahead import compile_ahead
+from .cuda_ahead import CopiesAhead
 from .cuda_failures import FORKED, why_failed, why_no_context
 from .cuda_files import file_of
 from .cuda_staging import Staging
+from .cuda_versions import times_depend_on, version
 from .device import DeviceError, OutOfMemoryError
 from .kernel import KernelBackend
+from .kernel.tuning import tuner_of
 from .launch import Launcher, Text
 from .nvrtc import Compiled, Job
 
@@ -63,13 +66,9 @@ def why_unusable() -> str:
         if not driver:
             return "there is no NVIDIA driver"
         if driver // 1000 < needed // 1000:
-            return f"the NVIDIA driver is for CUDA {_version(driver)}, and this CuPy is for CUDA {_version(needed)}"
+            return f"the NVIDIA driver is for CUDA {version(driver)}, and this CuPy is for CUDA {version(needed)}"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         return f"{error}" + ("" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})")
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _told(method: F) -> F:
@@ -128,6 +127,7 @@ class CudaBackend(KernelBackend):
                 self.device.mem_info  # noqa: B018  the first call that needs the device itself
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"the device cuda:{index} can't be used: {why_no_context(error)}") from error
+        self.tuner = tuner_of(self, lambda: times_depend_on(index))
         _made.add(self)
 
     def not_here(self, *_: Any, **__: Any) -> NoReturn:
@@ -189,6 +189,12 @@ class CudaBackend(KernelBackend):
         recording.forbid("copies without a kernel")
         with self.here():
             out.data.copy_from_device_async(x.data, x.nbytes)
+
+    @_told
+    def copies_ahead(self, ahead: int = 1) -> CopiesAhead:
+        """Copies from the host on a stream of their own, so many of them at once."""
+        with self.here():
+            return CopiesAhead(self, ahead)
 
     def to_numpy(self, x: Array) -> Any:
         """An array of this device as a NumPy array, when all work on it is done."""
@@ -295,6 +301,7 @@ def backend(index: int) -> CudaBackend:
 
     Raises:
         DeviceError: there is no such device, or no driver.
+        ValueError: the environment asks for a way of tuning that there is not.
     """
     return CudaBackend(index)
 

@@ -55,16 +55,31 @@ def forbid(what: str) -> None:
         raise NotRecordable(what)
 
 
-class Launch:
-    """A kernel with all its arguments, which it keeps alive; see `gpunn.backend.launch` for what they are."""
+@contextmanager
+def paused() -> Iterator[None]:
+    """Inside, the launches of this thread are made, whatever is being recorded around it."""
+    before, _state.recorder = _state.recorder, None
+    try:
+        yield
+    finally:
+        _state.recorder = before
 
-    __slots__ = ("args", "block", "checked", "grid", "kernel", "key", "shared_mem")
+
+class Launch:
+    """A kernel with all its arguments, which it keeps alive; see `gpunn.backend.launch` for what they are.
+
+    Attributes:
+        picked: how it was chosen, "predicted" or "measured"; empty where nothing was measured for it to be chosen.
+    """
+
+    __slots__ = ("args", "block", "checked", "grid", "kernel", "key", "picked", "shared_mem")
 
     def __init__(self, kernel: Any, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int):
         self.kernel, self.grid, self.block, self.args = kernel, tuple(grid), tuple(block), tuple(args)
         self.shared_mem = shared_mem
         self.checked = kernel.checked(grid, block, args, shared_mem)
         self.key: tuple[Any, ...] = ()
+        self.picked = ""
 
     @property
     def name(self) -> str:
@@ -165,6 +180,7 @@ class Recorder:
         errors: what checks have found.
         counters: numbers that are 0 between launches, in which kernels count their blocks.
         workspace_bytes: the most that a call has computed in so far.
+        picked: how what is launched next was chosen; see `Launch`.
     """
 
     def __init__(self, backend: Any, most_numbers: int = 0) -> None:
@@ -173,6 +189,7 @@ class Recorder:
         self.errors = Errors(backend, MOST_ERRORS)
         self.counters = backend.full((MOST_COUNTERS,), 0, np.int32).view(np.uint32)
         self.workspace_bytes = 0
+        self.picked = ""
         self._workspace: Array | None = None
         self._in_use = 0
         self._launches: list[Launch] = []
@@ -197,7 +214,7 @@ class Recorder:
 
         Those that are what stands at their place in `known` are the same objects.
         """
-        self._launches, self._known, self._in_use = [], known, 0
+        self._launches, self._known, self._in_use, self.picked = [], known, 0, ""
         _state.recorder = self
         try:
             yield self._launches
@@ -213,7 +230,9 @@ class Recorder:
         if at < len(self._known) and self._known[at].equals(kernel, grid, block, args, shared_mem):
             self._launches.append(self._known[at])
         else:
-            self._launches.append(Launch(kernel, grid, block, args, shared_mem))
+            launch = Launch(kernel, grid, block, args, shared_mem)
+            launch.picked = self.picked
+            self._launches.append(launch)
 
     def room_for(self, blocks: int, complain: Complain) -> Array:
         """Words for a check of so many blocks."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from . import recording, simulator
 from .kernel import KernelBackend
+from .kernel.tuning import tuner_of
 from .launch import Launcher
 from .simulator import Profiles, RawModule, forbid_in_capture
 
@@ -44,6 +45,7 @@ class SimBackend(KernelBackend):
     def __init__(self, mode: str = "fast", order: str = "forward") -> None:
         self.profiles = Profiles()
         self.configure(mode, order)
+        self.tuner = tuner_of(self, lambda: {"gpu": "sim"})
 
     def configure(self, mode: str | None = None, order: str | None = None) -> None:
         """Choose how kernels run from now on; None leaves a choice as it is.
@@ -138,6 +140,6 @@ def backend() -> SimBackend:
     """The one backend of the device ``sim``.
 
     Raises:
-        ValueError: the environment asks for a mode or an order that there is not.
+        ValueError: the environment asks for a mode, an order or a way of tuning that there is not.
     """
     return SimBackend(os.environ.get("GPUNN_SIM_MODE") or "fast", os.environ.get("GPUNN_SIM_ORDER") or "forward")

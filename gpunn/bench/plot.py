@@ -21,6 +21,7 @@ COLOURS = {
     FLOOR: "#777777",
 }
 """Okabe and Ito's palette, which colour-blind readers can tell apart; grey for what is no implementation."""
+OF_THE_GPU = "floor by the GPU's figures"
 
 
 def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recommended: Any, path: Path) -> None:
@@ -50,6 +51,9 @@ def batch_size_plot(rows: list[dict[str, Any]], machine: dict[str, Any], recomme
         line = "--" if name == FLOOR else "o-"
         top.plot(b, y, line, color=COLOURS[name], label=IMPLEMENTATIONS[name][2], lw=2 if name == "gpunn" else 1.4)
         top.fill_between(b, low, high, color=COLOURS[name], alpha=0.15, lw=0)
+    floors = {r["batch_size"]: r["batch_size"] / r["floor_microseconds"] * 1e6 for r in rows if r.get("floor")}
+    if floors and FLOOR not in names:
+        top.plot(*zip(*floors.items()), "--", color=COLOURS[FLOOR], label=OF_THE_GPU, lw=1.4)
     if recommended:
         top.axvline(recommended["batch_size"], color="#555555", ls=":", lw=1)
         large = recommended["batch_size"] > (min(sizes) * max(sizes)) ** 0.5  # right of the middle of the axis
@@ -94,10 +98,11 @@ def _ratio_panel(ax: Any, rows: list[dict[str, Any]]) -> None:
         if here:
             to_peer[row["batch_size"]] = row["samples_per_second"] / max(r["samples_per_second"] for r in here)
     to_floor = {r["batch_size"]: r["share_of_floor"] for r in ours if r["share_of_floor"]}
+    label = IMPLEMENTATIONS[FLOOR][2] if any(r["implementation"] == FLOOR for r in rows) else OF_THE_GPU
     if to_peer:
         ax.plot(*zip(*to_peer.items()), "o-", color=COLOURS["gpunn"], label="the best peer")
     if to_floor:
-        ax.plot(*zip(*to_floor.items()), "--", color=COLOURS[FLOOR], label=IMPLEMENTATIONS[FLOOR][2])
+        ax.plot(*zip(*to_floor.items()), "--", color=COLOURS[FLOOR], label=label)
     top = 1.1 * max(1, *to_peer.values(), *to_floor.values())
     ax.set(xscale="log", ylabel="gpunn\nrelative to", ylim=(0, top))
     if to_peer or to_floor:

@@ -2,8 +2,9 @@
 
 One process each. All prepare at once; what is timed has the machine for itself. In each of several rounds every
 implementation is timed once, in turn, so that a machine whose speed drifts favours nobody. A block of steps takes at
-least 20 ms, and there are at least 20 blocks. A peer's row counts only if its first losses agree with ours. Where the
-matrix products alone are timed too, as one more implementation, every row says how much of its step they are.
+least 20 ms, and there are at least 20 blocks. A peer's row counts only if its first losses agree with ours. Every row
+says how much of its step the floor is: the matrix products alone, where they are timed too as one more implementation,
+or what a known GPU takes by its maker's figures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.inspect.profile.gpus import Gpu
+
+from .floors import floor
 from .implementations import FLOOR
 from .workloads import WORKLOADS
 
@@ -47,11 +51,20 @@ class Effort:
     budget_seconds: float = 10.0
 
 
+QUICK = Effort(rounds=2, blocks=2, block_seconds=0.01, budget_seconds=1)
+"""A first look, not a result."""
+
+
 class Worker:
-    """The process of one implementation."""
+    """The process of one implementation.
+
+    Attributes:
+        failed: whether its last answer is an error; behind some, such as of a device, nothing works there any more.
+    """
 
     def __init__(self, name: str):
         self.name = name
+        self.failed = False
         # A file, since a pipe that nobody empties would stop a talkative process; `stop` closes it.
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
@@ -78,12 +91,14 @@ class Worker:
         """The answer to the last order; ``{"error": ...}`` if the process died."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        self.failed = not line
         if not line:
             self.process.wait()
             self.errors.seek(0)
             last = self.errors.read().strip().splitlines()[-1:]
             return {"error": f"the process of {self.name} ended: {''.join(last)}"}
         found: dict[str, Any] = json.loads(line)
+        self.failed = "error" in found
         return found
 
     def stop(self) -> None:
@@ -107,6 +122,7 @@ def compare(
     device: str = "cpu",
     optimizer: str = "sgd",
     effort: Effort = Effort(),
+    gpu: Gpu | None = None,
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
     """Time training steps; one row for each batch size and implementation.
@@ -115,15 +131,19 @@ def compare(
     ``samples_per_second``, ``flop_per_second``, ``loss_error`` (the largest relative difference of the first losses
     to those of the first implementation), ``valid``, ``steps_per_block``, ``blocks``, ``prepare_seconds``,
     ``peak_rss_bytes`` (the most that the process had in memory at this batch size, libraries included), ``versions``,
-    ``floor_microseconds`` (median of the matrix products alone, at this batch size), ``share_of_floor`` (that over
-    ``microseconds``: 1 if the step is nothing but products); or ``error``.
+    ``floor`` (what bounds the step: "products", or "arithmetic" or "memory" of the GPU), ``floor_microseconds`` (the
+    median of the matrix products alone, at this batch size, or by the GPU's figures, see `gpunn.bench.floors`),
+    ``share_of_floor`` (that over ``microseconds``: 1 if the step is nothing but that); or ``error``.
 
-    What has no losses has None for ``loss_error`` and ``valid``; without ``products`` among the implementations the
-    last two are None.
+    What has no losses has None for ``loss_error`` and ``valid``; without ``products`` among the implementations and
+    without a GPU the last three are None.
+
+    Args:
+        gpu: the device, if there are figures of it.
     """
     rows = []
     cases = [(workload, batch) for batch in batch_sizes]
-    for row in compare_each(cases, implementations, device=device, optimizer=optimizer, effort=effort):
+    for row in compare_each(cases, implementations, device=device, optimizer=optimizer, effort=effort, gpu=gpu):
         rows.append(row)
         on_row(row)
     return rows
@@ -136,12 +156,19 @@ def compare_each(
     device: str = "cpu",
     optimizer: str = "sgd",
     effort: Effort = Effort(),
+    gpu: Gpu | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of `compare` for one (workload, batch size) after another, as they are found."""
     workers = [Worker(name) for name in implementations]
     try:
         for workload, batch in cases:
-            yield from _one_batch_size(workers, workload, batch, device, optimizer, effort)
+            for i, worker in enumerate(workers):
+                if worker.failed:
+                    worker.stop()
+                    workers[i] = Worker(worker.name)
+            rows = _one_batch_size(workers, workload, batch, device, optimizer, effort)
+            _add_floor(rows, gpu)
+            yield from rows
     finally:
         for worker in workers:
             worker.stop()
@@ -170,21 +197,24 @@ def _one_batch_size(
             times[i] += answer["seconds_per_step"]
             prepared[i]["peak_rss"] = answer["peak_rss"]
     reference = prepared[0].get("losses")
-    rows = [
+    return [
         _row(worker.name, workload, batch, device, optimizer, p, t, reference)
         for worker, p, t in zip(workers, prepared, times)
     ]
-    _add_floor(rows)
-    return rows
 
 
-def _add_floor(rows: list[dict[str, Any]]) -> None:
-    """Add what the products alone took to all rows of one batch size."""
+def _add_floor(rows: list[dict[str, Any]], gpu: Gpu | None) -> None:
+    """Add the floor to all rows of one batch size."""
     timed = [row for row in rows if "microseconds" in row]
-    floor = next((row["microseconds"] for row in timed if row["implementation"] == FLOOR), None)
+    floors = {row["implementation"]: row["microseconds"] for row in timed if row["implementation"] == FLOOR}
+    if gpu is not None:
+        first = rows[0]
+        floors = floor(WORKLOADS[first["workload"]], first["batch_size"], first["optimizer"], gpu)._asdict()
+    name = max(floors, key=floors.__getitem__, default=None)
     for row in timed:
-        row["floor_microseconds"] = floor
-        row["share_of_floor"] = None if floor is None else floor / row["microseconds"]
+        row["floor"] = name
+        row["floor_microseconds"] = None if name is None else floors[name]
+        row["share_of_floor"] = None if name is None else floors[name] / row["microseconds"]
 
 
 def _row(

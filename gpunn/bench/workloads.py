@@ -80,11 +80,11 @@ class Workload:
         shape = self.input_shape
         for layer in flattened(self.layers):
             if layer[0] in ("linear", "conv"):
-                shape_after = _shape_after(layer, shape)
+                after = shape_after(layer, shape)
                 fan_in = layer[1] if layer[0] == "linear" else layer[1] * layer[3] ** 2
-                total += 2 * fan_in * int(np.prod(shape_after)) * (2 if first else 3)
+                total += 2 * fan_in * int(np.prod(after)) * (2 if first else 3)
                 first = False
-            shape = _shape_after(layer, shape)
+            shape = shape_after(layer, shape)
         return total
 
 
@@ -100,7 +100,8 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> np
     return rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / fan_in))
 
 
-def _shape_after(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+def shape_after(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what a layer gives for a sample of this shape."""
     if layer[0] == "linear":
         return (layer[2],)
     if layer[0] == "conv":

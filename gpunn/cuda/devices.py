@@ -125,21 +125,9 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 
 def versions(device: Any = None) -> dict[str, str]:
     """What results on the current or the given device depend on: the GPU, its driver, CuPy, CUDA and its compiler."""
-    from gpunn.backend import nvrtc
+    from gpunn.backend.cuda_versions import versions
 
-    found = get_device_properties(device)
-    import cupy
-
-    runtime = cupy.cuda.runtime
-    cuda = runtime.runtimeGetVersion()
-    return {
-        "gpu": found.name,
-        "compute_capability": f"{found.major}.{found.minor}",
-        "cuda_driver": _version(runtime.driverGetVersion()),
-        "cupy": cupy.__version__,
-        "cuda_runtime": _version(cuda),
-        "nvrtc": "{}.{}".format(*nvrtc.version(cuda // 1000)),
-    }
+    return versions(backend_of(device).ordinal)
 
 
 def backend_of(device: Any) -> CudaBackend:
@@ -152,7 +140,3 @@ def backend_of(device: Any) -> CudaBackend:
     """
     backend: CudaBackend = cuda_device(device).backend
     return backend
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import apply
@@ -45,8 +45,8 @@ class Convolution(Op, abstract=True):
     padding: Padding = NO_PADDING
     dilation: Pair = (1, 1)
     groups: int = 1
-    saved = (0, 1)
-    saved_for = ((1,), (0,))
+    saved: ClassVar[tuple[int, ...]] = (0, 1)
+    saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (0,))
     images = (0, 1)
 
     def forward_of(self, x: Any, w: Any, b: Any = None) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.kernel import KernelBackend
+from gpunn.backend.kernel.tuning import Tuner
 from gpunn.backend.launch import Text
 from gpunn.backend.recording import NotRecordable, Recorder, forbid
 from gpunn.optim.bound import is_one_kernel
@@ -45,7 +46,8 @@ class DryRun(NamedTuple):
 
 def dry_run(graph: Graph) -> DryRun:
     """Do a step without its device."""
-    backend = _Idle()
+    tuner = getattr(graph.arguments[0].spec.device.backend, "tuner", None) if graph.arguments else None
+    backend = _Idle(tuner)
     recorder, once = Recorder(backend, most_numbers(graph)), Recorder(backend, 0)
     views = follow(graph)
     life = Liveness(graph, views, copied=True)
@@ -88,6 +90,9 @@ def dry_run(graph: Graph) -> DryRun:
 class _Idle(KernelBackend):
     """Launches nothing, on arrays of address space.
 
+    Args:
+        tuner: the device's, if it has one.
+
     Attributes:
         texts: what it would launch, in order.
     """
@@ -95,10 +100,15 @@ class _Idle(KernelBackend):
     name = "idle"
     xp = np
 
-    def __init__(self) -> None:
+    def __init__(self, tuner: Tuner | None) -> None:
+        self.tuner = tuner
         self.texts: dict[Text, None] = {}
         self.launcher: Any = self._write_down
         self.streams = SimpleNamespace()
+
+    def picked(self, op: str, sizes: Any, precision: str, predicted: Any, offered: Any, trial: Any) -> Any:
+        """What the device picks, as far as that is known."""
+        return predicted if self.tuner is None else self.tuner.look_up(op, sizes, precision, predicted, offered)
 
     def _write_down(self, text: str, name: str, *rest: Any, **types: Any) -> None:
         self.texts[Text(text, tuple(sorted((variable, as_dtype(d).name) for variable, d in types.items())))] = None

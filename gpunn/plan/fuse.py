@@ -16,6 +16,7 @@ from .rules.affine_activation import affine_activation
 from .rules.elementwise_chain import elementwise_chain
 from .rules.loss_gradient import loss_gradient
 from .rules.note import Note as Note
+from .rules.pooled_convolution import pooled_convolution, pooled_weight_gradient
 from .rules.pooled_slope import pooled_slope
 from .rules.product_update import product_update
 from .rules.softmax_cross_entropy import softmax_cross_entropy
@@ -30,6 +31,8 @@ RULES: dict[str, Rule] = {
         softmax_cross_entropy,
         loss_gradient,
         pooled_slope,
+        pooled_convolution,
+        pooled_weight_gradient,
         activation_gradient,
         product_update,
         elementwise_chain,

@@ -12,7 +12,7 @@ from .report_text import table
 if TYPE_CHECKING:
     from .capture import Segment
 
-_HEAD = ("call", "kernel", "tile", "grid", "block", "parts", "precision", "us, predicted")
+_HEAD = ("call", "kernel", "tile", "grid", "block", "parts", "picked as", "precision", "us, predicted")
 
 
 def as_table(segments: Iterable[Segment]) -> str:
@@ -26,7 +26,7 @@ def as_table(segments: Iterable[Segment]) -> str:
             found = choice_of(launch)
             total += found.microseconds
             grid, block = (" x ".join(map(str, sizes)) for sizes in (launch.grid, launch.block))
-            chosen = (found.tile, grid, block, found.parts, found.precision, f"{found.microseconds:.1f}")
+            chosen = (found.tile, grid, block, found.parts, found.by, found.precision, f"{found.microseconds:.1f}")
             rows.append((call.name, launch.name, *chosen))
     rows.append(("in all", *[""] * (len(_HEAD) - 2), f"{total:.1f}"))
     return "\n".join(table(rows))

@@ -111,7 +111,7 @@ def restore(loop: FitLoop, state: dict[str, Any]) -> list[str]:
     lines = go_back(loop, state)
     if changed := differences(state["settings"], trainer.settings()):
         lines.append(f"the settings are not those of the run so far: {'; '.join(changed)}")
-    if changed := differences(state["fingerprint"], fingerprint(trainer.device)):
+    if changed := differences(state["fingerprint"], fingerprint(trainer.device, state["fingerprint"])):
         lines.append(f"results may differ in their last bits from an uninterrupted run: {'; '.join(changed)}")
     return lines
 

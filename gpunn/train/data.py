@@ -16,6 +16,7 @@ from gpunn.datasets import DataError, stratified_split
 from gpunn.parallel import World
 from gpunn.tensor import Tensor, as_tensor
 from gpunn.train.batch import Batch
+from gpunn.train.copies import copies_to
 from gpunn.train.objective import Objective
 from gpunn.utils.data import ArrayDataset, DataLoader, Subset, TensorDataset, random_split
 
@@ -120,12 +121,15 @@ def hold_out(data: Any, fraction: float, model: nn.Module, seed: int) -> tuple[A
     return first, second
 
 
-def batches(loader: DataLoader, objective: Objective, device: Device, ranks: World | None = None) -> Iterator[Batch]:
-    """The batches of one epoch on the device; with several ranks, this one's part of each.
+def batches(
+    loader: DataLoader, objective: Objective, device: Device, ranks: World | None = None, ahead: int = 1
+) -> Iterator[Batch]:
+    """The batches of one epoch on the device; with several ranks, this one's part of each. `ahead` as for `copies_to`.
 
     Raises TypeError where a batch is not a sequence of inputs and a target, all of them tensors.
     """
     rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+    copies = copies_to(device, ahead)
     for parts, place in loader.parts(rank, size) if size > 1 else zip(loader, repeat(None)):
         if not isinstance(parts, (tuple, list)) or len(parts) < 2 or not all(isinstance(p, Tensor) for p in parts):
             kinds = ", ".join(type(p).__name__ for p in parts) if isinstance(parts, (tuple, list)) else ""
@@ -135,9 +139,9 @@ def batches(loader: DataLoader, objective: Objective, device: Device, ranks: Wor
             )
         counts = place is None or place.samples > 0
         share = objective.share(parts[-1]) if counts else 0.0
-        inputs = [part if part.device is device else part.to(device=device) for part in parts]
+        *inputs, target = copies(parts)
         labels = parts[-1] if parts[-1].device.type == "cpu" else None
-        yield Batch(tuple(inputs[:-1]), inputs[-1], share, labels, 0 if place is None else place.first, counts)
+        yield Batch(tuple(inputs), target, share, labels, 0 if place is None else place.first, counts)
 
 
 def in_groups(source: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from gpunn import nn, no_grad
 from gpunn.autograd.mode import is_tracing
+from gpunn.backend.device import device as Device
 from gpunn.plan import Arena, Step
 from gpunn.tensor import Tensor
 from gpunn.train.batch import Batch
+from gpunn.train.copies import copies_to
 from gpunn.train.errors import NoTensor
 from gpunn.train.objective import Objective
 from gpunn.train.precision import Precision
@@ -68,6 +70,14 @@ class Evaluator:
         if not isinstance(output, Tensor):
             raise TypeError(f"predict: the model gives {type(output).__name__}, not one tensor; call the model itself")
         return output.detach()
+
+    def predict_each(self, batches: Iterable[Sequence[Tensor]], device: Device) -> list[Tensor]:
+        """What the model predicts for each batch of inputs, which are brought to the device; enters `mode` itself."""
+        copies = copies_to(device)
+        with self.mode():
+            outputs = [self.predict(*copies(inputs)) for inputs in batches]
+            self.check()
+        return outputs
 
     def check(self) -> None:
         """Raise what is wrong with labels and indices up to now, if that is not known yet; see `Step.check`."""

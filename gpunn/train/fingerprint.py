@@ -20,11 +20,15 @@ VARIABLES = (
     "NPY_DISABLE_CPU_FEATURES", "GPUNN_NATIVE",
 )  # fmt: skip
 
+_PICKED = "picked "
 Fingerprint = dict[str, str | int]
 
 
-def fingerprint(device: Any = "cpu") -> Fingerprint:
+def fingerprint(device: Any = "cpu", before: Mapping[str, Any] = {}) -> Fingerprint:
     """What the bits depend on here, on the given device: versions, BLAS with its kernels and threads, processor, GPU.
+
+    Where kernels are picked by measurement (`gpunn.backend.kernel.tuning`), it has an entry "picked ..." for each
+    product that was computed up to now in this process, and for those that `before`, an earlier fingerprint, has.
 
     Products of matrices take their order of summation from the BLAS, its kernels ("core") and its threads, of which the
     larger ones of linear layers have a slice each, whoever computes it (`gpunn.backend.numpy.blas`); elementwise
@@ -51,6 +55,8 @@ def fingerprint(device: Any = "cpu") -> Fingerprint:
     found |= _loaded_blas()
     if gpunn.device(device).type == "cuda":
         found |= gpunn.cuda.versions(device)
+    if gpunn.device(device).type in ("cuda", "sim"):
+        found |= _picks(gpunn.device(device).backend.tuner, before)
     found |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return {name: value for name, value in found.items() if value not in (None, "")}
 
@@ -64,6 +70,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for name in dict.fromkeys((*before, *now))
         if before.get(name) != now.get(name) and (name in VARIABLES or (name in before and name in now))
     ]
+
+
+def _picks(tuner: Any, before: Mapping[str, Any]) -> dict[str, str]:
+    """What picks kernels, and what it has picked."""
+    if tuner is None:
+        return {"tuning": "off"}
+    products = dict.fromkeys(name.removeprefix(_PICKED) for name in before if name.startswith(_PICKED))
+    picks = {_PICKED + product: name for product, name in tuner.picks(products).items()}
+    return {"tuning": "full" if tuner.measures else "cached", **picks}
 
 
 def _loaded_blas() -> dict[str, Any]:

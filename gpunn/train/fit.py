@@ -37,7 +37,7 @@ def fit(
     """`Trainer.fit` in the claimed run folder."""
     own = trainer.objective
     if class_weight:
-        trainer.objective = own.of(ClassWeighted(own.function, class_weight))
+        trainer.objective = own.of(ClassWeighted(own.function, class_weight).to(trainer.device))
     try:
         return _fit(trainer, data, epochs, validation, batch_size, shuffle, resume)
     finally:

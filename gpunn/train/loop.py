@@ -14,6 +14,7 @@ from gpunn.train import checkpoint, data
 from gpunn.train.batch import Batch
 from gpunn.train.cut import free_memory
 from gpunn.train.errors import TrainingError, TrainingInterrupted, advice
+from gpunn.train.feed import Feed
 from gpunn.train.guard import Guard, copied, losses_are_finite
 from gpunn.train.history import Row
 from gpunn.train.interrupt import Interrupt
@@ -21,7 +22,6 @@ from gpunn.train.measure import measure
 from gpunn.train.meter import Meter, NonFiniteLoss
 from gpunn.train.progress import Progress
 from gpunn.train.ranks import Ranks
-from gpunn.train.resident import resident
 from gpunn.train.run_folder import RunFolder
 from gpunn.train.status import Recorded
 from gpunn.utils.data import DataLoader
@@ -65,12 +65,14 @@ class FitLoop:
         self.epochs = epochs
         self.folder = run = run if self.ranks.is_first else None
         self.progress = progress if run is None else Recorded(progress, run.status_path)
-        # A loader's data set on the device, where it can lie there.
-        self._resident = {each: resident(each, trainer.device) for each in (loader, validation) if each is not None}
         self.step = trainer.make_step()
         self.step.note = self.progress.note
         # On the CPU there are no launches to spare.
         self._per_launch = 1 if self.ranks.several or trainer.device.type == "cpu" else trainer.steps_per_launch
+        at_once = self._per_launch * trainer.grad_accumulation
+        loaders = (loader,) if validation is None else (loader, validation)
+        self._feeds = {each: Feed(each, trainer.device, at_once if each is loader else 1) for each in loaders}
+        trainer.data_is = self._feeds[loader].how
         self.meter = Meter(trainer.metrics, any_loss=trainer.on_nan == "ignore")
         trainer.running, trainer.extent = self.meter.scalars, {"epochs": epochs, "steps": data.length(loader)}
         looks = trainer.on_nan != "ignore" or trainer.precision.scaled
@@ -274,10 +276,7 @@ class FitLoop:
 
     def _batches(self, loader: DataLoader) -> Iterator[Batch]:
         """The batches of an epoch, or the rest of them."""
-        there = self._resident.get(loader)
-        if there is not None:
-            return there.batches(self.trainer.objective)
-        return data.batches(loader, self.trainer.objective, self.trainer.device, self.ranks.world)
+        return self._feeds[loader].batches(self.trainer.objective, self.ranks.world)
 
     def merged(self, meter: Meter) -> Meter:
         """What all ranks have measured."""

@@ -14,7 +14,9 @@ from gpunn.train.batch import Batch
 from gpunn.train.metric import Metric
 
 KEPT = 64
-"""So many batches' results wait on another device than the CPU before they are read."""
+"""So many batches' results wait on another device than the CPU before they are read,"""
+KEPT_BYTES = 1 << 30
+"""or so many bytes of batches that are there for nothing else."""
 
 
 class NonFiniteLoss(Exception):
@@ -47,7 +49,7 @@ class Meter:
         """Forget all batches."""
         self.batches = self.samples = self.skipped = 0
         self.total = self.weight = 0.0
-        self._waiting.clear()
+        self._forget_waiting()
         for metric in self.metrics:
             metric.reset()
 
@@ -57,7 +59,8 @@ class Meter:
         Raises NonFiniteLoss, now or when the results are read.
         """
         self._waiting.append((loss, output, batch))
-        if loss.device.type == "cpu" or len(self._waiting) >= KEPT:
+        self._bytes += sum(t.nbytes for t in batch.tensors())
+        if loss.device.type == "cpu" or len(self._waiting) >= KEPT or self._bytes >= KEPT_BYTES:
             self.read()
 
     def read(self) -> None:
@@ -75,7 +78,11 @@ class Meter:
                 host, target = _host(output), _host(batch.host_target())
                 for metric in self.metrics:
                     metric.update(host, target)
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
         self._waiting.clear()
+        self._bytes = 0
 
     @property
     def loss(self) -> float:

@@ -96,6 +96,9 @@ class Trainer:
                        gives as many; see `gpunn.transforms`. Metrics of the training are those of changed inputs, with
                        the targets as they were
 
+    On a GPU a data set of tensors lies on the device as a whole if that leaves half of the free memory free; all other
+    data is copied there batch by batch, while the device does the step before; see `gpunn.train.feed.Feed`.
+
     Two runs with the same seed give the same bits, and so does a run that was interrupted and resumed.
 
     Behind `gpunn.parallel.init` all ranks call `fit` with the same arguments, and train together: each batch is divided
@@ -175,6 +178,8 @@ class Trainer:
         self.stopped, self.stop_reason = False, ""
         self.memory: dict[str, int] = {}
         """What the largest planned step of the last `fit` needed by its forecast, in bytes by use."""
+        self.data_is: str = ""
+        """How the last `fit` brought data to the device: "resident", "streamed" or "copied", see `gpunn.train.feed`."""
         self.running: Callable[[], dict[str, float]] = dict
         """Loss and metrics of the epoch so far; for callbacks."""
         self.extent: dict[str, int | None] = {}
@@ -266,13 +271,9 @@ class Trainer:
         (count,) = counts
         if count == 0:
             raise DataError("predict: there is no sample in the data")
-        outputs = []
-        with self.evaluator.mode():
-            for start in range(0, count, batch_size):
-                slices = (as_input(part[start : start + batch_size], self.model) for part in inputs)
-                parts = (part.to(device=self.device) for part in slices)
-                outputs.append(self.evaluator.predict(*parts))
-            self.evaluator.check()
+        starts = range(0, count, batch_size)
+        slices = ([as_input(part[i : i + batch_size], self.model) for part in inputs] for i in starts)
+        outputs = self.evaluator.predict_each(slices, self.device)
         return outputs[0] if len(outputs) == 1 else gpunn.cat(outputs)
 
     def report(
@@ -315,8 +316,8 @@ class Trainer:
         count = sum(p.numel() for p in self.model.parameters())
         return (
             f"<Trainer of {type(self.model).__name__} with {count:,} parameters by {_name_of(self.objective.function)} "
-            f"and {type(self.optimizer).__name__}, lr {self.learning_rate:.3g}, on {self.device}: "
-            f"{self.history.epochs} epochs trained>"
+            f"and {type(self.optimizer).__name__}, lr {self.learning_rate:.3g}, on {self.device}"
+            f"{self.data_is and f' with data {self.data_is}'}: {self.history.epochs} epochs trained>"
         )
 
     def stop(self, reason: str = "") -> None:

@@ -24,6 +24,7 @@ class Machine:
         self.pools = [DevicePool() for _ in range(devices)]
         self.queues: list[tuple[int, Work]] = []
         self.switches = 0
+        self.hasty = False  # whether streams, but for the null stream, do their work as soon as they may
         self.calls: Counter[str] = Counter()
         self.pinned: dict[int, list[np.ndarray]] = {}
         self.no_pinned_memory = False
@@ -157,7 +158,16 @@ class Stream:
 
     def give(self, work: Callable[[], None]) -> None:
         """Do this on the stream, or take it down where the stream captures."""
-        (self.work if self.captured is None else self.captured).append(work)
+        if self.captured is None:
+            self.add(work)
+        else:
+            self.captured.append(work)
+
+    def add(self, *work: Callable[[], None]) -> None:
+        """Do this on the stream; others do no more before than what it waits for."""
+        self.work.extend(work)
+        if machine.hasty and self.ptr:
+            do(self.work)
 
     def refuse_in_capture(self, what: str) -> None:
         if self.captured is not None:
@@ -190,7 +200,7 @@ class Stream:
         forbid_in_capture("waiting for an event")
         machine.calls["wait of a stream"] += 1
         stream, count = event.stream, event.count  # as it is recorded now, not when the work is done
-        self.work.append(lambda: stream.work_until(event, count))
+        self.add(lambda: stream.work_until(event, count))
 
     def work_until(self, event: Event, count: int) -> None:
         while event.happened < count:
@@ -215,7 +225,7 @@ class Graph:
         forbid_in_capture("launching a graph")
         machine.calls["graph"] += 1
         assert self.device_id == get_device(), "the graph is of another device"
-        (stream or get_current_stream()).work.extend(self.captured)
+        (stream or get_current_stream()).add(*self.captured)
 
     def upload(self, stream: Stream | None = None) -> None:
         assert self.device_id == get_device(), "the graph is of another device"
@@ -253,7 +263,7 @@ class Event:
         machine.calls["event recorded"] += 1
         assert self.device_id == get_device(), "the event is of another device"
         self.count, self.stream = self.count + 1, stream or get_current_stream()
-        self.stream.work.append(partial(self._happen, self.count))
+        self.stream.add(partial(self._happen, self.count))
 
     def _happen(self, count: int) -> None:
         self.happened, self.microseconds = count, machine.microseconds

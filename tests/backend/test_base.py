@@ -57,7 +57,8 @@ KNOW_THEIR_BACKEND = {
     **dict.fromkeys(("cuda/memory.py", "cuda/streams.py"), ("cuda.py",)),
     "autograd/tape.py": ("meta.py",),
     "inspect/profile/launches.py": ("sim.py",),
-    "inspect/profile/measured.py": ("sim.py", "cuda.py"),
+    **dict.fromkeys(("inspect/profile/measured.py", "train/fingerprint.py", "bench/kernels.py"), ("sim.py", "cuda.py")),
+    "train/copies.py": ("cuda.py",),
 }
 """Files that are for some backends only, and ask for more than primitives: of which of them."""
 

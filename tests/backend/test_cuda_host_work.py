@@ -125,6 +125,23 @@ def test_steps_on_streams_in_turn_give_the_bits_of_one(machine) -> None:
     assert losses(0) == losses(1) == losses(3)
 
 
+def test_a_streamed_batch_adds_two_events_to_its_copies(machine) -> None:
+    copies = gpunn.device("cuda").backend.copies_ahead()
+    batch = np.ones((5, 6), np.float32), np.array([0, 1, 2, 0, 1])
+
+    def counted() -> dict[str, int]:
+        gpunn.cuda.synchronize()
+        machine.calls.clear()
+        copies(batch)
+        return dict(machine.calls)
+
+    for _ in range(3):
+        counted()
+    pieces = {"copy from the host": 2, "event asked": 3, "event recorded": 2}
+    ordered = {"array": 1, "event recorded": pieces["event recorded"] + 2, "wait of a stream": 2}
+    assert [counted() for _ in range(3)] == [pieces | ordered] * 3
+
+
 def test_memory_is_counted_only_for_who_asks(machine) -> None:
     x = gpunn.ones(1000, device="cuda")
     machine.calls.clear()

@@ -9,7 +9,7 @@ from gpunn.bench import worker
 from gpunn.bench.implementations import PEERS, has_floor
 from gpunn.bench.implementations.products import Training as Products
 from gpunn.bench.plot import batch_size_plot
-from gpunn.bench.protocol import TOLERANCE, Effort, compare, recommend
+from gpunn.bench.protocol import TOLERANCE, Effort, Worker, compare, compare_each, recommend
 from gpunn.bench.workloads import WORKLOADS
 from gpunn.cli import main
 
@@ -118,10 +118,53 @@ def test_plot_of_the_floor(tmp_path, monkeypatch):
     assert [text.get_text() for text in bottom.get_legend().texts] == ["the best peer", "matrix products alone"]
 
 
+@pytest.mark.slow
+def test_plot_of_the_floor_of_a_gpu(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr("matplotlib.pyplot.close", figures.append)
+    rows = [
+        {
+            **{"workload": "W1", "batch_size": b, "implementation": "gpunn", "device": "cuda", "valid": True},
+            **{"p10": 100, "p90": 100, "samples_per_second": b / 100 * 1e6},
+            **{"floor": "memory", "floor_microseconds": 25, "share_of_floor": 0.25},
+        }
+        for b in (1, 8)
+    ]
+    other = [{**row, "implementation": "torch"} for row in rows]
+    batch_size_plot([*rows, *other], {"gpu": "G"}, None, tmp_path / "plot.png")
+    monkeypatch.undo()
+    top, bottom = figures[0].axes
+    lines = {line.get_label(): line.get_ydata() for axes in (top, bottom) for line in axes.lines}
+    np.testing.assert_allclose(top.lines[-1].get_ydata(), [1e6 / 25, 8e6 / 25])
+    np.testing.assert_allclose(lines["floor by the GPU's figures"], [0.25, 0.25])
+
+
 def test_process_that_fails_is_reported():
     (row,) = compare("W3", [4], ["gpunn"], device="nowhere", effort=SHORT)
     assert not row["valid"]
     assert "nowhere" in row["error"]
+
+
+def test_a_process_that_failed_is_followed_by_a_new_one(monkeypatch):
+    made = []
+
+    class Noted(Worker):
+        def __init__(self, name):
+            super().__init__(name)
+            made.append(self)
+
+    def cases():
+        yield "W3", 2
+        made[0].process.kill()
+        yield "W3", 2
+        yield "W3", 2
+
+    monkeypatch.setattr("gpunn.bench.protocol.Worker", Noted)
+    first, second, third = compare_each(cases(), ["gpunn"], effort=SHORT)
+    assert first["valid"] and third["valid"]
+    assert second["error"].startswith("the process of gpunn ended")
+    assert len(made) == 2
+    assert all(worker.process.poll() is not None for worker in made)
 
 
 def test_recommendation_is_the_smallest_that_is_nearly_as_fast():

@@ -18,7 +18,7 @@ def called(monkeypatch):
         return [_row(workload, b, name, floor) for b in sizes for name in implementations]
 
     monkeypatch.setattr("gpunn.cli.bench.compare", compare)
-    monkeypatch.setattr("gpunn.cli.bench.missing", lambda name: None)
+    monkeypatch.setattr("gpunn.cli.bench_rows.missing", lambda name: None)
     return names
 
 
@@ -28,6 +28,7 @@ def _row(workload, batch, name, floor):
         **{"workload": workload, "batch_size": batch, "implementation": name, "device": "cpu"},
         **{"valid": None if name == "products" else True, "microseconds": t, "p10": t, "p90": t},
         **{"samples_per_second": batch / t * 1e6, "floor_microseconds": floor, "share_of_floor": floor and floor / t},
+        "floor": floor and "products",
     }
 
 
@@ -65,3 +66,76 @@ def test_no_floor_with_convolutions(gpunn_command, called, workload):
     assert called == ["gpunn", "torch"]
     assert "2.00 x" in result.out
     assert "products" not in result.out
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """The cases that ``gpunn bench workloads`` measures."""
+    cases = []
+
+    def compare_each(given, implementations, **settings):
+        for case in given:
+            cases.append((*case, *implementations))
+            yield from (_row(*case, name, 80) for name in implementations)
+
+    monkeypatch.setattr("gpunn.bench.sweep.compare_each", compare_each)
+    monkeypatch.setattr("gpunn.cli.workloads.missing", lambda name: None if name in ("torch", "numpy") else name)
+    return cases
+
+
+def test_workloads_in_pieces(gpunn_command, timed, tmp_path):
+    command = ("bench", "workloads", "--out", "out", "--device", "cpu")
+    first = gpunn_command(*command, "--workloads", "W1,W4", "--minutes", "1e-9")
+    assert (first.code, timed) == (0, [])
+    assert "12 of 12 cases are left: the same command goes on with them" in first.err
+    second = gpunn_command(*command, "--workloads", "W1", "--json")
+    assert (second.code, len(timed)) == (0, 7)
+    assert timed[0] == ("W1", 32, "gpunn", "torch", "products")
+    rows = json.loads(second.out.splitlines()[-1])["rows"]
+    assert len(rows) == 21
+    plot, file = tmp_path / "out" / "batch_size_W1_cpu.json", tmp_path / "out" / "workloads_cpu.jsonl"
+    assert json.loads(plot.read_text())["recommended"]["batch_size"] == 2048
+    whole = file.read_text()
+    file.write_text(whole[:-5])
+    killed = gpunn_command(*command, "--workloads", "W1", "--minutes", "1e-9")
+    assert "6 of 7 cases are there already" in killed.err
+    assert json.loads(plot.read_text())["recommended"] is None  # not by a part of the sizes
+    file.write_text(whole)
+    third = gpunn_command(*command)
+    assert "7 of 31 cases are there already" in third.err
+    assert len(timed) == 31
+    assert ("W4", 32, "gpunn", "torch") in timed
+    assert "W6, ResNet-9 on 3 x 32 x 32: samples per second" in " ".join(third.out.split())
+    written = json.loads(plot.read_text())
+    assert [row["batch_size"] for row in written["rows"] if row["implementation"] == "gpunn"] == sorted(
+        batch for name, batch, *_ in timed if name == "W1"
+    )
+    other = gpunn_command(*command, "--optimizer", "adam")
+    assert other.code == 2
+    assert "with optimizer 'sgd' and not 'adam'; take another folder" in other.err
+
+
+def test_the_floor_of_a_gpu_is_told(gpunn_command, timed, monkeypatch):
+    def compare_each(given, implementations, **settings):
+        for case in given:
+            yield from (_row(*case, name, 25) | {"floor": "memory"} for name in implementations)
+
+    monkeypatch.setattr("gpunn.bench.sweep.compare_each", compare_each)
+    result = gpunn_command("bench", "workloads", "--out", "out", "--device", "cpu", "--workloads", "cnn")
+    assert "25% memory" in result.out
+    assert "by the GPU maker's figures" in result.out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "--out"),
+        (("--out", "out", "--workloads", "W1,W9"), "--workloads: there is no 'W9'"),
+        (("--out", "out", "--peers", "keras"), "--peers: there is no 'keras'"),
+        (("--out", "out", "--minutes", "0"), "above 0"),
+    ],
+)
+def test_wrong_calls_of_workloads(gpunn_command, timed, options, said):
+    result = gpunn_command("bench", "workloads", "--device", "cpu", *options)
+    assert (result.code, timed) == (2, [])
+    assert said in result.err

@@ -90,7 +90,7 @@ def test_bench_on_the_simulator(gpunn_command, tmp_path):
 
 
 def test_peers_on_the_simulator(gpunn_command, monkeypatch):
-    monkeypatch.setattr("gpunn.cli.bench.missing", lambda name: None)
+    monkeypatch.setattr("gpunn.cli.bench_rows.missing", lambda name: None)
     arguments = ("bench", "batch-size", "--batch-sizes", "2", "--device", "sim")
     result = gpunn_command(*arguments, "--peers", "gpunn-eager,torch")
     assert result.code == 2

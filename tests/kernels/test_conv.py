@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from gpunn.backend.kernel import conv, conv_plan
+from gpunn.backend.kernel import conv, conv_plan, sliding_plan
 from gpunn.backend.kernel.activation import KINDS
 from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.nvrtc import compile_text
@@ -132,15 +132,15 @@ def test_large_shapes(windows, channels):
 
 
 def test_large_tiles(monkeypatch):
-    monkeypatch.setattr(conv_plan, "IMPLICIT_TILES", {"large": conv_plan.IMPLICIT_TILES["large"]})
-    conv_plan.implicit_plan.cache_clear()
+    monkeypatch.setitem(conv_plan.TILES, "conv2d_implicit", {"large": conv_plan.IMPLICIT_TILES["large"]})
+    conv_plan.plan_of.cache_clear()
     windows = Windows((13, 17), (3, 3), corner=(1, 1))
     x, w, b, dz = arrays(windows, 1, 5, 133, 1)
     how = (*windows[2:5], 1)
     with rung("conv2d", "implicit"):
         compare("conv2d_forward", x, w, b, windows.positions, *how, "relu", 0.0)
         compare("conv2d_input_grad", dz, w, windows.size, *how, modes=FAST)
-    conv_plan.implicit_plan.cache_clear()
+    conv_plan.plan_of.cache_clear()
 
 
 def test_what_is_declared_fits_beside_what_is_asked_for(cuda_compiler):
@@ -157,14 +157,25 @@ def test_images_in_slices(monkeypatch):
     compare_all(windows, x, w, b, dz, 2, modes=FAST)
 
 
-def test_the_rung_that_the_shape_asks_for():
-    for channels, name in (((2, 1, 6, 1), "direct"), ((2, 6, 16, 1), "direct"), ((2, 32, 64, 1), "implicit")):
-        f = conv_plan.Convolution(channels[0], 1, *channels[1:3], (9, 9), (7, 7), (3, 3), (1, 1), (0, 0), (1, 1))
-        tile = conv_plan.forward_tile(f, 4)
-        assert BACKEND._conv2d_rung(f, tile, np.dtype("float32")) == name
-        assert BACKEND._conv2d_rung(f, tile, np.dtype("float16")) == name.replace("implicit", "tensor")
-        many = f._replace(images=1 << 26)  # of 49 pixels
-        assert BACKEND._conv2d_rung(many, tile, np.dtype("float16")) == name
+@pytest.mark.parametrize(("channels", "name"), [((1, 6), "direct"), ((6, 16), "direct"), ((32, 64), "implicit")])
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_the_rung_that_the_shape_asks_for(channels, name, kernel):
+    kernels = (kernel, kernel)
+    f = conv_plan.Convolution(2, 1, *channels, (9, 9), (10 - kernel, 10 - kernel), kernels, (1, 1), (0, 0), (1, 1))
+    tile, sliding = conv_plan.forward_tile(f, 4), sliding_plan.sliding_tile(f, 4)
+    in_half = "tensor" if name == "implicit" else "sliding" if kernel == 3 else name
+    name = "sliding" if kernel == 3 else name
+    assert BACKEND._conv2d_rung(f, tile, sliding, np.dtype("float32")) == name
+    assert BACKEND._conv2d_rung(f, tile, sliding, np.dtype("float16")) == in_half
+    many = f._replace(images=1 << 26)  # of 49 pixels or more
+    assert BACKEND._conv2d_rung(many, tile, sliding, np.dtype("float16")) == name
+
+
+@pytest.mark.parametrize("chosen", ["direct", "sliding"])
+def test_a_rung_that_does_not_fit_is_not_taken(chosen):
+    f = conv_plan.Convolution(2, 1, 3, 4, (9, 9), (7, 7), (3, 3), (1, 1), (0, 0), (1, 1))
+    with rung("conv2d", chosen):
+        assert BACKEND._conv2d_rung(f, None, None, np.dtype("float32")) == "implicit"
 
 
 def test_a_result_at_any_address():

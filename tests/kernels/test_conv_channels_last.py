@@ -143,7 +143,7 @@ def test_copies_for_every_other_rung(name):
 def test_sums_in_parts():
     windows = Windows((6, 5), (3, 3), corner=(1, 1))
     x, w, b, dz = arrays(windows, 9, 64, 8)
-    f = conv._convolution(x.shape, w.shape, windows.positions, *windows[2:5], 1)
+    f = conv.convolution_of(x.shape, w.shape, windows.positions, *windows[2:5], 1)
     assert conv_channels_last.last_plan(f).grid[1] > 1 and conv_channels_last.last_weight_plan(f).grid[1] > 1
     check(windows, last(x), last(w), b, last(dz), modes=FAST)
 

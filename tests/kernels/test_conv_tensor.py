@@ -14,10 +14,7 @@ from .windows import WINDOWS, normal
 CHANNELS = {"more": (1, 17, 33, 1), "even": (2, 40, 16, 1), "groups": (2, 34, 70, 2), "depthwise": (1, 5, 5, 5)}
 """Images, channels in, channels out, groups."""
 TYPES = {"float16": "highest", "bfloat16": "highest", "tf32": "high", "as-bfloat16": "medium"}
-TILES = {
-    "float16": (conv_plan, "TENSOR_TILES"),
-    "tf32": (conv_plan, "TF32_TILES"),
-}
+PRODUCTS = {"float16": "conv2d_tensor", "tf32": "conv2d_tensor_tf32"}
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +56,8 @@ def test_bfloat16(name):
 @pytest.mark.parametrize("size", conv_plan.TENSOR_TILES)
 def test_tiles(size, name, monkeypatch):
     """Chunks that can be copied at once, several tiles, and an edge."""
-    module, table = TILES[name]
-    monkeypatch.setattr(module, table, {size: getattr(module, table)[size]})
-    conv_plan.tensor_plan.cache_clear()
+    monkeypatch.setitem(conv_plan.TILES, PRODUCTS[name], {size: conv_plan.TILES[PRODUCTS[name]][size]})
+    conv_plan.plan_of.cache_clear()
     dtype = "float32" if name == "tf32" else "float16"
     x, w, b = normal(3, 16, 8, 8, dtype=dtype), normal(140, 16, 3, 3, dtype=dtype), normal(140, dtype=dtype)
     dz = normal(3, 140, 8, 8, dtype=dtype)
@@ -70,7 +66,7 @@ def test_tiles(size, name, monkeypatch):
         compare("conv2d_forward", x, w, b, (8, 8), *how, "leaky_relu", 0.1, modes=FAST[:1])
         compare("conv2d_input_grad", dz, w, (8, 8), *how, modes=FAST[:1])
         compare("conv2d_weight_grad", x, dz, (3, 3), *how, True, modes=FAST[:1])
-    conv_plan.tensor_plan.cache_clear()
+    conv_plan.plan_of.cache_clear()
 
 
 @pytest.mark.parametrize(("dtype", "precision", "most"), [("float32", "high", 1e-3), (bfloat16, "highest", 1e-2)])
@@ -93,7 +89,7 @@ def test_what_is_launched(monkeypatch):
     for dtype, precision in (("float16", "highest"), ("float32", "high"), ("float32", "highest"), ("float64", "high")):
         with computing_in(precision):
             backend.conv2d_forward(normal(1, 32, 8, 8, dtype=dtype), normal(8, 32, 3, 3, dtype=dtype), None, *how)
-    assert launched == ["conv2d_tensor_flat", "conv2d_tensor_flat", "conv2d_implicit_flat", "conv2d_implicit_flat"]
+    assert launched == ["conv2d_tensor_flat", "conv2d_tensor_flat", "conv2d_sliding_three", "conv2d_sliding_three"]
 
 
 def test_columns_of_halves_lose_nothing():

@@ -71,7 +71,7 @@ def test_tiles(size, name, monkeypatch):
 @pytest.mark.parametrize("name", TYPES)
 def test_sums_in_parts(name):
     windows, channels = Windows((6, 5), (3, 3), corner=(1, 1)), (9, 64, 8)
-    f = conv._convolution((9, 64, 6, 5), (8, 64, 3, 3), windows.positions, *windows[2:5], 1)
+    f = conv.convolution_of((9, 64, 6, 5), (8, 64, 3, 3), windows.positions, *windows[2:5], 1)
     assert conv_channels_last.tensor_last_plan(f, 2).grid[1] > 1
     check(windows, channels, name, "tanh", modes=FAST[:1])
     check(windows, channels, name, modes=FAST[:1], bias=False)

@@ -56,8 +56,10 @@ def test_on_a_cupy_without_a_gpu(network: str) -> None:
         assert_same(train(planned, network, "adam", device="cuda:1"), expected)
 
 
-def test_steps_on_different_streams_follow_one_another() -> None:
-    with fake_cupy.installed():
+@pytest.mark.parametrize("hasty", [False, True], ids=["late", "early"])
+def test_steps_on_different_streams_follow_one_another(hasty: bool) -> None:
+    with fake_cupy.installed() as machine:
+        machine.hasty = hasty
         results = []
         for make_step in (planned, eager):
             step, model, _ = set_up(make_step, "mlp", "adam", "cuda")

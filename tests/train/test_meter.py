@@ -7,6 +7,7 @@ import pytest
 
 import gpunn
 from gpunn.train import Accuracy, Batch
+from gpunn.train import meter as meter_module
 from gpunn.train.meter import Meter, NonFiniteLoss
 
 
@@ -87,3 +88,11 @@ def test_reset():
     assert math.isnan(meter.loss)
     assert meter.samples == 0
     assert np.isnan(meter.results()["accuracy"])
+
+
+def test_results_wait_until_their_batches_take_much_memory(monkeypatch):
+    monkeypatch.setattr(meter_module, "KEPT_BYTES", 100)
+    meter = Meter([])
+    for number in (1, 2, 0, 1):  # a batch is 6 numbers of 8 bytes
+        meter.add(gpunn.tensor(1.0, device="sim"), None, batch([0] * 6))
+        assert len(meter._waiting) == number if number else meter.batches == 3

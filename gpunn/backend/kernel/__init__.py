@@ -12,7 +12,7 @@ from .attention import Attention
 from .batch_norm import BatchNorm
 from .chain import Chain
 from .collective import CollectiveKernels
-from .conv import Conv
+from .conv_pooled import ConvPooled
 from .draw import Draw
 from .dropout import Dropout
 from .elementwise import Elementwise
@@ -47,7 +47,7 @@ class KernelBackend(
     Indexing,
     Linear,
     Im2col,
-    Conv,
+    ConvPooled,
     Pool,
     BatchNorm,
     Norm,
@@ -64,4 +64,4 @@ class KernelBackend(
 ):
     """All primitives of `gpunn.backend.base`, over an array module and a launcher that a subclass brings."""
 
-    writes_images = Conv.convolutions_last | Pool.pooling_last
+    writes_images = ConvPooled.convolutions_last | Pool.pooling_last

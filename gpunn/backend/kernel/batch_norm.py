@@ -6,19 +6,19 @@ import math
 from typing import Any
 
 from gpunn.backend.base_layers import Running
+from gpunn.backend.recording import MOST_COUNTERS
 
-from .family import Array, Family, accumulator, prod
+from .counting import Counting
+from .family import Array, accumulator, prod
 from .ladder import Ladder
 from .team import channel_team, grid_and_block, shares
 
 BATCH_NORM = Ladder("batch_norm", ("fused", "split"))
-"""A channel by one team in one launch, or by several in three."""
+"""A channel by one team in one launch, or by several in two."""
 
 
-class BatchNorm(Family):
+class BatchNorm(Counting):
     """Batch normalisation."""
-
-    full: Any  # from another family
 
     def batch_norm_forward(
         self,
@@ -55,8 +55,7 @@ class BatchNorm(Family):
             how("fused", 1, x, weight, bias, y, mean, var, *moving, *size, eps, relu)
         else:
             parts = self.empty((3, how.shares, size[1]), work)
-            how("share", how.shares, x, parts, *size)
-            how.join(parts, x, mean, var, *moving, how.shares, *size)
+            how("share", how.shares, x, parts, how.counters, mean, var, *moving, *size)
             how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps, relu)
         return y, mean, var, *moved
 
@@ -132,8 +131,7 @@ class BatchNorm(Family):
             how("fused", 1, dy, x, y, weight, mean, var, dx, dw, db, *size, eps)
         else:
             parts, sums = (self.empty(shape, work) for shape in ((2, how.shares, size[1]), (2, size[1])))
-            how("share", how.shares, dy, x, y, mean, parts, *size)
-            how.join(parts, var, sums, dw, db, how.shares, size[1], eps)
+            how("share", how.shares, dy, x, y, mean, var, parts, how.counters, sums, dw, db, *size, eps)
             if dx is not None:
                 how("apply", how.shares, dy, x, y, weight, mean, var, sums, dx, *size, eps)
         return results
@@ -142,12 +140,13 @@ class BatchNorm(Family):
 class _Launch:
     """Launches the kernels of `batch_norm.cu` for x of some sizes (n, c, m)."""
 
-    def __init__(self, family: Family, name: str, size: tuple[int, int, int], dtype: Any) -> None:
+    def __init__(self, family: BatchNorm, name: str, size: tuple[int, int, int], dtype: Any) -> None:
         self.family, self.name, self.channels, self.dtype = family, name, size[1], dtype
         self.team = channel_team(size[2])
+        self.groups = grid_and_block(self.team, self.channels)[0][0]
         wanted = shares(self.team, *size)
         rung = BATCH_NORM.pick("fused" if wanted == 1 else "split")
-        self.shares = 1 if rung == "fused" else max(2, wanted)
+        self.shares = 1 if rung == "fused" or self.groups > MOST_COUNTERS else max(2, wanted)
 
     def __call__(self, kernel: str, blocks: int, *args: Any) -> None:
         """A team on each of so many shares of each channel."""
@@ -155,10 +154,10 @@ class _Launch:
         name = f"{self.name}_{kernel}_{self.team}"
         self.family.launch("batch_norm.cu", name, (*grid, blocks), block, args, scalar_t=self.dtype)
 
-    def join(self, *args: Any) -> None:
-        """A warp on each channel."""
-        grid, block = grid_and_block("warp", self.channels)
-        self.family.launch("batch_norm.cu", f"{self.name}_join", grid, block, args, scalar_t=self.dtype)
+    @property
+    def counters(self) -> Array:
+        """One for each group of blocks that share channels."""
+        return self.family.counters(self.groups)
 
 
 def _sizes(x: Array) -> tuple[int, int, int]:

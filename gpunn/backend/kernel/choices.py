@@ -44,12 +44,15 @@ class Choice(NamedTuple):
             only moved.
         microseconds: predicted for an H100 or H200, none measured: of a product by its tiles, without the
             addition of its parts; of all else the time in which its arrays go through memory once, at 4 TB/s.
+        by: what picked the tile and the parts, or the kernel: "predicted", or "measured" (see `tuning`); empty where
+            there was nothing to pick.
     """
 
     tile: str
     parts: str
     precision: str
     microseconds: float
+    by: str = ""
 
 
 def choice_of(launch: Any) -> Choice:
@@ -62,7 +65,7 @@ def choice_of(launch: Any) -> Choice:
     sort = "half" if precision in ("fp16", "bf16") and "_tensor" in name else precision
     tile = None if begin is None else _PRODUCTS[begin].get(sort, next(iter(_PRODUCTS[begin].values()))).get(size)
     if tile is None:  # no product, or a rung that has no tiles
-        return Choice("", "", precision, _through_memory(launch.args))
+        return Choice("", "", precision, _through_memory(launch.args), launch.picked if "_direct_" in name else "")
     named = {p.name: a for p, a in zip(launch.kernel.signature.parameters, launch.args)}
     if "dx_blocks" in named:  # of an affine map, dX, dW or both
         blocks = launch.grid[0]
@@ -76,7 +79,8 @@ def choice_of(launch: Any) -> Choice:
         blocks, depth = launch.grid[0] * launch.grid[1], int(named["part_depth"])
         parts = str(launch.grid[1])
     cycles = gemm.rounds(tile, ceil_div(blocks, gemm.MULTIPROCESSORS), depth)
-    return Choice(f"{size} {tile.rows} x {tile.columns}", parts, precision, cycles / MEGAHERTZ)
+    shape = f"{size} {tile.rows} x {tile.columns}"
+    return Choice(shape, parts, precision, cycles / MEGAHERTZ, launch.picked or "predicted")
 
 
 def _through_memory(args: Sequence[Any]) -> float:

@@ -3,56 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 from gpunn.backend.memory_format import in_memory_order, lies_last
-from gpunn.backend.products import computing_in
 
+from . import offers
 from .activation import KINDS
 from .conv_channels_last import ConvChannelsLast
+from .conv_columns import Columns
 from .conv_plan import (
     BUSY,
     MOST_PIXELS,
     Convolution,
+    Plan,
     Tile,
     forward_tile,
-    images_at_a_time,
-    implicit_plan,
-    implicit_weight_plan,
+    is_nearly_small,
     is_small,
+    plan_of,
     row_parts,
-    tensor_plan,
-    tensor_weight_plan,
     weight_tile,
 )
-from .family import Array, accumulator, ceil_div, is_half, prod
+from .family import Array, accumulator, ceil_div, prod
 from .ladder import Ladder
+from .sliding_plan import sliding_tile, sliding_weight_tile
+from .tuning import Trial, random_array
 from .windows import Pair
 
-CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit"))
+CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit", "sliding"))
 """One thread for each element; columns of patches and a matrix product; tiles of images in shared memory, for few
-channels; and the product of columns that are never in memory, for more. The last two are picked by shape, and in the
-place of the last one, where no rung is chosen, tensor cores for what they multiply; see `Matmul.on_tensor_cores`."""
+channels; the product of columns that are never in memory; and windows that slide over rows in registers, for kernels of
+3 x 3 and 5 x 5 elements. The last three are picked by shape, and in the place of the last two, where no rung is chosen,
+tensor cores for what they multiply; see `Matmul.on_tensor_cores`."""
 _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
 
-class Conv(ConvChannelsLast):
+class Conv(ConvChannelsLast, Columns):
     """Convolution and its two gradients."""
 
     convolutions_last = frozenset(("conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"))
     """Those that write images, or weights, channels last."""
 
     # From other families
-    tensor_cores: bool
     on_tensor_cores: Callable[[object], bool]
     factor_type: Callable[[Any], Any]
-    cast: Callable[..., Array]
-    col2im: Callable[..., Array]
-    im2col: Callable[..., Array]
-    matmul: Callable[..., Array]
-    sum: Callable[..., Array]
 
     def conv2d_forward(
         self,
@@ -74,7 +69,7 @@ class Conv(ConvChannelsLast):
         """
         y = self.result(out, (x.shape[0], w.shape[0], *positions), x.dtype)
         geometry = (positions, stride, corner, dilation, groups)
-        f = _convolution(x.shape, w.shape, *geometry)
+        f = convolution_of(x.shape, w.shape, *geometry)
         if lies_last(y):
             if self._conv2d_goes_last(f):
                 b = None if b is None else self.contiguous(b)
@@ -95,7 +90,7 @@ class Conv(ConvChannelsLast):
         zeros, and the columns w^T dz are added up at their places.
         """
         dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
-        f = _convolution(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
+        f = convolution_of(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
         if lies_last(dx):
             if stride == (1, 1) and self._conv2d_goes_last(f.turned()):
                 turned = self.contiguous(w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0))
@@ -130,7 +125,7 @@ class Conv(ConvChannelsLast):
         dw_out, db_out = out if bias and out is not None else (out, None)
         dw = self.result(dw_out, (outputs, x.shape[1] // groups, *kernel), x.dtype)
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
-        f = _convolution(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
+        f = convolution_of(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         if lies_last(dw):
             if self._conv2d_goes_last(f):
                 self.conv2d_last_weight_grad(f, self.last(x), self.last(dz), in_memory_order(dw), db)
@@ -140,19 +135,7 @@ class Conv(ConvChannelsLast):
                 self.copy(found if db is None else found[0], out=dw)
             return dw if db is None else (dw, db)
         x, dz = self.contiguous(x), self.contiguous(dz)
-        rung = self._conv2d_rung(f, weight_tile(f, accumulator(x.dtype).itemsize), x.dtype)
-        if rung == "naive" or not x.size:
-            args = (x, dz, dw, db, *f.args)
-            count = dw.size + (outputs if bias else 0)
-            self.launch_elements("conv.cu", "conv2d_weight_grad_naive", count, args, scalar_t=x.dtype)
-        elif rung == "im2col":
-            self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
-        elif rung == "direct":
-            self._conv2d_weight_grad_direct(f, x, dz, dw, db)
-        elif rung == "tensor":
-            self._conv2d_weight_grad_tensor(f, x, dz, dw, db)
-        else:
-            self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
+        self._conv2d_weight_grad_any(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
 
     def _conv2d_goes_last(self, f: Convolution) -> bool:
@@ -171,10 +154,10 @@ class Conv(ConvChannelsLast):
         parameter: float,
     ) -> None:
         """y = f(x * w + b), with the kernel turned around and its outputs and channels exchanged if `turned`."""
-        rung = self._conv2d_rung(f, forward_tile(f, accumulator(y.dtype).itemsize), y.dtype)
+        itemsize = accumulator(y.dtype).itemsize
+        rung = self._conv2d_rung(f, forward_tile(f, itemsize), sliding_tile(f, itemsize), y.dtype)
         if rung == "naive":
-            args: Any = (x, w, b, y, *f.args, kind, parameter)
-            self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
+            self._conv2d_naive(f, x, w, b, y, kind, parameter)
         elif rung == "im2col":
             self._conv2d_by_columns(f, x, w, b, y, kind, parameter)
         elif rung == "tensor":
@@ -184,16 +167,77 @@ class Conv(ConvChannelsLast):
             w_steps = (f.taps, f.outer * f.taps, True) if turned else (f.depth, f.taps, False)
             if rung == "direct":
                 self._conv2d_direct(f, x, w, b, y, w_steps, kind, parameter)
+            elif rung == "sliding":
+                self._conv2d_sliding(f, x, w, b, y, w_steps, kind, parameter)
             else:
                 self._conv2d_implicit(f, x, w, b, y, w_steps, kind, parameter)
 
-    def _conv2d_rung(self, f: Convolution, tile: Tile | None, dtype: Any) -> str:
-        """The rung that was chosen, else the best one for this shape. `tile` is None where no direct one fits."""
-        if is_small(f) and tile is not None:
-            return CONV2D.pick("direct")
+    def _conv2d_weight_grad_any(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        itemsize = accumulator(x.dtype).itemsize
+        rung = self._conv2d_rung(f, weight_tile(f, itemsize), sliding_weight_tile(f, itemsize), x.dtype, weight=True)
+        if rung == "naive" or not x.size:
+            self._conv2d_weight_grad_naive(f, x, dz, dw, db)
+        elif rung == "im2col":
+            self._conv2d_weight_grad_by_columns(f, x, dz, dw, db)
+        elif rung == "direct":
+            self._conv2d_weight_grad_direct(f, x, dz, dw, db)
+        elif rung == "sliding":
+            self._conv2d_weight_grad_sliding(f, x, dz, dw, db)
+        elif rung == "tensor":
+            self._conv2d_weight_grad_tensor(f, x, dz, dw, db)
+        else:
+            self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
+
+    def _conv2d_naive(
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, kind: int, parameter: float
+    ) -> None:
+        args = (x, w, b, y, *f.args, kind, parameter)
+        self.launch_elements("conv.cu", "conv2d_forward_naive", y.size, args, scalar_t=y.dtype)
+
+    def _conv2d_weight_grad_naive(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
+        count = dw.size + (0 if db is None else db.size)
+        args = (x, dz, dw, db, *f.args)
+        self.launch_elements("conv.cu", "conv2d_weight_grad_naive", count, args, scalar_t=x.dtype)
+
+    # What is picked ---------------------------------------------------------------------------------------------------
+
+    def _conv2d_rung(self, f: Convolution, tile: Tile | None, sliding: Any, dtype: Any, weight: bool = False) -> str:
+        """The rung that was chosen, else the best one for this shape. Tiles are None where none of a rung fits."""
         countable = f.images * prod(f.positions) <= MOST_PIXELS
-        chosen = CONV2D.pick("tensor" if countable and self.on_tensor_cores(dtype) else "implicit")
-        return "implicit" if chosen == "direct" and tile is None else chosen
+        best = product = "tensor" if countable and self.on_tensor_cores(dtype) else "implicit"
+        if is_small(f) and tile is not None:
+            best = "direct"
+        if sliding is not None and best != "tensor":
+            best = "sliding"
+        fits = {"direct": tile is not None, "sliding": sliding is not None}
+        if self.tuner is not None and CONV2D.chosen is None and f.images:
+            offered = {product: product} | {rung: rung for rung in fits if fits[rung]}
+            if not is_nearly_small(f):
+                offered.pop("direct", None)
+            best = self.picked(
+                "conv2d_weight_grad" if weight else "conv2d",
+                f,
+                _precision(self.factor_type(dtype) if product == "tensor" else dtype, product),
+                best,
+                lambda: offered,
+                lambda backend: _trial(backend, f, dtype, weight, "_any"),
+            )
+        chosen = CONV2D.pick(best)
+        return chosen if fits.get(chosen, True) else "implicit"
+
+    def _conv2d_plan(self, product: str, f: Convolution, dtype: Any, factor: Any) -> Plan:
+        """How an implicit product in this type is divided, whose factors are of another one on tensor cores."""
+        tensor = "tensor" if product.endswith("tensor") else "implicit"
+        precision = _precision(factor, tensor)
+        tiles = f"{product}_tf32" if precision == "tf32" else product
+        return self.picked(
+            product if factor == dtype else f"{product}_rounded",
+            f,
+            precision,
+            plan_of(tiles, f),
+            lambda: offers.plans(tiles, f),
+            lambda backend: _trial(backend, f, dtype, "weight_grad" in product, f"_{tensor}"),
+        )
 
     # Direct -----------------------------------------------------------------------------------------------------------
 
@@ -223,7 +267,7 @@ class Conv(ConvChannelsLast):
     def _conv2d_implicit(
         self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, w_steps: Any, kind: int, parameter: float
     ) -> None:
-        plan = implicit_plan(f)
+        plan = self._conv2d_plan("conv2d_implicit", f, y.dtype, y.dtype)
         parts = self.empty((plan.grid[1], y.size), accumulator(y.dtype)) if plan.grid[1] > 1 else None
         vector = prod(f.positions) % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
         args = (x, w, b, y, parts, *f.args, *w_steps, plan.part_depth, kind, parameter, vector)
@@ -233,20 +277,11 @@ class Conv(ConvChannelsLast):
             self._conv2d_add_parts(f, parts, b, y, kind, parameter)
 
     def _conv2d_weight_grad_implicit(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
-        plan = implicit_weight_plan(f)
+        plan = self._conv2d_plan("conv2d_weight_grad_implicit", f, dw.dtype, dw.dtype)
         parts = self._conv2d_weight_parts(plan.grid[1], dw, db)
         args = (x, dz, parts, *f.args, db is not None, plan.part_depth)
         self.launch("conv_implicit.cu", "conv2d_weight_grad_implicit", plan.grid, plan.block, args, scalar_t=x.dtype)
         self.add_parts(parts, dw, rest=db)
-
-    def _conv2d_weight_parts(self, count: int, dw: Array, db: Array | None) -> Array:
-        return self.empty((count, dw.size + (0 if db is None else db.size)), accumulator(dw.dtype))
-
-    def _conv2d_add_parts(
-        self, f: Convolution, parts: Array, b: Array | None, y: Array, kind: int, parameter: float
-    ) -> None:
-        args = (parts, b, y, len(parts), y.size, f.groups * f.outer, prod(f.positions), kind, parameter)
-        self.launch_elements("conv.cu", "conv2d_add_parts", y.size, args, scalar_t=y.dtype)
 
     # The same on tensor cores -----------------------------------------------------------------------------------------
 
@@ -260,7 +295,7 @@ class Conv(ConvChannelsLast):
             w = self.copy(each.swapaxes(1, 2)).reshape(f.groups * f.outer, f.depth)
         type = self.factor_type(y.dtype)
         x, w = self.converted(x, type), self.converted(w, type)
-        plan = tensor_plan(f, type.itemsize)
+        plan = self._conv2d_plan("conv2d_tensor", f, y.dtype, type)
         alone = type != y.dtype
         complete = plan.grid[1] == 1 and not (alone and (b is not None or kind))
         parts = None if complete else self.empty((plan.grid[1], y.size), accumulator(y.dtype))
@@ -275,7 +310,7 @@ class Conv(ConvChannelsLast):
     def _conv2d_weight_grad_tensor(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
         type = self.factor_type(dw.dtype)
         x, factor = self.converted(x, type), self.converted(dz, type)
-        plan = tensor_weight_plan(f, type.itemsize)
+        plan = self._conv2d_plan("conv2d_weight_grad_tensor", f, dw.dtype, type)
         alone = type != dw.dtype
         parts = self.empty((plan.grid[1], dw.size), accumulator(dw.dtype)) if plan.grid[1] > 1 else None
         target = dw if parts is None else parts
@@ -288,55 +323,30 @@ class Conv(ConvChannelsLast):
         if db is not None:
             self.sum(dz, (0, 2, 3), False, out=db)
 
-    # By columns of patches and a matrix product, for some images at a time; half precision in float32 -----------------
 
-    def _conv2d_by_columns(
-        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, kind: int, parameter: float
-    ) -> None:
-        weight = self._conv2d_wide(w).reshape(f.groups, f.outer, f.depth)
-        for images in self._conv2d_slices(f, y.dtype):
-            product = self._conv2d_product(weight, self._conv2d_columns(f, x[images]), y.dtype)
-            self._conv2d_add_parts(f, product.reshape(1, -1), b, y[images], kind, parameter)
-
-    def _conv2d_input_grad_by_columns(self, f: Convolution, dz: Array, w: Array, dx: Array) -> None:
-        weight = self._conv2d_wide(w).reshape(f.groups, f.outer, f.depth).swapaxes(1, 2)
-        for images in self._conv2d_slices(f, dx.dtype):
-            given = self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
-            columns = self._conv2d_product(weight, given, dx.dtype)
-            columns = columns.reshape(len(columns), f.groups * f.depth, prod(f.positions))
-            image = self.col2im(columns, f.size, f.positions, f.kernel, f.stride, f.corner, f.dilation)
-            self.cast(image, dx.dtype, out=dx[images])
-
-    def _conv2d_weight_grad_by_columns(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
-        slices = self._conv2d_slices(f, x.dtype)
-        parts = self.empty((len(slices), f.groups, f.outer, f.depth), accumulator(x.dtype))
-        for images, part in zip(slices, parts):
-            given = self._conv2d_wide(dz[images]).reshape(-1, f.groups, f.outer, prod(f.positions))
-            of_images = self._conv2d_product(given, self._conv2d_columns(f, x[images]).swapaxes(2, 3), x.dtype)
-            self.sum(of_images, (0,), False, out=part)
-        self.add_parts(parts, dw)
-        if db is not None:
-            self.sum(dz, (0, 2, 3), False, out=db)
-
-    def _conv2d_product(self, a: Array, b: Array, dtype: Any) -> Array:
-        """a b; halves in float32 are exact in TF32, and so they take tensor cores."""
-        with computing_in("high") if is_half(dtype) and self.tensor_cores else nullcontext():
-            return self.matmul(a, b)
-
-    def _conv2d_columns(self, f: Convolution, x: Array) -> Array:
-        """The patches of some images, (images, groups, depth, positions)."""
-        columns = self.im2col(self._conv2d_wide(x), f.positions, f.kernel, f.stride, f.corner, f.dilation)
-        return columns.reshape(len(x), f.groups, f.depth, prod(f.positions))
-
-    def _conv2d_wide(self, x: Array) -> Array:
-        return x if x.dtype == accumulator(x.dtype) else self.cast(x, accumulator(x.dtype))
-
-    def _conv2d_slices(self, f: Convolution, dtype: Any) -> list[slice]:
-        step = images_at_a_time(f, accumulator(dtype).itemsize)
-        return [slice(start, min(start + step, f.images)) for start in range(0, f.images, step)]
+def _precision(factor: Any, product: str) -> str:
+    """The type of the factors on tensor cores or elsewhere, as `tuning` has it."""
+    return "tf32" if product == "tensor" and factor.itemsize == 4 else str(factor.name)
 
 
-def _convolution(
+def _trial(backend: Any, f: Convolution, dtype: Any, weight: bool, way: str) -> Trial:
+    """A convolution or its weight gradient, by the method of that name."""
+    shapes = (
+        (f.images, f.groups * f.inner, *f.size),
+        (f.groups * f.outer, f.inner, *f.kernel),
+        (f.images, f.groups * f.outer, *f.positions),
+    )
+    x, w, y = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
+    name = f"_conv2d_weight_grad{way}" if weight else f"_conv2d{way}"
+    run, naive = getattr(backend, name), backend._conv2d_weight_grad_naive if weight else backend._conv2d_naive
+    if weight:
+        return Trial(lambda: run(f, x, y, w, None), lambda: naive(f, x, y, w, None), (w,))
+    kind = KINDS["none"], 0.0
+    how = (f.depth, f.taps, False) if way == "_implicit" else False
+    return Trial(lambda: run(f, x, w, None, y, how, *kind), lambda: naive(f, x, w, None, y, *kind), (y,))
+
+
+def convolution_of(
     x: tuple[int, ...], w: tuple[int, ...], positions: Pair, stride: Pair, corner: Pair, dilation: Pair, groups: int
 ) -> Convolution:
     """The shapes, from those of x (n, c, h, w) and w (o, c / groups, kh, kw)."""

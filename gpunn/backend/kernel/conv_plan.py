@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from .family import ceil_div, prod
-from .gemm import Division, divide
 from .gemm import Tile as GemmTile
+from .gemm import ranked
 from .windows import Geometry, Pair, geometry
 
 WARP = 32
@@ -32,6 +33,8 @@ BUSY = 528
 order of sums does not depend on the GPU."""
 FEW_INPUTS, FEW_OUTPUTS = 16, 32
 """Up to so many channels a convolution is direct; with more, a matrix product makes more of each element."""
+NEARLY = 4
+"""Where kernels are picked by measurement, up to so many times as many are tried both ways."""
 IMPLICIT_TILES = {
     "large": GemmTile(128, 128, 256, resident=2, cycles=185, alone=210),
     "square": GemmTile(64, 64, 256, resident=2, cycles=52, alone=65),
@@ -104,6 +107,26 @@ class Convolution(NamedTuple):
         """What kernels are told of it."""
         windows = geometry(self.size, self.positions, self.kernel, self.stride, self.corner, self.dilation)
         return (*self[:4], *windows)
+
+    @property
+    def text(self) -> str:
+        """The shapes, such as "8x16x32x32 to 8x64x32x32 by 3x3, padded by 1x1"."""
+        more = (
+            (self.stride, (1, 1), "stride "),
+            (self.corner, (0, 0), "padded by "),
+            (self.dilation, (1, 1), "dilated "),
+        )
+        given, made, kernel = (
+            "x".join(map(str, sizes))
+            for sizes in (
+                (self.images, self.groups * self.inner, *self.size),
+                (self.images, self.groups * self.outer, *self.positions),
+                self.kernel,
+            )
+        )
+        own = [f"{name}{pair[0]}x{pair[1]}" for pair, usual, name in more if pair != usual]
+        own += [f"{self.groups} groups"] * (self.groups > 1)
+        return ", ".join((f"{given} to {made} by {kernel}", *own))
 
     def turned(self) -> Convolution:
         """With a stride of 1, the convolution of dz, with the kernel turned around, that gives dx."""
@@ -211,41 +234,35 @@ class Plan(NamedTuple):
     part_depth: int
 
 
-@lru_cache(maxsize=4096)
-def implicit_plan(f: Convolution) -> Plan:
-    """For the result (outer, pixels) of each group, with sums over inner and taps.
+TILES = {
+    "conv2d_implicit": IMPLICIT_TILES,
+    "conv2d_weight_grad_implicit": WEIGHT_TILES,
+    "conv2d_tensor": TENSOR_TILES,
+    "conv2d_tensor_tf32": TF32_TILES,
+    "conv2d_weight_grad_tensor": WEIGHT_TENSOR_TILES,
+    "conv2d_weight_grad_tensor_tf32": WEIGHT_TF32_TILES,
+}
+"""Those of each product, by its name."""
 
-    As in `gemm.schedule`, by what each division takes as predicted.
+
+@lru_cache(maxsize=4096)
+def plan_of(product: str, f: Convolution) -> Plan:
+    """How a product of `TILES` is divided; as in `gemm.schedule`, by what each division takes as predicted.
+
+    It is the result (outer, pixels) of each group, with sums over inner and taps, or the weight gradient
+    (outer, inner taps) of each group, with sums over all pixels.
     """
-    pixels = f.images * prod(f.positions)
-    return _plan(IMPLICIT_TILES, f, pixels, f.depth, f.groups * f.outer * pixels)
+    return min(ranked_plans(product, f), key=lambda found: found[0])[1]
 
 
-@lru_cache(maxsize=4096)
-def implicit_weight_plan(f: Convolution) -> Plan:
-    """For the gradient (outer, inner taps) of each group, with sums over all pixels."""
-    return _plan(WEIGHT_TILES, f, f.depth, f.images * prod(f.positions), f.groups * f.outer * f.depth)
-
-
-@lru_cache(maxsize=4096)
-def tensor_plan(f: Convolution, itemsize: int) -> Plan:
-    """`implicit_plan` on tensor cores, for factors of so many bytes."""
-    pixels = f.images * prod(f.positions)
-    tiles = TENSOR_TILES if itemsize == 2 else TF32_TILES
-    return _plan(tiles, f, pixels, f.depth, f.groups * f.outer * pixels)
-
-
-@lru_cache(maxsize=4096)
-def tensor_weight_plan(f: Convolution, itemsize: int) -> Plan:
-    """`implicit_weight_plan` on tensor cores, for factors of so many bytes."""
-    tiles = WEIGHT_TENSOR_TILES if itemsize == 2 else WEIGHT_TF32_TILES
-    return _plan(tiles, f, f.depth, f.images * prod(f.positions), f.groups * f.outer * f.depth)
-
-
-def _plan(tiles: dict[str, GemmTile], f: Convolution, columns: int, depth: int, elements: int) -> Plan:
+def ranked_plans(product: str, f: Convolution) -> Iterator[tuple[int, Plan]]:
+    """All plans of a product, each with the cycles that it takes as predicted."""
+    tiles, columns, depth = TILES[product], f.images * prod(f.positions), f.depth
+    if "weight_grad" in product:
+        columns, depth = depth, columns
     counts = {size: f.groups * ceil_div(f.outer, t.rows) * ceil_div(columns, t.columns) for size, t in tiles.items()}
-    found: Division = divide(tiles, counts, depth, elements)
-    return Plan(found.size, (found.tiles, found.parts), (tiles[found.size].threads,), found.part_depth)
+    for cycles, found in ranked(tiles, counts, depth, f.groups * f.outer * columns):
+        yield cycles, Plan(found.size, (found.tiles, found.parts), (tiles[found.size].threads,), found.part_depth)
 
 
 def row_parts(f: Convolution, chunk: int, rows: int) -> int:
@@ -262,6 +279,11 @@ def images_at_a_time(f: Convolution, itemsize: int) -> int:
 def is_small(f: Convolution) -> bool:
     """Whether there are so few channels that the direct convolution is taken."""
     return f.inner <= FEW_INPUTS and f.outer <= FEW_OUTPUTS
+
+
+def is_nearly_small(f: Convolution) -> bool:
+    """Whether there are so few that the direct convolution may be the faster one."""
+    return f.inner <= NEARLY * FEW_INPUTS and f.outer <= NEARLY * FEW_OUTPUTS
 
 
 def _lanes(f: Convolution, chunk: int) -> int:

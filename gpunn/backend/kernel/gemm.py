@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gpunn.backend import recording
 
@@ -13,6 +13,10 @@ from .counting import Counting
 from .family import Array, accumulator, ceil_div
 from .quad import Quads
 
+if TYPE_CHECKING:
+    from .tuning import Trial, Tuner
+
+Way = TypeVar("Way")
 MULTIPROCESSORS = 132
 """Of the GPU that products are divided for: an H100 or H200. It is the same on other GPUs, so that the order of sums
 does not depend on the GPU."""
@@ -118,14 +122,16 @@ def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements:
         depth: the terms of a sum.
         elements: of the product, each of them a sum.
     """
+    return min(ranked(tiles, counts, depth, elements), key=lambda found: found[0])[1]
 
-    def predicted(division: Division) -> int:
+
+def ranked(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements: int) -> Iterator[tuple[int, Division]]:
+    """All divisions, each with the cycles that it takes as predicted, where a launch adds up the parts; as `divide`."""
+    most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
+    for division in _divisions(counts, depth, most_parts):
         tile, blocks = tiles[division.size], division.tiles * division.parts
         cycles = rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
-        return cycles + (_second_pass(division.parts, elements) if division.parts > 1 else 0)
-
-    most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
-    return min(_divisions(counts, depth, most_parts), key=predicted)
+        yield cycles + (second_pass(division.parts, elements) if division.parts > 1 else 0), division
 
 
 def rounds(tile: Tile, blocks: int, depth: int) -> int:
@@ -137,7 +143,7 @@ def rounds(tile: Tile, blocks: int, depth: int) -> int:
     return blocks // tile.resident * of(tile.resident) + of(blocks % tile.resident)
 
 
-def _second_pass(parts: int, elements: int) -> int:
+def second_pass(parts: int, elements: int) -> int:
     """The cycles until another launch has added up all parts."""
     return SECOND_PASS + parts * PART + ceil_div(2 * 4 * parts * elements, BYTES)
 
@@ -236,18 +242,27 @@ def pair(rows: int, inputs: int, outputs: int) -> Pair:
     best, cycles = Pair(dx, dw, False), dx_cycles + dw_cycles + NODE
     for first_cycles, first in _schedules(*given[0]):
         for second_cycles, second in _schedules(*given[1]):
-            if first.size != second.size or any(p.parts > 1 and not p.counted for p in (first, second)):
+            if not can_be_joined(first, second):
                 continue
-            blocks, terms = 0, 0
-            for plan in (first, second):
-                blocks += plan.grid[0] * plan.parts
-                terms += plan.grid[0] * plan.parts * plan.part_depth
-            tile, of_one = TILES[first.size], ceil_div(blocks, MULTIPROCESSORS)
-            both = rounds(tile, of_one, ceil_div(terms, blocks))
-            both += max(c - _alone(p) for c, p in ((first_cycles, first), (second_cycles, second)))
+            both = joined_cycles(first_cycles, first, second_cycles, second)
             if both < cycles:
                 best, cycles = Pair(first, second, True), both
     return best
+
+
+def can_be_joined(dx: Schedule, dw: Schedule) -> bool:
+    """Whether one launch can do both: their tiles are of one size, and nobody else adds up parts."""
+    return dx.size == dw.size and not any(p.parts > 1 and not p.counted for p in (dx, dw))
+
+
+def joined_cycles(dx_cycles: int, dx: Schedule, dw_cycles: int, dw: Schedule) -> int:
+    """The cycles of one launch for both, of which each alone takes so many."""
+    blocks, terms = 0, 0
+    for plan in (dx, dw):
+        blocks += plan.grid[0] * plan.parts
+        terms += plan.grid[0] * plan.parts * plan.part_depth
+    both = rounds(TILES[dx.size], ceil_div(blocks, MULTIPROCESSORS), ceil_div(terms, blocks))
+    return both + max(dx_cycles - _alone(dx), dw_cycles - _alone(dw))
 
 
 def _alone(plan: Schedule) -> int:
@@ -266,21 +281,68 @@ def _schedules(
     """All schedules with the parts that `divide` settles, and the cycles that each takes as predicted."""
     counts, elements = _tiles(TILES, rows, columns, batch), batch * rows * columns
     _, _, parts, part_depth = divide(TILES, counts, depth, elements)
-    found = []
-    for size, count in counts.items():
-        plan = Schedule(size, transposed, (count, parts), (TILES[size].threads,), parts, part_depth)
-        cycles = _alone(plan)
-        if parts == 1:
-            found.append((cycles, plan))
-            continue
-        found.append((cycles + _second_pass(parts, elements), plan))
-        if count <= COUNTED and 4 * count * parts * TILES[size].slab <= ROOM:
-            found.append((cycles + _last_blocks(TILES[size], count, parts), plan._replace(counted=True)))
-    return tuple(found)
+    divisions = (Division(size, count, parts, part_depth) for size, count in counts.items())
+    return tuple(found for division in divisions for found in _schedules_of(division, elements, transposed))
+
+
+def _schedules_of(division: Division, elements: int, transposed: bool) -> Iterator[tuple[int, Schedule]]:
+    """The schedules of a division, which differ in who adds up the parts."""
+    size, count, parts, part_depth = division
+    plan = Schedule(size, transposed, (count, parts), (TILES[size].threads,), parts, part_depth)
+    cycles = _alone(plan)
+    if parts == 1:
+        yield cycles, plan
+        return
+    yield cycles + second_pass(parts, elements), plan
+    if count <= COUNTED and 4 * count * parts * TILES[size].slab <= ROOM:
+        yield cycles + _last_blocks(TILES[size], count, parts), plan._replace(counted=True)
+
+
+def all_schedules(
+    rows: int,
+    columns: int,
+    depth: int,
+    batch: int = 1,
+    may_transpose: bool = False,
+    tensor: bool = False,
+    tf32: bool = False,
+) -> Iterator[tuple[int, Schedule]]:
+    """Every schedule that `schedule` could have taken, with any number of parts, and its cycles as predicted."""
+    elements = batch * rows * columns
+    if tensor:
+        offered = TF32_TILES if tf32 else TENSOR_TILES
+        for cycles, (size, count, parts, part_depth) in ranked(
+            offered, _tiles(offered, rows, columns, batch), depth, elements
+        ):
+            threads = (offered[size].threads,)
+            yield cycles, Schedule(size, False, (count, parts), threads, parts, part_depth)
+        return
+    for transposed in (False, True)[: 1 + (may_transpose and columns <= FEW)]:
+        high, wide = (columns, rows) if transposed else (rows, columns)
+        for _, division in ranked(TILES, _tiles(TILES, high, wide, batch), depth, elements):
+            yield from _schedules_of(division, elements, transposed)
 
 
 class Gemm(Quads, Counting):
-    """What products of matrices have in common."""
+    """What products of matrices have in common.
+
+    Attributes:
+        tuner: picks by measurement how they are computed; None where predictions do.
+    """
+
+    tuner: Tuner | None = None
+
+    def picked(
+        self,
+        op: str,
+        sizes: tuple[Any, ...],
+        precision: str,
+        predicted: Way,
+        offered: Callable[[], Mapping[str, Way]],
+        trial: Callable[[Any], Trial],
+    ) -> Way:
+        """The way to compute a product; see `tuning.Tuner.pick`."""
+        return predicted if self.tuner is None else self.tuner.pick(op, sizes, precision, predicted, offered, trial)
 
     def vectors(self, *matrices: tuple[Array | int | None, ...]) -> int:
         """Which of some matrices can be moved in quads, as the kernels have it: the sum of 1, 2, 4, ... for those.

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from gpunn.backend.base_layers import Wanted
 
+from . import offers
 from .activation import KINDS
 from .family import Array, prod
 from .gemm import Schedule, pair, schedule
 from .ladder import Ladder
 from .matmul import Factor, Matmul
+from .tuning import Trial, random_array
 
 FORWARD = Ladder("linear_forward", ("naive", "vectorised"))
 BACKWARD = Ladder("linear_backward", ("naive", "vectorised"))
@@ -61,25 +63,41 @@ class Linear(Matmul):
         if not y.size:
             return y
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
-        sizes, f = (rows, inputs, outputs), (KINDS[kind], parameter)
+        f = KINDS[kind], parameter
         rung = FORWARD.pick("tensor" if self.on_tensor_cores(x.dtype) else None)
         if rung == "tensor":
             self.tensor_product(_along(x, rows, inputs), _along(w, outputs, inputs), (), inputs, y, b, *f)
             return y
         if rung == "naive":
-            args: tuple[Any, ...] = (x, w, b, y, *sizes, *f)
-            self.launch_elements("linear.cu", "linear_forward_naive", y.size, args, scalar_t=x.dtype)
-            return y
-        plan = schedule(rows, outputs, inputs, may_transpose=True)
-        parts = self.parts(plan, y.size, x.dtype)
+            self._linear_naive(x, w, b, y, f)
+        else:
+            self._linear_vectorised(x, w, b, y, f)
+        return y
+
+    def _linear_naive(self, x: Array, w: Array, b: Array | None, y: Array, f: tuple[int, float]) -> None:
+        outputs, inputs = w.shape
+        args = (x, w, b, y, prod(x.shape[:-1]), inputs, outputs, *f)
+        self.launch_elements("linear.cu", "linear_forward_naive", y.size, args, scalar_t=x.dtype)
+
+    def _linear_vectorised(self, x: Array, w: Array, b: Array | None, y: Array, f: tuple[int, float]) -> None:
+        rows, (outputs, inputs), dtype = prod(x.shape[:-1]), w.shape, x.dtype
+        sizes = rows, inputs, outputs
+        plan = self.picked(
+            "linear_forward",
+            sizes,
+            dtype.name,
+            schedule(rows, outputs, inputs, may_transpose=True),
+            lambda: offers.schedules(rows, outputs, inputs, may_transpose=True),
+            lambda backend: _forward_trial(backend, *sizes, dtype),
+        )
+        parts = self.parts(plan, y.size, dtype)
         factors = ((w, inputs), (x, inputs)) if plan.transposed else ((x, inputs), (w, inputs))
         vectors = self.vectors(*factors, (y if parts is None or plan.counted else parts, outputs))
         args = (x, w, b, y, parts, self.tile_counters(plan), *sizes, *f, plan.transposed, plan.part_depth, vectors)
         name = f"linear_forward_{plan.size}"
-        self.launch("linear_forward.cu", name, plan.grid, plan.block, args, scalar_t=x.dtype)
+        self.launch("linear_forward.cu", name, plan.grid, plan.block, args, scalar_t=dtype)
         if not plan.counted:
             self.add_parts(parts, y, b, *f)
-        return y
 
     def linear_backward(
         self, dz: Array, x: Array | None, w: Array | None, wanted: Wanted, out: Any = None
@@ -161,26 +179,42 @@ class Linear(Matmul):
         """dx = dz w, and dw = dz^T x with the db of the same pass; those that are None are not wanted."""
         rows, outputs = dz.dy.shape
         inputs = next((factor.shape[-1] for factor in (w, x) if factor is not None), 0)
-        sizes = rows, inputs, outputs
+        sizes, dtype = (rows, inputs, outputs), dz.dy.dtype
         dx, dw = (None if result is None or not result.size else result for result in (dx, dw))
         if BACKWARD.pick() == "naive":
-            if dx is not None:
-                args: tuple[Any, ...] = (dz.dy, dz.y, w, dx, *sizes, *dz.f)
-                self.launch_elements("linear.cu", "linear_input_grad_naive", dx.size, args, scalar_t=dx.dtype)
-            if dw is not None:
-                args = (dz.dy, dz.y, x, dw, db, *sizes, *dz.f)
-                count = dw.size + (0 if db is None else outputs)
-                self.launch_elements("linear.cu", "linear_weight_grad_naive", count, args, scalar_t=dw.dtype)
+            self._products_naive(dz, w, dx, x, dw, db)
             return
+
+        def trial(backend: Any) -> Trial:
+            return _backward_trial(backend, *sizes, dtype, dx is not None, dw is not None)
+
         if dx is not None and dw is not None:
-            of_x, of_w, joined = pair(*sizes)
+            of_x, of_w, joined = self.picked(
+                "linear_backward", sizes, dtype.name, pair(*sizes), lambda: offers.pairs(*sizes), trial
+            )
             first, second = _Gradient(w, dx, None, of_x), _Gradient(x, dw, db, of_w)
             for both in [(first, second)] if joined else [(first, None), (None, second)]:
                 self._tiled(dz, *both)
-        elif dx is not None:
-            self._tiled(dz, _Gradient(w, dx, None, schedule(rows, inputs, outputs)), None)
-        elif dw is not None:
-            self._tiled(dz, None, _Gradient(x, dw, db, schedule(outputs, inputs, rows)))
+        elif dx is not None or dw is not None:
+            alone = (rows, inputs, outputs) if dw is None else (outputs, inputs, rows)
+            name = "linear_input_grad" if dw is None else "linear_weight_grad"
+            plan = self.picked(name, sizes, dtype.name, schedule(*alone), lambda: offers.schedules(*alone), trial)
+            if dw is None:
+                self._tiled(dz, _Gradient(w, dx, None, plan), None)
+            else:
+                self._tiled(dz, None, _Gradient(x, dw, db, plan))
+
+    def _products_naive(
+        self, dz: _Dz, w: Array | None, dx: Array | None, x: Array | None, dw: Array | None, db: Array | None
+    ) -> None:
+        rows, outputs = dz.dy.shape
+        if dx is not None:
+            args: tuple[Any, ...] = (dz.dy, dz.y, w, dx, rows, dx.shape[-1], outputs, *dz.f)
+            self.launch_elements("linear.cu", "linear_input_grad_naive", dx.size, args, scalar_t=dx.dtype)
+        if dw is not None:
+            args = (dz.dy, dz.y, x, dw, db, rows, dw.shape[-1], outputs, *dz.f)
+            count = dw.size + (0 if db is None else outputs)
+            self.launch_elements("linear.cu", "linear_weight_grad_naive", count, args, scalar_t=dw.dtype)
 
     def _tiled(self, dz: _Dz, of_x: _Gradient | None, of_w: _Gradient | None) -> None:
         """One launch for dx, for dw and db, or for both, if their tiles are of one size."""
@@ -221,3 +255,24 @@ def _along(x: Array, size: int, depth: int) -> Factor:
 def _across(x: Array, size: int) -> Factor:
     """A row-major matrix (depth, size) as a factor that is summed over along its columns."""
     return Factor(x, size, 1, size, ())
+
+
+def _forward_trial(backend: Any, rows: int, inputs: int, outputs: int, dtype: Any) -> Trial:
+    x, w, b = (
+        random_array(backend, s, dtype, i) for i, s in enumerate(((rows, inputs), (outputs, inputs), (outputs,)))
+    )
+    y = backend.allocate((rows, outputs), dtype)
+    given = x, w, b, y, (KINDS["none"], 0.0)
+    return Trial(lambda: backend._linear_vectorised(*given), lambda: backend._linear_naive(*given), (y,))
+
+
+def _backward_trial(
+    backend: Any, rows: int, inputs: int, outputs: int, dtype: Any, with_dx: bool, with_dw: bool
+) -> Trial:
+    shapes = (rows, outputs), (rows, outputs), (outputs, inputs), (rows, inputs)
+    dy, y, w, x = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
+    dx = backend.allocate((rows, inputs), dtype) if with_dx else None
+    dw, db = (backend.allocate(s, dtype) if with_dw else None for s in ((outputs, inputs), (outputs,)))
+    given = _Dz(dy, y, "relu", 0.0), w if with_dx else None, dx, x if with_dw else None, dw, db
+    results = tuple(result for result in (dx, dw, db) if result is not None)
+    return Trial(lambda: backend._products(*given), lambda: backend._products_naive(*given), results)

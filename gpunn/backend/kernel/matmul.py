@@ -11,10 +11,12 @@ from ml_dtypes import bfloat16
 
 from gpunn.backend.products import precision
 
+from . import offers
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
 from .gemm import Gemm, schedule
 from .ladder import Ladder
 from .memory import has_view
+from .tuning import Trial, random_array
 
 MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"))
 HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor"))
@@ -24,6 +26,8 @@ TILE = 16
 _NO_TENSOR_CORES = (
     "this GPU has no tensor cores for TF32 (sm_80 and later have them): products of float32 are computed in float32"
 )
+_LAYOUTS = {(True, True): "nt", (True, False): "nn", (False, True): "tt", (False, False): "tn"}
+"""As BLAS calls how the factors lie, by whether lines run along the sums: "t" where they lie transposed."""
 _MOST_LAYERS = 65535
 """Blocks along the third axis of a grid."""
 
@@ -122,8 +126,16 @@ class Matmul(Gemm):
         """
         count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
         x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
-        plan = schedule(x.size, columns, depth, count, tensor=True, tf32=type.itemsize == 4)
-        alone = type != z.dtype
+        alone, tf32, dtype, rows = type != z.dtype, type.itemsize == 4, z.dtype, x.size
+        layouts = x.along_k, y.along_k
+        plan = self.picked(
+            f"matmul_tensor{'_rounded' * alone}_{_LAYOUTS[layouts]}",
+            (count, rows, depth, columns),
+            "tf32" if tf32 else type.name,
+            schedule(rows, columns, depth, count, tensor=True, tf32=tf32),
+            lambda: offers.schedules(rows, columns, depth, count, tensor=True, tf32=tf32),
+            lambda backend: _trial(backend, count, rows, columns, depth, layouts, dtype, backend.tensor_product),
+        )
         complete = plan.parts == 1 and (not alone or (bias is None and not kind))
         parts = None if complete else self.empty((plan.parts, z.size), accumulator(z.dtype))
         target = z if parts is None else parts
@@ -165,8 +177,16 @@ class Matmul(Gemm):
             self.launch("matmul.cu", "matmul_tiled", grid, (TILE * TILE,), args, scalar_t=z.dtype)
 
     def _vectorised(self, x: Factor, y: Factor, batch: tuple[int, ...], depth: int, z: Array) -> None:
-        count, columns = prod(batch), y.size
-        plan = schedule(x.size, columns, depth, count, may_transpose=True)
+        count, rows, columns, dtype = prod(batch), x.size, y.size, z.dtype
+        layouts = x.along_k, y.along_k
+        plan = self.picked(
+            f"matmul_{_LAYOUTS[layouts]}",
+            (count, rows, depth, columns),
+            dtype.name,
+            schedule(rows, columns, depth, count, may_transpose=True),
+            lambda: offers.schedules(rows, columns, depth, count, may_transpose=True),
+            lambda backend: _trial(backend, count, rows, columns, depth, layouts, dtype, backend._vectorised),
+        )
         if plan.transposed:
             x, y = y, x
         parts = self.parts(plan, z.size, z.dtype)
@@ -181,6 +201,28 @@ class Matmul(Gemm):
         self.launch("matmul_vectorised.cu", f"matmul_{plan.size}", plan.grid, plan.block, args, scalar_t=z.dtype)
         if not plan.counted:
             self.add_parts(parts, z)
+
+
+def _trial(
+    backend: Any,
+    count: int,
+    rows: int,
+    columns: int,
+    depth: int,
+    layouts: tuple[bool, bool],
+    dtype: Any,
+    product: Callable[..., object],
+) -> Trial:
+    """Some products of matrices that lie so, one behind the other."""
+    batch = () if count == 1 else (count,)
+    factors = []
+    for seed, (size, along_k) in enumerate(zip((rows, columns), layouts)):
+        memory = random_array(backend, (count, *((size, depth) if along_k else (depth, size))), dtype, seed)
+        steps = (depth, 1) if along_k else (1, size)
+        factors.append(Factor(memory, size, *steps, (size * depth,) * len(batch)))
+    z = backend.allocate((count, rows, columns), dtype)
+    given = *factors, batch, depth, z
+    return Trial(lambda: product(*given), lambda: backend._by_element("naive", *given), (z,))
 
 
 def _steps(x: Array) -> list[int]:

@@ -7,6 +7,7 @@ from .batch_norm import *
 from .chain import *
 from .collective import *
 from .conv import *
+from .conv_pooled import *
 from .draw import *
 from .dropout import *
 from .elementwise import *

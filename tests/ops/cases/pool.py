@@ -7,10 +7,11 @@ import numpy as np
 import gpunn
 from gpunn import ops
 from gpunn.autograd.tape import apply
+from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.pool import MaxPool2dActivationBackward, MaxPool2dGather
 
 from ..harness import add, distinct, normal, off_zero
-from .conv import pair
+from .conv import conv2d_by_loops, pair
 from .softmax import functional
 
 
@@ -226,3 +227,50 @@ for kind in ("relu", "tanh", "sigmoid"):
         np.arange(36, dtype=np.uint8).reshape(2, 3, 2, 3) % 4,
         reference=lambda *a, kind=kind: activation_of_pooling(kind, *a),
     )
+
+
+def pooled_convolution(x, w, b):
+    y = np.tanh(conv2d_by_loops(x, w, b))
+    return y.reshape(*y.shape[:2], y.shape[2] // 2, 2, y.shape[3] // 2, 2).max((3, 5))
+
+
+def pooled_convolution_in_torch(x, w, b):
+    from torch.nn import functional
+
+    return functional.max_pool2d(functional.conv2d(x, w, b).tanh(), 2)
+
+
+add(
+    "conv2d_max_pool",
+    lambda x, w, b: apply(Conv2dMaxPool(activation="tanh"), x, w, b)[0],
+    normal(2, 2, 6, 8),
+    normal(3, 2, 3, 3, seed=1),
+    normal(3, seed=2),
+    reference=pooled_convolution,
+    torch=pooled_convolution_in_torch,
+)
+
+
+def pooled_weight_gradient(x, dp, p, which):
+    """dW and db, from the definition."""
+    dz = activation_of_pooling("tanh", dp, p, which)
+    dw = np.zeros((dz.shape[1], x.shape[1], 3, 3))
+    for i, j in np.ndindex(3, 3):
+        dw[:, :, i, j] = np.einsum("norq,ncrq->oc", dz, x[:, :, i : i + 4, j : j + 6])
+    return np.concatenate([dw.reshape(-1), dz.sum((0, 2, 3))])
+
+
+def both_gradients(x, dp, p, which):
+    dw, db = apply(Conv2dMaxPoolWeightGrad(kernel=(3, 3), bias=True, activation="tanh"), x, dp, p, which)
+    return ops.cat([dw.reshape(-1), db])
+
+
+add(
+    "conv2d_max_pool_weight_grad",
+    both_gradients,
+    normal(2, 2, 6, 8),
+    normal(2, 3, 2, 3, seed=1),
+    normal(2, 3, 2, 3, seed=2),
+    np.arange(36, dtype=np.uint8).reshape(2, 3, 2, 3) % 4,
+    reference=pooled_weight_gradient,
+)

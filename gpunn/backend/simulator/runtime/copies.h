@@ -18,7 +18,7 @@ struct Copy {
     const char* file;
     int line;
 };
-constexpr int MAX_COPIES = 256;
+constexpr int MAX_COPIES = (48 << 10) / 4;  // as many as shared memory has words: more would land on each other
 Copy* copies[MAX_THREADS];
 
 }  // namespace

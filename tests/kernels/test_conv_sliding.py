@@ -1,0 +1,242 @@
+"""Convolution by windows that slide over rows in registers, its gradients, and the pooling on the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from gpunn.backend.kernel import sliding_plan
+from gpunn.backend.kernel.activation import KINDS
+from gpunn.backend.kernel.conv_plan import MOST_SHARED_BYTES, Convolution
+from gpunn.backend.kernel.ladder import rung
+from gpunn.backend.kernel.sliding_plan import slides, sliding_tile, sliding_weight_tile
+
+from .harness import FAST, compare, simulator
+from .windows import Windows, normal
+
+BACKEND = simulator("fast", "forward")
+SHAPES = {
+    "odd-edges": (Windows((5, 7), (3, 3)), (2, 3, 5, 1)),
+    "padding": (Windows((6, 9), (3, 3), corner=(1, 1)), (2, 3, 9, 1)),
+    "five": (Windows((7, 8), (5, 5), corner=(2, 2)), (2, 2, 9, 1)),
+    "groups": (Windows((4, 6), (3, 3), corner=(1, 1)), (2, 6, 10, 2)),
+    "more-padding-than-kernel": (Windows((3, 5), (3, 3), corner=(3, 4)), (1, 2, 3, 1)),
+    "one-position": (Windows((3, 3), (3, 3)), (3, 2, 8, 1)),
+    "wide": (Windows((3, 70), (3, 3), corner=(1, 1)), (1, 2, 3, 1)),
+    "high": (Windows((70, 3), (3, 3), corner=(1, 1)), (1, 2, 3, 1)),
+}
+
+
+def how_of(windows: Windows, groups: int) -> tuple[Any, ...]:
+    return (*windows[2:5], groups)
+
+
+def convolution(windows: Windows, images: int, inputs: int, outputs: int, groups: int) -> Convolution:
+    sizes = images, groups, inputs // groups, outputs // groups
+    return Convolution(*sizes, windows.size, windows.positions, windows.kernel, (1, 1), windows.corner, (1, 1))
+
+
+def arrays(windows: Windows, images: int, inputs: int, outputs: int, groups: int, dtype: Any = "float32") -> Any:
+    x = normal(images, inputs, *windows.size, dtype=dtype)
+    w = normal(outputs, inputs // groups, *windows.kernel, dtype=dtype, seed=1)
+    dz = normal(images, outputs, *windows.positions, dtype=dtype, seed=2)
+    return x, w, normal(outputs, dtype=dtype, seed=3), dz
+
+
+def compare_all(windows: Windows, channels: Any, dtype: Any = "float32", kind: str = "relu", **options: Any) -> None:
+    """Forward and both gradients with NumPy's."""
+    x, w, b, dz = arrays(windows, *channels, dtype)
+    how = how_of(windows, channels[3])
+    with rung("conv2d", "sliding"):
+        compare("conv2d_forward", x, w, b, windows.positions, *how, kind, 0.5, **options)
+        compare("conv2d_input_grad", dz, w, windows.size, *how, **options)
+        compare("conv2d_weight_grad", x, dz, windows.kernel, *how, True, **options)
+        compare("conv2d_weight_grad", x, dz, windows.kernel, *how, False, **options)
+
+
+@pytest.mark.parametrize(("windows", "channels"), SHAPES.values(), ids=SHAPES)
+def test_any_shape(windows: Windows, channels: Any) -> None:
+    compare_all(windows, channels)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16], ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("name", ["padding", "five"])
+def test_types(name: str, dtype: Any) -> None:
+    compare_all(*SHAPES[name], dtype, modes=FAST)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_activations(kind: str) -> None:
+    windows, channels = SHAPES["odd-edges"]
+    x, w, b, _ = arrays(windows, *channels)
+    with rung("conv2d", "sliding"):
+        compare("conv2d_forward", x, w, b, windows.positions, *how_of(windows, 1), kind, 0.5, rtol=1e-5, modes=FAST)
+
+
+TILES: dict[str, tuple[Callable[[Any], bool], tuple[Windows, Any]]] = {
+    "several-images": (lambda t: t.images == 4, (Windows((4, 4), (3, 3), corner=(1, 1)), (6, 3, 20, 1))),
+    "several-tiles-each-way": (
+        lambda t: (t.pairs, t.quads, t.images) == (2, 1, 1),
+        (Windows((7, 10), (3, 3), corner=(1, 1)), (2, 3, 9, 1)),
+    ),
+    "several-blocks-of-outputs": (
+        lambda t: t.output_threads == 1,
+        (Windows((4, 5), (5, 5), corner=(2, 2)), (2, 3, 21, 1)),
+    ),
+    "slices": (lambda t: t.slices == 4 and t.grid[1] == 1, (Windows((4, 6), (3, 3)), (2, 7, 9, 1))),
+    "parts": (lambda t: t.grid[1] > 1 and t.slices == 2, (Windows((4, 6), (3, 3)), (2, 9, 9, 1))),
+    "chunks": (
+        lambda t: t.channels == 2 and t.part_channels > 4 and t.slices == 1,
+        (Windows((4, 6), (3, 3)), (1, 7, 9, 1)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("wanted", "shape"), TILES.values(), ids=TILES)
+def test_any_tile(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], shape: Any) -> None:
+    """Each way to divide the work gives the same sums, whatever way is predicted to be the fastest."""
+    windows, channels = shape
+    monkeypatch.setattr(sliding_plan, "SHARED_BYTES", 2 << 10)  # few channels at a time
+    take_tile(monkeypatch, wanted)
+    x, w, b, _ = arrays(windows, *channels)
+    with rung("conv2d", "sliding"):
+        compare("conv2d_forward", x, w, b, windows.positions, *how_of(windows, 1), "tanh", 0.0)
+
+
+def take_tile(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool]) -> None:
+    """Only such tiles are offered."""
+    given = sliding_plan._tiles
+    monkeypatch.setattr(sliding_plan, "_tiles", lambda *args: (t for t in given(*args) if wanted(t)))
+    sliding_tile.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Any:
+    """Tiles that a test was offered are not those of the next one."""
+    yield
+    sliding_tile.cache_clear()
+    sliding_weight_tile.cache_clear()
+
+
+WEIGHT_TILES: dict[str, Callable[[Any], bool]] = {
+    "rows-shared": lambda t: t.row_parts == 3 and t.rows == 5,
+    "several-tiles": lambda t: t.rows == 2 and t.quads == 1 and t.row_parts == 1,
+    "few-channels": lambda t: t.channels == 2 and t.output_threads == 1,
+    "one-block": lambda t: t.grid[0] == 1,
+}
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "added-later"])
+@pytest.mark.parametrize("wanted", WEIGHT_TILES.values(), ids=WEIGHT_TILES)
+def test_any_tile_of_the_weight_gradient(
+    monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], counted: bool
+) -> None:
+    given = sliding_plan._weight_tiles
+    tiles = lambda *args: (t._replace(counted=counted) for t in given(*args) if wanted(t))  # noqa: E731
+    monkeypatch.setattr(sliding_plan, "_weight_tiles", tiles)
+    monkeypatch.setattr(sliding_plan, "BLOCKS", (1, 5, 300))
+    sliding_weight_tile.cache_clear()
+    windows = Windows((10, 11), (3, 3))
+    x, _, _, dz = arrays(windows, 3, 5, 17, 1)
+    with rung("conv2d", "sliding"):
+        compare("conv2d_weight_grad", x, dz, windows.kernel, *how_of(windows, 1), True)
+
+
+def test_sums_go_over_channels_and_kernel_in_order() -> None:
+    """Where nothing is shared, the bits are those of one thread for each element."""
+    windows, channels = SHAPES["padding"]
+    x, w, b, _ = arrays(windows, *channels)
+    found = []
+    for name in ("naive", "sliding"):
+        with rung("conv2d", name):
+            found.append(BACKEND.conv2d_forward(x, w, b, windows.positions, *how_of(windows, 1)))
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+def test_infinite_pixels_touch_their_own_weights_only() -> None:
+    """A position that is not there is not multiplied: by zero it would make NaN of an infinite pixel."""
+    windows = Windows((4, 7), (3, 3))  # five columns of positions: of the last four threads have one
+    x, _, _, dz = arrays(windows, 1, 1, 1, 1)
+    x[0, 0, 1, 6] = np.inf  # the last column is under the last column of the kernel alone
+    with rung("conv2d", "sliding"):
+        dw = BACKEND.conv2d_weight_grad(x, dz, windows.kernel, *how_of(windows, 1), False)
+    assert np.isfinite(dw[..., :2]).all()
+    assert not np.isfinite(dw[0, 0, :2, 2]).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("kind", ["none", "relu", "tanh"])
+@pytest.mark.parametrize(("size", "kernel", "corner"), [((6, 10), 3, 1), ((8, 12), 5, 0), ((4, 4), 3, 1)])
+def test_pooling_on_the_way(size: Any, kernel: int, corner: int, kind: str, dtype: str) -> None:
+    """The same bits as one after the other, also of NaN and of equal elements."""
+    windows = Windows(size, (kernel, kernel), corner=(corner, corner))
+    x, w, b, _ = arrays(windows, 3, 2, 9, 1, dtype)
+    x[0, 0, 1, 2], x[1] = np.nan, 0
+    args = (x, w, b, windows.positions, *how_of(windows, 1), kind, 0.0)
+    with rung("conv2d", "sliding"):
+        y = BACKEND.conv2d_forward(*args)
+        expected = BACKEND.max_pool2d(y, (y.shape[2] // 2, y.shape[3] // 2), (2, 2), (2, 2), (0, 0), (1, 1))
+        found = BACKEND.conv2d_max_pool(*args)
+    for a, e in zip(found, expected):
+        np.testing.assert_array_equal(a, e)
+
+
+@pytest.mark.parametrize("name", ["naive", "implicit", "sliding"])
+def test_pooling_with_any_rung(name: str) -> None:
+    windows = Windows((6, 8), (3, 3), corner=(1, 1))
+    x, w, b, _ = arrays(windows, 2, 3, 10, 1)
+    with rung("conv2d", name):
+        compare("conv2d_max_pool", x, w, b, windows.positions, *how_of(windows, 1), "relu", 0.0)
+
+
+def test_pooling_of_sums_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_tile(monkeypatch, lambda t: t.grid[1] > 1)
+    windows = Windows((4, 4), (3, 3), corner=(1, 1))
+    x, w, b, _ = arrays(windows, 2, 6, 3, 1)
+    with rung("conv2d", "sliding"):
+        compare("conv2d_max_pool", x, w, b, windows.positions, *how_of(windows, 1), "tanh", 0.0, modes=FAST)
+
+
+def test_random_shapes() -> None:
+    """Of all sizes, with the tiles that are predicted to be the fastest."""
+    rng = np.random.default_rng(5)
+    for _ in range(25):
+        kernel = int(rng.choice([3, 5]))
+        corner = tuple(int(n) for n in rng.integers(0, kernel, 2))
+        size = tuple(int(n) for n in rng.integers(kernel, 20, 2))
+        groups = int(rng.choice([1, 1, 2]))
+        channels = int(rng.integers(1, 5)), groups * int(rng.integers(1, 12)), groups * int(rng.integers(1, 20)), groups
+        compare_all(Windows(size, (kernel, kernel), corner=corner), channels, modes=FAST[:1], rtol=1e-5)
+
+
+def test_tiles_fit_and_cover() -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(60):
+        kernel = int(rng.choice([3, 5]))
+        size = tuple(int(n) for n in rng.integers(kernel, 80, 2))
+        windows = Windows(size, (kernel, kernel), corner=(1, 1))
+        f = convolution(windows, *(int(n) for n in rng.integers(1, 200, 3)), 1)
+        for itemsize in (4, 8):
+            found, of_weights = sliding_tile(f, itemsize), sliding_weight_tile(f, itemsize)
+            assert found is not None and of_weights is not None, f
+            tile, weight_tile = found[1], of_weights[1]
+            assert max(tile.shared, weight_tile.shared) <= MOST_SHARED_BYTES
+            assert tile.threads <= 256 and weight_tile.threads <= 128
+            assert tile.threads % 32 == weight_tile.threads % 32 == 0
+            assert tile.images * tile.pairs * tile.quads * tile.output_threads * tile.slices <= tile.threads
+            assert tile.grid[1] * tile.part_channels >= f.inner > (tile.grid[1] - 1) * tile.part_channels
+            assert weight_tile.grid[0] * weight_tile.tiles_per_block >= f.images
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"stride": (2, 2)}, {"dilation": (2, 1)}, {"kernel": (3, 5)}, {"kernel": (1, 1)}, {"images": 0}, {"inner": 0}],
+    ids=str,
+)
+def test_what_does_not_slide(change: dict[str, Any]) -> None:
+    f = convolution(Windows((9, 9), (3, 3)), 2, 3, 4, 1)
+    assert slides(f)
+    assert not slides(f._replace(**change))
+    assert sliding_tile(f._replace(**change), 4) is sliding_weight_tile(f._replace(**change), 4) is None
