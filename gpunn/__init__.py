@@ -43,6 +43,7 @@ from gpunn.backend.dtypes import float64 as double
 from gpunn.backend.dtypes import int16 as short
 from gpunn.backend.dtypes import int32 as int
 from gpunn.backend.dtypes import int64 as long
+from gpunn.backend.memory_format import channels_last, contiguous_format, memory_format, preserve_format
 from gpunn.backend.spec import Size
 from gpunn.backend.type_info import finfo, iinfo
 from gpunn.ops import (

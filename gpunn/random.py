@@ -22,6 +22,8 @@ from gpunn.argument_names import with_other_names
 from gpunn.autograd.mode import state
 from gpunn.backend.dtypes import FLOAT, as_dtype, get_default_dtype, int64
 from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.memory_format import memory_format as MemoryFormat
+from gpunn.backend.memory_format import preserve_format
 from gpunn.backend.philox import philox as philox
 from gpunn.backend.spec import sizes
 
@@ -178,14 +180,15 @@ def rand_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
-    """`rand` in the shape, type and device of input."""
-    options: dict[str, Any] = {
-        "dtype": dtype or input.dtype,
-        "device": device or input.device,
-        "requires_grad": requires_grad,
-    }
-    return rand(input.shape, generator=generator, **options)
+    """`rand` in the shape, type, device and, unless another one is given, memory format of input."""
+    from gpunn.ops.creation import format_like
+    from gpunn.ops.view import in_format
+
+    found = format_like("rand_like", input, memory_format)
+    drawn = rand(input.shape, generator=generator, dtype=dtype or input.dtype, device=device or input.device)
+    return in_format(drawn, found).requires_grad_(requires_grad)
 
 
 def randn_like(
@@ -195,14 +198,15 @@ def randn_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
-    """`randn` in the shape, type and device of input."""
-    options: dict[str, Any] = {
-        "dtype": dtype or input.dtype,
-        "device": device or input.device,
-        "requires_grad": requires_grad,
-    }
-    return randn(input.shape, generator=generator, **options)
+    """`randn` in the shape, type, device and, unless another one is given, memory format of input."""
+    from gpunn.ops.creation import format_like
+    from gpunn.ops.view import in_format
+
+    found = format_like("randn_like", input, memory_format)
+    drawn = randn(input.shape, generator=generator, dtype=dtype or input.dtype, device=device or input.device)
+    return in_format(drawn, found).requires_grad_(requires_grad)
 
 
 _UNIFORM_BITS = {"float16": 11, "bfloat16": 8}

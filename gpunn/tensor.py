@@ -10,6 +10,7 @@ from gpunn.autograd import engine, hooks
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, alias, set_tensor_class, wrap
 from gpunn.backend.dtypes import bfloat16, bool_, float16, float32, float64, get_default_dtype, int32, int64
+from gpunn.backend.memory_format import channels_last, contiguous_format, is_last
 from gpunn.backend.spec import row_major
 from gpunn.methods import FurtherMethods
 from gpunn.ops import inplace
@@ -150,8 +151,10 @@ class Tensor(FurtherMethods):
         strides = self.device.backend.strides(self._data) if state.tracer is None else state.tracer.strides(self)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
+    def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
+        """Whether the elements lie without gaps in row-major order, or in that of another format."""
+        if memory_format is channels_last:
+            return is_last(self.shape, self.stride())
         if state.tracer is None:
             return bool(self.device.backend.is_contiguous(self._data))
         steps = zip(self.shape, self.stride(), row_major(self.shape))

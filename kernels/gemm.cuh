@@ -72,17 +72,14 @@ __device__ __forceinline__ void multiply_step(
     }
 }
 
-// c = A B for the tile at (first_row, first_column), summed over k_begin <= k < k_end. `words` is shared memory, free
-// again after the call. `sums` are those of A's elements that pass through this thread. A step that is not whole comes
-// first: so the loop knows only whole ones.
-template <class T, bool SLOPES>
-__device__ __forceinline__ void multiply_tile(
-    const Operand& a, const Operand& b, const Slopes& slopes, int first_row, int first_column, int k_begin, int k_end,
-    acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
+// c = A B over `depth` k, of operands that come step by step (`Stage`). `words` is shared memory, free again after the
+// call. `sums` are those of A's elements that pass through this thread. A step that is not whole comes first: so the loop
+// knows only whole ones.
+template <class T, class A, class B>
+__device__ __forceinline__ void multiply_stages(
+    A& stage_a, B& stage_b, int depth, acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
     acc_t unused[4] = {};
-    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin);
-    Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin);
-    const int first = (k_end - k_begin - 1) % T::DEPTH + 1;
+    const int first = (depth - 1) % T::DEPTH + 1;
     stage_a.template fetch<false>(first);
     stage_b.template fetch<false>(first);
     stage_a.place(words, sums);
@@ -90,7 +87,7 @@ __device__ __forceinline__ void multiply_tile(
     __syncthreads();
     const acc_t *tile_a = words + Place<T>::row_of(0), *tile_b = words + T::WORDS_A + Place<T>::column_of(0);
     int to_next = T::WORDS / 2;  // from the half of shared memory that holds the current step to the other one
-    for (int left = k_end - k_begin - first;; left -= T::DEPTH) {
+    for (int left = depth - first;; left -= T::DEPTH) {
         if (left > 0) {
             stage_a.template fetch<true>(T::DEPTH);
             stage_b.template fetch<true>(T::DEPTH);
@@ -106,6 +103,16 @@ __device__ __forceinline__ void multiply_tile(
         to_next = -to_next;
     }
     __syncthreads();
+}
+
+// c = A B for the tile at (first_row, first_column), summed over k_begin <= k < k_end.
+template <class T, bool SLOPES>
+__device__ __forceinline__ void multiply_tile(
+    const Operand& a, const Operand& b, const Slopes& slopes, int first_row, int first_column, int k_begin, int k_end,
+    acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
+    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin);
+    Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin);
+    multiply_stages<T>(stage_a, stage_b, k_end - k_begin, words, c, sums);
 }
 
 // Where C goes, rows x columns in row-major order. Where `transposed`, the block's tile is one of C^T.

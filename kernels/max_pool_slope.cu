@@ -28,3 +28,25 @@ extern "C" __global__ void max_pool_slope(
         pairs[upper + out_w] = {number == 2 ? g : zero, number == 3 ? g : zero};
     }
 }
+
+// The same of images whose channels lie last: one thread for each window of each channel, whose neighbours have the next
+// channels. With ACTIVATION_NONE it is the gradient of the pooling alone, and p is not looked at.
+extern "C" __global__ void max_pool_slope_channels_last(
+    const scalar_t* __restrict__ dp,
+    const scalar_t* __restrict__ p,  // null: no activation
+    const unsigned char* __restrict__ numbers,
+    scalar_t* __restrict__ dz,
+    long long count, int channels, int out_w, int kind, acc_t parameter) {
+    const SlopeOfOutput slope(kind, parameter);
+    const index_t right = channels, below = (index_t)2 * out_w * channels;
+    for (index_t i = first_index(); i < count; i += index_stride()) {
+        const index_t window = quotient(i, channels), upper = window + quotient(window, out_w) * out_w;
+        const int number = numbers[i];
+        const scalar_t g = p == nullptr ? dp[i] : (scalar_t)slope.times(dp[i], p[i]), zero = acc_t(0);
+        scalar_t* first = dz + 2 * upper * channels + (i - window * channels);
+        first[0] = number == 0 ? g : zero;
+        first[right] = number == 1 ? g : zero;
+        first[below] = number == 2 ? g : zero;
+        first[below + right] = number == 3 ? g : zero;
+    }
+}

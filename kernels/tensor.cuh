@@ -244,10 +244,11 @@ template <class T> struct Work {
     }
 };
 
-// c += A B for the tile. `memory` is shared, of T::SIZE elements, and free again after the call.
-template <class T, bool A_ALONG_K, bool B_ALONG_K>
+// c += A B for the tile, of operands that `fetch` brings, step by step. `memory` is shared, of T::SIZE elements, and free
+// again after the call.
+template <class T, bool A_ALONG_K, bool B_ALONG_K, class A, class B>
 __device__ __forceinline__ void multiply_tile(
-    const Operand& a, const Operand& b, const Work<T>& work, scalar_t* memory, float (&c)[T::DOWN][T::ACROSS][4]) {
+    A& a, B& b, const Work<T>& work, scalar_t* memory, float (&c)[T::DOWN][T::ACROSS][4]) {
     const int steps = (work.k_end - work.k_begin + T::DEPTH - 1) / T::DEPTH;
     scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
     // The copies of a step that is not there are a group too, so that as many groups are under way in every round.

@@ -46,6 +46,16 @@ def fixed(*shape: int) -> Callable[[], Tensor]:
     return lambda: gpunn.randn(*shape, device="sim")
 
 
+def last(make: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """What `make` makes, channels last, as a leaf that is differentiated if it is one."""
+
+    def made() -> Tensor:
+        x = make()
+        return x.detach().to(memory_format=gpunn.channels_last).requires_grad_(x.requires_grad)
+
+    return made
+
+
 def halves(*shape: int) -> Callable[[], Tensor]:
     return lambda: gpunn.randn(*shape, device="sim", dtype=gpunn.bfloat16, requires_grad=True)
 

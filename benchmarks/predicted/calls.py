@@ -13,7 +13,7 @@ from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
 
-from .call import Tensor, add, backward, fixed, halves, in_tf32, normal, on_rung, whole
+from .call import Tensor, add, backward, fixed, halves, in_tf32, last, normal, on_rung, whole
 
 # Products ------------------------------------------------------------------------------------------------------------
 
@@ -123,6 +123,42 @@ add("half conv2d 64x32x16x16, 128 of 3x3", F.conv2d, halves(64, 32, 16, 16), hal
 add("TF32 conv2d 64x32x16x16, 128 of 3x3", in_tf32(F.conv2d), fixed(64, 32, 16, 16), fixed(128, 32, 3, 3))
 add("conv2d 32x8x33x33, 64 of 4x4", _conv, fixed(32, 8, 33, 33), fixed(64, 8, 4, 4), fixed(64))
 add("conv2d 16x8x33x33, 128 of 4x4", _conv, fixed(16, 8, 33, 33), fixed(128, 8, 4, 4), fixed(128))
+add(
+    "channels last conv2d 4x16x16x16, 16 of 3x3",
+    backward(_conv),
+    *(last(normal(4, 16, 16, 16)), last(normal(16, 16, 3, 3)), normal(16), last(fixed(4, 16, 16, 16))),
+    ladder="conv2d_channels_last",
+)
+add(
+    "channels last conv2d 64x32x16x16, 128 of 3x3",
+    _conv,
+    *(last(fixed(64, 32, 16, 16)), last(fixed(128, 32, 3, 3)), fixed(128)),
+)
+add(
+    "channels last conv2d 16x8x32x32, 128 of 3x3",
+    _conv,
+    *(last(fixed(16, 8, 32, 32)), last(fixed(128, 8, 3, 3)), fixed(128)),
+)
+add(
+    "channels last conv2d 16x128x14x14, 256 of 3x3",
+    backward(_conv),
+    *(last(normal(16, 128, 14, 14)), last(normal(256, 128, 3, 3)), normal(256), last(fixed(16, 256, 14, 14))),
+)
+add(
+    "half channels last conv2d 16x32x16x16, 64 of 3x3",
+    _TENSOR_CONV,
+    *(last(halves(16, 32, 16, 16)), last(halves(64, 32, 3, 3)), halves(64), last(halves(16, 64, 16, 16))),
+)
+add(
+    "TF32 channels last conv2d 16x32x16x16, 64 of 3x3",
+    in_tf32(_TENSOR_CONV),
+    *(last(normal(16, 32, 16, 16)), last(normal(64, 32, 3, 3)), normal(64), last(fixed(16, 64, 16, 16))),
+)
+add(
+    "half channels last conv2d 64x64x28x28, 128 of 3x3",
+    _TENSOR_CONV,
+    *(last(halves(64, 64, 28, 28)), last(halves(128, 64, 3, 3)), halves(128), last(halves(64, 128, 28, 28))),
+)
 _UNFOLD = backward(lambda x: F.unfold(x, 3, padding=1))
 add("unfold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="im2col")
 add("fold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="col2im")
@@ -131,6 +167,16 @@ add(
     backward(lambda x: F.max_pool2d(x, 2)),
     *(normal(8, 16, 32, 32), fixed(8, 16, 16, 16)),
     ladder="max_pool_backward",
+)
+add(
+    "channels last max_pool2d 8x16x32x32",
+    backward(lambda x: F.max_pool2d(x, 2)),
+    *(last(normal(8, 16, 32, 32)), last(fixed(8, 16, 16, 16))),
+)
+add(
+    "channels last max_pool2d 8x16x32x32, 3x3",
+    backward(lambda x: F.max_pool2d(x, 3, 2, 1)),
+    *(last(normal(8, 16, 32, 32)), last(fixed(8, 16, 16, 16))),
 )
 add(
     "max_pool2d with indices 8x16x32x32",

@@ -7,6 +7,14 @@ from contextlib import nullcontext
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from gpunn.backend.memory_format import (
+    channels_last,
+    contiguous_format,
+    in_last_order,
+    is_last,
+    lies_last,
+    turned,
+)
 from gpunn.backend.spec import Spec
 
 from .anomaly import anomaly, watched
@@ -101,7 +109,10 @@ def _accumulate(leaf: Any, g: Any, create_graph: bool, kept: set[int]) -> None:
     """``leaf.grad += g``. A gradient that lives elsewhere too (a view, or one in `kept`) is copied to become a grad."""
     old = leaf._grad
     if old is None:
-        if g._base is not None or id(g) in kept:
+        if leaf.ndim == 4 and (order := _other_format(leaf, g)) is not None:
+            with set_grad_enabled(create_graph):
+                g = g.clone(memory_format=order)
+        elif g._base is not None or id(g) in kept:
             with set_grad_enabled(create_graph):
                 g = g.clone()
         kept.add(id(g))
@@ -110,8 +121,19 @@ def _accumulate(leaf: Any, g: Any, create_graph: bool, kept: set[int]) -> None:
         with set_grad_enabled(create_graph):
             leaf._grad = old + g
     else:
-        state.quietly(old._spec.device.backend.add, old._data, g._data, out=old._data)
+        x, y = (turned(old._data), turned(g._data)) if lies_last(old._data) else (old._data, g._data)
+        state.quietly(old._spec.device.backend.add, x, y, out=x)
         old._version[0] += 1
+
+
+def _other_format(leaf: Any, g: Any) -> Any:
+    """The memory format of a leaf without gaps, where its gradient has another one; else None."""
+    steps = leaf.stride()
+    if in_last_order(leaf.shape, steps):
+        wanted = channels_last if is_last(leaf.shape, steps) else None
+    else:
+        wanted = contiguous_format if leaf.is_contiguous() else None
+    return None if wanted is None or g.is_contiguous(memory_format=wanted) else wanted
 
 
 def vjp_of(formula: Callable[..., Any], needs: tuple[bool, ...], dy: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from weakref import ref
 
 from gpunn.backend.device import device
 from gpunn.backend.dtypes import dtype
+from gpunn.backend.memory_format import forward_last, gives_last
 from gpunn.backend.spec import Size, Spec
 
 from .anomaly import anomaly, forward_call
@@ -317,7 +318,9 @@ def apply(op: Op, *inputs: Any) -> Any:
     if state.tracer is not None:
         data = state.tracer(op, inputs, result)
     elif here is _META:
-        data = here.backend.results(result)
+        data = here.backend.results(result, gives_last(op, arrays, result))
+    elif gives_last(op, arrays, result):
+        data = state.quietly(forward_last, op, here.backend, arrays, result)
     else:
         data = state.quietly(op.forward, here.backend, *arrays)
     record = tracked and state.grad_enabled and op.differentiable

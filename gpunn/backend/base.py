@@ -50,6 +50,8 @@ class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
     """The primitives, by family; those of layers, losses and optimizers are inherited."""
 
     name: str
+    writes_images: frozenset[str]
+    """The primitives whose `out` may be images, or weights, that lie channels last."""
 
     # Memory -----------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .memory_format import last_steps
 from .spec import Spec, row_major
 
 NO_DATA = "Cannot copy out of meta tensor; no data! A tensor on the device meta has a shape and a type, and no elements"
@@ -29,12 +30,14 @@ class Meta:
     """The functions of a backend that need no elements; those that write have nothing to do."""
 
     name = "meta"
+    writes_images: frozenset[str] = frozenset()
 
-    def results(self, specs: Spec | tuple[Spec, ...]) -> Any:
-        """What an op gives that has results like these."""
-        if isinstance(specs, Spec):
-            return self.empty(specs.shape, specs.dtype.numpy)
-        return tuple(self.empty(s.shape, s.dtype.numpy) for s in specs)
+    def results(self, specs: Spec | tuple[Spec, ...], last: bool = False) -> Any:
+        """What an op gives that has results like these; those of four dimensions channels last, if `last`."""
+        if isinstance(specs, tuple):
+            return tuple(self.results(s, last) for s in specs)
+        steps = last_steps(specs.shape) if last and specs.ndim == 4 else row_major(specs.shape)
+        return shadow_of(specs.shape, steps, np.dtype(specs.dtype.numpy))
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An array of that shape without memory; an object of its own."""
@@ -65,12 +68,12 @@ class Meta:
         return True
 
     def is_contiguous(self, x: Any) -> bool:
-        """The elements would lie in row-major order."""
-        return True
+        """Whether the elements would lie in row-major order without gaps."""
+        return bool(x.flags.c_contiguous)
 
     def strides(self, x: Any) -> tuple[int, ...]:
-        """Those of an array without gaps."""
-        return row_major(x.shape)
+        """The steps that there would be in memory along each axis, in elements."""
+        return tuple([s // x.dtype.itemsize for s in x.strides])
 
     def address(self, x: Any) -> int:
         """0, as there is no memory."""

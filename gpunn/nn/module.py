@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gpunn.autograd.mode import no_grad, state
 from gpunn.backend.device import cuda_device
 from gpunn.backend.dtypes import as_dtype, bfloat16, float16, float32, float64
+from gpunn.backend.memory_format import preserve_format
 from gpunn.ops import empty_like
 from gpunn.ops.cast import parse_to
 from gpunn.tensor import Tensor
@@ -229,12 +230,25 @@ class Module(Stateful):
     # Other types and devices
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """Move the module, convert its floats, or both: ``to("cuda")``, ``to(gpunn.float64)``, ``to(tensor)``."""
+        """Move the module, convert its floats, or both: ``to("cuda")``, ``to(gpunn.float64)``, ``to(tensor)``.
+
+        With ``memory_format=gpunn.channels_last``, or without any other argument, parameters and buffers of four
+        dimensions come to lie so, and what is computed with them does too.
+
+        Raises:
+            RuntimeError: channels last, and a parameter or buffer has five dimensions.
+        """
+        order = kwargs.get("memory_format", preserve_format)
         dtype, device = parse_to(args, kwargs.get("dtype"), kwargs.get("device"))
         d = None if dtype is None else as_dtype(dtype)
         if d is not None and not d.is_floating_point:
             raise TypeError(f"Module.to takes a floating point type, got {d!r}")
-        return self._convert(lambda t: t.to(dtype=d if t.is_floating_point() else None, device=device))
+
+        def converted(t: Tensor) -> Tensor:
+            own = order if t.ndim in (4, 5) else preserve_format
+            return t.to(dtype=d if t.is_floating_point() else None, device=device, memory_format=own)
+
+        return self._convert(converted)
 
     def to_empty(self: M, *, device: Any, recurse: bool = True) -> M:
         """Move the module without its elements, which are not set then: from ``meta`` to where they are to be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,11 @@ class ActivationBackward(Composite):
     parameter: float
     saved = (0, 1)
     overwrites = (0,)
+    by_element = True
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """As s lies, if that decides it."""
+        return super().gives_last(arrays[::-1], shape)
 
     def shape(self, dy: Spec, s: Spec) -> Spec:
         return dy

@@ -31,6 +31,7 @@ class AdaptiveAvgPool2d(Op):
     """
 
     size: Pair
+    images = (0,)
 
     def shape(self, x: Spec) -> Spec:
         require_float(self.name, x)
@@ -55,6 +56,7 @@ class AdaptiveAvgPool2dBackward(Op):
     """
 
     size: Pair
+    images = (0,)
 
     def shape(self, dy: Spec) -> Spec:
         return dy.like((*dy.shape[:2], *self.size))

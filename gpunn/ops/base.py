@@ -8,9 +8,11 @@ axis) are the fields of a frozen dataclass, so that two equal calls are equal ob
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union
 
+from gpunn.backend.memory_format import decided, lies_last
 from gpunn.backend.spec import Spec
 
 if TYPE_CHECKING:
@@ -130,6 +132,15 @@ class Op:
     takes_numbers: ClassVar[bool] = False
     """Whether a CPU tensor without dimensions counts as the number that it holds, beside tensors of another device."""
     flop_per_element: ClassVar[int] = 1
+    by_element: ClassVar[bool] = False
+    """Whether each element of the one result depends on the elements at its place alone, wherever that lies: then the
+    result lies channels last where the first input does that decides it (`gpunn.backend.memory_format.decided`)."""
+    images: ClassVar[tuple[int, ...]] = ()
+    """The inputs that are images (n, c, h, w), or the weights (o, c, kh, kw) of some: where one of them lies channels
+    last, so do the results of four dimensions."""
+    writes_images: ClassVar[str] = ""
+    """The primitive that writes those results as they are to lie, on a backend that lists it in `writes_images`; else
+    they are copied there."""
 
     def __init_subclass__(cls, abstract: bool = False) -> None:
         if not abstract:
@@ -143,6 +154,13 @@ class Op:
     def shape(self, *specs: Any) -> Any:
         """The `Spec` of the result (a tuple of them for several results)."""
         raise NotImplementedError(f"{self.name} has no shape rule")
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """Whether results of this shape, (n, c, h, w), lie channels last; only strides of `arrays` are looked at."""
+        if not self.by_element:
+            return any(lies_last(arrays[i]) for i in self.images)
+        found = (decided(x, shape) for x in arrays if hasattr(x, "strides"))
+        return next((last for last in found if last is not None), False)
 
     def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
         """The result as a backend array."""

@@ -35,6 +35,7 @@ class BatchNorm(Op):
 
     eps: float
     saved = (0, 1)
+    images = (0,)
     saves_output: ClassVar[bool | tuple[int, ...]] = (1, 2)
     flop_per_element = 8
 
@@ -79,6 +80,7 @@ class BatchNormBackward(Composite):
     eps: float
     wanted: tuple[bool, bool, bool]
     saved = (0, 1, 2)
+    images = (1,)
     flop_per_element = 10
 
     def shape(self, dy: Spec, x: Spec, weight: Spec | None, mu: Spec, var: Spec, y: Spec | None = None) -> Any:
@@ -140,6 +142,7 @@ class TrackedBatchNorm(Op):
     var_share: float
     differentiable = False
     overwrites = (-1, -1, -1, 3, 4, 5)
+    images = (0,)
     flop_per_element = 8
 
     def shape(self, x: Spec, weight: Spec | None, bias: Spec | None, *running: Any) -> Any:
@@ -163,6 +166,7 @@ class BatchNormInference(Composite):
 
     eps: float
     saved = (0, 1, 2, 3, 4)
+    images = (0,)
     flop_per_element = 3
 
     def shape(self, x: Spec, mu: Spec, var: Spec, weight: Spec | None, bias: Spec | None) -> Spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
@@ -9,11 +10,13 @@ from gpunn.backend.device import cuda_device
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype
 from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.memory_format import check_format, lies_last, preserve_format
+from gpunn.backend.memory_format import memory_format as MemoryFormat
 from gpunn.backend.meta import NO_DATA
 from gpunn.backend.spec import Spec
 
 from .base import Op, frozen
-from .view import clone
+from .view import clone, in_format
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -24,6 +27,11 @@ class Cast(Op):
     """y = x in another type;  dx = dy in the type of x."""
 
     dtype: DType
+    by_element = True
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """Where x lies so, also of a single channel or pixel."""
+        return lies_last(arrays[0])
 
     @property
     def differentiable(self) -> bool:
@@ -44,6 +52,11 @@ class Transfer(Op):
     """y = x on another device;  dx = dy on the device of x."""
 
     target: Device
+    by_element = True
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """Where x lies so, also of a single channel or pixel."""
+        return lies_last(arrays[0])
 
     def shape(self, x: Spec) -> Spec:
         if x.device.type == "meta":
@@ -75,20 +88,24 @@ def to(
     device: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
-    """Another type, another device, or both: ``to(gpunn.float64)``, ``to("cuda:1")``, ``to(other)``.
+    """Another type, another device, another order in memory: ``to(gpunn.float64)``, ``to("cuda:1")``, ``to(other)``.
 
     `input` itself where nothing is to change and no `copy` is asked for.
 
     Raises:
         TypeError: an argument is neither a type, a device nor a tensor.
+        RuntimeError: ``memory_format=gpunn.channels_last``, and not four dimensions.
     """
+    check_format("to", memory_format, input.ndim)
     dtype, device = parse_to(args, dtype, device)
     result = input
     if dtype is not None:
         result = cast(result, as_dtype(dtype))
     if device is not None:
         result = transfer(result, Device(device))
+    result = in_format(result, memory_format)
     return clone(result) if copy and result is input else result
 
 

@@ -62,6 +62,7 @@ class Chain(Composite):
 
     steps: tuple[Step, ...]
     count: int
+    by_element = True
 
     @property
     def saved(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpunn.autograd.autocast import half_precision
 from gpunn.autograd.tape import apply
+from gpunn.backend.memory_format import in_memory_order
 from gpunn.backend.spec import Spec
 
 from .activation import activation_backward, check_activation, derivative_from_output
@@ -46,6 +47,7 @@ class Convolution(Op, abstract=True):
     groups: int = 1
     saved: ClassVar[tuple[int, ...]] = (0, 1)
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (0,))
+    images = (0, 1)
 
     def forward_of(self, x: Any, w: Any, b: Any = None) -> Any:
         """X * W + b, for tensors."""
@@ -78,6 +80,7 @@ class Conv2d(Convolution):
 
     activation: str = "none"
     parameter: float = 0.0
+    writes_images = "conv2d_forward"
 
     @property
     def saves_output(self) -> bool | tuple[int, ...]:
@@ -98,9 +101,13 @@ class Conv2d(Convolution):
         geometry = (found, self.stride, corner(self.padding), self.dilation, self.groups)
         if not self.returns_z:
             return backend.conv2d_forward(x, w, b, *geometry, self.activation, self.parameter, out=out)
-        y_out, z_out = (None, None) if out is None else out
+        if out is None:
+            z = backend.conv2d_forward(x, w, b, *geometry)
+            return backend.activation(z, self.activation, self.parameter), z
+        y_out, z_out = out
         z = backend.conv2d_forward(x, w, b, *geometry, out=z_out)
-        return backend.activation(z, self.activation, self.parameter, out=y_out), z
+        backend.activation(in_memory_order(z), self.activation, self.parameter, out=in_memory_order(y_out))
+        return y_out, z
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
         dz: Any
@@ -131,6 +138,7 @@ class Conv2dInputGrad(Convolution):
     """
 
     size: Pair = (1, 1)
+    writes_images = "conv2d_input_grad"
 
     def shape(self, dz: Spec, w: Spec) -> Spec:
         check_transposed(self.name, dz, w, None, self.groups)
@@ -165,6 +173,7 @@ class Conv2dWeightGrad(Convolution):
 
     kernel: Pair = (1, 1)
     bias: bool = False
+    writes_images = "conv2d_weight_grad"
 
     def shape(self, x: Spec, dz: Spec) -> Any:
         dw = x.like((dz.shape[1], x.shape[1] // self.groups, *self.kernel))

@@ -11,10 +11,19 @@ from gpunn.backend.device import device as Device
 from gpunn.backend.device import get_default_device
 from gpunn.backend.dtypes import FLOAT, INTEGER, as_dtype, get_default_dtype, int64, scalar_dtype
 from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.memory_format import (
+    channels_last,
+    check_format,
+    contiguous_format,
+    in_last_order,
+    preserve_format,
+)
+from gpunn.backend.memory_format import memory_format as MemoryFormat
 from gpunn.backend.spec import Spec, sizes
 
 from .base import Op, frozen, shape_error
 from .promote import as_number, held
+from .view import in_format
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -93,41 +102,87 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
     return _make(Full(sizes(size), _float(dtype), _device(device), 1), requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Elements that are not set."""
-    return _make(Empty(sizes(size), _float(dtype), _device(device)), requires_grad)
+def empty(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = contiguous_format,
+) -> Tensor:
+    """Elements that are not set, in row-major order or, of four dimensions, channels last.
+
+    Raises:
+        RuntimeError: `gpunn.channels_last`, and not four dimensions; or there is nothing to preserve.
+    """
+    if memory_format is preserve_format:
+        raise RuntimeError("empty: unsupported memory format gpunn.preserve_format; empty_like has what to preserve")
+    op = Empty(sizes(size), _float(dtype), _device(device))
+    check_format("empty", memory_format, len(op.size))
+    return _make(op, requires_grad, memory_format)
 
 
 def full_like(
-    input: Tensor, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: float,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
-    """`full` in the shape, type and device of input."""
-    return full(
+    """`full` in the shape, type, device and, unless another one is given, memory format of input."""
+    made = full(
         input.shape,
         fill_value,
         dtype=input.dtype if dtype is None else dtype,
         device=input.device if device is None else device,
-        requires_grad=requires_grad,
     )
+    found = format_like("full_like", input, memory_format)
+    made = in_format(made, found) if found is channels_last else made
+    return made.requires_grad_() if requires_grad else made
 
 
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`zeros` in the shape, type and device of input."""
-    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+def zeros_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
+) -> Tensor:
+    """`zeros` in the shape, type, device and, unless another one is given, memory format of input."""
+    options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad, "memory_format": memory_format}
+    return full_like(input, 0, **options)
 
 
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`ones` in the shape, type and device of input."""
-    return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
+def ones_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
+) -> Tensor:
+    """`ones` in the shape, type, device and, unless another one is given, memory format of input."""
+    options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad, "memory_format": memory_format}
+    return full_like(input, 1, **options)
 
 
-def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`empty` in the shape, type and device of input."""
+def empty_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
+) -> Tensor:
+    """`empty` in the shape, type, device and, unless another one is given, memory format of input."""
     return empty(
         input.shape,
         dtype=input.dtype if dtype is None else dtype,
         device=input.device if device is None else device,
         requires_grad=requires_grad,
+        memory_format=format_like("empty_like", input, memory_format),
     )
 
 
@@ -192,8 +247,22 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     return _make(Eye((n, n if m is None else m), _float(dtype), _device(device)), requires_grad)
 
 
-def _make(op: Op, requires_grad: bool) -> Tensor:
+def format_like(name: str, input: Tensor, wanted: MemoryFormat) -> MemoryFormat:
+    """The format of a tensor made in the shape of another one: as wanted, or its own, to preserve that.
+
+    Raises:
+        RuntimeError: it can't have that.
+    """
+    check_format(name, wanted, input.ndim)
+    if wanted is not preserve_format:
+        return wanted
+    return channels_last if input.ndim == 4 and in_last_order(input.shape, input.stride()) else contiguous_format
+
+
+def _make(op: Op, requires_grad: bool, memory_format: MemoryFormat = contiguous_format) -> Tensor:
     t: Tensor = apply(op)
+    if memory_format is channels_last:
+        t = in_format(t, memory_format)
     return t.requires_grad_() if requires_grad else t
 
 

@@ -34,6 +34,7 @@ class Dropout(Op):
     p: float
     seed: int
     offset: int = 0
+    images = (0,)
 
     def shape(self, x: Spec, call: int) -> Spec:
         if not x.dtype.is_floating_point:

@@ -37,6 +37,7 @@ class Elementwise(Op, abstract=True):
     """An op that treats each element by itself, after broadcasting its inputs to one shape."""
 
     takes_numbers = True
+    by_element = True
     wraps: ClassVar[bool] = True
     """Whether integers that the type does not hold keep their lowest bits."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import TensorBase, apply
+from gpunn.backend.memory_format import lies_last
 from gpunn.backend.spec import Spec
 
 from .base import Op, frozen, shape_error
@@ -22,7 +23,12 @@ class Cat(Op):
     """y = [x_1, x_2, ...], one after another along dimension `dim`;  dx_i = its part of dy."""
 
     dim: int
+    images = (0,)
     flop_per_element = 0
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """Where all inputs lie so."""
+        return all(map(lies_last, arrays))
 
     def shape(self, *specs: Spec) -> Spec:
         first, d = specs[0], self.dim

@@ -39,6 +39,7 @@ class Pooling(Op, abstract=True):
     stride: Pair
     padding: Padding = NO_PADDING
     dilation: Pair = (1, 1)
+    images = (0,)
 
     def windows(self, x: Spec) -> Spec:
         """One element for each window."""
@@ -71,6 +72,7 @@ class MaxPool2d(Pooling):
     """
 
     saves_output = True
+    writes_images = "max_pool2d"
 
     def shape(self, x: Spec) -> Any:
         if x.dtype is bool_:
@@ -96,6 +98,8 @@ class MaxPool2dBackward(Pooling):
 
     size: Pair = (1, 1)
     saved = (1,)
+    images = (1,)
+    writes_images = "max_pool2d_backward"
 
     def shape(self, dy: Spec, which: Spec) -> Spec:
         dx = dy.like((*dy.shape[:2], *self.size))
@@ -123,6 +127,8 @@ class MaxPool2dActivationBackward(Composite, Pooling):
     activation: str = "relu"
     parameter: float = 0.0
     saved = (0, 1, 2)
+    images = (2,)
+    writes_images = "max_pool2d_activation_backward"
 
     def shape(self, dy: Spec, y: Spec, which: Spec) -> Spec:
         return self._spread().shape(dy, which)

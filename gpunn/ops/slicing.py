@@ -58,6 +58,7 @@ class Place(Op):
     key: Key
     size: tuple[int, ...]
     value: Number = 0
+    images = (0,)
     flop_per_element = 0
 
     def shape(self, x: Spec) -> Spec:

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 from gpunn.autograd.mode import state
 from gpunn.autograd.tape import apply
 from gpunn.backend.dtypes import dtype as DType
+from gpunn.backend.memory_format import (
+    channels_last,
+    check_format,
+    contiguous_format,
+    in_last_order,
+    lies_last,
+    preserve_format,
+)
+from gpunn.backend.memory_format import memory_format as MemoryFormat
 from gpunn.backend.spec import Spec, sizes
 
 from .base import Cost, Op, frozen, shape_error
@@ -141,10 +150,18 @@ class Reinterpret(View):
         return apply(Reinterpret(x.dtype), value)
 
 
+@frozen
 class Clone(Op):
-    """y = x in new memory, in row-major order;  dx = dy."""
+    """y = x in new memory, row-major or, of four dimensions, channels last;  dx = dy."""
 
+    memory_format: MemoryFormat = preserve_format
     primitive = "copy"
+    by_element = True
+
+    def gives_last(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
+        """As the format says, or, to preserve it, where x lies so."""
+        preserved = self.memory_format is preserve_format
+        return lies_last(arrays[0]) if preserved else self.memory_format is channels_last
 
     def shape(self, x: Spec) -> Spec:
         return x
@@ -158,14 +175,37 @@ def identity(input: Tensor) -> Tensor:
     return apply(Identity(), input)
 
 
-def clone(input: Tensor) -> Tensor:
-    """A copy in new, contiguous memory; gradients pass through it."""
-    return apply(Clone(), input)
+def clone(input: Tensor, *, memory_format: MemoryFormat = preserve_format) -> Tensor:
+    """A copy in new memory without gaps; gradients pass through it.
+
+    Args:
+        input: any tensor.
+        memory_format: the order of its elements; preserved, images that lie channels last do so again, and all else
+            becomes row-major.
+
+    Raises:
+        RuntimeError: `gpunn.channels_last`, and not four dimensions.
+    """
+    check_format("clone", memory_format, input.ndim)
+    return apply(Clone(memory_format), input)
 
 
-def contiguous(input: Tensor) -> Tensor:
-    """`input` itself if its elements lie in row-major order without gaps, else such a copy."""
-    return input if input.is_contiguous() else clone(input)
+def contiguous(input: Tensor, memory_format: MemoryFormat = contiguous_format) -> Tensor:
+    """`input` itself if its elements lie without gaps in row-major order, or that of the format, else such a copy."""
+    check_format("contiguous", memory_format, input.ndim)
+    if memory_format is preserve_format or input.is_contiguous(memory_format=memory_format):
+        return input
+    return clone(input, memory_format=memory_format)
+
+
+def in_format(input: Tensor, memory_format: MemoryFormat) -> Tensor:
+    """`input` itself if its strides are those of the format, also along axes of size 1, else a copy."""
+    if memory_format is preserve_format:
+        return input
+    last = input.ndim == 4 and in_last_order(input.shape, input.stride())
+    if last is (memory_format is channels_last) and input.is_contiguous(memory_format=memory_format):
+        return input
+    return clone(input, memory_format=memory_format)
 
 
 def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:

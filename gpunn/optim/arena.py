@@ -21,6 +21,7 @@ import numpy as np
 
 from gpunn.autograd.inplace import count_write
 from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.backend.memory_format import TO_LAST, channels_first, in_memory_order, lies_last
 from gpunn.tensor import as_tensor
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ class Arena:
         self._size = offsets[-1]
         self._moments: dict[str, Any] = {}
         first = params[0]
-        stays = first.nbytes > ARENA_BYTES and self.backend.is_contiguous(first._data) and _shown_once(first)
-        self.data = self.backend.reshape(first._data, (first.numel(),)) if stays else self._zeros()
+        large = first.nbytes > ARENA_BYTES and self.backend.is_contiguous(in_memory_order(first._data))
+        stays = large and _shown_once(first)
+        flat = (first.numel(),)
+        self.data = self.backend.reshape(in_memory_order(first._data), flat) if stays else self._zeros()
         self.segments = [Segment(self, p, start, end, stays) for p, start, end in zip(params, offsets, offsets[1:])]
 
     def moment(self, name: str) -> Any:
@@ -74,9 +77,10 @@ class Segment:
         data: the parameter's array as it was when it came here, to see whether it got another one.
         flat: its elements as a flat array: a piece of the arena, or of its own memory; see `update_begins`.
         inside: whether the parameter itself lies in the arena.
+        last: whether its channels lie last, and so those of its moments, and what an update reads of its gradient.
     """
 
-    __slots__ = ("_copied", "_moments", "arena", "data", "end", "flat", "inside", "offset", "param", "size")
+    __slots__ = ("_copied", "_moments", "arena", "data", "end", "flat", "inside", "last", "offset", "param", "size")
 
     def __init__(self, arena: Arena, param: Tensor, offset: int, end: int, stays: bool = False):
         backend = arena.backend
@@ -85,13 +89,29 @@ class Segment:
         self._copied: Any = None
         self.flat = arena.data[offset : offset + self.size]
         self.inside = stays or _shown_once(param)
+        self.last = lies_last(param._data)
+        there = in_memory_order(param._data)
         if self.inside and not stays:
-            param._data = backend.copy(param._data, out=backend.reshape(self.flat, param.shape))
-        elif backend.is_contiguous(param._data):
-            self.flat = backend.reshape(param._data, (self.size,))
+            param._data = backend.copy(param._data, out=self._shown(self.flat))
+        elif backend.is_contiguous(there):
+            self.flat = backend.reshape(there, (self.size,))
         else:
-            self._copied = backend.reshape(self.flat, param.shape)
+            self._copied = self._shown(self.flat)
         self.data = param._data
+
+    def _shown(self, flat: Any) -> Any:
+        """A piece of the arena in the shape of the parameter."""
+        shape = self.param.shape
+        if not self.last:
+            return self.arena.backend.reshape(flat, shape)
+        o, c, h, w = shape
+        return channels_first(self.arena.backend.reshape(flat, (o, h, w, c)))
+
+    def in_order(self, gradient: Any) -> Any:
+        """A gradient, whose elements come in the order of the parameter's in memory; a copy where they do not."""
+        if self.last:
+            gradient = gradient.transpose(TO_LAST)
+        return gradient if self.arena.backend.is_contiguous(gradient) else self.arena.backend.copy(gradient)
 
     def moment(self, name: str, state: dict[str, Any], initial: float) -> Any:
         """A moment as a flat piece of the arena, shown as a tensor in the optimizer's state of this parameter.
@@ -107,7 +127,7 @@ class Segment:
             return known[1]
         spec, backend = self.param._spec, self.arena.backend
         flat = self.arena.moment(name)[self.offset : self.offset + self.size]
-        view = wrap(backend.reshape(flat, spec.shape), spec)
+        view = wrap(self._shown(flat), spec)
         if given is None:
             backend.full((self.size,), initial, spec.dtype.numpy, out=flat)
         else:
@@ -208,15 +228,30 @@ def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
 
 
 def _shown_once(tensor: TensorBase) -> bool:
-    """Whether `tensor` alone shows its memory: the array is no view, and nothing else holds it."""
-    return tensor._data.base is None and _references(tensor) == _ALONE
+    """Whether `tensor` alone shows its memory: the array is no view, and nothing else holds it.
+
+    Images whose channels lie last are a view of all of an array that nothing else holds.
+    """
+    if _references(tensor) != _ALONE:
+        return False
+    return tensor._data.base is None or (_references_of_base(tensor) == _BASE_ALONE and _owns_all(tensor._data))
+
+
+def _owns_all(x: Any) -> bool:
+    base = x.base
+    return lies_last(x) and type(base) is type(x) and base.base is None and base.size == x.size
 
 
 def _references(tensor: TensorBase) -> int:
     return sys.getrefcount(tensor._data)
 
 
+def _references_of_base(tensor: TensorBase) -> int:
+    return sys.getrefcount(tensor._data.base)
+
+
 # What the call itself adds to the count differs between versions of Python.
 _example = TensorBase()
-_example._data = np.empty(1)
+_example._data = np.empty((1, 1)).T
 _ALONE = _references(_example)
+_BASE_ALONE = _references_of_base(_example)

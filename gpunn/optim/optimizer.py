@@ -10,6 +10,7 @@ from gpunn.autograd.hooks import RemovableHandle
 from gpunn.autograd.mode import enable_grad
 from gpunn.autograd.mode import state as mode
 from gpunn.autograd.tape import TensorBase
+from gpunn.backend.memory_format import in_memory_order
 from gpunn.backend.numpy.optimizer import walk_product, walk_product_needs
 
 from .arena import Run, Segment, pack
@@ -197,7 +198,7 @@ class Optimizer:
                 f"{type(self).__name__}: a parameter {mine!r} has a gradient {its!r}; "
                 "was the parameter changed after backward()? Call zero_grad() then"
             )
-        return segment.param._grad._data  # type: ignore[union-attr]
+        return segment.in_order(segment.param._grad._data)  # type: ignore[union-attr]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or, with ``set_to_none=False``, fill them with 0 where they are."""
@@ -208,7 +209,8 @@ class Optimizer:
                     p._grad = None
                     continue
                 g._node, g._requires_grad = None, False
-                g.device.backend.full(g.shape, 0, g.dtype.numpy, out=g._data)
+                there = in_memory_order(g._data)
+                g.device.backend.full(there.shape, 0, g.dtype.numpy, out=there)
                 g._version[0] += 1
 
     # Groups

@@ -13,6 +13,7 @@ from gpunn.nn import Module
 from . import needs
 from .fuse import Note, apply_rules
 from .graph import Graph
+from .images import lay_out_images
 from .liveness import Liveness
 from .memory import lay_out
 from .overlap import begin_early
@@ -107,6 +108,7 @@ class AsGraph:
         without_dead_code(graph)
         without_repetitions(graph)
         notes = apply_rules(graph, self.rules)
+        lay_out_images(graph)
         begin_early(graph)
         return notes
 

@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend.errors import Errors
+from gpunn.backend.memory_format import copy_as_it_lies
 from gpunn.backend.recording import Launch, NotRecordable, Number, Recorder, capture
 from gpunn.optim.bound import BoundStep, is_one_kernel
 
@@ -234,7 +235,7 @@ class CapturedProgram(Program):
     def copy_out(self, array: Any) -> Any:
         """What lies in the step's memory, in memory of its own."""
         if not array.flags.c_contiguous:
-            return self.backend.copy(array)
+            return copy_as_it_lies(self.backend, array)
         result = self.backend.empty(array.shape, array.dtype)
         self.backend.transfer(array, out=result)
         return result

@@ -19,14 +19,13 @@ from gpunn.backend.kernel import KernelBackend
 from gpunn.backend.kernel.tuning import Tuner
 from gpunn.backend.launch import Text
 from gpunn.backend.recording import NotRecordable, Recorder, forbid
-from gpunn.backend.spec import Spec
 from gpunn.optim.bound import is_one_kernel
 
 from .capture import most_numbers
 from .graph import Assign, Compute, Graph, Update, Value
 from .liveness import Liveness
 from .primitive_calls import primitive_calls
-from .strides import follow
+from .strides import follow, steps_of
 
 _MAP_NORESERVE = 0x4000
 """Linux's; Python's module has it from 3.13 on. The system promises no memory for it."""
@@ -56,7 +55,7 @@ def dry_run(graph: Graph) -> DryRun:
 
     def array(x: Any) -> Any:
         if isinstance(x, Value) and id(x) not in arrays:
-            arrays[id(x)] = _like(backend, x.spec, x.state)
+            arrays[id(x)] = _like(backend, x)
         return arrays[id(x)] if isinstance(x, Value) else x
 
     for node in graph.nodes:
@@ -148,11 +147,12 @@ def _update(backend: _Idle, node: Update) -> None:
                 optimizer._update(backend, options, p, g, moments, step, first)
 
 
-def _like(backend: _Idle, spec: Spec, state: Any) -> Any:
-    """An array of this shape and type, with the strides of one that is there."""
-    if state is None or spec.device.backend.is_contiguous(state):
+def _like(backend: _Idle, value: Value) -> Any:
+    """An array like a value: for one that was there before, with its strides."""
+    spec, state = value.spec, value.state
+    if not value.last and (state is None or spec.device.backend.is_contiguous(state)):
         return backend.allocate(spec.shape, spec.dtype.numpy)
-    steps = spec.device.backend.strides(state)
+    steps = steps_of(value) if state is None else spec.device.backend.strides(state)
     size = 1 + sum((n - 1) * abs(s) for n, s in zip(spec.shape, steps))
     flat = backend.allocate((size,), spec.dtype.numpy)
     return np.lib.stride_tricks.as_strided(flat, spec.shape, [abs(s) * flat.itemsize for s in steps])

@@ -19,9 +19,10 @@ class Value:
         state: the array that was there before the step (a parameter, a running mean, a constant), else None.
         name: of a parameter or a buffer, as in the model; else empty.
         layer: the layer of the node that first made it, also where that node is fused into one of another layer.
+        last: whether it is images whose channels lie last.
     """
 
-    __slots__ = ("layer", "name", "node", "place", "spec", "state")
+    __slots__ = ("last", "layer", "name", "node", "place", "spec", "state")
 
     def __init__(
         self, spec: Spec, node: Node | None = None, place: int | None = None, state: Any = None, name: str = ""
@@ -32,6 +33,7 @@ class Value:
         self.state = state
         self.name = name
         self.layer = ""
+        self.last = False
 
     def __repr__(self) -> str:
         what = self.name or (f"argument {self.place}" if self.place is not None else "constant")

@@ -8,13 +8,12 @@ from typing import Any
 from gpunn.backend.meta import shadow_of
 from gpunn.backend.numpy import workers
 from gpunn.backend.numpy.workspace import LEAST_BYTES, needed
-from gpunn.backend.spec import row_major
 from gpunn.ops.conv import Convolution
 from gpunn.ops.pool import Pooling
 
 from .graph import Compute, Graph, ProductUpdate, Value
 from .primitive_calls import PrimitiveCall, primitive_calls
-from .strides import follow
+from .strides import follow, steps_of
 
 
 def workspace(graph: Graph) -> int:
@@ -52,4 +51,4 @@ def _calls(graph: Graph) -> Iterator[PrimitiveCall]:
 
 
 def _array(value: Value) -> Any:
-    return shadow_of(value.spec.shape, row_major(value.spec.shape), value.spec.dtype.numpy)
+    return shadow_of(value.spec.shape, steps_of(value), value.spec.dtype.numpy)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend import collective
+from gpunn.backend.memory_format import channels_first, copy_as_it_lies
 from gpunn.backend.numpy import workers
 from gpunn.backend.numpy.workspace import reserve
 from gpunn.backend.products import precision
@@ -115,7 +116,7 @@ class Program:
                         done += 1
                 for place, v in self.liveness.written.items():
                     copy(self.array_of(v), out=arrays[place])
-                return [copy(self.array_of(v)) for v in self.graph.results]
+                return [copy_as_it_lies(self.backend, self.array_of(v)) for v in self.graph.results]
         finally:
             self.position = done if joined is None else max(done, joined.position)
 
@@ -287,7 +288,7 @@ class Program:
         start = storage.offset + storage.places[number]
         spec = value.spec
         flat = memory[start : start + spec.nbytes].view(spec.dtype.numpy)
-        array = self._arrays[id(value)] = self.backend.reshape(flat, spec.shape)
+        array = self._arrays[id(value)] = laid_out(self.backend, flat, value)
         return array
 
     def _bind_view(self, node: Any) -> None:
@@ -362,6 +363,15 @@ class Program:
         return places
 
 
+def laid_out(backend: Any, flat: Any, value: Value) -> Any:
+    """Memory as a value that owns it."""
+    shape = value.spec.shape
+    if not value.last:
+        return backend.reshape(flat, shape)
+    n, c, h, w = shape
+    return channels_first(backend.reshape(flat, (n, h, w, c)))
+
+
 def name_of(function: Any) -> str:
     """The primitive, the op, or the optimizer that a call is of."""
     if isinstance(function, (BoundStep, BoundProducts)):
@@ -372,4 +382,7 @@ def name_of(function: Any) -> str:
 
 def copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
     """Copy what a view shows to memory of its own."""
+    if op.name == "Reshape":  # the elements, in their order
+        backend.copy(arrays[0], out=backend.reshape(out, arrays[0].shape))
+        return
     backend.copy(op.forward(backend, *arrays), out=out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import Assign, Compute, Graph, Node, ReduceStart, SpreadParameters, Update, Value
+from .graph import Assign, Compute, Graph, Node, ProductUpdate, ReduceStart, SpreadParameters, Update, Value
 
 
 class Uses:
@@ -48,7 +48,7 @@ def without_dead_code(graph: Graph) -> int:
     alive: list[Node] = []
     for node in reversed(graph.nodes):
         # What ranks do together all of them have to do.
-        if isinstance(node, (Assign, Update, ReduceStart, SpreadParameters)) or any(
+        if isinstance(node, (Assign, Update, ProductUpdate, ReduceStart, SpreadParameters)) or any(
             id(y) in needed for y in node.outputs
         ):
             alive.append(node)

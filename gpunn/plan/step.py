@@ -12,6 +12,7 @@ from typing import Any
 from gpunn.autograd.anomaly import anomaly
 from gpunn.autograd.inplace import count_write
 from gpunn.autograd.tape import TensorBase, wrap
+from gpunn.backend.memory_format import lies_last
 from gpunn.nn import Module
 
 from . import needs
@@ -323,10 +324,9 @@ class Step(AsGraph):
     # Making a plan ----------------------------------------------------------------------------------------------------
 
     def _key(self, batch: tuple[Any, ...], axes: int = 0) -> Any:
-        """What a plan is for: a mode of the model, what else the step is different by, and the shapes of a batch, but
-        for some axes in front.
-        """
-        return self._watch.mode, self.variant, *[(s.shape[axes:], s.dtype, s.device) for s in [x._spec for x in batch]]
+        """What a plan is for: the mode, what else steps differ by, the order and shapes of a batch, but some axes."""
+        specs = [(s.shape[axes:], s.dtype, s.device) for s in [x._spec for x in batch]]
+        return self._watch.mode, self.variant, tuple([lies_last(x._data) for x in batch]), *specs
 
     def _make(self, batch: tuple[Any, ...]) -> Program:
         """Trace twice, and refuse a step that is another one each time."""

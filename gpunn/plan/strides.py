@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.memory_format import gives_last, last_steps
 from gpunn.backend.meta import shadow_of
 from gpunn.backend.spec import row_major
 
@@ -28,9 +29,23 @@ def _shadow(value: Value, shadows: dict[int, Any]) -> Any:
     """An array with the strides of `value`, and no memory of its own: nobody may read or write its elements."""
     if id(value) not in shadows and not _lies_in_input(value.node, shadows):
         spec = value.spec
-        steps = spec.device.backend.strides(value.state) if value.state is not None else row_major(spec.shape)
+        steps = spec.device.backend.strides(value.state) if value.state is not None else steps_of(value)
         shadows[id(value)] = shadow_of(spec.shape, steps, spec.dtype.numpy)
     return shadows[id(value)]
+
+
+def steps_of(value: Value) -> tuple[int, ...]:
+    """The strides, in elements, of a value that owns its memory."""
+    return last_steps(value.spec.shape) if value.last else row_major(value.spec.shape)
+
+
+def is_last(node: Compute, shadows: dict[int, Any]) -> bool:
+    """Whether the results of an op that have four dimensions lie channels last, as they do in eager work."""
+    if node.op.view or not (node.op.by_element or node.op.images):
+        return False
+    specs = tuple(y.spec for y in node.outputs)
+    inputs = [_shadow(x, shadows) if isinstance(x, Value) else x for x in node.inputs]
+    return gives_last(node.op, inputs, specs[0] if node.single else specs)
 
 
 def _lies_in_input(node: Any, shadows: dict[int, Any]) -> bool:

@@ -14,10 +14,11 @@ from gpunn.autograd.mode import state
 from gpunn.autograd.tape import TensorBase, wrap
 from gpunn.backend.device import device
 from gpunn.backend.dtypes import float32
+from gpunn.backend.memory_format import lies_last
 from gpunn.backend.spec import Spec
 
 from .graph import Assign, Compute, Graph, ReduceEnd, ReduceStart, SpreadParameters, Update, Value
-from .strides import strides_of
+from .strides import is_last, strides_of
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -99,6 +100,9 @@ class Tracer:
         specs = (result,) if single else tuple(result)
         values = tuple([self._of(x) if isinstance(x, TensorBase) else x for x in inputs])
         node = Compute(op, values, specs, single, self.layer, state.recomputing)
+        if specs[0].ndim == 4 and is_last(node, {}):
+            for y in node.outputs:
+                y.last = y.spec.ndim == 4
         self.graph.nodes.append(node)
         self.written = node
         return node.outputs[0] if single else node.outputs
@@ -242,7 +246,7 @@ def trace(
         TraceError: the body returns something else than tensors, or does what has no place in a graph.
         NotPlanned: it works op by op, but not in a graph.
     """
-    graph = Graph([Value(a._spec, place=i) for i, a in enumerate(arguments)])
+    graph = Graph([_argument(a, i) for i, a in enumerate(arguments)])
     tracer = Tracer(graph, names or {}, layers or {})
     outer = state.tracer, state.watcher, state.autocast
     state.tracer = state.watcher = tracer
@@ -257,6 +261,12 @@ def trace(
             generator.set_state(before)
     _nobody_keeps(graph)
     return graph, tracer
+
+
+def _argument(tensor: Any, place: int) -> Value:
+    value = Value(tensor._spec, place=place)
+    value.last = tensor._data is not None and lies_last(tensor._data)
+    return value
 
 
 def _nobody_keeps(graph: Graph) -> None:

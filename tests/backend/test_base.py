@@ -22,7 +22,7 @@ PRIMITIVES = {
     name: getattr(Backend, name, None)
     for cls in Backend.__mro__
     for name in (*vars(cls), *vars(cls).get("__annotations__", ()))
-    if not name.startswith("_") and name != "name"
+    if not name.startswith("_") and name not in ("name", "writes_images")
 }
 
 
@@ -45,7 +45,8 @@ def named_in(path: Path) -> set[str]:
     nodes = ast.walk(ast.parse(text)) if "backend" in text else ()
     attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
     names = {n.attr for n in attributes if ast.unparse(n.value).split(".")[-1] == "backend"}
-    return names - {"base", "device", "dtypes", "spec", "numpy", "name"}  # modules of gpunn.backend, and what it is
+    # Modules of gpunn.backend, and what it is.
+    return names - {"base", "device", "dtypes", "spec", "numpy", "name", "writes_images"}
 
 
 PACKAGE = Path(gpunn.__file__).parent

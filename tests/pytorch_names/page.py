@@ -27,7 +27,7 @@ fail where it is not what they find (`python -m tests.pytorch_names` writes it a
 - **missing**: it has no meaning here; the reason stands above the names.
 - **not yet**: it would have one.
 
-Nowhere taken are `layout=`, `memory_format=`, `names=` and `pin_memory=`, as all tensors are dense and without names,
+Nowhere taken are `layout=`, `names=` and `pin_memory=`, as all tensors are dense and without names,
 and `size_average=` and `reduce=` of losses, which `reduction=` replaced. The hints `foreach=`, `fused=`,
 `capturable=` and `differentiable=` of optimizers are taken, and change nothing. What comes behind any of these is taken
 by name. All that PyTorch takes by the name `dim`, `keepdim` or `size` is taken by that name, and by NumPy's.

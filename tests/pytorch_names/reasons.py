@@ -34,8 +34,8 @@ REASONS = {
         non_deterministic runtime_validation*""",
     "for other classes in a tensor's place": """
         as_subclass DisableTorchFunction* handle_torch_function has_torch_function* module_load""",
-    "all tensors are dense, in one order of memory": """
-        layout memory_format convert_conv*_memory_format""",
+    "all tensors are dense, and of images only those of two dimensions lie channels last": """
+        layout channels_last_3d convert_conv3d_weight_memory_format""",
     "a backward is one walk in the thread of its caller; plans weigh memory": """
         set_multithreading_enabled region_activation_memory_budget set_override_stale_capture_stream
         set_warn_on_accumulate_grad_stream_mismatch""",

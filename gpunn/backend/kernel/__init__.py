@@ -63,3 +63,5 @@ class KernelBackend(
     Memory,
 ):
     """All primitives of `gpunn.backend.base`, over an array module and a launcher that a subclass brings."""
+
+    writes_images = ConvPooled.convolutions_last | Pool.pooling_last

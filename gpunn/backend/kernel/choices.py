@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import conv_plan, gemm
+from . import conv_channels_last, conv_plan, gemm
 from .family import ceil_div
 
 MEGAHERTZ = 1980
@@ -17,6 +17,16 @@ _PRODUCTS: dict[str, dict[str, Any]] = {
     "linear_forward_": {"fp32": gemm.TILES},
     "linear_backward_": {"fp32": gemm.TILES},
     "conv2d_tensor_": {"half": conv_plan.TENSOR_TILES, "tf32": conv_plan.TF32_TILES},
+    "conv2d_channels_last_tensor_": {
+        "half": conv_channels_last.TENSOR_LAST_TILES,
+        "tf32": conv_channels_last.TF32_LAST_TILES,
+    },
+    "conv2d_weight_grad_channels_last_tensor_": {
+        "half": conv_channels_last.TENSOR_LAST_TILES,
+        "tf32": conv_channels_last.TF32_LAST_TILES,
+    },
+    "conv2d_channels_last_": {"fp32": conv_channels_last.LAST_TILES},
+    "conv2d_weight_grad_channels_last_": {"fp32": conv_channels_last.WEIGHT_LAST_TILES},
     "conv2d_implicit_": {"fp32": conv_plan.IMPLICIT_TILES},
     "conv2d_weight_grad_tensor": {"half": conv_plan.WEIGHT_TENSOR_TILES, "tf32": conv_plan.WEIGHT_TF32_TILES},
     "conv2d_weight_grad_implicit": {"fp32": conv_plan.WEIGHT_TILES},

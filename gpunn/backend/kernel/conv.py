@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gpunn.backend.memory_format import in_memory_order, lies_last
+
 from . import offers
 from .activation import KINDS
+from .conv_channels_last import ConvChannelsLast
 from .conv_columns import Columns
 from .conv_plan import (
     BUSY,
@@ -36,8 +39,11 @@ _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
 
-class Conv(Columns):
+class Conv(ConvChannelsLast, Columns):
     """Convolution and its two gradients."""
+
+    convolutions_last = frozenset(("conv2d_forward", "conv2d_input_grad", "conv2d_weight_grad"))
+    """Those that write images, or weights, channels last."""
 
     # From other families
     on_tensor_cores: Callable[[object], bool]
@@ -62,7 +68,15 @@ class Conv(Columns):
         `corner` is the padding above and to the left. There are zeros beyond the other edges too.
         """
         y = self.result(out, (x.shape[0], w.shape[0], *positions), x.dtype)
-        f = convolution_of(x.shape, w.shape, positions, stride, corner, dilation, groups)
+        geometry = (positions, stride, corner, dilation, groups)
+        f = convolution_of(x.shape, w.shape, *geometry)
+        if lies_last(y):
+            if self._conv2d_goes_last(f):
+                b = None if b is None else self.contiguous(b)
+                self.conv2d_last(f, self.last(x), self.last(w), b, in_memory_order(y), KINDS[kind], parameter)
+            else:
+                self.copy(self.conv2d_forward(x, w, b, *geometry, kind, parameter), out=y)
+            return y
         x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
         self._conv2d_any(f, x, w, b, y, False, KINDS[kind], parameter)
         return y
@@ -77,6 +91,13 @@ class Conv(Columns):
         """
         dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
         f = convolution_of(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
+        if lies_last(dx):
+            if stride == (1, 1) and self._conv2d_goes_last(f.turned()):
+                turned = self.contiguous(w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0))
+                self.conv2d_last(f.turned(), self.last(dz), turned, None, in_memory_order(dx), KINDS["none"], 0.0)
+            else:
+                self.copy(self.conv2d_input_grad(dz, w, size, stride, corner, dilation, groups), out=dx)
+            return dx
         dz, w = self.contiguous(dz), self.contiguous(w)
         if CONV2D.pick() == "naive":
             args = (dz, w, dx, *f.args)
@@ -105,9 +126,21 @@ class Conv(Columns):
         dw = self.result(dw_out, (outputs, x.shape[1] // groups, *kernel), x.dtype)
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = convolution_of(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
+        if lies_last(dw):
+            if self._conv2d_goes_last(f):
+                self.conv2d_last_weight_grad(f, self.last(x), self.last(dz), in_memory_order(dw), db)
+            else:
+                alone = None if db is None else (self.empty(dw.shape, dw.dtype), db)
+                found = self.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=alone)
+                self.copy(found if db is None else found[0], out=dw)
+            return dw if db is None else (dw, db)
         x, dz = self.contiguous(x), self.contiguous(dz)
         self._conv2d_weight_grad_any(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
+
+    def _conv2d_goes_last(self, f: Convolution) -> bool:
+        """Whether images whose channels lie last are convolved as they lie; not on a rung of those that do not."""
+        return self.suits_last(f, "implicit" if CONV2D.chosen is None else "copied")
 
     def _conv2d_any(
         self,

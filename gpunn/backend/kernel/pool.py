@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.memory_format import TO_LAST, channels_first, in_memory_order, lies_last, turned
+
 from .activation import KINDS
 from .family import Array, ceil_div, prod
 from .ladder import Ladder
@@ -28,6 +30,9 @@ Numbers = tuple[Array | None, Array | None]
 class Pool(Quads):
     """Pooling: the maximum and the mean of windows."""
 
+    pooling_last = frozenset(("max_pool2d", "max_pool2d_backward", "max_pool2d_activation_backward"))
+    """Those that write images channels last."""
+
     activation_backward: Callable[..., Array]
 
     def max_pool2d(
@@ -42,15 +47,20 @@ class Pool(Quads):
         y_out, which_out = out or (None, None)
         y = self.result(y_out, (n, c, *positions), x.dtype)
         which = self.result(which_out, y.shape, np.uint8 if prod(kernel) <= 256 else np.int32)
-        x = self.contiguous(x)
-        where = geometry(x.shape[2:], positions, kernel, stride, corner, dilation)
-        rung = MAX.pick() if _tile_by_two(where) and self.twos(x) else "naive"
         args: tuple[Any, ...]
+        where = geometry(x.shape[2:], positions, kernel, stride, corner, dilation)
+        if lies_last(y):
+            arrays = self.contiguous(x.transpose(TO_LAST)), in_memory_order(y), *_numbers(which.transpose(TO_LAST))
+            args = (*arrays, n, c, _lowest(x.dtype), *where)
+            text = "max_pool_channels_last"
+            self.launch_elements(f"{text}.cu", text, y.size, args, scalar_t=x.dtype)
+            return y, which
+        x = self.contiguous(x)
+        rung = MAX.pick() if _tile_by_two(where) and self.twos(x) else "naive"
         if rung == "pairs":
             args = (x, y, which, y.size, positions[1])
         else:
-            lowest = int(np.iinfo(x.dtype).min) if x.dtype.kind in "iu" else -float("inf")
-            args = (x, y, *_numbers(which), n * c, lowest, *where)
+            args = (x, y, *_numbers(which), n * c, _lowest(x.dtype), *where)
         self.launch_elements("max_pool.cu", f"max_pool_{rung}", y.size, args, scalar_t=x.dtype)
         return y, which
 
@@ -71,15 +81,23 @@ class Pool(Quads):
         """
         n, c = dy.shape[:2]
         dx = self.result(out, (n, c, *size), dy.dtype)
-        dy, which = self.contiguous(dy), self.contiguous(which)
         where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
+        threads: int
+        args: tuple[Any, ...]
+        if lies_last(dx):
+            if MAX_BACKWARD.chosen in (None, "pairs") and dy.dtype.kind not in "iu" and _tile_by_two(where):
+                return self._slope_last(dy, None, which, dx, "none", 0.0)
+            dy, which = (self.contiguous(a.transpose(TO_LAST)) for a in (dy, which))
+            args = (dy, *_numbers(which), in_memory_order(dx), n, c, *where)
+            name = "max_pool_backward_channels_last"
+            self.launch_elements("max_pool_channels_last.cu", name, dx.size, args, scalar_t=dy.dtype)
+            return dx
+        dy, which = self.contiguous(dy), self.contiguous(which)
         rung = MAX_BACKWARD.pick()
         if rung == "pairs" and not (_tile_by_two(where) and self.twos(dx)):
             rung = "runs"
         if rung == "runs" and dilation != (1, 1):
             rung = "naive"
-        threads: int
-        args: tuple[Any, ...]
         if rung == "pairs":
             threads, args = dy.size, (dy, which, dx, dy.size, dy.shape[3])
         elif rung == "runs":
@@ -106,12 +124,24 @@ class Pool(Quads):
         """`max_pool2d_backward` of dy f', where f' follows from y, the result of the pooling."""
         dx = self.result(out, (*dy.shape[:2], *size), dy.dtype)
         where = geometry(size, dy.shape[2:], kernel, stride, corner, dilation)
-        if not (_tile_by_two(where) and self.twos(dx)):
+        if lies_last(dx) and _tile_by_two(where):
+            return self._slope_last(dy, y, which, dx, kind, parameter)
+        if lies_last(dx) or not (_tile_by_two(where) and self.twos(dx)):
+            dy, y = (turned(dy), turned(y)) if lies_last(dx) else (dy, y)
             dz = self.activation_backward(dy, y, kind, parameter, True)
+            dz = channels_first(dz) if lies_last(dx) else dz
             return self.max_pool2d_backward(dz, which, size, kernel, stride, corner, dilation, out=dx)
         arrays = self.contiguous(dy), self.contiguous(y), self.contiguous(which), dx
         args = (*arrays, dy.size, dy.shape[3], KINDS[kind], parameter)
         self.launch_elements("max_pool_slope.cu", "max_pool_slope", dy.size, args, scalar_t=dy.dtype)
+        return dx
+
+    def _slope_last(self, dy: Array, y: Array | None, which: Array, dx: Array, kind: str, parameter: float) -> Array:
+        """`max_pool2d_activation_backward` of windows that `_tile_by_two`, of images whose channels lie last."""
+        given = [None if a is None else self.contiguous(a.transpose(TO_LAST)) for a in (dy, y, which)]
+        args = (*given, in_memory_order(dx), dy.size, *dy.shape[1::2], KINDS[kind], parameter)
+        name = "max_pool_slope_channels_last"
+        self.launch_elements("max_pool_slope.cu", name, dy.size, args, scalar_t=dy.dtype)
         return dx
 
     def max_pool2d_gather(
@@ -202,6 +232,11 @@ def _tile_by_two(where: Geometry) -> bool:
     """Whether windows of 2 x 2 elements cover the image without overlapping."""
     rows, columns = where[:6], where[6:]
     return all(axis == (2 * axis[1], axis[1], 2, 2, 0, 1) for axis in (rows, columns))
+
+
+def _lowest(dtype: Any) -> float:
+    """What no element of a type is below."""
+    return int(np.iinfo(dtype).min) if dtype.kind in "iu" else -float("inf")
 
 
 def _numbers(which: Array) -> Numbers:

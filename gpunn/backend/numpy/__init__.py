@@ -31,3 +31,4 @@ from .slicing import *
 from .softmax import *
 
 name = "numpy"
+writes_images: frozenset[str] = frozenset()

@@ -10,13 +10,16 @@ import numpy as np
 
 from gpunn.autograd.tape import TensorBase
 from gpunn.backend.dtypes import as_dtype, get_default_dtype
+from gpunn.backend.memory_format import memory_format as MemoryFormat
+from gpunn.backend.memory_format import preserve_format
 from gpunn.random import integers
 
 from ..base import shape_error
 from ..construct import as_tensor, from_numpy
-from ..creation import arange, empty, full, linspace
+from ..creation import arange, empty, format_like, full, linspace
 from ..draw import draw
 from ..math import cos, sqrt
+from ..view import in_format
 from .special import i0
 
 if TYPE_CHECKING:
@@ -65,14 +68,19 @@ def randint_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
-    """`randint` in the shape, type and device of input: ``randint_like(x, high)`` or ``randint_like(x, low, high)``."""
+    """`randint` in the shape, type and device of input: ``randint_like(x, high)`` or ``randint_like(x, low, high)``.
+
+    Also in its memory format, unless another one is given.
+    """
     from gpunn.random import check_integers
 
     first, last = (0, low) if high is None else (low, high)
     d = input.dtype if dtype is None else as_dtype(dtype)
     check_integers(first, last, d)
-    drawn = draw(integers, (first, last), tuple(input.shape), d, device or input.device, None)
+    found = format_like("randint_like", input, memory_format)
+    drawn = in_format(draw(integers, (first, last), tuple(input.shape), d, device or input.device, None), found)
     return drawn.requires_grad_(requires_grad)
 
 

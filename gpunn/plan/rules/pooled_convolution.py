@@ -11,6 +11,7 @@ from gpunn.ops.pool import MaxPool2d, MaxPool2dActivationBackward
 
 from ..graph import Compute, Graph
 from ..simplify import Uses
+from ..strides import is_last
 from .note import Note, other_readers
 
 FEW_CHANNELS = 4
@@ -38,6 +39,8 @@ def pooled_convolution(graph: Graph) -> Iterator[Note]:
             reason = "windows of 2 x 2 that lie side by side and cover the image are pooled on the way"
         elif not _slides(node.op, node.inputs[1].spec.shape) or y.spec.dtype not in (float32, float64):
             reason = "convolutions of floats with a stride of 1 and kernels of 3 x 3 or 5 x 5 pool on the way"
+        elif is_last(node, {}) and node.inputs[0].spec.shape[1] > FEW_CHANNELS:
+            reason = "images whose channels lie last have kernels of their own"
         elif not uses.only_read_by(y, pool) or node.op.returns_z:
             others = other_readers(uses, y, {id(pool)}) or node.op.activation
             reason = f"{others} needs what is pooled"

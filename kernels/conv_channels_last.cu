@@ -1,0 +1,145 @@
+// Convolution and its weight gradient on images whose channels lie last, as matrix products whose patches are never in
+// memory. The formulas are in conv.cu; there is one group of channels.
+//
+//   Y = f(P W^T + b)      P (pixels, terms)  W (outer, terms)  b (outer)  Y (pixels, outer)
+//   dW = dZ^T P           dZ (pixels, outer)  dW (outer, terms)           db = sum of dZ over the pixels
+//
+// A pixel is (image, r, q), a term (i, j, c): X (images, height, width, inner), W (outer, kernel_h, kernel_w, inner) and
+// Y (images, out_h, out_w, outer) lie as the matrices here. P is described in images_last.cuh; a block computes a tile
+// of Y or dW as in gemm.cuh.
+//
+// Against conv_implicit.cu, whose images have their channels first, four terms are read at once, and one check of bounds
+// is enough for them; the rows of Y are written as they lie. It costs that the sums have another order.
+//
+// There is a kernel for each size of tile, and the host picks one by shape. Where the tiles are too few for a GPU, blocks
+// along y share the sums, `part_depth` terms each, and split_k.cu adds up what they find.
+// `vectors` says what can be moved four elements at a time: 1 channels of x, 2 lines of w or dz, 4 those of the result.
+//
+// compiled for scalar_t = float32, float64, float16, bfloat16
+#include "gemm.cuh"
+#include "patches_last.cuh"
+
+typedef Tile<64, 32, 4, sizeof(acc_t) == 8 ? 16 : 32> Narrow;  // 128 threads, for few outputs
+
+template <class T>
+__device__ __forceinline__ void forward(
+    const Images& f, const scalar_t* w, const scalar_t* bias, scalar_t* y, acc_t* parts, int outer, int part_depth,
+    int kind, acc_t parameter, int vectors) {
+    __shared__ __align__(16) acc_t words[T::WORDS];
+    const int pixels = f.pixels(), terms = f.terms(), tiles_across = tiles_of<T>(1, outer);
+    const int first_pixel = blockIdx.x / tiles_across * T::ROWS, first_output = blockIdx.x % tiles_across * T::COLUMNS;
+    const int k_begin = blockIdx.y * part_depth, k_end = min(terms, k_begin + part_depth);
+    acc_t* part = parts == nullptr ? nullptr : parts + (index_t)blockIdx.y * pixels * outer;
+    const Result to = {y, part, pixels, outer, false, (vectors & 4) != 0, bias, kind, parameter};
+    PixelRows<T> patches(f, first_pixel, k_begin);
+    Stage<T, T::COLUMNS> weights({w, outer, terms, true, (vectors & 2) != 0}, {}, first_output, k_begin);
+    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    acc_t sums[4] = {};
+    multiply_stages<T>(patches, weights, k_end - k_begin, words, c, sums);
+    write_tile<T>(c, to, first_pixel, first_output, words);
+}
+
+// With parts, each is (outer, terms), and behind it are `outer` sums of dz, if there is a bias.
+template <class T>
+__device__ __forceinline__ void weight_grad(
+    const Images& f, const scalar_t* dz, scalar_t* dw, scalar_t* db, acc_t* parts, int outer, int part_depth,
+    int vectors) {
+    __shared__ __align__(16) acc_t words[T::WORDS];
+    const int pixels = f.pixels(), terms = f.terms(), tiles_across = tiles_of<T>(1, terms);
+    const int first_output = blockIdx.x / tiles_across * T::ROWS, first_term = blockIdx.x % tiles_across * T::COLUMNS;
+    const int k_begin = blockIdx.y * part_depth, k_end = min(pixels, k_begin + part_depth);
+    acc_t* part = parts == nullptr ? nullptr : parts + blockIdx.y * ((index_t)outer * terms + (db == nullptr ? 0 : outer));
+    const Result to = {dw, part, outer, terms, false, (vectors & 4) != 0};
+    Stage<T, T::ROWS> gradients({dz, outer, outer, false, (vectors & 2) != 0}, {}, first_output, k_begin);
+    TermColumns<T> patches(f, first_term, k_begin);
+    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    acc_t sums[4] = {};
+    multiply_stages<T>(gradients, patches, k_end - k_begin, words, c, sums);
+    const bool has_sums = first_term == 0 && db != nullptr;
+    const acc_t sum = has_sums ? sum_of_row<T>(sums, words) : acc_t(0);
+    write_tile<T>(c, to, first_output, first_term, words);
+    const int output = first_output + threadIdx.x;
+    if (!has_sums || threadIdx.x >= T::ROWS || output >= outer) return;
+    if (part != nullptr) part[(index_t)outer * terms + output] = sum;
+    else db[output] = sum;
+}
+
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) conv2d_channels_last_large(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, int kind, acc_t parameter, int vectors) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
+    forward<Large>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_channels_last_medium(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, int kind, acc_t parameter, int vectors) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
+    forward<Medium>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+}
+
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 4) conv2d_channels_last_narrow(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ w,
+    const scalar_t* __restrict__ bias,  // null: none
+    scalar_t* __restrict__ y,
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, int kind, acc_t parameter, int vectors) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
+    forward<Narrow>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+}
+
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) conv2d_weight_grad_channels_last_large(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ dz,
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: no bias
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, int vectors) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
+    weight_grad<Large>(f, dz, dw, db, parts, outer, part_depth, vectors);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_channels_last_medium(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ dz,
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: no bias
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, int vectors) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
+    weight_grad<Medium>(f, dz, dw, db, parts, outer, part_depth, vectors);
+}
