@@ -137,6 +137,8 @@ def test_any_tile_of_the_weight_gradient(
     tiles = lambda *args: (t._replace(counted=counted) for t in given(*args) if wanted(t))  # noqa: E731
     monkeypatch.setattr(sliding_plan, "_weight_tiles", tiles)
     monkeypatch.setattr(sliding_plan, "BLOCKS", (1, 5, 300))
+    monkeypatch.setattr(sliding_plan, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(sliding_plan, "LEAST_THREADS", 1)
     sliding_weight_tile.cache_clear()
     windows = Windows((10, 11), (3, 3))
     x, _, _, dz = arrays(windows, 3, 5, 17, 1)

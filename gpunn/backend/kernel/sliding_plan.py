@@ -27,16 +27,22 @@ SHARED_BYTES = 40 << 10
 """Shared memory that a block takes if it can choose."""
 INSTRUCTIONS = 30
 """Of a row of the kernel, beside its multiplications; counted in the machine code for sm_90, as the following are,"""
+INSTRUCTIONS_OF_QUAD = 60
+"""and those of four positions of the weight gradient;"""
 BRING = 10
 """those that bring an element into shared memory,"""
 WAIT = 90
 """and cycles of a row that a thread waits for shared memory, if no other one works in the meantime."""
 START = 3000
 """Those from the start of a block to its first multiplication, and from the last one to its end;"""
+WRITE = 3500
+"""those in which a block of the weight gradient writes what it found,"""
 SLICE = 1500
 """and those in which the sums of one more slice are added."""
 MOST_COUNTED_SUMS = 1024
 """That the last blocks add up by themselves."""
+LEAST_CHANNELS, LEAST_THREADS, MOST_ROWS, MOST_QUADS = 4, 48, 32, 16
+"""Bounds of tiles of the weight gradient that are thought of: others are slower, and to think takes time too."""
 BLOCKS = (132, 264, 396, 528, 792)
 """So many may share the positions of a weight gradient: one for each multiprocessor, or several."""
 CHUNK = 250
@@ -162,9 +168,11 @@ def _cycles(f: Convolution, tile: Tile, itemsize: int) -> int:
     return cycles + (second_pass(parts, elements) + NODE if parts > 1 else 0)
 
 
-def _evenly(total: int) -> list[int]:
-    """All sizes that a total is cut into parts of that are about equal, the largest first."""
-    return sorted({ceil_div(total, n) for n in range(1, total + 1)}, reverse=True)
+@lru_cache(maxsize=4096)
+def _evenly(total: int, least: int = 1, most: int = 1 << 31) -> tuple[int, ...]:
+    """The sizes within bounds that a total is cut into parts of that are about equal, the largest first."""
+    sizes = {ceil_div(total, n) for n in range(ceil_div(total, most), total + 1)}
+    return tuple(sorted((size for size in sizes if size >= min(least, total)), reverse=True))
 
 
 def _pitch(pairs: int, quads: int) -> int:
@@ -238,14 +246,16 @@ def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
         return
     kernel, outputs = f.kernel[0], ceil_div(f.outer, OUTPUTS)
     of_channel = kernel // rows_of_thread(kernel, itemsize)
-    for channels, output_threads in product(_evenly(f.inner), _evenly(outputs)):
+    for channels, output_threads in product(_evenly(f.inner, LEAST_CHANNELS), _evenly(outputs)):
         lanes = channels * of_channel * output_threads
         if lanes > GRADIENT_THREADS or output_threads * OUTPUTS > GRADIENT_THREADS:
             continue
         combinations = f.groups * ceil_div(f.inner, channels) * ceil_div(outputs, output_threads)
-        for rows, quads in product(_evenly(f.positions[0]), _evenly(ceil_div(f.positions[1], QUAD))):
+        sizes = _evenly(f.positions[0], 1, MOST_ROWS), _evenly(ceil_div(f.positions[1], QUAD), 1, MOST_QUADS)
+        for rows, quads in product(*sizes):
             tiles = f.images * ceil_div(f.positions[0], rows) * ceil_div(f.positions[1], QUAD * quads)
-            for row_parts in _evenly(min(rows, GRADIENT_THREADS // lanes)):
+            parts = _evenly(min(rows, GRADIENT_THREADS // lanes))
+            for row_parts in [p for p in parts if p * lanes >= LEAST_THREADS] or parts[:1]:
                 # Threads that share the rows read from different ones at once.
                 pitch, gradient_pitch = QUAD * quads + QUAD, QUAD * quads
                 if row_parts > 1:
@@ -255,8 +265,7 @@ def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
                 if 2 * buffer * itemsize > SHARED_BYTES:
                     continue
                 threads = ceil_div(max(lanes * row_parts, output_threads * OUTPUTS), WARP) * WARP
-                last = max(row_parts * output_threads * channels * f.taps * OUTPUTS // OUTPUTS, threads)
-                shared = max(2 * buffer, last) * itemsize
+                shared = max(2 * buffer, row_parts * output_threads * channels * f.taps, threads) * itemsize
                 sums = output_threads * OUTPUTS * channels * f.taps
                 for blocks in BLOCKS:
                     tiles_per_block = ceil_div(tiles, max(1, blocks // combinations))
@@ -270,6 +279,7 @@ def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
 
 
 def _weight_cycles(f: Convolution, tile: WeightTile, itemsize: int) -> int:
+    """As `_cycles`, until the parts are added up."""
     kernel = f.kernel[0]
     own = rows_of_thread(kernel, itemsize) * kernel * OUTPUTS
     quads = ceil_div(tile.rows, tile.row_parts) * min(tile.quads, ceil_div(f.positions[1], QUAD))
@@ -278,19 +288,18 @@ def _weight_cycles(f: Convolution, tile: WeightTile, itemsize: int) -> int:
     area = (tile.rows + kernel - 1) * (QUAD * tile.quads + kernel - 1)
     brought = tile.channels * ceil_div(area, tile.threads)
     brought += tile.output_threads * OUTPUTS * ceil_div(tile.rows * QUAD * tile.quads, tile.threads)
-    of_warp = terms + quads * 60 + brought * BRING
+    of_warp = terms + quads * INSTRUCTIONS_OF_QUAD + brought * BRING
     alone = of_warp + quads * WAIT + CHUNK
     resident = max(1, min(RESIDENT_GRADIENT_THREADS[itemsize] // tile.threads, RESIDENT_BYTES // tile.shared))
     blocks, warps = ceil_div(prod(tile.grid), MULTIPROCESSORS), tile.threads // WARP
-    last = 2 * OUTPUTS * 150 + ceil_div(own * 4, 1) * 4
 
     def of(at_once: int) -> int:
         if not at_once:
             return 0
-        return max(ceil_div(at_once * warps, 4) * of_warp, alone) * tile.tiles_per_block + START + last
+        return max(ceil_div(at_once * warps, 4) * of_warp, alone) * tile.tiles_per_block + START + WRITE
 
-    cycles = blocks // resident * of(resident) + of(blocks % resident)
-    return cycles + second_pass(tile.grid[0], f.groups * f.outer * f.depth)
+    cycles, shares = blocks // resident * of(resident) + of(blocks % resident), tile.grid[0]
+    return cycles + (second_pass(shares, f.groups * f.outer * f.depth) if shares > 1 else 0)
 
 
 def _odd_quads(words: int) -> int:
