@@ -198,7 +198,7 @@ __device__ __forceinline__ void forward(
                 words + half * buffer + tile.image_words() + own_weights + c * TAPS * tile.weight_pitch();
             Window<KERNEL> window[2];
             window[0].read(image);
-#pragma unroll 1
+#pragma unroll KERNEL == 3 ? 3 : 1
             for (int i = 0; i < KERNEL; ++i) {
                 window[1].read(image + (i + 1) * tile.pitch);
 #pragma unroll

@@ -66,7 +66,7 @@ __device__ __forceinline__ void bring_rows(
         const bool inside = exists && (unsigned)row < (unsigned)down.size && (unsigned)column < (unsigned)across.size;
         const scalar_t* from = x + (inside ? (index_t)row * across.size + column : 0);
         acc_t* own = to + r * pitch + c;
-#pragma unroll 4
+#pragma unroll 2
         for (int n = 0; n < planes; ++n, own += plane, from += inside ? step : 0) bring(own, from, inside);
     }
 }
