@@ -15,12 +15,13 @@
 //          rest.
 //
 // mean and var come from one pass (Moments in accumulate.cuh), over x less its channel's first element: a thread takes
-// AT_ONCE elements, and then the next, and what is left one by one.
+// AT_ONCE elements, and then the next, and what is left one by one; or, where `fours` says so, four by four.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "accumulate.cuh"
 #include "channels.cuh"
 #include "ptx.cuh"
+#include "quad.cuh"
 #include "running.cuh"
 
 // All kernels have these sizes, and see them as one struct.
@@ -70,9 +71,26 @@ extern "C" __global__ void batch_norm_move(
 // ---- Forward --------------------------------------------------------------------------------------------------------
 
 template <class Team>
-__device__ __forceinline__ Moments share_moments(const scalar_t* __restrict__ x, const Sizes& size) {
+__device__ __forceinline__ Moments share_moments(const scalar_t* __restrict__ x, const Sizes& size, bool fours) {
     Moments moments = {0, 0, 0};
     const acc_t pivot = Team::row() < size.c ? acc_t(x[Team::row() * size.m]) : acc_t(0);
+    if (fours) {
+        auto walk = walk_over<Team>({size.n, size.c, size.m / 4});
+        const auto read = [&](acc_t* to) {
+            const Quad<scalar_t> q = ((const Quad<scalar_t>*)x)[walk.at];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) to[e] = acc_t(q.v[e]) - pivot;
+            walk.next();
+        };
+        acc_t next[AT_ONCE], last[4];
+        while (walk.left(AT_ONCE / 4)) {
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k += 4) read(next + k);
+            moments.add(next);
+        }
+        for (; walk.left(); moments.add(last)) read(last);
+        return Team::reduce(moments);
+    }
     auto walk = walk_over<Team>(size);
     while (walk.left(AT_ONCE)) {
         acc_t next[AT_ONCE];
@@ -105,8 +123,8 @@ __device__ __forceinline__ void normalise(
 template <class Team>
 __device__ __forceinline__ void fused(
     const scalar_t* __restrict__ x, const acc_t* weight, const acc_t* bias, scalar_t* __restrict__ y, acc_t* mean,
-    acc_t* var, const Running<acc_t>& running, const Sizes& size, acc_t eps, bool relu) {
-    const Moments moments = share_moments<Team>(x, size);
+    acc_t* var, const Running<acc_t>& running, const Sizes& size, acc_t eps, bool relu, bool fours) {
+    const Moments moments = share_moments<Team>(x, size, fours);
     const index_t channel = Team::row();
     if (channel >= size.c) return;
     acc_t mu, v;
@@ -123,8 +141,8 @@ __device__ __forceinline__ void fused(
 template <class Team>
 __device__ __forceinline__ void share(
     const scalar_t* __restrict__ x, acc_t* parts, unsigned* arrived, acc_t* mean, acc_t* var,
-    const Running<acc_t>& running, const Sizes& size) {
-    const Moments found = share_moments<Team>(x, size);
+    const Running<acc_t>& running, const Sizes& size, bool fours) {
+    const Moments found = share_moments<Team>(x, size, fours);
     const index_t step = gridDim.y * size.c;
     if (Team::row() < size.c && Team::rank() == 0) {
         const index_t at = blockIdx.y * size.c + Team::row();
@@ -166,10 +184,11 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_block(
     const long long* batches,                    // null: they are not counted
     acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
     long long* new_batches,                      // null: they are not counted
-    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, acc_t eps, bool relu) {
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, acc_t eps, bool relu,
+    bool fours) {
     const Running<acc_t> running = {
         run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
-    fused<Block>(x, weight, bias, y, mean, var, running, {n, c, m}, eps, relu);
+    fused<Block>(x, weight, bias, y, mean, var, running, {n, c, m}, eps, relu, fours);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
@@ -181,36 +200,37 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
     const long long* batches,                    // null: they are not counted
     acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
     long long* new_batches,                      // null: they are not counted
-    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, acc_t eps, bool relu) {
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, acc_t eps, bool relu,
+    bool fours) {
     const Running<acc_t> running = {
         run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
-    fused<Columns>(x, weight, bias, y, mean, var, running, {n, c, m}, eps, relu);
+    fused<Columns>(x, weight, bias, y, mean, var, running, {n, c, m}, eps, relu, fours);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_block(
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 3 : 4) batch_norm_share_block(
     const scalar_t* __restrict__ x, acc_t* __restrict__ parts, unsigned* __restrict__ arrived,
     acc_t* __restrict__ mean, acc_t* __restrict__ var,
     const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
     const long long* batches,                    // null: they are not counted
     acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
     long long* new_batches,                      // null: they are not counted
-    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m) {
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, bool fours) {
     const Running<acc_t> running = {
         run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
-    share<Block>(x, parts, arrived, mean, var, running, {n, c, m});
+    share<Block>(x, parts, arrived, mean, var, running, {n, c, m}, fours);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_share_columns(
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 3 : 4) batch_norm_share_columns(
     const scalar_t* __restrict__ x, acc_t* __restrict__ parts, unsigned* __restrict__ arrived,
     acc_t* __restrict__ mean, acc_t* __restrict__ var,
     const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
     const long long* batches,                    // null: they are not counted
     acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
     long long* new_batches,                      // null: they are not counted
-    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m) {
+    acc_t keep, acc_t mean_share, acc_t var_share, long long n, long long c, long long m, bool fours) {
     const Running<acc_t> running = {
         run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share};
-    share<Columns>(x, parts, arrived, mean, var, running, {n, c, m});
+    share<Columns>(x, parts, arrived, mean, var, running, {n, c, m}, fours);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(

@@ -185,14 +185,16 @@ extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch, int gradient_plane,
-    int output_threads, int tile_channels, int row_parts, int tiles_per_block) {
+    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch,
+    int gradient_plane, int output_threads, int tile_channels, int row_parts, int tiles_per_block) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const WeightTile tile = {
-        tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels, row_parts};
-    weight_grad<3, sizeof(acc_t) == 4 ? 3 : 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, counted, tile,
-                      tiles_per_block);
+        tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels,
+        row_parts};
+    weight_grad<3, sizeof(acc_t) == 4 ? 3 : 1>(
+        {images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, counted, tile,
+        tiles_per_block);
 }
 
 extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_grad_sliding_five(
@@ -205,12 +207,14 @@ extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, 2) conv2d_weight_
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch, int gradient_plane,
-    int output_threads, int tile_channels, int row_parts, int tiles_per_block) {
+    bool with_bias, bool counted, int tile_rows, int tile_quads, int pitch, int plane, int gradient_pitch,
+    int gradient_plane, int output_threads, int tile_channels, int row_parts, int tiles_per_block) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const WeightTile tile = {
-        tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels, row_parts};
-    weight_grad<5, 1>({images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, counted, tile,
-                      tiles_per_block);
+        tile_rows, tile_quads, pitch, plane, gradient_pitch, gradient_plane, output_threads, tile_channels,
+        row_parts};
+    weight_grad<5, 1>(
+        {images, groups, inner, outer, down, across}, x, dz, parts, arrived, dw, db, with_bias, counted, tile,
+        tiles_per_block);
 }

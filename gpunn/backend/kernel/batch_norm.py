@@ -11,13 +11,14 @@ from gpunn.backend.recording import MOST_COUNTERS
 from .counting import Counting
 from .family import Array, accumulator, prod
 from .ladder import Ladder
+from .quad import Quads
 from .team import channel_team, grid_and_block, shares
 
 BATCH_NORM = Ladder("batch_norm", ("fused", "split"))
 """A channel by one team in one launch, or by several in two."""
 
 
-class BatchNorm(Counting):
+class BatchNorm(Quads, Counting):
     """Batch normalisation."""
 
     def batch_norm_forward(
@@ -51,11 +52,12 @@ class BatchNorm(Counting):
         x = self.contiguous(x)
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         how = _Launch(self, "batch_norm", size, x.dtype)
+        fours = how.team == "block" and self.quads(x, size[2])
         if how.shares == 1:
-            how("fused", 1, x, weight, bias, y, mean, var, *moving, *size, eps, relu)
+            how("fused", 1, x, weight, bias, y, mean, var, *moving, *size, eps, relu, fours)
         else:
             parts = self.empty((3, how.shares, size[1]), work)
-            how("share", how.shares, x, parts, how.counters, mean, var, *moving, *size)
+            how("share", how.shares, x, parts, how.counters, mean, var, *moving, *size, fours)
             how("apply", how.shares, x, mean, var, weight, bias, y, *size, eps, relu)
         return y, mean, var, *moved
 
