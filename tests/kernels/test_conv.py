@@ -161,7 +161,7 @@ def test_images_in_slices(monkeypatch):
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_the_rung_that_the_shape_asks_for(channels, name, kernel):
     kernels = (kernel, kernel)
-    f = conv_plan.Convolution(2, 1, *channels, (9, 9), (10 - kernel, 10 - kernel), kernels, (1, 1), (0, 0), (1, 1))
+    f = conv_plan.Convolution(64, 1, *channels, (9, 9), (10 - kernel, 10 - kernel), kernels, (1, 1), (0, 0), (1, 1))
     tile, sliding = conv_plan.forward_tile(f, 4), sliding_plan.sliding_tile(f, 4)
     in_half = "tensor" if name == "implicit" else "sliding" if kernel == 3 else name
     name = "sliding" if kernel == 3 else name

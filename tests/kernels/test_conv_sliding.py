@@ -11,7 +11,7 @@ from gpunn.backend.kernel import sliding_plan
 from gpunn.backend.kernel.activation import KINDS
 from gpunn.backend.kernel.conv_plan import MOST_SHARED_BYTES, Convolution
 from gpunn.backend.kernel.ladder import rung
-from gpunn.backend.kernel.sliding_plan import slides, sliding_tile, sliding_weight_tile
+from gpunn.backend.kernel.sliding_plan import slides, slides_faster, sliding_tile, sliding_weight_tile
 
 from .harness import FAST, compare, simulator
 from .windows import Windows, normal
@@ -242,3 +242,26 @@ def test_what_does_not_slide(change: dict[str, Any]) -> None:
     assert slides(f)
     assert not slides(f._replace(**change))
     assert sliding_tile(f._replace(**change), 4) is sliding_weight_tile(f._replace(**change), 4) is None
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "faster"),
+    [
+        (14, (32, 64), True),
+        (8, (256, 512), True),
+        (4, (512, 512), True),
+        (2, (512, 512), False),
+        (1, (512, 512), False),
+    ],
+)
+@pytest.mark.parametrize("weight", [False, True])
+def test_where_it_is_predicted_to_be_faster(side: int, channels: Any, faster: bool, weight: bool) -> None:
+    f = convolution(Windows((side, side), (3, 3), corner=(1, 1)), 128, *channels, 1)
+    assert slides_faster(f, 4, weight) is faster
+
+
+@pytest.mark.parametrize(("outputs", "faster"), [(1, False), (2, False), (3, True)])
+def test_few_outputs_of_a_group(outputs: int, faster: bool) -> None:
+    """A thread would compute 8 of them."""
+    f = convolution(Windows((14, 14), (3, 3), corner=(1, 1)), 8, 32, 32 * outputs, 32)
+    assert slides_faster(f, 4, False) is slides_faster(f, 4, True) is faster

@@ -89,7 +89,7 @@ def test_what_is_launched(monkeypatch):
     for dtype, precision in (("float16", "highest"), ("float32", "high"), ("float32", "highest"), ("float64", "high")):
         with computing_in(precision):
             backend.conv2d_forward(normal(1, 32, 8, 8, dtype=dtype), normal(8, 32, 3, 3, dtype=dtype), None, *how)
-    assert launched == ["conv2d_tensor_flat", "conv2d_tensor_flat", "conv2d_sliding_three", "conv2d_sliding_three"]
+    assert launched == ["conv2d_tensor_flat", "conv2d_tensor_flat", "conv2d_implicit_flat", "conv2d_implicit_flat"]
 
 
 def test_columns_of_halves_lose_nothing():

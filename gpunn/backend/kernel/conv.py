@@ -26,7 +26,7 @@ from .conv_plan import (
 )
 from .family import Array, accumulator, ceil_div, prod
 from .ladder import Ladder
-from .sliding_plan import sliding_tile, sliding_weight_tile
+from .sliding_plan import slides_faster, sliding_tile, sliding_weight_tile
 from .tuning import Trial, random_array
 from .windows import Pair
 
@@ -207,7 +207,7 @@ class Conv(ConvChannelsLast, Columns):
         best = product = "tensor" if countable and self.on_tensor_cores(dtype) else "implicit"
         if is_small(f) and tile is not None:
             best = "direct"
-        if sliding is not None and best != "tensor":
+        if best != "tensor" and slides_faster(f, accumulator(dtype).itemsize, weight):
             best = "sliding"
         fits = {"direct": tile is not None, "sliding": sliding is not None}
         if self.tuner is not None and CONV2D.chosen is None and f.images:

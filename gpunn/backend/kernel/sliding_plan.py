@@ -7,12 +7,17 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from .conv_plan import MOST_SHARED_BYTES, WARP, Convolution
+from .conv_plan import MOST_SHARED_BYTES, WARP, Convolution, is_small, ranked_plans
 from .family import ceil_div, prod
 from .gemm import MULTIPROCESSORS, NODE, second_pass
 
 KERNELS = (3, 5)
 """Sizes of kernels that there are texts for."""
+LEAST_OUTPUTS = 3
+"""In a group, of which a thread computes 8."""
+LONGER = 1.2
+"""So many times as long as an implicit product it may take by the cycles here, which are rough: those of
+`gpunn profile` are about 0.9 of them, and 1.2 of those of implicit products."""
 OUTPUTS = 8
 PAIR, QUAD = 2, 4
 """Outputs, rows and columns that a thread computes."""
@@ -39,7 +44,7 @@ WRITE = 3500
 """those in which a block of the weight gradient writes what it found,"""
 SLICE = 1500
 """and those in which the sums of one more slice are added."""
-MOST_COUNTED_SUMS = 1024
+MOST_COUNTED_SUMS = 1536
 """That the last blocks add up by themselves."""
 LEAST_CHANNELS, LEAST_THREADS, MOST_ROWS, MOST_QUADS = 4, 48, 32, 16
 """Bounds of tiles of the weight gradient that are thought of: others are slower, and to think takes time too."""
@@ -93,6 +98,22 @@ def slides(f: Convolution) -> bool:
         and f.stride == f.dilation == (1, 1)
         and f.images * f.inner * f.outer * prod(f.positions) > 0
     )
+
+
+@lru_cache(maxsize=4096)
+def slides_faster(f: Convolution, itemsize: int, weight: bool) -> bool:
+    """Whether a convolution, or its weight gradient, is predicted to take less time so than as an implicit product.
+
+    That has no tiles that are wider than small images, and more of its blocks share the sums of few positions. With one
+    or two outputs in a group most of what a thread computes here would be in vain.
+    """
+    found = sliding_weight_tile(f, itemsize) if weight else sliding_tile(f, itemsize)
+    if found is None or f.outer < LEAST_OUTPUTS:
+        return False
+    if is_small(f):  # the direct convolution, which is the other way then, waits more
+        return True
+    implicit = "conv2d_weight_grad_implicit" if weight else "conv2d_implicit"
+    return found[0] <= LONGER * min(cycles for cycles, _ in ranked_plans(implicit, f))
 
 
 @lru_cache(maxsize=4096)
