@@ -83,7 +83,7 @@ class Meta:
         """There is no work to wait for."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_") or name == "streams":
+        if name.startswith("_") or name in ("streams", "tuner"):
             raise AttributeError(name)
 
         def primitive(*args: Any, out: Any = None, **kwargs: Any) -> Any:

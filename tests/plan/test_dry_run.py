@@ -78,3 +78,16 @@ def compare(launched, step, batch) -> None:
     for _ in range(3):  # in the second one state is there, the third one is captured
         step(*batch)
     assert launched == expected
+
+
+def test_on_a_device_without_memory() -> None:
+    """Where there is no GPU, what it would launch is found by a plan on the device meta."""
+    found = []
+    for name in ("meta", "sim"):
+        with gpunn.device(name):
+            model = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+            step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1))
+        device = gpunn.device(name)
+        found.append(step.texts(Spec((4, 2, 3), gpunn.float32, device), Spec((4,), gpunn.int64, device)))
+    assert found[0] == found[1]
+    assert "linear_forward.cu" in {text.name for text in found[0]}
