@@ -7,10 +7,10 @@ from typing import Any
 from gpunn.autograd.tape import apply
 from gpunn.backend.spec import Spec
 
-from .base import Composite, Cost, frozen
+from .base import Composite, Cost, frozen, shape_error
 from .conv import Conv2d, Conv2dWeightGrad, Convolution
 from .pool import MaxPool2d, MaxPool2dActivationBackward
-from .windows import Pair, corner, positions
+from .windows import Pair, corner, positions, times
 
 TWO = (2, 2)
 
@@ -30,7 +30,12 @@ class Conv2dMaxPool(Composite, Convolution):
     saved_for = ()
 
     def shape(self, x: Spec, w: Spec, b: Spec | None) -> Any:
-        return self._pool().shape(self._convolution().shape(x, w, b))
+        z = self._convolution().shape(x, w, b)
+        if isinstance(z, tuple):
+            raise shape_error(self, f"the derivative of {self.activation} does not follow from its result")
+        if z.shape[2] % 2 or z.shape[3] % 2:
+            raise shape_error(self, f"windows of 2x2 have to cover the result of the convolution, {times(z.shape[2:])}")
+        return self._pool().shape(z)
 
     def forward(self, backend: Any, x: Any, w: Any, b: Any, out: Any = None) -> Any:
         found = positions(x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)

@@ -10,7 +10,9 @@ import pytest
 
 import gpunn
 from gpunn import nn, ops, optim
+from gpunn.autograd.tape import apply
 from gpunn.nn import functional as F
+from gpunn.ops.conv_pool import Conv2dMaxPool
 from gpunn.plan.fuse import apply_rules
 from gpunn.plan.train_step import TrainStep
 
@@ -144,3 +146,36 @@ def test_trained_with_pooled_gradients(kind: str) -> None:
 
     for a, b in zip(train([*RULES, "pooled_weight_gradient"]), train(False)):
         np.testing.assert_allclose(a, b, rtol=1e-11)
+
+
+@pytest.mark.parametrize("changed", ["weight", "image"])
+def test_what_the_convolution_reads_may_change_before_its_result_is_pooled(changed: str) -> None:
+    class Changing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Conv2d(2, 2, 3, padding=1)
+            self.register_buffer("weight", gpunn.ones(2, 1, 3, 3))
+            self.register_buffer("image", gpunn.ones(1, 1, 8, 8))
+
+        def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+            z = F.conv2d(self.image if changed == "image" else x, self.weight, padding=1)
+            with gpunn.no_grad():
+                getattr(self, changed).mul_(0.5)
+            return self.last(F.max_pool2d(z, 2))
+
+    def train(device: str, fuse: bool) -> list[float]:
+        gpunn.manual_seed(0)
+        model = Changing().to(device)
+        step = TrainStep(model, lambda z, y: (z - y).square().mean(), optim.SGD(model.parameters(), 0.01), fuse=fuse)
+        x, y = gpunn.ones(1, 1, 8, 8, device=device), gpunn.tensor(0.0, device=device)
+        return [step(x, y).item() for _ in range(3)]
+
+    np.testing.assert_allclose(train("sim", True), train("cpu", False), rtol=1e-5)
+
+
+def test_windows_that_do_not_cover_the_result_are_an_error() -> None:
+    x, w = gpunn.ones(1, 2, 7, 8, device="sim"), gpunn.ones(3, 2, 3, 3, device="sim")
+    with pytest.raises(RuntimeError, match="windows of 2x2 have to cover the result of the convolution, 5 x 6"):
+        apply(Conv2dMaxPool(), x, w, None)
+    with pytest.raises(RuntimeError, match="the derivative of gelu does not follow from its result"):
+        apply(Conv2dMaxPool(activation="gelu"), x, w, None)

@@ -56,7 +56,8 @@ class ConvPooled(Conv):
         itemsize = accumulator(x.dtype).itemsize
         found = sliding_tile(f, itemsize)
         rung = self._conv2d_rung(f, forward_tile(f, itemsize), found, x.dtype)
-        if found is not None and found[1].grid[1] == 1 and rung == "sliding":
+        covered = positions == (2 * shape[2], 2 * shape[3])
+        if covered and found is not None and found[1].grid[1] == 1 and rung == "sliding":
             self._conv2d_sliding(f, x, w, b, p, (f.depth, f.taps, False), KINDS[kind], parameter, which)
             return p, which
         y = self.conv2d_forward(x, w, b, positions, stride, corner, dilation, groups, kind, parameter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..graph import Value
+from ..graph import Compute, Graph, Value
 from ..simplify import Uses
 
 
@@ -34,3 +34,9 @@ def other_readers(uses: Uses, value: Value, but: set[int]) -> str:
     if id(value) in uses.written:
         names.add("a write to it")
     return ", ".join(sorted(names))
+
+
+def written_between(graph: Graph, first: Compute, last: Compute) -> bool:
+    """Whether a state may have changed between two nodes."""
+    nodes = graph.nodes
+    return any(not isinstance(node, Compute) for node in nodes[nodes.index(first) : nodes.index(last)])

@@ -12,7 +12,7 @@ from gpunn.ops.pool import MaxPool2d, MaxPool2dActivationBackward
 from ..graph import Compute, Graph
 from ..simplify import Uses
 from ..strides import is_last
-from .note import Note, other_readers
+from .note import Note, other_readers, written_between
 
 FEW_CHANNELS = 4
 """Of an image, up to which the gradient of what was pooled is read for each of them."""
@@ -49,7 +49,8 @@ def pooled_convolution(graph: Graph) -> Iterator[Note]:
             op = node.op
             geometry = op.stride, op.padding, op.dilation, op.groups
             pool.op, pool.inputs = Conv2dMaxPool(*geometry, op.activation, op.parameter), node.inputs
-            graph.nodes.remove(node)
+            graph.nodes.remove(pool)
+            graph.nodes[graph.nodes.index(node)] = pool  # there, since what it reads may be written to later
         yield Note("pooled_convolution", where, reason)
 
 
@@ -57,7 +58,8 @@ def pooled_weight_gradient(graph: Graph) -> Iterator[Note]:
     """The gradient of a convolution's weight from that of what was pooled behind it, where nothing else reads dZ.
 
     So it is in the first layer of a network. Of the four elements of a window one has a gradient: kernels read and
-    multiply these alone. With many channels in the image that would be read too often.
+    multiply these alone, so that an infinite pixel under the other three does not make NaN. With many channels in the
+    image the gradient would be read too often.
     """
     uses = Uses(graph)
     for node in list(graph.nodes):
@@ -75,6 +77,8 @@ def pooled_weight_gradient(graph: Graph) -> Iterator[Note]:
             reason = f"an image of {x.spec.shape[1]} channels would read it as many times; up to {FEW_CHANNELS} do"
         elif not (pooled.tiles_by_two() and _slides(op, (0, 0, *op.kernel))):
             reason = "windows of 2 x 2 that lie side by side, of kernels of 3 x 3 or 5 x 5, are taken"
+        elif written_between(graph, spread, node):
+            reason = "something is written to between"
         else:
             reason = ""
             geometry = op.stride, op.padding, op.dilation, op.groups, op.kernel, op.bias

@@ -8,7 +8,7 @@ from typing import Any
 from gpunn.ops.batch_norm import BatchNorm, BatchNormRelu, MoveStatistics, TrackedBatchNorm
 
 from ..graph import Compute, Graph
-from .note import Note
+from .note import Note, written_between
 
 
 def tracked_norm(graph: Graph) -> Iterator[Note]:
@@ -31,7 +31,7 @@ def tracked_norm(graph: Graph) -> Iterator[Note]:
             reason = "running statistics are in another type than the batch's"
         elif not _are_there(graph, norm, (mean, var, batches)):
             reason = "the running statistics are made behind the norm"
-        elif _between(graph, norm, node):
+        elif written_between(graph, norm, node):
             reason = "something is written to between"
         else:
             reason = ""
@@ -48,9 +48,3 @@ def _are_there(graph: Graph, norm: Compute, values: tuple[Any, ...]) -> bool:
     """Whether values are there before a norm is computed."""
     before = {id(node) for node in graph.nodes[: graph.nodes.index(norm)]}
     return all(x is None or x.node is None or id(x.node) in before for x in values)
-
-
-def _between(graph: Graph, first: Compute, last: Compute) -> bool:
-    """Whether a state may have changed between two nodes."""
-    nodes = graph.nodes
-    return any(not isinstance(node, Compute) for node in nodes[nodes.index(first) : nodes.index(last)])
