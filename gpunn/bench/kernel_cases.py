@@ -90,6 +90,14 @@ def _conv(b: Backend, images: int, inner: int, outer: int, side: int) -> Work:
     return Work(lambda: b.conv2d_forward(x, w, bias, *how, "relu"), (x, w, bias))
 
 
+def _conv_channels_last(b: Backend, images: int, inner: int, outer: int, side: int) -> Work:
+    shapes = (images, side, side, inner), (outer, 3, 3, inner), (outer,), (images, side, side, outer)
+    x, w, bias, y = _random(b, *shapes)
+    x, w, y = (a.transpose(0, 3, 1, 2) for a in (x, w, y))
+    how = (side, side), (1, 1), (1, 1), (1, 1), 1
+    return Work(lambda: b.conv2d_forward(x, w, bias, *how, "relu", out=y), (x, w, bias))
+
+
 def _im2col(b: Backend, images: int, channels: int, side: int) -> Work:
     (x,) = _random(b, (images, channels, side, side))
     return Work(lambda: b.im2col(x, (side, side), (3, 3), (1, 1), (1, 1), (1, 1)), (x,))
@@ -197,6 +205,13 @@ CASES: dict[str, Case] = {
         (256, 32, 64, 32),
         (8, 32, 64, 16),
         _conv,
+        lambda images, inner, outer, side: 2 * 9 * images * inner * outer * side * side,
+    ),
+    "conv2d_channels_last": Case(
+        ("images", "channels in", "channels out", "side"),
+        (256, 32, 64, 32),
+        (8, 32, 64, 16),
+        _conv_channels_last,
         lambda images, inner, outer, side: 2 * 9 * images * inner * outer * side * side,
     ),
     "im2col": Case(_IMAGES, (256, 32, 32), (8, 16, 32), _im2col),

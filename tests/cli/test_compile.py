@@ -70,7 +70,9 @@ def test_the_texts_of_a_network() -> None:
     names = {text.name for text in texts_of(options(model="mlp:32"), (784,))}
     assert {"linear_forward.cu", "linear_backward.cu", "loss.cu", "optimizer.cu", "fill.cu"} <= names
     assert not {name for name in names if name.startswith(("conv", "max_pool", "batch_norm"))}
-    assert {"conv_direct.cu", "max_pool.cu"} <= {text.name for text in texts_of(options(model="lenet"), (1, 28, 28))}
+    assert {"conv_sliding.cu", "conv_pooled.cu"} <= {
+        text.name for text in texts_of(options(model="lenet"), (1, 28, 28))
+    }
 
 
 def test_a_network_that_needs_its_elements_has_the_same_texts(tmp_path) -> None:

@@ -31,6 +31,7 @@ from . import (
     test_memory,
     test_order,
     test_pool,
+    test_pool_channels_last,
     test_rearrange,
 )
 
@@ -43,6 +44,13 @@ CALLS: dict[str, tuple[str, Callable[[], object]]] = {
     "avg_pool": (
         "avg_pool avg_pool_backward",
         lambda: test_pool.test_avg_pool_of_any_windows(test_pool.UNDILATED["overlapping"], True, None),
+    ),
+    "max_pool, channels last": (
+        "max_pool_backward_channels_last max_pool_channels_last max_pool_slope_channels_last",
+        lambda: (
+            test_pool_channels_last.test_any_windows(test_pool.ALL["overlapping"]),
+            test_pool_channels_last.test_behind_an_activation("halves"),
+        ),
     ),
     "adaptive_avg_pool": ("adaptive_avg_pool_backward", lambda: test_pool.test_adaptive_avg_pool((5, 7), (2, 3))),
     "binary": ("binary", lambda: test_elementwise.test_two_floats("subtract")),
