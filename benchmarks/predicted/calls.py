@@ -140,9 +140,9 @@ add(
     *(last(fixed(16, 8, 32, 32)), last(fixed(128, 8, 3, 3)), fixed(128)),
 )
 add(
-    "channels last conv2d 16x128x14x14, 256 of 3x3",
+    "channels last conv2d 1x256x4x4, 512 of 3x3",
     backward(_conv),
-    *(last(normal(16, 128, 14, 14)), last(normal(256, 128, 3, 3)), normal(256), last(fixed(16, 256, 14, 14))),
+    *(last(normal(1, 256, 4, 4)), last(normal(512, 256, 3, 3)), normal(512), last(fixed(1, 512, 4, 4))),
 )
 add(
     "half channels last conv2d 16x32x16x16, 64 of 3x3",
@@ -155,9 +155,14 @@ add(
     *(last(normal(16, 32, 16, 16)), last(normal(64, 32, 3, 3)), normal(64), last(fixed(16, 64, 16, 16))),
 )
 add(
-    "half channels last conv2d 64x64x28x28, 128 of 3x3",
+    "half channels last conv2d 1x512x4x4, 512 of 3x3",
     _TENSOR_CONV,
-    *(last(halves(64, 64, 28, 28)), last(halves(128, 64, 3, 3)), halves(128), last(halves(64, 128, 28, 28))),
+    *(last(halves(1, 512, 4, 4)), last(halves(512, 512, 3, 3)), halves(512), last(halves(1, 512, 4, 4))),
+)
+add(
+    "half channels last conv2d 16x16x28x28, 256 of 1x1",
+    F.conv2d,
+    *(last(halves(16, 16, 28, 28)), last(halves(256, 16, 1, 1))),
 )
 _UNFOLD = backward(lambda x: F.unfold(x, 3, padding=1))
 add("unfold 4x16x16x16", _UNFOLD, normal(4, 16, 16, 16), fixed(4, 144, 256), ladder="im2col")
