@@ -134,7 +134,10 @@ def test_any_tile_of_the_weight_gradient(
     monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], counted: bool
 ) -> None:
     given = sliding_plan._weight_tiles
-    tiles = lambda *args: (t._replace(counted=counted) for t in given(*args) if wanted(t))  # noqa: E731
+
+    def tiles(*args: Any) -> Any:
+        return (t._replace(counted=counted) for t in given(*args) if wanted(t))
+
     monkeypatch.setattr(sliding_plan, "_weight_tiles", tiles)
     monkeypatch.setattr(sliding_plan, "BLOCKS", (1, 5, 300))
     monkeypatch.setattr(sliding_plan, "LEAST_CHANNELS", 1)

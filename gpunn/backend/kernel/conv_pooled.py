@@ -10,14 +10,13 @@ import numpy as np
 from .activation import KINDS
 from .conv import CONV2D, Conv, convolution_of
 from .conv_plan import MOST_SHARED_BYTES, Convolution, forward_tile
+from .conv_sliding import KERNEL_NAMES
 from .family import Array, accumulator, ceil_div
 from .sliding_plan import slides, sliding_tile
 from .windows import Pair
 
 _WINDOWS = ((2, 2), (2, 2), (0, 0), (1, 1))
 """Those that are pooled on the way: of 2 x 2 elements, side by side."""
-_KERNELS = {3: "three", 5: "five"}
-"""By the elements of a row of the kernel."""
 OUTPUTS, THREADS = 8, 256
 """Outputs and threads of a block of `kernels/conv_pooled.cu`."""
 BUSY = 792
@@ -98,7 +97,7 @@ class ConvPooled(Conv):
         parts = self._conv2d_weight_parts(shares, dw, db)
         arrays = (*map(self.contiguous, (x, dp, p, which)), parts, self.share_counters(combinations, shares), dw, db)
         args = (*arrays, *f.args, tile_rows, pitch, tiles_per_block, KINDS[kind], parameter)
-        name = f"conv2d_pooled_weight_grad_{_KERNELS[kernel[0]]}"
+        name = f"conv2d_pooled_weight_grad_{KERNEL_NAMES[kernel[0]]}"
         self.launch("conv_pooled.cu", name, (shares, combinations), (THREADS,), args, shared, scalar_t=x.dtype)
         return dw if db is None else (dw, db)
 

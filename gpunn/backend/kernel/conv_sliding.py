@@ -9,7 +9,7 @@ from .family import Array, accumulator, prod
 from .gemm import Gemm
 from .sliding_plan import sliding_tile, sliding_weight_tile
 
-_KERNELS = {3: "three", 5: "five"}
+KERNEL_NAMES = {3: "three", 5: "five"}
 """By the elements of a row of the kernel."""
 
 
@@ -34,7 +34,7 @@ class Sliding(Gemm):
         parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
         vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
         args = (x, w, b, y, which, parts, *f.args, *w_steps, *tile.args, kind, parameter, vector)
-        name, block = f"conv2d_sliding_{_KERNELS[f.kernel[0]]}", (tile.threads,)
+        name, block = f"conv2d_sliding_{KERNEL_NAMES[f.kernel[0]]}", (tile.threads,)
         self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=y.dtype)
         if parts is not None:
             self._conv2d_add_parts(f, parts, b, y, kind, parameter)
@@ -47,7 +47,7 @@ class Sliding(Gemm):
         counters = self.share_counters(tile.grid[1], tile.grid[0]) if tile.counted else None
         target = (dw, db) if tile.counted else (None, None)
         args = (x, dz, parts, counters, *target, *f.args, db is not None, tile.counted, *tile.args)
-        name, block = f"conv2d_weight_grad_sliding_{_KERNELS[f.kernel[0]]}", (tile.threads,)
+        name, block = f"conv2d_weight_grad_sliding_{KERNEL_NAMES[f.kernel[0]]}", (tile.threads,)
         self.launch("conv_sliding_weight.cu", name, tile.grid, block, args, tile.shared, scalar_t=x.dtype)
         if not tile.counted:
             self.add_parts(parts, dw, rest=db)

@@ -135,9 +135,7 @@ def _tiles(f: Convolution, itemsize: int) -> Iterator[Tile]:
         for images, output_threads, slices in product((1, 2, 4, 8) if whole else (1,), _evenly(outputs), (1, 2, 4)):
             spots = images * pairs * quads
             threads = ceil_div(spots * output_threads * slices, WARP) * WARP
-            if slices > f.inner:
-                continue
-            if threads > THREADS or images > f.images:
+            if threads > THREADS or images > f.images or slices > f.inner:
                 continue
             of_channel = (images * plane + f.taps * (OUTPUTS * output_threads + 4)) * itemsize
             tiles = ceil_div(f.images, images) * ceil_div(f.positions[0], PAIR * pairs)
