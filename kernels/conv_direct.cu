@@ -251,17 +251,8 @@ __device__ __forceinline__ void weight_grad(
         }
     }
     const int first_row = work.group * f.outer + work.first_output, own = min(OUT, f.outer - work.first_output);
-    const int columns = channels * taps, of_row = columns + (bias && first_channel == 0 ? 1 : 0);
-    const auto place_of = [=](int n) {
-        const int row = first_row + n / of_row, column = n % of_row;
-        return column < columns ? (index_t)row * depth + first_channel * taps + column : weights + row;
-    };
-    const auto put = [=](index_t place, acc_t sum) {
-        if (place < weights) dw[place] = sum;
-        else db[place - weights] = sum;
-    };
-    unsigned* counters = arrived + blockIdx.y * counters_of(gridDim.x);
-    add_up_shares(parts, step, blockIdx.x, gridDim.x, counters, own * of_row, place_of, put);
+    add_up_weights(parts, step, arrived, dw, db, outputs, depth, first_row, own, first_channel * taps, channels * taps,
+                   bias && first_channel == 0);
 }
 
 extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, sizeof(acc_t) == 8 ? 2 : 4) conv2d_direct_eight(

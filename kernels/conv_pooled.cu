@@ -102,18 +102,8 @@ __device__ __forceinline__ void weight_grad(
         if (tap < TAPS) part[(index_t)row * depth + channel * TAPS + tap] = total;
         else if (bias && channel == 0) part[weights + row] = total;
     }
-    const int of_row = TAPS + (bias && channel == 0 ? 1 : 0), first_row = group * f.outer + first_output;
-    const auto place_of = [=](int n) {
-        const int tap = n % of_row, at = first_row + n / of_row;
-        return tap < TAPS ? (index_t)at * depth + channel * TAPS + tap : weights + at;
-    };
-    const auto put = [=](index_t place, acc_t sum) {
-        if (place < weights) dw[place] = sum;
-        else db[place - weights] = sum;
-    };
-    unsigned* counters = arrived + blockIdx.y * counters_of(gridDim.x);
-    add_up_shares(parts, step, blockIdx.x, gridDim.x, counters, min(OUTPUTS, f.outer - first_output) * of_row, place_of,
-                  put);
+    add_up_weights(parts, step, arrived, dw, db, outputs, depth, group * f.outer + first_output,
+                   min(OUTPUTS, f.outer - first_output), channel * TAPS, TAPS, bias && channel == 0);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(acc_t) == 8 ? 2 : 3) conv2d_pooled_weight_grad_three(

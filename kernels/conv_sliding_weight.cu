@@ -162,17 +162,8 @@ __device__ __forceinline__ void weight_grad(
         }
     }
     if (!counted) return;
-    const int of_output = own_taps + (bias && first_channel == 0 ? 1 : 0);
-    const auto place_of = [=](int n) {
-        const int row = first_row + n / of_output, column = n % of_output;
-        return column < own_taps ? (index_t)row * depth + first_channel * TAPS + column : weights + row;
-    };
-    const auto put = [=](index_t place, acc_t sum) {
-        if (place < weights) dw[place] = sum;
-        else db[place - weights] = sum;
-    };
-    unsigned* counters = arrived + blockIdx.y * counters_of(gridDim.x);
-    add_up_shares(parts, step, blockIdx.x, gridDim.x, counters, outputs * of_output, place_of, put);
+    add_up_weights(parts, step, arrived, dw, db, f.groups * f.outer, depth, first_row, outputs, first_channel * TAPS,
+                   own_taps, bias && first_channel == 0);
 }
 
 extern "C" __global__ void __launch_bounds__(GRADIENT_THREADS, sizeof(acc_t) == 8 ? 2 : 3) conv2d_weight_grad_sliding_three(

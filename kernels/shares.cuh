@@ -49,3 +49,22 @@ __device__ __forceinline__ void add_up_shares(
         put(place, sum_of_parts(parts + place, SIXTEEN * step, sixteens));
     }
 }
+
+// `add_up_shares` for a weight gradient: of `rows` outputs from `first_row` on, `columns` elements of each from `first`
+// on, and if `bias` its bias. Parts are (shares, outputs depth + outputs); blocks along y have other sums.
+__device__ __forceinline__ void add_up_weights(
+    acc_t* parts, index_t step, unsigned* arrived, scalar_t* dw, scalar_t* db, int outputs, int depth, int first_row,
+    int rows, int first, int columns, bool bias) {
+    const index_t weights = (index_t)outputs * depth;
+    const int of_row = columns + (bias ? 1 : 0);
+    const auto place_of = [=](int n) {
+        const int row = first_row + n / of_row, column = n % of_row;
+        return column < columns ? (index_t)row * depth + first + column : weights + row;
+    };
+    const auto put = [=](index_t place, acc_t sum) {
+        if (place < weights) dw[place] = sum;
+        else db[place - weights] = sum;
+    };
+    unsigned* counters = arrived + blockIdx.y * counters_of(gridDim.x);
+    add_up_shares(parts, step, blockIdx.x, gridDim.x, counters, rows * of_row, place_of, put);
+}
