@@ -41,6 +41,8 @@ class SimBackend(KernelBackend):
     """What each launch in the mode "profile" did, the oldest first, until somebody takes it."""
     counted_blocks: int | None = None
     """How many blocks of a larger grid are counted then; None: all. It holds for what is configured afterwards."""
+    only_counted: bool = False
+    """Whether no other blocks run then, so that what kernels write is incomplete; likewise."""
 
     def __init__(self, mode: str = "fast", order: str = "forward") -> None:
         self.profiles = Profiles()
@@ -72,6 +74,7 @@ class SimBackend(KernelBackend):
             mode=self.mode,
             profiles=self.profiles,
             counted_blocks=self.counted_blocks,
+            only_counted=self.only_counted,
         )
         return _Ordered(module, self.order)
 

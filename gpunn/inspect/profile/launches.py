@@ -23,7 +23,10 @@ _MOST_BYTES = 4 << 30
 
 
 def profile_launches(
-    work: Callable[[], Any], before: Callable[[], Any] | None = None, counted_blocks: int | None = None
+    work: Callable[[], Any],
+    before: Callable[[], Any] | None = None,
+    counted_blocks: int | None = None,
+    only_counted: bool = False,
 ) -> list[LaunchProfile]:
     """Run something on the device ``sim``, and count what each of its launches does.
 
@@ -42,13 +45,15 @@ def profile_launches(
             its place here: a plan that was made earlier goes on with the kernels that it has, which count nothing.
         counted_blocks: how many blocks of a larger grid are counted, evenly spread, and scaled to all; None: all. The
             bytes that are touched are those of all blocks.
+        only_counted: no other blocks run, which takes much less time. What kernels write is incomplete then, and the
+            bytes that are touched are scaled as well.
 
     Returns:
         A `LaunchProfile` for each launch, in their order.
     """
     backend = sim.backend()
     mode, found = backend.mode, backend.profiles
-    backend.counted_blocks = counted_blocks
+    backend.counted_blocks, backend.only_counted = counted_blocks, only_counted
     backend.configure(mode="profile")
     found.clear()
     try:
@@ -61,7 +66,7 @@ def profile_launches(
     finally:
         found.clear()
         found.paused = False
-        backend.counted_blocks = None
+        backend.counted_blocks, backend.only_counted = None, False
         backend.configure(mode=mode)
 
 
