@@ -19,7 +19,9 @@
 #include "gemm.cuh"
 #include "patches_last.cuh"
 
-typedef Tile<64, 32, 4, sizeof(acc_t) == 8 ? 16 : 32> Narrow;  // 128 threads, for few outputs
+typedef Tile<128, 128, 8, 8, 8, 4, 1> High;                             // 256 threads
+typedef Tile<64, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Square;     // 256 threads
+typedef Tile<64, 32, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Narrow;     // 128 threads, for few outputs
 
 template <class T>
 __device__ __forceinline__ void forward(
@@ -32,10 +34,10 @@ __device__ __forceinline__ void forward(
     acc_t* part = parts == nullptr ? nullptr : parts + (index_t)blockIdx.y * pixels * outer;
     const Result to = {y, part, pixels, outer, false, (vectors & 4) != 0, bias, kind, parameter};
     PixelRows<T> patches(f, first_pixel, k_begin);
-    Stage<T, T::COLUMNS> weights({w, outer, terms, true, (vectors & 2) != 0}, {}, first_output, k_begin);
-    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
-    acc_t sums[4] = {};
-    multiply_stages<T>(patches, weights, k_end - k_begin, words, c, sums);
+    Stage<T, T::COLUMNS> weights({w, outer, terms, true, (vectors & 2) != 0}, first_output, k_begin);
+    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
+    acc_t unused = 0;
+    multiply_stages<T>(patches, weights, k_end - k_begin, false, words, c, unused);
     write_tile<T>(c, to, first_pixel, first_output, words);
 }
 
@@ -50,13 +52,13 @@ __device__ __forceinline__ void weight_grad(
     const int k_begin = blockIdx.y * part_depth, k_end = min(pixels, k_begin + part_depth);
     acc_t* part = parts == nullptr ? nullptr : parts + blockIdx.y * ((index_t)outer * terms + (db == nullptr ? 0 : outer));
     const Result to = {dw, part, outer, terms, false, (vectors & 4) != 0};
-    Stage<T, T::ROWS> gradients({dz, outer, outer, false, (vectors & 2) != 0}, {}, first_output, k_begin);
+    Stage<T, T::ROWS> gradients({dz, outer, outer, false, (vectors & 2) != 0}, first_output, k_begin);
     TermColumns<T> patches(f, first_term, k_begin);
-    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
-    acc_t sums[4] = {};
-    multiply_stages<T>(gradients, patches, k_end - k_begin, words, c, sums);
+    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
+    acc_t sum = 0;
     const bool has_sums = first_term == 0 && db != nullptr;
-    const acc_t sum = has_sums ? sum_of_row<T>(sums, words) : acc_t(0);
+    multiply_stages<T>(gradients, patches, k_end - k_begin, has_sums, words, c, sum);
+    if (has_sums) sum = sum_of_row<T>(sum, words);
     write_tile<T>(c, to, first_output, first_term, words);
     const int output = first_output + threadIdx.x;
     if (!has_sums || threadIdx.x >= T::ROWS || output >= outer) return;
@@ -77,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    forward<Large>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+    forward<High>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv2d_channels_last_medium(
@@ -93,7 +95,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_channels_last_medium
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    forward<Medium>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+    forward<Square>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
 }
 
 extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 4) conv2d_channels_last_narrow(
@@ -125,7 +127,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    weight_grad<Large>(f, dz, dw, db, parts, outer, part_depth, vectors);
+    weight_grad<High>(f, dz, dw, db, parts, outer, part_depth, vectors);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_channels_last_medium(
@@ -141,5 +143,5 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_channels
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    weight_grad<Medium>(f, dz, dw, db, parts, outer, part_depth, vectors);
+    weight_grad<Square>(f, dz, dw, db, parts, outer, part_depth, vectors);
 }

@@ -15,9 +15,9 @@
 #include "gemm.cuh"
 #include "spots.cuh"
 
-typedef Tile<128, 128, 8, 8, 1> Wide;   // 256 threads
-typedef Tile<64, 64, 4, 16, 1> Square;  // 256 threads
-typedef Tile<32, 64, 4, 16, 1> Flat;    // 128 threads, for few outputs
+typedef Tile<128, 128, 8, 8, 8, 1, 1> Wide;   // 256 threads
+typedef Tile<64, 64, 4, 4, 16> Square;  // 256 threads
+typedef Tile<32, 64, 4, 4, 16> Flat;    // 128 threads, for few outputs
 
 // The left matrix step by step: rows are `pitch` apart. Where the tile reaches beyond it, its last row is read in the
 // place of what is not there: what comes of it is not written.
@@ -52,7 +52,7 @@ template <class T> struct Left {
 template <class T, class Ks, class K, bool ALONG_K>
 __device__ __forceinline__ void multiply(
     const Ks& ks, Left<T>& a, Patches<T, ALONG_K>& b, K k_begin, K k_end, acc_t* words,
-    Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
+    Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4]) {
     __shared__ Step<T> steps[2];
     const int own = threadIdx.x;
     if (own < T::DEPTH) {
@@ -109,14 +109,14 @@ struct Destination {
 // inline the switch over all functions for every value.
 template <class T>
 __device__ __forceinline__ void write_pixels(
-    const Convolution& f, const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Destination& to, int group, int first_row,
+    const Convolution& f, const Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Destination& to, int group, int first_row,
     index_t first_pixel, acc_t* words) {
     static_assert(16 * T::THREADS <= T::WORDS, "a word for each value");
     acc_t* own = words + threadIdx.x;
     const int positions = f.positions(), outputs = f.groups * f.outer;
 #pragma unroll
-    for (int piece = 0; piece < T::SIDE * T::SIDE / 16; ++piece) {
-        const int down = piece / (T::SIDE / 4), across = piece % (T::SIDE / 4);
+    for (int piece = 0; piece < T::DOWN * T::ACROSS / 16; ++piece) {
+        const int down = piece / (T::ACROSS / 4), across = piece % (T::ACROSS / 4);
 #pragma unroll
         for (int n = 0; n < 16; ++n) own[n * T::THREADS] = c[4 * down + n / 4][across].v[n % 4];
         const index_t pixel = first_pixel + Place<T>::column_of(4 * across), image = quotient(pixel, positions);
@@ -170,7 +170,7 @@ __device__ __forceinline__ void forward(
     const index_t own_pixel = first_pixel + b.column_of(0);
     const Pixel pixel(own_pixel, f.down.positions, f.across.positions);
     b.set(0, x + f.of_group(group), spot_of_pixel(f, pixel.plane, pixel.row, pixel.column), own_pixel < f.pixels());
-    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
     multiply(Elements{f, w_channel, turned}, a, b, k_begin, k_end, words, c);
     write_pixels<T>(f, c, to, group, first_row, first_pixel, words);
 }
@@ -196,15 +196,15 @@ __device__ __forceinline__ void weight_grad(
         const Spot spot = spot_of_element(f, element.layer, element.row, element.column);
         b.set(n, x + f.of_group(group), spot, column < depth);
     }
-    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
+    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
     multiply(Pixels{f}, a, b, k_begin, k_end, words, c);
     acc_t* part = parts + blockIdx.y * ((index_t)outputs * depth + (bias ? outputs : 0));
 #pragma unroll
-    for (int i = 0; i < T::SIDE; ++i) {
+    for (int i = 0; i < T::DOWN; ++i) {
         const int row = first_row + Place<T>::row_of(i);
         if (row >= f.outer) continue;
 #pragma unroll
-        for (int q = 0; q < T::SIDE / 4; ++q) {
+        for (int q = 0; q < T::ACROSS / 4; ++q) {
             const int column = first_column + Place<T>::column_of(4 * q);
             store_quad(part + ((index_t)group * f.outer + row) * depth + column, c[i][q].v, depth - column, false);
         }

@@ -1,8 +1,6 @@
 // A convolution as a kernel is told of it, and what kernels of convolutions share.
 #pragma once
-#include "ptx.cuh"
-#include "quad.cuh"
-#include "scalar.cuh"
+#include "bring.cuh"
 #include "windows.cuh"
 
 struct Convolution {
@@ -49,12 +47,6 @@ template <int KERNEL> struct Window {
         }
     }
 };
-
-// An element on its way to shared memory, zero where it is not `valid`: by itself where it need not be converted.
-__device__ __forceinline__ void bring(acc_t* to, const scalar_t* from, bool valid) {
-    if constexpr (sizeof(scalar_t) == 4) cp_async_4(to, from, valid);
-    else *to = valid ? acc_t(*from) : acc_t(0);
-}
 
 // Rows and columns of `planes` images that lie `step` apart in x and `plane` in shared memory, rows there `pitch`: from
 // (top, left) of each on, with zeros around it. A thread finds its place once for all planes.

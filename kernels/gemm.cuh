@@ -2,14 +2,14 @@
 //
 //   C (rows, columns) = A (rows, depth) B (depth, columns)
 //
-// A block computes ROWS x COLUMNS elements of C, each thread SIDE x SIDE of them in registers. The block goes along the
+// A block computes ROWS x COLUMNS elements of C, each thread DOWN x ACROSS of them in registers. The block goes along the
 // axis that is summed over in steps of DEPTH; a step of A and of B lies in shared memory, where each element is read by
-// many threads. Per step a thread reads 2 SIDE DEPTH elements from there and does SIDE^2 DEPTH multiplications, so the
-// larger the side, the less memory is in the way; but few large tiles do not fill a GPU.
+// many threads. For each k a thread reads DOWN + ACROSS elements from there and does DOWN ACROSS multiplications, so the
+// larger the sides, the less memory is in the way; but few large tiles do not fill a GPU.
 //
 // What makes it fast beyond that (after Volkov and Demmel 2008 and the kernels of CUTLASS):
-//   - while one step is multiplied, the next one is on its way from global memory into registers (fetch), and goes from
-//     there to the other half of shared memory (place): one barrier a step, and nobody waits for memory;
+//   - while one step is multiplied, the next one is on its way (fetch), past the registers where it need not be turned,
+//     to the other half of shared memory: one barrier a step, and nobody waits for memory;
 //   - memory is read and written four elements at a time, wherever addresses and sizes allow it;
 //   - the threads of a warp lie 4 x 8 on the tile: all 32 read 4 different quads of A and 8 of B, in the fewest passes,
 //     and store what they have fetched without conflicts between banks;
@@ -20,7 +20,12 @@
 // Layouts and epilogue are chosen at run time: the branches are the same for all threads, a few in each step.
 // The sum of an element goes along k in order, from its first product on, whatever the tile and the layouts.
 #pragma once
+#include "activation.cuh"
 #include "tile.cuh"
+
+typedef Tile<128, 128, 8, 8, sizeof(acc_t) == 8 ? 8 : 16> Large;  // 256 threads
+typedef Tile<64, 64, 8, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Medium;  // 128 threads
+typedef Tile<16, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Small;   // 64 threads
 
 // Where in the tile a thread's elements lie: four rows and four columns side by side, and where a side is 8, four more
 // half a tile further.
@@ -37,82 +42,104 @@
 // NVIDIA, forums.developer.nvidia.com/t/77228): so it takes two for A, and two for B. CUTLASS has the same order
 // (RowMajorInterleaved<2> in default_mma_core_simt.h).
 template <class T> struct Place {
-    static constexpr int WARPS_ACROSS = T::COLUMNS / T::SIDE / 8;
+    static constexpr int WARPS_ACROSS = T::COLUMNS / T::ACROSS / 8;
     static __device__ __forceinline__ int row_of(int i) {
         const int lane = threadIdx.x % 32;
         const int thread = threadIdx.x / 32 / WARPS_ACROSS * 4 + lane / 16 * 2 + lane % 2;
-        return i / 4 * (4 * T::ROWS / T::SIDE) + thread * 4 + i % 4;
+        return i / 4 * (4 * T::ROWS / T::DOWN) + thread * 4 + i % 4;
     }
     static __device__ __forceinline__ int column_of(int j) {
         const int thread = threadIdx.x / 32 % WARPS_ACROSS * 8 + threadIdx.x % 16 / 2;
-        return j / 4 * (4 * T::COLUMNS / T::SIDE) + thread * 4 + j % 4;
+        return j / 4 * (4 * T::COLUMNS / T::ACROSS) + thread * 4 + j % 4;
     }
 };
 
 // c += A B for one step, which lies in shared memory: this thread's rows of A from `tile_a` on, its columns of B from
-// `tile_b` on. With a side of 8 a k is 64 multiplications, during which other warps wait for shared memory; unrolled,
-// ptxas would read so far ahead that registers spill.
+// `tile_b` on.
 template <class T>
 __device__ __forceinline__ void multiply_step(
-    const acc_t* tile_a, const acc_t* tile_b, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4]) {
-#pragma unroll T::SIDE == 8 ? 1 : T::DEPTH
+    const acc_t* tile_a, const acc_t* tile_b, Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4]) {
+#pragma unroll T::UNROLLED
     for (int k = 0; k < T::DEPTH; ++k) {
-        Quad<acc_t> row[T::SIDE / 4], column[T::SIDE / 4];
+        Quad<acc_t> row[T::DOWN / 4], column[T::ACROSS / 4];
 #pragma unroll
-        for (int q = 0; q < T::SIDE / 4; ++q) {
-            row[q] = *(const Quad<acc_t>*)&tile_a[q * (4 * T::ROWS / T::SIDE)];
-            column[q] = *(const Quad<acc_t>*)&tile_b[q * (4 * T::COLUMNS / T::SIDE)];
-        }
-        tile_a += T::template word_of<T::ROWS>(k + 1) - T::template word_of<T::ROWS>(k);
-        tile_b += T::template word_of<T::COLUMNS>(k + 1) - T::template word_of<T::COLUMNS>(k);
+        for (int q = 0; q < T::DOWN / 4; ++q)
+            row[q] = *(const Quad<acc_t>*)&tile_a[T::template word_of<T::ROWS>(k) + q * (4 * T::ROWS / T::DOWN)];
 #pragma unroll
-        for (int i = 0; i < T::SIDE; ++i)
+        for (int q = 0; q < T::ACROSS / 4; ++q)
+            column[q] = *(const Quad<acc_t>*)&tile_b[T::template word_of<T::COLUMNS>(k) + q * (4 * T::COLUMNS / T::ACROSS)];
 #pragma unroll
-            for (int q = 0; q < T::SIDE / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
+        for (int i = 0; i < T::DOWN; ++i)
+#pragma unroll
+            for (int q = 0; q < T::ACROSS / 4; ++q) add_multiple(c[i][q], row[i / 4].v[i % 4], column[q]);
     }
 }
 
+// The sums of A over k: of each row some threads have some k of each step.
+template <class T> __device__ __forceinline__ void add_to_sum(const acc_t* tile_a, acc_t& sum) {
+    constexpr int MEMBERS = T::THREADS / T::ROWS, SHARE = T::DEPTH / MEMBERS;
+    static_assert(SHARE % T::RUN == 0, "the same distances for all members");
+    tile_a += T::template word_of<T::ROWS>(threadIdx.x / T::ROWS * SHARE) + threadIdx.x % T::ROWS;
+#pragma unroll
+    for (int k = 0; k < SHARE; ++k) sum += tile_a[T::template word_of<T::ROWS>(k)];
+}
+
+// That of row threadIdx.x.
+template <class T> __device__ __forceinline__ acc_t sum_of_row(acc_t sum, acc_t* words) {
+    words[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x < T::ROWS)
+        for (int member = 1; member < T::THREADS / T::ROWS; ++member) sum += words[member * T::ROWS + threadIdx.x];
+    __syncthreads();  // before `words` is used again
+    return sum;
+}
+
 // c = A B over `depth` k, of operands that come step by step (`Stage`). `words` is shared memory, free again after the
-// call. `sums` are those of A's elements that pass through this thread. A step that is not whole comes first: so the loop
-// knows only whole ones.
+// call. Where they are wanted, the sums of A's rows are left among threads, for `sum_of_row`.
+//
+// A step that is not whole comes first: so the loop knows only whole ones. The last one has no part in it: with an `if`
+// around the copies of the next step, the compiler moves the multiplications before them, and every step waits.
 template <class T, class A, class B>
 __device__ __forceinline__ void multiply_stages(
-    A& stage_a, B& stage_b, int depth, acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
-    acc_t unused[4] = {};
+    A& stage_a, B& stage_b, int depth, bool sums, acc_t* words, Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], acc_t& sum) {
     const int first = (depth - 1) % T::DEPTH + 1;
-    stage_a.template fetch<false>(first);
-    stage_b.template fetch<false>(first);
-    stage_a.place(words, sums);
-    stage_b.place(words + T::WORDS_A, unused);
-    __syncthreads();
-    const acc_t *tile_a = words + Place<T>::row_of(0), *tile_b = words + T::WORDS_A + Place<T>::column_of(0);
-    int to_next = T::WORDS / 2;  // from the half of shared memory that holds the current step to the other one
-    for (int left = depth - first;; left -= T::DEPTH) {
-        if (left > 0) {
-            stage_a.template fetch<true>(T::DEPTH);
-            stage_b.template fetch<true>(T::DEPTH);
-        }
-        multiply_step<T>(tile_a, tile_b, c);
-        if (left <= 0) break;
-        acc_t* next = words + max(to_next, 0);
-        stage_a.place(next, sums);
-        stage_b.place(next + T::WORDS_A, unused);
+    stage_a.template fetch<false>(first, words);
+    stage_b.template fetch<false>(first, words + T::WORDS_A);
+    cp_async_commit();
+    stage_a.place(words);
+    stage_b.place(words + T::WORDS_A);
+    acc_t *own = words, *next = words + T::WORDS / 2;  // the half of shared memory that has the current step
+    const auto multiply = [&] {
+        if (sums) add_to_sum<T>(own, sum);
+        multiply_step<T>(own + Place<T>::row_of(0), own + T::WORDS_A + Place<T>::column_of(0), c);
+    };
+    for (int left = depth - first; left > 0; left -= T::DEPTH) {
+        cp_async_wait<0>();
         __syncthreads();
-        tile_a += to_next;
-        tile_b += to_next;
-        to_next = -to_next;
+        stage_a.template fetch<true>(T::DEPTH, next);
+        stage_b.template fetch<true>(T::DEPTH, next + T::WORDS_A);
+        cp_async_commit();
+        multiply();
+        stage_a.place(next);
+        stage_b.place(next + T::WORDS_A);
+        acc_t* done = own;
+        own = next;
+        next = done;
     }
+    cp_async_wait<0>();
+    __syncthreads();
+    multiply();
     __syncthreads();
 }
 
 // c = A B for the tile at (first_row, first_column), summed over k_begin <= k < k_end.
-template <class T, bool SLOPES>
+template <class T>
 __device__ __forceinline__ void multiply_tile(
-    const Operand& a, const Operand& b, const Slopes& slopes, int first_row, int first_column, int k_begin, int k_end,
-    acc_t* words, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t (&sums)[4]) {
-    Stage<T, T::ROWS, SLOPES> stage_a(a, slopes, first_row, k_begin);
-    Stage<T, T::COLUMNS> stage_b(b, {}, first_column, k_begin);
-    multiply_stages<T>(stage_a, stage_b, k_end - k_begin, words, c, sums);
+    const Operand& a, const Operand& b, int first_row, int first_column, int k_begin, int k_end, bool sums,
+    acc_t* words, Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], acc_t& sum) {
+    Stage<T, T::ROWS> stage_a(a, first_row, k_begin);
+    Stage<T, T::COLUMNS> stage_b(b, first_column, k_begin);
+    multiply_stages<T>(stage_a, stage_b, k_end - k_begin, sums, words, c, sum);
 }
 
 // Where C goes, rows x columns in row-major order. Where `transposed`, the block's tile is one of C^T.
@@ -133,6 +160,9 @@ struct Result {
     // another launch they go to `part_of_sums`.
     scalar_t* sums = nullptr;
     acc_t* part_of_sums = nullptr;
+    // null: not wanted. C is multiplied by f' as it follows from f's result, which lies as C does.
+    const scalar_t* activated = nullptr;
+    SlopeOfOutput slope = {ACTIVATION_NONE, 0};
     acc_t* slabs = nullptr;
     unsigned* arrived = nullptr;  // null: no slabs. How many of a tile's blocks have come; 0 before and after
     int parts = 1;
@@ -161,47 +191,73 @@ __device__ __forceinline__ void write_quad(const acc_t (&values)[4], const Resul
 // unrolled, or behind a branch, each value would wait for its own.
 template <class T>
 __device__ __forceinline__ void add_bias(
-    Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Result& to, int first_row, int first_column) {
+    Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Result& to, int first_row, int first_column) {
     if (to.bias != nullptr) {
-        acc_t bias[T::SIDE];
+        constexpr int COUNT = T::DOWN > T::ACROSS ? T::DOWN : T::ACROSS;
+        acc_t bias[COUNT];
 #pragma unroll
-        for (int n = 0; n < T::SIDE; ++n) {
+        for (int n = 0; n < COUNT; ++n) {
             const int index = to.transposed ? first_row + Place<T>::row_of(n) : first_column + Place<T>::column_of(n);
             bias[n] = to.bias[min(index, to.columns - 1)];  // beyond the last column nothing is written
         }
 #pragma unroll
-        for (int n = 0; n < T::SIDE * T::SIDE; ++n) {
-            const int i = n / T::SIDE, j = n % T::SIDE;
+        for (int n = 0; n < T::DOWN * T::ACROSS; ++n) {
+            const int i = n / T::ACROSS, j = n % T::ACROSS;
             c[i][j / 4].v[j % 4] += to.transposed ? bias[i] : bias[j];
         }
     }
     if (to.kind != ACTIVATION_RELU) return;
 #pragma unroll
-    for (int n = 0; n < T::SIDE * T::SIDE; ++n) {
-        acc_t& z = c[n / T::SIDE][n % T::SIDE / 4].v[n % 4];
+    for (int n = 0; n < T::DOWN * T::ACROSS; ++n) {
+        acc_t& z = c[n / T::ACROSS][n % T::ACROSS / 4].v[n % 4];
         z = activation(z, ACTIVATION_RELU, to.parameter);
     }
 }
 
-// f(c + bias), or c itself where it is a part, to where C lies. Some rows at a time go through shared memory, where
+// c o f', of what is written in row-major order. Four quads are on their way at a time.
+template <class T>
+__device__ __forceinline__ void multiply_by_slopes(
+    Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Result& to, int first_row, int first_column) {
+    constexpr int PER_ROW = T::ACROSS / 4, AT_ONCE = 4;
+#pragma unroll
+    for (int first = 0; first < T::DOWN * PER_ROW; first += AT_ONCE) {
+        Quad<scalar_t> y[AT_ONCE];
+#pragma unroll
+        for (int n = 0; n < AT_ONCE; ++n) {
+            const int row = first_row + Place<T>::row_of((first + n) / PER_ROW);
+            const int column = first_column + Place<T>::column_of((first + n) % PER_ROW * 4);
+            const index_t at = (index_t)row * to.columns + column;
+            y[n] = load_quad(to.activated + at, row < to.rows ? to.columns - column : 0, to.vector);
+        }
+#pragma unroll
+        for (int n = 0; n < 4 * AT_ONCE; ++n) {
+            const int q = first + n / 4;
+            acc_t& dy = c[q / PER_ROW][q % PER_ROW].v[n % 4];
+            dy = to.slope.times(dy, y[n / 4].v[n % 4]);
+        }
+    }
+}
+
+// f(c + bias), c f', or c itself where it is a part, to where C lies. Some rows at a time go through shared memory, where
 // each thread has a word for each of its values. Registers have no index: there the loop would have to be unrolled, and
 // the switch over all functions inlined for every value.
 template <class T>
 __device__ __forceinline__ void write_tile(
-    Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], const Result& to, int first_row, int first_column, acc_t* words) {
-    constexpr int GROUP = T::SIDE == 8 ? 1 : 4;  // rows at a time
-    static_assert(GROUP * T::SIDE * T::THREADS <= T::WORDS, "a word for each value");
+    Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Result& to, int first_row, int first_column, acc_t* words) {
+    constexpr int GROUP = T::ACROSS == 8 ? 1 : 4;  // rows at a time
+    static_assert(GROUP * T::ACROSS * T::THREADS <= T::WORDS, "a word for each value");
     if (to.part == nullptr) add_bias<T>(c, to, first_row, first_column);
+    if (to.part == nullptr && to.activated != nullptr) multiply_by_slopes<T>(c, to, first_row, first_column);
     const bool curved = to.part == nullptr && to.kind != ACTIVATION_NONE && to.kind != ACTIVATION_RELU;
     acc_t* own = words + threadIdx.x;
 #pragma unroll
-    for (int i = 0; i < T::SIDE; i += GROUP) {
+    for (int i = 0; i < T::DOWN; i += GROUP) {
 #pragma unroll
-        for (int n = 0; n < GROUP * T::SIDE; ++n) own[n * T::THREADS] = c[i + n / T::SIDE][n % T::SIDE / 4].v[n % 4];
+        for (int n = 0; n < GROUP * T::ACROSS; ++n) own[n * T::THREADS] = c[i + n / T::ACROSS][n % T::ACROSS / 4].v[n % 4];
 #pragma unroll 1
-        for (int n = 0; n < GROUP * T::SIDE; n += 4) {
-            const int row = first_row + Place<T>::row_of(i + n / T::SIDE);
-            const int column = first_column + Place<T>::column_of(n % T::SIDE);
+        for (int n = 0; n < GROUP * T::ACROSS; n += 4) {
+            const int row = first_row + Place<T>::row_of(i + n / T::ACROSS);
+            const int column = first_column + Place<T>::column_of(n % T::ACROSS);
 #pragma unroll 1
             for (int e = 0; e < (curved ? 4 : 0); ++e) {
                 acc_t* z = &own[(n + e) * T::THREADS];
@@ -215,27 +271,13 @@ __device__ __forceinline__ void write_tile(
     }
 }
 
-// The sums of A over k, of which every thread has those of four rows and some k: the one of row threadIdx.x.
-template <class T> __device__ __forceinline__ acc_t sum_of_row(const acc_t (&sums)[4], acc_t* words) {
-    constexpr int MEMBERS = T::THREADS / (T::ROWS / 4);
-    const int member = threadIdx.x / (T::ROWS / 4), i = threadIdx.x % (T::ROWS / 4) * 4;
-#pragma unroll
-    for (int e = 0; e < 4; ++e) words[member * T::ROWS + i + e] = sums[e];
-    __syncthreads();
-    acc_t sum = 0;
-    if (threadIdx.x < T::ROWS)
-        for (int m = 0; m < MEMBERS; ++m) sum += words[m * T::ROWS + threadIdx.x];
-    __syncthreads();  // before `words` is used again
-    return sum;
-}
-
 // A part to its slab. The thread with this number of the block that comes last reads it again: so each thread has its
 // elements together, whatever their place in C.
 template <class T>
-__device__ __forceinline__ void keep(const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t sum, acc_t* slab) {
+__device__ __forceinline__ void keep(const Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], acc_t sum, acc_t* slab) {
     Quad<acc_t>* own = (Quad<acc_t>*)slab + threadIdx.x;
 #pragma unroll
-    for (int n = 0; n < T::SIDE * T::SIDE / 4; ++n) own[n * T::THREADS] = c[n / (T::SIDE / 4)][n % (T::SIDE / 4)];
+    for (int n = 0; n < T::DOWN * T::ACROSS / 4; ++n) own[n * T::THREADS] = c[n / (T::ACROSS / 4)][n % (T::ACROSS / 4)];
     if (threadIdx.x < T::ROWS) slab[T::ROWS * T::COLUMNS + threadIdx.x] = sum;
 }
 
@@ -243,8 +285,8 @@ __device__ __forceinline__ void keep(const Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4
 // registers than there are.
 template <class T>
 __device__ __forceinline__ void add_up(
-    const acc_t* slab, int parts, bool has_sums, Quad<acc_t> (&c)[T::SIDE][T::SIDE / 4], acc_t& sum) {
-    constexpr int OWN = T::SIDE * T::SIDE / 4, GROUP = 4;
+    const acc_t* slab, int parts, bool has_sums, Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], acc_t& sum) {
+    constexpr int OWN = T::DOWN * T::ACROSS / 4, GROUP = 4;
     const Quad<acc_t>* quads = (const Quad<acc_t>*)slab + threadIdx.x;
 #pragma unroll
     for (int n = 0; n < OWN; n += GROUP) {
@@ -266,7 +308,7 @@ __device__ __forceinline__ void add_up(
             }
         }
 #pragma unroll
-        for (int g = 0; g < GROUP; ++g) c[(n + g) / (T::SIDE / 4)][(n + g) % (T::SIDE / 4)] = own[g];
+        for (int g = 0; g < GROUP; ++g) c[(n + g) / (T::ACROSS / 4)][(n + g) % (T::ACROSS / 4)] = own[g];
     }
     if (!has_sums || threadIdx.x >= T::ROWS) return;
     const acc_t* sums = slab + T::ROWS * T::COLUMNS + threadIdx.x;
@@ -282,18 +324,17 @@ template <class T> __device__ __forceinline__ int tiles_of(int rows, int columns
 
 // What a block does for a product: a tile of C (of C^T where that is computed), counted row by row, and as its part of
 // the sum the k from part part_depth on.
-template <class T, bool SLOPES = false>
+template <class T>
 __device__ __forceinline__ void product(
-    const Operand& a, const Operand& b, const Slopes& slopes, const Result& to, int tile, int part, int depth,
-    int part_depth, acc_t* words) {
+    const Operand& a, const Operand& b, const Result& to, int tile, int part, int depth, int part_depth, acc_t* words) {
     const int tiles_across = tiles_of<T>(1, b.size);
     const int first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
     const int k_begin = part * part_depth, k_end = min(depth, k_begin + part_depth);
-    Quad<acc_t> c[T::SIDE][T::SIDE / 4] = {};
-    acc_t sums[4] = {}, sum = 0;
-    multiply_tile<T, SLOPES>(a, b, slopes, first_row, first_column, k_begin, k_end, words, c, sums);
     const bool has_sums = first_column == 0 && to.sums != nullptr;
-    if (has_sums) sum = sum_of_row<T>(sums, words);
+    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
+    acc_t sum = 0;
+    multiply_tile<T>(a, b, first_row, first_column, k_begin, k_end, has_sums, words, c, sum);
+    if (has_sums) sum = sum_of_row<T>(sum, words);
     if (to.arrived != nullptr) {
         acc_t* slabs = to.slabs + (index_t)tile * to.parts * T::SLAB;
         keep<T>(c, sum, slabs + (index_t)part * T::SLAB);

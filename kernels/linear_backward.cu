@@ -1,10 +1,11 @@
-// The gradients of the affine map with its activation, of linear_forward.cu: tiles in registers, four elements at a
-// time; gemm.cuh says how. The last rung; the formulas, naive, are in linear.cu.
+// The gradients of the affine map of linear_forward.cu, through the activation before it: tiles in registers, copied past
+// them; gemm.cuh says how. The last rung; the formulas, naive, are in linear.cu.
 //
-//   dZ = dY o f'(Z);  dX = dZ W;  dW = dZ^T X;  db = sum of dZ over the rows
+//   dX = dZ W o f'(V), X = f(V);  dW = dZ^T X;  db = sum of dZ over the rows
 //
-// dZ is made of dY on its way to the products, and db is added up from the same elements as dW. That spares a pass over
-// memory or two, and a launch or two; it costs that f' is computed again by every block that needs an element.
+// f' is multiplied where dX is written, as it follows from X: once for each element, and what comes of it is the dZ of
+// the layer before. db is added up from the same elements as dW. That spares a pass over memory or two, and a launch or
+// two.
 //
 // The first `dx_blocks` blocks make dX, the others dW and db; either may be all. Both in one launch fill a GPU better,
 // and there is one launch less.
@@ -12,12 +13,12 @@
 // There is a kernel for each size of tile, and the host picks one by shape. Where the tiles are too few for a GPU, the
 // sums are cut too, into parts, one for each block: all tiles of the first part, then of the second, ... The last block
 // of a tile adds them up, or, without a counter for each tile, split_k.cu does.
-// `vectors` says whose lines can be moved four elements at a time: 1 for dY and Y, 2 for W, 4 for dX, 8 for X, 16 for dW.
+// `vectors` says whose lines can be moved four elements at a time: 1 for dZ, 2 for W, 4 for dX, 8 for X, 16 for dW.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "gemm.cuh"
 
-// One of the two products: dZ, or dZ^T where `of_weight`, with a row-major matrix (depth, inputs).
+// One of the two products.
 struct Gradient {
     const scalar_t* factor;
     scalar_t* result;
@@ -27,43 +28,52 @@ struct Gradient {
     bool factor_vector, vector;
 };
 
+// dZ, or dZ^T where `of_weight`, with a row-major matrix (depth, columns).
 template <class T>
 __device__ __forceinline__ void backward(
-    const scalar_t* dy, const scalar_t* y, scalar_t* db, const Gradient& dx, const Gradient& dw, int inputs, int outputs,
-    int kind, acc_t parameter, int dx_blocks, bool dz_vector) {
-    __shared__ __align__(16) acc_t words[T::WORDS];
-    const bool of_weight = (int)blockIdx.x >= dx_blocks;
-    const Gradient g = of_weight ? dw : dx;
-    const int block = of_weight ? blockIdx.x - dx_blocks : blockIdx.x, tiles = tiles_of<T>(g.rows, inputs);
-    const int part = block / tiles;
-    const bool has_sums = of_weight && db != nullptr;
-    const index_t size = (index_t)g.rows * inputs;
+    const scalar_t* dz, bool of_weight, const Gradient& g, scalar_t* sums, const scalar_t* activated,
+    const SlopeOfOutput& slope, int columns, int pitch, bool dz_vector, int block, acc_t* words) {
+    const int tiles = tiles_of<T>(g.rows, columns), part = block / tiles;
+    const index_t size = (index_t)g.rows * columns;
     const bool for_another = g.parts != nullptr && g.arrived == nullptr;
-    const Operand dz = {dy, g.rows, outputs, !of_weight, dz_vector};
-    const Operand other = {g.factor, inputs, inputs, false, g.factor_vector};
-    Result to = {g.result, for_another ? g.parts + part * (size + (has_sums ? g.rows : 0)) : nullptr};
+    Result to = {g.result, for_another ? g.parts + part * (size + (sums != nullptr ? g.rows : 0)) : nullptr};
     to.rows = g.rows;
-    to.columns = inputs;
+    to.columns = columns;
     to.transposed = false;
     to.vector = g.vector;
-    to.sums = has_sums ? db : nullptr;
-    to.part_of_sums = for_another && has_sums ? to.part + size : nullptr;
+    to.sums = sums;
+    to.part_of_sums = for_another && sums != nullptr ? to.part + size : nullptr;
+    to.activated = activated;
+    to.slope = slope;
     to.slabs = g.parts;
     to.arrived = g.arrived;
     to.parts = (g.depth + g.part_depth - 1) / g.part_depth;
-    const Slopes slopes = {y, {kind, parameter}, y - dy};
-    product<T, true>(dz, other, slopes, to, block % tiles, part, g.depth, g.part_depth, words);
+    product<T>({dz, g.rows, pitch, !of_weight, dz_vector}, {g.factor, columns, columns, false, g.factor_vector}, to,
+               block % tiles, part, g.depth, g.part_depth, words);
+}
+
+// The layouts are known in each of the two calls, so each has a loop of its own.
+template <class T>
+__device__ __forceinline__ void backward(
+    const scalar_t* dz, scalar_t* db, const Gradient& dx, const Gradient& dw, int inputs, int outputs, int kind,
+    acc_t parameter, int dx_blocks, bool dz_vector) {
+    __shared__ __align__(16) acc_t words[T::WORDS];
+    const int block = blockIdx.x;
+    if (block >= dx_blocks)
+        backward<T>(dz, true, dw, db, nullptr, {ACTIVATION_NONE, 0}, inputs, outputs, dz_vector, block - dx_blocks, words);
+    else
+        backward<T>(dz, false, dx, nullptr, kind == ACTIVATION_NONE ? nullptr : dw.factor, {kind, parameter}, inputs,
+                    outputs, dz_vector, block, words);
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) linear_backward_large(
-    const scalar_t* __restrict__ dy,
-    const scalar_t* __restrict__ y,     // null: dy is dZ already
+    const scalar_t* __restrict__ dz,
     const scalar_t* __restrict__ w,     // null: dX is not wanted
     scalar_t* __restrict__ dx,          // null: likewise
     acc_t* __restrict__ dx_parts,       // null: no parts
     unsigned* __restrict__ dx_arrived,  // null: another launch adds them up
-    const scalar_t* __restrict__ x,     // null: dW is not wanted
-    scalar_t* __restrict__ dw,          // null: likewise
+    const scalar_t* __restrict__ x,     // null: neither dW nor f' is wanted
+    scalar_t* __restrict__ dw,          // null: dW is not wanted
     acc_t* __restrict__ dw_parts,       // null: no parts
     unsigned* __restrict__ dw_arrived,  // null: another launch adds them up
     scalar_t* __restrict__ db,          // null: not wanted
@@ -74,18 +84,17 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) li
     const Gradient of_w = {x, dw, dw_parts, dw_arrived, outputs, rows, dw_part_depth, (vectors & 8) != 0,
                            (vectors & 16) != 0};
     backward<Large>(
-        dy, y, db, of_x, of_w, inputs, outputs, kind, parameter, dx_blocks, (vectors & 1) != 0);
+        dz, db, of_x, of_w, inputs, outputs, kind, parameter, dx_blocks, (vectors & 1) != 0);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) linear_backward_medium(
-    const scalar_t* __restrict__ dy,
-    const scalar_t* __restrict__ y,     // null: dy is dZ already
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) linear_backward_medium(
+    const scalar_t* __restrict__ dz,
     const scalar_t* __restrict__ w,     // null: dX is not wanted
     scalar_t* __restrict__ dx,          // null: likewise
     acc_t* __restrict__ dx_parts,       // null: no parts
     unsigned* __restrict__ dx_arrived,  // null: another launch adds them up
-    const scalar_t* __restrict__ x,     // null: dW is not wanted
-    scalar_t* __restrict__ dw,          // null: likewise
+    const scalar_t* __restrict__ x,     // null: neither dW nor f' is wanted
+    scalar_t* __restrict__ dw,          // null: dW is not wanted
     acc_t* __restrict__ dw_parts,       // null: no parts
     unsigned* __restrict__ dw_arrived,  // null: another launch adds them up
     scalar_t* __restrict__ db,          // null: not wanted
@@ -96,18 +105,17 @@ extern "C" __global__ void __launch_bounds__(256, 2) linear_backward_medium(
     const Gradient of_w = {x, dw, dw_parts, dw_arrived, outputs, rows, dw_part_depth, (vectors & 8) != 0,
                            (vectors & 16) != 0};
     backward<Medium>(
-        dy, y, db, of_x, of_w, inputs, outputs, kind, parameter, dx_blocks, (vectors & 1) != 0);
+        dz, db, of_x, of_w, inputs, outputs, kind, parameter, dx_blocks, (vectors & 1) != 0);
 }
 
 extern "C" __global__ void __launch_bounds__(64, 6) linear_backward_small(
-    const scalar_t* __restrict__ dy,
-    const scalar_t* __restrict__ y,     // null: dy is dZ already
+    const scalar_t* __restrict__ dz,
     const scalar_t* __restrict__ w,     // null: dX is not wanted
     scalar_t* __restrict__ dx,          // null: likewise
     acc_t* __restrict__ dx_parts,       // null: no parts
     unsigned* __restrict__ dx_arrived,  // null: another launch adds them up
-    const scalar_t* __restrict__ x,     // null: dW is not wanted
-    scalar_t* __restrict__ dw,          // null: likewise
+    const scalar_t* __restrict__ x,     // null: neither dW nor f' is wanted
+    scalar_t* __restrict__ dw,          // null: dW is not wanted
     acc_t* __restrict__ dw_parts,       // null: no parts
     unsigned* __restrict__ dw_arrived,  // null: another launch adds them up
     scalar_t* __restrict__ db,          // null: not wanted
@@ -118,5 +126,5 @@ extern "C" __global__ void __launch_bounds__(64, 6) linear_backward_small(
     const Gradient of_w = {x, dw, dw_parts, dw_arrived, outputs, rows, dw_part_depth, (vectors & 8) != 0,
                            (vectors & 16) != 0};
     backward<Small>(
-        dy, y, db, of_x, of_w, inputs, outputs, kind, parameter, dx_blocks, (vectors & 1) != 0);
+        dz, db, of_x, of_w, inputs, outputs, kind, parameter, dx_blocks, (vectors & 1) != 0);
 }

@@ -29,7 +29,7 @@ __device__ __forceinline__ void forward(
     to.slabs = parts;
     to.arrived = arrived;
     to.parts = gridDim.y;
-    product<T>(first, second, {}, to, blockIdx.x, blockIdx.y, inputs, part_depth, words);
+    product<T>(first, second, to, blockIdx.x, blockIdx.y, inputs, part_depth, words);
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) linear_forward_large(
@@ -44,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) li
     forward<Large>(x, w, bias, y, parts, arrived, rows, inputs, outputs, kind, parameter, transposed, part_depth, vectors);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) linear_forward_medium(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) linear_forward_medium(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none

@@ -32,7 +32,7 @@ __device__ __forceinline__ void matmul(
     to.parts = gridDim.y;
     to.slabs = parts + i * tiles * to.parts * T::SLAB;
     to.arrived = arrived == nullptr ? nullptr : arrived + i * tiles;
-    product<T>(left, right, {}, to, blockIdx.x % tiles, blockIdx.y, depth, part_depth, words);
+    product<T>(left, right, to, blockIdx.x % tiles, blockIdx.y, depth, part_depth, words);
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) matmul_large(
@@ -49,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) ma
         b_along_depth, transposed, part_depth, vectors);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) matmul_medium(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) matmul_medium(
     const scalar_t* __restrict__ a,
     const scalar_t* __restrict__ b,
     scalar_t* __restrict__ c,

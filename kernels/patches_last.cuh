@@ -31,7 +31,7 @@ template <class T> struct PixelRows {
     }
 
     // The next DEPTH terms, or the first `count` ones and zeros.
-    template <bool WHOLE> __device__ __forceinline__ void fetch(int count) {
+    template <bool WHOLE> __device__ __forceinline__ void fetch(int count, acc_t*) {
         if (f.vector) {
             const index_t offset = term.offset(f);
             const int down = term.down(f), right = term.right(f);
@@ -60,7 +60,7 @@ template <class T> struct PixelRows {
         term.advance(f, WHOLE ? T::DEPTH : count);
     }
 
-    __device__ __forceinline__ void place(acc_t* tile, acc_t (&)[4]) const {
+    __device__ __forceinline__ void place(acc_t* tile) const {
         tile += T::template word_of<T::ROWS>(position) + line();
 #pragma unroll
         for (int n = 0; n < 4 * OWN; ++n)
@@ -94,7 +94,7 @@ template <class T> struct TermColumns {
             pixels[own] = walk_from(next_k + line() + own * APART, T::DEPTH, f.down.positions, f.across.positions);
     }
 
-    template <bool WHOLE> __device__ __forceinline__ void fetch(int count) {
+    template <bool WHOLE> __device__ __forceinline__ void fetch(int count, acc_t*) {
         const int down = term.down(f), right = term.right(f);
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {
@@ -125,7 +125,7 @@ template <class T> struct TermColumns {
         }
     }
 
-    __device__ __forceinline__ void place(acc_t* tile, acc_t (&)[4]) const {
+    __device__ __forceinline__ void place(acc_t* tile) const {
         tile += T::template word_of<T::COLUMNS>(line()) + position;
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {

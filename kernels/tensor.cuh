@@ -78,8 +78,11 @@ __device__ __forceinline__ void fetch(const Operand& from, int first_i, int firs
         if (inside >= CHUNK ? from.chunks : inside <= 0) {
             cp_async_16(chunk, inside > 0 ? x : from.x, inside > 0);
         } else {
-#pragma unroll
-            for (int e = 0; e < CHUNK; ++e) chunk[e] = e < inside ? x[e] : scalar_t(0.0f);
+#pragma unroll 1
+            for (int e = 0; e < CHUNK; ++e) {
+                if constexpr (sizeof(scalar_t) == 4) cp_async_4(chunk + e, x + e, e < inside);
+                else chunk[e] = e < inside ? x[e] : scalar_t(0.0f);
+            }
         }
     }
 }

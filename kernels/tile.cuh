@@ -1,17 +1,20 @@
 // The tile of a matrix product in shared memory, and its operands on their way there, step by step (gemm.cuh).
 #pragma once
-#include "activation.cuh"
+#include "bring.cuh"
 #include "common.cuh"
-#include "quad.cuh"
 
 // In shared memory a step of an operand lies as [k][i]. A line along k is stored in runs of RUN neighbours, by a thread
 // one after the other: at a time a warp stores one element of each of RUNS runs, of as many lines as it has threads.
 // With a gap behind each run all 32 lie in different banks.
-template <int R, int C, int S, int D, int N = 4> struct Tile {
-    static constexpr int ROWS = R, COLUMNS = C, SIDE = S, DEPTH = D, RUN = N, THREADS = R / S * (C / S);
+//
+// A thread computes DOWN x ACROSS elements. Of a step, as many k are unrolled as there are registers for: unrolled, they
+// are read ahead.
+template <int R, int C, int I, int J, int D, int N = 1, int U = D> struct Tile {
+    static constexpr int ROWS = R, COLUMNS = C, DOWN = I, ACROSS = J, THREADS = R / I * (C / J);
+    static constexpr int DEPTH = D, RUN = N, UNROLLED = U;
     static constexpr int SLAB = R * C + R;  // words that a part of a tile and of its sums takes
     // Parts that are read before they are added.
-    static constexpr int AHEAD = (S == 8 ? 2 : THREADS == 64 ? 8 : 4) * sizeof(float) / sizeof(acc_t);
+    static constexpr int AHEAD = (I * J == 64 ? 2 : THREADS == 64 ? 8 : 4) * sizeof(float) / sizeof(acc_t);
     static constexpr int RUNS = D / RUN < 8 ? D / RUN : 8, GAP = 128 / sizeof(acc_t) / RUNS;
     static_assert(R * RUN % 32 == 0 && C * RUN % 32 == 0, "runs begin in the same bank but for the gaps");
 
@@ -26,9 +29,6 @@ template <int R, int C, int S, int D, int N = 4> struct Tile {
     static constexpr int WORDS_A = D * R + D / RUN * GAP, WORDS_B = D * C + D / RUN * GAP;
     static constexpr int WORDS = 2 * (WORDS_A + WORDS_B);
 };
-typedef Tile<128, 128, 8, 8, 1> Large;  // 256 threads
-typedef Tile<64, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Medium;  // 256 threads
-typedef Tile<16, 64, 4, sizeof(acc_t) == 8 ? 16 : 32> Small;  // 64 threads
 
 // A or B. Its axis i is the one that the product keeps, its axis k is summed over. Its lines, `pitch` elements apart,
 // run along k or along i.
@@ -40,101 +40,94 @@ struct Operand {
     bool vector;  // whether its lines are made of quads that can be read at once
 };
 
-// What the elements of A are multiplied by on their way: f' as it follows from f's result y, which lies like A. (Where
-// it takes f's argument it takes an exponential, too much to be done again by every block that needs the element.)
-struct Slopes {
-    const scalar_t* y = nullptr;  // null: nothing
-    SlopeOfOutput slope = {ACTIVATION_NONE, 0};
-    index_t distance = 0;  // from A to y in memory
-};
-
-// An operand step by step, WIDTH x DEPTH elements each: those of this thread, as quads. They have the same position in
-// lines that lie `apart`. Where the tile reaches beyond the matrix along i, its last line or element is read in the
-// place of what is not there: what comes of it is not written.
-template <class T, int WIDTH, bool SLOPES = false> struct Stage {
-    static constexpr int OWN = WIDTH * T::DEPTH / 4 / T::THREADS;
-    static_assert(OWN * 4 * T::THREADS == WIDTH * T::DEPTH, "every thread has as many quads");
-    static_assert(T::THREADS / (WIDTH / 4) % T::RUN == 0, "from each of its lines along i to the next as many words");
+// An operand step by step, WIDTH x DEPTH elements each, of which a thread has OWN quads. Those of lines along i are copied
+// to shared memory at once (fetch), or element by element where addresses do not allow it. Those of lines along k have to
+// be turned: they come into registers (fetch), and go from there to shared memory (place).
+//
+// Where runs are of one element, those of lines along k are copied too, one by one: a warp takes eight neighbours, a sector
+// of memory, of four lines. That takes no registers, but four times as many accesses.
+//
+// Where the tile reaches beyond the matrix along i, something else is read in the place of what is not there, or zeros:
+// what comes of it is not written.
+template <class T, int WIDTH> struct Stage {
+    static constexpr int OWN = WIDTH * T::DEPTH / 4 / T::THREADS, LINES = 4 * T::THREADS / WIDTH;
+    static constexpr int POINTERS = T::RUN == 1 ? WIDTH * 8 / T::THREADS : OWN, EIGHTHS = T::DEPTH / 8;
+    static_assert(OWN * 4 * T::THREADS == WIDTH * T::DEPTH && POINTERS >= OWN, "every thread has as many quads");
+    static_assert(LINES % T::RUN == 0, "from each of its lines along i to the next as many words");
     const Operand from;
-    const Slopes f;
-    const int per_line, apart, line, position;
-    const int inside;             // so many elements there are from `position` on
-    const index_t step;           // of DEPTH k, in memory
-    const int word, words_apart;  // where the quads go in shared memory
-    const scalar_t* at[OWN];      // the quads of the next step
-    Quad<scalar_t> quads[OWN], slopes[SLOPES ? OWN : 1];
+    const int per_line, apart, line, position;  // of the thread's first element or quad; lines to the next one
+    const int beyond;                           // along i, how many elements there are behind its first one
+    const scalar_t* at[POINTERS];               // those of the next step
+    Quad<scalar_t> quads[OWN];
 
-    __device__ __forceinline__ Stage(const Operand& from, const Slopes& f, int first_i, int first_k)
-        : from(from), f(f), per_line((from.along_k ? T::DEPTH : WIDTH) / 4), apart(T::THREADS / per_line),
-          line(threadIdx.x / per_line), position(threadIdx.x % per_line * 4),
-          inside(from.along_k ? 4 : from.size - first_i - position),
-          step(from.along_k ? T::DEPTH : (index_t)T::DEPTH * from.pitch),
-          word(T::template word_of<WIDTH>(from.along_k ? position : line) + (from.along_k ? line : position)),
-          words_apart(from.along_k ? apart : T::template word_of<WIDTH>(apart)) {
-        const int first_line = from.along_k ? first_i : first_k, lines = from.along_k ? from.size - first_i : T::DEPTH;
-        const scalar_t* first = from.x + (from.along_k ? first_k : first_i) + position;
-        if (from.vector) first += min(inside - 4, 0);
+    __device__ __forceinline__ Stage(const Operand& from, int first_i, int first_k)
+        : from(from), per_line(from.along_k ? T::RUN == 1 ? 8 : T::DEPTH / 4 : WIDTH / 4), apart(T::THREADS / per_line),
+          line(threadIdx.x / per_line), position(threadIdx.x % per_line * (from.along_k && T::RUN == 1 ? 1 : 4)),
+          beyond(from.size - first_i - 1 - position) {
+        const scalar_t* first = from.x + (from.along_k ? first_k : first_i + min(beyond - 3, 0)) + position;
+        if (!from.along_k && !from.vector) first = from.x + first_i + position;
 #pragma unroll
-        for (int own = 0; own < OWN; ++own)
-            at[own] = first + (index_t)(first_line + min(line + own * apart, lines - 1)) * from.pitch;
+        for (int n = 0; n < POINTERS; ++n) {
+            const int to = line + n * apart;
+            at[n] = first + (index_t)(from.along_k ? min(first_i + to, from.size - 1) : first_k + to) * from.pitch;
+        }
     }
 
-    // The next step from global memory: DEPTH k, or the first `count` ones and zeros.
-    template <bool WHOLE> __device__ __forceinline__ void fetch(int count) {
-        const int k = from.along_k ? position : line, to_line = from.along_k ? 0 : apart, to_element = from.along_k;
-        if (!WHOLE) {
+    // The next DEPTH k, or the first `count` ones and zeros.
+    template <bool WHOLE> __device__ __forceinline__ void fetch(int count, acc_t* tile) {
+        const int step = WHOLE ? T::DEPTH : count;
+        if (from.along_k) {
+            along_k<WHOLE>(count, tile);
 #pragma unroll
-            for (int own = 0; own < OWN; ++own) quads[own] = slopes[SLOPES ? own : 0] = {};
+            for (int n = 0; n < POINTERS; ++n) at[n] += step;
+        } else {
+            along_i<WHOLE>(count, tile);
+#pragma unroll
+            for (int n = 0; n < OWN; ++n) at[n] += (index_t)step * from.pitch;
         }
-        if (from.vector) {
+    }
+
+    // What has been fetched into registers to shared memory, as [k][i].
+    __device__ __forceinline__ void place(acc_t* tile) const {
+        if (T::RUN == 1 || !from.along_k) return;
+        acc_t* to = tile + T::template word_of<WIDTH>(position) + line;
+#pragma unroll
+        for (int n = 0; n < 4 * OWN; ++n)
+            to[n / 4 * apart + T::template word_of<WIDTH>(n % 4)] = quads[n / 4].v[n % 4];
+    }
+
+    template <bool WHOLE> __device__ __forceinline__ void along_k(int count, acc_t* tile) {
+        if constexpr (T::RUN == 1) {
+            acc_t* to = tile + T::template word_of<WIDTH>(position) + line;
+#pragma unroll
+            for (int n = 0; n < POINTERS * EIGHTHS; ++n) {
+                const int own = n / EIGHTHS, k = n % EIGHTHS * 8;
+                bring(to + own * apart + T::template word_of<WIDTH>(k), at[own] + k, WHOLE || position + k < count);
+            }
+        } else if (from.vector) {
 #pragma unroll
             for (int own = 0; own < OWN; ++own) {
-                if (!WHOLE && k + own * to_line >= count) continue;
-                quads[own] = *(const Quad<scalar_t>*)at[own];
-                if (SLOPES && f.y != nullptr) slopes[own] = *(const Quad<scalar_t>*)(at[own] + f.distance);
+                if (!WHOLE) quads[own] = {};
+                if (WHOLE || position < count) quads[own] = *(const Quad<scalar_t>*)at[own];
             }
         } else {
-#pragma unroll
-            for (int own = 0; own < OWN; ++own)
-#pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    if (!WHOLE && k + own * to_line + e * to_element >= count) continue;
-                    const scalar_t* element = at[own] + min(e, inside - 1);
-                    quads[own].v[e] = *element;
-                    if (SLOPES && f.y != nullptr) slopes[own].v[e] = element[f.distance];
-                }
-        }
-        const index_t further = WHOLE ? step : from.along_k ? count : (index_t)count * from.pitch;
-#pragma unroll
-        for (int own = 0; own < OWN; ++own) at[own] += further;
-    }
-
-    // To shared memory, as [k][i]. `sums` are over k, for lines along i.
-    __device__ __forceinline__ void place(acc_t* tile, acc_t (&sums)[4]) {
-        Quad<acc_t> q[OWN];
-#pragma unroll
-        for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] = quads[n / 4].v[n % 4];
-        if (SLOPES && f.y != nullptr) {
-            if (f.slope.curved) {
-#pragma unroll
-                for (int n = 0; n < 4 * OWN; ++n) q[n / 4].v[n % 4] *= f.slope.curve(slopes[n / 4].v[n % 4]);
-            } else {
-#pragma unroll
-                for (int n = 0; n < 4 * OWN; ++n) {
-                    acc_t& v = q[n / 4].v[n % 4];
-                    v = f.slope.stepped(v, slopes[n / 4].v[n % 4]);
-                }
-            }
-        }
-#pragma unroll
-        for (int n = 0; n < 4 * OWN; ++n) sums[n % 4] += q[n / 4].v[n % 4];
-        if (from.along_k) {
 #pragma unroll
             for (int n = 0; n < 4 * OWN; ++n)
-                tile[word + n / 4 * words_apart + T::template word_of<WIDTH>(n % 4)] = q[n / 4].v[n % 4];
+                quads[n / 4].v[n % 4] = WHOLE || position + n % 4 < count ? at[n / 4][n % 4] : scalar_t(0);
+        }
+    }
+
+    template <bool WHOLE> __device__ __forceinline__ void along_i(int count, acc_t* tile) {
+        acc_t* to = tile + T::template word_of<WIDTH>(line) + position;
+        if (from.vector) {
+#pragma unroll
+            for (int n = 0; n < OWN; ++n)
+                bring_quad(to + T::template word_of<WIDTH>(n * LINES), at[n], WHOLE || line + n * LINES < count);
         } else {
 #pragma unroll
-            for (int own = 0; own < OWN; ++own) *(Quad<acc_t>*)&tile[word + own * words_apart] = q[own];
+            for (int n = 0; n < 4 * OWN; ++n)
+                bring(to + T::template word_of<WIDTH>(n / 4 * LINES) + n % 4, at[n / 4] + n % 4,
+                      n % 4 <= beyond && (WHOLE || line + n / 4 * LINES < count));
         }
     }
 };

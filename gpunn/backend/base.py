@@ -293,16 +293,14 @@ class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
         x is not read for dx, nor w for dw, and may then be None.
         """
 
-    def linear_activation_backward(
+    def activation_linear_backward(
         self,
-        dy: Array,
-        s: Array,
+        dz: Array,
         x: Array | None,
         w: Array | None,
         kind: str,
         parameter: float,
-        from_output: bool,
         wanted: Wanted,
         out: Any = None,
     ) -> tuple[Array, ...]:
-        """`linear_backward` of dz = dy f'(s), where s is f's result if `from_output`, else its argument."""
+        """`linear_backward` with dx f'(v) in the place of dx, where x = f(v) and f' follows from that."""

@@ -78,10 +78,8 @@ def _linear(b: Backend, rows: int, inputs: int, outputs: int) -> Work:
 
 
 def _linear_backward(b: Backend, rows: int, inputs: int, outputs: int) -> Work:
-    dy, y, x, w = _random(b, (rows, outputs), (rows, outputs), (rows, inputs), (outputs, inputs))
-    wanted = True, True, True
-    given = dy, y, x, w
-    return Work(lambda: b.linear_activation_backward(*given, "relu", 0.0, True, wanted), given)
+    given = tuple(_random(b, (rows, outputs), (rows, inputs), (outputs, inputs)))
+    return Work(lambda: b.activation_linear_backward(*given, "relu", 0.0, (True, True, True)), given)
 
 
 def _conv(b: Backend, images: int, inner: int, outer: int, side: int) -> Work:

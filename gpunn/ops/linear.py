@@ -125,32 +125,35 @@ class LinearBackward(Composite):
 
 
 @frozen
-class LinearActivationBackward(Composite):
-    """dZ = dY o f'(S);  dX = dZ W,  dW = dZ^T X,  db = sum of dZ over the batch: the gradients of Y = f(X W^T + b).
+class ActivationLinearBackward(Composite):
+    """dX = dZ W o f'(V),  dW = dZ^T X,  db = sum of dZ over the batch: the gradients of Z = f(V) W^T + b, X = f(V).
 
-    S is Y where f' follows from it, else Z = X W^T + b; see `ActivationBackward`.
+    f' follows from X; in the place of that of X it is the gradient of V. See `LinearBackward`; X is None only where
+    neither dX nor dW is wanted.
     """
 
     activation: str
     parameter: float
     wanted: tuple[bool, bool, bool]
-    saved = (0, 1, 2, 3)
+    saved = (0, 1, 2)
 
-    def shape(self, dy: Spec, s: Spec, x: Spec | None, w: Spec | None) -> Any:
-        return LinearBackward(self.wanted).shape(dy, x, w)
+    def shape(self, dz: Spec, x: Spec | None, w: Spec | None) -> Any:
+        return LinearBackward(self.wanted).shape(dz, x if self.wanted[1] else None, w)
 
-    def forward(self, backend: Any, dy: Any, s: Any, x: Any, w: Any, out: Any = None) -> Any:
-        from_output = derivative_from_output(self.activation, self.parameter)
-        return backend.linear_activation_backward(
-            dy, s, x, w, self.activation, self.parameter, from_output, self.wanted, out=out
-        )
+    def forward(self, backend: Any, dz: Any, x: Any, w: Any, out: Any = None) -> Any:
+        return backend.activation_linear_backward(dz, x, w, self.activation, self.parameter, self.wanted, out=out)
 
-    def formula(self, dy: Any, s: Any, x: Any, w: Any) -> Any:
-        return LinearBackward(self.wanted).formula(activation_backward(dy, s, self.activation, self.parameter), x, w)
+    def formula(self, dz: Any, x: Any, w: Any) -> Any:
+        results = LinearBackward(self.wanted).formula(dz, x if self.wanted[1] else None, w)
+        if w is None:
+            return results
+        return activation_backward(results[0], x, self.activation, self.parameter), *results[1:]
 
-    def cost(self, dy: Spec, s: Spec, x: Spec | None, w: Spec | None) -> Cost:
-        products = LinearBackward(self.wanted).cost(dy, x, w)
-        return Cost(products.flop + 2 * dy.numel(), products.bytes + s.nbytes)
+    def cost(self, dz: Spec, x: Spec | None, w: Spec | None) -> Cost:
+        products = LinearBackward(self.wanted).cost(dz, x if self.wanted[1] else None, w)
+        if x is None or w is None:
+            return products
+        return Cost(products.flop + 2 * x.numel(), products.bytes + (0 if self.wanted[1] else x.nbytes))
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

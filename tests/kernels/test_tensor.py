@@ -70,14 +70,14 @@ def test_the_affine_map(sizes, dtype):
         compare("linear_backward", dz, *given, wanted, modes=FAST, **LADDER)
 
 
-def test_backward_through_the_activation_is_that_of_dz_in_half_precision():
+def test_backward_through_the_activation_before_is_that_of_dx_in_half_precision():
     rows, inputs, outputs = 40, 24, 50
-    x, w, dy = (normal(*shape, dtype="float16") for shape in ((rows, inputs), (outputs, inputs), (rows, outputs)))
-    y = np.maximum(normal(rows, outputs, dtype="float16"), 0)
+    w, dz = (normal(*shape, dtype="float16") for shape in ((outputs, inputs), (rows, outputs)))
+    x = np.maximum(normal(rows, inputs, dtype="float16"), 0)
     backend, wanted = simulator("check", "forward"), (True, True, True)
-    dz = backend.activation_backward(dy, y, "relu", 0.0, True)
-    expected = backend.linear_backward(dz, x, w, wanted)
-    got = backend.linear_activation_backward(dy, y, x, w, "relu", 0.0, True, wanted)
+    dx, *rest = backend.linear_backward(dz, x, w, wanted)
+    expected = backend.activation_backward(dx, x, "relu", 0.0, True), *rest
+    got = backend.activation_linear_backward(dz, x, w, "relu", 0.0, wanted)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(got, expected, strict=True))
 
 

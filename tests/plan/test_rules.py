@@ -10,7 +10,7 @@ import gpunn
 from gpunn import nn, ops
 from gpunn.nn import functional as F
 from gpunn.plan.fuse import RULES, apply_rules, check_rules, explain
-from gpunn.plan.graph import Compute, Graph
+from gpunn.plan.graph import Assign, Compute, Graph, Value
 from gpunn.plan.rules.note import Note
 from gpunn.plan.simplify import without_dead_code
 
@@ -63,12 +63,8 @@ def test_a_convolution_too() -> None:
 
 @pytest.mark.parametrize("slope", [0.1, -0.1])
 def test_a_slope_that_does_not_tell_the_sign_is_not_taken_from_the_result(slope: float) -> None:
-    w = gpunn.ones(5, 3, device="sim", requires_grad=True)
-
-    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
-        return gradients(F.leaky_relu(ops.linear(x, w), slope).square().sum(), w)
-
-    (note,) = apply_rules(graph_of(body, gpunn.ones(4, 3, device="sim")), ["activation_gradient"])
+    body, x = two_layers("sim", lambda z: F.leaky_relu(z, slope))
+    (note,) = apply_rules(graph_of(body, x), ["activation_gradient"])
     assert bool(note.reason) == (slope < 0)
 
 
@@ -173,60 +169,73 @@ def test_a_loss_that_its_gradient_needs_stays() -> None:
 # The gradient of a layer ----------------------------------------------------------------------------------------------
 
 
-def layer(device: str, f: Any) -> tuple[Any, gpunn.Tensor]:
-    """A step that differentiates f(x w^T + b) and what it is called with."""
-    w, b = (gpunn.ones(*shape, device=device, requires_grad=True) for shape in ((5, 3), (5,)))
-    x = gpunn.ones(4, 3, device=device, requires_grad=True)
-    return lambda x: gradients(f(ops.linear(x, w, b)), w, b), x
+def two_layers(device: str, f: Any) -> tuple[Any, gpunn.Tensor]:
+    """A step that differentiates f(x w^T) v^T + b, and what it is called with."""
+    w, v, b = (gpunn.ones(*shape, device=device, requires_grad=True) for shape in ((5, 3), (2, 5), (2,)))
+    x = gpunn.ones(4, 3, device=device)
+    return lambda x: gradients(ops.linear(f(ops.linear(x, w)), v, b).sum(), w, v, b), x
 
 
-def test_kernels_differentiate_an_activation_on_the_way() -> None:
-    graph = graph_of(*layer("sim", lambda z: z.relu().sum()))
+def test_kernels_differentiate_an_activation_where_they_write_the_gradient_behind_it() -> None:
+    graph = graph_of(*two_layers("sim", lambda z: z.relu()))
     notes = apply_rules(graph, ["affine_activation", "activation_gradient"])
-    assert [n.reason for n in notes] == ["", ""]
+    assert [n.reason for n in notes if n.rule == "activation_gradient"] == [""]
     without_dead_code(graph)
-    assert names(graph)[-1] == "LinearActivationBackward"
     assert "ActivationBackward" not in names(graph)
-    forward, backward = only(graph, "LinearActivation"), only(graph, "LinearActivationBackward")
-    assert backward.op.activation == "relu"
-    assert backward.inputs[1] is forward.outputs[0]
-    assert backward.inputs[2:] == (forward.inputs[0], None)
+    forward = next(n for n in graph.nodes if n.name == "LinearActivation")
+    through, first = only(graph, "ActivationLinearBackward"), only(graph, "LinearBackward")
+    assert (through.op.activation, through.op.wanted) == ("relu", (True, True, True))
+    assert through.inputs[1] is forward.outputs[0]
+    assert first.inputs[0] is through.outputs[0] and first.inputs[0].node is through
 
 
 @pytest.mark.parametrize(
     ("device", "f", "reason"),
     [
-        ("cpu", lambda z: z.relu().sum(), "on the CPU dZ takes the memory of dY, and nothing would be saved"),
-        (
-            "sim",
-            lambda z: F.silu(z).sum(),
-            "the derivative of silu takes more than a few operations, so it is computed once",
-        ),
+        ("cpu", lambda z: z.relu(), "on the CPU nothing would be saved"),
+        ("sim", lambda z: F.silu(z), "the derivative of silu does not follow from its result in a few operations"),
+        ("sim", lambda z: z.relu() * 2, "what makes dY is no linear layer"),
     ],
 )
 def test_an_activation_that_is_differentiated_by_itself(device: str, f: Any, reason: str) -> None:
-    graph = graph_of(*layer(device, f))
+    graph = graph_of(*two_layers(device, f))
     (note,) = apply_rules(graph, ["activation_gradient"])
     assert note.reason == reason
-    assert "LinearActivationBackward" not in names(graph)
+    assert "ActivationLinearBackward" not in names(graph)
 
 
-def test_an_activation_before_two_layers_is_differentiated_once() -> None:
+def test_the_weight_behind_the_activation_may_have_no_gradient() -> None:
+    w, v = gpunn.ones(5, 3, device="sim", requires_grad=True), gpunn.ones(2, 5, device="sim")
+    x = gpunn.ones(4, 3, device="sim")
+    graph = graph_of(lambda x: gradients(ops.linear(ops.linear(x, w).tanh(), v).sum(), w), x)
+    assert [n.reason for n in apply_rules(graph, ["activation_gradient"])] == [""]
+    through = only(graph, "ActivationLinearBackward")
+    assert through.op.wanted == (True, False, False) and through.inputs[1].node.name == "Tanh"
+
+
+def test_an_activation_behind_which_a_gradient_is_needed_is_differentiated_by_itself() -> None:
     w, v = (gpunn.ones(3, 3, device="sim", requires_grad=True) for _ in range(2))
 
     def body(x: gpunn.Tensor) -> Any:
-        return gradients((ops.linear(x, w) + ops.linear(x, v)).relu().sum(), w, v)
+        y = ops.linear(x, w).relu()
+        return gradients(ops.linear(y, v).sum(), w, v, y)
 
     graph = graph_of(body, gpunn.ones(4, 3, device="sim"))
-    assert [n.reason for n in apply_rules(graph, ["activation_gradient"])] == ["LinearBackward needs dZ"]
-
-
-def test_an_activation_before_a_convolution_is_differentiated_once() -> None:
-    w = gpunn.ones(2, 1, 3, 3, device="sim", requires_grad=True)
-    x = gpunn.ones(1, 1, 5, 5, device="sim")
-    graph = graph_of(lambda x: gradients(F.conv2d(x, w).relu().sum(), w), x)
     (note,) = apply_rules(graph, ["activation_gradient"])
-    assert note.reason == "the products of a convolution read each element of dZ several times"
+    assert note.reason == "the result of the step needs dX"
+
+
+def test_an_activation_that_is_written_to_in_between_is_differentiated_by_itself() -> None:
+    """Its result is a buffer here, which has other values when the gradient comes to it."""
+    w, v = (gpunn.ones(3, 3, device="sim", requires_grad=True) for _ in range(2))
+    x = gpunn.ones(4, 3, device="sim")
+    graph = graph_of(lambda x: gradients(ops.linear(ops.linear(x, w).relu(), v).sum(), w, v), x)
+    maker = next(n for n in graph.nodes if n.name == "LinearBackward")
+    target = gpunn.zeros(4, 3, device="sim")._data
+    at = graph.nodes.index(maker)
+    graph.nodes.insert(at + 1, Assign(Value(maker.outputs[0].spec, state=target), maker.inputs[0]))
+    (note,) = apply_rules(graph, ["activation_gradient"])
+    assert note.reason == "something is written to between"
 
 
 # Chains ---------------------------------------------------------------------------------------------------------------

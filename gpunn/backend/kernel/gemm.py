@@ -61,9 +61,9 @@ class Tile(NamedTuple):
 
 
 TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=165, alone=190, ahead=0.5),
-    "medium": Tile(64, 64, 256, resident=2, cycles=45, alone=55, ahead=4),
-    "small": Tile(16, 64, 64, resident=6, cycles=16, alone=48, ahead=8),
+    "large": Tile(128, 128, 256, resident=2, cycles=146, alone=152, ahead=0.5),
+    "medium": Tile(64, 64, 128, resident=4, cycles=41, alone=75, ahead=4),
+    "small": Tile(16, 64, 64, resident=6, cycles=14, alone=33, ahead=8),
 }
 """Those of `matmul_*` and `linear_*`."""
 TENSOR_TILES = {

@@ -19,13 +19,12 @@ FORWARD = Ladder("linear_forward", ("naive", "vectorised"), ("cublaslt",))
 BACKWARD = Ladder("linear_backward", ("naive", "vectorised"), ("cublaslt",))
 
 
-class _Dz(NamedTuple):
-    """dz = dy f'(z), with f' as it follows from y = f(z); without y, dy is dz. Arrays are (rows, outputs)."""
+class _Slope(NamedTuple):
+    """f'(v) as it follows from x = f(v); None in the place of x: 1."""
 
-    dy: Array
-    y: Array | None
-    kind: str
-    parameter: float
+    x: Array | None = None
+    kind: str = "none"
+    parameter: float = 0.0
 
     @property
     def f(self) -> tuple[int, float]:
@@ -34,7 +33,7 @@ class _Dz(NamedTuple):
 
 
 class _Gradient(NamedTuple):
-    """dx = dz factor, or dw = dz^T factor with db, the sums of dz, where that is wanted."""
+    """dx = dz factor f'(v), or dw = dz^T factor with db, the sums of dz, where that is wanted."""
 
     factor: Array
     result: Array
@@ -107,54 +106,33 @@ class Linear(Matmul):
 
         x is not read for dx, nor w for dw, and may then be None.
         """
-        return self._gradients(dz, None, "none", 0.0, x, w, wanted, out)
+        return self._gradients(dz, x, w, _Slope(), wanted, out)
 
-    def linear_activation_backward(
+    def activation_linear_backward(
         self,
-        dy: Array,
-        s: Array,
+        dz: Array,
         x: Array | None,
         w: Array | None,
         kind: str,
         parameter: float,
-        from_output: bool,
         wanted: Wanted,
         out: Any = None,
     ) -> tuple[Array, ...]:
-        """`linear_backward` of dz = dy f'(s), where s is f's result if `from_output`, else its argument.
-
-        From f's result dz is made on the way to the products, and never in memory. From its argument, where f' takes
-        more than a few operations, it is computed once, before.
-        """
-        if kind == "none":
-            return self.linear_backward(dy, x, w, wanted, out)
-        if not from_output:
-            dz = self.activation_backward(dy, s, kind, parameter, False)
-            return self.linear_backward(dz, x, w, wanted, out)
-        return self._gradients(dy, s, kind, parameter, x, w, wanted, out)
+        """`linear_backward` with dx f'(v) in the place of dx, where x = f(v) and f' follows from that."""
+        slope = _Slope() if x is None or kind == "none" else _Slope(self.contiguous(x), kind, parameter)
+        return self._gradients(dz, x, w, slope, wanted, out)
 
     def _gradients(
-        self,
-        dy: Array,
-        y: Array | None,
-        kind: str,
-        parameter: float,
-        x: Array | None,
-        w: Array | None,
-        wanted: Wanted,
-        out: Any,
+        self, dz: Array, x: Array | None, w: Array | None, slope: _Slope, wanted: Wanted, out: Any
     ) -> tuple[Array, ...]:
         given = iter(out if out is not None else (None, None, None))
-        shape, outputs, dtype = dy.shape[:-1], dy.shape[-1], dy.dtype
+        shape, outputs, dtype = dz.shape[:-1], dz.shape[-1], dz.dtype
         rows = prod(shape)
-        dy, y = (None if a is None else self.contiguous(a).reshape(rows, outputs) for a in (dy, y))
+        dz = self.contiguous(dz).reshape(rows, outputs)
         rung = BACKWARD.pick("tensor" if self.on_tensor_cores(dtype) else None)
         tensor, multiply = rung in ("tensor", "cublaslt"), self.tensor_product
         if rung == "cublaslt":
             multiply = self.library_product
-        if tensor and y is not None and any(wanted):  # what is copied to shared memory passes no registers
-            dy, y = self.activation_backward(dy, y, kind, parameter, True), None
-        dz = _Dz(dy, y, kind, parameter)
         dx = dw = db = None
         if wanted[0]:
             w = self.contiguous(w)
@@ -167,26 +145,37 @@ class Linear(Matmul):
         without_dw = dw is None or not dw.size
         if tensor:
             if w is not None and dx is not None and dx.size:
-                multiply(_along(dy, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
+                multiply(_along(dz, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
+                self._multiply_by_slope(dx, slope)
             if dw is not None and dw.size:
-                multiply(_across(dy, outputs), _across(x, dw.shape[1]), (), rows, dw)
+                multiply(_across(dz, outputs), _across(x, dw.shape[1]), (), rows, dw)
         else:
-            self._products(dz, w, dx, x, dw, None if without_dw else db)
+            self._products(dz, w, dx, slope, x, dw, None if without_dw else db)
         if db is not None and (tensor or without_dw):
-            alone = dy if y is None else self.activation_backward(dy, y, kind, parameter, True)
-            self.sum(alone, (0,), False, out=db)
+            self.sum(dz, (0,), False, out=db)
         return tuple(g for g in (dx, dw, db) if g is not None)
 
+    def _multiply_by_slope(self, dx: Array, slope: _Slope) -> None:
+        if slope.x is not None:
+            self.activation_backward(dx, slope.x, slope.kind, slope.parameter, True, out=dx)
+
     def _products(
-        self, dz: _Dz, w: Array | None, dx: Array | None, x: Array | None, dw: Array | None, db: Array | None
+        self,
+        dz: Array,
+        w: Array | None,
+        dx: Array | None,
+        slope: _Slope,
+        x: Array | None,
+        dw: Array | None,
+        db: Array | None,
     ) -> None:
-        """dx = dz w, and dw = dz^T x with the db of the same pass; those that are None are not wanted."""
-        rows, outputs = dz.dy.shape
+        """dx = dz w f'(v), and dw = dz^T x with the db of the same pass; those that are None are not wanted."""
+        rows, outputs = dz.shape
         inputs = next((factor.shape[-1] for factor in (w, x) if factor is not None), 0)
-        sizes, dtype = (rows, inputs, outputs), dz.dy.dtype
+        sizes, dtype = (rows, inputs, outputs), dz.dtype
         dx, dw = (None if result is None or not result.size else result for result in (dx, dw))
         if BACKWARD.pick() == "naive":
-            self._products_naive(dz, w, dx, x, dw, db)
+            self._products_naive(dz, w, dx, slope, x, dw, db)
             return
 
         def trial(backend: Any) -> Trial:
@@ -198,33 +187,40 @@ class Linear(Matmul):
             )
             first, second = _Gradient(w, dx, None, of_x), _Gradient(x, dw, db, of_w)
             for both in [(first, second)] if joined else [(first, None), (None, second)]:
-                self._tiled(dz, *both)
+                self._tiled(dz, *both, slope)
         elif dx is not None or dw is not None:
             alone = (rows, inputs, outputs) if dw is None else (outputs, inputs, rows)
             name = "linear_input_grad" if dw is None else "linear_weight_grad"
             plan = self.picked(name, sizes, dtype.name, schedule(*alone), lambda: offers.schedules(*alone), trial)
             if dw is None:
-                self._tiled(dz, _Gradient(w, dx, None, plan), None)
+                self._tiled(dz, _Gradient(w, dx, None, plan), None, slope)
             else:
-                self._tiled(dz, None, _Gradient(x, dw, db, plan))
+                self._tiled(dz, None, _Gradient(x, dw, db, plan), slope)
 
     def _products_naive(
-        self, dz: _Dz, w: Array | None, dx: Array | None, x: Array | None, dw: Array | None, db: Array | None
+        self,
+        dz: Array,
+        w: Array | None,
+        dx: Array | None,
+        slope: _Slope,
+        x: Array | None,
+        dw: Array | None,
+        db: Array | None,
     ) -> None:
-        rows, outputs = dz.dy.shape
+        rows, outputs = dz.shape
         if dx is not None:
-            args: tuple[Any, ...] = (dz.dy, dz.y, w, dx, rows, dx.shape[-1], outputs, *dz.f)
+            args: tuple[Any, ...] = (dz, w, slope.x, dx, rows, dx.shape[-1], outputs, *slope.f)
             self.launch_elements("linear.cu", "linear_input_grad_naive", dx.size, args, scalar_t=dx.dtype)
         if dw is not None:
-            args = (dz.dy, dz.y, x, dw, db, rows, dw.shape[-1], outputs, *dz.f)
+            args = (dz, x, dw, db, rows, dw.shape[-1], outputs)
             count = dw.size + (0 if db is None else outputs)
             self.launch_elements("linear.cu", "linear_weight_grad_naive", count, args, scalar_t=dw.dtype)
 
-    def _tiled(self, dz: _Dz, of_x: _Gradient | None, of_w: _Gradient | None) -> None:
+    def _tiled(self, dz: Array, of_x: _Gradient | None, of_w: _Gradient | None, slope: _Slope) -> None:
         """One launch for dx, for dw and db, or for both, if their tiles are of one size."""
-        rows, outputs = dz.dy.shape
+        rows, outputs = dz.shape
         arrays: list[Array | None] = []
-        lines: list[tuple[Any, ...]] = [(dz.dy, dz.y, outputs)]
+        lines: list[tuple[Any, ...]] = [(dz, outputs)]
         tiles, blocks, depths = 0, [0, 0], [1, 1]
         left: list[tuple[Any, ...]] = []
         for i, g in enumerate((of_x, of_w)):
@@ -233,7 +229,7 @@ class Linear(Matmul):
                 continue
             sums = g.result.size + (0 if g.db is None else outputs)
             parts = self.parts(g.plan, sums, g.result.dtype)
-            target: tuple[Any, ...] = (g.result,)
+            target: tuple[Any, ...] = (g.result,) if i or slope.x is None else (g.result, slope.x)
             if parts is not None and not g.plan.counted:
                 target = parts, sums
                 left.append((parts, g.result, g.db))
@@ -243,12 +239,18 @@ class Linear(Matmul):
             blocks[i], depths[i] = g.plan.grid[0] * g.plan.parts, g.plan.part_depth
         one = of_x or of_w
         assert one is not None
+        later = of_x is not None and any(result is of_x.result for _, result, _ in left)
+        f = _Slope().f if later else slope.f
+        if of_w is None:
+            arrays[4] = slope.x
         sizes, db = (rows, one.inputs, outputs), None if of_w is None else of_w.db
-        args = (dz.dy, dz.y, *arrays, db, *sizes, *dz.f, blocks[0], *depths, self.vectors(*lines))
+        args = (dz, *arrays, db, *sizes, *f, blocks[0], *depths, self.vectors(*lines))
         name = f"linear_backward_{one.plan.size}"
-        self.launch("linear_backward.cu", name, (sum(blocks),), one.plan.block, args, scalar_t=dz.dy.dtype)
+        self.launch("linear_backward.cu", name, (sum(blocks),), one.plan.block, args, scalar_t=dz.dtype)
         for parts, result, db in left:
             self.add_parts(parts, result, rest=db)
+        if of_x is not None and later:
+            self._multiply_by_slope(of_x.result, slope)
 
 
 def _along(x: Array, size: int, depth: int) -> Factor:
@@ -273,10 +275,11 @@ def _forward_trial(backend: Any, rows: int, inputs: int, outputs: int, dtype: An
 def _backward_trial(
     backend: Any, rows: int, inputs: int, outputs: int, dtype: Any, with_dx: bool, with_dw: bool
 ) -> Trial:
-    shapes = (rows, outputs), (rows, outputs), (outputs, inputs), (rows, inputs)
-    dy, y, w, x = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
+    shapes = (rows, outputs), (outputs, inputs), (rows, inputs)
+    dz, w, x = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
     dx = backend.allocate((rows, inputs), dtype) if with_dx else None
     dw, db = (backend.allocate(s, dtype) if with_dw else None for s in ((outputs, inputs), (outputs,)))
-    given = _Dz(dy, y, "relu", 0.0), w if with_dx else None, dx, x if with_dw else None, dw, db
+    slope = _Slope(x, "relu") if with_dx else _Slope()
+    given = dz, w if with_dx else None, dx, slope, x if with_dw else None, dw, db
     results = tuple(result for result in (dx, dw, db) if result is not None)
     return Trial(lambda: backend._products(*given), lambda: backend._products_naive(*given), results)

@@ -94,27 +94,17 @@ def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], ou
     return tuple(results)
 
 
-def linear_activation_backward(
-    dy: Any,
-    s: Any,
-    x: Any,
-    w: Any,
-    kind: str,
-    parameter: float,
-    from_output: bool,
-    wanted: tuple[bool, bool, bool],
-    out: Any = None,
+def activation_linear_backward(
+    dz: Any, x: Any, w: Any, kind: str, parameter: float, wanted: tuple[bool, bool, bool], out: Any = None
 ) -> tuple[Any, ...]:
-    """`linear_backward` of dz = dy f'(s), where s is f's result if `from_output`, else its argument."""
-    if kind == "none":
-        return linear_backward(dy, x, w, wanted, out=out)
-    if _is_half(dy):
-        wide = (_wide(dy), _wide(s), _wide(x), _wide(w))
-        parts = linear_activation_backward(*wide, kind, parameter, from_output, wanted)
-        return tuple(_narrow(part, dy.dtype, o) for part, o in zip(parts, out or (None, None, None)))
-    with scratch() as take:
-        dz = _activation_backward(dy, s, kind, parameter, from_output, out=take(dy.shape, dy.dtype))
-        return linear_backward(dz, x, w, wanted, out=out)
+    """`linear_backward` with dx f'(v) in the place of dx, where x = f(v) and f' follows from that."""
+    if _is_half(dz):
+        parts = activation_linear_backward(_wide(dz), _wide(x), _wide(w), kind, parameter, wanted)
+        return tuple(_narrow(part, dz.dtype, o) for part, o in zip(parts, out or (None, None, None)))
+    results = linear_backward(dz, x if wanted[1] else None, w, wanted, out=out)
+    if wanted[0] and kind != "none":
+        _activation_backward(results[0], x, kind, parameter, True, out=results[0])
+    return results
 
 
 def _input_grad(dz: Any, w: Any, out: Any) -> Any:

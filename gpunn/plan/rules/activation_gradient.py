@@ -6,56 +6,58 @@ from collections.abc import Iterator
 
 from gpunn.ops.activation import ActivationBackward, derivative_from_output
 from gpunn.ops.batch_norm import BatchNormBackward
-from gpunn.ops.conv import Conv2dInputGrad, Conv2dWeightGrad
-from gpunn.ops.linear import LinearActivationBackward, LinearBackward
+from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 
 from ..graph import Compute, Graph
 from ..simplify import Uses
-from .note import Note, other_readers
+from .note import Note, other_readers, written_between
 
 
 def activation_gradient(graph: Graph) -> Iterator[Note]:
-    """dZ = dY f'(Z) and what a linear layer makes of it, dX, dW and db: kernels make dZ on the way to the products.
+    """The gradient of a linear layer's input, dX, and dX f'(V) behind it, where X = f(V): one op.
 
-    It saves the launch and the way of dZ to memory and back. On the CPU it would save nothing: dZ is made in the
-    memory of dY, and a product wants it there. Nor would it where f' takes more than a few operations, since each
-    product would repeat them, and for convolutions, whose two products read each element of dZ several times over.
-    Likewise the gradient of the norm of a batch, where the activation is a ReLU.
+    Kernels multiply by f' where they write dX: it saves a launch, and a way to memory and back. On the CPU it would
+    save nothing. Nor is it done where f' does not follow from X in a few operations.
+    Likewise the gradient of a ReLU and that of the norm of a batch before it, which takes f' on the way.
     """
     uses = Uses(graph)
     for node in list(graph.nodes):
         if not (isinstance(node, Compute) and isinstance(node.op, ActivationBackward)):
             continue
-        dz = node.outputs[0]
-        reader = next((n for n in uses.of(dz) if isinstance(n, Compute) and isinstance(n.op, _READERS)), None)
-        if reader is None:
-            continue
         kind, parameter = node.op.kind, node.op.parameter
-        where = f"{kind} backward + {reader.name} {dz.spec!r}"
-        others = other_readers(uses, dz, {id(reader)})
-        if isinstance(reader.op, BatchNormBackward):
-            if others:
+        (dy, y), dv = node.inputs, node.outputs[0]
+        maker = dy.node
+        norm = next((n for n in uses.of(dv) if isinstance(n, Compute) and isinstance(n.op, BatchNormBackward)), None)
+        if norm is not None:
+            where = f"{kind} backward + {norm.name} {dv.spec!r}"
+            if others := other_readers(uses, dv, {id(norm)}):
                 reason = f"{others} needs dZ"
-            elif kind != "relu" or dz.spec.device.type == "cpu":
+            elif kind != "relu" or dv.spec.device.type == "cpu":
                 reason = "a norm's gradient is joined with that of a ReLU, by kernels"
             else:
                 reason = ""
-                reader.inputs = (node.inputs[0], *reader.inputs[1:5], node.inputs[1])
+                norm.inputs = (dy, *norm.inputs[1:5], y)
                 graph.nodes.remove(node)
-        elif not isinstance(reader.op, LinearBackward):
-            reason = "the products of a convolution read each element of dZ several times"
-        elif dz.spec.device.type == "cpu":
-            reason = "on the CPU dZ takes the memory of dY, and nothing would be saved"
-        elif not derivative_from_output(kind, parameter):
-            reason = f"the derivative of {kind} takes more than a few operations, so it is computed once"
-        elif others or reader.inputs.count(dz) > 1:
-            reason = f"{others or reader.name} needs dZ"
+        elif isinstance(maker, Compute) and isinstance(maker.op, LinearBackward):
+            where = f"{maker.name} {dy.spec!r} + {kind} backward"
+            dz, x, w = maker.inputs
+            if dv.spec.device.type == "cpu":
+                reason = "on the CPU nothing would be saved"
+            elif not derivative_from_output(kind, parameter):
+                reason = f"the derivative of {kind} does not follow from its result in a few operations"
+            elif not uses.only_read_by(dy, node):
+                reason = f"{other_readers(uses, dy, {id(node)})} needs dX"
+            elif dy is not maker.outputs[0] or (x is not None and x is not y):
+                reason = "what went into the layer is not the result of the activation"
+            elif written_between(graph, maker, node):
+                reason = "something is written to between"
+            else:
+                reason = ""
+                maker.op = ActivationLinearBackward(kind, parameter, maker.op.wanted)
+                maker.inputs = dz, y, w
+                maker.outputs = dv, *maker.outputs[1:]
+                dv.node = maker
+                graph.nodes.remove(node)
         else:
-            reason = ""
-            reader.op = LinearActivationBackward(kind, parameter, reader.op.wanted)
-            reader.inputs = *node.inputs, *reader.inputs[1:]
-            graph.nodes.remove(node)
+            where, reason = f"{kind} backward {dv.spec!r}", "what makes dY is no linear layer"
         yield Note("activation_gradient", where, reason)
-
-
-_READERS = (LinearBackward, Conv2dInputGrad, Conv2dWeightGrad, BatchNormBackward)

@@ -5,7 +5,7 @@ import numpy as np
 from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.activation import derivative_from_output
-from gpunn.ops.linear import LinearActivation, LinearActivationBackward
+from gpunn.ops.linear import ActivationLinearBackward, LinearActivation
 
 from ..harness import add, normal, off_zero
 from .activation import FORMULAS, KINDS
@@ -72,8 +72,8 @@ add(
 )
 
 
-def gradients(kind, parameter, wanted, dy, y, x, w):
-    """dX = dZ W, dW = dZ^T X, db = sum of dZ, for dZ = dY f'(Z) with f' from Y = f(Z)."""
+def gradients(kind, parameter, wanted, dz, x, w):
+    """dX = dZ W f'(V), dW = dZ^T X, db = sum of dZ, with f' from X = f(V)."""
     slope = {
         "none": lambda y: 1.0,
         "relu": lambda y: y > 0,
@@ -81,22 +81,19 @@ def gradients(kind, parameter, wanted, dy, y, x, w):
         "sigmoid": lambda y: y * (1 - y),
         "tanh": lambda y: 1 - y * y,
     }[kind]
-    dz = dy * slope(y)
     rows = dz.reshape(-1, dz.shape[-1])
-    found = dz @ w, rows.T @ x.reshape(len(rows), x.shape[-1]), rows.sum(0)
+    found = dz @ w * slope(x), rows.T @ x.reshape(len(rows), x.shape[-1]), rows.sum(0)
     return tuple(g for g, want in zip(found, wanted) if want)
 
 
-DY, Y = normal(5, 3, seed=3), off_zero(5, 3, seed=4)
 for kind, parameter in KINDS:
     if derivative_from_output(kind, parameter):
-        op = LinearActivationBackward(kind, parameter, (True, True, True))
+        op = ActivationLinearBackward(kind, parameter, (True, True, True))
         add(
-            f"linear_activation_backward-{kind}-{parameter}",
+            f"activation_linear_backward-{kind}-{parameter}",
             lambda *a, op=op: apply(op, *a),
-            DY,
-            Y,
-            normal(5, 4),
+            normal(5, 3, seed=3),
+            off_zero(5, 4, seed=4),
             W,
             reference=lambda *a, kind=kind, p=parameter: gradients(kind, p, (True, True, True), *a),
             dtypes=EVERY,
@@ -104,21 +101,15 @@ for kind, parameter in KINDS:
 for wanted in ((True, False, False), (False, True, False), (True, False, True), (False, False, True)):
     for shape in ((5,), (1,), (0,), (2, 1, 2)):
         add(
-            f"linear_activation_backward-{wanted}-{shape}",
-            lambda dy, y, x, w, wanted=wanted: apply(
-                LinearActivationBackward("tanh", 0.0, wanted), dy, y, x if wanted[1] else None, w if wanted[0] else None
+            f"activation_linear_backward-{wanted}-{shape}",
+            lambda dz, x, w, wanted=wanted: apply(
+                ActivationLinearBackward("tanh", 0.0, wanted),
+                dz,
+                x if wanted[0] or wanted[1] else None,
+                w if wanted[0] else None,
             ),
             normal(*shape, 3),
-            normal(*shape, 3, seed=1),
             normal(*shape, 4),
             W,
             reference=lambda *a, wanted=wanted: gradients("tanh", 0.0, wanted, *a),
         )
-add(
-    "linear_activation_backward-from-z",
-    lambda dy, z, w: apply(LinearActivationBackward("silu", 0.0, (True, False, False)), dy, z, None, w),
-    DY,
-    Y,
-    W,
-    reference=lambda dy, z, w: (dy * (1 + z * (1 - 1 / (1 + np.exp(-z)))) / (1 + np.exp(-z))) @ w,
-)
