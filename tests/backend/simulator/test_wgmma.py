@@ -18,7 +18,7 @@ from gpunn.backend.simulator import RawModule
 from .texts import KERNELS
 
 CODE = """
-#include "ptx.cuh"
+#include "ptx_sm90.cuh"
 
 template <bool A_ACROSS, bool B_ACROSS, bool HALF> __device__ void multiply(
     const unsigned short* memory, const float* before, float* after, int bytes, int* where, int terms) {

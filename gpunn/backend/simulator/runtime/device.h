@@ -48,6 +48,12 @@ void simulator_wgmma_fence();
 void simulator_wgmma_commit();
 void simulator_wgmma_wait(int pending);
 void simulator_fence_async_proxy();
+// Barriers in shared memory and the copies that they count, see boxes.h.
+void simulator_mbarrier_init(const void* barrier, unsigned arrivals, const char* file, int line);
+void simulator_mbarrier_arrive(const void* barrier, unsigned bytes, const char* file, int line);
+void simulator_mbarrier_wait(const void* barrier, unsigned parity, const char* file, int line);
+void simulator_copy_box(void* shared, const void* map, int x, int y, int z, const void* barrier, const char* file,
+                        int line);
 void simulator_fence();
 // Tells the checker of an access. kind: 0 read, 1 write, 2 atomic.
 void simulator_access(const void* pointer, size_t bytes, int kind);
