@@ -78,7 +78,7 @@ struct TensorMap {
 #ifdef GPUNN_SIMULATOR
     unsigned long long words[16];
 #else
-    unsigned long long __align__(64) words[16];
+    unsigned long long __align__(128) words[16];
 #endif
 };
 

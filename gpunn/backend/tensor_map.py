@@ -25,7 +25,7 @@ _HALF = 2  # bytes of an element
 _TYPES = {"float16": 6, "bfloat16": 9}
 """CU_TENSOR_MAP_DATA_TYPE_FLOAT16 and _BFLOAT16 of cuda.h, as are the numbers below."""
 _INTERLEAVE_NONE, _SWIZZLE_128B, _L2_PROMOTION_128B, _FILL_ZEROS = 0, 3, 2, 0
-_BYTES, _ALIGNMENT = 128, 64  # of the struct CUtensorMap
+_BYTES, _ALIGNMENT = 128, 128  # of the struct CUtensorMap; 64 would do for CUDA 12
 _KNOWN = 4096
 
 
