@@ -26,7 +26,7 @@ __device__ __forceinline__ void matmul(
     float* part = parts == nullptr ? nullptr : parts + (blockIdx.y * batch + i) * size;
     const Result to = {c + i * size, part, rows, columns, pairs, bias, kind, parameter};
     const Work<T> work(columns, tile, depth, part_depth);
-    float sums[T::PARTS][T::DOWN][T::ACROSS][4] = {};
+    float sums[T::DOWN][T::ACROSS][4] = {};
     multiply_tile_by_warpgroups<T>(left, right, work, memory, sums);
     write_sums<T>(sums, to, work, memory);
 }

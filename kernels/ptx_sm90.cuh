@@ -155,34 +155,62 @@ __device__ __forceinline__ unsigned long long wgmma_matrix(const void* first, un
            (unsigned long long)(stride >> 4) << 32 | 1ull << 62;
 }
 
-// D += A B for A (64 x 16) and B (16 x 128) as `wgmma_matrix` gives them, D (64 x 128) of float; begun here, and done
-// when it was waited for. ACROSS says that lines run across k. With g = lane / 4 and t = lane % 4 warp w of the four
-// holds (9.7.15.5.1.1.1, figure of "layout for accumulator matrix D")
+// D += A B for A (64 x 16) and B (16 x 128, or 256) as `wgmma_matrix` gives them, D of float; begun here, and done when
+// it was waited for. ACROSS says that lines run across k. With g = lane / 4 and t = lane % 4 warp w of the four holds
+// (9.7.15.5.1.1.1, figure of "layout for accumulator matrix D")
 //   d[n][0..3]: D[16 w + g][8 n + 2 t], [8 n + 2 t + 1], D[16 w + g + 8][8 n + 2 t], [8 n + 2 t + 1]
 #ifdef GPUNN_SIMULATOR
-#define WGMMA(type, format) simulator::wgmma<simulator::format, A_ACROSS, B_ACROSS>(d, a, b, file, line)
+#define WGMMA(columns, type, format) simulator::wgmma<simulator::format, A_ACROSS, B_ACROSS>(d, a, b, file, line)
 #else
-#define FOUR(n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
-#define WGMMA(type, format)                                                                                           \
-    IF_SM90(asm volatile(                                                                                            \
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10," \
-        "%11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "   \
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, "   \
-        "%53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, 1, 1, 1, %66, %67;"                        \
-        : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7), FOUR(8), FOUR(9), FOUR(10),         \
-          FOUR(11), FOUR(12), FOUR(13), FOUR(14), FOUR(15)                                                            \
-        : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS)))
+#define ONE(n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
+#define FOUR(n) ONE(n), ONE(n + 1), ONE(n + 2), ONE(n + 3)
+#define SIXTEEN(n) FOUR(n), FOUR(n + 4), FOUR(n + 8), FOUR(n + 12)
+#define SUMS_128 SIXTEEN(0)
+#define SUMS_256 SIXTEEN(0), SIXTEEN(16)
+#define OPERANDS_128                                                                                                  \
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "           \
+    "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "            \
+    "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "            \
+    "%62, %63}, %64, %65, 1, 1, 1, %66, %67;"
+#define OPERANDS_256                                                                                                  \
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "           \
+    "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "            \
+    "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "            \
+    "%62, %63, %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, "            \
+    "%82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, "          \
+    "%102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, "          \
+    "%119, %120, %121, %122, %123, %124, %125, %126, %127}, %128, %129, 1, 1, 1, %130, %131;"
+#define WGMMA(columns, type, format)                                                                                  \
+    IF_SM90(asm volatile("wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." type "." type " " OPERANDS_##columns \
+                         : SUMS_##columns                                                                             \
+                         : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS)))
 #endif
 template <bool A_ACROSS, bool B_ACROSS>
 __device__ __forceinline__ void wgmma_m64n128k16_bf16(
     float (&d)[16][4], unsigned long long a, unsigned long long b CALLED_FROM) {
-    WGMMA("bf16", BFLOAT16);
+    WGMMA(128, "bf16", BFLOAT16);
 }
 template <bool A_ACROSS, bool B_ACROSS>
 __device__ __forceinline__ void wgmma_m64n128k16_f16(
     float (&d)[16][4], unsigned long long a, unsigned long long b CALLED_FROM) {
-    WGMMA("f16", FLOAT16);
+    WGMMA(128, "f16", FLOAT16);
+}
+template <bool A_ACROSS, bool B_ACROSS>
+__device__ __forceinline__ void wgmma_m64n256k16_bf16(
+    float (&d)[32][4], unsigned long long a, unsigned long long b CALLED_FROM) {
+    WGMMA(256, "bf16", BFLOAT16);
+}
+template <bool A_ACROSS, bool B_ACROSS>
+__device__ __forceinline__ void wgmma_m64n256k16_f16(
+    float (&d)[32][4], unsigned long long a, unsigned long long b CALLED_FROM) {
+    WGMMA(256, "f16", FLOAT16);
 }
 #undef WGMMA
+#undef ONE
 #undef FOUR
+#undef SIXTEEN
+#undef SUMS_128
+#undef SUMS_256
+#undef OPERANDS_128
+#undef OPERANDS_256
 #undef IF_SM90

@@ -2,10 +2,10 @@
 //
 //   C (rows, columns) = A (rows, depth) B (depth, columns), sums in float
 //
-// What it adds to tensor.cuh: a warpgroup of four warps multiplies 64 x 16 elements of A with 16 x 128 of B in one
+// What it adds to tensor.cuh: a warpgroup of four warps multiplies 64 x 16 elements of A with 16 x 128 or 256 of B in one
 // instruction (wgmma.mma_async), which reads both from shared memory by itself and goes on while the warps do something
 // else. So no register holds a factor, and B is read from shared memory once for 64 rows of A. A warpgroup has 64 rows
-// of the tile and all of its columns, 128 at a time; a warp has 16 of the rows.
+// of the tile and all of its columns; a warp has 16 of the rows.
 //
 // Steps of 64 along the depth come to shared memory as boxes of 64 x 64 elements that the copy unit brings by itself
 // (TMA): one thread says which, and registers and threads have no part in it. A box lies there in lines of 128 bytes,
@@ -28,15 +28,13 @@
 constexpr int BOX = 64;        // elements of a box, along both of its axes
 constexpr int PATTERN = 1024;  // bytes that shared memory is aligned to: eight lines
 
-// R rows by C columns, in S stages. Fragments of 16 x 8 are those of mma.sync: a warp has one of rows and, of each 128
-// columns, 16.
+// R rows by C columns, in S stages. Fragments of 16 x 8 are those of mma.sync: a warp has one of rows and all of columns.
 template <int R, int C, int S> struct WarpgroupTile {
     static constexpr int ROWS = R, COLUMNS = C, DEPTH = BOX, STAGES = S, WARP_ROWS = 16, WARPS_ACROSS = 1;
-    static constexpr int WARP_COLUMNS = C, WIDE = 128, PARTS = C / WIDE;
+    static constexpr int WARP_COLUMNS = C, DOWN = 1, ACROSS = C / 8;
     static constexpr int THREADS = R * 2;  // that multiply; behind them is the warp that copies
-    static constexpr int DOWN = 1, ACROSS = WIDE / 8;
     static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
-    static_assert(R % 64 == 0 && C % WIDE == 0, "made of what a warpgroup multiplies");
+    static_assert(R % 64 == 0, "made of what a warpgroup multiplies");
 
     // 16 k from k on, of the i from first_i on, a multiple of 64, as wgmma takes them: a box has all k of 64 i.
     template <bool ALONG_K>
@@ -82,6 +80,16 @@ __device__ __forceinline__ void multiply_add(
     float (&d)[16][4], unsigned long long a, unsigned long long b, const bfloat16_t*) {
     wgmma_m64n128k16_bf16<A_ACROSS, B_ACROSS>(d, a, b);
 }
+template <bool A_ACROSS, bool B_ACROSS>
+__device__ __forceinline__ void multiply_add(
+    float (&d)[32][4], unsigned long long a, unsigned long long b, const half_t*) {
+    wgmma_m64n256k16_f16<A_ACROSS, B_ACROSS>(d, a, b);
+}
+template <bool A_ACROSS, bool B_ACROSS>
+__device__ __forceinline__ void multiply_add(
+    float (&d)[32][4], unsigned long long a, unsigned long long b, const bfloat16_t*) {
+    wgmma_m64n256k16_bf16<A_ACROSS, B_ACROSS>(d, a, b);
+}
 
 // The i from first_i on, of 64 k.
 template <int WIDTH>
@@ -112,7 +120,7 @@ __device__ __forceinline__ void copy_steps(
 // c += A B for the tile, of what `copy_steps` brings. All warps but the one that copies call it.
 template <class T, bool A_ALONG_K, bool B_ALONG_K>
 __device__ __forceinline__ void multiply_steps(
-    const Work<T>& work, const scalar_t* memory, Stages<T>& stages, float (&c)[T::PARTS][T::DOWN][T::ACROSS][4]) {
+    const Work<T>& work, const scalar_t* memory, Stages<T>& stages, float (&c)[T::DOWN][T::ACROSS][4]) {
     const int row = threadIdx.x / 128 * 64;  // of the warpgroup, in the block
     const scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
     unsigned long long* before = nullptr;  // the barrier of the stage before
@@ -121,31 +129,26 @@ __device__ __forceinline__ void multiply_steps(
     for (int k_first = work.k_begin; k_first < work.k_end; k_first += T::DEPTH, turn.next()) {
         mbarrier_wait(&stages.filled[turn.stage], turn.parity);
         const scalar_t *step_a = memory + turn.stage * T::SIZE_A, *step_b = memory_b + turn.stage * T::SIZE_B;
-#pragma unroll
-        for (int part = 0; part < T::PARTS; ++part) wgmma_keep(c[part][0]);
+        wgmma_keep(c[0]);
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < T::DEPTH; k += 16)
-#pragma unroll
-            for (int part = 0; part < T::PARTS; ++part)
-                multiply_add<!A_ALONG_K, !B_ALONG_K>(
-                    c[part][0], T::template matrix<A_ALONG_K>(step_a, row, k),
-                    T::template matrix<B_ALONG_K>(step_b, part * T::WIDE, k), (const scalar_t*)nullptr);
+            multiply_add<!A_ALONG_K, !B_ALONG_K>(
+                c[0], T::template matrix<A_ALONG_K>(step_a, row, k), T::template matrix<B_ALONG_K>(step_b, 0, k),
+                (const scalar_t*)nullptr);
         wgmma_commit();
         wgmma_wait<1>();
         if (before != nullptr && threadIdx.x % 32 == 0) mbarrier_arrive(before);
         before = &stages.emptied[turn.stage];
     }
     wgmma_wait<0>();
-#pragma unroll
-    for (int part = 0; part < T::PARTS; ++part) wgmma_keep(c[part][0]);
+    wgmma_keep(c[0]);
 }
 
 // c += A B for the tile. `memory` is shared, of T::SIZE elements, aligned to PATTERN, and free again after the call.
 template <class T>
 __device__ __forceinline__ void multiply_tile_by_warpgroups(
-    const Matrix& a, const Matrix& b, const Work<T>& work, scalar_t* memory,
-    float (&c)[T::PARTS][T::DOWN][T::ACROSS][4]) {
+    const Matrix& a, const Matrix& b, const Work<T>& work, scalar_t* memory, float (&c)[T::DOWN][T::ACROSS][4]) {
     __shared__ Stages<T> stages;
     if (threadIdx.x == T::THREADS) {
         for (int stage = 0; stage < T::STAGES; ++stage) {
@@ -195,19 +198,15 @@ __device__ __forceinline__ void write_pairs(
 // All columns of the warp's rows. `memory` is that of `multiply_tile_by_warpgroups`. The warp that copies has none.
 template <class T>
 __device__ __forceinline__ void write_sums(
-    const float (&c)[T::PARTS][T::DOWN][T::ACROSS][4], const Result& to, const Work<T>& work, scalar_t* memory) {
+    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, const Work<T>& work, scalar_t* memory) {
     if (threadIdx.x >= T::THREADS) return;
-    const int row = work.first_row + work.row;
-#pragma unroll
-    for (int n = 0; n < T::PARTS; ++n) {
-        const int column = work.first_column + n * T::WIDE;
-        if (to.pairs && to.part != nullptr)
-            write_pairs<ACTIVATION_NONE, T>(c[n][0], to, to.part, nullptr, row, column);
-        else if (to.pairs && to.kind == ACTIVATION_NONE)
-            write_pairs<ACTIVATION_NONE, T>(c[n][0], to, to.y, to.bias, row, column);
-        else if (to.pairs && to.kind == ACTIVATION_RELU)
-            write_pairs<ACTIVATION_RELU, T>(c[n][0], to, to.y, to.bias, row, column);
-        else
-            write_tile<T>(c[n], to, row, column, (float*)memory);
-    }
+    const int row = work.first_row + work.row, column = work.first_column;
+    if (to.pairs && to.part != nullptr)
+        write_pairs<ACTIVATION_NONE, T>(c[0], to, to.part, nullptr, row, column);
+    else if (to.pairs && to.kind == ACTIVATION_NONE)
+        write_pairs<ACTIVATION_NONE, T>(c[0], to, to.y, to.bias, row, column);
+    else if (to.pairs && to.kind == ACTIVATION_RELU)
+        write_pairs<ACTIVATION_RELU, T>(c[0], to, to.y, to.bias, row, column);
+    else
+        write_tile<T>(c, to, row, column, (float*)memory);
 }

@@ -20,9 +20,10 @@ typedef char Slot[64];
 // Computes the results of the `lanes` that take part; called once, when the last of them has come.
 typedef void (*Combine)(Slot* slots, unsigned lanes, const char* file, int line);
 
-// D += A B for D (64 x 128), as one warp of a warpgroup begins it.
+// D += A B for D (64 x columns), as one warp of a warpgroup begins it.
 struct WarpgroupProduct {
-    float* d[32];                // the sums of each lane, 64 of them
+    int columns;                 // 128 or 256
+    float* d[32];                // the sums of each lane, half as many
     unsigned long long a, b;     // descriptors
     bool a_across, b_across;     // whether lines run across k
     float (*to_float)(unsigned short);
