@@ -125,6 +125,22 @@ BY_BOXES = [
             //+ {READ}
             //+ __syncwarp();
             //+ {ARRIVE}"""),
+    bug("let_go_of_in_the_block_before", "race", f"""
+            {WAIT}
+            if (blockIdx.x == 1) {READ}
+            __syncwarp();
+            {ARRIVE}
+            if (t == 128) {{
+                {EXPECT}
+                {COPY}
+                mbarrier_wait(&emptied[0], 1);  // GOES
+                if (blockIdx.x == 0) mbarrier_wait(&emptied[0], 0);  // GOES
+                //+ mbarrier_wait(&emptied[0], 0);
+                mbarrier_wait(&filled[0], 0);
+                {EXPECT}
+                {COPY}  // BUG
+                mbarrier_wait(&filled[0], 1);
+            }}""", grid=2),
     bug("two_boxes_to_one_place", "missing mbarrier wait", f"""
             if (t == 128) {{
                 {EXPECT}

@@ -5,10 +5,10 @@
 // shared memory) has shadow cells that remember who wrote and read last, and when.
 //
 // Time is counted in epochs. A new one begins with every block and after every barrier, so two accesses of one block
-// are in order if their epochs differ. Within an epoch only lanes of one warp can be in order, through __syncwarp,
-// which counts the warp's own time. Blocks run one after the other, so an earlier epoch is that of another block if it
-// lies before this block's first. All blocks meet in a grid barrier, and what lies before it is in order with all
-// after.
+// are in order if their epochs differ. Within an epoch lanes of one warp can be in order through __syncwarp, which
+// counts the warp's own time, and warps through mbarriers (ordered.h). Blocks run one after the other, so an earlier
+// epoch is that of another block if it lies before this block's first. All blocks meet in a grid barrier, and what lies
+// before it is in order with all after.
 #include "ordered.h"
 
 namespace simulator {

@@ -52,6 +52,7 @@ void forget_order() {
     any_mbarriers = false;
     memset(known, 0, sizeof known);
     memset(gathered, 0, sizeof gathered);
+    memset(completed, 0, sizeof completed);
     memset(arrivals, 0, sizeof arrivals);
     read_by.clear();
 }
