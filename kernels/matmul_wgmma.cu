@@ -4,8 +4,9 @@
 //   C = f(A B + bias)   A (batch, rows, depth)  B (batch, depth, columns)  bias (columns)  ->  C (batch, rows, columns)
 //
 // A and B are read through tensor maps of their lines, which run along the depth or across it: (line, lines, matrices),
-// boxes of 64 x 64 x 1. `a_batch` and `b_batch` give the number of a matrix in its map. All other arguments are those of
-// matmul_tensor.cu. Shared memory is dynamic, for it is more than 48 KiB.
+// boxes of 64 x 64 x 1. `a_batch` and `b_batch` give the number of a matrix in its map. `a` and `b` are what the maps are
+// of, for those who watch a launch; nothing is read through them. All other arguments are those of matmul_tensor.cu.
+// Shared memory is dynamic, for it is more than 48 KiB.
 //
 // made for sm_90a alone
 // compiled for scalar_t = float16, bfloat16
@@ -34,7 +35,7 @@ __device__ __forceinline__ void matmul(
 extern "C" __global__ void __launch_bounds__(288, 1) matmul_wgmma_large(
     const __grid_constant__ TensorMap a_map,
     const __grid_constant__ TensorMap b_map,
-    const scalar_t* __restrict__ a,  // what the map is of
+    const scalar_t* __restrict__ a,
     const scalar_t* __restrict__ b,
     const scalar_t* __restrict__ bias,  // null: none
     scalar_t* __restrict__ c,      // null: the parts alone
@@ -50,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(288, 1) matmul_wgmma_large(
 extern "C" __global__ void __launch_bounds__(160, 3) matmul_wgmma_small(
     const __grid_constant__ TensorMap a_map,
     const __grid_constant__ TensorMap b_map,
-    const scalar_t* __restrict__ a,  // what the map is of
+    const scalar_t* __restrict__ a,
     const scalar_t* __restrict__ b,
     const scalar_t* __restrict__ bias,  // null: none
     scalar_t* __restrict__ c,      // null: the parts alone
