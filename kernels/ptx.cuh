@@ -1,9 +1,9 @@
-// The only header with inline PTX. Each wrapper has its twin for the CPU simulator (GPUNN_SIMULATOR), which does what
-// the PTX ISA says of the instruction, so that a kernel reads the same for both.
+// The only header with inline PTX, beside ptx_sm90.cuh for what sm_90a alone has. Each wrapper has its twin for the CPU
+// simulator (GPUNN_SIMULATOR), which does what the PTX ISA says of the instruction, so that a kernel reads the same for
+// both.
 //
 // What a GPU lacks is replaced where that is possible (cp.async before sm_80 becomes a plain copy) and traps where it
-// is not (mma of bfloat16, float16 and TF32 before sm_80, wgmma but on sm_90a): the host must not launch such a kernel
-// there.
+// is not (mma of bfloat16, float16 and TF32 before sm_80): the host must not launch such a kernel there.
 #pragma once
 
 #ifdef GPUNN_SIMULATOR
@@ -211,112 +211,6 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const unsigned (
 #endif
 }
 
-// ---- Tensor cores: the four warps of a warpgroup together, while they go on (sm_90a)
-//
-// PTX ISA 9.0, 9.7.15 "Asynchronous Warpgroup Level Matrix Multiply-Accumulate Instructions". All 128 threads call
-// these functions, the first one being a multiple of 128, and each warp waits for its own part of the product.
-
-// Makes what this thread has written to shared memory so far seen by wgmma (9.7.15.4, "Async Proxy"). Other threads
-// need a barrier after it.
-__device__ __forceinline__ void fence_async_proxy() {
-#if defined(GPUNN_SIMULATOR)
-    simulator::fence_async_proxy();
-#elif __CUDA_ARCH__ >= 900
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-
-#if defined(GPUNN_SIMULATOR) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define IF_WGMMA(instruction) instruction
-#else
-#define IF_WGMMA(instruction) asm volatile("trap;")
-#endif
-
-// Before the first wgmma, and between accesses to the registers of a sum and the next wgmma that adds to it
-// (9.7.15.7.1).
-__device__ __forceinline__ void wgmma_fence(CALLED_FROM_ALONE) {
-#ifdef GPUNN_SIMULATOR
-    simulator::wgmma_fence(file, line);
-#else
-    IF_WGMMA(asm volatile("wgmma.fence.sync.aligned;" ::: "memory"));
-#endif
-}
-
-// Closes the group of the products since the last commit (9.7.15.7.3).
-__device__ __forceinline__ void wgmma_commit(CALLED_FROM_ALONE) {
-#ifdef GPUNN_SIMULATOR
-    simulator::wgmma_commit(file, line);
-#else
-    IF_WGMMA(asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"));
-#endif
-}
-
-// Waits until at most N of this warp's groups are under way (9.7.15.7.4). Until then nobody may touch their sums, nor
-// write to their matrices; other warps need a barrier after it.
-template <int N> __device__ __forceinline__ void wgmma_wait(CALLED_FROM_ALONE) {
-#ifdef GPUNN_SIMULATOR
-    simulator::wgmma_wait(N, file, line);
-#else
-    IF_WGMMA(asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"));
-#endif
-}
-
-// Keeps the compiler, which does not know that a wgmma goes on, from moving accesses to a sum past this place.
-template <int N> __device__ __forceinline__ void wgmma_keep(float (&d)[N][4]) {
-#ifndef GPUNN_SIMULATOR
-#pragma unroll
-    for (int n = 0; n < N * 4; ++n) asm volatile("" : "+f"(d[n / 4][n % 4])::"memory");
-#endif
-}
-
-// Where a matrix of halves begins in shared memory, and how it goes on there (9.7.15.5.1.2.2, "Matrix Descriptor
-// Format"): bits 0 to 13 have the address, 16 to 29 and 32 to 45 the leading and the stride dimension byte offset, all
-// without their low four bits; bits 49 to 51, the base offset, are 0, as patterns begin at multiples of 1,024; bits 62
-// and 63 are 1, "128-Byte swizzle".
-//
-// It lies in lines of 128 bytes, eight of them a pattern: chunk c of 16 bytes of line r is at place c ^ r % 8
-// (9.7.15.5.1.2.1.3, "Canonical Layouts": by Swizzle<3, 4, 3> bits 7 to 9 of an address change bits 4 to 6).
-// Lines along k: the eight lines of one pattern are eight i; `stride` bytes on are the next eight; `leading`, which is
-// not used, is 16.
-// Lines along i, across k: the eight lines are eight k; `stride` bytes on are the next eight k, `leading` bytes on the
-// next 64 i.
-__device__ __forceinline__ unsigned long long wgmma_matrix(const void* first, unsigned leading, unsigned stride) {
-    return (shared_address(first) & 0x3ffffu) >> 4 | (unsigned long long)(leading >> 4) << 16 |
-           (unsigned long long)(stride >> 4) << 32 | 1ull << 62;
-}
-
-// D += A B for A (64 x 16) and B (16 x 128) as `wgmma_matrix` gives them, D (64 x 128) of float; begun here, and done
-// when it was waited for. ACROSS says that lines run across k. With g = lane / 4 and t = lane % 4 warp w of the four
-// holds (9.7.15.5.1.1.1, figure of "layout for accumulator matrix D")
-//   d[n][0..3]: D[16 w + g][8 n + 2 t], [8 n + 2 t + 1], D[16 w + g + 8][8 n + 2 t], [8 n + 2 t + 1]
-#ifdef GPUNN_SIMULATOR
-#define WGMMA(type, format) simulator::wgmma<simulator::format, A_ACROSS, B_ACROSS>(d, a, b, file, line)
-#else
-#define FOUR(n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
-#define WGMMA(type, format)                                                                                           \
-    IF_WGMMA(asm volatile(                                                                                            \
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10," \
-        "%11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "   \
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, "   \
-        "%53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, 1, 1, 1, %66, %67;"                        \
-        : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7), FOUR(8), FOUR(9), FOUR(10),         \
-          FOUR(11), FOUR(12), FOUR(13), FOUR(14), FOUR(15)                                                            \
-        : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS)))
-#endif
-template <bool A_ACROSS, bool B_ACROSS>
-__device__ __forceinline__ void wgmma_m64n128k16_bf16(
-    float (&d)[16][4], unsigned long long a, unsigned long long b CALLED_FROM) {
-    WGMMA("bf16", BFLOAT16);
-}
-template <bool A_ACROSS, bool B_ACROSS>
-__device__ __forceinline__ void wgmma_m64n128k16_f16(
-    float (&d)[16][4], unsigned long long a, unsigned long long b CALLED_FROM) {
-    WGMMA("f16", FLOAT16);
-}
-#undef WGMMA
-#undef FOUR
-#undef IF_WGMMA
-
 // ---- Blocks of a grid
 
 // Whether all other ones of `blocks` blocks, which share a counter, have called this before; what they wrote before is
@@ -356,6 +250,3 @@ __device__ __forceinline__ void grid_barrier(unsigned* counter CALLED_FROM) {
     __syncthreads();
 #endif
 }
-
-#undef CALLED_FROM
-#undef CALLED_FROM_ALONE

@@ -2,54 +2,73 @@
 //
 //   C (rows, columns) = A (rows, depth) B (depth, columns), sums in float
 //
-// What it adds to tensor.cuh: a warpgroup of four warps multiplies 64 x 16 elements of A with 16 x 128 of B in one
+// What it adds to tensor.cuh: a warpgroup of four warps multiplies 64 x 16 elements of A with 16 x 128 or 256 of B in one
 // instruction (wgmma.mma_async), which reads both from shared memory by itself and goes on while the warps do something
 // else. So no register holds a factor, and B is read from shared memory once for 64 rows of A. A warpgroup has 64 rows
-// of the tile and all of its columns, 128 at a time; a warp has 16 of the rows.
+// of the tile and all of its columns; a warp has 16 of the rows.
 //
-// Steps of 64 along the depth come to shared memory by cp.async, as in tensor.cuh, and lie there in lines of 128 bytes,
-// swizzled as wgmma reads them (`wgmma_matrix` in ptx.cuh). Tensor maps (cp.async.bulk.tensor), which would spare the
-// threads the copying, are not used: they want a descriptor of each matrix from the host, and lines whose steps are
-// multiples of 16 bytes; and bulk copies of rows without one can't swizzle. With cp.async all but the multiplication is
-// what has run on a GPU before, and every matrix goes this way, whichever way its lines run.
+// Steps of 64 along the depth come to shared memory as boxes of 64 x 64 elements that the copy unit brings by itself
+// (TMA): one thread says which, and registers and threads have no part in it. A box lies there in lines of 128 bytes,
+// swizzled as wgmma reads them (`wgmma_matrix` in ptx_sm90.cuh); beyond the edges of a matrix it has zeros. The host
+// describes the matrices by tensor maps (gpunn/backend/tensor_map.py).
+//
+// A warp more than those that multiply does nothing but copy, as many steps ahead as there are stages. Each stage has
+// two barriers: `filled`, which its copies complete, and `emptied`, at which each warp arrives when its products of that
+// stage are done. So the warps of a block meet nowhere in the loop. A producer of one warp, and not of four as
+// setmaxnreg would want, leaves the others 224 registers each, more than they use.
 //
 // Of halves alone: wgmma takes TF32 only along k, and cuts off what it should round, which others do in registers.
-//
-// Of two steps one is multiplied and one may still be read, so copies go to the stage of the one before them. What was
-// copied is seen by wgmma only after fence.proxy.async.
 //
 // This has never run on a GPU. It compiles for sm_90a, and on the CPU, where the twins of its instructions do what the
 // PTX ISA says and complain of a missing fence or wait, it gives what NumPy gives.
 #pragma once
+#include "ptx_sm90.cuh"
 #include "tensor.cuh"
 
-// R rows by C columns, in S stages. Fragments of 16 x 8 are those of mma.sync: a warp has one of rows and, of each 128
-// columns, 16.
+constexpr int BOX = 64;        // elements of a box, along both of its axes
+constexpr int PATTERN = 1024;  // bytes that shared memory is aligned to: eight lines
+
+// R rows by C columns, in S stages. Fragments of 16 x 8 are those of mma.sync: a warp has one of rows and all of columns.
 template <int R, int C, int S> struct WarpgroupTile {
-    static constexpr int ROWS = R, COLUMNS = C, DEPTH = 64, STAGES = S, WARP_ROWS = 16, WARPS_ACROSS = 1;
-    static constexpr int WARP_COLUMNS = C, WIDE = 128, PARTS = C / WIDE, THREADS = R * 2;
-    static constexpr int DOWN = 1, ACROSS = WIDE / 8;
+    static constexpr int ROWS = R, COLUMNS = C, DEPTH = BOX, STAGES = S, WARP_ROWS = 16, WARPS_ACROSS = 1;
+    static constexpr int WARP_COLUMNS = C, DOWN = 1, ACROSS = C / 8;
+    static constexpr int THREADS = R * 2;  // that multiply; behind them is the warp that copies
     static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
-    static_assert(R % 64 == 0 && C % WIDE == 0, "made of what a warpgroup multiplies");
+    static_assert(R % 64 == 0, "made of what a warpgroup multiplies");
 
-    // Where a step of WIDTH x DEPTH elements has chunk c of line k, or of line i: lines of 64 elements; where they run
-    // along i, 64 lines of all k for each 64 of i.
-    template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int chunk_at(int line, int c) {
-        return ((ALONG_K ? 0 : c / 8 * DEPTH) + line) * DEPTH + (c % 8 ^ line % 8) * CHUNK;
-    }
-
-    // 16 k from k on, of the i from first_i on, a multiple of 64, as wgmma takes them.
+    // 16 k from k on, of the i from first_i on, a multiple of 64, as wgmma takes them: a box has all k of 64 i.
     template <bool ALONG_K>
     static __device__ __forceinline__ unsigned long long matrix(const scalar_t* step, int first_i, int k) {
-        constexpr unsigned LINE = DEPTH * sizeof(scalar_t);
+        constexpr unsigned LINE = BOX * sizeof(scalar_t);
         static_assert(LINE == 128, "a line of the pattern");
-        const scalar_t* first = step + first_i * DEPTH + (ALONG_K ? k : k * DEPTH);
-        return wgmma_matrix(first, ALONG_K ? 16 : DEPTH * LINE, 8 * LINE);
+        const scalar_t* first = step + first_i * BOX + (ALONG_K ? k : k * BOX);
+        return wgmma_matrix(first, ALONG_K ? 16 : BOX * LINE, 8 * LINE);
     }
 };
-typedef WarpgroupTile<128, 256, 4> WgmmaLarge;  // 256 threads, 192 KiB
-typedef WarpgroupTile<64, 128, 3> WgmmaSmall;   // 128 threads, 72 KiB
-constexpr int PATTERN = 1024;  // bytes that shared memory is aligned to: eight lines
+typedef WarpgroupTile<128, 256, 4> WgmmaLarge;  // 288 threads, 192 KiB
+typedef WarpgroupTile<64, 128, 3> WgmmaSmall;   // 160 threads, 72 KiB
+
+// The barriers of the stages, in shared memory.
+template <class T> struct Stages {
+    unsigned long long filled[T::STAGES], emptied[T::STAGES];
+};
+
+// A stage after the other, and the parity of the phases that their barriers are in.
+template <class T> struct Turn {
+    int stage = 0;
+    unsigned parity = 0;
+    __device__ __forceinline__ void next() {
+        if (++stage == T::STAGES) stage = 0, parity ^= 1;
+    }
+};
+
+// A or B among the matrices that a tensor map is of. Its axis i is the one that the product keeps, its axis k is summed
+// over; lines run along one of them.
+struct Matrix {
+    const TensorMap& map;
+    int number;
+    bool along_k;
+};
 
 template <bool A_ACROSS, bool B_ACROSS>
 __device__ __forceinline__ void multiply_add(
@@ -61,55 +80,93 @@ __device__ __forceinline__ void multiply_add(
     float (&d)[16][4], unsigned long long a, unsigned long long b, const bfloat16_t*) {
     wgmma_m64n128k16_bf16<A_ACROSS, B_ACROSS>(d, a, b);
 }
+template <bool A_ACROSS, bool B_ACROSS>
+__device__ __forceinline__ void multiply_add(
+    float (&d)[32][4], unsigned long long a, unsigned long long b, const half_t*) {
+    wgmma_m64n256k16_f16<A_ACROSS, B_ACROSS>(d, a, b);
+}
+template <bool A_ACROSS, bool B_ACROSS>
+__device__ __forceinline__ void multiply_add(
+    float (&d)[32][4], unsigned long long a, unsigned long long b, const bfloat16_t*) {
+    wgmma_m64n256k16_bf16<A_ACROSS, B_ACROSS>(d, a, b);
+}
 
-// c += A B for the tile. `memory` is shared, of T::SIZE elements, aligned to PATTERN, and free again after the call.
-template <class T, bool A_ALONG_K, bool B_ALONG_K>
-__device__ __forceinline__ void multiply_tile_by_warpgroups(
-    const Operand& a, const Operand& b, const Work<T>& work, scalar_t* memory,
-    float (&c)[T::PARTS][T::DOWN][T::ACROSS][4]) {
-    const int steps = (work.k_end - work.k_begin + T::DEPTH - 1) / T::DEPTH;
-    const int row = threadIdx.x / 128 * 64;  // of the warpgroup, in the block
-    scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
-    // The copies of a step that is not there are a group too, so that as many groups are under way in every round.
-    for (int step = 0; step < T::STAGES - 2; ++step) {
-        if (step < steps) {
-            const int k = work.k_begin + step * T::DEPTH;
-            fetch<T, T::ROWS, A_ALONG_K>(a, work.first_row, k, work.k_end, memory + step * T::SIZE_A);
-            fetch<T, T::COLUMNS, B_ALONG_K>(b, work.first_column, k, work.k_end, memory_b + step * T::SIZE_B);
-        }
-        cp_async_commit();
-    }
-    int stage = 0, free = T::STAGES - 2;  // the stage that is multiplied, and the one that was before the last
-#pragma unroll 1
-    for (int step = 0; step < steps; ++step) {
-        cp_async_wait<T::STAGES - 3>();
-        fence_async_proxy();
-        __syncthreads();
-        const scalar_t *step_a = memory + stage * T::SIZE_A, *step_b = memory_b + stage * T::SIZE_B;
+// The i from first_i on, of 64 k.
+template <int WIDTH>
+__device__ __forceinline__ void copy_step(
+    const Matrix& from, int first_i, int k, scalar_t* to, unsigned long long* filled) {
 #pragma unroll
-        for (int part = 0; part < T::PARTS; ++part) wgmma_keep(c[part][0]);
+    for (int i = 0; i < WIDTH; i += BOX)
+        copy_box(to + i * BOX, from.map, from.along_k ? k : first_i + i, from.along_k ? first_i + i : k, from.number,
+                 filled);
+}
+
+// All steps, each as soon as the stage that it goes to is free. One thread calls it.
+template <class T>
+__device__ __forceinline__ void copy_steps(
+    const Matrix& a, const Matrix& b, const Work<T>& work, scalar_t* memory, Stages<T>& stages) {
+    scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
+    Turn<T> turn;
+#pragma unroll 1
+    for (int k = work.k_begin; k < work.k_end; k += T::DEPTH, turn.next()) {
+        unsigned long long* filled = &stages.filled[turn.stage];
+        mbarrier_wait(&stages.emptied[turn.stage], turn.parity ^ 1);  // in the first round it is
+        mbarrier_arrive_expecting(filled, (T::SIZE_A + T::SIZE_B) * sizeof(scalar_t));
+        copy_step<T::ROWS>(a, work.first_row, k, memory + turn.stage * T::SIZE_A, filled);
+        copy_step<T::COLUMNS>(b, work.first_column, k, memory_b + turn.stage * T::SIZE_B, filled);
+    }
+}
+
+// c += A B for the tile, of what `copy_steps` brings. All warps but the one that copies call it.
+template <class T, bool A_ALONG_K, bool B_ALONG_K>
+__device__ __forceinline__ void multiply_steps(
+    const Work<T>& work, const scalar_t* memory, Stages<T>& stages, float (&c)[T::DOWN][T::ACROSS][4]) {
+    const int row = threadIdx.x / 128 * 64;  // of the warpgroup, in the block
+    const scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
+    unsigned long long* before = nullptr;  // the barrier of the stage before
+    Turn<T> turn;
+#pragma unroll 1
+    for (int k_first = work.k_begin; k_first < work.k_end; k_first += T::DEPTH, turn.next()) {
+        mbarrier_wait(&stages.filled[turn.stage], turn.parity);
+        const scalar_t *step_a = memory + turn.stage * T::SIZE_A, *step_b = memory_b + turn.stage * T::SIZE_B;
+        wgmma_keep(c[0]);
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < T::DEPTH; k += 16)
-#pragma unroll
-            for (int part = 0; part < T::PARTS; ++part)
-                multiply_add<!A_ALONG_K, !B_ALONG_K>(
-                    c[part][0], T::template matrix<A_ALONG_K>(step_a, row, k),
-                    T::template matrix<B_ALONG_K>(step_b, part * T::WIDE, k), (const scalar_t*)nullptr);
+            multiply_add<!A_ALONG_K, !B_ALONG_K>(
+                c[0], T::template matrix<A_ALONG_K>(step_a, row, k), T::template matrix<B_ALONG_K>(step_b, 0, k),
+                (const scalar_t*)nullptr);
         wgmma_commit();
-        if (step + T::STAGES - 2 < steps) {
-            const int k = work.k_begin + (step + T::STAGES - 2) * T::DEPTH;
-            fetch<T, T::ROWS, A_ALONG_K>(a, work.first_row, k, work.k_end, memory + free * T::SIZE_A);
-            fetch<T, T::COLUMNS, B_ALONG_K>(b, work.first_column, k, work.k_end, memory_b + free * T::SIZE_B);
-        }
-        cp_async_commit();
         wgmma_wait<1>();
-        stage = stage + 1 == T::STAGES ? 0 : stage + 1;
-        free = free + 1 == T::STAGES ? 0 : free + 1;
+        if (before != nullptr && threadIdx.x % 32 == 0) mbarrier_arrive(before);
+        before = &stages.emptied[turn.stage];
     }
     wgmma_wait<0>();
-#pragma unroll
-    for (int part = 0; part < T::PARTS; ++part) wgmma_keep(c[part][0]);
+    wgmma_keep(c[0]);
+}
+
+// c += A B for the tile. `memory` is shared, of T::SIZE elements, aligned to PATTERN, and free again after the call.
+template <class T>
+__device__ __forceinline__ void multiply_tile_by_warpgroups(
+    const Matrix& a, const Matrix& b, const Work<T>& work, scalar_t* memory, float (&c)[T::DOWN][T::ACROSS][4]) {
+    __shared__ Stages<T> stages;
+    if (threadIdx.x == T::THREADS) {
+        for (int stage = 0; stage < T::STAGES; ++stage) {
+            mbarrier_init(&stages.filled[stage], 1);
+            mbarrier_init(&stages.emptied[stage], T::THREADS / 32);
+        }
+        fence_async_proxy();
+    }
+    __syncthreads();
+    if (threadIdx.x >= T::THREADS) {
+        if (threadIdx.x == T::THREADS) copy_steps(a, b, work, memory, stages);
+    } else if (a.along_k) {
+        if (b.along_k) multiply_steps<T, true, true>(work, memory, stages, c);
+        else multiply_steps<T, true, false>(work, memory, stages, c);
+    } else {
+        if (b.along_k) multiply_steps<T, false, true>(work, memory, stages, c);
+        else multiply_steps<T, false, false>(work, memory, stages, c);
+    }
     __syncthreads();
 }
 
@@ -138,21 +195,18 @@ __device__ __forceinline__ void write_pairs(
     }
 }
 
-// All columns of the warp's rows. `memory` is that of `multiply_tile_by_warpgroups`.
+// All columns of the warp's rows. `memory` is that of `multiply_tile_by_warpgroups`. The warp that copies has none.
 template <class T>
 __device__ __forceinline__ void write_sums(
-    const float (&c)[T::PARTS][T::DOWN][T::ACROSS][4], const Result& to, const Work<T>& work, scalar_t* memory) {
-    const int row = work.first_row + work.row;
-#pragma unroll
-    for (int n = 0; n < T::PARTS; ++n) {
-        const int column = work.first_column + n * T::WIDE;
-        if (to.pairs && to.part != nullptr)
-            write_pairs<ACTIVATION_NONE, T>(c[n][0], to, to.part, nullptr, row, column);
-        else if (to.pairs && to.kind == ACTIVATION_NONE)
-            write_pairs<ACTIVATION_NONE, T>(c[n][0], to, to.y, to.bias, row, column);
-        else if (to.pairs && to.kind == ACTIVATION_RELU)
-            write_pairs<ACTIVATION_RELU, T>(c[n][0], to, to.y, to.bias, row, column);
-        else
-            write_tile<T>(c[n], to, row, column, (float*)memory);
-    }
+    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, const Work<T>& work, scalar_t* memory) {
+    if (threadIdx.x >= T::THREADS) return;
+    const int row = work.first_row + work.row, column = work.first_column;
+    if (to.pairs && to.part != nullptr)
+        write_pairs<ACTIVATION_NONE, T>(c[0], to, to.part, nullptr, row, column);
+    else if (to.pairs && to.kind == ACTIVATION_NONE)
+        write_pairs<ACTIVATION_NONE, T>(c[0], to, to.y, to.bias, row, column);
+    else if (to.pairs && to.kind == ACTIVATION_RELU)
+        write_pairs<ACTIVATION_RELU, T>(c[0], to, to.y, to.bias, row, column);
+    else
+        write_tile<T>(c, to, row, column, (float*)memory);
 }

@@ -22,7 +22,7 @@ import numpy as np
 
 from gpunn.printing import bytes_text
 
-from . import dlpack, nvrtc, recording
+from . import dlpack, nvrtc, recording, tensor_map
 from .compile_ahead import compile_ahead
 from .cublaslt import of_device
 from .cuda_ahead import CopiesAhead
@@ -153,6 +153,16 @@ class CudaBackend(KernelBackend):
     def warpgroups(self) -> bool:  # type: ignore[override]
         """On sm_90 alone."""
         return int(self.device.compute_capability) == 90
+
+    def tensor_map(self, matrices: tensor_map.Matrices) -> Any:
+        """The struct TensorMap of matrices.
+
+        Raises:
+            DeviceError: the driver can't make one.
+            RuntimeError: it fails.
+        """
+        with self.here():
+            return tensor_map.of_driver()(matrices)
 
     # Memory -----------------------------------------------------------------------------------------------------------
 

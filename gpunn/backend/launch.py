@@ -57,7 +57,7 @@ _MAX_SHARED = 227 << 10
 
 LAYOUT = np.dtype([("size", np.int64, 6), ("stride", np.int64, 6)])
 """The struct Layout of `layout.cuh`."""
-STRUCTS = {"Layout": np.dtype((np.void, LAYOUT.itemsize))}
+STRUCTS = {"Layout": np.dtype((np.void, LAYOUT.itemsize)), "TensorMap": np.dtype((np.void, 128))}
 """What may be passed by value beside numbers, each as an array of one element without fields.
 
 CuPy asks such an array for its ``__array_interface__`` at each launch, which describes every field anew.

@@ -13,7 +13,7 @@ _KERNEL = re.compile(
     r"\((?P<parameters>(?://[^\n]*(?=\n|\Z)|(?!//)[^)])*)\)"
 )
 _PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)(\s+const)?\s*(?:(\*)\s*)?(?:const\s+)?\b([A-Za-z_]\w*)\s*")
-_IGNORED = re.compile(r"\b(?:__restrict__|__restrict|volatile)\b")
+_IGNORED = re.compile(r"\b(?:__restrict__|__restrict|volatile|__grid_constant__)\b")
 _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
 _LONGEST_BOUND = 1000
 """Characters of a launch bound in which constants of the text have taken the places of their names."""

@@ -38,7 +38,7 @@ def chosen(request: pytest.FixtureRequest, cuda: Any, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("dtype", [gpunn.float16, gpunn.bfloat16])
 @pytest.mark.parametrize("across", [(False, False), (False, True), (True, False), (True, True)])
 @pytest.mark.parametrize(
-    ("rows", "depth", "columns"), [(128, 64, 256), (136, 200, 264), (70, 33, 131), (512, 4096, 24)]
+    ("rows", "depth", "columns"), [(128, 64, 256), (136, 200, 264), (72, 40, 136), (70, 33, 131), (512, 4096, 24)]
 )
 def test_products_of_whole_numbers_are_exact(rng, cuda, chosen, rows, depth, columns, across, dtype) -> None:
     x, y = rng.integers(-3, 4, (rows, depth)), rng.integers(-3, 4, (depth, columns))
@@ -49,6 +49,14 @@ def test_products_of_whole_numbers_are_exact(rng, cuda, chosen, rows, depth, col
     got = gpunn.matmul(*given).float().cpu().numpy()
     expected = gpunn.tensor((x @ y).astype(np.float32)).to(dtype).float().numpy()
     np.testing.assert_array_equal(got, expected)
+
+
+def test_matrices_side_by_side_and_broadcast_ones(rng, cuda, chosen) -> None:
+    """Steps from matrix to matrix that are smaller than those from line to line, as heads of attention have them."""
+    x, y = rng.integers(-3, 4, (2, 520, 3, 64)), rng.integers(-3, 4, (1, 3, 64, 72))
+    left, right = (gpunn.tensor(a.astype(np.float32), device=cuda).to(gpunn.float16) for a in (x, y))
+    got = gpunn.matmul(left.transpose(1, 2), right).float().cpu().numpy()
+    np.testing.assert_array_equal(got, x.transpose(0, 2, 1, 3) @ y)
 
 
 def test_bias_and_relu_in_a_captured_step(rng, cuda, chosen) -> None:

@@ -21,7 +21,7 @@ MULTIPROCESSORS = 132
 """Of the GPU that products are divided for: an H100 or H200. It is the same on other GPUs, so that the order of sums
 does not depend on the GPU."""
 STEP = 32
-"""Parts of a sum are multiples of it, as it is one of the depth that a block goes at a step, whatever the tile."""
+"""Parts of a sum are multiples of it, as it is one of the depth that a block goes at a step."""
 MOST_PARTS = 256
 ROOM = 32 << 20
 """Bytes that the parts of a product may take, in float32."""
@@ -44,6 +44,7 @@ class Tile(NamedTuple):
         cycles: of a multiprocessor with enough blocks, by what it is short of.
         alone: of a block that is alone there, and waits for memory and barriers.
         ahead: parts that a block that adds them up reads at a time; of a half, it takes it twice.
+        step: what the terms of a part are a multiple of.
     """
 
     rows: int
@@ -53,6 +54,7 @@ class Tile(NamedTuple):
     cycles: int
     alone: int
     ahead: float = 1
+    step: int = STEP
 
     @property
     def slab(self) -> int:
@@ -78,14 +80,14 @@ TF32_TILES = {
 }
 """And of floats in TF32: twice as many bytes, and half as many terms in an mma.sync."""
 WGMMA_TILES = {
-    "large": Tile(128, 256, 256, resident=1, cycles=19, alone=19),
-    "small": Tile(64, 128, 128, resident=3, cycles=5, alone=8),
+    "large": Tile(128, 256, 288, resident=1, cycles=19, alone=19, step=64),
+    "small": Tile(64, 128, 160, resident=3, cycles=5, alone=8, step=64),
 }
 """Those of `matmul_wgmma_*`, in half precision. A multiprocessor's tensor cores do 2,048 multiplications a cycle
 (NVIDIA, H100 whitepaper: 989.4 TFLOP/s with 132 multiprocessors at 1.83 GHz), and the cycles are those of four fifths
-of that; alone a block waits for a step of its copies, estimated."""
+of that; alone a block waits for a step of its copies, estimated. One warp copies, and a step is a box of 64 terms."""
 WGMMA_SHARED = {"large": 4 * (128 + 256) * 128 + 1024, "small": 3 * (64 + 128) * 128 + 1024}
-"""Bytes of shared memory of their blocks: stages of lines of 128 bytes, and room to begin at a multiple of 1,024."""
+"""Bytes of dynamic shared memory of their blocks: stages of lines of 128 bytes, from a multiple of 1,024 on."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
 SECOND_PASS = 3400
@@ -137,7 +139,7 @@ def divide(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements:
 def ranked(tiles: dict[str, Tile], counts: dict[str, int], depth: int, elements: int) -> Iterator[tuple[int, Division]]:
     """All divisions, each with the cycles that it takes as predicted, where a launch adds up the parts; as `divide`."""
     most_parts = max(1, min(MOST_PARTS, ROOM // (4 * max(elements, 1)), ceil_div(depth, STEP)))
-    for division in _divisions(counts, depth, most_parts):
+    for division in _divisions(tiles, counts, depth, most_parts):
         tile, blocks = tiles[division.size], division.tiles * division.parts
         cycles = rounds(tile, ceil_div(blocks, MULTIPROCESSORS), division.part_depth)
         yield cycles + (second_pass(division.parts, elements) if division.parts > 1 else 0), division
@@ -164,10 +166,11 @@ def _last_blocks(tile: Tile, tiles: int, parts: int) -> int:
     return LAST_BLOCK + ceil_div(tiles, MULTIPROCESSORS) * of_one + ceil_div(tiles * parts * slab, BYTES)
 
 
-def _divisions(counts: dict[str, int], depth: int, most_parts: int) -> Iterator[Division]:
+def _divisions(tiles: dict[str, Tile], counts: dict[str, int], depth: int, most_parts: int) -> Iterator[Division]:
     for size, count in counts.items():
+        step = tiles[size].step
         for wanted in range(1, most_parts + 1):
-            part_depth = max(1, ceil_div(depth, wanted * STEP)) * STEP
+            part_depth = max(1, ceil_div(depth, wanted * step)) * step
             parts = max(1, ceil_div(depth, part_depth))
             if parts == wanted:
                 yield Division(size, count, parts, part_depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from ml_dtypes import bfloat16
 
 from gpunn.backend.device import DeviceError
 from gpunn.backend.products import precision
+from gpunn.backend.tensor_map import Matrices, of_simulator
 
 from . import offers
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
@@ -23,7 +25,8 @@ from .tuning import Trial, random_array
 MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"), ("cublaslt",))
 HALF_PRODUCT = Ladder("half_product", ("vectorised", "tensor", "wgmma"), ("cublaslt",))
 """Of matrix products and affine maps whose factors are halves or rounded floats, where no rung of theirs is chosen.
-"wgmma", which has never run on a GPU, is taken only where it is chosen, and for halves: TF32 stays on "tensor"."""
+"wgmma", which has never run on a GPU, is taken only where it is chosen, and for halves whose lines tensor maps can
+describe; all else, TF32 too, stays on "tensor"."""
 TILE = 16
 """The side of a tile of `matmul_tiled`."""
 _NO_TENSOR_CORES = (
@@ -66,6 +69,10 @@ class Factor(NamedTuple):
         """The step from line to line."""
         return self.step_i if self.along_k else self.step_k
 
+    def lines(self, depth: int) -> tuple[int, int]:
+        """The elements of a line, and how many lines there are."""
+        return (depth, self.size) if self.along_k else (self.size, depth)
+
 
 class Matmul(LibraryProduct):
     """Matrix products."""
@@ -75,6 +82,8 @@ class Matmul(LibraryProduct):
     """Whether the device multiplies fragments of matrices in half precision and TF32: from sm_80 on."""
     warpgroups = True
     """Whether warpgroups of the device multiply matrices in shared memory (wgmma): on sm_90 alone."""
+    tensor_map: Callable[[Matrices], Array] = staticmethod(of_simulator)
+    """Makes the struct TensorMap of matrices."""
 
     def matmul(self, x: Array, y: Array, out: Array | None = None) -> Array:
         """x y on the last two axes, broadcast over the others; a vector is one row as x, one column as y.
@@ -165,7 +174,7 @@ class Matmul(LibraryProduct):
         Then what there is of z is a sum in float32, to which the bias comes with the parts of sums.
 
         Raises:
-            DeviceError: the rung wgmma is chosen, and the device has no such instruction.
+            DeviceError: the rung wgmma is chosen, and the device has no such instruction, or its driver no tensor maps.
         """
         count, columns, type = prod(batch), y.size, self.factor_type(z.dtype)
         x, y = (f._replace(memory=self.converted(f.memory, type)) for f in (x, y))
@@ -173,9 +182,10 @@ class Matmul(LibraryProduct):
         layouts, chosen = (x.along_k, y.along_k), HALF_PRODUCT.pick("tensor")
         if chosen == "cublaslt" and self.by_library(x, y, batch, depth, z, bias, kind, parameter, tf32):
             return
-        rung = "wgmma" if chosen == "wgmma" and not tf32 else "tensor"
-        if rung == "wgmma" and not self.warpgroups:
+        if chosen == "wgmma" and not tf32 and not self.warpgroups:
             raise DeviceError(_NO_WARPGROUPS)
+        by_maps = chosen == "wgmma" and not tf32 and all(self._can_be_mapped(f, depth) for f in (x, y))
+        rung = "wgmma" if by_maps else "tensor"
         how = {"tensor": True, "tf32": tf32, "wgmma": rung == "wgmma"}
         plan = self.picked(
             f"matmul_{rung}{'_rounded' * alone}_{_LAYOUTS[layouts]}",
@@ -189,17 +199,41 @@ class Matmul(LibraryProduct):
         parts = None if complete else self.empty((plan.parts, z.size), accumulator(z.dtype))
         target = z if parts is None else parts
         own = (None, None, target) if alone else (bias, z, parts)
-        vectors = 4 * (columns % 2 == 0 and self.twos(target))
-        vectors += sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
-        args = (
-            *(x.memory, y.memory, *own, count, x.size, columns, depth),
-            *(layout(batch, x.batch), layout(batch, y.batch), x.pitch, y.pitch, x.along_k, y.along_k),
-            *(kind, parameter, plan.part_depth, vectors),
-        )
-        shared = WGMMA_SHARED[plan.size] if rung == "wgmma" else 0
+        pairs, sizes = columns % 2 == 0 and self.twos(target), (count, rows, columns, depth)
+        if by_maps:
+            maps, places = zip(*(self._mapped(f, batch, depth) for f in (x, y)))
+            args = (*maps, x.memory, y.memory, *own, *sizes, *places, *layouts)
+            how_moved: Any = pairs
+        else:
+            places = tuple(layout(batch, f.batch) for f in (x, y))
+            args = (x.memory, y.memory, *own, *sizes, *places, x.pitch, y.pitch, *layouts)
+            how_moved = 4 * pairs + sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
+        args += (kind, parameter, plan.part_depth, how_moved)
+        shared = WGMMA_SHARED[plan.size] if by_maps else 0
         name = f"matmul_{rung}_{plan.size}"
         self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, shared, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
+
+    def _can_be_mapped(self, f: Factor, depth: int) -> bool:
+        """Whether a tensor map can describe matrices: steps are multiples of 16 bytes, and lines don't overlap."""
+        length, lines = f.lines(depth)
+        return depth > 0 and (lines == 1 or f.pitch >= length) and self.chunks(f.memory, f.pitch, *f.batch)
+
+    def _mapped(self, f: Factor, batch: tuple[int, ...], depth: int) -> tuple[Array, Array]:
+        """The map of the matrices, and the Layout of their numbers in it: all their steps are multiples of one."""
+        step, last = math.gcd(*f.batch), sum((n - 1) * s for n, s in zip(batch, f.batch))
+        length, lines = f.lines(depth)
+        apart = -(-length // 8) * 8  # where there is one line, or one matrix, any step will do
+        matrices = Matrices(
+            self.address(f.memory),
+            f.memory.dtype.name,
+            length,
+            lines,
+            last // (step or 1) + 1,
+            f.pitch or apart,
+            step or apart,
+        )
+        return self.tensor_map(matrices), layout(batch, tuple(s // (step or 1) for s in f.batch))
 
     def _factor(self, x: Array, batch: tuple[int, ...], lines: bool) -> Factor:
         """The matrices x as a kernel takes them: copied if a step goes backwards, or if `lines` and they have none."""

@@ -10,9 +10,9 @@ module.get_function("axpy")((blocks,), (threads,), (x, y, numpy.float32(2), n), 
 **Modes.** ``"fast"`` runs kernels as fast as it can. It notices barriers and operations of a warp that do not meet, and
 turns accesses to no memory and divisions by zero into errors. ``"check"`` watches every access: races, bounds,
 undefined values of shared memory, alignment, overflow, copies and products of warpgroups that were not waited for, or
-that lack a fence. ``"asan"`` is GCC's address sanitizer, which knows the ends of a thread's local arrays too.
-``"profile"`` counts what a GPU would do: how often a warp executes each line, the sectors of global memory and the
-conflicts between banks of shared memory of each access.
+that lack a fence, and memory that they are given while others read it. ``"asan"`` is GCC's address sanitizer, which
+knows the ends of a thread's local arrays too. ``"profile"`` counts what a GPU would do: how often a warp executes each
+line, the sectors of global memory and the conflicts between banks of shared memory of each access.
 
 **Order.** A kernel has an ``order`` of its threads and blocks, "forward", "reverse" or "random" (with a ``seed``). A
 right kernel computes the same in all of them.

@@ -55,6 +55,7 @@ class Arena:
                     self._originals.append((arrays[i], copy))
             buffer.data = memory.ctypes.data + start
             buffer.bytes = size
+            buffer.original = begin
             buffer.element_bytes = min(arguments[i].element_bytes or arrays[i].itemsize for i in group)
             buffer.is_const = all(const[i] for i in group)
             buffer.name = " and ".join(arguments[i].label() for i in group).encode()[:95]

@@ -39,6 +39,7 @@ class Buffer(ctypes.Structure):
     _fields_ = [
         ("data", ctypes.c_void_p),
         ("bytes", ctypes.c_uint64),
+        ("original", ctypes.c_uint64),
         ("element_bytes", ctypes.c_int32),
         ("is_const", ctypes.c_int32),
         ("name", ctypes.c_char * 96),

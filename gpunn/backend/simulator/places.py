@@ -39,7 +39,7 @@ def places(path: Path, addresses: Iterable[int]) -> list[Place]:
         file, _, number = line.split(" (discriminator")[0].rpartition(":")
         if number.isdigit() and int(number) and (name := _name(file)):
             found[-1].append((name, int(number)))
-    return [[p for p in place if p[0] != "ptx.cuh"] or place for place in found]
+    return [[p for p in place if p[0] not in ("ptx.cuh", "ptx_sm90.cuh")] or place for place in found]
 
 
 @lru_cache(maxsize=1024)

@@ -13,17 +13,18 @@ import pytest
 
 from gpunn.backend.simulator import RawModule, SimulatorError
 
+from .planted_by_boxes import BY_BOXES
 from .planted_by_warpgroups import BY_WARPGROUPS
 from .planted_elsewhere import ELSEWHERE
 from .planted_in_memory import IN_MEMORY
 from .texts import KERNELS
 
-BUGS = IN_MEMORY + ELSEWHERE + BY_WARPGROUPS
+BUGS = IN_MEMORY + ELSEWHERE + BY_WARPGROUPS + BY_BOXES
 
 
 def text_of(bugs, fixed):
     """One kernel text of all bugs, or of their fixes; notes in each bug the lines that are marked."""
-    lines = ['#line 1 "planted.cu"', '#include "ptx.cuh"']
+    lines = ['#line 1 "planted.cu"', '#include "ptx_sm90.cuh"']
     for bug in bugs:
         code = bug.code.strip("\n").replace("__global__", 'extern "C" __global__').split("\n")
         marked = [i for i, line in enumerate(code) if line.endswith("// BUG")]
@@ -103,6 +104,6 @@ def test_races_are_caught_in_every_order():
             kernel, _ = modules()[bug.name, False, "check"]
             for order in ("reverse", "random"):
                 kernel.order = order
-                with pytest.raises(SimulatorError, match=r"race|missing wgmma wait"):  # of a warp that still reads
+                with pytest.raises(SimulatorError, match=r"race|missing (wgmma wait|mbarrier)"):  # of who still reads
                     launch(kernel, bug, bug.args)
             kernel.order = "forward"

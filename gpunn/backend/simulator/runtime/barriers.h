@@ -26,4 +26,17 @@ SIMULATOR_INLINE void copy_async(void* shared, const void* global, unsigned byte
 }
 SIMULATOR_INLINE void commit_async() { simulator_commit_async(); }
 SIMULATOR_INLINE void wait_async(int pending) { simulator_wait_async(pending); }
+SIMULATOR_INLINE void mbarrier_init(const void* barrier, unsigned arrivals, const char* file, int line) {
+    simulator_mbarrier_init(barrier, arrivals, file, line);
+}
+SIMULATOR_INLINE void mbarrier_arrive(const void* barrier, unsigned bytes, const char* file, int line) {
+    simulator_mbarrier_arrive(barrier, bytes, file, line);
+}
+SIMULATOR_INLINE void mbarrier_wait(const void* barrier, unsigned parity, const char* file, int line) {
+    simulator_mbarrier_wait(barrier, parity, file, line);
+}
+SIMULATOR_INLINE void copy_box(void* shared, const void* map, int x, int y, int z, const void* barrier,
+                               const char* file, int line) {
+    simulator_copy_box(shared, map, x, y, z, barrier, file, line);
+}
 }  // namespace simulator

@@ -5,11 +5,11 @@
 // shared memory) has shadow cells that remember who wrote and read last, and when.
 //
 // Time is counted in epochs. A new one begins with every block and after every barrier, so two accesses of one block
-// are in order if their epochs differ. Within an epoch only lanes of one warp can be in order, through __syncwarp,
-// which counts the warp's own time. Blocks run one after the other, so an earlier epoch is that of another block if it
-// lies before this block's first. All blocks meet in a grid barrier, and what lies before it is in order with all
-// after.
-#include "regions.h"
+// are in order if their epochs differ. Within an epoch lanes of one warp can be in order through __syncwarp, which
+// counts the warp's own time, and warps through mbarriers (ordered.h). Blocks run one after the other, so an earlier
+// epoch is that of another block if it lies before this block's first. All blocks meet in a grid barrier, and what lies
+// before it is in order with all after.
+#include "ordered.h"
 
 namespace simulator {
 namespace checker {
@@ -38,11 +38,13 @@ bool was_acquired(uint32_t when) {
     return false;
 }
 
-// Whether an access that the running thread makes now is in no order with earlier ones by threads of its block.
-bool conflicts_within_block(const Access& a) {
+// Whether an access that the running thread makes now is in no order with earlier ones to the cell by threads of its
+// block.
+bool conflicts_within_block(const Access& a, const char* cell) {
     if (a.epoch != epoch) return false;
     const int warp = accessing_thread >> 5;
-    if (a.threads == SEVERAL_WARPS || (a.thread >> 5) != warp) return true;
+    if (a.threads == SEVERAL_WARPS) return !are_known(cell);
+    if ((a.thread >> 5) != warp) return !is_known(a);
     if (a.warp_time < warp_time[warp]) return false;
     return a.threads == SEVERAL || a.thread != accessing_thread;
 }
@@ -68,22 +70,28 @@ bool conflicts_between_blocks(const Access& a) {
 void check_conflict(const Access& other, const char* did, const Region& r, size_t offset, int kind,
                     const Place& place) {
     if (!r.is_shared && conflicts_between_blocks(other)) race(r, offset, kind, other, did, true, place);
-    if (conflicts_within_block(other)) race(r, offset, kind, other, did, false, place);
+    if (is_copy(other)) return;
+    if (conflicts_within_block(other, r.begin + offset)) race(r, offset, kind, other, did, false, place);
 }
 
-void note(Access& a, const Place& place) {
+void note(Access& a, const Place& place, const char* cell) {
     const int me = accessing_thread, warp = me >> 5;
-    if (a.epoch == epoch) {
-        if ((a.thread >> 5) != warp) a.threads = SEVERAL_WARPS;
-        else if (a.threads != SEVERAL_WARPS && a.warp_time < warp_time[warp]) a.threads = ONE;
-        else if (a.threads == ONE && a.thread != me) a.threads = SEVERAL;
-    } else {
+    if (a.epoch != epoch || is_copy(a)) {
         if (a.epoch >= phase_first && a.epoch < segment_first) a.foreign_phase = phase;
+        a.threads = ONE;
+    } else if (a.threads != SEVERAL_WARPS && (a.thread >> 5) == warp) {
+        if (a.warp_time < warp_time[warp]) a.threads = ONE;
+        else if (a.thread != me) a.threads = SEVERAL;
+    } else if (conflicts_within_block(a, cell)) {
+        if (any_mbarriers) note_reader(cell, a);
+        a.threads = SEVERAL_WARPS;
+    } else {
         a.threads = ONE;
     }
     a.epoch = epoch;
     a.thread = (uint16_t)me;
     a.warp_time = warp_time[warp];
+    a.arrivals = arrivals[warp];
     a.place = remembered(place);
 }
 
@@ -96,9 +104,18 @@ void report_unwritten() {
 }
 
 void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& place) {
-    if (c.copying && c.write.epoch >= block_first)
-        fail(place, "missing cp.async wait", "%s of byte %zu of %s, to which a cp.async is under way", NAMES[kind],
-             offset, r.name);
+    if (c.copying && c.write.epoch >= block_first) {
+        const bool box = c.copying == BY_BOX;
+        fail(place, box ? "missing mbarrier wait" : "missing cp.async wait",
+             "%s of byte %zu of %s, to which a %s is under way", NAMES[kind], offset, r.name,
+             box ? "copy of a box" : "cp.async");
+    }
+    if (is_copy(c.write) && c.write.epoch >= block_first && !is_known(c.write)) {
+        conflicting = recalled(c.write.place);
+        fail(place, "missing mbarrier wait",
+             "%s of byte %zu of %s, to which a box was copied; the thread has not waited for that, nor met one that has",
+             NAMES[kind], offset, r.name);
+    }
     if (c.reading && kind != READ)
         fail(place, "missing wgmma wait", "%s of byte %zu of %s, which a wgmma is reading", NAMES[kind], offset,
              r.name);
@@ -108,7 +125,7 @@ void check_cell(Cell& c, const Region& r, size_t offset, int kind, const Place& 
     check_conflict(c.write, "written", r, offset, kind, place);
     if (kind != READ) check_conflict(c.read, "read", r, offset, kind, place);
     if (kind != ATOMIC) check_conflict(c.atomic, "changed atomically", r, offset, kind, place);
-    note(kind == WRITE ? c.write : kind == ATOMIC ? c.atomic : c.read, place);
+    note(kind == WRITE ? c.write : kind == ATOMIC ? c.atomic : c.read, place, r.begin + offset);
 }
 
 // The region of an access that is in bounds; null where there is nothing to check.
@@ -171,7 +188,7 @@ void copy_issued(void* destination, size_t bytes, const char* file, int line) {
     Region* r = find((const char*)destination);
     if (!r) return;
     const size_t first = (size_t)((char*)destination - r->begin) / r->granule;
-    for (size_t i = 0; i < bytes / r->granule; ++i) r->cells[first + i].copying = 1;
+    for (size_t i = 0; i < bytes / r->granule; ++i) r->cells[first + i].copying = BY_THREAD;
 }
 
 void copy_landed(void* destination, const void* source, size_t bytes, size_t read, const char* file, int line) {
@@ -198,9 +215,16 @@ template <class F> void for_cells(const void* pointer, size_t bytes, F f) {
 // wrote, and then a barrier, or by the reader after that barrier.
 bool was_fenced(const Cell& c) {
     const int writer = c.write.thread;
-    if (c.write.epoch < block_first || known_fence[writer] > c.written) return true;
+    if (c.write.epoch < block_first || is_copy(c.write) || known_fence[writer] > c.written) return true;
     if (writer >> 5 == current >> 5 && fenced_at[writer] > c.written) return true;
     return c.write.epoch < epoch && fenced_at[current] > std::max(c.written, barrier_at);
+}
+
+void need_fence(const Cell& c, const Region& r, size_t offset, const char* what, const Place& place) {
+    if (was_fenced(c)) return;
+    conflicting = recalled(c.write.place);
+    fail(place, "missing proxy fence", "%s byte %zu of %s, which was written with no fence.proxy.async and barrier between",
+         what, offset, r.name);
 }
 
 }  // namespace
@@ -212,16 +236,57 @@ void async_read_begins(const void* pointer, size_t bytes, const char* file, int 
     check(pointer, bytes, READ, place);
     for_cells(pointer, bytes, [&](Cell& c, const Region& r, size_t offset) {
         ++c.reading;
-        if (was_fenced(c)) return;
-        conflicting = recalled(c.write.place);
-        fail(place, "missing proxy fence", "a wgmma reads byte %zu of %s, which was written with no fence.proxy.async "
-             "and barrier between", offset, r.name);
+        need_fence(c, r, offset, "a wgmma reads", place);
     });
 }
 
 void async_read_ends(const void* pointer, size_t bytes, const char* file, int line) {
     for_cells(pointer, bytes, [](Cell& c, const Region&, size_t) { --c.reading; });
     check(pointer, bytes, READ, {0, file, line});
+}
+
+void mbarrier_made(const void* place, const char* file, int line) {
+    any_mbarriers = true;
+    check(place, 8, WRITE, {0, file, line});
+}
+
+void mbarrier_used(const void* place, const char* file, int line) { check(place, 8, ATOMIC, {0, file, line}); }
+
+void mbarrier_arrived(int number) {
+    const int warp = current >> 5;
+    gathered[number].join(known[current]);
+    gathered[number].of[warp] = ++arrivals[warp];
+}
+
+void mbarrier_completed(int number, unsigned phase) {
+    gathered[number].of[MAX_WARPS + number] = phase + 1;
+    completed[number] = gathered[number];
+}
+
+void mbarrier_waited(int number) { known[current].join(completed[number]); }
+
+// Nothing may touch the destination from now on, and what has done so before is in order.
+void box_issued(const void* to, size_t bytes, const void* barrier, const char* file, int line) {
+    const Place place = {0, file, line};
+    auto fenced_before = [&](Cell& c, const Region& r, size_t offset) {
+        if (!c.copying) need_fence(c, r, offset, "a copy of a box changes", place);
+    };
+    for_cells(barrier, 8, fenced_before);
+    if (locate((const char*)to, bytes, WRITE, place)) for_cells(to, bytes, fenced_before);
+    check(to, bytes, WRITE, place);
+    for_cells(to, bytes, [](Cell& c, const Region&, size_t) { c.copying = BY_BOX; });
+}
+
+void box_reads(const void* from, size_t bytes, int, const char* file, int line) {
+    check(from, bytes, READ, {0, file, line});
+}
+
+void box_landed(const void* to, size_t bytes, int number, unsigned phase, const char* file, int line) {
+    const uint32_t place = remembered({0, file, line});
+    for_cells(to, bytes, [&](Cell& c, const Region&, size_t) {
+        c.copying = 0;
+        c.write = {epoch, 0, place, 0, phase, (uint16_t)((MAX_WARPS + number) * 32), ONE};
+    });
 }
 
 void begin_launch() {
@@ -254,6 +319,7 @@ void begin_block() {
     acquired.clear();
     fenced = false;
     unwritten.set = false;
+    forget_order();
 }
 
 // A block that waits in a grid barrier leaves its shared memory, and so its cells, to others.
@@ -307,12 +373,16 @@ void tell_other(Failure& failure) {
 void barrier_passed() {
     report_unwritten();
     ++epoch;
+    read_by.clear();
+    if (any_mbarriers) share_known(0, thread_count);
     if (async_time == barrier_at) return;
     barrier_at = async_time;
     memcpy(known_fence, fenced_at, sizeof known_fence);
 }
 void warp_met(int warp, bool orders_memory) {
-    if (orders_memory) ++warp_time[warp];
+    if (!orders_memory) return;
+    ++warp_time[warp];
+    if (any_mbarriers) share_known(warp * 32, std::min(warp * 32 + 32, thread_count));
 }
 void fence() { fenced = true; }
 

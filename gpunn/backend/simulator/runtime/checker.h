@@ -31,6 +31,15 @@ void fence_async_proxy();  // what the running thread wrote before is seen by as
 // A wgmma reads shared memory, at any time between its begin and its end.
 void async_read_begins(const void* pointer, size_t bytes, const char* file, int line);
 void async_read_ends(const void* pointer, size_t bytes, const char* file, int line);
+void mbarrier_made(const void* place, const char* file, int line);
+void mbarrier_used(const void* place, const char* file, int line);
+void mbarrier_arrived(int number);  // the running thread, at that barrier of the block
+void mbarrier_completed(int number, unsigned phase);
+void mbarrier_waited(int number);
+// A copy of a box begins: what it reads is a chunk of that number, and it may write at any time until it has landed.
+void box_issued(const void* to, size_t bytes, const void* barrier, const char* file, int line);
+void box_reads(const void* from, size_t bytes, int number, const char* file, int line);
+void box_landed(const void* to, size_t bytes, int barrier, unsigned phase, const char* file, int line);
 #else
 static inline void begin_launch() {}
 static inline void end_launch() {}
@@ -50,6 +59,14 @@ static inline void copy_landed(void*, const void*, size_t, size_t, const char*, 
 static inline void fence_async_proxy() {}
 static inline void async_read_begins(const void*, size_t, const char*, int) {}
 static inline void async_read_ends(const void*, size_t, const char*, int) {}
+static inline void mbarrier_made(const void*, const char*, int) {}
+static inline void mbarrier_used(const void*, const char*, int) {}
+static inline void mbarrier_arrived(int) {}
+static inline void mbarrier_completed(int, unsigned) {}
+static inline void mbarrier_waited(int) {}
+static inline void box_issued(const void*, size_t, const void*, const char*, int) {}
+static inline void box_reads(const void*, size_t, int, const char*, int) {}
+static inline void box_landed(const void*, size_t, int, unsigned, const char*, int) {}
 #endif
 
 }  // namespace checker

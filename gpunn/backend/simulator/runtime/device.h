@@ -20,9 +20,10 @@ typedef char Slot[64];
 // Computes the results of the `lanes` that take part; called once, when the last of them has come.
 typedef void (*Combine)(Slot* slots, unsigned lanes, const char* file, int line);
 
-// D += A B for D (64 x 128), as one warp of a warpgroup begins it.
+// D += A B for D (64 x columns), as one warp of a warpgroup begins it.
 struct WarpgroupProduct {
-    float* d[32];                // the sums of each lane, 64 of them
+    int columns;                 // 128 or 256
+    float* d[32];                // the sums of each lane, half as many
     unsigned long long a, b;     // descriptors
     bool a_across, b_across;     // whether lines run across k
     float (*to_float)(unsigned short);
@@ -48,6 +49,12 @@ void simulator_wgmma_fence();
 void simulator_wgmma_commit();
 void simulator_wgmma_wait(int pending);
 void simulator_fence_async_proxy();
+// Barriers in shared memory and the copies that they count, see boxes.h.
+void simulator_mbarrier_init(const void* barrier, unsigned arrivals, const char* file, int line);
+void simulator_mbarrier_arrive(const void* barrier, unsigned bytes, const char* file, int line);
+void simulator_mbarrier_wait(const void* barrier, unsigned parity, const char* file, int line);
+void simulator_copy_box(void* shared, const void* map, int x, int y, int z, const void* barrier, const char* file,
+                        int line);
 void simulator_fence();
 // Tells the checker of an access. kind: 0 read, 1 write, 2 atomic.
 void simulator_access(const void* pointer, size_t bytes, int kind);

@@ -64,7 +64,10 @@ bool same_place(const char* file, int line, const char* other_file, int other_li
     return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
 }
 
+void report_expected();
+
 void report_deadlock() {
+    report_expected();
     struct Group {
         const char *what, *file;
         int line, first, count;

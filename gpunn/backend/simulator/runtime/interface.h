@@ -28,6 +28,7 @@ struct Failure {
 struct Buffer {
     char* data;
     uint64_t bytes;
+    uint64_t original;  // the address of what it is a copy of
     int32_t element_bytes;
     int32_t is_const;
     char name[96];

@@ -1,5 +1,6 @@
 // Where threads meet: barriers of a block, operations of a warp, and their end. A part of scheduler.cpp.
 #pragma once
+#include "boxes.h"
 #include "failures.h"
 #include "warpgroups.h"
 
@@ -55,6 +56,7 @@ void thread_exits() {
     if (w.exited == ~0u) warp_products_end(warp);
     if (--live == 0) {
         warpgroups_end();
+        boxes_end();
         checker::block_ends();
     }
     for (unsigned rest = w.waiting; rest; rest &= rest - 1) {

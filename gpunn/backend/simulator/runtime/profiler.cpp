@@ -306,6 +306,16 @@ void fence() {}
 void fence_async_proxy() {}
 void async_read_begins(const void*, size_t, const char*, int) {}  // wgmma passes the load and store units by
 void async_read_ends(const void*, size_t, const char*, int) {}
+void mbarrier_made(const void*, const char*, int) {}
+void mbarrier_used(const void*, const char*, int) {}
+void mbarrier_arrived(int) {}
+void mbarrier_completed(int, unsigned) {}
+void mbarrier_waited(int) {}
+void box_issued(const void*, size_t, const void*, const char*, int) {}
+void box_reads(const void* from, size_t bytes, int number, const char* file, int line) {
+    access_at(from, bytes, 0, file, line, number % LANES);  // as if a warp read it; shared memory sees no warp
+}
+void box_landed(const void*, size_t, int, unsigned, const char*, int) {}
 void turn_begins() {}
 
 }  // namespace checker

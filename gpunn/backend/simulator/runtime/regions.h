@@ -40,16 +40,18 @@ struct Access {
     uint32_t warp_time;
     uint32_t place;          // see remember()
     uint32_t foreign_phase;  // in which another block has made one
-    uint16_t thread;
+    uint32_t arrivals;       // of its warp before, or the number of the phase of a copy; see ordered.h
+    uint16_t thread;         // from MAX_THREADS on: a copy of a box, of that barrier
     uint16_t threads;  // ONE: `thread` alone in this epoch; SEVERAL lanes of its warp; SEVERAL_WARPS
 };
 enum { ONE, SEVERAL, SEVERAL_WARPS };
+enum { BY_THREAD = 1, BY_BOX };
 
 struct Cell {
     Access write, read, atomic;
     uint32_t written;  // the async_time of the last write
     uint16_t reading;  // so many wgmma read it at any time now
-    bool copying;      // a cp.async to it is under way
+    char copying;      // a cp.async to it is under way, or a copy of a box
 };
 
 struct Region {

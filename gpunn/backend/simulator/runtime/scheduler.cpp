@@ -37,6 +37,7 @@ char* simulator_dynamic_storage;
 
 }  // namespace simulator
 
+#include "boxes.h"
 #include "copies.h"
 #include "grid.h"
 #include "meetings.h"
@@ -96,6 +97,7 @@ void begin_block() {
         threads[t].copies = threads[t].groups = 0;
     }
     warpgroups_begin();
+    boxes_begin();
     const int count = (thread_count + 31) / 32;
     for (int w = 0; w < count; ++w) warps[w] = {0, 0};
     if (thread_count & 31) warps[count - 1].exited = ~0u << (thread_count & 31);  // lanes that do not exist

@@ -12,7 +12,7 @@ struct Dim3 {
     unsigned x, y, z;
 };
 
-enum Status { NEW, RUNNING, READY, AT_BARRIER, AT_WARP, DONE };
+enum Status { NEW, RUNNING, READY, AT_BARRIER, AT_WARP, AT_MBARRIER, DONE };
 
 struct Thread {
     Context context;
@@ -25,6 +25,8 @@ struct Thread {
     int line;
     unsigned mask;
     Combine combine;
+    int mbarrier;  // its number, and the parity of the phase
+    unsigned parity;
     // Copies by cp.async: how many are under way, and the groups committed so far
     int copies, groups;
 };
@@ -40,7 +42,7 @@ struct Shared {
     char name[96];
 };
 
-constexpr int MAX_WARPS = MAX_THREADS / 32;
+constexpr int MAX_WARPS = MAX_THREADS / 32, MAX_MBARRIERS = 64;  // of a block
 
 extern Launch* launch;  // the one that runs, else null
 extern Thread threads[MAX_THREADS];

@@ -109,12 +109,12 @@ struct Begun {
     unsigned long long a, b;
 };
 
-template <Format FORMAT, bool A_ACROSS, bool B_ACROSS>
+template <Format FORMAT, bool A_ACROSS, bool B_ACROSS, int COLUMNS>
 SIMULATOR_QUIET void wgmma_of_warp(Slot* slots, unsigned lanes, const char* file, int line) {
     need_all_lanes(lanes, "wgmma", file, line);
     const Begun& first = *(Begun*)slots[0];
     WarpgroupProduct product = {
-        {}, first.a, first.b, A_ACROSS, B_ACROSS, FORMAT == FLOAT16 ? half_to_float : bfloat16_as_float};
+        COLUMNS, {}, first.a, first.b, A_ACROSS, B_ACROSS, FORMAT == FLOAT16 ? half_to_float : bfloat16_as_float};
     for (int l = 0; l < 32; ++l) {
         const Begun& lane = *(Begun*)slots[l];
         if (lane.a != first.a || lane.b != first.b)
@@ -124,10 +124,10 @@ SIMULATOR_QUIET void wgmma_of_warp(Slot* slots, unsigned lanes, const char* file
     simulator_wgmma(product, file, line);
 }
 
-template <Format FORMAT, bool A_ACROSS, bool B_ACROSS>
-SIMULATOR_INLINE void wgmma(float (&d)[16][4], unsigned long long a, unsigned long long b, const char* file, int line) {
+template <Format FORMAT, bool A_ACROSS, bool B_ACROSS, int N>
+SIMULATOR_INLINE void wgmma(float (&d)[N][4], unsigned long long a, unsigned long long b, const char* file, int line) {
     my_slot<Begun>() = {d[0], a, b};
-    simulator_warp(ALL_LANES, wgmma_of_warp<FORMAT, A_ACROSS, B_ACROSS>, "wgmma", file, line);
+    simulator_warp(ALL_LANES, wgmma_of_warp<FORMAT, A_ACROSS, B_ACROSS, N * 8>, "wgmma", file, line);
 }
 
 SIMULATOR_QUIET static inline void wgmma_fence_of_warp(Slot*, unsigned lanes, const char* file, int line) {

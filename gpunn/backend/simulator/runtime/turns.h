@@ -99,12 +99,15 @@ int take_ready() {
 
 void fiber_main();
 [[noreturn]] void report_deadlock();
+bool land_box();
 
 int fiber_number;
 
 // Leaves the running thread, which waits or is done, for the next one that can run.
 void run_another(bool done) {
     Thread& me = threads[current];
+    while (!ready_count && started == thread_count && live && land_box()) {
+    }
     if (ready_count) {
         const int thread = take_ready();
         if (&threads[thread] == &me) {

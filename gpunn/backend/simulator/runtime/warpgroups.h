@@ -11,7 +11,7 @@
 namespace simulator {
 namespace {
 
-constexpr int SUMS = 64;  // of a lane
+constexpr int MOST_COLUMNS = 256, MOST_SUMS = MOST_COLUMNS / 2;  // of a product, and of a lane
 
 struct Product {
     WarpgroupProduct what;
@@ -22,13 +22,15 @@ struct Product {
 
 // The sums of a warp that products add to.
 struct Sums {
+    int count;  // of a lane
     float* d[32];
-    float values[32][SUMS];
+    float values[32][MOST_SUMS];
     int products;
 };
 
 struct Began {
     unsigned long long a, b;
+    int columns;
     const char* file;
     int line;
 };
@@ -73,9 +75,8 @@ void for_chunks(unsigned long long matrix, bool across, int first, int rows, con
 }
 
 // Rows `first` on, 16 k, as floats [row][k].
-template <int ROWS>
-void read_matrix(const Product& p, unsigned long long matrix, bool across, int first, float (&to)[ROWS][16]) {
-    for_chunks(matrix, across, first, ROWS, p.file, p.line, [&](const char* chunk, int l, int from) {
+void read_matrix(const Product& p, unsigned long long matrix, bool across, int first, int rows, float (*to)[16]) {
+    for_chunks(matrix, across, first, rows, p.file, p.line, [&](const char* chunk, int l, int from) {
         for (int e = 0; e < 8; ++e) {
             const float value = p.what.to_float(((const unsigned short*)chunk)[e]);
             if (across) to[from + e][l] = value;
@@ -87,7 +88,7 @@ void read_matrix(const Product& p, unsigned long long matrix, bool across, int f
 template <class F> void for_read(const Product& p, int warp, F f) {
     auto of = [&](const char* chunk, int, int) { f(chunk); };
     for_chunks(p.what.a, p.what.a_across, warp % 4 * 16, 16, p.file, p.line, of);
-    for_chunks(p.what.b, p.what.b_across, 0, 128, p.file, p.line, of);
+    for_chunks(p.what.b, p.what.b_across, 0, p.what.columns, p.file, p.line, of);
 }
 
 Sums* sums_at(WarpProducts& mine, float* const (&d)[32]) {
@@ -108,19 +109,20 @@ void check_descriptor(unsigned long long matrix, const char* name, const char* f
 }
 
 void compute(const Product& p, int warp, Sums& sums) {
-    float a[16][16], b[128][16], by_k[16][128];
-    read_matrix(p, p.what.a, p.what.a_across, warp % 4 * 16, a);
-    read_matrix(p, p.what.b, p.what.b_across, 0, b);
-    for (int n = 0; n < 128; ++n)
+    const int columns = p.what.columns;
+    float a[16][16], b[MOST_COLUMNS][16], by_k[16][MOST_COLUMNS];
+    read_matrix(p, p.what.a, p.what.a_across, warp % 4 * 16, 16, a);
+    read_matrix(p, p.what.b, p.what.b_across, 0, columns, b);
+    for (int n = 0; n < columns; ++n)
         for (int k = 0; k < 16; ++k) by_k[k][n] = b[n][k];
     for (int r = 0; r < 16; ++r) {
         // Lane 4 (r % 8) + t has columns 8 n + 2 t and the next as its sums 4 n + r / 8 * 2 and the next.
         auto d = [&](int c) -> float& { return sums.values[r % 8 * 4 + c % 8 / 2][c / 8 * 4 + r / 8 * 2 + c % 2]; };
-        float row[128];
-        for (int c = 0; c < 128; ++c) row[c] = d(c);
+        float row[MOST_COLUMNS];
+        for (int c = 0; c < columns; ++c) row[c] = d(c);
         for (int k = 0; k < 16; ++k)
-            for (int c = 0; c < 128; ++c) row[c] += a[r][k] * by_k[k][c];
-        for (int c = 0; c < 128; ++c) d(c) = row[c];
+            for (int c = 0; c < columns; ++c) row[c] += a[r][k] * by_k[k][c];
+        for (int c = 0; c < columns; ++c) d(c) = row[c];
     }
 }
 
@@ -129,11 +131,12 @@ void note_begun(int warp, const Product& p) {
     std::vector<Began>& all = begun_by_group[warp / 4];
     const size_t number = warp_products[warp].begun++;
     if (number == all.size()) {
-        all.push_back({p.what.a, p.what.b, p.file, p.line});
+        all.push_back({p.what.a, p.what.b, p.what.columns, p.file, p.line});
         return;
     }
     const Began& other = all[number];
-    if (!same_place(p.file, p.line, other.file, other.line) || other.a != p.what.a || other.b != p.what.b)
+    if (!same_place(p.file, p.line, other.file, other.line) || other.a != p.what.a || other.b != p.what.b ||
+        other.columns != p.what.columns)
         simulator_fail("divergent warpgroup operation", p.file, p.line,
                        "product %zu of this warp is another one, or has other descriptors, than that of another warp "
                        "of its warpgroup, at %.60s:%d",
@@ -179,7 +182,8 @@ int sums_under_way;
 
 bool is_sum_under_way(const void* pointer) {
     for (const Sums& s : warp_products[current >> 5].sums)
-        if ((size_t)((const char*)pointer - (const char*)s.d[current & 31]) < SUMS * sizeof(float)) return true;
+        if ((size_t)((const char*)pointer - (const char*)s.d[current & 31]) < (size_t)s.count * sizeof(float))
+            return true;
     return false;
 }
 
@@ -193,6 +197,8 @@ extern "C" void simulator_wgmma(const WarpgroupProduct& what, const char* file, 
     check_descriptor(what.a, "A", file, line);
     check_descriptor(what.b, "B", file, line);
     Sums* sums = sums_at(mine, what.d);
+    const int count = what.columns / 2;
+    const size_t bytes = (size_t)count * sizeof(float);
     if (!mine.fenced && !sums)
         simulator_fail("missing wgmma fence", file, line,
                        "the sums were the thread's own before: wgmma.fence comes between that and the first wgmma");
@@ -204,15 +210,16 @@ extern "C" void simulator_wgmma(const WarpgroupProduct& what, const char* file, 
         sums = &mine.sums.back();
         memcpy(sums->d, what.d, sizeof sums->d);
         sums->products = 0;
-        for (int l = 0; l < 32; ++l) memcpy(sums->values[l], what.d[l], sizeof sums->values[l]);
+        sums->count = count;
+        for (int l = 0; l < 32; ++l) memcpy(sums->values[l], what.d[l], bytes);
     } else {
         for (int l = 0; l < 32; ++l)
-            for (int i = 0; i < SUMS; ++i)
+            for (int i = 0; i < count; ++i)
                 if (((const unsigned*)what.d[l])[i] != ~0u)
                     simulator_fail("missing wgmma wait", file, line,
                                    "sum %d of lane %d was changed while a wgmma was adding to it", i, l);
     }
-    for (int l = 0; l < 32; ++l) memset(what.d[l], 0xff, sizeof sums->values[l]);
+    for (int l = 0; l < 32; ++l) memset(what.d[l], 0xff, bytes);
     ++sums->products;
     for_read(p, warp, [&](const char* chunk) { checker::async_read_begins(chunk, 16, file, line); });
     mine.products.push_back(p);
@@ -232,7 +239,7 @@ extern "C" void simulator_wgmma_wait(int pending) {
         for_read(p, warp, [&](const char* chunk) { checker::async_read_ends(chunk, 16, p.file, p.line); });
         compute(p, warp, sums);
         if (--sums.products) continue;
-        for (int l = 0; l < 32; ++l) memcpy(sums.d[l], sums.values[l], sizeof sums.values[l]);
+        for (int l = 0; l < 32; ++l) memcpy(sums.d[l], sums.values[l], (size_t)sums.count * sizeof(float));
         mine.sums.erase(mine.sums.begin() + (&sums - mine.sums.data()));
         mine.fenced = false;
         --sums_under_way;
