@@ -32,7 +32,8 @@ template <int N> struct LaneSums {
     }
 };
 
-// z = x w^T + b for ROWS rows from `first_row` on. Beyond the last row and class those are read again, for nothing.
+// z = x w^T + b for ROWS rows from `first_row` on. Beyond the last row and class those are read again, for nothing. Of
+// few rows several quads are on their way at a time; of many there are no registers for more than one.
 template <int ROWS, int CLASSES>
 __device__ __forceinline__ void multiply(
     const scalar_t* __restrict__ x, const scalar_t* __restrict__ w, const scalar_t* __restrict__ bias, int first_row,
@@ -44,7 +45,7 @@ __device__ __forceinline__ void multiply(
 #pragma unroll
         for (int c = 0; c < CLASSES; ++c) of_class[c] = w + (index_t)min(first + c, classes - 1) * inputs;
         LaneSums<ROWS * CLASSES> sums = {};
-#pragma unroll 2
+#pragma unroll ROWS == 2 ? 4 : 1
         for (int k = 4 * threadIdx.x; k < inputs; k += 4 * LANES) {
             Quad<scalar_t> row[ROWS], one[CLASSES];
 #pragma unroll
@@ -105,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) linear_cross_entropy_few(
                                inputs, vector, reduction, sharp, smooth);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) linear_cross_entropy_many(
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) linear_cross_entropy_many(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
     scalar_t* __restrict__ z, scalar_t* __restrict__ dz, const long long* __restrict__ target,

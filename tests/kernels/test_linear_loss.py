@@ -56,7 +56,7 @@ def test_options(reduction: str, weighted: bool, ignored: int, smoothing: float)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5, 433, 1800])
+@pytest.mark.parametrize("rows", [1, 2, 5, 433, 1800, 5000])
 def test_rows(rows: int) -> None:
     """A block has two rows, or eight, or more of them one after the other."""
     args = given(rows, 5, 3, "float64", ignored=1)
