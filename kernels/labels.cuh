@@ -104,8 +104,8 @@ struct Tally {
     }
 };
 
-// A row for a team: its gradient, and in parts (3, rows) its loss, the weight of its label, and whether this is no class.
-// Without a row a team only takes part.
+// A row for a team: its gradient, and in parts (3, rows) its loss, the weight of its label, and whether that is no
+// class. Without a row a team only takes part.
 template <class Team>
 __device__ __forceinline__ void loss_and_gradient(
     const scalar_t* dy, const scalar_t* x, const Labels& labels, index_t row, bool exists, acc_t divisor,
@@ -124,8 +124,8 @@ __device__ __forceinline__ void loss_and_gradient(
     write_gradient<Team>(g, x, labels, end, label, logits.e, logits.spread.second, dx, sharp, smooth);
 }
 
-// The sum or the mean of the losses, by the last block that comes. It notes in `found` the first label that is no class,
-// where nothing is noted yet: its place and its value.
+// The sum or the mean of the losses, by the last block that comes. It notes in `found` the first label that is no
+// class, where nothing is noted yet: its place and its value.
 __device__ __forceinline__ void finish_loss(
     const Labels& labels, const acc_t* parts, unsigned* arrived, scalar_t* result, long long* found, int reduction) {
     if (!comes_last(arrived, gridDim.x)) return;

@@ -5,9 +5,9 @@
 //   X (rows, inputs)  W (classes, inputs)  b (classes)  labels (rows)  ->  l, Z, dZ (rows, classes)
 //
 // loss.cu has the formulas. For few classes: a block has all logits of its rows together, in shared memory. Its warps
-// take the classes in turn, some at a time; their lanes go along the inputs, four elements at a time, with a sum for each
-// row and class, and these are added as a tree. Then a warp has a row. Where there are many rows, a block has more of
-// them at a time, as it reads W for all of them, and goes on to others, as it adds up the labels' weights but once.
+// take the classes in turn, some at a time; their lanes go along the inputs, four elements at a time, with a sum for
+// each row and class, and these are added as a tree. Then a warp has a row. Where there are many rows, a block has more
+// of them at a time, as it reads W for all of them, and goes on to others, as it adds up the labels' weights but once.
 //
 // compiled for scalar_t = float32, float64
 #include "labels.cuh"
@@ -15,22 +15,6 @@
 
 constexpr int WARPS = 8, LANES = 32;
 constexpr int MOST_CLASSES = 64;  // whose logits have room
-
-// A sum for each of some rows and classes
-template <int N> struct LaneSums {
-    acc_t of[N];
-
-    __device__ __forceinline__ LaneSums of_lane(int lane) const {
-        LaneSums other;
-#pragma unroll
-        for (int n = 0; n < N; ++n) other.of[n] = from_lane(of[n], lane);
-        return other;
-    }
-    __device__ __forceinline__ void merge(const LaneSums& other) {
-#pragma unroll
-        for (int n = 0; n < N; ++n) of[n] += other.of[n];
-    }
-};
 
 // z = x w^T + b for ROWS rows from `first_row` on. Beyond the last row and class those are read again, for nothing. Of
 // few rows several quads are on their way at a time; of many there are no registers for more than one.
@@ -44,7 +28,7 @@ __device__ __forceinline__ void multiply(
         for (int r = 0; r < ROWS; ++r) of_row[r] = x + (index_t)min(first_row + r, rows - 1) * inputs;
 #pragma unroll
         for (int c = 0; c < CLASSES; ++c) of_class[c] = w + (index_t)min(first + c, classes - 1) * inputs;
-        LaneSums<ROWS * CLASSES> sums = {};
+        acc_t sums[ROWS * CLASSES] = {};
 #pragma unroll ROWS == 2 ? 4 : 1
         for (int k = 4 * threadIdx.x; k < inputs; k += 4 * LANES) {
             Quad<scalar_t> row[ROWS], one[CLASSES];
@@ -56,15 +40,12 @@ __device__ __forceinline__ void multiply(
             for (int n = 0; n < ROWS * CLASSES; ++n)
 #pragma unroll
                 for (int e = 0; e < 4; ++e)
-                    sums.of[n] = fma(row[n / CLASSES].v[e], one[n % CLASSES].v[e], sums.of[n]);
+                    sums[n] = fma(row[n / CLASSES].v[e], one[n % CLASSES].v[e], sums[n]);
         }
-        sums = Warp::reduce(sums);
-#pragma unroll
-        for (int n = 0; n < ROWS * CLASSES; ++n) {
-            const int c = first + n % CLASSES;
-            if (threadIdx.x == 0 && c < classes)
-                z[n / CLASSES][c] = sums.of[n] + (bias == nullptr ? acc_t(0) : acc_t(bias[c]));
-        }
+        const acc_t own = sum_of_lanes(sums, threadIdx.x);
+        const int c = first + threadIdx.x % CLASSES;
+        if (threadIdx.x < ROWS * CLASSES && c < classes)
+            z[threadIdx.x / CLASSES][c] = own + (bias == nullptr ? acc_t(0) : acc_t(bias[c]));
     }
 }
 
