@@ -107,3 +107,33 @@ __device__ __forceinline__ Exponentials row_exponentials(const T* x, int length,
     for (; i < length; i += Team::size()) found.add(x[i * inner]);
     return Team::reduce(found);
 }
+
+// Of COUNT sums of the lanes of a warp all but one go, at each step half of them: a lane gives them to another one, for
+// its part of the others. M is the power of two from the first COUNT on.
+template <int COUNT, int M> struct Halving {
+    static constexpr int HALF = COUNT > 16 ? 16 : COUNT > 8 ? 8 : COUNT > 4 ? 4 : COUNT > 2 ? 2 : 1;
+    static __device__ __forceinline__ void run(acc_t* value, int lane) {
+        const bool upper = (lane & HALF) != 0;
+#pragma unroll
+        for (int n = 0; n < HALF; ++n) {
+            const acc_t second = n + HALF < COUNT ? value[n + HALF] : value[n];  // what is not there nobody reads
+            const acc_t got = from_lane(upper ? value[n] : second, lane ^ HALF);
+            value[n] = (upper ? second : value[n]) + got;
+        }
+        Halving<HALF, M>::run(value, lane);
+    }
+};
+template <int M> struct Halving<1, M> {
+    static __device__ __forceinline__ void run(acc_t* value, int lane) {
+#pragma unroll
+        for (int distance = M; distance < 32; distance *= 2) value[0] += from_lane(value[0], lane ^ distance);
+    }
+};
+
+// N sums over the lanes of a warp, more than one, of which lane l gets the one of number l % M, if there is one; M is
+// the power of two from N on. It takes fewer shuffles than if all lanes got all of them.
+template <int N> __device__ __forceinline__ acc_t sum_of_lanes(acc_t (&value)[N], int lane) {
+    static_assert(N <= 32, "a lane for each sum");
+    Halving<N, 2 * Halving<N, 0>::HALF>::run(value, lane);
+    return value[0];
+}

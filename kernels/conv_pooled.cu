@@ -95,12 +95,10 @@ __device__ __forceinline__ void weight_grad(
     const bool bias = db != nullptr;
     const index_t weights = (index_t)outputs * depth, step = weights + (bias ? outputs : 0);
     acc_t* part = parts + blockIdx.x * step;
-#pragma unroll
-    for (int tap = 0; tap <= TAPS; ++tap) {
-        const acc_t total = Warp::reduce(Sum{sums[tap]}).value;
-        if (lane != 0 || output >= f.outer) continue;
-        if (tap < TAPS) part[(index_t)row * depth + channel * TAPS + tap] = total;
-        else if (bias && channel == 0) part[weights + row] = total;
+    const acc_t own = sum_of_lanes(sums, lane);
+    if (output < f.outer) {
+        if (lane < TAPS) part[(index_t)row * depth + channel * TAPS + lane] = own;
+        else if (lane == TAPS && bias && channel == 0) part[weights + row] = own;
     }
     add_up_weights(parts, step, arrived, dw, db, outputs, depth, group * f.outer + first_output,
                    min(OUTPUTS, f.outer - first_output), channel * TAPS, TAPS, bias && channel == 0);

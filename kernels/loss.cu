@@ -21,32 +21,7 @@
 // known before. It looks at the labels too.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
-#include "accumulate.cuh"
-#include "team.cuh"
-
-enum Reduction { NONE = 0, SUM = 1, MEAN = 2 };
-
-struct Labels {
-    const long long* target;
-    const scalar_t* class_weight;
-    index_t rows;
-    int classes;
-    index_t inner;
-    long long ignore_index;
-
-    // The class that the label of a row names, or -1
-    __device__ __forceinline__ int of(index_t row) const {
-        const long long label = target[row];
-        return label < 0 || label >= classes || label == ignore_index ? -1 : (int)label;
-    }
-    __device__ __forceinline__ acc_t weight(int label) const {
-        return label < 0 ? acc_t(0) : class_weight == nullptr ? acc_t(1) : acc_t(class_weight[label]);
-    }
-    // Where the elements of a row begin; they are `inner` apart.
-    __device__ __forceinline__ index_t start(index_t row) const {
-        return row / inner * inner * classes + row % inner;
-    }
-};
+#include "labels.cuh"
 
 // What becomes of the loss of a row: a result, or with its weight a part (2, rows) of the sums
 __device__ __forceinline__ void store_loss(
@@ -71,59 +46,17 @@ __device__ __forceinline__ void store_total(const acc_t* parts, index_t count, i
     if (Block::rank() == 0) *result = reduction == MEAN ? sums.first / sums.second : sums.first;
 }
 
-// The sum of the weights of all labels, by all threads of a block; or of `parts`, which `label_weights` made of them
-__device__ __forceinline__ acc_t total_weight(const Labels& labels, const acc_t* parts, int count) {
-    Sum sum = {0};
-    if (parts != nullptr) {
-        for (int i = Block::rank(); i < count; i += Block::size()) sum.value += parts[i];
-    } else {
-        for (index_t row = Block::rank(); row < labels.rows; row += Block::size())
-            sum.value += labels.weight(labels.of(row));
-    }
-    return Block::reduce(sum).value;
-}
-
-// Of the logits of a row: m, s, and of all classes the sums of w (x - m) and of w, where labels are smoothed.
-struct RowOfLogits {
-    Exponentials e;
-    Sums spread;
-};
-
-template <class Team>
-__device__ __forceinline__ RowOfLogits row_of_logits(
-    const scalar_t* x, const Labels& labels, index_t start, int end, acc_t smooth) {
-    RowOfLogits row = {row_exponentials<Team>(x + start, end, labels.inner), {0, 0}};
-    row.e.s += row.e.m - row.e.m;  // NaN for an infinite x, as inf - inf is
-    if (smooth != 0) {
-        for (int c = Team::rank(); c < end; c += Team::size()) {
-            const acc_t w = labels.weight(c);
-            row.spread.first = fma(w, acc_t(x[start + c * labels.inner]) - row.e.m, row.spread.first);
-            row.spread.second += w;
-        }
-        row.spread = Team::reduce(row.spread);
-    }
-    return row;
-}
-
-__device__ __forceinline__ acc_t loss_of_row(
-    const RowOfLogits& row, const scalar_t* x, const Labels& labels, index_t start, int label, acc_t sharp,
-    acc_t smooth) {
-    if (label < 0) return 0;
-    const acc_t log_s = log(row.e.s);
-    const acc_t hard = (log_s - (acc_t(x[start + label * labels.inner]) - row.e.m)) * labels.weight(label) * sharp;
-    return fma(smooth, fma(row.spread.second, log_s, -row.spread.first), hard);
-}
-
 template <class Team>
 __device__ __forceinline__ void cross_entropy(
     const scalar_t* __restrict__ x, const Labels& labels, scalar_t* each, acc_t* parts, scalar_t* result,
     acc_t* __restrict__ m, acc_t* __restrict__ s, int reduction, acc_t sharp, acc_t smooth) {
-    const index_t row = Team::row(), start = labels.start(row);
+    const index_t row = Team::row();
     const bool exists = row < labels.rows;
-    const RowOfLogits logits = row_of_logits<Team>(x, labels, start, exists ? labels.classes : 0, smooth);
+    x += labels.start(row);
+    const RowOfLogits logits = row_of_logits<Team>(x, labels, exists ? labels.classes : 0, smooth);
     if (exists && Team::rank() == 0) {
         const int label = labels.of(row);
-        const acc_t loss = loss_of_row(logits, x, labels, start, label, sharp, smooth);
+        const acc_t loss = loss_of_row(logits, x, labels, label, sharp, smooth);
         store_loss(loss, labels.weight(label), row, labels.rows, each, parts);
         m[row] = logits.e.m;
         s[row] = logits.e.s;
@@ -131,25 +64,6 @@ __device__ __forceinline__ void cross_entropy(
     if (result != nullptr) {
         __syncthreads();
         store_total(parts, labels.rows, reduction, result);
-    }
-}
-
-// The gradient in the unweighted loss of a row
-__device__ __forceinline__ acc_t row_gradient(
-    const scalar_t* dy, index_t row, int label, int reduction, acc_t divisor) {
-    return label < 0 ? acc_t(0) : acc_t(dy[reduction == NONE ? row : 0]) / divisor;
-}
-
-// dx of a row with the gradient g in its unweighted loss; `all` is the sum of the weights of all classes.
-template <class Team>
-__device__ __forceinline__ void write_gradient(
-    acc_t g, const scalar_t* __restrict__ x, const Labels& labels, index_t start, int end, int label, acc_t largest,
-    acc_t s, acc_t all, scalar_t* __restrict__ dx, acc_t sharp, acc_t smooth) {
-    const acc_t hard = g * labels.weight(label) * sharp, soft = g * smooth, factor = fma(soft, all, hard) / s;
-    for (int c = Team::rank(); c < end; c += Team::size()) {
-        const acc_t e = exp(acc_t(x[start + c * labels.inner]) - largest);
-        const acc_t v = fma(e, factor, c == label ? -hard : acc_t(0));
-        dx[start + c * labels.inner] = smooth != 0 ? fma(-soft, labels.weight(c), v) : v;
     }
 }
 
@@ -168,42 +82,20 @@ __device__ __forceinline__ void cross_entropy_backward(
     }
     if (end == 0) return;
     const int label = labels.of(row);
-    const acc_t g = row_gradient(dy, row, label, reduction, divisor);
-    write_gradient<Team>(g, x, labels, start, end, label, m[row], s[row], all_classes.value, dx, sharp, smooth);
+    const acc_t g = row_gradient(dy, row, label, reduction, divisor), all = all_classes.value;
+    write_gradient<Team>(g, x + start, labels, end, label, {m[row], s[row]}, all, dx + start, sharp, smooth);
 }
 
-// The sum or the mean of the losses, and their gradient, in one launch. Rows leave loss, weight and whether their label
-// is none in parts (3, rows), and the last block adds them up, and notes in `found` the first label that is no class,
-// where nothing is noted yet: its place and its value.
 template <class Team>
 __device__ __forceinline__ void cross_entropy_gradient(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const Labels& labels, acc_t* __restrict__ parts,
-    const acc_t* __restrict__ weights, int weight_count, unsigned* __restrict__ arrived, scalar_t* __restrict__ result,
-    scalar_t* __restrict__ dx, long long* __restrict__ found, int reduction, acc_t sharp, acc_t smooth) {
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, scalar_t* __restrict__ dx, const Labels& labels,
+    acc_t* __restrict__ parts, const acc_t* __restrict__ weights, int weight_count, unsigned* __restrict__ arrived,
+    scalar_t* __restrict__ result, long long* __restrict__ found, int reduction, acc_t sharp, acc_t smooth) {
     const acc_t divisor = reduction == MEAN ? total_weight(labels, weights, weight_count) : acc_t(1);
-    const index_t row = Team::row(), rows = labels.rows, start = labels.start(row);
-    const int end = row < rows ? labels.classes : 0;
-    const RowOfLogits logits = row_of_logits<Team>(x, labels, start, end, smooth);
-    if (end != 0) {
-        const int label = labels.of(row);
-        if (Team::rank() == 0) {
-            const acc_t loss = loss_of_row(logits, x, labels, start, label, sharp, smooth);
-            store_loss(loss, labels.weight(label), row, rows, nullptr, parts);
-            parts[2 * rows + row] = label < 0 && labels.target[row] != labels.ignore_index;
-        }
-        const acc_t g = row_gradient(dy, row, label, reduction, divisor), all = logits.spread.second;
-        write_gradient<Team>(g, x, labels, start, end, label, logits.e.m, logits.e.s, all, dx, sharp, smooth);
-    }
-    if (!comes_last(arrived, gridDim.x)) return;
-    store_total(parts, rows, reduction, result);
-    Sum bad = {0};
-    for (index_t i = Block::rank(); i < rows; i += Block::size()) bad.value += parts[2 * rows + i];
-    bad = Block::reduce(bad);
-    if (Block::rank() != 0 || bad.value == 0 || found[0] >= 0) return;
-    index_t first = 0;
-    while (parts[2 * rows + first] == 0) ++first;
-    found[0] = first;
-    found[1] = labels.target[first];
+    const index_t row = Team::row(), start = labels.start(row);
+    const bool exists = row < labels.rows;
+    loss_and_gradient<Team>(dy, x + start, labels, row, exists, divisor, parts, dx + start, reduction, sharp, smooth);
+    finish_loss(labels, parts, arrived, result, found, reduction);
 }
 
 template <class Team>
@@ -290,42 +182,42 @@ extern "C" __global__ void __launch_bounds__(256, 4) cross_entropy_backward_bloc
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_gradient_naive(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, scalar_t* __restrict__ dx,
+    const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     acc_t* __restrict__ parts,
     const acc_t* __restrict__ weights,  // null: each block adds up the weights of the labels, for a mean
-    unsigned* __restrict__ arrived, scalar_t* __restrict__ result, scalar_t* __restrict__ dx,
-    long long* __restrict__ found, int weight_count,
+    unsigned* __restrict__ arrived, scalar_t* __restrict__ result, long long* __restrict__ found, int weight_count,
     long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
     const Labels labels = {target, weight, rows, classes, inner, ignore_index};
     cross_entropy_gradient<Alone>(
-        dy, x, labels, parts, weights, weight_count, arrived, result, dx, found, reduction, sharp, smooth);
+        dy, x, dx, labels, parts, weights, weight_count, arrived, result, found, reduction, sharp, smooth);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_gradient_warp(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, scalar_t* __restrict__ dx,
+    const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     acc_t* __restrict__ parts,
     const acc_t* __restrict__ weights,  // null: each block adds up the weights of the labels, for a mean
-    unsigned* __restrict__ arrived, scalar_t* __restrict__ result, scalar_t* __restrict__ dx,
-    long long* __restrict__ found, int weight_count,
+    unsigned* __restrict__ arrived, scalar_t* __restrict__ result, long long* __restrict__ found, int weight_count,
     long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
     const Labels labels = {target, weight, rows, classes, inner, ignore_index};
     cross_entropy_gradient<Warp>(
-        dy, x, labels, parts, weights, weight_count, arrived, result, dx, found, reduction, sharp, smooth);
+        dy, x, dx, labels, parts, weights, weight_count, arrived, result, found, reduction, sharp, smooth);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_gradient_block(
-    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const long long* __restrict__ target,
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, scalar_t* __restrict__ dx,
+    const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     acc_t* __restrict__ parts,
     const acc_t* __restrict__ weights,  // null: each block adds up the weights of the labels, for a mean
-    unsigned* __restrict__ arrived, scalar_t* __restrict__ result, scalar_t* __restrict__ dx,
-    long long* __restrict__ found, int weight_count,
+    unsigned* __restrict__ arrived, scalar_t* __restrict__ result, long long* __restrict__ found, int weight_count,
     long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
     const Labels labels = {target, weight, rows, classes, inner, ignore_index};
     cross_entropy_gradient<Block>(
-        dy, x, labels, parts, weights, weight_count, arrived, result, dx, found, reduction, sharp, smooth);
+        dy, x, dx, labels, parts, weights, weight_count, arrived, result, found, reduction, sharp, smooth);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) nll_forward(

@@ -11,6 +11,7 @@ from gpunn.autograd.tape import apply
 from gpunn.nn import functional as F
 from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
+from gpunn.ops.linear_cross_entropy import LinearCrossEntropy
 from gpunn.ops.recurrent import recurrent_layer
 
 from .call import Tensor, add, backward, fixed, halves, in_tf32, last, normal, on_rung, whole
@@ -255,6 +256,12 @@ add(
     *(fixed(), normal(128, 1024), whole(1024, 128)),
     ladder="cross_entropy",
 )
+for rows in (128, 1024):
+    add(
+        f"linear cross_entropy and gradient {rows}x128x10",
+        lambda dl, x, w, b, t: apply(LinearCrossEntropy(), dl, x, w, b, t, None),
+        *(fixed(), normal(rows, 128), normal(10, 128), normal(10), whole(10, rows)),
+    )
 add(
     "nll_loss 128x1024",
     backward(F.nll_loss),

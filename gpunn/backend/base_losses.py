@@ -101,6 +101,21 @@ class LossPrimitives(Protocol):
     ) -> tuple[Array, Array]:
         """The sum or mean of `softmax_cross_entropy`, and its gradient in x for the gradient dy in it."""
 
+    def linear_cross_entropy(
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        target: Array,
+        weight: Array | None,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+        out: Any = None,
+    ) -> tuple[Array, Array, Array]:
+        """`softmax_cross_entropy_gradient` of z = x w^T + b, and z, for x (n, i), w (classes, i), b (classes,)."""
+
     def nll_loss(
         self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
     ) -> Array:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class _LabelLoss(Op, abstract=True):
+class LabelLoss(Op, abstract=True):
     """A loss of x (n, classes, ...) or (classes,) for labels (n, ...) or (), with weights (classes,) or None."""
 
     reduction: str = "mean"
@@ -54,7 +54,7 @@ class _LabelLoss(Op, abstract=True):
 
 
 @frozen
-class SoftmaxCrossEntropy(_LabelLoss):
+class SoftmaxCrossEntropy(LabelLoss):
     """l = -ln S_y, S = softmax(x) over the classes, S_y that of the label;  dx = (S - I_y) dl, I_y one-hot.
 
     With weights w and e = label_smoothing, where q = (1 - e) I_y + e / classes  (Goodfellow et al. 2016, 6.2.2)
@@ -90,7 +90,7 @@ class SoftmaxCrossEntropy(_LabelLoss):
 
 
 @frozen
-class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
+class SoftmaxCrossEntropyBackward(LabelLoss, Composite):
     """dx = (S - I_y) dl, S = e^(x - m) / s, from the statistics of `SoftmaxCrossEntropy`, whose gradient it is."""
 
     label_smoothing: float = 0.0
@@ -123,7 +123,7 @@ class SoftmaxCrossEntropyBackward(_LabelLoss, Composite):
 
 
 @frozen
-class SoftmaxCrossEntropyGradient(_LabelLoss, Composite):
+class SoftmaxCrossEntropyGradient(LabelLoss, Composite):
     """l = -ln S_y;  dx = (S - I_y) dl;  S = softmax(x) over the classes: `SoftmaxCrossEntropy` and its gradient.
 
     dl (), x (n, classes, ...), labels (n, ...), weights (classes,)  ->  l (), its mean or sum, and dx (n, classes, ...)
@@ -154,7 +154,7 @@ class SoftmaxCrossEntropyGradient(_LabelLoss, Composite):
         return Cost(self.flop_per_element * x.numel(), 3 * x.nbytes + target.nbytes)
 
 
-class NLLLoss(_LabelLoss):
+class NLLLoss(LabelLoss):
     """l = -w_y x_y, for the label y;  dx = -w_y I_y dl. A mean is over the sum of the labels' weights."""
 
     saved = (1, 2)
@@ -174,7 +174,7 @@ class NLLLoss(_LabelLoss):
 
 
 @frozen
-class NLLLossBackward(_LabelLoss):
+class NLLLossBackward(LabelLoss):
     """dx = -w_y I_y dl. It is linear in dl, and its gradient is the loss itself of what comes in the place of x."""
 
     classes: int = 0

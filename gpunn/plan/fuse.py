@@ -14,6 +14,7 @@ from .graph import Graph
 from .rules.activation_gradient import activation_gradient
 from .rules.affine_activation import affine_activation
 from .rules.elementwise_chain import elementwise_chain
+from .rules.linear_cross_entropy import linear_cross_entropy
 from .rules.loss_gradient import loss_gradient
 from .rules.note import Note as Note
 from .rules.pooled_convolution import pooled_convolution, pooled_weight_gradient
@@ -30,6 +31,7 @@ RULES: dict[str, Rule] = {
         tracked_norm,
         softmax_cross_entropy,
         loss_gradient,
+        linear_cross_entropy,
         pooled_slope,
         pooled_convolution,
         pooled_weight_gradient,

@@ -46,8 +46,8 @@ def test_a_planned_step(picks_folder, monkeypatch, clock) -> None:
     step, losses = trained()
     assert losses == pytest.approx(plain, rel=1e-4)
     rows = [line.split() for line in step.plan.explain_kernels().splitlines()]
-    products = [row for row in rows if row[1].startswith("linear_")]
-    assert len(products) >= 4
+    products = [row for row in rows if row[1].startswith(("linear_forward", "linear_backward"))]
+    assert len(products) >= 3
     assert all(row[1].endswith("_medium") and "measured" in row for row in products)
     assert not any("measured" in row or "predicted" in row for row in rows[1:] if row not in products)
     assert sorted(written(picks_folder)) == sorted(tuner.picks())

@@ -68,7 +68,7 @@ def options(**given) -> argparse.Namespace:
 
 def test_the_texts_of_a_network() -> None:
     names = {text.name for text in texts_of(options(model="mlp:32"), (784,))}
-    assert {"linear_forward.cu", "linear_backward.cu", "loss.cu", "optimizer.cu", "fill.cu"} <= names
+    assert {"linear_forward.cu", "linear_backward.cu", "linear_cross_entropy.cu", "optimizer.cu", "fill.cu"} <= names
     assert not {name for name in names if name.startswith(("conv", "max_pool", "batch_norm"))}
     assert {"conv_sliding.cu", "conv_pooled.cu"} <= {
         text.name for text in texts_of(options(model="lenet"), (1, 28, 28))

@@ -79,7 +79,7 @@ def test_what_is_launched_is_recorded_without_memory_of_its_own() -> None:
 
 
 def test_another_batch_size_is_another_graph() -> None:
-    step, _, _ = set_up(TrainStep, "mlp", "adam")
+    step, _, _ = set_up(planned, "mlp", "adam")
     other, _, _ = set_up(eager, "mlp", "adam")
     for n in (3, 3, 2, 3, 2, 2, 3):
         x, y = gpunn.ones(n, 12, device="sim"), gpunn.tensor([1] * n, device="sim")
@@ -91,7 +91,7 @@ def test_another_batch_size_is_another_graph() -> None:
 
 def test_a_changed_choice_captures_anew() -> None:
     expected, _, opt = set_up(eager, "mlp", "nesterov")
-    step, _, mine = set_up(TrainStep, "mlp", "nesterov")
+    step, _, mine = set_up(planned, "mlp", "nesterov")
     for i, (x, y) in enumerate(batches("mlp", 7)):
         for group in (*opt.param_groups, *mine.param_groups):
             group["nesterov"] = i < 4

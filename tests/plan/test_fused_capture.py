@@ -81,6 +81,7 @@ def test_what_is_fused_is_said() -> None:
         "affine_activation LinearActivation float64[3, 20] on sim + relu fused",
         "affine_activation LinearActivation float64[3, 20] on sim + tanh fused",
         "loss_gradient SoftmaxCrossEntropy + SoftmaxCrossEntropyBackward float64[3, 10] on sim fused",
+        "linear_cross_entropy LinearActivation float64[3, 10] on sim + SoftmaxCrossEntropyGradient fused",
         "activation_gradient LinearBackward float64[3, 20] on sim + tanh backward fused",
         "activation_gradient LinearBackward float64[3, 20] on sim + relu backward fused",
     ]

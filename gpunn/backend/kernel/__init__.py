@@ -20,8 +20,7 @@ from .embedding import Embedding
 from .im2col import Im2col
 from .images import Images
 from .indexing import Indexing
-from .linear import Linear
-from .loss import Loss
+from .linear_loss import LinearLoss
 from .memory import Memory
 from .norm import Norm
 from .optimizer_further import OptimizerFurther
@@ -45,7 +44,7 @@ class KernelBackend(
     Embedding,
     Images,
     Indexing,
-    Linear,
+    LinearLoss,
     Im2col,
     ConvPooled,
     Pool,
@@ -54,7 +53,6 @@ class KernelBackend(
     Recurrent,
     Softmax,
     Attention,
-    Loss,
     Dropout,
     Draw,
     ArrayModule,

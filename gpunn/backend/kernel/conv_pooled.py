@@ -19,8 +19,8 @@ _WINDOWS = ((2, 2), (2, 2), (0, 0), (1, 1))
 """Those that are pooled on the way: of 2 x 2 elements, side by side."""
 OUTPUTS, THREADS = 8, 256
 """Outputs and threads of a block of `kernels/conv_pooled.cu`."""
-BUSY = 792
-"""So many blocks keep a GPU busy: six for each multiprocessor of an H100."""
+BUSY = 396
+"""So many blocks keep a GPU busy: three for each multiprocessor of an H100, as many as it runs at once."""
 TILE_BYTES = 16 << 10
 """What a piece of an image takes at the most, if several rows of windows are in it; there are two of them."""
 

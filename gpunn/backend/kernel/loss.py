@@ -5,6 +5,7 @@ Labels are checked in the forward pass, with the errors of the CPU; in the backw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,7 +26,7 @@ _ONE_BLOCK = 512
 """Threads of the most rows that one block makes and adds up in one launch."""
 _ADDED_IN_EACH_BLOCK = 1 << 12
 """Up to so many labels each block of a backward pass adds up their weights by itself, which saves a launch."""
-_ADDED_BY_ONE_BLOCK = 1 << 16
+ADDED_BY_ONE_BLOCK = 1 << 16
 """Up to so many losses one block adds up; more go through sums of parts."""
 _MOST_PARTS = 1024
 _MOST_CHECKING = 64
@@ -114,28 +115,47 @@ class Loss(Counting):
         how = reduction, ignore_index, label_smoothing
         rows, classes, inner = _folded(x)
         loss, dx = out or (None, None)
-        if not 0 < rows <= _ADDED_BY_ONE_BLOCK:
+        if not 0 < rows <= ADDED_BY_ONE_BLOCK:
             statistics = (self.empty(target.shape, accumulator(x.dtype)) for _ in range(2))
             into = (self.result(loss, (), x.dtype), *statistics)
             loss, m, s = self.softmax_cross_entropy(x, target, weight, *how, out=into)
             return loss, self.softmax_cross_entropy_backward(dy, x, target, weight, m, s, *how, out=dx)
         loss, dx = self.result(loss, (), x.dtype), self.result(dx, x.shape, x.dtype)
-        labels, weight = self._as_labels(target), self.converted(weight, x.dtype)
-        weights, weight_count = self._label_weights(labels, weight, classes, reduction, ignore_index, x.dtype)
         team = _team(classes, inner)
         one_block = _one_block(team, rows)
         grid, block = ((1,), one_block) if one_block else grid_and_block(team, rows)
-        parts = self.empty((3, rows), accumulator(x.dtype))
-        sizes = weight_count, rows, classes, inner, _REDUCTIONS[reduction], ignore_index
-        smoothing = 1 - label_smoothing, label_smoothing / classes
+
+        def launch(of_labels: tuple[Any, ...], options: tuple[Any, ...]) -> None:
+            args = (*map(self.contiguous, (dy, x)), dx, *of_labels, rows, classes, inner, *options)
+            self.launch("loss.cu", f"cross_entropy_gradient_{team}", grid, block, args, scalar_t=x.dtype)
+
+        self.loss_in_one_launch(launch, loss, target, weight, classes, *how)
+        return loss, dx
+
+    def loss_in_one_launch(
+        self,
+        launch: Callable[[tuple[Any, ...], tuple[Any, ...]], None],
+        loss: Array,
+        target: Array,
+        weight: Array | None,
+        classes: int,
+        reduction: str,
+        ignore_index: int,
+        label_smoothing: float,
+    ) -> None:
+        """Call ``launch(of_labels, options)``, which launches a kernel that makes a loss and its gradient.
+
+        What it is given are arguments of the kernel: all that has to do with labels and the loss, and how it is made.
+        """
+        labels, weight = self._as_labels(target), self.converted(weight, loss.dtype)
+        weights, weight_count = self._label_weights(labels, weight, classes, reduction, ignore_index, loss.dtype)
+        parts = self.empty((3, labels.size), accumulator(loss.dtype))
+        options = _REDUCTIONS[reduction], ignore_index, 1 - label_smoothing, label_smoothing / classes
 
         def look(found: Array) -> None:
-            given = (*map(self.contiguous, (dy, x)), labels, weight, parts, weights, self.counters(1), loss, dx, found)
-            name = f"cross_entropy_gradient_{team}"
-            self.launch("loss.cu", name, grid, block, (*given, *sizes, *smoothing), scalar_t=x.dtype)
+            launch((labels, weight, parts, weights, self.counters(1), loss, found, weight_count), options)
 
         self.refuse(look, 1, _no_class(target.shape, classes, ignore_index, "cross_entropy"))
-        return loss, dx
 
     def nll_loss(
         self, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, out: Any = None
@@ -255,7 +275,7 @@ class Loss(Counting):
             return result
         if rows:
             launch(*grid_and_block(team, rows), None, parts, None)
-        if rows > _ADDED_BY_ONE_BLOCK:
+        if rows > ADDED_BY_ONE_BLOCK:
             blocks = min(ceil_div(rows, 8 * THREADS), _MOST_PARTS)
             sums = self.empty((2, blocks), parts.dtype)
             self.launch("loss.cu", "loss_partial", (blocks,), (THREADS,), (parts, sums, rows), scalar_t=dtype)

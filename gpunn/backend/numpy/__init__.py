@@ -17,6 +17,7 @@ from .im2col import *
 from .images import *
 from .indexing import *
 from .linear import *
+from .linear_loss import *
 from .loss import *
 from .memory import *
 from .norm import *

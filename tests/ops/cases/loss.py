@@ -9,6 +9,7 @@ import gpunn
 from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
+from gpunn.ops.linear_cross_entropy import LinearCrossEntropy
 
 from ..harness import add, normal
 from .softmax import functional
@@ -173,6 +174,23 @@ def with_gradient(reduction, weight, smoothing):
 with_gradient("mean", None, 0.0)
 with_gradient("sum", CLASS_WEIGHTS, 0.0)
 with_gradient("mean", CLASS_WEIGHTS, 0.2)
+
+
+def behind_a_layer(reduction, weight, smoothing):
+    def call(dl, x, w, b, target):
+        weights = None if weight is None else gpunn.tensor(weight, dtype=x.dtype, device=x.device)
+        return apply(LinearCrossEntropy(reduction, -100, smoothing), dl, x, w, b, target, weights)
+
+    def reference(dl, x, w, b, target):
+        z = x @ w.T + b
+        return *loss_and_gradient(dl, z, target, weight or (1.0,) * 4, reduction, smoothing), z
+
+    name = f"linear_cross_entropy-{reduction}{'-weight' if weight else ''}-smooth{smoothing}"
+    add(name, call, normal(seed=5), normal(6, 3), normal(4, 3, seed=1), normal(4, seed=2), some, reference=reference)
+
+
+behind_a_layer("mean", None, 0.0)
+behind_a_layer("sum", CLASS_WEIGHTS, 0.2)
 for reduction, weight, smoothing in itertools.product(("mean", "sum", "none"), (None, CLASS_WEIGHTS), (0.0, 0.2)):
     options = {"reduction": reduction, "label_smoothing": smoothing}
 
