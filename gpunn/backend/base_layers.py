@@ -283,12 +283,13 @@ class LayerPrimitives(Protocol):
         var: Array,
         eps: float,
         wanted: Wanted,
-        y: Array | None = None,
+        bias: Array | None = None,
+        relu: bool = False,
         out: Any = None,
     ) -> tuple[Array, ...]:
         """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
 
-        `y` is its result, if that was with a ReLU.
+        `bias` is looked at if that was with a ReLU alone: x tells which elements the ReLU let through.
         """
 
     def row_norm_forward(

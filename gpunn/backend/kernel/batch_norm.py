@@ -109,12 +109,14 @@ class BatchNorm(Quads, Counting):
         var: Array,
         eps: float,
         wanted: tuple[bool, bool, bool],
-        y: Array | None = None,
+        bias: Array | None = None,
+        relu: bool = False,
         out: Any = None,
     ) -> tuple[Array, ...]:
-        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`; `y`: its result with a ReLU.
+        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
 
-        With a = weight rstd, dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
+        With `relu` it is asked again, by x and `bias`, which elements the ReLU let through. With a = weight rstd,
+        dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
         """
         work, size = mean.dtype, _sizes(x)
         outs = iter(out or (None, None, None))
@@ -126,21 +128,21 @@ class BatchNorm(Quads, Counting):
         if not x.size:
             return results
         dy, x, mean, var = map(self.contiguous, (dy, x, mean, var))
-        y = None if y is None else self.contiguous(y)
-        weight = self.converted(weight, work)
+        weight, bias = (self.converted(a, work) for a in (weight, bias))
+        given, rest = (dy, x, weight, bias, mean, var), (*size, eps, relu)
         how = _Launch(self, "batch_norm_backward", size, x.dtype)
         if how.shares == 1:
-            how("fused", 1, dy, x, y, weight, mean, var, dx, dw, db, *size, eps)
+            how("fused", 1, *given, dx, dw, db, *rest)
         else:
             parts, sums = (self.empty(shape, work) for shape in ((2, how.shares, size[1]), (2, size[1])))
-            how("share", how.shares, dy, x, y, mean, var, parts, how.counters, sums, dw, db, *size, eps)
+            how("share", how.shares, *given, parts, how.counters, sums, dw, db, *rest)
             if dx is not None:
-                how("apply", how.shares, dy, x, y, weight, mean, var, sums, dx, *size, eps)
+                how("apply", how.shares, *given, sums, dx, *rest)
         return results
 
 
 class _Launch:
-    """Launches the kernels of `batch_norm.cu` for x of some sizes (n, c, m)."""
+    """Launches the kernels of a text, "batch_norm" or "batch_norm_backward", for x of some sizes (n, c, m)."""
 
     def __init__(self, family: BatchNorm, name: str, size: tuple[int, int, int], dtype: Any) -> None:
         self.family, self.name, self.channels, self.dtype = family, name, size[1], dtype
@@ -154,7 +156,7 @@ class _Launch:
         """A team on each of so many shares of each channel."""
         grid, block = grid_and_block(self.team, self.channels)
         name = f"{self.name}_{kernel}_{self.team}"
-        self.family.launch("batch_norm.cu", name, (*grid, blocks), block, args, scalar_t=self.dtype)
+        self.family.launch(f"{self.name}.cu", name, (*grid, blocks), block, args, scalar_t=self.dtype)
 
     @property
     def counters(self) -> Array:

@@ -6,7 +6,7 @@ from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
 
-from ..harness import add, normal, off_zero
+from ..harness import add, normal
 from .softmax import functional
 
 EPS = 1e-5
@@ -67,21 +67,22 @@ add(
 )
 
 
-def batch_norm_gradients(dy, x, w, mu, var, y):
-    dz, xhat = np.where(y > 0, dy, 0), (x - mu) / np.sqrt(var + EPS)
+def batch_norm_gradients(dy, x, w, mu, var, b):
+    xhat = (x - mu) / np.sqrt(var + EPS)
+    dz = np.where(w * xhat + b > 0, dy, 0)
     means = dz.mean(0), (dz * xhat).mean(0)
     return w / np.sqrt(var + EPS) * (dz - means[0] - xhat * means[1]), (dz * xhat).sum(0), dz.sum(0)
 
 
 add(
     "batch_norm-relu-backward",
-    lambda dy, x, w, mu, var, y: apply(BatchNormBackward(EPS, (True, True, True)), dy, x, w, mu, var, y),
+    lambda dy, x, w, mu, var, b: apply(BatchNormBackward(EPS, (True, True, True), True), dy, x, w, mu, var, b),
     normal(4, 3),
     X := normal(4, 3, seed=1) + 1,
     normal(3, seed=2),
     X.mean(0),
     X.var(0),
-    off_zero(4, 3, seed=3),
+    normal(3, seed=3),
     reference=batch_norm_gradients,
     gradient=False,
     atol=1e-5,
