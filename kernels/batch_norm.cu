@@ -4,7 +4,8 @@
 //   y = (x - mean) a + bias                a = weight / sqrt(var + eps), var the mean square of the deviations;
 //                                          with a ReLU behind it, 0 where that is negative
 //
-// A team of threads has a channel (batch_norm.cuh). The ladder:
+// and where something is added to y, the sum of both, with a ReLU behind it or not. A team of threads has a channel
+// (batch_norm.cuh). The ladder:
 //
 //   fused  one team a channel and one launch, which reads a channel twice, the second time from a cache if it is small.
 //   split  several teams a channel, each for a share of it, where there are too few channels to keep a GPU busy: what
@@ -75,14 +76,26 @@ __device__ __forceinline__ void finish(
     var = moments.squares / moments.count;
 }
 
+// What becomes of a number that was normalised: with a ReLU 0 where it is negative; then the sum of it and of another
+// one, and again 0 where this is.
+struct Behind {
+    const scalar_t* added;  // null: nothing
+    acc_t lowest, lowest_sum;
+
+    __device__ __forceinline__ Behind(bool relu, const scalar_t* added = nullptr, bool relu_of_sum = false)
+        : added(added), lowest(lowest_of(relu)), lowest_sum(lowest_of(relu_of_sum)) {}
+    __device__ __forceinline__ scalar_t of(acc_t z, index_t at) const {
+        const scalar_t y = at_least(z, lowest);
+        return added == nullptr ? y : scalar_t(at_least(acc_t(y) + acc_t(added[at]), lowest_sum));
+    }
+};
+
 template <class Team>
 __device__ __forceinline__ void normalise(
-    const scalar_t* __restrict__ x, const Affine& affine, scalar_t* __restrict__ y, const Sizes& size, bool relu) {
-    const acc_t lowest = relu ? acc_t(0) : -acc_t(__int_as_float(0x7f800000));
-    for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) {
-        const acc_t z = affine.of(x[walk.at]);
-        y[walk.at] = z < lowest ? lowest : z;  // written so that NaN stays NaN
-    }
+    const scalar_t* __restrict__ x, const Affine& affine, const Behind& behind, scalar_t* __restrict__ y,
+    const Sizes& size) {
+    for (auto walk = walk_over<Team>(size); walk.left(); walk.next())
+        y[walk.at] = behind.of(affine.of(x[walk.at]), walk.at);
 }
 
 template <class Team>
@@ -99,7 +112,7 @@ __device__ __forceinline__ void fused(
         var[channel] = v;
         running.move(channel, mu, v);
     }
-    normalise<Team>(x, {channel, mu, rstd_of(v, eps), weight, bias}, y, size, relu);
+    normalise<Team>(x, {channel, mu, rstd_of(v, eps), weight, bias}, {relu}, y, size);
 }
 
 // What a share has found, in parts (3, shares, c), and from these the statistics.
@@ -134,10 +147,10 @@ __device__ __forceinline__ void share(
 template <class Team>
 __device__ __forceinline__ void apply(
     const scalar_t* __restrict__ x, const acc_t* mean, const acc_t* var, const acc_t* weight, const acc_t* bias,
-    scalar_t* __restrict__ y, const Sizes& size, acc_t eps, bool relu) {
+    const Behind& behind, scalar_t* __restrict__ y, const Sizes& size, acc_t eps) {
     const index_t channel = Team::row();
     if (channel >= size.c) return;
-    normalise<Team>(x, {channel, mean[channel], rstd_of(var[channel], eps), weight, bias}, y, size, relu);
+    normalise<Team>(x, {channel, mean[channel], rstd_of(var[channel], eps), weight, bias}, behind, y, size);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_block(
@@ -173,7 +186,8 @@ extern "C" __global__ void __launch_bounds__(256, 3) batch_norm_fused_columns(
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 3 : 4) batch_norm_share_block(
-    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, unsigned* __restrict__ arrived,
+    const scalar_t* __restrict__ x, acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived,  // null: a block has all of a channel
     acc_t* __restrict__ mean, acc_t* __restrict__ var,
     const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
     const long long* batches,                    // null: they are not counted
@@ -186,7 +200,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 3 : 4) ba
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 3 : 4) batch_norm_share_columns(
-    const scalar_t* __restrict__ x, acc_t* __restrict__ parts, unsigned* __restrict__ arrived,
+    const scalar_t* __restrict__ x, acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived,  // null: a block has all of a channel
     acc_t* __restrict__ mean, acc_t* __restrict__ var,
     const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
     const long long* batches,                    // null: they are not counted
@@ -200,16 +215,18 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 3 : 4) ba
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_block(
     const scalar_t* __restrict__ x, const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
-    const acc_t* __restrict__ weight,  // null: 1
-    const acc_t* __restrict__ bias,    // null: 0
-    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu) {
-    apply<Block>(x, mean, var, weight, bias, y, {n, c, m}, eps, relu);
+    const acc_t* __restrict__ weight,    // null: 1
+    const acc_t* __restrict__ bias,      // null: 0
+    const scalar_t* __restrict__ added,  // null: nothing
+    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu, bool relu_of_sum) {
+    apply<Block>(x, mean, var, weight, bias, {relu, added, relu_of_sum}, y, {n, c, m}, eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_apply_columns(
     const scalar_t* __restrict__ x, const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
-    const acc_t* __restrict__ weight,  // null: 1
-    const acc_t* __restrict__ bias,    // null: 0
-    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu) {
-    apply<Columns>(x, mean, var, weight, bias, y, {n, c, m}, eps, relu);
+    const acc_t* __restrict__ weight,    // null: 1
+    const acc_t* __restrict__ bias,      // null: 0
+    const scalar_t* __restrict__ added,  // null: nothing
+    scalar_t* __restrict__ y, long long n, long long c, long long m, acc_t eps, bool relu, bool relu_of_sum) {
+    apply<Columns>(x, mean, var, weight, bias, {relu, added, relu_of_sum}, y, {n, c, m}, eps);
 }

@@ -33,11 +33,18 @@ struct Affine {
     __device__ __forceinline__ acc_t of(acc_t x) const { return fma(x - mean, scale, shift); }
 };
 
+// Below all numbers, or with a ReLU what it makes of those below 0.
+__device__ __forceinline__ acc_t lowest_of(bool relu) { return relu ? acc_t(0) : -acc_t(__int_as_float(0x7f800000)); }
+
+// Written so that NaN stays NaN.
+__device__ __forceinline__ acc_t at_least(acc_t z, acc_t lowest) { return z < lowest ? lowest : z; }
+
 // Of the blocks that have shares of the same channels the last one to come goes over these, a warp for each:
-// join(channel, lane). `arrived` has a zero for each such group of blocks, and has it again.
+// join(channel, lane). `arrived` has a zero for each such group of blocks, and has it again; one block alone needs none.
 template <class Team, class Join>
 __device__ __forceinline__ void join_shares(unsigned* arrived, const Sizes& size, const Join& join) {
-    if (!comes_last(arrived + blockIdx.x, gridDim.y)) return;
+    if (gridDim.y == 1) __syncthreads();
+    else if (!comes_last(arrived + blockIdx.x, gridDim.y)) return;
     const int lane = thread_of_block() % 32, warps = blockDim.x * blockDim.y / 32;
     for (int n = thread_of_block() / 32; n < Team::rows(); n += warps) {
         const index_t channel = (index_t)blockIdx.x * Team::rows() + n;

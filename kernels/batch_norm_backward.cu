@@ -136,7 +136,9 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_b
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
-    acc_t* __restrict__ parts, unsigned* __restrict__ arrived, acc_t* __restrict__ sums,
+    acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived,  // null: a block has all of a channel
+    acc_t* __restrict__ sums,
     acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
     long long n, long long c, long long m, acc_t eps, bool relu) {
     backward_share<Block>({x, dy, weight, bias, mean, var, eps, relu, {n, c, m}}, parts, arrived, sums, dweight, dbias);
@@ -147,7 +149,9 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_backward_share_c
     const acc_t* __restrict__ weight,  // null: 1
     const acc_t* __restrict__ bias,    // null: 0
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var,
-    acc_t* __restrict__ parts, unsigned* __restrict__ arrived, acc_t* __restrict__ sums,
+    acc_t* __restrict__ parts,
+    unsigned* __restrict__ arrived,  // null: a block has all of a channel
+    acc_t* __restrict__ sums,
     acc_t* __restrict__ dweight, acc_t* __restrict__ dbias,  // null: not wanted
     long long n, long long c, long long m, acc_t eps, bool relu) {
     backward_share<Columns>({x, dy, weight, bias, mean, var, eps, relu, {n, c, m}}, parts, arrived, sums, dweight, dbias);

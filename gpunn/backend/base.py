@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from .base_layers import Array, Axes, LayerPrimitives, Shape, Wanted
 from .base_losses import LossPrimitives
+from .base_norms import NormPrimitives
 from .base_optimizers import OptimizerPrimitives
 
 
@@ -46,8 +47,8 @@ class Reduce(Protocol):
         """The result."""
 
 
-class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
-    """The primitives, by family; those of layers, losses and optimizers are inherited."""
+class Backend(LayerPrimitives, NormPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
+    """The primitives, by family; those of layers, norms, losses and optimizers are inherited."""
 
     name: str
     writes_images: frozenset[str]

@@ -132,6 +132,15 @@ class MoveStatistics(Op):
         return backend.move_statistics(*arrays, self.keep, self.mean_share, self.var_share, out=out)
 
 
+def tracked(op: Any, mu: Spec, mean: Spec | None, var: Spec | None, batches: Spec | None) -> tuple[Spec, ...]:
+    """The specs of mu and v and, if there are running statistics, of these, as `op` moves them."""
+    if mean is None or var is None:
+        return mu, mu
+    if mean.dtype is not mu.dtype:
+        raise shape_error(op, f"the running statistics must be in {mu.dtype.name}, got {mean!r}")
+    return mu, mu, *MoveStatistics(op.keep, op.mean_share, op.var_share).shape(mean, mu, var, mu, batches)
+
+
 @frozen
 class TrackedBatchNorm(Op):
     """`BatchNorm`, or with `relu` `BatchNormRelu`, and `MoveStatistics` by what it finds; a rule of plans makes it.
@@ -153,11 +162,8 @@ class TrackedBatchNorm(Op):
     flop_per_element = 8
 
     def shape(self, x: Spec, weight: Spec | None, bias: Spec | None, *running: Any) -> Any:
-        y, mu, v = BatchNorm(self.eps).shape(x, weight, bias)
-        mean, var, batches = running
-        if mean.dtype is not mu.dtype:
-            raise shape_error(self, f"the running statistics must be in {mu.dtype.name}, got {mean!r}")
-        return y, mu, v, *MoveStatistics(self.keep, self.mean_share, self.var_share).shape(mean, mu, var, v, batches)
+        y, mu, _ = BatchNorm(self.eps).shape(x, weight, bias)
+        return y, *tracked(self, mu, *running)
 
     def forward(self, backend: Any, x: Any, weight: Any, bias: Any, *running: Any, out: Any = None) -> Any:
         moving = (*running, self.keep, self.mean_share, self.var_share)

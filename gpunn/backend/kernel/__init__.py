@@ -13,6 +13,7 @@ from .batch_norm import BatchNorm
 from .chain import Chain
 from .collective import CollectiveKernels
 from .conv_pooled import ConvPooled
+from .conv_statistics import ConvStatistics
 from .draw import Draw
 from .dropout import Dropout
 from .elementwise import Elementwise
@@ -48,6 +49,7 @@ class KernelBackend(
     Linear,
     Im2col,
     ConvPooled,
+    ConvStatistics,
     Pool,
     BatchNorm,
     Norm,

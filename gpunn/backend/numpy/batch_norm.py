@@ -66,13 +66,34 @@ def move_statistics(
     return new
 
 
-def batch_norm_inference(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> Any:
-    """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,)."""
+def batch_norm_inference(
+    x: Any,
+    mean: Any,
+    var: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    relu: bool = False,
+    added: Any = None,
+    relu_of_sum: bool = False,
+    out: Any = None,
+) -> Any:
+    """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,).
+
+    With `relu`, 0 where that is negative; with `added` (n, c, ...) the sum of both, with `relu_of_sum` 0 where this is
+    negative.
+    """
     work = _working_type(x.dtype)
     y = np.empty(x.shape, x.dtype) if out is None else out
     mean, var = (s.astype(work, copy=False) for s in (mean, var))
     with scratch() as take:
         _normalise(_channels(x), mean, _scale(var, eps, weight, take), bias, _channels(y), take)
+    if relu:
+        activation(y, "relu", 0.0, out=y)
+    if added is not None:
+        np.add(y, added, out=y)
+    if relu_of_sum:
+        activation(y, "relu", 0.0, out=y)
     return y
 
 
