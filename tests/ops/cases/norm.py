@@ -5,8 +5,10 @@ import numpy as np
 from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
+from gpunn.ops.batch_norm_parts import BatchNormApply, BatchNormMaxPool, BatchStatistics, Conv2dStatistics
 
 from ..harness import add, normal
+from .conv import conv2d_by_loops
 from .softmax import functional
 
 EPS = 1e-5
@@ -99,6 +101,84 @@ add(
         0.75 * mean + 0.25 * x.astype(np.float64).mean(0),
         0.75 * var + 0.3 * x.astype(np.float64).var(0),
     ),
+    gradient=False,
+    atol=1e-5,
+)
+
+
+def statistics_and_running_ones(x, mean, var):
+    axes = (0, *range(2, x.ndim))
+    mu, v = x.astype(np.float64).mean(axes), x.astype(np.float64).var(axes)
+    return mu, v, 0.75 * mean + 0.25 * mu, 0.75 * var + 0.3 * v
+
+
+add(
+    "batch_norm-statistics",
+    lambda x, mean, var: apply(BatchStatistics(0.75, 0.25, 0.3), x, mean, var, None),
+    normal(4, 3, 2) + 1,
+    normal(3, seed=1),
+    normal(3, seed=2),
+    reference=statistics_and_running_ones,
+    gradient=False,
+    atol=1e-5,
+)
+add(
+    "batch_norm-statistics-alone",
+    lambda x: apply(BatchStatistics(), x, None, None, None),
+    normal(4, 3) + 1,
+    reference=lambda x: (x.mean(0), x.var(0)),
+    gradient=False,
+    atol=1e-5,
+)
+
+
+def with_statistics(x, mu, var, w, b):
+    """y for given statistics, by the formula."""
+    return per_channel(w, x) * (x - per_channel(mu, x)) / np.sqrt(per_channel(var, x) + EPS) + per_channel(b, x)
+
+
+STATISTICS = normal(3, seed=1), normal(3, seed=2, low=0.5), normal(3, seed=3), normal(3, seed=4)
+for relu, relu_of_sum in ((False, False), (True, False), (False, True)):
+    op = BatchNormApply(EPS, relu, relu_of_sum)
+    add(
+        f"batch_norm-sum-{relu}-{relu_of_sum}",
+        lambda *a, op=op: apply(op, *a),
+        normal(2, 3, 4),
+        *STATISTICS,
+        normal(2, 3, 4, seed=5),
+        reference=lambda x, mu, var, w, b, r, first=relu, last=relu_of_sum: np.maximum(
+            np.maximum(with_statistics(x, mu, var, w, b), 0 if first else -np.inf) + r, 0 if last else -np.inf
+        ),
+        gradient=False,
+        atol=1e-5,
+    )
+for relu in (False, True):
+    pooling = BatchNormMaxPool(EPS, relu)
+    add(
+        f"batch_norm-max_pool-{relu}",
+        lambda *a, op=pooling: apply(op, *a)[0],
+        normal(2, 3, 4, 6),
+        *STATISTICS,
+        reference=lambda *a, relu=relu: np.maximum(
+            with_statistics(*a).reshape(2, 3, 2, 2, 3, 2).max((3, 5)), 0 if relu else -np.inf
+        ),
+        gradient=False,
+        atol=1e-5,
+    )
+
+
+def convolution_and_statistics(x, w, b, mean, var):
+    z = conv2d_by_loops(x, w, b)
+    return z, *statistics_and_running_ones(z, mean, var)
+
+
+add(
+    "conv2d-statistics",
+    lambda *a: apply(Conv2dStatistics(keep=0.75, mean_share=0.25, var_share=0.3), *a, None),
+    normal(2, 2, 5, 6),
+    normal(3, 2, 3, 3, seed=1),
+    *(normal(3, seed=s) for s in (2, 3, 4)),
+    reference=convolution_and_statistics,
     gradient=False,
     atol=1e-5,
 )
