@@ -7,7 +7,7 @@
 // y is not read: it follows from x, which is, to the same bits.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
-#include "batch_norm.cuh"
+#include "batch_norm_gradient.cuh"
 
 // What was normalised, and the gradient of what became of it.
 struct Normalised {
@@ -50,20 +50,13 @@ template <class Team> __device__ __forceinline__ Sums share_sums(const Channel& 
     return Team::reduce(sums);
 }
 
-__device__ __forceinline__ void store_gradients(
-    const Sums& sums, acc_t rstd, index_t channel, acc_t* dweight, acc_t* dbias) {
-    if (dweight != nullptr) dweight[channel] = sums.second * rstd;
-    if (dbias != nullptr) dbias[channel] = sums.first;
-}
-
 template <class Team>
 __device__ __forceinline__ void input_gradient(const Sums& sums, const Channel& channel, scalar_t* __restrict__ dx) {
     const Sizes& size = channel.all.size;
-    const acc_t count = acc_t(size.n * size.m), mean_dy = sums.first / count;
-    const acc_t slope = channel.rstd * channel.rstd * sums.second / count;
+    const InputGradient gradient(sums, channel.affine, channel.rstd, size.n * size.m);
     for (auto walk = walk_over<Team>(size); walk.left(); walk.next()) {
         const acc_t x = channel.all.x[walk.at];
-        dx[walk.at] = fma(channel.affine.mean - x, slope, channel.gradient(walk.at, x) - mean_dy) * channel.affine.scale;
+        dx[walk.at] = gradient.of(x, channel.gradient(walk.at, x));
     }
 }
 
@@ -77,31 +70,11 @@ __device__ __forceinline__ void backward_fused(
     if (dx != nullptr) input_gradient<Team>(sums, channel, dx);
 }
 
-// What a share has found, in parts (2, shares, c), and from these the sums (2, c) and what is wanted of the parameters'
-// gradients.
 template <class Team>
 __device__ __forceinline__ void backward_share(
     const Normalised& all, acc_t* parts, unsigned* arrived, acc_t* sums, acc_t* dweight, acc_t* dbias) {
-    const Sizes& size = all.size;
     const Sums found = share_sums<Team>({all, Team::row()});
-    const index_t step = gridDim.y * size.c;
-    if (Team::row() < size.c && Team::rank() == 0) {
-        const index_t at = blockIdx.y * size.c + Team::row();
-        parts[at] = found.first;
-        parts[at + step] = found.second;
-    }
-    join_shares<Team>(arrived, size, [&](index_t channel, int lane) {
-        Sums both = {0, 0};
-        for (int part = lane; part < gridDim.y; part += 32) {
-            const index_t at = part * size.c + channel;
-            both.merge({parts[at], parts[at + step]});
-        }
-        both = Warp::reduce(both);
-        if (lane != 0) return;
-        store_gradients(both, rstd_of(all.var[channel], all.eps), channel, dweight, dbias);
-        sums[channel] = both.first;
-        sums[size.c + channel] = both.second;
-    });
+    join_sums<Team>(found, all.size, parts, arrived, sums, all.var, all.eps, dweight, dbias);
 }
 
 template <class Team>

@@ -83,6 +83,21 @@ class NormPrimitives(Protocol):
     ) -> tuple[Array, Array]:
         """`max_pool2d` of `batch_norm_inference` by windows of 2 x 2 that lie side by side and cover the images."""
 
+    def batch_norm_max_pool_backward(
+        self,
+        dp: Array,
+        p: Array | None,
+        which: Array,
+        x: Array,
+        weight: Array | None,
+        mean: Array,
+        var: Array,
+        eps: float,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """`batch_norm_backward` from the gradient of what `batch_norm_max_pool` gave: p, with a ReLU, and which."""
+
     def conv2d_statistics(
         self,
         x: Array,

@@ -10,7 +10,7 @@ from typing import Any
 from gpunn.backend.spec import Spec
 
 from .base import Cost, Op, frozen, shape_error
-from .batch_norm import tracked
+from .batch_norm import BatchNormBackward, tracked
 from .conv import Conv2d, Convolution
 from .conv_pool import TWO
 from .norm import check_affine, statistic_spec
@@ -104,6 +104,30 @@ class BatchNormMaxPool(_GivenStatistics):
 
     def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
         return backend.batch_norm_max_pool(*arrays, self.eps, self.relu, out=out)
+
+
+@frozen
+class BatchNormMaxPoolBackward(Op):
+    """The gradients of `BatchNormMaxPool` from dP, P, K, x, w, mu, v; `wanted` says which of (dx, dw, db) are results.
+
+    Those of `BatchNorm` for dy = dP at the elements that K names, and 0 else; with a ReLU also 0 where P is 0, which is
+    None without one.
+    """
+
+    eps: float
+    wanted: tuple[bool, bool, bool]
+    differentiable = False
+    images = (3,)
+    flop_per_element = 10
+
+    def shape(self, dp: Spec, p: Spec | None, which: Spec, x: Spec, weight: Spec | None, mu: Spec, var: Spec) -> Any:
+        pooled, numbers = MaxPool2d(TWO, TWO).shape(x)
+        if not (dp == pooled and which == numbers and p in (None, pooled)):
+            raise shape_error(self, f"what was pooled of {x!r} is {pooled!r}, got {dp!r}, {p!r} and {which!r}")
+        return BatchNormBackward(self.eps, self.wanted).shape(x, x, weight, mu, var)
+
+    def forward(self, backend: Any, *arrays: Any, out: Any = None) -> Any:
+        return backend.batch_norm_max_pool_backward(*arrays, self.eps, self.wanted, out=out)
 
 
 @frozen

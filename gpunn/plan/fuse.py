@@ -15,7 +15,7 @@ from .rules.activation_gradient import activation_gradient
 from .rules.affine_activation import affine_activation
 from .rules.elementwise_chain import elementwise_chain
 from .rules.loss_gradient import loss_gradient
-from .rules.norm_parts import convolution_statistics, norm_and_sum, pooled_norm
+from .rules.norm_parts import convolution_statistics, norm_and_sum, pooled_norm, pooled_norm_gradient
 from .rules.note import Note as Note
 from .rules.pooled_convolution import pooled_convolution, pooled_weight_gradient
 from .rules.pooled_slope import pooled_slope
@@ -36,6 +36,7 @@ RULES: dict[str, Rule] = {
         pooled_weight_gradient,
         activation_gradient,
         pooled_norm,
+        pooled_norm_gradient,
         norm_and_sum,
         convolution_statistics,
         product_update,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
+from gpunn.backend.kernel import batch_norm
 from gpunn.backend.kernel.ladder import rung
 
 from .harness import FAST, bits_of, compare, simulator
@@ -45,11 +46,14 @@ def test_statistics(shape: tuple[int, ...], batches: Any) -> None:
                     np.testing.assert_array_equal(a, b)
 
 
-def test_statistics_of_more_channels_than_there_are_counters() -> None:
-    x = normal(1, 9000, 16, mean=3)
+@pytest.mark.parametrize("shape", [(40, 3, 200), (40, 70, 200)])
+def test_more_channels_than_there_are_counters(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    """Then a block has all of a channel."""
+    monkeypatch.setattr(batch_norm, "MOST_COUNTERS", 2)
+    x = normal(*shape, mean=3)
     mean, var = BACKEND.batch_statistics(x)
-    np.testing.assert_allclose(mean, x[0].mean(1, dtype="d"), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(var, x[0].var(1, dtype="d"), rtol=1e-5)
+    np.testing.assert_allclose(mean, x.mean((0, 2), dtype="d"), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(var, x.var((0, 2), dtype="d"), rtol=1e-5)
 
 
 BEHIND = [(relu, relu_of_sum) for relu in (False, True) for relu_of_sum in (False, True)]
@@ -135,3 +139,60 @@ def test_pooling_of_images_that_do_not_begin_at_a_pair() -> None:
 def test_pooling_of_views() -> None:
     x = normal(6, 4, 3, 4).transpose(3, 2, 1, 0)[::2]
     compare("batch_norm_max_pool", x, *parameters(3), 1e-5, True, rtol=1e-5, atol=1e-5)
+
+
+ALL = (True, True, True)
+
+
+def pooled_gradient(shape: tuple[int, ...], relu: bool, dtype: Any = "float32") -> tuple[Any, ...]:
+    """What `batch_norm_max_pool_backward` is given: some outputs are 0, some windows hold equal elements."""
+    x = normal(*shape, dtype=dtype)
+    x[:1] = np.round(x[:1].astype("d"))
+    weight, bias = (normal(shape[1], dtype="float64" if dtype == "float64" else "float32") for _ in range(2))
+    mean, var = BACKEND.batch_statistics(x)
+    p, which = BACKEND.batch_norm_max_pool(x, mean, var, weight, bias, 1e-5, relu)
+    return normal(*p.shape, dtype=dtype), p if relu else None, which, x, weight, mean, var
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [*IMAGES, *EMPTY[:2]])
+def test_the_gradient_of_pooling_behind_the_norm(shape: tuple[int, ...], relu: bool) -> None:
+    args = pooled_gradient(shape, relu)
+    compare("batch_norm_max_pool_backward", *args, 1e-5, ALL, rtol=1e-4, atol=1e-5, ladder="batch_norm")
+    without = (*args[:4], None, *args[5:])
+    compare("batch_norm_max_pool_backward", *without, 1e-5, ALL, rtol=1e-4, atol=1e-5, modes=FAST)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
+def test_the_gradient_of_pooling_in_other_types(dtype: Any) -> None:
+    for shape in ((3, 2, 8, 10), (2, 40, 2, 4)):
+        args = pooled_gradient(shape, True, dtype)
+        tolerance = {} if dtype == "float64" else {"rtol": 3e-2, "atol": 3e-2}
+        compare("batch_norm_max_pool_backward", *args, 1e-5, ALL, modes=FAST, **tolerance)
+
+
+@pytest.mark.parametrize(
+    "wanted", [(True, False, False), (False, True, False), (False, False, True), (True, False, True)]
+)
+def test_what_is_wanted_of_the_gradients_of_pooling(wanted: tuple[bool, bool, bool]) -> None:
+    args = pooled_gradient((3, 2, 8, 10), True)
+    compare("batch_norm_max_pool_backward", *args, 1e-5, wanted, rtol=1e-4, atol=1e-5, modes=FAST)
+
+
+def test_the_gradient_of_pooling_of_images_that_do_not_begin_at_a_pair() -> None:
+    args = list(pooled_gradient((2, 3, 4, 6), True))
+    memory = np.empty(args[3].size + 1, np.float32)
+    memory[1:] = args[3].reshape(-1)
+    expected = BACKEND.batch_norm_max_pool_backward(*args, 1e-5, ALL)
+    args[3] = memory[1:].reshape(args[3].shape)
+    assert not BACKEND.twos(args[3])
+    for a, b in zip(BACKEND.batch_norm_max_pool_backward(*args, 1e-5, ALL), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_an_infinite_gradient_ends_at_a_relu_that_is_closed() -> None:
+    dp, p, *rest = pooled_gradient((3, 2, 8, 10), True)
+    assert (p == 0).any()
+    dp[p == 0] = np.inf
+    for a in BACKEND.batch_norm_max_pool_backward(dp, p, *rest, 1e-5, ALL):
+        assert np.isfinite(a).all()

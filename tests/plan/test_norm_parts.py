@@ -21,7 +21,7 @@ from .test_graph import graph_of, names
 from .test_rules import gradients, only
 
 BEFORE = ["affine_activation", "tracked_norm", "pooled_slope", "activation_gradient"]
-PARTS = ["pooled_norm", "norm_and_sum", "convolution_statistics"]
+PARTS = ["pooled_norm", "pooled_norm_gradient", "norm_and_sum", "convolution_statistics"]
 ON_CPU = "on the CPU nothing would be saved"
 LAST = "images whose channels lie last have kernels of their own"
 
@@ -95,6 +95,47 @@ def test_what_is_needed_as_it_is(kind: str) -> None:
     graph, notes = notes_of(loss, "pooled_norm")
     assert [n.endswith("needs what is pooled") for n in notes] == [True] * (kind == "relu")
     assert "BatchNormMaxPool" not in names(graph)
+
+
+@pytest.mark.parametrize("kind", ["none", "relu"])
+def test_its_gradient_on_the_way(kind: str) -> None:
+    graph, notes = notes_of(lambda x, w: pooled(x, w, kind), "pooled_norm_gradient")
+    assert notes == [""]
+    backward, pool = only(graph, "BatchNormMaxPoolBackward"), only(graph, "MaxPool2d")
+    assert backward.inputs[1:3] == ((pool.outputs[0] if kind == "relu" else None), pool.outputs[1])
+    assert not {"BatchNormBackward", "MaxPool2dBackward", "MaxPool2dActivationBackward"} & set(names(graph))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"window": 3}, SIDE),
+        ({"shape": (2, 3, 7, 8)}, SIDE),
+        ({"kind": "tanh"}, "tanh is between"),
+        ({"device": "cpu", "kind": "none"}, ON_CPU),
+        ({"last": True}, LAST),
+    ],
+    ids=str,
+)
+def test_gradients_that_are_spread_before(options: dict[str, Any], reason: str) -> None:
+    of_step = {k: options.pop(k) for k in ("shape", "device", "last") if k in options}
+    kind = options.pop("kind", "none" if "window" in options else "relu")
+    graph, notes = notes_of(lambda x, w: pooled(x, w, kind, **options), "pooled_norm_gradient", **of_step)
+    assert notes == [reason]
+    assert "BatchNormMaxPoolBackward" not in names(graph)
+
+
+def test_a_gradient_of_pooling_that_others_need() -> None:
+    w, v = (gpunn.ones(3, device="sim", requires_grad=True) for _ in range(2))
+
+    def body(x: gpunn.Tensor) -> tuple[gpunn.Tensor, ...]:
+        z = norm(x, w)
+        y = z + v.reshape(3, 1, 1)
+        return gradients(F.max_pool2d(y, 2).square().sum(), w, v)
+
+    graph = graph_of(body, gpunn.ones(2, 3, 6, 8, device="sim"))
+    (note,) = apply_rules(graph, ["pooled_norm_gradient"])
+    assert note.reason == "Sum needs the gradient of the pooling"
 
 
 # A sum ----------------------------------------------------------------------------------------------------------------
@@ -321,8 +362,8 @@ def test_training_is_pytorchs(name: str, style: str) -> None:
     ours.load_state_dict({k: gpunn.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
     expected = trained_by_torch(theirs)
     found, listing = trained(ours, "sim", True)
-    parts = ("Conv2dStatistics", "BatchNormMaxPool", "BatchNormApply")
-    assert [part in listing for part in parts] == [name != "evaluated"] * 3
+    parts = ("Conv2dStatistics", "BatchNormMaxPool", "BatchNormMaxPoolBackward", "BatchNormApply")
+    assert [part in listing for part in parts] == [name != "evaluated"] * 4
     assert found.keys() == expected.keys()
     for k, value in expected.items():
         np.testing.assert_allclose(found[k], value, rtol=1e-9, atol=1e-12, err_msg=k)
@@ -331,7 +372,7 @@ def test_training_is_pytorchs(name: str, style: str) -> None:
 @pytest.mark.parametrize("rule", PARTS)
 @pytest.mark.parametrize("style", ["he", "nine"])
 def test_each_rule_alone(rule: str, style: str) -> None:
-    """Poolings and sums are the same to the bit; statistics by a convolution are added up in another order."""
+    """Poolings and sums are the same to the bit; statistics and gradients are added up in another order."""
 
     def train(fuse: list[str]) -> dict[str, np.ndarray]:
         gpunn.manual_seed(0)
@@ -339,7 +380,7 @@ def test_each_rule_alone(rule: str, style: str) -> None:
 
     found, expected = train([*BEFORE, rule]), train(BEFORE)
     for k, value in expected.items():
-        if rule == "convolution_statistics":
+        if rule in ("pooled_norm_gradient", "convolution_statistics"):
             np.testing.assert_allclose(found[k], value, rtol=1e-9, atol=1e-12, err_msg=k)
         else:
             np.testing.assert_array_equal(found[k], value, err_msg=k)

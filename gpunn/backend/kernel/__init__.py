@@ -9,7 +9,7 @@ from __future__ import annotations
 from .activation import Activation
 from .array_module import ArrayModule
 from .attention import Attention
-from .batch_norm import BatchNorm
+from .batch_norm_pool import BatchNormPool
 from .chain import Chain
 from .collective import CollectiveKernels
 from .conv_pooled import ConvPooled
@@ -51,7 +51,7 @@ class KernelBackend(
     ConvPooled,
     ConvStatistics,
     Pool,
-    BatchNorm,
+    BatchNormPool,
     Norm,
     Recurrent,
     Softmax,

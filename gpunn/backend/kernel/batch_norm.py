@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from gpunn.backend.base_norms import Running
 from gpunn.backend.recording import MOST_COUNTERS
@@ -24,8 +21,6 @@ BATCH_NORM = Ladder("batch_norm", ("fused", "split"))
 class BatchNorm(Quads, Counting):
     """Batch normalisation."""
 
-    max_pool2d: Callable[..., tuple[Array, Array]]  # from another family
-
     def batch_norm_forward(
         self,
         x: Array,
@@ -41,10 +36,10 @@ class BatchNorm(Quads, Counting):
         With `relu`, 0 where that is negative. Returns the result, the means, the variances (the mean square of the
         deviations), and with `running`, what `move_statistics` takes beside these, what that returns.
         """
-        work, size = accumulator(x.dtype), _sizes(x)
+        work, size = accumulator(x.dtype), sizes_of(x)
         y, *rest = out or (None,)
         y = self.result(y, x.shape, x.dtype)
-        how = _Launch(self, size, x.dtype)
+        how = ChannelLaunch(self, size, x.dtype)
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         if not y.size or how.shares > 1:
             mean, var, *moved = self.batch_statistics(x, running, out=rest)
@@ -59,7 +54,7 @@ class BatchNorm(Quads, Counting):
 
     def batch_statistics(self, x: Array, running: Running | None = None, out: Any = None) -> tuple[Array, ...]:
         """The mean and variance of each channel of x (n, c, ...), and with `running` what `move_statistics` returns."""
-        work, size = accumulator(x.dtype), _sizes(x)
+        work, size = accumulator(x.dtype), sizes_of(x)
         if not prod(size):
             mean, var, *moved = out or (None, None)
             mean, var = (self.result(a, x.shape[1:2], work) for a in (mean, var))
@@ -70,7 +65,7 @@ class BatchNorm(Quads, Counting):
             given = run_mean, mean, run_var, var, batches, keep, mean_share, var_share
             return mean, var, *self.move_statistics(*given, out=moved or None)
         mean, var, moving, new = self.statistics_of(x, running, out)
-        x, how = self.contiguous(x), _Launch(self, size, x.dtype)
+        x, how = self.contiguous(x), ChannelLaunch(self, size, x.dtype)
         parts = self.empty((3, how.shares, size[1]), work)
         how("batch_norm_share", how.shares, x, parts, how.counters, mean, var, *moving, *size, how.fours(x))
         return mean, var, *new
@@ -127,40 +122,13 @@ class BatchNorm(Quads, Counting):
         With `relu`, 0 where that is negative; with `added` (n, c, ...) the sum of both, with `relu_of_sum` 0 where this
         is negative.
         """
-        y, size = self.result(out, x.shape, x.dtype), _sizes(x)
+        y, size = self.result(out, x.shape, x.dtype), sizes_of(x)
         if y.size:
             parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
-            how, added = _Launch(self, size, x.dtype), None if added is None else self.contiguous(added)
+            how, added = ChannelLaunch(self, size, x.dtype), None if added is None else self.contiguous(added)
             arrays = self.contiguous(x), *parameters, added, y
             how("batch_norm_apply", how.shares, *arrays, *size, eps, relu, relu_of_sum)
         return y
-
-    def batch_norm_max_pool(
-        self,
-        x: Array,
-        mean: Array,
-        var: Array,
-        weight: Array | None,
-        bias: Array | None,
-        eps: float,
-        relu: bool,
-        out: Any = None,
-    ) -> tuple[Array, Array]:
-        """`max_pool2d` of `batch_norm_inference` by windows of 2 x 2 that lie side by side and cover the images."""
-        n, c, height, width = x.shape
-        shape = n, c, height // 2, width // 2
-        p_out, which_out = out or (None, None)
-        p, which = self.result(p_out, shape, x.dtype), self.result(which_out, shape, np.uint8)
-        x = self.contiguous(x)
-        if not self.twos(x):
-            y = self.batch_norm_inference(x, mean, var, weight, bias, eps, relu)
-            return self.max_pool2d(y, shape[2:], (2, 2), (2, 2), (0, 0), (1, 1), out=(p, which))
-        if p.size:
-            parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
-            how = _Launch(self, _sizes(x), x.dtype, "batch_norm_pool")
-            sizes = n, c, prod(shape[2:]), shape[3]
-            how("batch_norm_max_pool", how.shares, x, *parameters, p, which, *sizes, eps, relu)
-        return p, which
 
     def batch_norm_backward(
         self,
@@ -180,7 +148,7 @@ class BatchNorm(Quads, Counting):
         With `relu` it is asked again, by x and `bias`, which elements the ReLU let through. With a = weight rstd,
         dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
         """
-        work, size = mean.dtype, _sizes(x)
+        work, size = mean.dtype, sizes_of(x)
         outs = iter(out or (None, None, None))
         dx = self.result(next(outs), x.shape, x.dtype) if wanted[0] else None
         dw, db = (self.result(next(outs), mean.shape, work) if w else None for w in wanted[1:])
@@ -192,7 +160,7 @@ class BatchNorm(Quads, Counting):
         dy, x, mean, var = map(self.contiguous, (dy, x, mean, var))
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         given, rest = (dy, x, weight, bias, mean, var), (*size, eps, relu)
-        how = _Launch(self, size, x.dtype, "batch_norm_backward")
+        how = ChannelLaunch(self, size, x.dtype, "batch_norm_backward")
         if how.shares == 1:
             how("batch_norm_backward_fused", 1, *given, dx, dw, db, *rest)
         else:
@@ -203,7 +171,7 @@ class BatchNorm(Quads, Counting):
         return results
 
 
-class _Launch:
+class ChannelLaunch:
     """Launches kernels of a text for x of some sizes (n, c, m)."""
 
     def __init__(self, family: BatchNorm, size: tuple[int, int, int], dtype: Any, text: str = "batch_norm") -> None:
@@ -230,6 +198,6 @@ class _Launch:
         return self.team == "block" and self.family.quads(x, self.size[2])
 
 
-def _sizes(x: Array) -> tuple[int, int, int]:
+def sizes_of(x: Array) -> tuple[int, int, int]:
     """(n, c, ...) as (n, c, m)."""
     return x.shape[0], x.shape[1], prod(x.shape[2:])

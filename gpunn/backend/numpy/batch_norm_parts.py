@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from .batch_norm import _channels, _statistics, batch_norm_inference, move_statistics
+from .batch_norm import _channels, _statistics, batch_norm_backward, batch_norm_inference, move_statistics
 from .conv import conv2d_forward
 from .im2col import Pair
-from .pool import max_pool2d
+from .pool import max_pool2d, max_pool2d_activation_backward, max_pool2d_backward
 from .softmax import _working_type
 from .workspace import scratch
 
-__all__ = ["batch_norm_max_pool", "batch_statistics", "conv2d_statistics"]
+__all__ = ["batch_norm_max_pool", "batch_norm_max_pool_backward", "batch_statistics", "conv2d_statistics"]
+
+_WINDOWS = ((2, 2), (2, 2), (0, 0), (1, 1))
 
 
 def batch_statistics(x: Any, running: Any = None, out: Any = None) -> tuple[Any, ...]:
@@ -35,7 +37,20 @@ def batch_norm_max_pool(
     """`max_pool2d` of `batch_norm_inference` by windows of 2 x 2 that lie side by side and cover the images."""
     y = batch_norm_inference(x, mean, var, weight, bias, eps, relu)
     half = (x.shape[2] // 2, x.shape[3] // 2)
-    return max_pool2d(y, half, (2, 2), (2, 2), (0, 0), (1, 1), out=out)
+    return max_pool2d(y, half, *_WINDOWS, out=out)
+
+
+def batch_norm_max_pool_backward(
+    dp: Any, p: Any, which: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, wanted: tuple[bool, bool, bool],
+    out: Any = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """`batch_norm_backward` from the gradient of what `batch_norm_max_pool` gave: p, with a ReLU, and which."""
+    where = which, x.shape[2:], *_WINDOWS
+    if p is None:
+        dy = max_pool2d_backward(dp, *where)
+    else:
+        dy = max_pool2d_activation_backward(dp, p, *where, "relu", 0.0)
+    return batch_norm_backward(dy, x, weight, mean, var, eps, wanted, out=out)
 
 
 def conv2d_statistics(

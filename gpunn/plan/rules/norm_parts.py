@@ -10,10 +10,16 @@ from gpunn.backend.kernel.conv import convolution_of
 from gpunn.backend.kernel.conv_statistics import finds_statistics
 from gpunn.ops.activation import Activation
 from gpunn.ops.arithmetic import Add
-from gpunn.ops.batch_norm import BatchNorm, BatchNormRelu, TrackedBatchNorm
-from gpunn.ops.batch_norm_parts import BatchNormApply, BatchNormMaxPool, BatchStatistics, Conv2dStatistics
+from gpunn.ops.batch_norm import BatchNorm, BatchNormBackward, BatchNormRelu, TrackedBatchNorm
+from gpunn.ops.batch_norm_parts import (
+    BatchNormApply,
+    BatchNormMaxPool,
+    BatchNormMaxPoolBackward,
+    BatchStatistics,
+    Conv2dStatistics,
+)
 from gpunn.ops.conv import Conv2d
-from gpunn.ops.pool import MaxPool2d
+from gpunn.ops.pool import MaxPool2d, MaxPool2dActivationBackward, MaxPool2dBackward
 from gpunn.ops.windows import corner, positions
 
 from ..graph import Compute, Graph, Node, Value
@@ -22,6 +28,7 @@ from ..strides import is_last
 from .note import Note, are_there, may_wait, other_readers, written_between
 
 ON_CPU = "on the CPU nothing would be saved"
+SIDE_BY_SIDE = "windows of 2 x 2 that lie side by side and cover the image are pooled on the way"
 LAST = "images whose channels lie last have kernels of their own"
 
 
@@ -43,7 +50,7 @@ def pooled_norm(graph: Graph) -> Iterator[Note]:
         if y.spec.device.type == "cpu":
             reason = ON_CPU
         elif not pool.op.tiles_by_two() or y.spec.shape[2] % 2 or y.spec.shape[3] % 2:
-            reason = "windows of 2 x 2 that lie side by side and cover the image are pooled on the way"
+            reason = SIDE_BY_SIDE
         elif is_last(norm, {}):
             reason = LAST
         elif not uses.only_read_by(y, pool):
@@ -55,6 +62,44 @@ def pooled_norm(graph: Graph) -> Iterator[Note]:
             graph.nodes.insert(graph.nodes.index(norm) + 1, pool)  # there, since what it reads may be written to later
             _keep_statistics(norm)
         yield Note("pooled_norm", where, reason)
+
+
+def pooled_norm_gradient(graph: Graph) -> Iterator[Note]:
+    """The gradients of the norm of a batch from that of what was pooled behind it, where nothing else reads dY.
+
+    Of the four elements of a window one has a gradient: kernels read what was pooled instead, which is a quarter.
+    """
+    uses = Uses(graph)
+    for node in list(graph.nodes):
+        if not (isinstance(node, Compute) and isinstance(node.op, BatchNormBackward)):
+            continue
+        dy, x = node.inputs[:2]
+        spread = dy.node
+        if not (
+            isinstance(spread, Compute) and isinstance(spread.op, (MaxPool2dBackward, MaxPool2dActivationBackward))
+        ):
+            continue
+        where = f"{spread.name} {dy.spec!r} + {node.name}"
+        dp, *p, which = spread.inputs
+        if dy.spec.device.type == "cpu":
+            reason = ON_CPU
+        elif not uses.only_read_by(dy, node) or node.op.relu:
+            reason = f"{other_readers(uses, dy, {id(node)}) or 'a ReLU'} needs the gradient of the pooling"
+        elif not spread.op.tiles_by_two() or dy.spec.shape[2] % 2 or dy.spec.shape[3] % 2:
+            reason = SIDE_BY_SIDE
+        elif isinstance(spread.op, MaxPool2dActivationBackward) and spread.op.activation != "relu":
+            reason = f"{spread.op.activation} is between"
+        elif is_last(node, {}) or is_last(spread, {}):
+            reason = LAST
+        elif not may_wait(graph, uses, spread.reads(), spread, node):
+            reason = "something that the gradient of the pooling reads is written to between"
+        else:
+            reason = ""
+            _, _, weight, mu, var = node.inputs[:5]
+            node.op = BatchNormMaxPoolBackward(node.op.eps, node.op.wanted)
+            node.inputs = (dp, p[0] if p else None, which, x, weight, mu, var)
+            graph.nodes.remove(spread)
+        yield Note("pooled_norm_gradient", where, reason)
 
 
 def norm_and_sum(graph: Graph) -> Iterator[Note]:

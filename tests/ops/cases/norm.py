@@ -5,7 +5,13 @@ import numpy as np
 from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
-from gpunn.ops.batch_norm_parts import BatchNormApply, BatchNormMaxPool, BatchStatistics, Conv2dStatistics
+from gpunn.ops.batch_norm_parts import (
+    BatchNormApply,
+    BatchNormMaxPool,
+    BatchNormMaxPoolBackward,
+    BatchStatistics,
+    Conv2dStatistics,
+)
 
 from ..harness import add, normal
 from .conv import conv2d_by_loops
@@ -165,6 +171,35 @@ for relu in (False, True):
         gradient=False,
         atol=1e-5,
     )
+
+
+def gradients_of_pooling(dp, p, which, x, w, mu, var):
+    """Those of the norm, from dY by the definition."""
+    dy = np.zeros(x.shape)
+    for n, c, r, q in np.ndindex(dp.shape):
+        k = which[n, c, r, q]
+        dy[n, c, 2 * r + k // 2, 2 * q + k % 2] = dp[n, c, r, q] if p[n, c, r, q] > 0 else 0
+    rstd = 1 / np.sqrt(per_channel(var, x) + EPS)
+    xhat = (x - per_channel(mu, x)) * rstd
+    means = dy.mean((0, 2, 3), keepdims=True), (dy * xhat).mean((0, 2, 3), keepdims=True)
+    dx = per_channel(w, x) * rstd * (dy - means[0] - xhat * means[1])
+    return dx, (dy * xhat).sum((0, 2, 3)), dy.sum((0, 2, 3))
+
+
+add(
+    "batch_norm-max_pool-backward",
+    lambda *a: apply(BatchNormMaxPoolBackward(EPS, (True, True, True)), *a),
+    normal(2, 3, 2, 3, seed=6),
+    np.maximum(normal(2, 3, 2, 3, seed=7), 0),
+    np.arange(36, dtype=np.uint8).reshape(2, 3, 2, 3) % 4,
+    Y := normal(2, 3, 4, 6) + 1,
+    normal(3, seed=3),
+    Y.mean((0, 2, 3)),
+    Y.var((0, 2, 3)),
+    reference=gradients_of_pooling,
+    gradient=False,
+    atol=1e-5,
+)
 
 
 def convolution_and_statistics(x, w, b, mean, var):
