@@ -286,6 +286,9 @@ class Backend(LayerPrimitives, NormPrimitives, LossPrimitives, OptimizerPrimitiv
     ) -> Array:
         """f(x w^T + b) for x (..., i), w (o, i), b (o,)."""
 
+    def linear_sum(self, x: Array, w: Array, b: Array | None, added: Array, out: Array | None = None) -> Array:
+        """x w^T + b + added for x (..., i), w (o, i), b (o,), added (..., o)."""
+
     def linear_backward(
         self, dz: Array, x: Array | None, w: Array | None, wanted: Wanted, out: Any = None
     ) -> tuple[Array, ...]:

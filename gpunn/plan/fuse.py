@@ -14,6 +14,7 @@ from .graph import Graph
 from .rules.activation_gradient import activation_gradient
 from .rules.affine_activation import affine_activation
 from .rules.elementwise_chain import elementwise_chain
+from .rules.linear_and_sum import linear_and_sum
 from .rules.loss_gradient import loss_gradient
 from .rules.norm_parts import convolution_statistics, norm_and_sum, pooled_norm, pooled_norm_gradient
 from .rules.note import Note as Note
@@ -39,6 +40,7 @@ RULES: dict[str, Rule] = {
         pooled_norm_gradient,
         norm_and_sum,
         convolution_statistics,
+        linear_and_sum,
         product_update,
         elementwise_chain,
     )
