@@ -110,8 +110,10 @@ class BatchNormMaxPool(_GivenStatistics):
 class BatchNormMaxPoolBackward(Op):
     """The gradients of `BatchNormMaxPool` from dP, P, K, x, w, mu, v; `wanted` says which of (dx, dw, db) are results.
 
-    Those of `BatchNorm` for dy = dP at the elements that K names, and 0 else; with a ReLU also 0 where P is 0, which is
-    None without one.
+    dx = w / sqrt(v + eps) (dy - mean of dy - xhat mean of (dy xhat)), xhat = (x - mu) / sqrt(v + eps)
+    dw = sum of dy xhat;  db = sum of dy
+
+    dy is dP at the elements that K names, and 0 else; with a ReLU also 0 where P is 0, which is None without one.
     """
 
     eps: float
@@ -132,7 +134,9 @@ class BatchNormMaxPoolBackward(Op):
 
 @frozen
 class Conv2dStatistics(Convolution):
-    """z = X * W + b, and the mean mu and variance v of each of its channels, with running ones as `BatchStatistics`.
+    """z = X * W + b, and mu, v = the mean and variance of each of its channels, as `BatchStatistics`.
+
+    mean' = keep mean + mean_share mu;  var' = keep var + var_share v;  batches' = batches + 1, unless that is None.
 
     X (n, c, h, w)  W (o, c / groups, kh, kw)  b, mean, var (o,)  batches ()
         ->  z (n, o, oh, ow), mu, v, mean', var' (o,), batches' ()

@@ -39,7 +39,7 @@ class BatchNorm(Quads, Counting):
         work, size = accumulator(x.dtype), sizes_of(x)
         y, *rest = out or (None,)
         y = self.result(y, x.shape, x.dtype)
-        how = ChannelLaunch(self, size, x.dtype)
+        how = ChannelLaunch(self, "batch_norm.cu", size, x.dtype)
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         if not y.size or how.shares > 1:
             mean, var, *moved = self.batch_statistics(x, running, out=rest)
@@ -65,7 +65,7 @@ class BatchNorm(Quads, Counting):
             given = run_mean, mean, run_var, var, batches, keep, mean_share, var_share
             return mean, var, *self.move_statistics(*given, out=moved or None)
         mean, var, moving, new = self.statistics_of(x, running, out)
-        x, how = self.contiguous(x), ChannelLaunch(self, size, x.dtype)
+        x, how = self.contiguous(x), ChannelLaunch(self, "batch_norm.cu", size, x.dtype)
         parts = self.empty((3, how.shares, size[1]), work)
         how("batch_norm_share", how.shares, x, parts, how.counters, mean, var, *moving, *size, how.fours(x))
         return mean, var, *new
@@ -125,7 +125,8 @@ class BatchNorm(Quads, Counting):
         y, size = self.result(out, x.shape, x.dtype), sizes_of(x)
         if y.size:
             parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
-            how, added = ChannelLaunch(self, size, x.dtype), None if added is None else self.contiguous(added)
+            how = ChannelLaunch(self, "batch_norm.cu", size, x.dtype)
+            added = None if added is None else self.contiguous(added)
             arrays = self.contiguous(x), *parameters, added, y
             how("batch_norm_apply", how.shares, *arrays, *size, eps, relu, relu_of_sum)
         return y
@@ -160,7 +161,7 @@ class BatchNorm(Quads, Counting):
         dy, x, mean, var = map(self.contiguous, (dy, x, mean, var))
         weight, bias = (self.converted(a, work) for a in (weight, bias))
         given, rest = (dy, x, weight, bias, mean, var), (*size, eps, relu)
-        how = ChannelLaunch(self, size, x.dtype, "batch_norm_backward")
+        how = ChannelLaunch(self, "batch_norm_backward.cu", size, x.dtype)
         if how.shares == 1:
             how("batch_norm_backward_fused", 1, *given, dx, dw, db, *rest)
         else:
@@ -174,7 +175,7 @@ class BatchNorm(Quads, Counting):
 class ChannelLaunch:
     """Launches kernels of a text for x of some sizes (n, c, m)."""
 
-    def __init__(self, family: BatchNorm, size: tuple[int, int, int], dtype: Any, text: str = "batch_norm") -> None:
+    def __init__(self, family: BatchNorm, text: str, size: tuple[int, int, int], dtype: Any) -> None:
         self.family, self.text, self.size, self.dtype = family, text, size, dtype
         self.team = channel_team(size[2])
         self.groups = grid_and_block(self.team, size[1])[0][0]
@@ -186,7 +187,7 @@ class ChannelLaunch:
         """A team on each of so many shares of each channel."""
         grid, block = grid_and_block(self.team, self.size[1])
         name = f"{kernel}_{self.team}"
-        self.family.launch(f"{self.text}.cu", name, (*grid, blocks), block, args, scalar_t=self.dtype)
+        self.family.launch(self.text, name, (*grid, blocks), block, args, scalar_t=self.dtype)
 
     @property
     def counters(self) -> Array | None:

@@ -44,7 +44,7 @@ class BatchNormPool(BatchNorm):
             return self.max_pool2d(y, shape[2:], *_WINDOWS, out=(p, which))
         if p.size:
             parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
-            how = ChannelLaunch(self, sizes_of(x), x.dtype, "batch_norm_pool")
+            how = ChannelLaunch(self, "batch_norm_pool.cu", sizes_of(x), x.dtype)
             sizes = n, c, prod(shape[2:]), shape[3]
             how("batch_norm_max_pool", how.shares, x, *parameters, p, which, *sizes, eps, relu)
         return p, which
@@ -80,7 +80,7 @@ class BatchNormPool(BatchNorm):
             else:
                 dy = self.max_pool2d_activation_backward(dp, p, *where, "relu", 0.0)
             return self.batch_norm_backward(dy, x, weight, mean, var, eps, wanted, out=results)
-        how = ChannelLaunch(self, sizes_of(x), x.dtype, "batch_norm_pool")
+        how = ChannelLaunch(self, "batch_norm_pool.cu", sizes_of(x), x.dtype)
         parts, sums = (self.empty(shape, work) for shape in ((2, how.shares, c), (2, c)))
         given, sizes = (dp, p, which, x), (n, c, prod(dp.shape[2:]), dp.shape[3], eps)
         rest = (mean, var, parts, how.counters, sums, dw, db, *sizes)
