@@ -13,12 +13,17 @@
 // The two rows and two columns of a window of 2 x 2 are in one thread: so a maximum pooling of such windows behind the
 // activation costs nothing, and only its result is written, and the numbers of the elements that were chosen.
 //
+// Where the norm of a batch is behind it, the mean and the variance of each channel of Y are found on the way too: a
+// thread has 8 numbers of a channel, a block a tile of them, and the last blocks to come join the tiles (moments.cuh).
+//
 // It costs that images have to be wide enough: where the width is no multiple of four, or the height is odd, threads at
 // the edge compute what is not there. An element of Y is the sum over channels, and in each over the kernel, in order.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
 #include "convolution.cuh"
+#include "largest.cuh"
+#include "moments.cuh"
 #include "ptx.cuh"
 #include "quad.cuh"
 
@@ -118,27 +123,107 @@ __device__ __forceinline__ void activate(
     }
 }
 
-// Of two neighbours in a row and those below them the largest, as max_pool.cu has it, and its number.
-__device__ __forceinline__ acc_t largest(const acc_t (&window)[4], int& number) {
-    acc_t best = scalar_t(window[0]);
-    number = 0;
+// Leaves the moments of the outputs of a block, as they are stored, where they are joined. Of a thread's pixels so many
+// rows and columns exist. Each thread finds those of its 8 pixels of each output, and then 8 threads those of an output.
+__device__ __forceinline__ void leave_moments(
+    const Several<OUTPUTS> (&z)[2][4], const Tile& tile, const Convolution& f, const Place& place,
+    const Statistics& statistics, int rows, int columns, acc_t* words) {
+    const int members = tile.slice(), spots = tile.spots();
+    if (threadIdx.x < members) {
+        acc_t* own = words + threadIdx.x;
+        const acc_t count = min(2, rows) * min(4, max(0, columns)), share = count > 0 ? 1 / count : acc_t(0);
+        own[2 * OUTPUTS * members] = count;
 #pragma unroll
-    for (int k = 1; k < 4; ++k) {
-        const acc_t value = scalar_t(window[k]);
-        if (value > best || value != value) {
-            best = value;
-            number = k;
+        for (int o = 0; o < OUTPUTS; ++o) {
+            const acc_t first = scalar_t(z[0][0].v[o]);  // less it the numbers are small
+            acc_t sum = 0, squares = 0;
+#pragma unroll
+            for (int n = 1; n < 8; ++n)
+                if (n / 4 < rows && n % 4 < columns) sum += acc_t(scalar_t(z[n / 4][n % 4].v[o])) - first;
+            const acc_t mean = fma(sum, share, first);
+#pragma unroll
+            for (int n = 0; n < 8; ++n) {
+                const acc_t off = acc_t(scalar_t(z[n / 4][n % 4].v[o])) - mean;
+                if (n / 4 < rows && n % 4 < columns) squares = fma(off, off, squares);
+            }
+            own[2 * o * members] = mean;
+            own[(2 * o + 1) * members] = squares;
         }
     }
-    return best;
+    __syncthreads();
+    const int lane = threadIdx.x % 32, eighth = lane % 8;
+    const auto of_eight = [=](acc_t value) {
+        for (int distance = 4; distance > 0; distance /= 2) value += from_lane(value, lane ^ distance);
+        return value;
+    };
+    const int tiles_of_outputs = f.groups * ((f.outer + tile.outputs() - 1) / tile.outputs());
+    for (int n = threadIdx.x / 8; n < tile.outputs(); n += blockDim.x / 8) {
+        const acc_t* counts = words + 2 * OUTPUTS * members + n / OUTPUTS * spots;
+        const acc_t* means = words + n % OUTPUTS * 2 * members + n / OUTPUTS * spots;
+        const acc_t* squares = means + members;
+        acc_t count = 0, step = 0, sum = 0;
+        for (int s = eighth; s < spots; s += 8) {
+            count += counts[s];
+            step = fma(counts[s], means[s] - means[0], step);
+        }
+        count = of_eight(count);
+        const acc_t mean = means[0] + of_eight(step) / count;
+        for (int s = eighth; s < spots; s += 8) {
+            const acc_t off = means[s] - mean;
+            sum += fma(counts[s] * off, off, squares[s]);
+        }
+        sum = of_eight(sum);
+        if (eighth > 0 || place.output + n >= f.outer) continue;
+        statistics.keep({count, mean, sum}, blockIdx.x / tiles_of_outputs, gridDim.x / tiles_of_outputs,
+                        place.group * f.outer + place.output + n);
+    }
+}
+
+// What of a thread's pixels and outputs exists to where it belongs.
+__device__ __forceinline__ void store(
+    const Several<OUTPUTS> (&z)[2][4], const Convolution& f, Destination to, int image, int first_output, int outputs,
+    int row, int column) {
+    const int wide = f.across.positions;
+    const index_t first_plane = (index_t)image * f.groups * f.outer + first_output;
+    if (to.numbers != nullptr) {
+        const index_t windows = (index_t)f.positions() / 4;
+        index_t at = first_plane * windows + row / 2 * (wide / 2) + column / 2;
+#pragma unroll
+        for (int o = 0; o < OUTPUTS; ++o, at += windows) {
+            if (o >= outputs) break;
+#pragma unroll
+            for (int n = 0; n < 2; ++n) {
+                if (column + 2 * n >= wide) break;
+                const acc_t window[4] = {z[0][2 * n].v[o], z[0][2 * n + 1].v[o], z[1][2 * n].v[o], z[1][2 * n + 1].v[o]};
+                int number;
+                to.y[at + n] = largest(window, number);
+                to.numbers[at + n] = number;
+            }
+        }
+        return;
+    }
+    const index_t count = (index_t)f.images * f.groups * f.outer * f.positions();
+    if (to.part != nullptr) to.part += blockIdx.y * count;
+    index_t at = first_plane * f.positions() + (index_t)row * wide + column;
+#pragma unroll
+    for (int o = 0; o < OUTPUTS; ++o, at += f.positions()) {
+        if (o >= outputs) break;
+#pragma unroll
+        for (int n = 0; n < 2; ++n) {
+            if (row + n >= f.down.positions) break;
+            const acc_t values[4] = {z[n][0].v[o], z[n][1].v[o], z[n][2].v[o], z[n][3].v[o]};
+            if (to.part != nullptr) store_quad(to.part + at + n * wide, values, wide - column, to.vector);
+            else store_quad(to.y + at + n * wide, values, wide - column, to.vector);
+        }
+    }
 }
 
 // Blocks along y share the channels, `part_channels` each, and conv2d_add_parts adds up what they find: parts (blocks,
 // images, groups outer, positions).
 template <int KERNEL>
 __device__ __forceinline__ void forward(
-    const Convolution& f, const scalar_t* x, const scalar_t* w, Destination to, int w_output, int w_channel,
-    bool turned, const Tile& tile, int part_channels) {
+    const Convolution& f, const scalar_t* x, const scalar_t* w, const Destination& to, const Statistics& statistics,
+    int w_output, int w_channel, bool turned, const Tile& tile, int part_channels) {
     extern __shared__ __align__(16) acc_t words[];
     constexpr int TAPS = KERNEL * KERNEL;
     __shared__ Place place;
@@ -219,39 +304,18 @@ __device__ __forceinline__ void forward(
     const int image = place.image + spot.plane, row = place.row + 2 * spot.row, column = place.column + 4 * spot.column;
     add_slices(z, tile, words);
     if (to.part == nullptr) activate(z, to, first_output, outputs, words);
-    if (slice > 0 || image >= f.images || row >= f.down.positions || column >= f.across.positions) return;
-    const int wide = f.across.positions;
-    const index_t first_plane = (index_t)image * f.groups * f.outer + first_output;
-    if (to.numbers != nullptr) {
-        const index_t windows = (index_t)f.positions() / 4;
-        index_t at = first_plane * windows + row / 2 * (wide / 2) + column / 2;
-#pragma unroll
-        for (int o = 0; o < OUTPUTS; ++o, at += windows) {
-            if (o >= outputs) break;
-#pragma unroll
-            for (int n = 0; n < 2; ++n) {
-                if (column + 2 * n >= wide) break;
-                const acc_t window[4] = {z[0][2 * n].v[o], z[0][2 * n + 1].v[o], z[1][2 * n].v[o], z[1][2 * n + 1].v[o]};
-                int number;
-                to.y[at + n] = largest(window, number);
-                to.numbers[at + n] = number;
-            }
-        }
-        return;
+    const bool exists = slice == 0 && image < f.images && row < f.down.positions && column < f.across.positions;
+    if (statistics.parts != nullptr) {
+        const int rows = exists ? f.down.positions - row : 0, columns = f.across.positions - column;
+        leave_moments(z, tile, f, place, statistics, rows, columns, words);
     }
-    const index_t count = (index_t)f.images * f.groups * f.outer * f.positions();
-    if (to.part != nullptr) to.part += blockIdx.y * count;
-    index_t at = first_plane * f.positions() + (index_t)row * wide + column;
-#pragma unroll
-    for (int o = 0; o < OUTPUTS; ++o, at += f.positions()) {
-        if (o >= outputs) break;
-#pragma unroll
-        for (int n = 0; n < 2; ++n) {
-            if (row + n >= f.down.positions) break;
-            const acc_t values[4] = {z[n][0].v[o], z[n][1].v[o], z[n][2].v[o], z[n][3].v[o]};
-            if (to.part != nullptr) store_quad(to.part + at + n * wide, values, wide - column, to.vector);
-            else store_quad(to.y + at + n * wide, values, wide - column, to.vector);
-        }
+    if (exists) store(z, f, to, image, first_output, outputs, row, column);
+    if (statistics.parts != nullptr) {
+        const int blocks_of_outputs = f.groups * ((f.outer + tile.outputs() - 1) / tile.outputs());
+        const int shares = gridDim.x / blocks_of_outputs;
+        unsigned* counters = statistics.arrived + blockIdx.x % blocks_of_outputs * counters_of(shares);
+        statistics.join(blockIdx.x / blocks_of_outputs, shares, counters, place.group * f.outer + place.output,
+                        min(tile.outputs(), f.outer - place.output));
     }
 }
 
@@ -262,6 +326,14 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(scalar_t) == 4 ? 2 : 1)
     scalar_t* __restrict__ y,
     unsigned char* __restrict__ numbers,  // null: Y is not pooled
     acc_t* __restrict__ parts,            // null: no parts
+    acc_t* __restrict__ moments,          // null: no statistics
+    unsigned* __restrict__ arrived,       // null: no statistics, or one block has a channel
+    acc_t* __restrict__ mean, acc_t* __restrict__ var,  // null: no statistics
+    const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
+    const long long* batches,                    // null: they are not counted
+    acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
+    long long* new_batches,                      // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share,
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
@@ -272,7 +344,11 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(scalar_t) == 4 ? 2 : 1)
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Tile tile = {tile_images, tile_pairs, tile_quads, pitch, plane, output_threads, slices, tile_channels};
     const Destination to = {y, numbers, parts, bias, kind, parameter, vector};
-    forward<3>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, tile, part_channels);
+    const Statistics statistics = {
+        moments, arrived, mean, var,
+        {run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share}, groups * outer};
+    forward<3>({images, groups, inner, outer, down, across}, x, w, to, statistics, w_output, w_channel, turned, tile,
+               part_channels);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_five(
@@ -282,6 +358,14 @@ extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_five(
     scalar_t* __restrict__ y,
     unsigned char* __restrict__ numbers,  // null: Y is not pooled
     acc_t* __restrict__ parts,            // null: no parts
+    acc_t* __restrict__ moments,          // null: no statistics
+    unsigned* __restrict__ arrived,       // null: no statistics, or one block has a channel
+    acc_t* __restrict__ mean, acc_t* __restrict__ var,  // null: no statistics
+    const acc_t* run_mean, const acc_t* run_var,  // null: there are no running statistics
+    const long long* batches,                    // null: they are not counted
+    acc_t* new_mean, acc_t* new_var,             // null: there are no running statistics
+    long long* new_batches,                      // null: they are not counted
+    acc_t keep, acc_t mean_share, acc_t var_share,
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
@@ -292,5 +376,9 @@ extern "C" __global__ void __launch_bounds__(256, 1) conv2d_sliding_five(
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Tile tile = {tile_images, tile_pairs, tile_quads, pitch, plane, output_threads, slices, tile_channels};
     const Destination to = {y, numbers, parts, bias, kind, parameter, vector};
-    forward<5>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, tile, part_channels);
+    const Statistics statistics = {
+        moments, arrived, mean, var,
+        {run_mean, run_var, batches, new_mean, new_var, new_batches, keep, mean_share, var_share}, groups * outer};
+    forward<5>({images, groups, inner, outer, down, across}, x, w, to, statistics, w_output, w_channel, turned, tile,
+               part_channels);
 }

@@ -156,6 +156,7 @@ struct Result {
     const scalar_t* bias = nullptr;  // null: none. One for each column
     int kind = ACTIVATION_NONE;
     acc_t parameter = 0;
+    const scalar_t* added = nullptr;  // null: nothing. Of the shape of C, and not where C is in parts for another launch
     // null: not wanted. The sums of A over k, one for each row; A's lines have to run along the rows. In parts for
     // another launch they go to `part_of_sums`.
     scalar_t* sums = nullptr;
@@ -174,7 +175,14 @@ __device__ __forceinline__ void write_quad(const acc_t (&values)[4], const Resul
         if (row >= to.rows) return;
         const index_t at = (index_t)row * to.columns + column;
         if (to.part != nullptr) store_quad(to.part + at, values, to.columns - column, to.vector);
-        else store_quad(to.y + at, values, to.columns - column, to.vector);
+        else if (to.added == nullptr) store_quad(to.y + at, values, to.columns - column, to.vector);
+        else {
+            const Quad<scalar_t> added = load_quad(to.added + at, to.columns - column, to.vector);
+            acc_t sums[4];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) sums[e] = acc_t(scalar_t(values[e])) + acc_t(added.v[e]);
+            store_quad(to.y + at, sums, to.columns - column, to.vector);
+        }
         return;
     }
     if (row >= to.columns) return;
@@ -183,7 +191,8 @@ __device__ __forceinline__ void write_quad(const acc_t (&values)[4], const Resul
         if (column + e >= to.rows) break;
         const index_t at = (index_t)(column + e) * to.columns + row;
         if (to.part != nullptr) to.part[at] = values[e];
-        else to.y[at] = values[e];
+        else if (to.added == nullptr) to.y[at] = values[e];
+        else to.y[at] = acc_t(scalar_t(values[e])) + acc_t(to.added[at]);
     }
 }
 

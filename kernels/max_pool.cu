@@ -11,6 +11,7 @@
 // cache keeps the rows that a window is high.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
+#include "largest.cuh"
 #include "quad.cuh"
 #include "windows.cuh"
 
@@ -60,18 +61,10 @@ extern "C" __global__ void max_pool_pairs(
     const Pair<scalar_t>* pairs = (const Pair<scalar_t>*)x;
     for (index_t i = first_index(); i < count; i += index_stride()) {
         const index_t upper = i + quotient(i, out_w) * out_w;
-        const Pair<scalar_t> window[2] = {pairs[upper], pairs[upper + out_w]};
-        acc_t best = window[0].v[0];
-        int number = 0;
-#pragma unroll
-        for (int k = 1; k < 4; ++k) {
-            const acc_t value = window[k / 2].v[k % 2];
-            if (value > best || value != value) {
-                best = value;
-                number = k;
-            }
-        }
-        y[i] = best;
+        const Pair<scalar_t> above = pairs[upper], below = pairs[upper + out_w];
+        const acc_t window[4] = {above.v[0], above.v[1], below.v[0], below.v[1]};
+        int number;
+        y[i] = largest(window, number);
         numbers[i] = number;
     }
 }

@@ -26,28 +26,38 @@ __device__ __forceinline__ acc_t sum_of_parts(const acc_t* part, index_t step, i
 // The number of counters for so many blocks.
 __device__ __forceinline__ int counters_of(int shares) { return (shares + SIXTEEN - 1) / SIXTEEN + 1; }
 
-// Of parts (shares, step) adds up `count` elements, of which number n is at place_of(n): put(place, sum). The blocks
-// that share them call it behind writing their parts; `arrived` has counters_of(shares) zeros for them, and has them
-// again. One block alone needs none.
-template <class PlaceOf, class Put>
-__device__ __forceinline__ void add_up_shares(
-    acc_t* parts, index_t step, int share, int shares, unsigned* arrived, int count, const PlaceOf& place_of,
-    const Put& put) {
+// Of `count` things that `shares` blocks have a share of each, found(n, first, apart, members) gives what the parts first,
+// first + apart, ... have found of number n, so many of them, together; keep(n, part, value) leaves it in the place of a
+// part, and put(n, value) where it is wanted. The blocks that share them call it behind writing their parts; `arrived` has
+// counters_of(shares) zeros for them, and has them again. One block alone needs none.
+template <class Found, class Keep, class Put>
+__device__ __forceinline__ void join_in_sixteens(
+    int share, int shares, unsigned* arrived, int count, const Found& found, const Keep& keep, const Put& put) {
     const int sixteens = counters_of(shares) - 1, own = share / SIXTEEN, first = own * SIXTEEN;
     const int members = min(SIXTEEN, shares - first);
     if (shares == 1) __syncthreads();
     else if (!comes_last(arrived + own, members)) return;
     for (int n = threadIdx.x; n < count; n += blockDim.x) {
-        const index_t place = place_of(n);
-        const acc_t sum = sum_of_parts(parts + first * step + place, step, members);
-        if (sixteens == 1) put(place, sum);
-        else parts[first * step + place] = sum;
+        const auto value = found(n, first, 1, members);
+        if (sixteens == 1) put(n, value);
+        else keep(n, first, value);
     }
     if (sixteens == 1 || !comes_last(arrived + sixteens, sixteens)) return;
-    for (int n = threadIdx.x; n < count; n += blockDim.x) {
-        const index_t place = place_of(n);
-        put(place, sum_of_parts(parts + place, SIXTEEN * step, sixteens));
-    }
+    for (int n = threadIdx.x; n < count; n += blockDim.x) put(n, found(n, 0, SIXTEEN, sixteens));
+}
+
+// Of parts (shares, step) adds up `count` elements, of which number n is at place_of(n): put(place, sum).
+template <class PlaceOf, class Put>
+__device__ __forceinline__ void add_up_shares(
+    acc_t* parts, index_t step, int share, int shares, unsigned* arrived, int count, const PlaceOf& place_of,
+    const Put& put) {
+    join_in_sixteens(
+        share, shares, arrived, count,
+        [=](int n, int first, int apart, int members) {
+            return sum_of_parts(parts + first * step + place_of(n), apart * step, members);
+        },
+        [=](int n, int part, acc_t sum) { parts[part * step + place_of(n)] = sum; },
+        [=](int n, acc_t sum) { put(place_of(n), sum); });
 }
 
 // `add_up_shares` for a weight gradient: of `rows` outputs from `first_row` on, `columns` elements of each from `first`

@@ -9,6 +9,13 @@ from typing import Any
 import gpunn
 from gpunn.autograd.tape import apply
 from gpunn.nn import functional as F
+from gpunn.ops.batch_norm_parts import (
+    BatchNormApply,
+    BatchNormMaxPool,
+    BatchNormMaxPoolBackward,
+    BatchStatistics,
+    Conv2dStatistics,
+)
 from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.linear_cross_entropy import LinearCrossEntropy
@@ -336,6 +343,31 @@ add(
     *(normal(512, 128), normal(128), normal(128), fixed(512, 128)),
     ladder="batch_norm",
 )
+_SCALES = fixed(16), lambda: gpunn.rand(16, device="sim"), fixed(16), fixed(16)
+add(
+    "batch_norm 8x16x32x32, a sum behind it",
+    partial(apply, BatchNormApply(1e-5, relu_of_sum=True)),
+    *(fixed(8, 16, 32, 32), *_SCALES, fixed(8, 16, 32, 32)),
+)
+add("statistics of 8x16x32x32", lambda x: apply(BatchStatistics(), x, None, None, None), fixed(8, 16, 32, 32))
+add(
+    "statistics of conv2d 16x32x16x16, 64 of 3x3",
+    lambda x, w, b: apply(Conv2dStatistics(padding=((1, 1), (1, 1))), x, w, b, None, None, None),
+    *(fixed(16, 32, 16, 16), fixed(64, 32, 3, 3), fixed(64)),
+)
+for side in (32, 4):
+    add(
+        f"batch_norm 32x16x{side}x{side}, max pool",
+        partial(apply, BatchNormMaxPool(1e-5, True)),
+        *(fixed(32, 16, side, side), *_SCALES),
+    )
+    add(
+        f"gradients of batch_norm 32x16x{side}x{side}, max pool",
+        partial(apply, BatchNormMaxPoolBackward(1e-5, (True, True, True))),
+        *[fixed(32, 16, side // 2, side // 2)] * 2,
+        lambda side=side: gpunn.randint(0, 4, (32, 16, side // 2, side // 2), dtype=gpunn.uint8, device="sim"),
+        *(fixed(32, 16, side, side), fixed(16), *_SCALES[:2]),
+    )
 add(
     "running statistics of instance_norm 8x128x4x4",
     lambda x, mean, var: F.instance_norm(x, mean, var),

@@ -44,7 +44,8 @@ USUAL = ("float32", "int32", "int64")
 """The types that every text is compiled for: the first of these that it is made for."""
 HALF = {"scalar_t": "bfloat16", "element_t": "int16"}
 TRAINING = (
-    *("activation.cu", "batch_norm.cu", "binary.cu", "conv_direct.cu", "conv_implicit.cu", "copy.cu", "dropout.cu"),
+    *("activation.cu", "batch_norm.cu", "batch_norm_backward.cu", "binary.cu", "conv_direct.cu", "conv_implicit.cu"),
+    *("copy.cu", "dropout.cu"),
     *("linear_backward.cu", "linear_forward.cu", "loss.cu", "matmul_vectorised.cu", "max_pool.cu", "optimizer.cu"),
     *("conv_tensor.cu", "matmul_tensor.cu", "reduce.cu", "row_norm.cu", "softmax.cu", "split_k.cu", "unary.cu"),
 )

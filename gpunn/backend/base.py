@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from .base_layers import Array, Axes, LayerPrimitives, Shape, Wanted
 from .base_losses import LossPrimitives
+from .base_norms import NormPrimitives
 from .base_optimizers import OptimizerPrimitives
 
 
@@ -46,8 +47,8 @@ class Reduce(Protocol):
         """The result."""
 
 
-class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
-    """The primitives, by family; those of layers, losses and optimizers are inherited."""
+class Backend(LayerPrimitives, NormPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
+    """The primitives, by family; those of layers, norms, losses and optimizers are inherited."""
 
     name: str
     writes_images: frozenset[str]
@@ -284,6 +285,9 @@ class Backend(LayerPrimitives, LossPrimitives, OptimizerPrimitives, Protocol):
         self, x: Array, w: Array, b: Array | None, kind: str, parameter: float, out: Array | None = None
     ) -> Array:
         """f(x w^T + b) for x (..., i), w (o, i), b (o,)."""
+
+    def linear_sum(self, x: Array, w: Array, b: Array | None, added: Array, out: Array | None = None) -> Array:
+        """x w^T + b + added for x (..., i), w (o, i), b (o,), added (..., o)."""
 
     def linear_backward(
         self, dz: Array, x: Array | None, w: Array | None, wanted: Wanted, out: Any = None

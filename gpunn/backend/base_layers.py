@@ -12,9 +12,6 @@ Axes = tuple[int, ...]
 Pair = tuple[int, int]
 Wanted = tuple[bool, bool, bool]
 """Which of three gradients are computed; the others are not among the results."""
-Running = tuple[Array, Array, Array | None, float, float, float]
-"""Running means and variances (c,), the number of batches, and three shares: of what is kept, of new means, and of new
-variances."""
 
 
 class LayerPrimitives(Protocol):
@@ -232,90 +229,6 @@ class LayerPrimitives(Protocol):
 
     def adaptive_avg_pool2d_backward(self, dy: Array, size: Pair, out: Any = None) -> Array:
         """dx (n, c, *size): the adjoint of `adaptive_avg_pool2d`."""
-
-    # Normalisation ----------------------------------------------------------------------------------------------------
-
-    def batch_norm_forward(
-        self,
-        x: Array,
-        weight: Array | None,
-        bias: Array | None,
-        eps: float,
-        relu: bool = False,
-        running: Running | None = None,
-        out: Any = None,
-    ) -> tuple[Array, ...]:
-        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...), and each channel's mean and variance.
-
-        With `relu`, 0 where that is negative. With `running`, of the type of the means, also what `move_statistics`
-        makes of it; `out` has it behind the rest.
-        """
-
-    def move_statistics(
-        self,
-        mean: Array,
-        batch_mean: Array,
-        var: Array,
-        batch_var: Array,
-        batches: Array | None,
-        keep: float,
-        mean_share: float,
-        var_share: float,
-        out: Any = None,
-    ) -> tuple[Array, ...]:
-        """The running statistics (c,) after one more batch: keep mean + mean_share batch_mean, and var likewise.
-
-        And batches + 1, a whole number, if it is given. Of half types they meet statistics of a batch in float32. The
-        products are rounded before they are added. `out` may be (mean, var, batches).
-        """
-
-    def batch_norm_inference(
-        self, x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Any = None
-    ) -> Array:
-        """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,)."""
-
-    def batch_norm_backward(
-        self,
-        dy: Array,
-        x: Array,
-        weight: Array | None,
-        mean: Array,
-        var: Array,
-        eps: float,
-        wanted: Wanted,
-        y: Array | None = None,
-        out: Any = None,
-    ) -> tuple[Array, ...]:
-        """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
-
-        `y` is its result, if that was with a ReLU.
-        """
-
-    def row_norm_forward(
-        self,
-        x: Array,
-        weight: Array | None,
-        bias: Array | None,
-        split: tuple[int, int, int],
-        eps: float,
-        out: Any = None,
-    ) -> tuple[Array, Array, Array]:
-        """Each group of each row of x = (rows, groups, k, m), normalised and scaled; and means and variances."""
-
-    def row_norm_backward(
-        self,
-        dy: Array,
-        x: Array,
-        weight: Array | None,
-        mean: Array,
-        var: Array,
-        split: tuple[int, int, int],
-        affine_shape: Shape,
-        eps: float,
-        wanted: Wanted,
-        out: Any = None,
-    ) -> tuple[Array, ...]:
-        """The wanted ones of the gradients in x, weight and bias of `row_norm_forward`."""
 
     # Recurrent layers -------------------------------------------------------------------------------------------------
 

@@ -74,25 +74,32 @@ class BatchNormRelu(BatchNorm):
 class BatchNormBackward(Composite):
     """The gradients of `BatchNorm` from dy, x, w, mu and v; `wanted` says which of (dx, dw, db) are the results.
 
-    With y, those of `BatchNormRelu`, whose result that is.
+    With `relu`, those of `BatchNormRelu`: x, w and b tell which elements it let through.
     """
 
     eps: float
     wanted: tuple[bool, bool, bool]
-    saved = (0, 1, 2)
+    relu: bool = False
     images = (1,)
     flop_per_element = 10
 
-    def shape(self, dy: Spec, x: Spec, weight: Spec | None, mu: Spec, var: Spec, y: Spec | None = None) -> Any:
+    @property
+    def saved(self) -> tuple[int, ...]:
+        """Of mu, v and b only a ReLU needs the elements."""
+        return (0, 1, 2, 3, 4, 5) if self.relu else (0, 1, 2)
+
+    def shape(self, dy: Spec, x: Spec, weight: Spec | None, mu: Spec, var: Spec, bias: Spec | None = None) -> Any:
         return tuple(s for s, needed in zip((x, mu, mu), self.wanted) if needed)
 
     def forward(
-        self, backend: Any, dy: Any, x: Any, weight: Any, mu: Any, var: Any, y: Any = None, out: Any = None
+        self, backend: Any, dy: Any, x: Any, weight: Any, mu: Any, var: Any, bias: Any = None, out: Any = None
     ) -> Any:
-        return backend.batch_norm_backward(dy, x, weight, mu, var, self.eps, self.wanted, y, out=out)
+        return backend.batch_norm_backward(dy, x, weight, mu, var, self.eps, self.wanted, bias, self.relu, out=out)
 
-    def formula(self, dy: Any, x: Any, weight: Any, mu: Any, var: Any, y: Any = None) -> Any:
-        dy = dy if y is None else activation_backward(dy, y, "relu", 0.0)
+    def formula(self, dy: Any, x: Any, weight: Any, mu: Any, var: Any, bias: Any = None) -> Any:
+        if self.relu:
+            y = apply(BatchNormInference(self.eps), x, mu, var, weight, bias)
+            dy = activation_backward(dy, y.detach(), "relu", 0.0)
         dims = (0, *range(2, x.ndim))
         w = 1.0 if weight is None else weight.reshape(-1, *(1,) * (x.ndim - 2))
         return gradients(dy, x, w, self.eps, dims, dims, self.wanted)
@@ -125,6 +132,15 @@ class MoveStatistics(Op):
         return backend.move_statistics(*arrays, self.keep, self.mean_share, self.var_share, out=out)
 
 
+def tracked(op: Any, mu: Spec, mean: Spec | None, var: Spec | None, batches: Spec | None) -> tuple[Spec, ...]:
+    """The specs of mu and v and, if there are running statistics, of these, as `op` moves them."""
+    if mean is None or var is None:
+        return mu, mu
+    if mean.dtype is not mu.dtype:
+        raise shape_error(op, f"the running statistics must be in {mu.dtype.name}, got {mean!r}")
+    return mu, mu, *MoveStatistics(op.keep, op.mean_share, op.var_share).shape(mean, mu, var, mu, batches)
+
+
 @frozen
 class TrackedBatchNorm(Op):
     """`BatchNorm`, or with `relu` `BatchNormRelu`, and `MoveStatistics` by what it finds; a rule of plans makes it.
@@ -146,11 +162,8 @@ class TrackedBatchNorm(Op):
     flop_per_element = 8
 
     def shape(self, x: Spec, weight: Spec | None, bias: Spec | None, *running: Any) -> Any:
-        y, mu, v = BatchNorm(self.eps).shape(x, weight, bias)
-        mean, var, batches = running
-        if mean.dtype is not mu.dtype:
-            raise shape_error(self, f"the running statistics must be in {mu.dtype.name}, got {mean!r}")
-        return y, mu, v, *MoveStatistics(self.keep, self.mean_share, self.var_share).shape(mean, mu, var, v, batches)
+        y, mu, _ = BatchNorm(self.eps).shape(x, weight, bias)
+        return y, *tracked(self, mu, *running)
 
     def forward(self, backend: Any, x: Any, weight: Any, bias: Any, *running: Any, out: Any = None) -> Any:
         moving = (*running, self.keep, self.mean_share, self.var_share)

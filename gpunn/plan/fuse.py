@@ -14,8 +14,10 @@ from .graph import Graph
 from .rules.activation_gradient import activation_gradient
 from .rules.affine_activation import affine_activation
 from .rules.elementwise_chain import elementwise_chain
+from .rules.linear_and_sum import linear_and_sum
 from .rules.linear_cross_entropy import linear_cross_entropy
 from .rules.loss_gradient import loss_gradient
+from .rules.norm_parts import convolution_statistics, norm_and_sum, pooled_norm, pooled_norm_gradient
 from .rules.note import Note as Note
 from .rules.pooled_convolution import pooled_convolution, pooled_weight_gradient
 from .rules.pooled_slope import pooled_slope
@@ -36,6 +38,11 @@ RULES: dict[str, Rule] = {
         pooled_convolution,
         pooled_weight_gradient,
         activation_gradient,
+        pooled_norm,
+        pooled_norm_gradient,
+        norm_and_sum,
+        convolution_statistics,
+        linear_and_sum,
         product_update,
         elementwise_chain,
     )

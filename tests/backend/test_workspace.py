@@ -110,6 +110,7 @@ def declared_calls() -> Any:
         yield "batch_norm_forward", (x, None, None, 1e-5)
         for wanted in ((True, True, True), (False, True, True), (True, False, False)):
             yield "batch_norm_backward", (images(*shape), x, w, mean, var, 1e-5, wanted)
+            yield "batch_norm_backward", (images(*shape), x, w, mean, var, 1e-5, wanted, w, True)
     for shape in ((7, 10), (9000, 10), (50, 2000), (3, 21, 80, 80)):
         x, target = images(*shape), RNG.integers(0, shape[1], (shape[0], *shape[2:]))
         kept = images(*target.shape), np.ones(target.shape, FLOAT)

@@ -67,16 +67,34 @@ def test_running_statistics_behind_it(shape, batches):
             np.testing.assert_array_equal(a, in_place)
 
 
+@pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_gradient_through_a_relu_behind_it(shape):
-    """To the bits of the gradient of the ReLU, and then of the norm."""
-    x, dy, weight, c = normal(*shape, mean=1), normal(*shape), normal(shape[1]), shape[1]
+def test_the_gradient_through_a_relu_behind_it(shape, affine):
+    """To the bits of the gradient of the ReLU, by its result, and then of the norm."""
+    x, dy = normal(*shape, mean=1), normal(*shape)
+    weight, bias = (normal(shape[1]), normal(shape[1])) if affine else (None, None)
     backend = simulator("fast", "forward")
-    y, mean, var = backend.batch_norm_forward(x, weight, normal(c), 1e-5, relu=True)
+    y, mean, var = backend.batch_norm_forward(x, weight, bias, 1e-5, relu=True)
     args = x, weight, mean, var, 1e-5, ALL
-    compare("batch_norm_backward", dy, *args, y, ladder="batch_norm", rtol=1e-5, atol=1e-5)
-    expected = backend.batch_norm_backward(np.where(y > 0, dy, np.float32(0)), *args)
-    for a, b in zip(backend.batch_norm_backward(dy, *args, y), expected, strict=True):
+    compare("batch_norm_backward", dy, *args, bias, True, ladder="batch_norm", rtol=1e-5, atol=1e-5)
+    for name in ("fused", "split"):
+        with rung("batch_norm", name):
+            expected = backend.batch_norm_backward(np.where(y > 0, dy, np.float32(0)), *args)
+            for a, b in zip(backend.batch_norm_backward(dy, *args, bias, True), expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])
+def test_what_a_relu_let_through_is_what_was_stored(dtype):
+    """Numbers so small that half types store 0 for them do not count as positive."""
+    x = (np.arange(-8, 8).reshape(16, 1, 1) * np.array([1.0, -1.0]).reshape(2, 1)).astype(dtype)
+    weight, bias = (np.array(v, np.float64 if dtype == "float64" else np.float32) for v in ([1e-9, 1.0], [0.0, 0.1]))
+    backend = simulator("fast", "forward")
+    y, mean, var = backend.batch_norm_forward(x, weight, bias, 1e-5, relu=True)
+    dy = normal(*x.shape, dtype=dtype)
+    args = x, weight, mean, var, 1e-5, ALL
+    expected = backend.batch_norm_backward(np.where(y > 0, dy, np.zeros((), dtype)), *args)
+    for a, b in zip(backend.batch_norm_backward(dy, *args, bias, True), expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -84,7 +102,7 @@ def test_a_gradient_that_is_infinite_ends_at_a_relu_that_is_closed():
     x = np.array([[1.0, -1.0], [2.0, 3.0], [4.0, 5.0]], np.float32)
     y, mean, var = simulator("fast", "forward").batch_norm_forward(x, None, None, 1e-5, relu=True)
     dy = np.where(y > 0, np.float32(1), np.float32(np.inf))
-    for a in simulator("fast", "forward").batch_norm_backward(dy, x, None, mean, var, 1e-5, ALL, y):
+    for a in simulator("fast", "forward").batch_norm_backward(dy, x, None, mean, var, 1e-5, ALL, relu=True):
         assert np.isfinite(a).all()
 
 

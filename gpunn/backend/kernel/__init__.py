@@ -9,10 +9,11 @@ from __future__ import annotations
 from .activation import Activation
 from .array_module import ArrayModule
 from .attention import Attention
-from .batch_norm import BatchNorm
+from .batch_norm_pool import BatchNormPool
 from .chain import Chain
 from .collective import CollectiveKernels
 from .conv_pooled import ConvPooled
+from .conv_statistics import ConvStatistics
 from .draw import Draw
 from .dropout import Dropout
 from .elementwise import Elementwise
@@ -47,8 +48,9 @@ class KernelBackend(
     LinearLoss,
     Im2col,
     ConvPooled,
+    ConvStatistics,
     Pool,
-    BatchNorm,
+    BatchNormPool,
     Norm,
     Recurrent,
     Softmax,

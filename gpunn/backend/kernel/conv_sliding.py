@@ -11,6 +11,8 @@ from .sliding_plan import sliding_tile, sliding_weight_tile
 
 KERNEL_NAMES = {3: "three", 5: "five"}
 """By the elements of a row of the kernel."""
+_NO_STATISTICS = (*[None] * 10, 0.0, 0.0, 0.0)
+"""What a kernel is told of the statistics of its result where they are not wanted."""
 
 
 class Sliding(Gemm):
@@ -27,13 +29,14 @@ class Sliding(Gemm):
         kind: int,
         parameter: float,
         which: Array | None = None,
+        statistics: Any = _NO_STATISTICS,
     ) -> None:
         found = sliding_tile(f, accumulator(y.dtype).itemsize)
         assert found is not None
         _, tile = found
         parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
         vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
-        args = (x, w, b, y, which, parts, *f.args, *w_steps, *tile.args, kind, parameter, vector)
+        args = (x, w, b, y, which, parts, *statistics, *f.args, *w_steps, *tile.args, kind, parameter, vector)
         name, block = f"conv2d_sliding_{KERNEL_NAMES[f.kernel[0]]}", (tile.threads,)
         self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=y.dtype)
         if parts is not None:

@@ -17,6 +17,11 @@ SIXTEEN = 16
 """So many parts of a sum are added up by one block; kernels/shares.cuh has the same number."""
 
 
+def counters_of(shares: int) -> int:
+    """The counters of a sum that so many blocks share."""
+    return ceil_div(shares, SIXTEEN) + 1
+
+
 class Counting(Family):
     """For families whose kernels count their blocks."""
 
@@ -34,7 +39,7 @@ class Counting(Family):
 
     def share_counters(self, sums: int, shares: int) -> Array | None:
         """Counters for so many sums, each shared by as many blocks; None where a block has a sum for itself."""
-        return None if shares == 1 else self.counters(sums * (ceil_div(shares, SIXTEEN) + 1))
+        return None if shares == 1 else self.counters(sums * counters_of(shares))
 
     def _counters_of_stream(self) -> Array:
         of_stream = self._counters.__dict__

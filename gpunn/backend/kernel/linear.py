@@ -49,6 +49,7 @@ class _Gradient(NamedTuple):
 class Linear(Matmul):
     """Matrix products and the affine map."""
 
+    add: Callable[..., Array]
     sum: Callable[..., Array]
     activation_backward: Callable[..., Array]
 
@@ -74,12 +75,23 @@ class Linear(Matmul):
             self._linear_vectorised(x, w, b, y, f)
         return y
 
+    def linear_sum(self, x: Array, w: Array, b: Array | None, added: Array, out: Array | None = None) -> Array:
+        """x w^T + b + added for x (..., i), w (o, i), b (o,), added (..., o); in one pass where sums are whole."""
+        y = self.result(out, added.shape, x.dtype)
+        if not y.size or FORWARD.pick("tensor" if self.on_tensor_cores(x.dtype) else None) != "vectorised":
+            return self.add(self.linear_activation(x, w, b, "none", 0.0, out=y), added, out=y)
+        x, w, b = self.contiguous(x), self.contiguous(w), None if b is None else self.contiguous(b)
+        self._linear_vectorised(x, w, b, y, (KINDS["none"], 0.0), self.contiguous(added))
+        return y
+
     def _linear_naive(self, x: Array, w: Array, b: Array | None, y: Array, f: tuple[int, float]) -> None:
         outputs, inputs = w.shape
         args = (x, w, b, y, prod(x.shape[:-1]), inputs, outputs, *f)
         self.launch_elements("linear.cu", "linear_forward_naive", y.size, args, scalar_t=x.dtype)
 
-    def _linear_vectorised(self, x: Array, w: Array, b: Array | None, y: Array, f: tuple[int, float]) -> None:
+    def _linear_vectorised(
+        self, x: Array, w: Array, b: Array | None, y: Array, f: tuple[int, float], added: Array | None = None
+    ) -> None:
         rows, (outputs, inputs), dtype = prod(x.shape[:-1]), w.shape, x.dtype
         sizes = rows, inputs, outputs
         plan = self.picked(
@@ -92,12 +104,16 @@ class Linear(Matmul):
         )
         parts = self.parts(plan, y.size, dtype)
         factors = ((w, inputs), (x, inputs)) if plan.transposed else ((x, inputs), (w, inputs))
-        vectors = self.vectors(*factors, (y if parts is None or plan.counted else parts, outputs))
-        args = (x, w, b, y, parts, self.tile_counters(plan), *sizes, *f, plan.transposed, plan.part_depth, vectors)
+        target = (y, added) if parts is None or plan.counted else (parts, None)
+        vectors = self.vectors(*factors, (*target, outputs))
+        arrays = x, w, b, target[1], y, parts, self.tile_counters(plan)
+        args = (*arrays, *sizes, *f, plan.transposed, plan.part_depth, vectors)
         name = f"linear_forward_{plan.size}"
         self.launch("linear_forward.cu", name, plan.grid, plan.block, args, scalar_t=dtype)
         if not plan.counted:
             self.add_parts(parts, y, b, *f)
+        if added is not None and target[1] is None:
+            self.add(y, added, out=y)
 
     def linear_backward(
         self, dz: Array, x: Array | None, w: Array | None, wanted: Wanted, out: Any = None

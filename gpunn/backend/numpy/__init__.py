@@ -4,6 +4,7 @@ from .activation import *
 from .array_module import *
 from .attention import *
 from .batch_norm import *
+from .batch_norm_parts import *
 from .chain import *
 from .collective import *
 from .conv import *

@@ -66,13 +66,34 @@ def move_statistics(
     return new
 
 
-def batch_norm_inference(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float, out: Any = None) -> Any:
-    """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,)."""
+def batch_norm_inference(
+    x: Any,
+    mean: Any,
+    var: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    relu: bool = False,
+    added: Any = None,
+    relu_of_sum: bool = False,
+    out: Any = None,
+) -> Any:
+    """(x - mean) / sqrt(var + eps) weight + bias for x (n, c, ...) and given statistics (c,).
+
+    With `relu`, 0 where that is negative; with `added` (n, c, ...) the sum of both, with `relu_of_sum` 0 where this is
+    negative.
+    """
     work = _working_type(x.dtype)
     y = np.empty(x.shape, x.dtype) if out is None else out
     mean, var = (s.astype(work, copy=False) for s in (mean, var))
     with scratch() as take:
         _normalise(_channels(x), mean, _scale(var, eps, weight, take), bias, _channels(y), take)
+    if relu:
+        activation(y, "relu", 0.0, out=y)
+    if added is not None:
+        np.add(y, added, out=y)
+    if relu_of_sum:
+        activation(y, "relu", 0.0, out=y)
     return y
 
 
@@ -84,14 +105,17 @@ def batch_norm_backward(
     var: Any,
     eps: float,
     wanted: tuple[bool, bool, bool],
-    y: Any = None,
+    bias: Any = None,
+    relu: bool = False,
     out: Any = None,
 ) -> tuple[Any, ...]:
-    """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`; `y`: its result with a ReLU.
+    """The wanted ones of the gradients in x, weight and bias of `batch_norm_forward`.
 
-    With a = weight rstd, dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
+    With `relu` it is asked again, by x and `bias`, which elements the ReLU let through. With a = weight rstd,
+    dx = a (dy - mean of dy - (x - mean) rstd^2 mean of dy (x - mean)).
     """
-    if y is not None:
+    if relu:
+        y = batch_norm_inference(x, mean, var, weight, bias, eps)
         dy = activation_backward(dy, y, "relu", 0.0, from_output=True)
     dy3, x3, work = _channels(dy), _channels(x), mean.dtype
     n, c, m = x3.shape
@@ -165,14 +189,16 @@ def _batch_norm_backward_needs(
     var: Any,
     eps: float,
     wanted: tuple[bool, bool, bool],
-    y: Any = None,
+    bias: Any = None,
+    relu: bool = False,
     out: Any = None,
 ) -> int:
     work, (n, c, m) = mean.dtype, _channels(x).shape
     spread = _spread_needs(work, (n, c, m))
     kept = spread + taken(work, (_block_length(n, c * m), c, m)) + 3 * taken(_FLOAT64, (c,))
     rest = (3 * taken(work, (c,)) + taken(_FLOAT64, (c,)) + 3 * spread) * wanted[0] + taken(work, (c,)) * wanted[1]
-    return kept + max(2 * taken(work, (c * m,), (c,)) if n else 0, rest)
+    again = (taken(work, (c,)) + spread * (2 + (bias is not None))) * relu
+    return max(again, kept + max(2 * taken(work, (c * m,), (c,)) if n else 0, rest))
 
 
 def _spread_needs(dtype: Any, shape: tuple[int, int, int]) -> int:

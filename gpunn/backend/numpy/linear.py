@@ -73,6 +73,12 @@ def linear_activation(x: Any, w: Any, b: Any, kind: str, parameter: float, out: 
     return y
 
 
+def linear_sum(x: Any, w: Any, b: Any, added: Any, out: Any = None) -> Any:
+    """x w^T + b + added for x (..., i), w (o, i), b (o,) or None, added (..., o)."""
+    y = linear_activation(x, w, b, "none", 0.0, out=out)
+    return np.add(y, added, out=y)
+
+
 @_rounds(0, 1, 2)
 def linear_backward(dz: Any, x: Any, w: Any, wanted: tuple[bool, bool, bool], out: Any = None) -> tuple[Any, ...]:
     """The wanted ones of dx = dz w, dw = dz^T x, db = sum of dz, for dz (..., o), x (..., i), w (o, i).

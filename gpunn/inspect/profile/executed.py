@@ -156,9 +156,10 @@ def _solve(
     edges = _flow(program, code, blocks, parts, times)
     lines = {(line.file, line.line): line.warps * scale for line in launch.lines}
     for block_times, part in zip(times, parts):
+        # No block more often than its lines; some of them may come from a loop within or a branch that was merged.
         counted = [lines[place] for i in part if (place := (i.file, i.line)) in lines]
-        if counted:  # no block more often than its lines; some may come from a loop within or a branch that was merged
-            program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, median_high(counted)))
+        most = median_high(counted) if counted else 0.0
+        program.at_most.append(({block_times: 1.0, program.variable(_MISFIT): -1.0}, most))
     _at_least(program, parts, times, lines)
     total, misfits, anchored = _accesses(program, parts, times, launch, scale)
     found = loops(blocks)

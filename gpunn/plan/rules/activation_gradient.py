@@ -1,14 +1,16 @@
-"""The derivative of an activation, and the gradients of the layer before it."""
+"""The derivative of an activation, and the gradients of the layers on both sides of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeGuard
 
 from gpunn.ops.activation import ActivationBackward, derivative_from_output
-from gpunn.ops.batch_norm import BatchNormBackward
+from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
 from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 
-from ..graph import Compute, Graph
+from ..graph import Compute, Graph, Node
 from ..simplify import Uses
 from .note import Note, other_readers, written_between
 
@@ -18,46 +20,72 @@ def activation_gradient(graph: Graph) -> Iterator[Note]:
 
     Kernels multiply by f' where they write dX: it saves a launch, and a way to memory and back. On the CPU it would
     save nothing. Nor is it done where f' does not follow from X in a few operations.
-    Likewise the gradient of a ReLU and that of the norm of a batch before it, which takes f' on the way.
+    Likewise the gradient of a ReLU and that of the norm of a batch before it: the norm's own input, which is read
+    anyway, tells which elements the ReLU let through, and its result is not read again.
     """
     uses = Uses(graph)
     for node in list(graph.nodes):
         if not (isinstance(node, Compute) and isinstance(node.op, ActivationBackward)):
             continue
-        kind, parameter = node.op.kind, node.op.parameter
-        (dy, y), dv = node.inputs, node.outputs[0]
-        maker = dy.node
+        dv, maker = node.outputs[0], node.inputs[0].node
         norm = next((n for n in uses.of(dv) if isinstance(n, Compute) and isinstance(n.op, BatchNormBackward)), None)
         if norm is not None:
-            where = f"{kind} backward + {norm.name} {dv.spec!r}"
-            if others := other_readers(uses, dv, {id(norm)}):
-                reason = f"{others} needs dZ"
-            elif kind != "relu" or dv.spec.device.type == "cpu":
-                reason = "a norm's gradient is joined with that of a ReLU, by kernels"
-            else:
-                reason = ""
-                norm.inputs = (dy, *norm.inputs[1:5], y)
-                graph.nodes.remove(node)
+            yield Note(
+                "activation_gradient",
+                f"{node.op.kind} backward + {norm.name} {dv.spec!r}",
+                _into(graph, node, norm, uses),
+            )
         elif isinstance(maker, Compute) and isinstance(maker.op, LinearBackward):
-            where = f"{maker.name} {dy.spec!r} + {kind} backward"
-            dz, x, w = maker.inputs
-            if dv.spec.device.type == "cpu":
-                reason = "on the CPU nothing would be saved"
-            elif not derivative_from_output(kind, parameter):
-                reason = f"the derivative of {kind} does not follow from its result in a few operations"
-            elif not uses.only_read_by(dy, node):
-                reason = f"{other_readers(uses, dy, {id(node)})} needs dX"
-            elif dy is not maker.outputs[0] or (x is not None and x is not y):
-                reason = "what went into the layer is not the result of the activation"
-            elif written_between(graph, maker, node):
-                reason = "something is written to between"
-            else:
-                reason = ""
-                maker.op = ActivationLinearBackward(kind, parameter, maker.op.wanted)
-                maker.inputs = dz, y, w
-                maker.outputs = dv, *maker.outputs[1:]
-                dv.node = maker
-                graph.nodes.remove(node)
+            where = f"{maker.name} {dv.spec!r} + {node.op.kind} backward"
+            yield Note("activation_gradient", where, _behind(graph, maker, node, uses))
         else:
-            where, reason = f"{kind} backward {dv.spec!r}", "what makes dY is no linear layer"
-        yield Note("activation_gradient", where, reason)
+            reason = "what makes dY is no linear layer"
+            yield Note("activation_gradient", f"{node.op.kind} backward {dv.spec!r}", reason)
+
+
+def _into(graph: Graph, node: Compute, reader: Compute, uses: Uses) -> str:
+    """The gradient of a norm takes that of the ReLU behind it; why not, or nothing."""
+    norm, dz = node.inputs[1].node, node.outputs[0]
+    if others := other_readers(uses, dz, {id(reader)}):
+        return f"{others} needs dZ"
+    if node.op.kind != "relu" or dz.spec.device.type == "cpu":
+        return "a norm's gradient is joined with that of a ReLU, by kernels"
+    if not _is_norm_with_relu(norm, reader):
+        return "the ReLU is not that of the norm"
+    if id(norm.inputs[2]) in uses.written:
+        return "the norm's bias is written to"
+    reader.op = replace(reader.op, relu=True)
+    reader.inputs = (node.inputs[0], *reader.inputs[1:5], norm.inputs[2])
+    graph.nodes.remove(node)
+    return ""
+
+
+def _behind(graph: Graph, maker: Compute, node: Compute, uses: Uses) -> str:
+    """The gradients of a linear layer take the derivative of the activation before it; why not, or nothing."""
+    (dy, y), dv = node.inputs, node.outputs[0]
+    dz, x, w = maker.inputs
+    if dv.spec.device.type == "cpu":
+        return "on the CPU nothing would be saved"
+    if not derivative_from_output(node.op.kind, node.op.parameter):
+        return f"the derivative of {node.op.kind} does not follow from its result in a few operations"
+    if not uses.only_read_by(dy, node):
+        return f"{other_readers(uses, dy, {id(node)})} needs dX"
+    if dy is not maker.outputs[0] or (x is not None and x is not y):
+        return "what went into the layer is not the result of the activation"
+    if written_between(graph, maker, node):
+        return "something is written to between"
+    maker.op = ActivationLinearBackward(node.op.kind, node.op.parameter, maker.op.wanted)
+    maker.inputs = dz, y, w
+    maker.outputs = dv, *maker.outputs[1:]
+    dv.node = maker
+    graph.nodes.remove(node)
+    return ""
+
+
+def _is_norm_with_relu(norm: Node | None, backward: Compute) -> TypeGuard[Compute]:
+    """Whether a node is the norm of a batch and a ReLU, and another one the gradient of just that norm."""
+    if not isinstance(norm, Compute):
+        return False
+    if not (isinstance(norm.op, BatchNormRelu) or (isinstance(norm.op, TrackedBatchNorm) and norm.op.relu)):
+        return False
+    return (*norm.inputs[:2], *norm.outputs[1:3]) == backward.inputs[1:5]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from ..graph import Compute, Graph, Value
+from ..graph import Assign, Compute, Graph, Node, Value
 from ..simplify import Uses
 
 
@@ -40,3 +42,17 @@ def written_between(graph: Graph, first: Compute, last: Compute) -> bool:
     """Whether a state may have changed between two nodes."""
     nodes = graph.nodes
     return any(not isinstance(node, Compute) for node in nodes[nodes.index(first) : nodes.index(last)])
+
+
+def may_wait(graph: Graph, uses: Uses, values: Iterable[Any], first: Node, last: Node) -> bool:
+    """Whether values are, at a node, what they were at an earlier one: none of them may have been written to."""
+    between = [n for n in graph.nodes[graph.nodes.index(first) : graph.nodes.index(last)] if not isinstance(n, Compute)]
+    if not all(isinstance(node, Assign) for node in between):
+        return False
+    return not between or not any(id(value) in uses.written for value in values)
+
+
+def are_there(graph: Graph, node: Node, values: Iterable[Any]) -> bool:
+    """Whether values are there before a node is computed."""
+    before = {id(other) for other in graph.nodes[: graph.nodes.index(node)]}
+    return all(x is None or x.node is None or id(x.node) in before for x in values)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from gpunn.ops.batch_norm import BatchNorm, BatchNormRelu, MoveStatistics, TrackedBatchNorm
 
 from ..graph import Compute, Graph
-from .note import Note, written_between
+from .note import Note, are_there, written_between
 
 
 def tracked_norm(graph: Graph) -> Iterator[Note]:
@@ -29,7 +28,7 @@ def tracked_norm(graph: Graph) -> Iterator[Note]:
             reason = "on the CPU nothing would be saved"
         elif mean.spec.dtype is not mu.spec.dtype:
             reason = "running statistics are in another type than the batch's"
-        elif not _are_there(graph, norm, (mean, var, batches)):
+        elif not are_there(graph, norm, (mean, var, batches)):
             reason = "the running statistics are made behind the norm"
         elif written_between(graph, norm, node):
             reason = "something is written to between"
@@ -42,9 +41,3 @@ def tracked_norm(graph: Graph) -> Iterator[Note]:
                 y.node = norm
             graph.nodes.remove(node)
         yield Note("tracked_norm", where, reason)
-
-
-def _are_there(graph: Graph, norm: Compute, values: tuple[Any, ...]) -> bool:
-    """Whether values are there before a norm is computed."""
-    before = {id(node) for node in graph.nodes[: graph.nodes.index(norm)]}
-    return all(x is None or x.node is None or id(x.node) in before for x in values)

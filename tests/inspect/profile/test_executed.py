@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gpunn.backend import sim
+from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.simulator import RawModule
+from gpunn.inspect.profile import profile_launches
 from gpunn.inspect.profile.code import launched_code
 from gpunn.inspect.profile.executed import executed
 
@@ -160,3 +163,17 @@ def test_without_scipy(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(SolverMissing, match=r"pip install scipy \(or 'gpunn\[profile\]'\)"):
         executed(code, launch)
+
+
+def test_what_no_warp_came_to_is_not_executed() -> None:
+    """A convolution without the statistics of its result, for which there is as much code as for its products."""
+    shapes = (4, 128, 8, 8), (128, 128, 3, 3)
+    x, w = (np.ones(shape, np.float32) for shape in shapes)
+
+    def work() -> None:
+        with rung("conv2d", "sliding"):
+            sim.backend().conv2d_forward(x, w, None, (8, 8), (1, 1), (1, 1), (1, 1), 1)
+
+    (launch,) = (found for found in profile_launches(work) if found.kernel == "conv2d_sliding_three")
+    kinds = executed(launched_code(launch, "sm_90")[0], launch).kinds
+    assert kinds["FFMA"] == pytest.approx(4 * 8 * 8 * 128 * 128 * 9 / 32)  # those of the products

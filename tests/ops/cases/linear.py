@@ -6,6 +6,7 @@ from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.activation import derivative_from_output
 from gpunn.ops.linear import ActivationLinearBackward, LinearActivation
+from gpunn.ops.linear_sum import LinearSum
 
 from ..harness import add, normal, off_zero
 from .activation import FORMULAS, KINDS
@@ -113,3 +114,13 @@ for wanted in ((True, False, False), (False, True, False), (True, False, True), 
             W,
             reference=lambda *a, wanted=wanted: gradients("tanh", 0.0, wanted, *a),
         )
+add(
+    "linear-sum",
+    lambda *a: apply(LinearSum(), *a),
+    normal(2, 3, 4),
+    normal(5, 4, seed=1),
+    normal(5, seed=2),
+    normal(2, 3, 5, seed=3),
+    reference=lambda x, w, b, r: x @ w.T + b + r,
+    gradient=False,
+)
