@@ -1,0 +1,215 @@
+"""What gpunn wants to reach on a GPU, and what is predicted for it: training steps, products, memory-bound kernels.
+
+    python3 -m benchmarks.goals             # some minutes; prints a table
+    python3 -m benchmarks.goals --write     # and writes it to benchmarks/results/goals.md
+    python3 -m benchmarks.goals --only W1
+
+Nothing is measured. Of large grids some blocks are counted on the simulator, and scaled (see `gpunn profile`), so what
+the last block of a tile does beyond the others is left out where it is not among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gpunn
+from gpunn import nn
+from gpunn.backend import sim
+from gpunn.backend.simulator import LaunchProfile
+from gpunn.bench.implementations.gpunn_plan import Training
+from gpunn.bench.kernel_cases import CASES, Work, moved
+from gpunn.bench.workloads import WORKLOADS
+from gpunn.inspect.profile import Gpu, gpu, predict, profile_launches
+from gpunn.train.precision import Precision
+
+FILE = Path(__file__).parent / "results" / "goals.md"
+GPUS = "H100", "A100"
+BLOCKS = 16
+"""Of a launch, that are counted."""
+
+
+class Goal(NamedTuple):
+    """What is wanted of a piece of work.
+
+    Attributes:
+        work: its name.
+        what: is wanted: "us", "launches", "% of peak" or "% of copy".
+        wanted: at most for us and launches, else at least, on the first GPU.
+        count: makes its launches, counted.
+        amount: its arithmetic, or the bytes that it moves at least.
+    """
+
+    work: str
+    what: str
+    wanted: float
+    count: Callable[[], list[LaunchProfile]]
+    amount: float = 0.0
+
+    def reached(self, launches: Sequence[LaunchProfile], on: Gpu) -> float:
+        """What is predicted for a GPU."""
+        if self.what == "launches":
+            return len(launches)
+        touched = sum(
+            min((a.read + a.written) * np.prod(x.grid) / x.run_blocks, a.bytes) for x in launches for a in x.arrays
+        )
+        resident = self.what == "us" and touched <= on.l2_bytes
+        us = sum(predict(x, on, resident).microseconds for x in launches)
+        if self.what == "us":
+            return us + len(launches) * on.graph_node_us
+        mean_clock = (on.base_mhz + on.boost_mhz) / 2 / on.boost_mhz  # which predictions are for
+        peak = on.fp32_flops * mean_clock if self.what == "% of peak" else on.dram_bytes_per_second * on.copy_share
+        return 100 * self.amount / (1e-6 * us * peak)
+
+    def held(self, reached: float) -> bool:
+        """Whether that is enough."""
+        return reached <= self.wanted if self.what in ("us", "launches") else reached >= self.wanted
+
+
+def goals() -> Iterator[Goal]:
+    """All of them."""
+    for name, batch, precision, us, launches in (
+        *(("W1", 1, "fp32", 25, 8), ("W1", 128, "fp32", 40, 8), ("W1", 1024, "fp32", 110, 0)),
+        *(("W1", 65536, "fp32", 4200, 0), ("W4", 128, "fp32", 0, 12), ("cnn", 128, "fp32", 120, 12)),
+        *(("W5", 128, "fp32", 900, 60), ("W2", 1024, "tf32", 1600, 0), ("W2", 1024, "bf16", 1000, 0)),
+    ):
+        work = f"{name}, {batch} samples, {precision}"
+        for what, wanted in (("us", us), ("launches", launches)):
+            if wanted:
+                yield Goal(work, what, wanted, lambda n=name, b=batch, p=precision: _step(n, b, p))
+    for size, rows, inputs, outputs, forward, backward in (
+        *(("large", 16896, 2048, 1024, 88, 85), ("medium", 4096, 784, 512, 75, 75), ("small", 1056, 512, 512, 60, 60)),
+    ):
+        flop = 2 * rows * inputs * outputs
+        for name, wanted, count in (("forward", forward, 1), ("backward", backward, 2)):
+            work = f"linear {name}, {size} tiles, {rows} x {inputs} x {outputs}"
+            sizes = rows, inputs, outputs
+            yield Goal(
+                work, "% of peak", wanted, lambda s=size, n=sizes, k=count: _linear(s, n, k == 2), float(count * flop)
+            )
+    for name, case in CASES.items():
+        if case.flop is None and name not in _BY_INDEX:
+            backend = sim.backend()
+            made = case.make(backend, *case.shape)
+            shape = " x ".join(map(str, case.shape))
+            yield Goal(f"{name}, {shape}", "% of copy", 85, lambda w=made: _work(w), float(_bytes(name, made)))
+
+
+_BY_INDEX = "embedding_backward", "index_put", "index_sum", "copy", "cumsum", "extreme"
+"""What other kernels' results are the indices of can't be counted in some blocks; and those that no network is made of."""
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="TEXT", default="", help="goals whose work has this in its name")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {FILE.name} too")
+    options = parser.parse_args()
+    lines = [f"| work | goal | {' | '.join(GPUS)} | |", "| --- | --- | " + "--- | " * (len(GPUS) + 1)]
+    print("\n".join(lines), flush=True)
+    counted: dict[str, list[LaunchProfile]] = {}
+    for goal in goals():
+        if options.only not in goal.work:
+            continue
+        if goal.work not in counted:
+            counted = {goal.work: goal.count()}
+        reached = [goal.reached(counted[goal.work], gpu(name)) for name in GPUS]
+        sign = "at most" if goal.what in ("us", "launches") else "at least"
+        cells = [goal.work, f"{sign} {goal.wanted:,} {goal.what}", *(f"{x:,.0f}" for x in reached)]
+        lines.append(f"| {' | '.join(cells)} | {'held' if goal.held(reached[0]) else 'not held'} |")
+        print(lines[-1], flush=True)
+    if options.write:
+        FILE.write_text("\n".join([_HEAD, *lines, ""]), encoding="utf-8")
+
+
+_HEAD = f"""# Goals on a GPU, and what is predicted
+
+Written by `python3 -m benchmarks.goals --write`. Nothing here is measured. Goals are those for the first GPU; "held" says
+whether they are reached by the prediction. Peak is that of float32 without tensor cores, at the mean of base and boost
+clock, which predictions are for; copy is the bandwidth that a copy on the device reached. Of large grids {BLOCKS} blocks
+are counted, and scaled.
+"""
+
+
+@contextmanager
+def _of_zeros() -> Iterator[Any]:
+    """The device sim, whose new arrays are zeros: what some blocks write is incomplete."""
+    backend = sim.backend()
+    backend.allocate = np.zeros  # type: ignore[method-assign]
+    try:
+        yield backend
+    finally:
+        del backend.allocate
+
+
+class _InPrecision(nn.Module):
+    """A module whose forward computes in a precision."""
+
+    def __init__(self, inner: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self.inner, self.precision = inner, precision
+
+    def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+        with self.precision.forward():
+            return self.inner(x)
+
+
+def _step(name: str, batch: int, precision: str) -> list[LaunchProfile]:
+    how = Precision(precision, "sim")
+    with _of_zeros(), how.products():
+        training = Training(WORKLOADS[name], batch, 1, "adam", "sim")
+        model = _InPrecision(training.model, how)
+        step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), training.optimizer)
+        batch_ = training.x[0], training.t[0]
+        return _counted(lambda: step(*batch_), lambda: [step(*batch_) for _ in range(3)])
+
+
+def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> list[LaunchProfile]:
+    from unittest.mock import patch
+
+    from gpunn.backend.kernel import gemm, linear
+
+    rows, inputs, outputs = sizes
+    of = {"linear_forward": (rows, outputs, inputs), "dx": (rows, inputs, outputs), "dw": (outputs, inputs, rows)}
+
+    def plan(m: int, n: int, k: int, **_: Any) -> gemm.Schedule:
+        found = [p for _, p in gemm.all_schedules(m, n, k) if p.size == size and (p.counted or p.parts == 1)]
+        return min(found, key=lambda p: abs(np.ceil(p.grid[0] * p.parts / 264) * 264 - p.grid[0] * p.parts))
+
+    with _of_zeros() as backend:
+        x, w, b, dz = (np.zeros(s, "f") for s in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs)))
+        pair = gemm.Pair(plan(*of["dx"]), plan(*of["dw"]), True)
+        with patch.object(linear, "schedule", plan), patch.object(linear, "pair", lambda *_: pair):
+            if backward:
+                return _counted(lambda: backend.linear_backward(dz, x, w, (True, True, True)))
+            return _counted(lambda: backend.linear_activation(x, w, b, "relu", 0.0))
+
+
+def _work(work: Work) -> list[LaunchProfile]:
+    with _of_zeros():
+        return _counted(work.run)
+
+
+def _bytes(name: str, work: Work) -> int:
+    with _of_zeros() as backend:
+        return moved(work, work.run()) if name in () else _moved(backend, work)
+
+
+def _moved(backend: Any, work: Work) -> int:
+    from gpunn.backend import recording
+
+    with backend.here(), recording.Recorder(backend).call():
+        return moved(work, work.run())
+
+
+def _counted(work: Callable[[], Any], before: Callable[[], Any] | None = None) -> list[LaunchProfile]:
+    return profile_launches(work, before=before, counted_blocks=BLOCKS, only_counted=True)
+
+
+if __name__ == "__main__":
+    main()
