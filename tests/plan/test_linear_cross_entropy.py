@@ -22,11 +22,11 @@ APPLIED = ["affine_activation", "loss_gradient", "linear_cross_entropy"]
 
 
 def rule_on(
-    loss: Callable[..., Any], rows: int = 4, classes: int = 5, dtype: str = "float32"
+    loss: Callable[..., Any], rows: int = 4, inputs: int = 3, classes: int = 5, dtype: str = "float32"
 ) -> tuple[Graph, list[str]]:
     """The graph of a loss of a layer and its gradient in W, and what the rule says; loss(z, labels) has several."""
-    w, b = (gpunn.ones(*s, dtype=dtype, device="sim", requires_grad=True) for s in ((classes, 3), (classes,)))
-    x, y = gpunn.ones(rows, 3, dtype=dtype, device="sim"), gpunn.zeros(rows, dtype=gpunn.int64, device="sim")
+    w, b = (gpunn.ones(*s, dtype=dtype, device="sim", requires_grad=True) for s in ((classes, inputs), (classes,)))
+    x, y = gpunn.ones(rows, inputs, dtype=dtype, device="sim"), gpunn.zeros(rows, dtype=gpunn.int64, device="sim")
 
     def body(x: gpunn.Tensor, y: gpunn.Tensor) -> Any:
         found, *others = loss(ops.linear(x, w, b), y)
@@ -60,27 +60,33 @@ def test_what_else_needs_the_logits_has_them() -> None:
         (lambda z, y: (F.cross_entropy(z.relu(), y),), {}, "relu is between"),
         (lambda z, y: (F.cross_entropy(z, y),), {"dtype": "float16"}, "tensor cores multiply halves"),
         (
-            lambda z, y: (F.cross_entropy(z, y),),
-            {"classes": 17},
-            "17 classes take longer in one launch; up to 16 do not",
-        ),
-        (
-            lambda z, y: (F.cross_entropy(z, y),),
-            {"rows": 2049},
-            "2049 rows take longer in one launch; up to 2048 do not",
-        ),
-        (
             lambda z, y: (F.cross_entropy(z, z.argmax(1)),),
             {},
             "the labels, or the gradient in the loss, follow from the logits",
         ),
     ],
-    ids=["relu", "half", "classes", "rows", "labels"],
+    ids=["relu", "half", "labels"],
 )
 def test_what_stays(loss: Any, sizes: dict[str, Any], reason: str) -> None:
     graph, notes = rule_on(loss, **sizes)
     assert notes == [reason]
     assert {"LinearActivation", "SoftmaxCrossEntropyGradient"} <= set(names(graph))
+
+
+@pytest.mark.parametrize(
+    ("rows", "inputs", "classes", "reason"),
+    [
+        (4, 3, 16, ""),
+        (4, 3, 17, "17 classes take longer in one launch; up to 16 do not"),
+        (4, 2048, 5, ""),
+        (4, 2049, 5, "2049 inputs take longer in one launch; up to 2048 do not"),
+        (2048, 1024, 5, ""),
+        (2049, 3, 5, "2049 rows take longer in one launch; up to 2048 do not"),
+        (1025, 2048, 5, "1025 rows take longer in one launch; up to 1024 do not"),
+    ],
+)
+def test_few_of_all(rows: int, inputs: int, classes: int, reason: str) -> None:
+    assert rule_on(lambda z, y: (F.cross_entropy(z, y),), rows, inputs, classes)[1] == [reason]
 
 
 def test_logits_that_are_written_to_stay() -> None:

@@ -13,8 +13,8 @@ from ..graph import Compute, Graph, Node, Value
 from ..simplify import Uses
 from .note import Note
 
-MOST_CLASSES, MOST_ROWS = 16, 2048
-"""Up to which one launch is predicted to take less than two, for an H100 and for an A100, with any number of inputs."""
+MOST_CLASSES, MOST_INPUTS, MOST_ROWS, MOST_ELEMENTS = 16, 2048, 2048, 2048 * 1024
+"""Up to which one launch is predicted to take no longer than two, on H100 and A100. Elements are those of X."""
 
 
 def linear_cross_entropy(graph: Graph) -> Iterator[Note]:
@@ -32,7 +32,13 @@ def linear_cross_entropy(graph: Graph) -> Iterator[Note]:
         if not (isinstance(layer, Compute) and isinstance(layer.op, LinearActivation)):
             continue
         where = f"{layer.name} {z.spec!r} + {node.name}"
-        rows, classes = z.spec.shape[0], z.spec.shape[-1]
+        (classes, inputs), rows = layer.inputs[1].spec.shape, z.spec.shape[0]
+        sizes = (
+            ("classes", classes, MOST_CLASSES),
+            ("inputs", inputs, MOST_INPUTS),
+            ("rows", rows, min(MOST_ROWS, MOST_ELEMENTS // max(inputs, 1))),
+        )
+        too_many = [f"{n} {what} take longer in one launch; up to {most} do not" for what, n, most in sizes if n > most]
         earlier = _behind(graph, layer, [v for v in (dl, target, weight) if isinstance(v, Value)])
         needed = {id(x) for n in earlier for x in (*n.reads(), *n.outputs)} | {id(v) for v in (dl, target, weight)}
         if layer.op.activation != "none":
@@ -41,10 +47,8 @@ def linear_cross_entropy(graph: Graph) -> Iterator[Note]:
             reason = f"logits of {z.spec.ndim} dimensions are not rows of classes"
         elif z.spec.dtype not in (float32, float64):
             reason = "tensor cores multiply halves"
-        elif classes > MOST_CLASSES:
-            reason = f"{classes} classes take longer in one launch; up to {MOST_CLASSES} do not"
-        elif rows > MOST_ROWS:
-            reason = f"{rows} rows take longer in one launch; up to {MOST_ROWS} do not"
+        elif too_many:
+            reason = too_many[0]
         elif id(z) in needed or not all(isinstance(n, Compute) for n in earlier):
             reason = "the labels, or the gradient in the loss, follow from the logits"
         elif (needed | {id(z)}) & uses.written:
