@@ -106,6 +106,7 @@ def test_batches_of_any_steps(tile, across):
     for factors in ((x, y), (x, y[:1]), (x[:, :1], y), (x, y[0, 0]), (x[:1, :1], y)):
         compare("matmul", *factors, modes=FAST[:1])
     compare("matmul", x[::2], y[::2], modes=MODES[3:])
+    compare("matmul", normal(2, 136, 8, dtype=HALF), normal(2, 8, 8, dtype=HALF), modes=FAST[:1])
 
 
 def test_layouts(tile):

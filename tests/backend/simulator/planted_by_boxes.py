@@ -234,12 +234,12 @@ BY_BOXES = [
             mbarrier_wait(&filled[0], 0);"""),
     bug("a_box_between_lines", "misaligned access", f"""
             if (t == 128) {EXPECT}
-            if (t == 128) copy_box(s + 8, map, 0, 0, 0, &filled[0]);  // BUG
+            if (t == 128) copy_box(s + 64, map, 0, 0, 0, &filled[0]);  // BUG
             //+ if (t == 128) {COPY}
             mbarrier_wait(&filled[0], 0);""", fast=True),
     bug("a_box_beyond_the_memory", "out of bounds", f"""
             if (t == 128) {EXPECT}
-            if (t == 128) copy_box(s + 4096 + 576, map, 0, 0, 0, &filled[0]);  // BUG
+            if (t == 128) copy_box(s + 4096 + 1024, map, 0, 0, 0, &filled[0]);  // BUG
             //+ if (t == 128) {COPY}
             mbarrier_wait(&filled[0], 0);"""),
     bug("a_map_of_more_than_there_is", "out of bounds", f"""

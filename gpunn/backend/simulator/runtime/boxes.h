@@ -26,7 +26,7 @@ std::vector<Mbarrier> mbarriers;  // of the block
 struct Map {
     uint64_t address, size[3], step[2], box[3], element;
 };
-constexpr unsigned LINE = 128, CHUNK = 16;
+constexpr unsigned LINE = 128, CHUNK = 16, PATTERN = 1024;
 
 struct BoxCopy {
     Map map;
@@ -195,7 +195,9 @@ extern "C" void simulator_copy_box(void* to, const void* map, int x, int y, int 
                                    const char* file, int line) {
     BoxCopy c = {*(const Map*)map, nullptr, (char*)to, {x, y, z}, 0, file, line};
     check_map(c.map, file, line);
-    if ((size_t)to % LINE) simulator_fail("misaligned access", file, line, "a box is copied to a multiple of %u", LINE);
+    if ((size_t)to % PATTERN)
+        simulator_fail("misaligned access", file, line, "a box is copied to a multiple of %u, where a pattern of the "
+                       "128-byte swizzle begins", PATTERN);
     c.barrier = number_of(barrier, "cp.async.bulk.tensor", file, line);
     c.from = relocated(c.map.address);
     checker::box_issued(to, c.lines() * LINE, barrier, file, line);
