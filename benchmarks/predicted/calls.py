@@ -9,14 +9,10 @@ from typing import Any
 import gpunn
 from gpunn.autograd.tape import apply
 from gpunn.nn import functional as F
-from gpunn.ops.batch_norm_parts import (
-    BatchNormApply,
-    BatchNormMaxPool,
-    BatchNormMaxPoolBackward,
-    BatchStatistics,
-    Conv2dStatistics,
-)
+from gpunn.ops.batch_norm_parts import BatchNormApply, BatchStatistics
+from gpunn.ops.batch_norm_pool import BatchNormMaxPool, BatchNormMaxPoolBackward
 from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
+from gpunn.ops.conv_statistics import Conv2dStatistics
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.recurrent import recurrent_layer
 

@@ -12,7 +12,9 @@ import gpunn
 from gpunn import nn, ops, optim
 from gpunn.autograd.tape import apply
 from gpunn.nn import functional as F
-from gpunn.ops.batch_norm_parts import BatchNormApply, BatchNormMaxPool, BatchStatistics, Conv2dStatistics
+from gpunn.ops.batch_norm_parts import BatchNormApply, BatchStatistics
+from gpunn.ops.batch_norm_pool import BatchNormMaxPool
+from gpunn.ops.conv_statistics import Conv2dStatistics
 from gpunn.plan.fuse import RULES, apply_rules
 from gpunn.plan.graph import Graph
 from gpunn.plan.train_step import TrainStep

@@ -5,13 +5,9 @@ import numpy as np
 from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
-from gpunn.ops.batch_norm_parts import (
-    BatchNormApply,
-    BatchNormMaxPool,
-    BatchNormMaxPoolBackward,
-    BatchStatistics,
-    Conv2dStatistics,
-)
+from gpunn.ops.batch_norm_parts import BatchNormApply, BatchStatistics
+from gpunn.ops.batch_norm_pool import BatchNormMaxPool, BatchNormMaxPoolBackward
+from gpunn.ops.conv_statistics import Conv2dStatistics
 
 from ..harness import add, normal
 from .conv import conv2d_by_loops
