@@ -19,6 +19,7 @@ from gpunn.plan.fuse import RULES, apply_rules
 from gpunn.plan.graph import Graph
 from gpunn.plan.train_step import TrainStep
 
+from ..backend import fake_cupy
 from .test_graph import graph_of, names
 from .test_rules import gradients, only
 
@@ -326,7 +327,9 @@ def trained(model: nn.Module, device: str, fuse: Any) -> tuple[dict[str, np.ndar
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1, momentum=0.9), fuse=fuse)
     found = {}
     for k, arrays in enumerate(batches()):
-        found[f"loss {k}"] = np.array(step(*(gpunn.tensor(a, device=device) for a in arrays)).item())
+        x, y = arrays
+        x = gpunn.tensor(x, device=device, dtype=next(model.parameters()).dtype)
+        found[f"loss {k}"] = np.array(step(x, gpunn.tensor(y, device=device)).item())
     return found | {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, str(step.plan)
 
 
@@ -463,3 +466,16 @@ def test_errors() -> None:
 
 def test_the_rules_are_known() -> None:
     assert [rule for rule in RULES if rule in PARTS] == PARTS
+
+
+def test_on_a_cupy_without_a_gpu() -> None:
+    """Captured, and to the same bits."""
+
+    def train(device: str) -> dict[str, np.ndarray]:
+        gpunn.manual_seed(0)
+        return trained(network(gpunn), device, True)[0]
+
+    expected = train("sim")
+    with fake_cupy.installed():
+        found = train("cuda")
+    assert all(found[k].tobytes() == expected[k].tobytes() for k in expected)
