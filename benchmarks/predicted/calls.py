@@ -344,7 +344,7 @@ add(
     lambda x, w, b: apply(Conv2dStatistics(padding=((1, 1), (1, 1))), x, w, b, None, None, None),
     *(fixed(16, 32, 16, 16), fixed(64, 32, 3, 3), fixed(64)),
 )
-for side in (32, 4):
+for side in (32, 2):
     add(
         f"batch_norm 32x16x{side}x{side}, max pool",
         partial(apply, BatchNormMaxPool(1e-5, True)),
