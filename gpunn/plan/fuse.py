@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from .graph import Graph
 from .rules.activation_gradient import activation_gradient
 from .rules.affine_activation import affine_activation
+from .rules.convolution_statistics import convolution_statistics
 from .rules.elementwise_chain import elementwise_chain
 from .rules.linear_and_sum import linear_and_sum
 from .rules.linear_cross_entropy import linear_cross_entropy
 from .rules.loss_gradient import loss_gradient
-from .rules.norm_parts import convolution_statistics, norm_and_sum, pooled_norm, pooled_norm_gradient
+from .rules.norm_and_sum import norm_and_sum
 from .rules.note import Note as Note
 from .rules.pooled_convolution import pooled_convolution, pooled_weight_gradient
+from .rules.pooled_norm import pooled_norm, pooled_norm_gradient
 from .rules.pooled_slope import pooled_slope
 from .rules.product_update import product_update
 from .rules.softmax_cross_entropy import softmax_cross_entropy

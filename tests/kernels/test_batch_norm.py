@@ -135,6 +135,10 @@ def test_what_is_wanted(wanted):
     compare("batch_norm_backward", dy, x, normal(3), mean, var, 1e-5, wanted, ladder="batch_norm")
 
 
+def test_more_channels_than_a_byte_counts():
+    both(normal(3, 140, 2), normal(140), normal(140), rtol=1e-5, atol=1e-5, modes=FAST)
+
+
 def test_strided_inputs():
     x, weight = normal(3, 4, 10).transpose(2, 1, 0)[::2], normal(8)[::-2]
     both(x, weight, weight, rtol=1e-5, atol=1e-5)
