@@ -70,9 +70,7 @@ __device__ __forceinline__ unsigned shared_address(const void* pointer) {
 #ifdef GPUNN_SIMULATOR
     return (unsigned)(size_t)pointer;
 #else
-    unsigned address;
-    asm("{ .reg .u64 a; cvta.to.shared.u64 a, %1; cvt.u32.u64 %0, a; }" : "=r"(address) : "l"(pointer));
-    return address;
+    return (unsigned)__cvta_generic_to_shared(pointer);
 #endif
 }
 
@@ -88,6 +86,19 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
                  : "memory");
 #else
     *(uint4*)shared = valid ? *(const uint4*)global : make_uint4(0, 0, 0, 0);
+#endif
+}
+
+// 8 bytes. Both addresses are multiples of 8. Where not `valid`, zeros arrive and nothing is read.
+__device__ __forceinline__ void cp_async_8(void* shared, const void* global, bool valid CALLED_FROM) {
+#if defined(GPUNN_SIMULATOR)
+    simulator::copy_async(shared, global, 8, valid, file, line);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(valid ? 8 : 0)
+                 : "memory");
+#else
+    *(uint2*)shared = valid ? *(const uint2*)global : make_uint2(0, 0);
 #endif
 }
 

@@ -24,9 +24,11 @@ from .conv_plan import (
     row_parts,
     weight_tile,
 )
+from .conv_sliding import slides_faster
 from .family import Array, accumulator, ceil_div, prod
 from .ladder import Ladder
-from .sliding_plan import slides_faster, sliding_tile, sliding_weight_tile
+from .sliding_plan import sliding_tile
+from .sliding_weight_plan import sliding_weight_tile
 from .tuning import Trial, random_array
 from .windows import Pair
 
