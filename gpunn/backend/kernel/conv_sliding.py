@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from . import offers
+from .activation import KINDS
 from .conv_plan import Convolution, is_small, ranked_plans
 from .family import Array, accumulator, prod
 from .gemm import Gemm
 from .sliding_plan import LEAST_OUTPUTS, sliding_tile
 from .sliding_weight_plan import sliding_weight_tile, unit_of
+from .tuning import Trial, random_array
 
 KERNEL_NAMES = {3: "three", 5: "five"}
 """By the elements of a row of the kernel."""
@@ -33,9 +36,19 @@ class Sliding(Gemm):
         parameter: float,
         which: Array | None = None,
     ) -> None:
-        found = sliding_tile(f, accumulator(y.dtype).itemsize)
+        itemsize = accumulator(y.dtype).itemsize
+        found = sliding_tile(f, itemsize)
         assert found is not None
         _, tile = found
+        if which is None:  # else it must not be in parts
+            tile = self.picked(
+                "conv2d_sliding",
+                f,
+                y.dtype.name,
+                tile,
+                lambda: offers.sliding_tiles(f, itemsize),
+                lambda backend: trial_of(backend, f, y.dtype, False, "_sliding"),
+            )
         parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
         vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
         args = (x, w, b, y, which, parts, *f.args, *w_steps, *tile.args, kind, parameter, vector)
@@ -45,9 +58,17 @@ class Sliding(Gemm):
             self._conv2d_add_parts(f, parts, b, y, kind, parameter)
 
     def _conv2d_weight_grad_sliding(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
-        found = sliding_weight_tile(f, accumulator(x.dtype).itemsize)
+        itemsize = accumulator(x.dtype).itemsize
+        found = sliding_weight_tile(f, itemsize)
         assert found is not None
-        _, tile = found
+        tile = self.picked(
+            "conv2d_weight_grad_sliding",
+            f,
+            x.dtype.name,
+            found[1],
+            lambda: offers.sliding_weight_tiles(f, itemsize),
+            lambda backend: trial_of(backend, f, x.dtype, True, "_sliding"),
+        )
         parts = self._conv2d_weight_parts(tile.grid[0], dw, db)
         counters = self.share_counters(tile.grid[1], tile.grid[0]) if tile.counted else None
         target = (dw, db) if tile.counted else (None, None)
@@ -88,3 +109,20 @@ def slides_faster(f: Convolution, itemsize: int, weight: bool) -> bool:
         return True
     implicit = "conv2d_weight_grad_implicit" if weight else "conv2d_implicit"
     return found[0] <= (1 if weight else LONGER) * min(cycles for cycles, _ in ranked_plans(implicit, f))
+
+
+def trial_of(backend: Any, f: Convolution, dtype: Any, weight: bool, way: str) -> Trial:
+    """A convolution or its weight gradient, by the method of that name."""
+    shapes = (
+        (f.images, f.groups * f.inner, *f.size),
+        (f.groups * f.outer, f.inner, *f.kernel),
+        (f.images, f.groups * f.outer, *f.positions),
+    )
+    x, w, y = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
+    name = f"_conv2d_weight_grad{way}" if weight else f"_conv2d{way}"
+    run, naive = getattr(backend, name), backend._conv2d_weight_grad_naive if weight else backend._conv2d_naive
+    if weight:
+        return Trial(lambda: run(f, x, y, w, None), lambda: naive(f, x, y, w, None), (w,))
+    kind = KINDS["none"], 0.0
+    how = (f.depth, f.taps, False) if way in ("_implicit", "_sliding") else False
+    return Trial(lambda: run(f, x, w, None, y, how, *kind), lambda: naive(f, x, w, None, y, *kind), (y,))

@@ -104,6 +104,15 @@ def sliding_weight_tile(f: Convolution, itemsize: int) -> tuple[int, WeightTile]
     return cycles, _spread(f, tile, itemsize)
 
 
+def ranked_weight_tiles(f: Convolution, itemsize: int, most: int) -> list[tuple[int, WeightTile]]:
+    """So many, the one that is predicted to take the fewest cycles first; of each shape that with the best grid."""
+    best: dict[tuple[int, ...], tuple[int, WeightTile]] = {}
+    for tile in _weight_tiles(f, itemsize):
+        found = _weight_cycles(f, tile, itemsize), tile
+        best[tile.args] = min(found, best.get(tile.args, found))
+    return [(cycles, _spread(f, tile, itemsize)) for cycles, tile in sorted(best.values())[:most]]
+
+
 def _weight_tiles(f: Convolution, itemsize: int) -> Iterator[WeightTile]:
     if not slides(f) or max(f.corner) >= MOST_CORNER:
         return
