@@ -70,7 +70,9 @@ __device__ __forceinline__ unsigned shared_address(const void* pointer) {
 #ifdef GPUNN_SIMULATOR
     return (unsigned)(size_t)pointer;
 #else
-    return (unsigned)__cvta_generic_to_shared(pointer);
+    unsigned address;
+    asm("{ .reg .u64 a; cvta.to.shared.u64 a, %1; cvt.u32.u64 %0, a; }" : "=r"(address) : "l"(pointer));
+    return address;
 #endif
 }
 

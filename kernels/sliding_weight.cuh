@@ -85,17 +85,13 @@ template <int UNIT> __device__ __forceinline__ void bring_unit(acc_t* to, const 
         if constexpr (UNIT == 4) cp_async_16(to, from, valid);
         else cp_async_8(to, from, valid);
     } else {
-        Pair<acc_t> values[UNIT / 2] = {};
-        if constexpr (UNIT == 4) {
-            const Quad<scalar_t> four = valid ? *(const Quad<scalar_t>*)from : Quad<scalar_t>{};
-            values[0] = {four.v[0], four.v[1]};
-            values[1] = {four.v[2], four.v[3]};
-        } else {
-            const Pair<scalar_t> two = valid ? *(const Pair<scalar_t>*)from : Pair<scalar_t>{};
-            values[0] = {two.v[0], two.v[1]};
+        Quad<scalar_t> found = {};
+        if (valid) {
+            if constexpr (UNIT == 4) found = *(const Quad<scalar_t>*)from;
+            else *(Pair<scalar_t>*)&found = *(const Pair<scalar_t>*)from;
         }
 #pragma unroll
-        for (int n = 0; n < UNIT / 2; ++n) ((Pair<acc_t>*)to)[n] = values[n];
+        for (int n = 0; n < UNIT; n += 2) *(Pair<acc_t>*)(to + n) = {acc_t(found.v[n]), acc_t(found.v[n + 1])};
     }
 }
 
