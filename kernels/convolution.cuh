@@ -17,7 +17,7 @@ struct Convolution {
 };
 
 // What lies side by side for a thread to read at once
-template <int N> struct __align__(N % 4 == 0 ? 16 : sizeof(acc_t)) Several {
+template <int N> struct __align__(N % 4 == 0 ? 16 : N % 2 == 0 ? 2 * sizeof(acc_t) : sizeof(acc_t)) Several {
     acc_t v[N];
 
     // += a x. Left a loop, it is one vector instruction of a CPU; unrolled, g++ does not find that.

@@ -21,8 +21,12 @@ from gpunn import nn
 from gpunn.backend import collective, sim
 from gpunn.backend.cache import cache_folder
 from gpunn.backend.kernel import offers, tuning
+from gpunn.backend.kernel.conv_plan import Convolution
 from gpunn.backend.kernel.gemm import pair, schedule
+from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.kernel.picks import Picks
+from gpunn.backend.kernel.sliding_plan import sliding_tile
+from gpunn.backend.kernel.sliding_weight_plan import sliding_weight_tile
 from gpunn.backend.products import computing_in
 from gpunn.backend.simulator import Stream
 from gpunn.train import fingerprint
@@ -187,6 +191,16 @@ def test_the_prediction_is_offered_first() -> None:
             assert len(set(ways.values())) == len(ways) <= offers.MOST
         ways = offers.pairs(*sizes)
         assert next(iter(ways.values())) == pair(*sizes) and len(ways) <= offers.MOST
+    for f in ((128, 1, 32, 64, (14, 14), (14, 14)), (2, 2, 5, 9, (7, 9), (7, 9)), (1, 1, 3, 1, (3, 70), (3, 70))):
+        shape = Convolution(*f, (3, 3), (1, 1), (1, 1), (1, 1))
+        for itemsize in (4, 8):
+            for offered, predicted in (
+                (offers.sliding_tiles, sliding_tile),
+                (offers.sliding_weight_tiles, sliding_weight_tile),
+            ):
+                ways = offered(shape, itemsize)
+                assert next(iter(ways.values())) == predicted(shape, itemsize)[1]
+                assert 1 < len(set(ways.values())) == len(ways) <= offers.MOST
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "tf32", "as-bfloat16", "float16", "bfloat16"])
@@ -233,6 +247,31 @@ def test_every_way_is_right(dtype, picks_folder, monkeypatch, clock, rng) -> Non
     for begin in (*begins, "conv2d ", "conv2d_weight_grad "):
         assert any(product.startswith(begin) for product in tuner.picks()), begin
     assert sum(row["tried"] > 1 for row in written(picks_folder).values()) >= 8
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_every_sliding_tile_is_right(dtype, picks_folder, monkeypatch, clock, rng) -> None:
+    """Whichever of them is the fastest, and all pass."""
+    x, w, dz = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 20, 6, 5), (34, 20, 3, 3), (3, 34, 6, 5)))
+    how = (1, 1), (1, 1), (1, 1), 1
+    calls: list[tuple[Any, ...]] = [
+        ("conv2d_forward", x, w, None, (6, 5), *how),
+        ("conv2d_input_grad", dz, w, (6, 5), *how),
+        ("conv2d_weight_grad", x, dz, (3, 3), *how, False),
+    ]
+    with rung("conv2d", "naive"):
+        expected = [getattr(BACKEND, name)(*args) for name, *args in calls]
+    with rung("conv2d", "sliding"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tuner = tuned(BACKEND, monkeypatch)
+        clock.of = lambda name, grid: 1 + zlib.crc32(f"{name} {grid}".encode()) % 1000
+        found = [getattr(BACKEND, name)(*args) for name, *args in calls]
+    tolerance = {"float64": 1e-12, "float32": 1e-5}.get(dtype, 4e-3)
+    for y, right in zip(found, expected, strict=True):
+        scale = np.sqrt(np.mean(np.square(right.astype(np.float64))))
+        np.testing.assert_allclose(y.astype(float), right.astype(float), rtol=0, atol=8 * tolerance * scale)
+    assert {product.split()[0] for product in tuner.picks()} == {"conv2d_sliding", "conv2d_weight_grad_sliding"}
+    assert all(row["tried"] > 1 for row in written(picks_folder).values())
 
 
 def test_nothing_is_measured_of_no_images(monkeypatch, clock) -> None:

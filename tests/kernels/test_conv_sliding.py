@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from gpunn.backend.kernel import sliding_plan
+from gpunn.backend.kernel import sliding_plan, sliding_weight_plan
 from gpunn.backend.kernel.activation import KINDS
 from gpunn.backend.kernel.conv_plan import MOST_SHARED_BYTES, Convolution
+from gpunn.backend.kernel.conv_sliding import slides_faster
 from gpunn.backend.kernel.ladder import rung
-from gpunn.backend.kernel.sliding_plan import slides, slides_faster, sliding_tile, sliding_weight_tile
+from gpunn.backend.kernel.sliding_plan import slides, sliding_tile
+from gpunn.backend.kernel.sliding_weight_plan import WeightTile, sliding_weight_tile, unit_of
 
 from .harness import FAST, compare, simulator
 from .windows import Windows, normal
@@ -133,15 +135,15 @@ WEIGHT_TILES: dict[str, Callable[[Any], bool]] = {
 def test_any_tile_of_the_weight_gradient(
     monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], counted: bool
 ) -> None:
-    given = sliding_plan._weight_tiles
+    given = sliding_weight_plan._weight_tiles
 
     def tiles(*args: Any) -> Any:
         return (t._replace(counted=counted) for t in given(*args) if wanted(t))
 
-    monkeypatch.setattr(sliding_plan, "_weight_tiles", tiles)
-    monkeypatch.setattr(sliding_plan, "BLOCKS", (1, 5, 300))
-    monkeypatch.setattr(sliding_plan, "LEAST_CHANNELS", 1)
-    monkeypatch.setattr(sliding_plan, "LEAST_THREADS", 1)
+    monkeypatch.setattr(sliding_weight_plan, "_weight_tiles", tiles)
+    monkeypatch.setattr(sliding_weight_plan, "BLOCKS", (1, 5, 300))
+    monkeypatch.setattr(sliding_weight_plan, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(sliding_weight_plan, "LEAST_THREADS", 1)
     sliding_weight_tile.cache_clear()
     windows = Windows((10, 11), (3, 3))
     x, _, _, dz = arrays(windows, 3, 5, 17, 1)
@@ -232,7 +234,16 @@ def test_tiles_fit_and_cover() -> None:
             assert tile.threads % 32 == weight_tile.threads % 32 == 0
             assert tile.images * tile.pairs * tile.quads * tile.output_threads * tile.slices <= tile.threads
             assert tile.grid[1] * tile.part_channels >= f.inner > (tile.grid[1] - 1) * tile.part_channels
-            assert weight_tile.grid[0] * weight_tile.tiles_per_block >= f.images
+            octets = -(-f.outer // 8)
+            shared_by = -(-f.inner // weight_tile.channels) * -(-octets // weight_tile.output_threads)
+            assert weight_tile.grid[1] == shared_by
+            of_row = weight_tile.channels * (1 if itemsize == 4 else 3) * weight_tile.output_threads
+            assert of_row * weight_tile.row_parts <= weight_tile.threads
+            assert weight_tile.output_threads * 8 <= weight_tile.threads
+            for unit in (1, 2, 4):  # each place is some thread's
+                _, rows, sharers = weight_tile.sharing(3, unit, unit)[:3]
+                columns = -(-(4 * weight_tile.quads + 2 + 3 % unit) // unit)
+                assert 1 <= rows * sharers * columns <= weight_tile.threads
 
 
 @pytest.mark.parametrize(
@@ -268,3 +279,53 @@ def test_few_outputs_of_a_group(outputs: int, faster: bool) -> None:
     """A thread would compute 8 of them."""
     f = convolution(Windows((14, 14), (3, 3), corner=(1, 1)), 8, 32, 32 * outputs, 32)
     assert slides_faster(f, 4, False) is slides_faster(f, 4, True) is faster
+
+
+def test_neighbours_that_are_copied_at_once() -> None:
+    assert (unit_of(4, 32), unit_of(4, 14), unit_of(2, 12), unit_of(3, 32), unit_of(7)) == (4, 2, 2, 1, 1)
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize(
+    ("kernel", "corner", "width"), [(3, 1, 8), (3, 1, 6), (3, 0, 8), (5, 2, 8), (5, 0, 10), (3, 1, 7)]
+)
+def test_weight_gradient_of_arrays_that_begin_anywhere(
+    start: int, dtype: str, kernel: int, corner: int, width: int
+) -> None:
+    """Rows are copied by four, by two or one by one, as they and the array allow: the same bits."""
+    windows = Windows((6, width), (kernel, kernel), corner=(corner, corner))
+    x, _, _, dz = arrays(windows, 2, 5, 9, 1, dtype)
+    given = windows.kernel, *how_of(windows, 1), True
+    with rung("conv2d", "sliding"):
+        expected = BACKEND.conv2d_weight_grad(x, dz, *given)
+        moved = [np.empty(a.size + start, a.dtype)[start:].reshape(a.shape) for a in (x, dz)]
+        for to, a in zip(moved, (x, dz)):
+            to[...] = a
+        found = BACKEND.conv2d_weight_grad(*moved, *given)
+    for a, e in zip(found, expected):
+        assert a.tobytes() == e.tobytes()
+
+
+def tile_of(channels: int, output_threads: int, shares: int, threads: int) -> WeightTile:
+    return WeightTile(8, 2, 16, 164, 148, 296, output_threads, channels, 1, (shares, 1), threads, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("channels", "output_threads", "shares", "threads", "block", "launch"),
+    [
+        (4, 1, 1, 64, 0, 5860),  # nothing to add
+        (4, 1, 16, 64, 1500 + 5 * 420, 6760),  # 8 outputs of 36 elements by 64 threads: 5 times
+        (8, 2, 16, 64, 1500 + 18 * 420, 6760),  # 1152 sums, which 128 threads would have in half the time
+        (8, 2, 16, 128, 1500 + 9 * 420, 6760),
+        (8, 2, 17, 128, 1500 + 9 * 2 * 420, 6820),  # and the sums of sixteens
+    ],
+)
+def test_costs_of_adding_the_parts_up(
+    channels: int, output_threads: int, shares: int, threads: int, block: int, launch: int
+) -> None:
+    """In the block: 1500 cycles, and 420 each time; in a launch: 3400, 60 for each part, and 2400 for the node."""
+    f = convolution(Windows((8, 8), (3, 3), corner=(1, 1)), 128, 64, 64, 1)
+    tile = tile_of(channels, output_threads, shares, threads)
+    assert sliding_weight_plan._in_block(f, tile) == block
+    assert sliding_weight_plan._in_launch(tile) == launch

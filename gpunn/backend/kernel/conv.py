@@ -24,10 +24,11 @@ from .conv_plan import (
     row_parts,
     weight_tile,
 )
+from .conv_sliding import slides_faster, trial_of
 from .family import Array, accumulator, ceil_div, prod
 from .ladder import Ladder
-from .sliding_plan import slides_faster, sliding_tile, sliding_weight_tile
-from .tuning import Trial, random_array
+from .sliding_plan import sliding_tile
+from .sliding_weight_plan import sliding_weight_tile
 from .windows import Pair
 
 CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit", "sliding"))
@@ -220,7 +221,7 @@ class Conv(ConvChannelsLast, Columns):
                 _precision(self.factor_type(dtype) if product == "tensor" else dtype, product),
                 best,
                 lambda: offered,
-                lambda backend: _trial(backend, f, dtype, weight, "_any"),
+                lambda backend: trial_of(backend, f, dtype, weight, "_any"),
             )
         chosen = CONV2D.pick(best)
         return chosen if fits.get(chosen, True) else "implicit"
@@ -236,7 +237,7 @@ class Conv(ConvChannelsLast, Columns):
             precision,
             plan_of(tiles, f),
             lambda: offers.plans(tiles, f),
-            lambda backend: _trial(backend, f, dtype, "weight_grad" in product, f"_{tensor}"),
+            lambda backend: trial_of(backend, f, dtype, "weight_grad" in product, f"_{tensor}"),
         )
 
     # Direct -----------------------------------------------------------------------------------------------------------
@@ -327,23 +328,6 @@ class Conv(ConvChannelsLast, Columns):
 def _precision(factor: Any, product: str) -> str:
     """The type of the factors on tensor cores or elsewhere, as `tuning` has it."""
     return "tf32" if product == "tensor" and factor.itemsize == 4 else str(factor.name)
-
-
-def _trial(backend: Any, f: Convolution, dtype: Any, weight: bool, way: str) -> Trial:
-    """A convolution or its weight gradient, by the method of that name."""
-    shapes = (
-        (f.images, f.groups * f.inner, *f.size),
-        (f.groups * f.outer, f.inner, *f.kernel),
-        (f.images, f.groups * f.outer, *f.positions),
-    )
-    x, w, y = (random_array(backend, shape, dtype, i) for i, shape in enumerate(shapes))
-    name = f"_conv2d_weight_grad{way}" if weight else f"_conv2d{way}"
-    run, naive = getattr(backend, name), backend._conv2d_weight_grad_naive if weight else backend._conv2d_naive
-    if weight:
-        return Trial(lambda: run(f, x, y, w, None), lambda: naive(f, x, y, w, None), (w,))
-    kind = KINDS["none"], 0.0
-    how = (f.depth, f.taps, False) if way == "_implicit" else False
-    return Trial(lambda: run(f, x, w, None, y, how, *kind), lambda: naive(f, x, w, None, y, *kind), (y,))
 
 
 def convolution_of(

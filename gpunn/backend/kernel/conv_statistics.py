@@ -11,9 +11,10 @@ from gpunn.backend.recording import MOST_COUNTERS
 from .activation import KINDS
 from .conv import Conv, convolution_of
 from .conv_plan import Convolution, forward_tile
+from .conv_sliding import slides_faster
 from .counting import counters_of
 from .family import Array, accumulator, ceil_div
-from .sliding_plan import OUTPUTS, Tile, slides_faster, sliding_tile
+from .sliding_plan import OUTPUTS, Tile, sliding_tile
 from .windows import Pair
 
 

@@ -9,6 +9,9 @@ from typing import TypeVar
 from . import conv_plan, gemm
 from .conv_plan import Convolution, Plan
 from .gemm import Pair, Schedule
+from .sliding_plan import PAIR, QUAD, ranked_tiles
+from .sliding_plan import Tile as SlidingTile
+from .sliding_weight_plan import WeightTile, ranked_weight_tiles
 
 LONGER = 2.0
 """Ways that are predicted to take more times as long as the best are not offered,"""
@@ -60,6 +63,30 @@ def plans(tiles: str, f: Convolution) -> dict[str, Plan]:
     """For the plan of a convolution by the tiles of that name in `conv_plan`; that is the first of them."""
     found = _likely(conv_plan.ranked_plans(tiles, f), conv_plan.plan_of(tiles, f), MOST)
     return {f"{plan.size}, {_parts(plan.grid[1])}": plan for _, plan in found}
+
+
+@lru_cache(maxsize=1024)
+def sliding_tiles(f: Convolution, itemsize: int) -> dict[str, SlidingTile]:
+    """For `sliding_plan.sliding_tile`, which is the first of them."""
+    ranked = ranked_tiles(f, itemsize, MOST)
+    return {
+        f"{t.images} x {PAIR * t.pairs} x {QUAD * t.quads} pixels, {t.output_threads} x 8 outputs, {t.slices} x "
+        f"{t.channels // t.slices} channels, {_parts(t.grid[1])}": t
+        for cycles, t in ranked
+        if cycles <= LONGER * ranked[0][0]
+    }
+
+
+@lru_cache(maxsize=1024)
+def sliding_weight_tiles(f: Convolution, itemsize: int) -> dict[str, WeightTile]:
+    """For `sliding_weight_plan.sliding_weight_tile`, which is the first of them."""
+    ranked = ranked_weight_tiles(f, itemsize, MOST)
+    return {
+        f"{t.rows} x {QUAD * t.quads} pixels by {t.row_parts}, {t.output_threads} x 8 outputs, {t.channels} channels, "
+        f"{_parts(t.grid[0])}{', counted' * t.counted}": t
+        for cycles, t in ranked
+        if cycles <= LONGER * ranked[0][0]
+    }
 
 
 def _likely(found: Iterable[tuple[int, Way]], predicted: Way, most: int) -> list[tuple[int, Way]]:
