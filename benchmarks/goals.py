@@ -13,14 +13,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
 import gpunn
 from gpunn import nn
-from gpunn.backend import sim
+from gpunn.backend import recording, sim
+from gpunn.backend.kernel import gemm, linear
 from gpunn.backend.simulator import LaunchProfile
 from gpunn.bench.implementations.gpunn_plan import Training
 from gpunn.bench.kernel_cases import CASES, Work, moved
@@ -81,7 +84,7 @@ def goals() -> Iterator[Goal]:
         work = f"{name}, {batch} samples, {precision}"
         for what, wanted in (("us", us), ("launches", launches)):
             if wanted:
-                yield Goal(work, what, wanted, lambda n=name, b=batch, p=precision: _step(n, b, p))
+                yield Goal(work, what, wanted, partial(_step, name, batch, precision))
     for size, rows, inputs, outputs, forward, backward in (
         *(("large", 16896, 2048, 1024, 88, 85), ("medium", 4096, 784, 512, 75, 75), ("small", 1056, 512, 512, 60, 60)),
     ):
@@ -89,19 +92,18 @@ def goals() -> Iterator[Goal]:
         for name, wanted, count in (("forward", forward, 1), ("backward", backward, 2)):
             work = f"linear {name}, {size} tiles, {rows} x {inputs} x {outputs}"
             sizes = rows, inputs, outputs
-            yield Goal(
-                work, "% of peak", wanted, lambda s=size, n=sizes, k=count: _linear(s, n, k == 2), float(count * flop)
-            )
+            yield Goal(work, "% of peak", wanted, partial(_linear, size, sizes, count == 2), float(count * flop))
     for name, case in CASES.items():
         if case.flop is None and name not in _BY_INDEX:
             backend = sim.backend()
             made = case.make(backend, *case.shape)
             shape = " x ".join(map(str, case.shape))
-            yield Goal(f"{name}, {shape}", "% of copy", 85, lambda w=made: _work(w), float(_bytes(name, made)))
+            yield Goal(f"{name}, {shape}", "% of copy", 85, partial(_work, made), float(_bytes(made)))
 
 
 _BY_INDEX = "embedding_backward", "index_put", "index_sum", "copy", "cumsum", "extreme"
-"""What other kernels' results are the indices of can't be counted in some blocks; and those that no network is made of."""
+"""Not among the goals: what indexes by results of other kernels, which some blocks leave incomplete, and what networks
+are not made of."""
 
 
 def main() -> None:
@@ -129,10 +131,10 @@ def main() -> None:
 
 _HEAD = f"""# Goals on a GPU, and what is predicted
 
-Written by `python3 -m benchmarks.goals --write`. Nothing here is measured. Goals are those for the first GPU; "held" says
-whether they are reached by the prediction. Peak is that of float32 without tensor cores, at the mean of base and boost
-clock, which predictions are for; copy is the bandwidth that a copy on the device reached. Of large grids {BLOCKS} blocks
-are counted, and scaled.
+Written by `python3 -m benchmarks.goals --write`. Nothing here is measured. Goals are those for the first GPU; "held"
+says whether they are reached by the prediction. Peak is that of float32 without tensor cores, at the mean of base and
+boost clock, which predictions are for; copy is the bandwidth that a copy on the device reached. Of large grids {BLOCKS}
+blocks are counted, and scaled.
 """
 
 
@@ -170,10 +172,6 @@ def _step(name: str, batch: int, precision: str) -> list[LaunchProfile]:
 
 
 def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> list[LaunchProfile]:
-    from unittest.mock import patch
-
-    from gpunn.backend.kernel import gemm, linear
-
     rows, inputs, outputs = sizes
     of = {"linear_forward": (rows, outputs, inputs), "dx": (rows, inputs, outputs), "dw": (outputs, inputs, rows)}
 
@@ -195,15 +193,8 @@ def _work(work: Work) -> list[LaunchProfile]:
         return _counted(work.run)
 
 
-def _bytes(name: str, work: Work) -> int:
-    with _of_zeros() as backend:
-        return moved(work, work.run()) if name in () else _moved(backend, work)
-
-
-def _moved(backend: Any, work: Work) -> int:
-    from gpunn.backend import recording
-
-    with backend.here(), recording.Recorder(backend).call():
+def _bytes(work: Work) -> int:
+    with _of_zeros() as backend, backend.here(), recording.Recorder(backend).call():
         return moved(work, work.run())
 
 
