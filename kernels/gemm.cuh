@@ -23,9 +23,12 @@
 #include "activation.cuh"
 #include "tile.cuh"
 
-typedef Tile<128, 128, 8, 8, sizeof(acc_t) == 8 ? 8 : 16> Large;  // 256 threads
-typedef Tile<64, 64, 8, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Medium;  // 128 threads
-typedef Tile<16, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Small;   // 64 threads
+// Halves are converted on their way, which takes registers: so fewer k are unrolled.
+constexpr bool HALVES = sizeof(scalar_t) == 2;
+constexpr int UNROLLED = HALVES ? 2 : 32;
+typedef Tile<128, 128, 8, 8, HALVES || sizeof(acc_t) == 8 ? 8 : 16, HALVES ? 4 : 1, UNROLLED> Large;  // 256 threads
+typedef Tile<64, 64, 8, 4, sizeof(acc_t) == 8 ? 16 : 32, 4, UNROLLED> Medium;                         // 128 threads
+typedef Tile<16, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4, UNROLLED> Small;                          // 64 threads
 
 // Where in the tile a thread's elements lie: four rows and four columns side by side, and where a side is 8, four more
 // half a tile further.
@@ -80,7 +83,7 @@ template <class T> __device__ __forceinline__ void add_to_sum(const acc_t* tile_
     constexpr int MEMBERS = T::THREADS / T::ROWS, SHARE = T::DEPTH / MEMBERS;
     static_assert(SHARE % T::RUN == 0, "the same distances for all members");
     tile_a += T::template word_of<T::ROWS>(threadIdx.x / T::ROWS * SHARE) + threadIdx.x % T::ROWS;
-#pragma unroll
+#pragma unroll 2
     for (int k = 0; k < SHARE; ++k) sum += tile_a[T::template word_of<T::ROWS>(k)];
 }
 

@@ -15,6 +15,9 @@
 #include "gemm.cuh"
 #include "layout.cuh"
 
+// Layouts are known at run time only, which takes registers: of large tiles fewer k are unrolled.
+typedef Tile<Large::ROWS, Large::COLUMNS, 8, 8, Large::DEPTH, Large::RUN, 2> LargeOfAnyLayout;
+
 template <class T>
 __device__ __forceinline__ void matmul(
     const scalar_t* a, const scalar_t* b, scalar_t* c, acc_t* parts, unsigned* arrived, index_t batch, int rows,
@@ -44,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) ma
     long long batch, int rows, int columns, int depth,
     Layout a_batch, Layout b_batch, int a_pitch, int b_pitch, bool a_along_depth, bool b_along_depth,
     bool transposed, int part_depth, int vectors) {
-    matmul<Large>(
+    matmul<LargeOfAnyLayout>(
         a, b, c, parts, arrived, batch, rows, columns, depth, a_batch, b_batch, a_pitch, b_pitch, a_along_depth,
         b_along_depth, transposed, part_depth, vectors);
 }

@@ -27,12 +27,12 @@ def schedules(setup: Setup) -> Iterator[Row]:
 def _layer(setup: Setup, batch: int, inputs: int, outputs: int) -> Iterator[Row]:
     backend = setup.device.backend
     x, w, bias, y = (setup.normal(*s) for s in ((batch, inputs), (outputs, inputs), (outputs,), (batch, outputs)))
-    dz = linear._Dz(setup.normal(batch, outputs), y, "relu", 0.0)
+    dz, slope = setup.normal(batch, outputs), linear._Slope()
     dx, dw, db = (backend.empty(s, "float32") for s in ((batch, inputs), (outputs, inputs), (outputs,)))
     products: dict[str, tuple[tuple[int, int, int], Callable[[], object]]] = {
         "forward": ((batch, outputs, inputs), lambda: backend.linear_activation(x, w, bias, "relu", 0.0, y)),
-        "dx": ((batch, inputs, outputs), lambda: backend._products(dz, w, dx, None, None, None)),
-        "dw": ((outputs, inputs, batch), lambda: backend._products(dz, None, None, x, dw, db)),
+        "dx": ((batch, inputs, outputs), lambda: backend._products(dz, w, dx, slope, None, None, None)),
+        "dw": ((outputs, inputs, batch), lambda: backend._products(dz, None, None, slope, x, dw, db)),
     }
     for name, (sizes, run) in products.items():
         times = {}

@@ -50,7 +50,7 @@ add(
     fixed(256, 256),
 )
 add("matmul 2048x32x2048", gpunn.matmul, fixed(2048, 32), fixed(32, 2048))
-add("matmul 1024x32x512", gpunn.matmul, fixed(1024, 32), fixed(32, 512))
+add("matmul 2048x32x512", gpunn.matmul, fixed(2048, 32), fixed(32, 512))
 add("matmul 16x512x64", gpunn.matmul, fixed(16, 512), fixed(512, 64))
 
 
@@ -62,7 +62,12 @@ _WEIGHTS = normal(256, 128), normal(256), fixed(128, 256)
 add("linear 128x128x256", backward(_linear), normal(128, 128), *_WEIGHTS, ladder="linear_forward")
 add("linear backward 128x128x256", backward(_linear), normal(128, 128), *_WEIGHTS, ladder="linear_backward")
 add("linear 2048x32x2048", _linear, fixed(2048, 32), fixed(2048, 32), fixed(2048))
-add("linear 1024x32x512", _linear, fixed(1024, 32), fixed(512, 32), fixed(512))
+add("linear 2048x32x512", _linear, fixed(2048, 32), fixed(512, 32), fixed(512))
+add(
+    "linear backward 2048x512x64",
+    backward(_linear),
+    *(normal(2048, 512), normal(64, 512), normal(64), fixed(2048, 64)),
+)
 add(
     "linear backward 32x2048x2048",
     backward(_linear),

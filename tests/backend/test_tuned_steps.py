@@ -52,7 +52,7 @@ def test_a_planned_step(picks_folder, monkeypatch, clock) -> None:
     rows = [line.split() for line in step.plan.explain_kernels().splitlines()]
     products = [row for row in rows if row[1].startswith(("linear_forward", "linear_backward"))]
     assert len(products) >= 3
-    assert all(row[1].endswith("_medium") and "measured" in row for row in products)
+    assert all("measured" in row for row in products) and any(row[1].endswith("_medium") for row in products)
     assert not any("measured" in row or "predicted" in row for row in rows[1:] if row not in products)
     assert sorted(written(picks_folder)) == sorted(tuner.picks())
     tuned(backend, monkeypatch, "cached")
@@ -128,10 +128,10 @@ def test_the_fingerprint_tells_what_was_picked(monkeypatch, clock) -> None:
     tuned(backend, monkeypatch)  # a process that goes on, before it has computed anything
     assert differences(before, fingerprint("sim", before)) == []
     rows = json.loads(tuner.kept.path.read_text())
-    old, rows["picks"][PRODUCT]["pick"] = rows["picks"][PRODUCT]["pick"], "medium, 4 parts"
+    old, rows["picks"][PRODUCT]["pick"] = rows["picks"][PRODUCT]["pick"], "medium, 7 parts"
     tuner.kept.path.write_text(json.dumps(rows))
     tuned(backend, monkeypatch)
-    assert differences(before, fingerprint("sim", before)) == [f"picked {PRODUCT} {old} -> medium, 4 parts"]
+    assert differences(before, fingerprint("sim", before)) == [f"picked {PRODUCT} {old} -> medium, 7 parts"]
 
 
 def test_a_run_that_is_resumed_where_another_way_is_picked_says_so(tmp_path, monkeypatch, clock) -> None:
@@ -287,7 +287,7 @@ def test_nothing_is_measured_of_no_images(monkeypatch, clock) -> None:
 
 def test_threads_measure_a_product_once(picks_folder, monkeypatch, clock) -> None:
     tuned(BACKEND, monkeypatch)
-    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 3 else 3.0
+    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 4 else 3.0
     ways = offers.schedules(ROWS, OUTPUTS, INPUTS, may_transpose=True)
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: linear(np.random.default_rng(0))[0].tobytes(), range(8)))
@@ -302,7 +302,9 @@ def test_on_a_gpu_events_say_what_takes_least(picks_folder, monkeypatch, rng) ->
     monkeypatch.setattr(tuning, "MOST_LAUNCHES", 2)
     ways = offers.schedules(ROWS, OUTPUTS, INPUTS, may_transpose=True)
     added = -(-ROWS * OUTPUTS // 256)  # blocks of the launch that adds up parts
-    blocks = {n: plan.grid[0] * plan.parts + (0 if plan.counted else added) for n, plan in ways.items()}
+    blocks = {
+        n: plan.grid[0] * plan.parts + (0 if plan.counted or plan.parts == 1 else added) for n, plan in ways.items()
+    }
     with fake_cupy.installed() as machine:
         backend = gpunn.device("cuda").backend
         result, expected = linear(rng, backend)

@@ -48,7 +48,7 @@ def test_the_fastest_is_picked_and_stays(picks_folder, monkeypatch, clock, rng) 
     state = rng.bit_generator.state
     plain, _ = linear(rng)
     tuned(BACKEND, monkeypatch)
-    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 3 else 3.0
+    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 4 else 3.0
     rng.bit_generator.state = state
     first, expected = linear(rng)
     np.testing.assert_allclose(first, expected, rtol=0, atol=1e-3)
@@ -80,7 +80,7 @@ def test_cached_measures_nothing(picks_folder, monkeypatch, clock, rng) -> None:
 @pytest.mark.parametrize(("less", "wins"), [(0.04, False), (0.06, True)])
 def test_a_little_faster_is_not_enough(less, wins, picks_folder, monkeypatch, clock, rng) -> None:
     tuned(BACKEND, monkeypatch)
-    clock.of = lambda name, grid: 1 - less if name == "linear_forward_medium" and grid[1] == 3 else 1.0
+    clock.of = lambda name, grid: 1 - less if name == "linear_forward_medium" and grid[1] == 4 else 1.0
     ways = offers.schedules(ROWS, OUTPUTS, INPUTS, may_transpose=True)
     linear(rng)
     row = written(picks_folder)[PRODUCT]
@@ -98,7 +98,7 @@ def test_noise_of_single_rounds_does_not_pick(picks_folder, monkeypatch, clock, 
     rounds = {"medium": 0}
 
     def of(name: str, grid: tuple[int, ...]) -> float:
-        if name != "linear_forward_medium" or grid[1] != 3:
+        if name != "linear_forward_medium" or grid[1] != 4:
             return 1.0
         rounds["medium"] += 1
         return 1e-6 if rounds["medium"] <= 3 else 1.0
@@ -117,7 +117,7 @@ def test_a_wrong_way_never_wins(picks_folder, monkeypatch, clock, rng) -> None:
     ways["not all tiles"] = whole._replace(grid=(1, 3))
     monkeypatch.setattr(offers, "schedules", lambda *sizes, **more: ways)
     tuned(BACKEND, monkeypatch)
-    clock.of = lambda name, grid: 0.1 if name == "linear_forward_medium" and grid[1] == 3 else 1.0
+    clock.of = lambda name, grid: 0.1 if name == "linear_forward_medium" and grid[1] == 4 else 1.0
     with pytest.warns(UserWarning, match="is not taken, since its result is wrong by") as told:
         result, expected = linear(rng)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-3)
@@ -190,7 +190,7 @@ def test_a_file_that_is_of_no_use(how, line, picks_folder, monkeypatch, clock, r
     state = rng.bit_generator.state
     plain, _ = linear(rng)
     tuned(BACKEND, monkeypatch)
-    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 3 else 3.0
+    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 4 else 3.0
     linear(rng)
     (path,) = picks_folder.glob("*.json")
     spoil(path, how)
@@ -211,7 +211,7 @@ def test_a_file_that_cannot_be_written(what, picks_folder, monkeypatch, clock, r
     """Nothing is picked that would be forgotten."""
     state = rng.bit_generator.state
     plain, _ = linear(rng)
-    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 3 else 3.0
+    clock.of = lambda name, grid: 1.0 if name == "linear_forward_medium" and grid[1] == 4 else 3.0
     tuner = tuned(BACKEND, monkeypatch)
     assert tuner is not None
     if what == "folder":
@@ -251,10 +251,10 @@ def test_the_faster_process_counts(monkeypatch, clock, rng) -> None:
     """Another process has measured the same in the meantime, and is computing with what it has picked."""
     tuner = tuned(BACKEND, monkeypatch)
     assert tuner is not None
-    Picks(tuner.kept.identity).add(PRODUCT, {"pick": "medium, 4 parts"})
+    Picks(tuner.kept.identity).add(PRODUCT, {"pick": "medium, 7 parts"})
     linear(rng)
     assert clock.asked > 0
-    assert tuner.picks()[PRODUCT] == "medium, 4 parts"
+    assert tuner.picks()[PRODUCT] == "medium, 7 parts"
 
 
 def test_several_processes_write_at_once(tmp_path) -> None:

@@ -112,7 +112,7 @@ def test_the_launches_of_a_step(gpunn_command) -> None:
         *("shared", "cycles", "in", "conflict"),
     ]
     kernels = [row.split()[0] for row in rows]
-    assert (kernels[0][:14], kernels[-1]) == ("linear_forward", "adam_step")
+    assert (kernels[0][:20], kernels[-1]) == ("linear_cross_entropy", "adam_step")
     # 650 parameters, their gradients and two moments are read, all but the gradients written: 7 x 4 x 650 bytes.
     assert rows[-1].split()[3:5] == ["17.8", "KiB"]
     assert last.startswith(f"{len(rows)} launches, that touch ")

@@ -60,16 +60,18 @@ def test_a_convolution_has_no_conflicts():
         assert sum(a.conflicts for a in accesses) < 0.02 * sum(a.passes for a in accesses)
 
 
-@pytest.mark.parametrize("text", ["linear_forward", "linear_backward", "matmul_vectorised"])
-def test_a_loop_is_mostly_multiplications(nvdisasm, text):
-    """That of large tiles: by hand 64 for each of 16 k, 4 reads of shared memory, and for the next step 16 copies of 4
-    bytes at the most, of which branches leave out those that there are for other layouts."""
+@pytest.mark.parametrize(
+    ("text", "unrolled", "share"),
+    [("linear_forward", 16, 0.88), ("linear_backward", 16, 0.88), ("matmul_vectorised", 2, 0.88)],
+)
+def test_a_loop_is_mostly_multiplications(nvdisasm, text, unrolled, share):
+    """That of large tiles: by hand 64 for each k and 4 reads of shared memory, and 16 copies of 4 bytes for a step."""
     code = kernel_code(f"{text}.cu", f"{text.removesuffix('_vectorised')}_large")
     loops = [loop for loop in code.innermost if "LDS.128" in loop.kinds]
-    assert len(loops) == (2 if text == "linear_backward" else 1)
+    assert loops
     for loop in loops:
-        assert (loop.kinds["FFMA"], loop.kinds["LDS.128"]) == (16 * 64, 16 * 4)
-        assert loop.instructions <= 16 * 64 / (0.88 if text == "linear_forward" else 0.8)
+        assert (loop.kinds["FFMA"], loop.kinds["LDS.128"]) == (64 * unrolled, 4 * unrolled)
+        assert loop.instructions <= 64 * unrolled / share
     assert not code.usage.spills
 
 
@@ -87,7 +89,7 @@ def test_the_next_step_is_on_its_way_while_one_is_multiplied(nvdisasm, text, siz
             now = []
         elif name in ("FFMA", "LDG", "LDGSTS"):
             now.append(name)
-    loops = [step for step in steps if step.count("FFMA") > 300 and len(set(step)) > 1]
+    loops = [step for step in steps if step.count("FFMA") > 100 and len(set(step)) > 1]
     assert loops
     for step in loops:
         last = max(n for n, name in enumerate(step) if name != "FFMA")
