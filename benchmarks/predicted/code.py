@@ -44,12 +44,11 @@ USUAL = ("float32", "int32", "int64")
 """The types that every text is compiled for: the first of these that it is made for."""
 HALF = {"scalar_t": "bfloat16", "element_t": "int16"}
 TRAINING = (
-    *("activation.cu", "batch_norm.cu", "batch_norm_backward.cu", "binary.cu", "conv_direct.cu", "conv_implicit.cu"),
-    *("copy.cu", "dropout.cu"),
-    *("linear_backward.cu", "linear_forward.cu", "loss.cu", "matmul_vectorised.cu", "max_pool.cu", "optimizer.cu"),
-    *("conv_tensor.cu", "matmul_tensor.cu", "reduce.cu", "row_norm.cu", "softmax.cu", "split_k.cu", "unary.cu"),
+    *("activation.cu", "batch_norm.cu", "batch_norm_backward.cu", "binary.cu", "copy.cu", "dropout.cu", "loss.cu"),
+    *("max_pool.cu", "optimizer.cu", "conv_tensor.cu", "matmul_tensor.cu", "reduce.cu", "row_norm.cu", "softmax.cu"),
+    *("split_k.cu", "unary.cu"),
 )
-"""The texts that trainings spend their time in: these are compiled for half precision too."""
+"""The texts that trainings in half precision spend their time in: these are compiled for it too."""
 PRODUCTS = ("conv_direct.cu", "conv_implicit.cu", "linear_backward.cu", "linear_forward.cu", "matmul_vectorised.cu")
 """And these for `OTHER` too, where a multiprocessor has less room."""
 _THREADS = 256  # of a block of a kernel without a launch bound
