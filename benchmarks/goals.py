@@ -11,8 +11,7 @@ the last block of a tile does beyond the others is left out where it is not amon
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,19 +21,27 @@ import numpy as np
 
 import gpunn
 from gpunn import nn
-from gpunn.backend import recording, sim
 from gpunn.backend.kernel import gemm, linear
 from gpunn.backend.simulator import LaunchProfile
 from gpunn.bench.implementations.gpunn_plan import Training
-from gpunn.bench.kernel_cases import CASES, Work, moved
+from gpunn.bench.kernel_cases import CASES, Case, moved
 from gpunn.bench.workloads import WORKLOADS
 from gpunn.inspect.profile import Gpu, gpu, predict, profile_launches
 from gpunn.train.precision import Precision
 
+from .predicted.steps import of_zeros
+
 FILE = Path(__file__).parent / "results" / "goals.md"
 GPUS = "H100", "A100"
-BLOCKS = 16
-"""Of a launch, that are counted."""
+BLOCKS = 23
+"""Of a launch, that are counted: a prime number, so that they don't line up with the rows of a grid."""
+
+
+class Counted(NamedTuple):
+    """A piece of work: its launches, counted, and its arithmetic, or the bytes that it moves at least."""
+
+    launches: list[LaunchProfile]
+    amount: float = 0.0
 
 
 class Goal(NamedTuple):
@@ -44,18 +51,17 @@ class Goal(NamedTuple):
         work: its name.
         what: is wanted: "us", "launches", "% of peak" or "% of copy".
         wanted: at most for us and launches, else at least, on the first GPU.
-        count: makes its launches, counted.
-        amount: its arithmetic, or the bytes that it moves at least.
+        count: does the work.
     """
 
     work: str
     what: str
     wanted: float
-    count: Callable[[], list[LaunchProfile]]
-    amount: float = 0.0
+    count: Callable[[], Counted]
 
-    def reached(self, launches: Sequence[LaunchProfile], on: Gpu) -> float:
+    def reached(self, counted: Counted, on: Gpu) -> float:
         """What is predicted for a GPU."""
+        launches = counted.launches
         if self.what == "launches":
             return len(launches)
         touched = sum(
@@ -67,43 +73,45 @@ class Goal(NamedTuple):
             return us + len(launches) * on.graph_node_us
         mean_clock = (on.base_mhz + on.boost_mhz) / 2 / on.boost_mhz  # which predictions are for
         peak = on.fp32_flops * mean_clock if self.what == "% of peak" else on.dram_bytes_per_second * on.copy_share
-        return 100 * self.amount / (1e-6 * us * peak)
+        return 100 * counted.amount / (1e-6 * us * peak)
 
     def held(self, reached: float) -> bool:
         """Whether that is enough."""
         return reached <= self.wanted if self.what in ("us", "launches") else reached >= self.wanted
 
 
+STEPS = (
+    *(("W1", 1, "fp32", 25, 8), ("W1", 128, "fp32", 40, 8), ("W1", 1024, "fp32", 110, 0)),
+    *(("W1", 65536, "fp32", 4200, 0), ("W4", 128, "fp32", 0, 12), ("cnn", 128, "fp32", 120, 12)),
+    *(("W5", 128, "fp32", 900, 60), ("W2", 1024, "tf32", 1600, 0), ("W2", 1024, "bf16", 1000, 0)),
+)
+"""Network, samples, precision; microseconds and launches of a training step with Adam; 0: no goal."""
+PRODUCTS = (
+    *(
+        ("large", (16896, 2048, 1024), 88, 85),
+        ("medium", (4096, 784, 512), 75, 75),
+        ("small", (1056, 512, 512), 60, 60),
+    ),
+)
+"""Tiles; rows, inputs and outputs of an affine map; shares of the peak, forward and backward."""
+INDEXING = "embedding_backward", "index_put", "index_sum"
+"""No goals: what other kernels leave incomplete would be their indices."""
+
+
 def goals() -> Iterator[Goal]:
     """All of them."""
-    for name, batch, precision, us, launches in (
-        *(("W1", 1, "fp32", 25, 8), ("W1", 128, "fp32", 40, 8), ("W1", 1024, "fp32", 110, 0)),
-        *(("W1", 65536, "fp32", 4200, 0), ("W4", 128, "fp32", 0, 12), ("cnn", 128, "fp32", 120, 12)),
-        *(("W5", 128, "fp32", 900, 60), ("W2", 1024, "tf32", 1600, 0), ("W2", 1024, "bf16", 1000, 0)),
-    ):
-        work = f"{name}, {batch} samples, {precision}"
+    for name, batch, precision, us, launches in STEPS:
+        step = partial(_step, name, batch, precision)
         for what, wanted in (("us", us), ("launches", launches)):
             if wanted:
-                yield Goal(work, what, wanted, partial(_step, name, batch, precision))
-    for size, rows, inputs, outputs, forward, backward in (
-        *(("large", 16896, 2048, 1024, 88, 85), ("medium", 4096, 784, 512, 75, 75), ("small", 1056, 512, 512, 60, 60)),
-    ):
-        flop = 2 * rows * inputs * outputs
-        for name, wanted, count in (("forward", forward, 1), ("backward", backward, 2)):
-            work = f"linear {name}, {size} tiles, {rows} x {inputs} x {outputs}"
-            sizes = rows, inputs, outputs
-            yield Goal(work, "% of peak", wanted, partial(_linear, size, sizes, count == 2), float(count * flop))
+                yield Goal(f"{name}, batch {batch}, {precision}", what, wanted, step)
+    for size, sizes, forward, backward in PRODUCTS:
+        where = f"{size} tiles, {' x '.join(map(str, sizes))}"
+        yield Goal(f"linear forward, {where}", "% of peak", forward, partial(_linear, size, sizes, False))
+        yield Goal(f"linear backward, {where}", "% of peak", backward, partial(_linear, size, sizes, True))
     for name, case in CASES.items():
-        if case.flop is None and name not in _BY_INDEX:
-            backend = sim.backend()
-            made = case.make(backend, *case.shape)
-            shape = " x ".join(map(str, case.shape))
-            yield Goal(f"{name}, {shape}", "% of copy", 85, partial(_work, made), float(_bytes(made)))
-
-
-_BY_INDEX = "embedding_backward", "index_put", "index_sum", "copy", "cumsum", "extreme"
-"""Not among the goals: what indexes by results of other kernels, which some blocks leave incomplete, and what networks
-are not made of."""
+        if case.flop is None and name not in INDEXING:
+            yield Goal(f"{name}, {' x '.join(map(str, case.shape))}", "% of copy", 85, partial(_work, case))
 
 
 def main() -> None:
@@ -114,7 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     lines = [f"| work | goal | {' | '.join(GPUS)} | |", "| --- | --- | " + "--- | " * (len(GPUS) + 1)]
     print("\n".join(lines), flush=True)
-    counted: dict[str, list[LaunchProfile]] = {}
+    counted: dict[str, Counted] = {}
     for goal in goals():
         if options.only not in goal.work:
             continue
@@ -138,17 +146,6 @@ blocks are counted, and scaled.
 """
 
 
-@contextmanager
-def _of_zeros() -> Iterator[Any]:
-    """The device sim, whose new arrays are zeros: what some blocks write is incomplete."""
-    backend = sim.backend()
-    backend.allocate = np.zeros  # type: ignore[method-assign]
-    try:
-        yield backend
-    finally:
-        del backend.allocate
-
-
 class _InPrecision(nn.Module):
     """A module whose forward computes in a precision."""
 
@@ -161,41 +158,40 @@ class _InPrecision(nn.Module):
             return self.inner(x)
 
 
-def _step(name: str, batch: int, precision: str) -> list[LaunchProfile]:
+def _step(name: str, batch: int, precision: str) -> Counted:
     how = Precision(precision, "sim")
-    with _of_zeros(), how.products():
+    with of_zeros(), how.products():
         training = Training(WORKLOADS[name], batch, 1, "adam", "sim")
         model = _InPrecision(training.model, how)
         step = gpunn.TrainStep(model, nn.CrossEntropyLoss(), training.optimizer)
-        batch_ = training.x[0], training.t[0]
-        return _counted(lambda: step(*batch_), lambda: [step(*batch_) for _ in range(3)])
+        given = training.x[0], training.t[0]
+        return Counted(_counted(lambda: step(*given), lambda: [step(*given) for _ in range(3)]))
 
 
-def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> list[LaunchProfile]:
+def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> Counted:
     rows, inputs, outputs = sizes
-    of = {"linear_forward": (rows, outputs, inputs), "dx": (rows, inputs, outputs), "dw": (outputs, inputs, rows)}
 
     def plan(m: int, n: int, k: int, **_: Any) -> gemm.Schedule:
+        """That of these tiles whose last round of blocks is the fullest."""
         found = [p for _, p in gemm.all_schedules(m, n, k) if p.size == size and (p.counted or p.parts == 1)]
-        return min(found, key=lambda p: abs(np.ceil(p.grid[0] * p.parts / 264) * 264 - p.grid[0] * p.parts))
+        full = gemm.MULTIPROCESSORS * gemm.TILES[size].resident
+        return min(found, key=lambda p: -(p.grid[0] * p.parts) % full)
 
-    with _of_zeros() as backend:
-        x, w, b, dz = (np.zeros(s, "f") for s in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs)))
-        pair = gemm.Pair(plan(*of["dx"]), plan(*of["dw"]), True)
-        with patch.object(linear, "schedule", plan), patch.object(linear, "pair", lambda *_: pair):
-            if backward:
-                return _counted(lambda: backend.linear_backward(dz, x, w, (True, True, True)))
-            return _counted(lambda: backend.linear_activation(x, w, b, "relu", 0.0))
-
-
-def _work(work: Work) -> list[LaunchProfile]:
-    with _of_zeros():
-        return _counted(work.run)
+    x, w, b, dz = (np.zeros(s, "f") for s in ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs)))
+    pair = gemm.Pair(plan(rows, inputs, outputs), plan(outputs, inputs, rows), True)
+    flop = 2.0 * rows * inputs * outputs
+    with of_zeros() as backend, patch.object(linear, "schedule", plan), patch.object(linear, "pair", lambda *_: pair):
+        if backward:
+            return Counted(_counted(lambda: backend.linear_backward(dz, x, w, (True, True, True))), 2 * flop)
+        return Counted(_counted(lambda: backend.linear_activation(x, w, b, "relu", 0.0)), flop)
 
 
-def _bytes(work: Work) -> int:
-    with _of_zeros() as backend, backend.here(), recording.Recorder(backend).call():
-        return moved(work, work.run())
+def _work(case: Case) -> Counted:
+    with of_zeros() as backend:
+        work = case.make(backend, *case.shape)
+        made: list[Any] = []
+        launches = _counted(lambda: made.append(work.run()))
+        return Counted(launches, moved(work, made[0]))
 
 
 def _counted(work: Callable[[], Any], before: Callable[[], Any] | None = None) -> list[LaunchProfile]:

@@ -11,7 +11,20 @@ __device__ __forceinline__ void bring(acc_t* to, const scalar_t* from, bool vali
     else *to = valid ? acc_t(*from) : acc_t(0);
 }
 
-// Four neighbours, at addresses that allow it (quad.cuh).
+// Two neighbours, at addresses that allow it (quad.cuh);
+__device__ __forceinline__ void bring_pair(acc_t* to, const scalar_t* from, bool valid) {
+    if constexpr (sizeof(scalar_t) == 4) {
+        cp_async_8(to, from, valid);
+    } else if constexpr (sizeof(scalar_t) == 8) {
+        cp_async_16(to, from, valid);
+    } else {
+        Pair<scalar_t> pair = {};
+        if (valid) pair = *(const Pair<scalar_t>*)from;
+        *(Pair<acc_t>*)to = {acc_t(pair.v[0]), acc_t(pair.v[1])};
+    }
+}
+
+// and four.
 __device__ __forceinline__ void bring_quad(acc_t* to, const scalar_t* from, bool valid) {
     if constexpr (sizeof(scalar_t) == sizeof(acc_t)) {
         cp_async_16(to, from, valid);

@@ -87,20 +87,9 @@ __device__ __forceinline__ void add_positions(
 
 // UNIT neighbours on their way to shared memory at once, zeros where they are not `valid`.
 template <int UNIT> __device__ __forceinline__ void bring_unit(acc_t* to, const scalar_t* from, bool valid) {
-    if constexpr (UNIT == 1) {
-        bring(to, from, valid);
-    } else if constexpr (sizeof(scalar_t) == 4) {
-        if constexpr (UNIT == 4) cp_async_16(to, from, valid);
-        else cp_async_8(to, from, valid);
-    } else {
-        Quad<scalar_t> found = {};
-        if (valid) {
-            if constexpr (UNIT == 4) found = *(const Quad<scalar_t>*)from;
-            else *(Pair<scalar_t>*)&found = *(const Pair<scalar_t>*)from;
-        }
-#pragma unroll
-        for (int n = 0; n < UNIT; n += 2) *(Pair<acc_t>*)(to + n) = {acc_t(found.v[n]), acc_t(found.v[n + 1])};
-    }
+    if constexpr (UNIT == 1) bring(to, from, valid);
+    else if constexpr (UNIT == 4) bring_quad(to, from, valid);
+    else bring_pair(to, from, valid);
 }
 
 // Two numbers of 16 bits in a register
@@ -159,9 +148,9 @@ struct Share {
     }
 };
 
-// Blocks along x share the tiles, each as many as the others or one more: parts (blocks, groups outer inner taps + groups outer). Blocks
-// along y have the outputs and the channels. Where it is `counted`, the last of them to come add the parts up, else
-// split_k.cu does.
+// Blocks along x share the tiles, each as many as the others or one more: parts (blocks, groups outer inner taps + groups
+// outer). Blocks along y have the outputs and the channels. Where it is `counted`, the last of them to come add the parts
+// up, else split_k.cu does.
 template <int KERNEL, int ROWS>
 __device__ __forceinline__ void weight_grad(
     const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, unsigned* arrived, scalar_t* dw,

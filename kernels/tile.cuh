@@ -40,12 +40,12 @@ struct Operand {
     bool vector;  // whether its lines are made of quads that can be read at once
 };
 
-// An operand step by step, WIDTH x DEPTH elements each, of which a thread has OWN quads. Those of lines along i are copied
-// to shared memory at once (fetch), or element by element where addresses do not allow it. Those of lines along k have to
-// be turned: they come into registers (fetch), and go from there to shared memory (place).
+// An operand step by step, WIDTH x DEPTH elements each, of which a thread has OWN quads. Those of lines along i are
+// copied to shared memory at once (fetch), or element by element where addresses do not allow it. Those of lines along k
+// have to be turned: they come into registers (fetch), and go from there to shared memory (place).
 //
-// Where runs are of one element, those of lines along k are copied too, one by one: a warp takes eight neighbours, a sector
-// of memory, of four lines. That takes no registers, but four times as many accesses.
+// Where runs are of one element, those of lines along k are copied too, one by one: a warp takes eight neighbours, a
+// sector of memory, of four lines. That takes no registers, but four times as many accesses.
 //
 // Where the tile reaches beyond the matrix along i, something else is read in the place of what is not there, or zeros:
 // what comes of it is not written.

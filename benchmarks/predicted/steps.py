@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -51,16 +53,18 @@ def _cells(launches: Sequence[Launch]) -> Row:
 
 def _launches(name: str, batch: int) -> list[Launch]:
     """The launches of a later step, on the device sim with kernels that do nothing."""
-    backend = sim.backend()
-    launcher, backend.launcher = backend.launcher, Launcher(_Nothing, np.ndarray)
-    backend.allocate = np.zeros  # type: ignore[method-assign]
-    try:
+    with of_zeros() as backend, patch.object(backend, "launcher", Launcher(_Nothing, np.ndarray)):
         training = Training(WORKLOADS[name], batch, 1, "adam", "sim")
         training.run(3)
         return [launch for segment in training.planned.plan.segments for launch in segment.launches]
-    finally:
-        backend.launcher = launcher
-        del backend.allocate
+
+
+@contextmanager
+def of_zeros() -> Iterator[sim.SimBackend]:
+    """The device sim, whose new arrays are zeros: for kernels that leave what they write incomplete."""
+    backend = sim.backend()
+    with patch.object(backend, "allocate", np.zeros):
+        yield backend
 
 
 class _Nothing:

@@ -10,6 +10,8 @@ Array = Any
 Shape = tuple[int, ...]
 Axes = tuple[int, ...]
 Pair = tuple[int, int]
+PAIRS: tuple[Pair, Pair, Pair, Pair] = ((2, 2), (2, 2), (0, 0), (1, 1))
+"""Size, stride, corner and dilation of windows of 2 x 2 that lie side by side."""
 Wanted = tuple[bool, bool, bool]
 """Which of three gradients are computed; the others are not among the results."""
 

@@ -6,6 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpunn.autograd.tape import apply
+from gpunn.backend.base_layers import PAIRS
 from gpunn.backend.dtypes import bool_, int32, int64, uint8
 from gpunn.backend.spec import Spec
 
@@ -54,7 +55,7 @@ class Pooling(Op, abstract=True):
 
     def tiles_by_two(self) -> bool:
         """Whether windows are of 2 x 2 elements and lie side by side, without padding."""
-        return self.geometry() == ((2, 2), (2, 2), (0, 0), (1, 1))
+        return self.geometry() == PAIRS
 
     def cost(self, *specs: Any) -> Cost:
         """A comparison or a sum for each element of each window; every tensor moved once."""

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.base_layers import PAIRS
+
 from .batch_norm import BatchNorm, ChannelLaunch, sizes_of
 from .family import Array, accumulator, prod
-
-_WINDOWS = ((2, 2), (2, 2), (0, 0), (1, 1))
-"""Those that are pooled: of 2 x 2 elements, side by side."""
 
 
 class BatchNormPool(BatchNorm):
@@ -41,7 +40,7 @@ class BatchNormPool(BatchNorm):
         x = self.contiguous(x)
         if not self.twos(x):
             y = self.batch_norm_inference(x, mean, var, weight, bias, eps, relu)
-            return self.max_pool2d(y, shape[2:], *_WINDOWS, out=(p, which))
+            return self.max_pool2d(y, shape[2:], *PAIRS, out=(p, which))
         if p.size:
             parameters = [self.converted(a, accumulator(x.dtype)) for a in (mean, var, weight, bias)]
             how = ChannelLaunch(self, "batch_norm_pool.cu", sizes_of(x), x.dtype)
@@ -74,7 +73,7 @@ class BatchNormPool(BatchNorm):
         dp, which, x, mean, var = map(self.contiguous, (dp, which, x, mean, var))
         p = None if p is None else self.contiguous(p)
         if not x.size or not self.twos(x) or (dx is not None and not self.twos(dx)):
-            where = which, (height, width), *_WINDOWS
+            where = which, (height, width), *PAIRS
             if p is None:
                 dy = self.max_pool2d_backward(dp, *where)
             else:

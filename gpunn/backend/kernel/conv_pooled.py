@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.base_layers import PAIRS
+
 from .activation import KINDS
 from .conv import CONV2D, Conv, convolution_of
 from .conv_plan import MOST_SHARED_BYTES, Convolution, forward_tile
@@ -15,8 +17,6 @@ from .family import Array, accumulator, ceil_div
 from .sliding_plan import slides, sliding_tile
 from .windows import Pair
 
-_WINDOWS = ((2, 2), (2, 2), (0, 0), (1, 1))
-"""Those that are pooled on the way: of 2 x 2 elements, side by side."""
 OUTPUTS, THREADS = 8, 256
 """Outputs and threads of a block of `kernels/conv_pooled.cu`."""
 BUSY = 396
@@ -60,7 +60,7 @@ class ConvPooled(Conv):
             self._conv2d_sliding(f, x, w, b, p, (f.depth, f.taps, False), KINDS[kind], parameter, which)
             return p, which
         y = self.conv2d_forward(x, w, b, positions, stride, corner, dilation, groups, kind, parameter)
-        return self.max_pool2d(y, shape[2:], *_WINDOWS, out=(p, which))
+        return self.max_pool2d(y, shape[2:], *PAIRS, out=(p, which))
 
     def conv2d_max_pool_weight_grad(
         self,
@@ -87,7 +87,7 @@ class ConvPooled(Conv):
         tile_rows, pitch = pooled_tile(f, accumulator(x.dtype).itemsize)
         shared = 2 * (2 * tile_rows + kernel[0] - 1) * pitch * accumulator(x.dtype).itemsize
         if not slides(f) or shared > MOST_SHARED_BYTES or CONV2D.pick("sliding") != "sliding":
-            dz = self.max_pool2d_activation_backward(dp, p, which, positions, *_WINDOWS, kind, parameter)
+            dz = self.max_pool2d_activation_backward(dp, p, which, positions, *PAIRS, kind, parameter)
             results = (dw, db) if bias else dw
             return self.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=results)
         combinations = groups * ceil_div(f.outer, OUTPUTS) * f.inner

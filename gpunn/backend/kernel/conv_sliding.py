@@ -37,13 +37,13 @@ class Sliding(Gemm):
         kind: int,
         parameter: float,
         which: Array | None = None,
-        statistics: Any = _NO_STATISTICS,
+        statistics: tuple[Any, ...] | None = None,
     ) -> None:
         itemsize = accumulator(y.dtype).itemsize
         found = sliding_tile(f, itemsize)
         assert found is not None
         _, tile = found
-        if which is None and statistics is _NO_STATISTICS:  # else it must not be in parts
+        if which is None and statistics is None:  # else it must not be in parts
             tile = self.picked(
                 "conv2d_sliding",
                 f,
@@ -54,7 +54,21 @@ class Sliding(Gemm):
             )
         parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
         vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
-        args = (x, w, b, y, which, parts, *statistics, *f.args, *w_steps, *tile.args, kind, parameter, vector)
+        args = (
+            x,
+            w,
+            b,
+            y,
+            which,
+            parts,
+            *(statistics or _NO_STATISTICS),
+            *f.args,
+            *w_steps,
+            *tile.args,
+            kind,
+            parameter,
+            vector,
+        )
         name, block = f"conv2d_sliding_{KERNEL_NAMES[f.kernel[0]]}", (tile.threads,)
         self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=y.dtype)
         if parts is not None:

@@ -240,8 +240,8 @@ class Linear(Matmul):
         tiles, blocks, depths = 0, [0, 0], [1, 1]
         left: list[tuple[Any, ...]] = []
         for i, g in enumerate((of_x, of_w)):
-            if g is None:
-                arrays, lines = [*arrays, *[None] * 4], [*lines, (), ()]
+            if g is None:  # X is read for f' too
+                arrays, lines = [*arrays, slope.x if i else None, *[None] * 3], [*lines, (), ()]
                 continue
             sums = g.result.size + (0 if g.db is None else outputs)
             parts = self.parts(g.plan, sums, g.result.dtype)
@@ -257,8 +257,6 @@ class Linear(Matmul):
         assert one is not None
         later = of_x is not None and any(result is of_x.result for _, result, _ in left)
         f = _Slope().f if later else slope.f
-        if of_w is None:
-            arrays[4] = slope.x
         sizes, db = (rows, one.inputs, outputs), None if of_w is None else of_w.db
         args = (dz, *arrays, db, *sizes, *f, blocks[0], *depths, self.vectors(*lines))
         name = f"linear_backward_{one.plan.size}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.base_layers import PAIRS
 from gpunn.backend.numpy.blas import _place
 from gpunn.backend.numpy.factors import exact, rounds
 from gpunn.backend.numpy.im2col import Pair
@@ -33,7 +34,6 @@ _FLOAT32, _INT64, _UINT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np
 LEAST_MICROSECONDS = 8.0
 """What a part takes at least: handing one over takes about one."""
 _PLAIN = ((1, 1), (1, 1), 1)
-_HALVES = ((2, 2), (2, 2), (0, 0), (1, 1))
 """Kernel, stride, corner and dilation of a pooling of 2 x 2."""
 
 
@@ -147,7 +147,7 @@ def max_pool2d(
 ) -> tuple[Any, Any]:
     """See `gpunn.backend.numpy.max_pool2d`."""
     h, w = x.shape[2:]
-    if (kernel, stride, corner, dilation) != _HALVES or positions != (h // 2, w // 2) or not _fits(x):
+    if (kernel, stride, corner, dilation) != PAIRS or positions != (h // 2, w // 2) or not _fits(x):
         return reference.max_pool2d(x, positions, kernel, stride, corner, dilation, out=out)
     shape = (*x.shape[:2], *positions)
     y, which = (np.empty(shape, x.dtype), np.empty(shape, _UINT8)) if out is None else out
@@ -160,7 +160,7 @@ def max_pool2d_backward(
 ) -> Any:
     """See `gpunn.backend.numpy.max_pool2d_backward`."""
     h, w = size
-    halves = (kernel, stride, corner, dilation) == _HALVES and dy.shape[2:] == (h // 2, w // 2)
+    halves = (kernel, stride, corner, dilation) == PAIRS and dy.shape[2:] == (h // 2, w // 2)
     dx = np.empty((*dy.shape[:2], h, w), dy.dtype) if out is None else out
     if not halves or not _fits(dy, dx) or not which.flags.c_contiguous:
         return reference.max_pool2d_backward(dy, which, size, kernel, stride, corner, dilation, out=out)

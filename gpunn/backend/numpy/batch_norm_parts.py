@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.base_layers import PAIRS
+
 from .batch_norm import _channels, _statistics, batch_norm_backward, batch_norm_inference, move_statistics
 from .conv import conv2d_forward
 from .im2col import Pair
@@ -14,8 +16,6 @@ from .softmax import _working_type
 from .workspace import scratch
 
 __all__ = ["batch_norm_max_pool", "batch_norm_max_pool_backward", "batch_statistics", "conv2d_statistics"]
-
-_WINDOWS = ((2, 2), (2, 2), (0, 0), (1, 1))
 
 
 def batch_statistics(x: Any, running: Any = None, out: Any = None) -> tuple[Any, ...]:
@@ -37,7 +37,7 @@ def batch_norm_max_pool(
     """`max_pool2d` of `batch_norm_inference` by windows of 2 x 2 that lie side by side and cover the images."""
     y = batch_norm_inference(x, mean, var, weight, bias, eps, relu)
     half = (x.shape[2] // 2, x.shape[3] // 2)
-    return max_pool2d(y, half, *_WINDOWS, out=out)
+    return max_pool2d(y, half, *PAIRS, out=out)
 
 
 def batch_norm_max_pool_backward(
@@ -45,7 +45,7 @@ def batch_norm_max_pool_backward(
     out: Any = None,
 ) -> tuple[Any, ...]:  # fmt: skip
     """`batch_norm_backward` from the gradient of what `batch_norm_max_pool` gave: p, with a ReLU, and which."""
-    where = which, x.shape[2:], *_WINDOWS
+    where = which, x.shape[2:], *PAIRS
     if p is None:
         dy = max_pool2d_backward(dp, *where)
     else:

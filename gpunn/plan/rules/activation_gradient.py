@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from gpunn.ops.activation import ActivationBackward, derivative_from_output
-from gpunn.ops.batch_norm import BatchNormBackward, BatchNormRelu, TrackedBatchNorm
+from gpunn.ops.batch_norm import BatchNormBackward
 from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 
 from ..graph import Compute, Graph, Node
 from ..simplify import Uses
+from .norm import has_relu, is_norm
 from .note import Note, other_readers, written_between
 
 
@@ -84,8 +85,4 @@ def _behind(graph: Graph, maker: Compute, node: Compute, uses: Uses) -> str:
 
 def _is_norm_with_relu(norm: Node | None, backward: Compute) -> TypeGuard[Compute]:
     """Whether a node is the norm of a batch and a ReLU, and another one the gradient of just that norm."""
-    if not isinstance(norm, Compute):
-        return False
-    if not (isinstance(norm.op, BatchNormRelu) or (isinstance(norm.op, TrackedBatchNorm) and norm.op.relu)):
-        return False
-    return (*norm.inputs[:2], *norm.outputs[1:3]) == backward.inputs[1:5]
+    return is_norm(norm) and has_relu(norm.op) and (*norm.inputs[:2], *norm.outputs[1:3]) == backward.inputs[1:5]
