@@ -92,15 +92,6 @@ template <int UNIT> __device__ __forceinline__ void bring_unit(acc_t* to, const 
     else bring_pair(to, from, valid);
 }
 
-// Two numbers of 16 bits in a register
-struct Two {
-    int both;
-
-    __device__ __forceinline__ Two(int high, int low) : both((int)((unsigned)high << 16) | (low & 0xffff)) {}
-    __device__ __forceinline__ int high() const { return both >> 16; }
-    __device__ __forceinline__ int low() const { return (short)both; }
-};
-
 // What a thread copies of each tile: from which row and column on, to which word of the first plane, and from which plane.
 struct Share {
     const scalar_t* from;

@@ -39,7 +39,7 @@ template <class T> struct PixelRows {
     const Images f;
     Term term;  // of the next step
     const scalar_t* first[OWN];
-    int row[OWN], column[OWN];
+    Two corner[OWN];  // row and column: the host sees to it that they have 16 bits
 
     static __device__ __forceinline__ int line() { return threadIdx.x / PER_LINE; }
     static __device__ __forceinline__ int position() { return threadIdx.x % PER_LINE; }
@@ -50,9 +50,9 @@ template <class T> struct PixelRows {
 #pragma unroll
         for (int own = 0; own < OWN; ++own) {
             const Pixel pixel(min(first_pixel + line() + own * APART, f.pixels() - 1), f.down.positions, f.across.positions);
-            row[own] = f.down.start(pixel.row);
-            column[own] = f.across.start(pixel.column);
-            first[own] = f.at(pixel.plane, row[own], column[own]);
+            const int row = f.down.start(pixel.row), column = f.across.start(pixel.column);
+            corner[own] = Two(row, column);
+            first[own] = f.at(pixel.plane, row, column);
         }
     }
 };
@@ -64,7 +64,8 @@ __device__ __forceinline__ void fetch(PixelRows<T>& from, int, int first_k, int 
 #pragma unroll
     for (int own = 0; own < from.OWN; ++own) {
         scalar_t* chunk = to + chunk_at<WIDTH, true>(from.line() + own * from.APART, from.position());
-        copy_chunk(from.f, from.first[own], from.row[own], from.column[own], from.term, left, chunk);
+        const Two corner = from.corner[own];
+        copy_chunk(from.f, from.first[own], corner.high(), corner.low(), from.term, left, chunk);
     }
     from.term.advance(from.f, T::DEPTH);
 }

@@ -11,6 +11,16 @@ __device__ __forceinline__ index_t quotient(index_t i, int n) {
     return i >> 32 == 0 ? (unsigned)i / (unsigned)n : i / n;
 }
 
+// Two numbers of 16 bits in a register
+struct Two {
+    int both;
+
+    __device__ __forceinline__ Two() : both(0) {}
+    __device__ __forceinline__ Two(int high, int low) : both((int)((unsigned)high << 16) | (low & 0xffff)) {}
+    __device__ __forceinline__ int high() const { return both >> 16; }
+    __device__ __forceinline__ int low() const { return (short)both; }
+};
+
 // Element i of images (planes, rows, columns).
 struct Pixel {
     index_t plane;

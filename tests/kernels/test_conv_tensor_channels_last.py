@@ -85,3 +85,13 @@ def test_error_against_float64():
         got = compute(simulator(*FAST[0]), windows, last(x), last(w), b, last(dz))
     for a, true in zip(got[:3], exact):
         assert 1e-5 < np.linalg.norm(a - true) / np.linalg.norm(true) < 1e-3
+
+
+@pytest.mark.parametrize("width", [conv_channels_last.MOST_SIDE - 2, conv_channels_last.MOST_SIDE - 1])
+def test_the_widest_images(width):
+    """Up to which rows and columns have 16 bits, and one more, which goes through copies."""
+    windows, channels = Windows((1, width), (1, 3), corner=(0, 1)), (1, 8, 8)
+    f = conv.convolution_of((1, 8, 1, width), (8, 8, 1, 3), windows.positions, *windows[2:5], 1)
+    suited = width + 1 < conv_channels_last.MOST_SIDE
+    assert simulator("fast", "forward").suits_last(f, "implicit") == suited
+    check(windows, channels, "float16", modes=FAST[:1])

@@ -17,6 +17,8 @@ from .gemm import Division, Gemm, Tile, divide
 from .ladder import Ladder
 from .windows import Pair
 
+MOST_SIDE = 1 << 15
+"""What rows and columns of an image with its padding are fewer than: a kernel on tensor cores has both in 32 bits."""
 CHANNELS_LAST = Ladder("conv2d_channels_last", ("copied", "implicit"))
 """Row-major copies, to and from which all rungs of `conv2d` go; and the product of patches that are never in memory."""
 LAST_TILES = {
@@ -99,6 +101,7 @@ class ConvChannelsLast(Gemm):
     def suits_last(self, f: Convolution, best: str) -> bool:
         """Whether a convolution goes through these products; `best` is the rung where none was chosen."""
         possible = f.groups == 1 and f.inner > 0 and 0 < f.images * prod(f.positions) <= MOST_PIXELS
+        possible = possible and all(size + corner < MOST_SIDE for size, corner in zip(f.size, f.corner))
         return possible and CHANNELS_LAST.pick(best) == "implicit"
 
     def conv2d_last(
