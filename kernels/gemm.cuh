@@ -167,10 +167,44 @@ struct Result {
     // null: not wanted. C is multiplied by f' as it follows from f's result, which lies as C does.
     const scalar_t* activated = nullptr;
     SlopeOfOutput slope = {ACTIVATION_NONE, 0};
+    // null: C itself is written. Else each element goes to the one of four elements that its window of 2 x 2 has chosen,
+    // and zeros to the others, as in max_pool_slope.cu: a row of C is rows of windows, `windows_across` each.
+    const unsigned char* chosen = nullptr;
+    int windows_across = 1;
     acc_t* slabs = nullptr;
     unsigned* arrived = nullptr;  // null: no slabs. How many of a tile's blocks have come; 0 before and after
     int parts = 1;
 };
+
+// What four windows have chosen, a byte each. Beyond the last row and column nothing is read.
+__device__ __forceinline__ int chosen_of_quad(const Result& to, int row, int column) {
+    Quad<unsigned char> four = {};
+    if (row < to.rows)
+        four = load_quad(to.chosen + (index_t)row * to.columns + column, to.columns - column, to.vector);
+    return *(int*)&four;
+}
+
+// Four neighbours of a row of C to their windows.
+__device__ __forceinline__ void write_windows(
+    const acc_t (&values)[4], int chosen, const Result& to, int row, int column) {
+    if (row >= to.rows) return;
+    const index_t at = (index_t)row * to.columns + column;
+    const int across = to.windows_across;
+    const index_t line = quotient(at, across);
+    int left = across - int(at - line * across);  // windows of the line
+    Pair<scalar_t>* upper = (Pair<scalar_t>*)to.y + (at + line * across);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+        if (column + e >= to.columns) break;
+        const int number = chosen >> 8 * e & 255;
+        const scalar_t value = values[e], zero = acc_t(0);
+        upper[0] = {number == 0 ? value : zero, number == 1 ? value : zero};
+        upper[across] = {number == 2 ? value : zero, number == 3 ? value : zero};
+        const bool last = --left == 0;
+        upper += last ? across + 1 : 1;
+        if (last) left = across;
+    }
+}
 
 // Four neighbours of a row of the tile's matrix to where they belong.
 __device__ __forceinline__ void write_quad(const acc_t (&values)[4], const Result& to, int row, int column) {
@@ -253,23 +287,29 @@ __device__ __forceinline__ void multiply_by_slopes(
 // f(c + bias), c f', or c itself where it is a part, to where C lies. Some rows at a time go through shared memory, where
 // each thread has a word for each of its values. Registers have no index: there the loop would have to be unrolled, and
 // the switch over all functions inlined for every value.
-template <class T>
+template <class T, bool SPREADS = false>
 __device__ __forceinline__ void write_tile(
     Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Result& to, int first_row, int first_column, acc_t* words) {
     constexpr int GROUP = T::ACROSS == 8 ? 1 : 4;  // rows at a time
-    static_assert(GROUP * T::ACROSS * T::THREADS <= T::WORDS, "a word for each value");
+    static_assert(GROUP * (T::ACROSS + SPREADS * T::ACROSS / 4) * T::THREADS <= T::WORDS, "a word for each value");
     if (to.part == nullptr) add_bias<T>(c, to, first_row, first_column);
     if (to.part == nullptr && to.activated != nullptr) multiply_by_slopes<T>(c, to, first_row, first_column);
     const bool curved = to.part == nullptr && to.kind != ACTIVATION_NONE && to.kind != ACTIVATION_RELU;
+    const bool spread = SPREADS && to.part == nullptr && to.chosen != nullptr;
     acc_t* own = words + threadIdx.x;
+    int* chosen = (int*)(words + GROUP * T::ACROSS * T::THREADS) + threadIdx.x;
 #pragma unroll
     for (int i = 0; i < T::DOWN; i += GROUP) {
+        const auto row_of = [&](int n) { return first_row + Place<T>::row_of(i + n / T::ACROSS); };
+        const auto column_of = [&](int n) { return first_column + Place<T>::column_of(n % T::ACROSS); };
+        if (spread)
+#pragma unroll
+            for (int n = 0; n < GROUP * T::ACROSS; n += 4)
+                chosen[n / 4 * T::THREADS] = chosen_of_quad(to, row_of(n), column_of(n));
 #pragma unroll
         for (int n = 0; n < GROUP * T::ACROSS; ++n) own[n * T::THREADS] = c[i + n / T::ACROSS][n % T::ACROSS / 4].v[n % 4];
 #pragma unroll 1
         for (int n = 0; n < GROUP * T::ACROSS; n += 4) {
-            const int row = first_row + Place<T>::row_of(i + n / T::ACROSS);
-            const int column = first_column + Place<T>::column_of(n % T::ACROSS);
 #pragma unroll 1
             for (int e = 0; e < (curved ? 4 : 0); ++e) {
                 acc_t* z = &own[(n + e) * T::THREADS];
@@ -278,7 +318,8 @@ __device__ __forceinline__ void write_tile(
             acc_t values[4];
 #pragma unroll
             for (int e = 0; e < 4; ++e) values[e] = own[(n + e) * T::THREADS];
-            write_quad(values, to, row, column);
+            if (spread) write_windows(values, chosen[n / 4 * T::THREADS], to, row_of(n), column_of(n));
+            else write_quad(values, to, row_of(n), column_of(n));
         }
     }
 }
@@ -336,7 +377,7 @@ template <class T> __device__ __forceinline__ int tiles_of(int rows, int columns
 
 // What a block does for a product: a tile of C (of C^T where that is computed), counted row by row, and as its part of
 // the sum the k from part part_depth on.
-template <class T>
+template <class T, bool SPREADS = false>
 __device__ __forceinline__ void product(
     const Operand& a, const Operand& b, const Result& to, int tile, int part, int depth, int part_depth, acc_t* words) {
     const int tiles_across = tiles_of<T>(1, b.size);
@@ -353,7 +394,7 @@ __device__ __forceinline__ void product(
         if (!comes_last(to.arrived + tile, to.parts)) return;
         add_up<T>(slabs, to.parts, has_sums, c, sum);
     }
-    write_tile<T>(c, to, first_row, first_column, words);
+    write_tile<T, SPREADS>(c, to, first_row, first_column, words);
     const int row = first_row + threadIdx.x;
     if (!has_sums || threadIdx.x >= T::ROWS || row >= to.rows) return;
     if (to.part_of_sums != nullptr) to.part_of_sums[row] = sum;

@@ -6,11 +6,6 @@
 #pragma once
 #include "common.cuh"
 
-// i / n for i >= 0. Division of 64 bits takes a GPU several times as long as that of 32, and few arrays need it.
-__device__ __forceinline__ index_t quotient(index_t i, int n) {
-    return i >> 32 == 0 ? (unsigned)i / (unsigned)n : i / n;
-}
-
 // Two numbers of 16 bits in a register
 struct Two {
     int both;

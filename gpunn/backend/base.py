@@ -308,3 +308,20 @@ class Backend(LayerPrimitives, NormPrimitives, LossPrimitives, OptimizerPrimitiv
         out: Any = None,
     ) -> tuple[Array, ...]:
         """`linear_backward` with dx f'(v) in the place of dx, where x = f(v) and f' follows from that."""
+
+    def pooled_linear_backward(
+        self,
+        dz: Array,
+        x: Array | None,
+        w: Array,
+        which: Array,
+        kind: str,
+        parameter: float,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """`activation_linear_backward` with dv (n, c, 2 h, 2 w) in the place of dx (n, c h w), for dz (n, o).
+
+        It is `max_pool2d_backward` of dx, where x are the results of a pooling by windows of 2 x 2 that lie side by
+        side, and `which` (n, c, h, w) the elements that they have chosen.
+        """

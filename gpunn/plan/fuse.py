@@ -21,6 +21,7 @@ from .rules.loss_gradient import loss_gradient
 from .rules.norm_and_sum import norm_and_sum
 from .rules.note import Note as Note
 from .rules.pooled_convolution import pooled_convolution, pooled_weight_gradient
+from .rules.pooled_linear_gradient import pooled_linear_gradient
 from .rules.pooled_norm import pooled_norm, pooled_norm_gradient
 from .rules.pooled_slope import pooled_slope
 from .rules.product_update import product_update
@@ -42,6 +43,7 @@ RULES: dict[str, Rule] = {
         activation_gradient,
         pooled_norm,
         pooled_norm_gradient,
+        pooled_linear_gradient,
         norm_and_sum,
         convolution_statistics,
         linear_and_sum,

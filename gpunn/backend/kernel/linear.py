@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gpunn.backend.base_layers import Wanted
+from gpunn.backend.base_layers import PAIRS, Wanted
 
 from . import offers
 from .activation import KINDS
@@ -20,16 +20,27 @@ BACKWARD = Ladder("linear_backward", ("naive", "vectorised"), ("cublaslt",))
 
 
 class _Slope(NamedTuple):
-    """f'(v) as it follows from x = f(v); None in the place of x: 1."""
+    """f'(v) as it follows from x = f(v); None in the place of x: 1.
+
+    `which` are the elements that windows of 2 x 2 of f(v) have chosen, whose results are x; None: x is f(v) itself.
+    """
 
     x: Array | None = None
     kind: str = "none"
     parameter: float = 0.0
+    which: Array | None = None
 
     @property
     def f(self) -> tuple[int, float]:
         """The activation, as kernels take it."""
         return KINDS[self.kind], self.parameter
+
+    def goes_with(self, plan: Schedule) -> bool:
+        """Whether dx is multiplied by it where it is written. Large tiles have no registers left for windows."""
+        whole = plan.parts == 1 or plan.counted
+        if self.which is not None:
+            return whole and plan.size != "large"
+        return whole or self.x is None
 
 
 class _Gradient(NamedTuple):
@@ -52,6 +63,8 @@ class Linear(Matmul):
     add: Callable[..., Array]
     sum: Callable[..., Array]
     activation_backward: Callable[..., Array]
+    max_pool2d_backward: Callable[..., Array]
+    max_pool2d_activation_backward: Callable[..., Array]
 
     def linear_activation(
         self, x: Array, w: Array, b: Array | None, kind: str, parameter: float, out: Array | None = None
@@ -138,6 +151,30 @@ class Linear(Matmul):
         slope = _Slope() if x is None or kind == "none" else _Slope(self.contiguous(x), kind, parameter)
         return self._gradients(dz, x, w, slope, wanted, out)
 
+    def pooled_linear_backward(
+        self,
+        dz: Array,
+        x: Array | None,
+        w: Array,
+        which: Array,
+        kind: str,
+        parameter: float,
+        wanted: Wanted,
+        out: Any = None,
+    ) -> tuple[Array, ...]:
+        """`activation_linear_backward`, whose dx is spread over windows of 2 x 2 elements that lie side by side."""
+        n, c, h, across = which.shape
+        dv_out, *others = out or (None, None, None)
+        dv = self.result(dv_out, (n, c, 2 * h, 2 * across), dz.dtype)
+        slope = _Slope(None if kind == "none" else self.contiguous(x), kind, parameter, self.contiguous(which))
+        x = x if wanted[1] else None
+        rung = BACKWARD.pick("tensor" if self.on_tensor_cores(dz.dtype) else None)
+        if rung == "vectorised" and dz.size and self.twos(dv):
+            return self._gradients(dz, x, w, slope, wanted, (dv, *others))
+        dx, *rest = self._gradients(dz, x, w, _Slope(), wanted, (None, *others))
+        self._behind(dx, slope, dv)
+        return dv, *rest
+
     def _gradients(
         self, dz: Array, x: Array | None, w: Array | None, slope: _Slope, wanted: Wanted, out: Any
     ) -> tuple[Array, ...]:
@@ -152,7 +189,7 @@ class Linear(Matmul):
         dx = dw = db = None
         if wanted[0]:
             w = self.contiguous(w)
-            dx = self.result(next(given), (*shape, w.shape[1]), dtype)
+            dx = next(given) if slope.which is not None else self.result(next(given), (*shape, w.shape[1]), dtype)
         if wanted[1]:
             x = self.contiguous(x)
             dw = self.result(next(given), (outputs, x.shape[-1]), dtype)
@@ -162,7 +199,7 @@ class Linear(Matmul):
         if tensor:
             if w is not None and dx is not None and dx.size:
                 multiply(_along(dz, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
-                self._multiply_by_slope(dx, slope)
+                self._behind(dx, slope, dx)
             if dw is not None and dw.size:
                 multiply(_across(dz, outputs), _across(x, dw.shape[1]), (), rows, dw)
         else:
@@ -171,9 +208,19 @@ class Linear(Matmul):
             self.sum(dz, (0,), False, out=db)
         return tuple(g for g in (dx, dw, db) if g is not None)
 
-    def _multiply_by_slope(self, dx: Array, slope: _Slope) -> None:
-        if slope.x is not None:
-            self.activation_backward(dx, slope.x, slope.kind, slope.parameter, True, out=dx)
+    def _behind(self, dx: Array, slope: _Slope, dv: Array) -> None:
+        """dx f', at the elements that windows have chosen, to dv in a launch of its own."""
+        f, which = (slope.kind, slope.parameter), slope.which
+        if which is None:
+            if slope.x is not None:
+                self.activation_backward(dx, slope.x, *f, True, out=dv)
+            return
+        where, size = (dx.reshape(which.shape), which), dv.shape[2:]
+        if slope.x is None:
+            self.max_pool2d_backward(*where, size, *PAIRS, out=dv)
+        else:
+            y = slope.x.reshape(which.shape)
+            self.max_pool2d_activation_backward(where[0], y, which, size, *PAIRS, *f, out=dv)
 
     def _products(
         self,
@@ -235,6 +282,11 @@ class Linear(Matmul):
     def _tiled(self, dz: Array, of_x: _Gradient | None, of_w: _Gradient | None, slope: _Slope) -> None:
         """One launch for dx, for dw and db, or for both, if their tiles are of one size."""
         rows, outputs = dz.shape
+        if of_x is not None and not slope.goes_with(of_x.plan):
+            dx = of_x.result if slope.which is None else self.empty((rows, of_x.inputs), dz.dtype)
+            self._tiled(dz, of_x._replace(result=dx), of_w, _Slope())
+            self._behind(dx, slope, of_x.result)
+            return
         arrays: list[Array | None] = []
         lines: list[tuple[Any, ...]] = [(dz, outputs)]
         tiles, blocks, depths = 0, [0, 0], [1, 1]
@@ -243,9 +295,9 @@ class Linear(Matmul):
             if g is None:  # X is read for f' too
                 arrays, lines = [*arrays, slope.x if i else None, *[None] * 3], [*lines, (), ()]
                 continue
-            sums = g.result.size + (0 if g.db is None else outputs)
+            sums = (outputs if i else rows) * g.inputs + (0 if g.db is None else outputs)
             parts = self.parts(g.plan, sums, g.result.dtype)
-            target: tuple[Any, ...] = (g.result,) if i or slope.x is None else (g.result, slope.x)
+            target: tuple[Any, ...] = (g.result,) if i else (g.result, slope.x, slope.which)
             if parts is not None and not g.plan.counted:
                 target = parts, sums
                 left.append((parts, g.result, g.db))
@@ -255,16 +307,16 @@ class Linear(Matmul):
             blocks[i], depths[i] = g.plan.grid[0] * g.plan.parts, g.plan.part_depth
         one = of_x or of_w
         assert one is not None
-        later = of_x is not None and any(result is of_x.result for _, result, _ in left)
-        f = _Slope().f if later else slope.f
-        sizes, db = (rows, one.inputs, outputs), None if of_w is None else of_w.db
-        args = (dz, *arrays, db, *sizes, *f, blocks[0], *depths, self.vectors(*lines))
-        name = f"linear_backward_{one.plan.size}"
-        self.launch("linear_backward.cu", name, (sum(blocks),), one.plan.block, args, scalar_t=dz.dtype)
+        size, of_windows = one.plan.size, (slope.which, 1 if slope.which is None else slope.which.shape[3])
+        shape = rows, one.inputs, outputs, *slope.f
+        args = (dz, *arrays, None if of_w is None else of_w.db, *shape, blocks[0], *depths, self.vectors(*lines))
+        if size != "large":
+            args += of_windows
+        self.launch(
+            "linear_backward.cu", f"linear_backward_{size}", (sum(blocks),), one.plan.block, args, scalar_t=dz.dtype
+        )
         for parts, result, db in left:
             self.add_parts(parts, result, rest=db)
-        if of_x is not None and later:
-            self._multiply_by_slope(of_x.result, slope)
 
 
 def _along(x: Array, size: int, depth: int) -> Factor:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backend.base_layers import PAIRS
+
 from . import blas
 from .activation import activation as _activation
 from .activation import activation_backward as _activation_backward
 from .factors import exact as _exact
 from .factors import rounds as _rounds
 from .half import _is_half, _narrow, _wide
+from .pool import max_pool2d_backward as _max_pool2d_backward
 from .reduction import sum as _sum
 from .workers import in_parts, product_parts
 from .workspace import declares, scratch, taken
@@ -111,6 +114,17 @@ def activation_linear_backward(
     if wanted[0] and kind != "none":
         _activation_backward(results[0], x, kind, parameter, True, out=results[0])
     return results
+
+
+def pooled_linear_backward(
+    dz: Any, x: Any, w: Any, which: Any, kind: str, parameter: float, wanted: tuple[bool, bool, bool], out: Any = None
+) -> tuple[Any, ...]:
+    """`activation_linear_backward`, whose dx is spread over windows of 2 x 2 elements that lie side by side."""
+    dx_out, *rest_out = out or (None,)
+    dx = np.empty((len(dz), w.shape[1]), dz.dtype)
+    dx, *rest = activation_linear_backward(dz, x, w, kind, parameter, wanted, out=(dx, *rest_out) if out else None)
+    size = 2 * which.shape[2], 2 * which.shape[3]
+    return _max_pool2d_backward(dx.reshape(which.shape), which, size, *PAIRS, out=dx_out), *rest
 
 
 def _input_grad(dz: Any, w: Any, out: Any) -> Any:

@@ -6,6 +6,7 @@ from gpunn import ops
 from gpunn.autograd.tape import apply
 from gpunn.ops.activation import derivative_from_output
 from gpunn.ops.linear import ActivationLinearBackward, LinearActivation
+from gpunn.ops.linear_pooled import PooledLinearBackward
 from gpunn.ops.linear_sum import LinearSum
 
 from ..harness import add, normal, off_zero
@@ -122,5 +123,34 @@ add(
     normal(5, seed=2),
     normal(2, 3, 5, seed=3),
     reference=lambda x, w, b, r: x @ w.T + b + r,
+    gradient=False,
+)
+
+
+def pooled_gradients(dz, x, w, which):
+    """dV, dW and db in a row, from the definition."""
+    dx, dw, db = gradients("tanh", 0.0, (True, True, True), dz, x, w)
+    n, c, h, across = which.shape
+    dv = np.zeros((n, c, 2 * h, 2 * across))
+    for place, number in np.ndenumerate(which):
+        image, channel, row, column = place
+        i, j = divmod(int(number), 2)
+        dv[image, channel, 2 * row + i, 2 * column + j] = dx[image].reshape(c, h, across)[place[1:]]
+    return np.concatenate([g.reshape(-1) for g in (dv, dw, db)])
+
+
+def all_in_a_row(dz, x, w, which):
+    found = apply(PooledLinearBackward("tanh", 0.0, (True, True, True)), dz, x, w, which)
+    return ops.cat([g.reshape(-1) for g in found])
+
+
+add(
+    "pooled-linear-backward",
+    all_in_a_row,
+    normal(5, 3, seed=3),
+    normal(5, 12, seed=4),
+    normal(3, 12, seed=5),
+    np.arange(60, dtype=np.uint8).reshape(5, 2, 2, 3) % 4,
+    reference=pooled_gradients,
     gradient=False,
 )
