@@ -38,9 +38,9 @@ add(
     halves(256, 256),
     ladder="half_product",
 )
-add("half product 2048x64x2048", gpunn.matmul, halves(2048, 64), halves(64, 2048))
+add("half product 2048x32x2048", gpunn.matmul, halves(2048, 32), halves(32, 2048))
 add("wgmma product 2048x64x2048", on_rung("half_product", "wgmma", gpunn.matmul), halves(2048, 64), halves(64, 2048))
-add("TF32 product 2048x64x2048", in_tf32(gpunn.matmul), fixed(2048, 64), fixed(64, 2048))
+add("TF32 product 2048x32x2048", in_tf32(gpunn.matmul), fixed(2048, 32), fixed(32, 2048))
 add(
     "TF32 linear 256x256x256",
     in_tf32(backward(lambda x, w, b: gpunn.nn.functional.linear(x, w, b).relu())),
@@ -49,7 +49,7 @@ add(
     normal(256),
     fixed(256, 256),
 )
-add("matmul 2048x32x2048", gpunn.matmul, fixed(2048, 32), fixed(32, 2048))
+add("matmul 2048x16x2048", gpunn.matmul, fixed(2048, 16), fixed(16, 2048))
 add("matmul 2048x32x512", gpunn.matmul, fixed(2048, 32), fixed(32, 512))
 add("matmul 16x512x64", gpunn.matmul, fixed(16, 512), fixed(512, 64))
 
@@ -69,9 +69,9 @@ add(
     *(normal(2048, 512), normal(64, 512), normal(64), fixed(2048, 64)),
 )
 add(
-    "linear backward 32x2048x2048",
+    "linear backward 32x1024x2048",
     backward(_linear),
-    *(normal(32, 2048), normal(2048, 2048), normal(2048), fixed(32, 2048)),
+    *(normal(32, 1024), normal(2048, 1024), normal(2048), fixed(32, 2048)),
 )
 
 # Convolutions and pooling --------------------------------------------------------------------------------------------
@@ -113,23 +113,23 @@ for kernel in (3, 5):
     )
 _TENSOR_CONV = backward(lambda x, w, b: F.conv2d(x, w, b, padding=1))
 add(
-    "half conv2d 16x32x16x16, 64 of 3x3",
+    "half conv2d 8x32x16x16, 64 of 3x3",
     _TENSOR_CONV,
-    halves(16, 32, 16, 16),
+    halves(8, 32, 16, 16),
     halves(64, 32, 3, 3),
     halves(64),
-    halves(16, 64, 16, 16),
+    halves(8, 64, 16, 16),
 )
 add(
-    "TF32 conv2d 16x32x16x16, 64 of 3x3",
+    "TF32 conv2d 8x32x16x16, 64 of 3x3",
     in_tf32(_TENSOR_CONV),
-    normal(16, 32, 16, 16),
+    normal(8, 32, 16, 16),
     normal(64, 32, 3, 3),
     normal(64),
-    fixed(16, 64, 16, 16),
+    fixed(8, 64, 16, 16),
 )
-add("half conv2d 64x32x16x16, 128 of 3x3", F.conv2d, halves(64, 32, 16, 16), halves(128, 32, 3, 3))
-add("TF32 conv2d 64x32x16x16, 128 of 3x3", in_tf32(F.conv2d), fixed(64, 32, 16, 16), fixed(128, 32, 3, 3))
+add("half conv2d 64x8x16x16, 128 of 3x3", F.conv2d, halves(64, 8, 16, 16), halves(128, 8, 3, 3))
+add("TF32 conv2d 64x8x16x16, 128 of 3x3", in_tf32(F.conv2d), fixed(64, 8, 16, 16), fixed(128, 8, 3, 3))
 add("conv2d 32x8x33x33, 64 of 4x4", _conv, fixed(32, 8, 33, 33), fixed(64, 8, 4, 4), fixed(64))
 add("conv2d 16x8x33x33, 128 of 4x4", _conv, fixed(16, 8, 33, 33), fixed(128, 8, 4, 4), fixed(128))
 add(
@@ -139,9 +139,9 @@ add(
     ladder="conv2d_channels_last",
 )
 add(
-    "channels last conv2d 64x32x16x16, 128 of 3x3",
+    "channels last conv2d 16x16x16x16, 256 of 3x3",
     _conv,
-    *(last(fixed(64, 32, 16, 16)), last(fixed(128, 32, 3, 3)), fixed(128)),
+    *(last(fixed(16, 16, 16, 16)), last(fixed(256, 16, 3, 3)), fixed(256)),
 )
 add(
     "channels last conv2d 16x8x32x32, 128 of 3x3",
@@ -154,14 +154,14 @@ add(
     *(last(normal(1, 256, 4, 4)), last(normal(512, 256, 3, 3)), normal(512), last(fixed(1, 512, 4, 4))),
 )
 add(
-    "half channels last conv2d 16x32x16x16, 64 of 3x3",
+    "half channels last conv2d 8x32x16x16, 64 of 3x3",
     _TENSOR_CONV,
-    *(last(halves(16, 32, 16, 16)), last(halves(64, 32, 3, 3)), halves(64), last(halves(16, 64, 16, 16))),
+    *(last(halves(8, 32, 16, 16)), last(halves(64, 32, 3, 3)), halves(64), last(halves(8, 64, 16, 16))),
 )
 add(
-    "TF32 channels last conv2d 16x32x16x16, 64 of 3x3",
+    "TF32 channels last conv2d 8x32x16x16, 64 of 3x3",
     in_tf32(_TENSOR_CONV),
-    *(last(normal(16, 32, 16, 16)), last(normal(64, 32, 3, 3)), normal(64), last(fixed(16, 64, 16, 16))),
+    *(last(normal(8, 32, 16, 16)), last(normal(64, 32, 3, 3)), normal(64), last(fixed(8, 64, 16, 16))),
 )
 add(
     "half channels last conv2d 1x512x4x4, 512 of 3x3",
