@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from .errors import Complain, Errors
+from .side_by_side import groups, needs, places, wanted_lanes
 
 Array = Any
 MOST_ERRORS = 1024
@@ -178,8 +179,6 @@ class Recorder:
     Attributes:
         numbers: those that change from step to step.
         errors: what checks have found.
-        counters: numbers that are 0 between launches, in which kernels count their blocks.
-        workspace_bytes: the most that a call has computed in so far.
         picked: how what is launched next was chosen; see `Launch`.
     """
 
@@ -187,18 +186,23 @@ class Recorder:
         self.backend = backend
         self.numbers = Numbers(backend, most_numbers)
         self.errors = Errors(backend, MOST_ERRORS)
-        self.counters = backend.full((MOST_COUNTERS,), 0, np.int32).view(np.uint32)
-        self.workspace_bytes = 0
+        self._counters = backend.full((MOST_COUNTERS,), 0, np.int32).view(np.uint32)
         self.picked = ""
         self._workspace: Array | None = None
-        self._in_use = 0
+        self._sides = [0, 0]  # the most that a call has computed in so far, of each side
+        self._side = self._in_use = 0
         self._launches: list[Launch] = []
         self._known: Sequence[Launch] = ()
 
     @property
+    def workspace_bytes(self) -> int:
+        """The most that calls have computed in so far, those of both sides."""
+        return sum(self._sides)
+
+    @property
     def nbytes(self) -> int:
         """All memory of the device that it takes."""
-        return self.workspace_bytes + self.numbers.nbytes + self.errors.nbytes + self.counters.nbytes
+        return self.workspace_bytes + self.numbers.nbytes + self.errors.nbytes + self._counters.nbytes
 
     def work_in(self, memory: Array) -> None:
         """Take these bytes, at least `workspace_bytes`, as the workspace. Before, each piece is memory of its own."""
@@ -206,21 +210,25 @@ class Recorder:
 
     def share(self, other: Recorder) -> None:
         """Compute in the workspace of another one, whose launches come before or after, and check into its words."""
-        self.errors, self.counters, self._workspace = other.errors, other.counters, other._workspace
+        self.errors, self._counters, self._workspace = other.errors, other._counters, other._workspace
+        self._sides = other._sides
 
     @contextmanager
-    def call(self, known: Sequence[Launch] = ()) -> Iterator[list[Launch]]:
+    def call(self, known: Sequence[Launch] = (), side: int = 0) -> Iterator[list[Launch]]:
         """Inside, the launches of this thread come into the list.
 
-        Those that are what stands at their place in `known` are the same objects.
+        Args:
+            known: what stands at its place here is the same object.
+            side: 0 or 1. What a call of one side computes in, and counts in, is not that of one of the other: so the
+                launches of two calls that follow one another can be made side by side.
         """
-        self._launches, self._known, self._in_use, self.picked = [], known, 0, ""
+        self._launches, self._known, self._side, self._in_use, self.picked = [], known, side, 0, ""
         _state.recorder = self
         try:
             yield self._launches
         finally:
             _state.recorder = None
-            self.workspace_bytes = max(self.workspace_bytes, self._in_use)
+            self._sides[side] = max(self._sides[side], self._in_use)
 
     def launch(
         self, kernel: Any, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int
@@ -233,6 +241,11 @@ class Recorder:
             launch = Launch(kernel, grid, block, args, shared_mem)
             launch.picked = self.picked
             self._launches.append(launch)
+
+    def counters(self, count: int, begin: int) -> Array:
+        """So many numbers that are 0 between launches, from this one on; of the other side counted from the end."""
+        first = MOST_COUNTERS - begin - count if self._side else begin
+        return self._counters[first : first + count]
 
     def room_for(self, blocks: int, complain: Complain) -> Array:
         """Words for a check of so many blocks."""
@@ -261,26 +274,33 @@ class Recorder:
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """A piece of the workspace, until the end of the call."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        start = self._in_use
-        self._in_use = start + -(-size // _ALIGNMENT) * _ALIGNMENT
-        if self._workspace is None or not size or self._in_use > self._workspace.size:
+        start = self._in_use + self._side * self._sides[0]
+        self._in_use += -(-size // _ALIGNMENT) * _ALIGNMENT
+        if self._workspace is None or not size or self._in_use > self._sides[self._side]:
             return self.backend.allocate(shape, dtype)
         return self._workspace[start : start + size].view(dtype).reshape(shape)
 
 
-def capture(streams: Any, launches: Sequence[Launch]) -> Any:
+def capture(backend: Any, launches: Sequence[Launch], lanes: int | None = None) -> Any:
     """A CUDA graph of launches, which have to have run before, so that their kernels are loaded.
 
     Args:
-        streams: where ``Stream`` is: `cupy.cuda` or the simulator.
-        launches: what to capture.
+        backend: where they run.
+        launches: what to capture. Those that don't need one another go side by side; see `gpunn.backend.side_by_side`.
+        lanes: how many at most (default: as the environment says).
     """
-    stream = streams.Stream(non_blocking=True)
+    lanes = wanted_lanes() if lanes is None else lanes
+    stream = backend.streams.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
         try:
-            for launch in launches:
-                launch.run()
+            if lanes == 1:
+                for launch in launches:
+                    launch.run()
+            else:
+                sides = [backend.streams.Stream(non_blocking=True) for _ in range(lanes - 1)]
+                for group in groups(launches):
+                    _run_in_lanes(backend, group, [stream, *sides])
         except BaseException:
             with suppress(Exception):  # the first error says more
                 stream.end_capture()
@@ -288,3 +308,26 @@ def capture(streams: Any, launches: Sequence[Launch]) -> Any:
         graph = stream.end_capture()
     graph.upload()
     return graph
+
+
+def _run_in_lanes(backend: Any, launches: Sequence[Launch], streams: Sequence[Any]) -> None:
+    """Make launches on the streams of their lanes, the first of which goes on when all have ended."""
+    found = places(needs(backend, launches), len(streams))
+    awaited = {other for place in found for other in place.waits}
+    ends: dict[int, Any] = {}
+    begun, last = {0}, {}
+    start = streams[0].record()
+    for number, (launch, place) in enumerate(zip(launches, found)):
+        stream = streams[place.lane]
+        for other in place.waits:
+            stream.wait_event(ends[other])
+        if place.lane not in begun and not place.waits:
+            stream.wait_event(start)
+        begun.add(place.lane)
+        with stream:
+            launch.run()
+        if number in awaited:
+            ends[number] = stream.record()
+        last[place.lane] = number
+    for lane in sorted(begun - {0}):
+        streams[0].wait_event(ends.get(last[lane]) or streams[lane].record())

@@ -46,7 +46,7 @@ from . import kernels
 from .arena import Arena, Memory
 from .fuse import Note
 from .graph import Graph, Update
-from .replay import Program, name_of
+from .replay import Program, name_of, side_of
 from .together import Together
 
 MOST_OF_AN_UPDATE = 9
@@ -255,7 +255,7 @@ class CapturedProgram(Program):
         if segment.graph is None:
             for launch in segment.launches:
                 launch.run()
-            segment.graph = capture(self.backend.streams, segment.launches)
+            segment.graph = capture(self.backend, segment.launches)
         else:
             segment.graph.launch()
 
@@ -300,7 +300,7 @@ class CapturedProgram(Program):
         self.workspace_bytes = self.recorder.nbytes
 
     def _taken_down(self, call: Call) -> list[Launch]:
-        with self.recorder.call(call.launches) as launches:
+        with self.recorder.call(call.launches, side_of(call.function)) as launches:
             call()
         return launches
 

@@ -25,6 +25,7 @@ from .capture import most_numbers
 from .graph import Assign, Compute, Graph, Update, Value
 from .liveness import Liveness
 from .primitive_calls import primitive_calls
+from .replay import side_of
 from .strides import follow, steps_of
 
 _MAP_NORESERVE = 0x4000
@@ -76,7 +77,7 @@ def dry_run(graph: Graph) -> DryRun:
         for function, args, kwargs in calls:
             try:
                 # What is computed once, when the plan is made, is not computed in the workspace.
-                with (once if id(node) in life.constants else recorder).call():
+                with (once if id(node) in life.constants else recorder).call(side=side_of(function)):
                     function(*args, **kwargs)
             except NotRecordable:
                 continue

@@ -380,6 +380,11 @@ def name_of(function: Any) -> str:
     return str(getattr(owner, "name", "")) if function.__name__ == "forward" else str(function.__name__)
 
 
+def side_of(function: Any) -> int:
+    """Of the workspace; see `Recorder.call`. Weight gradients have one for themselves: only updates wait for them."""
+    return int("weight_grad" in name_of(function))
+
+
 def copy_of_view(backend: Any, op: Any, out: Any, *arrays: Any) -> None:
     """Copy what a view shows to memory of its own."""
     if op.name == "Reshape":  # the elements, in their order

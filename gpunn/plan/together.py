@@ -14,6 +14,7 @@ from gpunn.backend.recording import NotRecordable, Number, Recorder, capture
 from gpunn.optim.bound import BoundStep
 
 from .graph import Value
+from .replay import side_of
 
 if TYPE_CHECKING:
     from .capture import Call, CapturedProgram
@@ -69,14 +70,14 @@ class Together:
             launches = [launch for calls in self.steps for call in calls for launch in call.launches]
             for launch in launches:
                 launch.run()
-            self.graph = capture(backend.streams, launches)
+            self.graph = capture(backend, launches)
         else:
             self.graph.launch()
         return [program.copy_out(result) for result in self.results]
 
     def _take_down(self, call: Call) -> None:
         """Take down an update; if it launches something else than the last time, the graph is of no use."""
-        with self.recorder.call(call.launches) as launches:
+        with self.recorder.call(call.launches, side_of(call.function)) as launches:
             call()
         if len(launches) != len(call.launches) or any(a is not b for a, b in zip(launches, call.launches)):
             call.launches, self.graph = launches, None
@@ -100,7 +101,7 @@ class Together:
         return calls
 
     def _recorded(self, call: Call) -> Call:
-        with self.recorder.call() as launches:
+        with self.recorder.call(side=side_of(call.function)) as launches:
             call()
         call.launches = launches
         return call

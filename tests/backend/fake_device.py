@@ -124,6 +124,33 @@ class Device:
 # Streams --------------------------------------------------------------------------------------------------------------
 
 
+class Capture:
+    """Work that streams take down, each piece with the numbers of those that have to end before."""
+
+    def __init__(self, first: Stream) -> None:
+        self.work: list[tuple[Callable[[], None], frozenset[int]]] = []
+        self.ends: dict[Stream, frozenset[int]] = {first: frozenset()}
+
+    def add(self, stream: Stream, work: Callable[[], None]) -> None:
+        self.work.append((work, self.ends[stream]))
+        self.ends[stream] = frozenset([len(self.work) - 1])
+
+    def before(self, ends: frozenset[int]) -> set[int]:
+        found = set(ends)
+        for number in range(len(self.work) - 1, -1, -1):
+            found |= self.work[number][1] if number in found else set()
+        return found
+
+    def latest_first(self) -> list[Callable[[], None]]:
+        """Of what may come next always what was taken down last: a device may do so."""
+        left, order = {n: set(after) for n, (_, after) in enumerate(self.work)}, []
+        while left:
+            number = max(n for n, after in left.items() if not after & left.keys())
+            del left[number]
+            order.append(self.work[number][0])
+        return order
+
+
 class Stream:
     """Work that is done in order, and not before somebody waits for it."""
 
@@ -133,7 +160,7 @@ class Stream:
         self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
     ) -> None:
         self.work: Work = []
-        self.captured: list[Callable[[], None]] | None = None
+        self.captured: Capture | None = None
         self.ptr = 0 if null else id(self)
         self.device_id = -1 if null else get_device()
         machine.queues.append((self.device_id, self.work))  # which is done also when nobody has the stream any more
@@ -161,7 +188,7 @@ class Stream:
         if self.captured is None:
             self.add(work)
         else:
-            self.captured.append(work)
+            self.captured.add(self, work)
 
     def add(self, *work: Callable[[], None]) -> None:
         """Do this on the stream; others do no more before than what it waits for."""
@@ -177,15 +204,18 @@ class Stream:
         if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         assert self.captured is None and self.device_id == get_device()
-        self.captured = []
+        self.captured = Capture(self)
         machine.local.capturing = self
 
     def end_capture(self) -> Graph:
-        captured, self.captured = self.captured, None
+        captured = self.captured
         machine.local.capturing = None
-        assert captured is not None
+        assert captured is not None and next(iter(captured.ends)) is self
+        for stream in captured.ends:
+            stream.captured = None
+        assert len(captured.before(captured.ends[self])) == len(captured.work), "a stream was not waited for"
         graph = object.__new__(Graph)
-        graph.captured, graph.device_id = captured, self.device_id
+        graph.captured, graph.device_id = captured.latest_first(), self.device_id
         return graph
 
     def is_capturing(self) -> bool:
@@ -197,7 +227,12 @@ class Stream:
         return event
 
     def wait_event(self, event: Event) -> None:
-        forbid_in_capture("waiting for an event")
+        if event.capture is not None:
+            assert self.captured in (None, event.capture)
+            self.captured = event.capture
+            self.captured.ends[self] = self.captured.ends.get(self, frozenset()) | event.after
+            return
+        forbid_in_capture("waiting for an event that is not of the graph")
         machine.calls["wait of a stream"] += 1
         stream, count = event.stream, event.count  # as it is recorded now, not when the work is done
         self.add(lambda: stream.work_until(event, count))
@@ -250,6 +285,8 @@ class Event:
         self.count = self.happened = self.microseconds = 0
         self.disable_timing = disable_timing
         self.stream = Stream.null
+        self.capture: Capture | None = None
+        self.after: frozenset[int] = frozenset()
         self.device_id = get_device()
 
     @property
@@ -259,10 +296,15 @@ class Event:
         return self.happened >= self.count
 
     def record(self, stream: Stream | None = None) -> None:
+        stream = stream or get_current_stream()
+        self.capture = stream.captured
+        if self.capture is not None:
+            self.after = self.capture.ends[stream]
+            return
         forbid_in_capture("recording an event that is not of the graph")
         machine.calls["event recorded"] += 1
         assert self.device_id == get_device(), "the event is of another device"
-        self.count, self.stream = self.count + 1, stream or get_current_stream()
+        self.count, self.stream = self.count + 1, stream
         self.stream.add(partial(self._happen, self.count))
 
     def _happen(self, count: int) -> None:

@@ -34,8 +34,9 @@ class Counting(Family):
         """
         assert begin + count <= recording.MOST_COUNTERS, f"{begin + count} counters, of {recording.MOST_COUNTERS}"
         recorder = recording.current()
-        counters = self._counters_of_stream() if recorder is None else recorder.counters
-        return counters[begin : begin + count]
+        if recorder is not None:
+            return recorder.counters(count, begin)
+        return self._counters_of_stream()[begin : begin + count]
 
     def share_counters(self, sums: int, shares: int) -> Array | None:
         """Counters for so many sums, each shared by as many blocks; None where a block has a sum for itself."""

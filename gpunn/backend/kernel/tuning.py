@@ -264,10 +264,10 @@ class Tuner:
     def _times(self, ways: Mapping[str, Sequence[Launch]]) -> dict[str, float]:
         """Seconds of each way: the median of rounds in which they take turns."""
         backend = self.backend
-        once = recording.capture(backend.streams, next(iter(ways.values())))
+        once = recording.capture(backend, next(iter(ways.values())), lanes=1)
         seconds_of(backend, once)
         count = max(1, min(MOST_LAUNCHES, round(GRAPH_SECONDS / max(seconds_of(backend, once), 1e-9))))
-        graphs = {name: recording.capture(backend.streams, [*launches] * count) for name, launches in ways.items()}
+        graphs = {name: recording.capture(backend, [*launches] * count, lanes=1) for name, launches in ways.items()}
         times: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(ROUNDS):
             for name, graph in graphs.items():

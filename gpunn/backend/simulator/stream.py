@@ -2,12 +2,15 @@
 
 The simulator runs every launch at once, so a stream orders nothing. What streams are for here is to test code that is
 captured into a CUDA graph: while a stream captures, launches on it are recorded, and what CUDA forbids is an error.
+A stream that waits for an event of the capture is part of it from then on, until the first one waits for all the others
+("Cross-stream Dependencies and Events" in the CUDA C++ Programming Guide). Kernels whose order is not "forward" show
+what a graph leaves open: launched, it runs of those that may come next always the one that was captured last.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,6 +35,7 @@ class _Launch:
     block: tuple[int, ...]
     args: tuple[Any, ...]
     shared_mem: int
+    after: frozenset[int] = frozenset()  # the numbers of the launches that have to end before
 
     def run(self) -> None:
         self.kernel(self.grid, self.block, self.args, shared_mem=self.shared_mem)
@@ -39,10 +43,26 @@ class _Launch:
 
 @dataclass
 class _Capture:
-    """What a stream has recorded; `broken` says what was done that ended the capture."""
+    """What a stream has recorded, and those that have joined it; `broken` says what was done that ended the capture."""
 
     launches: list[_Launch] = field(default_factory=list)
     broken: str = ""
+    ends: dict[Stream, frozenset[int]] = field(default_factory=dict)  # of each stream, what its next launch comes after
+
+    def add(self, stream: Stream, launch: _Launch) -> None:
+        launch.after = self.ends[stream]
+        self.ends[stream] = frozenset([len(self.launches)])
+        self.launches.append(launch)
+
+    def is_joined(self, stream: Stream) -> bool:
+        """Whether everything has ended for a stream."""
+        reached, left = set[int](), list(self.ends[stream])
+        while left:
+            number = left.pop()
+            if number not in reached:
+                reached.add(number)
+                left += self.launches[number].after
+        return len(reached) == len(self.launches)
 
 
 class _ThreadState(threading.local):
@@ -112,6 +132,7 @@ class Stream:
         if self._capture is not None:
             raise SimulatorError("the stream captures already", kind="capture")
         self._capture = _Capture()
+        self._capture.ends[self] = frozenset()
         _thread.captures.append(self)
         with _count_lock:
             capturing += 1
@@ -129,13 +150,18 @@ class Stream:
         capture = self._capture
         if capture is None:
             raise SimulatorError("the stream does not capture", kind="capture")
-        self._capture = None
+        if self is not next(iter(capture.ends)):
+            raise SimulatorError("the stream has joined the capture of another one, which ends it", kind="capture")
+        for stream in capture.ends:
+            stream._capture = None
         if self in _thread.captures:
             _thread.captures.remove(self)
         with _count_lock:
             capturing -= 1
         if capture.broken:
             raise SimulatorError(f"the capture was ended by {capture.broken}", kind="capture")
+        if not capture.is_joined(self):
+            raise SimulatorError("a stream that joined the capture was not waited for", kind="capture")
         return Graph(capture.launches)
 
     def synchronize(self) -> None:
@@ -148,10 +174,22 @@ class Stream:
 
     def record(self, event: Event | None = None) -> Event:
         """An event that happens when all work of the stream so far is done."""
-        return event or Event()
+        event = event or Event()
+        event.record(self)
+        return event
 
     def wait_event(self, event: Event) -> None:
-        """Let later work of the stream wait for an event; it has happened."""
+        """Let later work of the stream wait for an event. One of a capture lets it join that, any other has happened.
+
+        Raises:
+            SimulatorError: the stream captures, and the event is not of its capture.
+        """
+        if event._capture is None or event._capture is not (self._capture or event._capture):
+            if self._capture is not None:
+                raise SimulatorError("a stream that captures can't wait for what is not captured", kind="capture")
+            return
+        self._capture = event._capture
+        self._capture.ends[self] = self._capture.ends.get(self, frozenset()) | event._after
 
     def _forbid_query(self) -> None:
         if self._capture is not None:
@@ -168,6 +206,8 @@ class Event:
 
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
         self.block, self.disable_timing = block, disable_timing
+        self._capture: _Capture | None = None
+        self._after: frozenset[int] = frozenset()
 
     @property
     def done(self) -> bool:
@@ -176,6 +216,9 @@ class Event:
 
     def record(self, stream: Stream | None = None) -> None:
         """Let the event happen when all work of the stream so far is done."""
+        stream = stream or _thread.current
+        self._capture = stream._capture
+        self._after = frozenset() if self._capture is None else self._capture.ends[stream]
 
     def synchronize(self) -> None:
         """Wait for the event.
@@ -189,8 +232,10 @@ class Event:
 class Graph:
     """Launches that were captured."""
 
-    def __init__(self, launches: Sequence[Any]) -> None:
+    def __init__(self, launches: Sequence[_Launch]) -> None:
         self._launches = tuple(launches)
+        if any(launch.kernel.order != "forward" for launch in launches):
+            self._launches = tuple(_latest_first(launches))
 
     def __len__(self) -> int:
         return len(self._launches)
@@ -207,6 +252,17 @@ class Graph:
 
     def upload(self, stream: Stream | None = None) -> None:
         """Prepare a launch; there is nothing to prepare."""
+
+
+def _latest_first(launches: Sequence[_Launch]) -> Iterator[_Launch]:
+    """The launches, of those that may come next always the last one."""
+    left = {number: set(launch.after) for number, launch in enumerate(launches)}
+    while left:
+        number = max(n for n, after in left.items() if not after)
+        del left[number]
+        for after in left.values():
+            after.discard(number)
+        yield launches[number]
 
 
 Stream.null = Stream(null=True)
@@ -254,7 +310,7 @@ def record(kernel: RawKernel, grid: Sequence[int], block: Sequence[int], args: S
         return False
     kernel.check(grid, block, args, shared_mem)
     kept = tuple(_kept(value, argument.kind) for value, argument in zip(args, kernel.arguments))
-    capture.launches.append(_Launch(kernel, tuple(grid), tuple(block), kept, shared_mem))
+    capture.add(stream, _Launch(kernel, tuple(grid), tuple(block), kept, shared_mem))
     return True
 
 
