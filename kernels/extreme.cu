@@ -93,7 +93,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) extreme_warp(
     extreme<Warp>(x, candidates, y, outer, length, inner, parts, chunk, whole, smallest);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 3) extreme_block(
+extern "C" __global__ void __launch_bounds__(256, 2) extreme_block(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
