@@ -66,7 +66,7 @@ __device__ __forceinline__ void extreme(
     else reduce_rows<Team>(none, of_candidate, store, outer, length, inner, parts, chunk);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) extreme_naive(
+extern "C" __global__ void __launch_bounds__(256, 3) extreme_naive(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
@@ -75,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) extreme_naive(
     extreme<Alone>(x, candidates, y, outer, length, inner, parts, chunk, whole, smallest);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) extreme_columns(
+extern "C" __global__ void __launch_bounds__(256, 3) extreme_columns(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
@@ -84,7 +84,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) extreme_columns(
     extreme<Columns>(x, candidates, y, outer, length, inner, parts, chunk, whole, smallest);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) extreme_warp(
+extern "C" __global__ void __launch_bounds__(256, 3) extreme_warp(
     const scalar_t* __restrict__ x,
     const long long* __restrict__ candidates,  // null: all elements are
     long long* __restrict__ y,
