@@ -87,7 +87,7 @@ __device__ __forceinline__ int adaptive_end(int i, int size, int out) {
     return quotient((index_t)(i + 1) * size + out - 1, out);
 }
 
-// A team shares each window.
+// A team shares each window; its members divide once, and then count rows and columns.
 template <class Team>
 __device__ __forceinline__ void adaptive(
     const scalar_t* x, scalar_t* y, index_t planes, int height, int width, int out_h, int out_w) {
@@ -98,10 +98,17 @@ __device__ __forceinline__ void adaptive(
     const int across = adaptive_end(place.column, width, out_w) - left;
     const int size = (adaptive_end(place.row, height, out_h) - top) * across;
     const scalar_t* corner = x + (place.plane * height + top) * width + left;
+    int row = Team::rank() / across, column = Team::rank() - row * across;
+    const int down = Team::size() / across, right = Team::size() - down * across;
     Sum sum = {0};
     for (int e = Team::rank(); e < (there ? size : 0); e += Team::size()) {
-        const int row = e / across;
-        sum.value += acc_t(corner[(index_t)row * width + e - row * across]);
+        sum.value += acc_t(corner[(index_t)row * width + column]);
+        row += down;
+        column += right;
+        if (column >= across) {
+            column -= across;
+            ++row;
+        }
     }
     sum = Team::reduce(sum);
     if (there && Team::rank() == 0) y[i] = sum.value / size;
@@ -114,8 +121,8 @@ extern "C" __global__ void adaptive_avg_pool_naive(
     adaptive<Alone>(x, y, planes, height, width, out_h, out_w);
 }
 
-// Second rung: a warp for each window, which reads 32 neighbours at a time. For large windows, of which there are few:
-// the mean of a whole image is one.
+// Second rung: a warp for each window, which reads 32 neighbours at a time. For large windows, of which there are few.
+// Where the window is the whole image there is no rung here: its mean is a reduction of rows (reduce.cu).
 extern "C" __global__ void adaptive_avg_pool_warp(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long planes, int height, int width, int out_h, int out_w) {

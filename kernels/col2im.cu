@@ -4,7 +4,7 @@
 //                       r stride - corner + i dilation = h and q stride - corner + j dilation = w
 //
 // Each thread gathers the sum of one pixel. So no two threads write to one place, no atomics are needed, and the sum
-// goes in a fixed order: over i, then j. Memory bounds both kernels: every element of the columns is read once.
+// goes in a fixed order: over i, then j. Memory bounds all kernels: every element of the columns is read once.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16, uint8, int8, int16, int32, int64
 #include "scalar.cuh"
@@ -64,6 +64,48 @@ extern "C" __global__ void col2im_windows(
                     if (kernel_column < 0) continue;
                     const index_t line = (run.plane * kernel_h + kernel_row) * kernel_w + kernel_column;
                     sum += columns[(line * out_h + r) * out_w + q];
+                }
+            }
+            image[(run.plane * height + row) * width + run.column] = sum;
+        }
+    }
+}
+
+// Third rung: steps. From one window to the next, to the left or above, it is always as far in memory where the kernel is
+// not dilated: nothing is worked out anew, and the elements of several windows are on their way at once.
+constexpr int SIDE_BY_SIDE = 4;
+
+extern "C" __global__ void col2im_steps(
+    const scalar_t* __restrict__ columns,
+    scalar_t* __restrict__ image,
+    long long planes,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, 1};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, 1};
+    const int runs = (height + RUN - 1) / RUN;
+    const index_t positions = (index_t)out_h * out_w, of_kernel_row = kernel_w * positions;
+    const index_t left = stride_w * positions - 1, up = stride_h * of_kernel_row - out_w;
+    for (index_t i = first_index(); i < planes * runs * width; i += index_stride()) {
+        const Pixel run(i, runs, width);
+        const Windows beside(across, run.column);
+        Windows above(down, run.row * RUN);
+        const int q = beside.last(), count = beside.count();
+        const index_t begin = run.plane * kernel_h * of_kernel_row + across.element_of(q, run.column) * positions + q;
+        for (int row = run.row * RUN; row < min(run.row * RUN + RUN, height); ++row, above.next()) {
+            const int r = above.last();
+            index_t at = begin + down.element_of(r, row) * of_kernel_row + (index_t)r * out_w;
+            acc_t sum = 0;
+#pragma unroll 1
+            for (int k = 0; k < above.count(); ++k, at += up) {
+#pragma unroll 1
+                for (int l = 0; l < count; l += SIDE_BY_SIDE) {
+                    acc_t next[SIDE_BY_SIDE];
+#pragma unroll
+                    for (int e = 0; e < SIDE_BY_SIDE; ++e)
+                        next[e] = l + e < count ? acc_t(columns[at + (l + e) * left]) : acc_t(0);
+#pragma unroll
+                    for (int e = 0; e < SIDE_BY_SIDE; ++e) sum += next[e];
                 }
             }
             image[(run.plane * height + row) * width + run.column] = sum;

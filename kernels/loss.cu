@@ -13,9 +13,9 @@
 // A row belongs to a team (team.cuh), each a rung of the ladder: naive, one thread, for few classes or inner > 1; warp;
 // block. Forward x is read once (with label smoothing twice), backward once.
 //
-// The sum over the rows is made in an order that depends on shapes only: each row writes its loss and the weight of its
-// label into `parts`, and a block adds them up. If there is only one block it does so in the same launch, else
-// `loss_total` does, and before it `loss_partial` where there are many rows.
+// The sum over the rows is made in an order that depends on shapes only: each block adds up the losses of its rows and
+// the weights of their labels. If there is only one block that is all, else it writes them into `parts`, which
+// `loss_total` adds up, and before it `loss_partial` where there are many.
 //
 // `cross_entropy_gradient` makes loss and gradient in one launch, for a training step, where the gradient in the loss is
 // known before. It looks at the labels too.
@@ -23,14 +23,26 @@
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "labels.cuh"
 
-// What becomes of the loss of a row: a result, or with its weight a part (2, rows) of the sums
-__device__ __forceinline__ void store_loss(
-    acc_t loss, acc_t weight, index_t row, index_t rows, scalar_t* each, acc_t* parts) {
+__device__ __forceinline__ acc_t reduced(const Sums& sums, int reduction) {
+    return reduction == MEAN ? sums.first / sums.second : sums.first;
+}
+
+// What becomes of the losses of a block's rows: results; or their sum and that of the weights, which are the result if
+// there is no other block, else a part (2, blocks) of it. All threads must come; those that have no row bring zeros.
+__device__ __forceinline__ void store_losses(
+    acc_t loss, acc_t weight, index_t row, bool has_row, scalar_t* each, acc_t* parts, scalar_t* result,
+    int reduction) {
     if (each != nullptr) {
-        each[row] = loss;
+        if (has_row) each[row] = loss;
+        return;
+    }
+    const Sums sums = Block::reduce(Sums{loss, weight});
+    if (Block::rank() != 0) return;
+    if (result != nullptr) {
+        *result = reduced(sums, reduction);
     } else {
-        parts[row] = loss;
-        parts[rows + row] = weight;
+        parts[blockIdx.x] = sums.first;
+        parts[gridDim.x + blockIdx.x] = sums.second;
     }
 }
 
@@ -41,11 +53,6 @@ __device__ __forceinline__ Sums add_up(const acc_t* parts, index_t count, index_
     return Block::reduce(sums);
 }
 
-__device__ __forceinline__ void store_total(const acc_t* parts, index_t count, int reduction, scalar_t* result) {
-    const Sums sums = add_up(parts, count, Block::rank(), Block::size());
-    if (Block::rank() == 0) *result = reduction == MEAN ? sums.first / sums.second : sums.first;
-}
-
 template <class Team>
 __device__ __forceinline__ void cross_entropy(
     const scalar_t* __restrict__ x, const Labels& labels, scalar_t* each, acc_t* parts, scalar_t* result,
@@ -54,17 +61,16 @@ __device__ __forceinline__ void cross_entropy(
     const bool exists = row < labels.rows;
     x += labels.start(row);
     const RowOfLogits logits = row_of_logits<Team>(x, labels, exists ? labels.classes : 0, smooth);
-    if (exists && Team::rank() == 0) {
+    const bool has_row = exists && Team::rank() == 0;
+    acc_t loss = 0, weight = 0;
+    if (has_row) {
         const int label = labels.of(row);
-        const acc_t loss = loss_of_row(logits, x, labels, label, sharp, smooth);
-        store_loss(loss, labels.weight(label), row, labels.rows, each, parts);
+        loss = loss_of_row(logits, x, labels, label, sharp, smooth);
+        weight = labels.weight(label);
         m[row] = logits.e.m;
         s[row] = logits.e.s;
     }
-    if (result != nullptr) {
-        __syncthreads();
-        store_total(parts, labels.rows, reduction, result);
-    }
+    store_losses(loss, weight, row, has_row, each, parts, result, reduction);
 }
 
 template <class Team>
@@ -116,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_forward_naive
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
-    acc_t* __restrict__ parts,            // null: each is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted, or this is all in one block
     scalar_t* __restrict__ result,        // null: this is not all in one block
     acc_t* __restrict__ m, acc_t* __restrict__ s,
     long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
@@ -128,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_forward_warp(
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
-    acc_t* __restrict__ parts,            // null: each is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted, or this is all in one block
     scalar_t* __restrict__ result,        // null: this is not all in one block
     acc_t* __restrict__ m, acc_t* __restrict__ s,
     long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
@@ -140,7 +146,7 @@ extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_forward_block
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
-    acc_t* __restrict__ parts,            // null: each is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted, or this is all in one block
     scalar_t* __restrict__ result,        // null: this is not all in one block
     acc_t* __restrict__ m, acc_t* __restrict__ s,
     long long rows, int classes, long long inner, int reduction, long long ignore_index, acc_t sharp, acc_t smooth) {
@@ -224,20 +230,15 @@ extern "C" __global__ void __launch_bounds__(512, 1) nll_forward(
     const scalar_t* __restrict__ x, const long long* __restrict__ target,
     const scalar_t* __restrict__ weight,  // null: all 1
     scalar_t* __restrict__ each,          // null: the sum or mean is wanted
-    acc_t* __restrict__ parts,            // null: each is wanted
+    acc_t* __restrict__ parts,            // null: each is wanted, or this is all in one block
     scalar_t* __restrict__ result,        // null: this is not all in one block
     long long rows, int classes, long long inner, int reduction, long long ignore_index) {
     const Labels labels = {target, weight, rows, classes, inner, ignore_index};
     const index_t row = first_index();
-    if (row < rows) {
-        const int label = labels.of(row);
-        const acc_t w = labels.weight(label);
-        store_loss(label < 0 ? acc_t(0) : -acc_t(x[labels.start(row) + label * inner]) * w, w, row, rows, each, parts);
-    }
-    if (result != nullptr) {
-        __syncthreads();
-        store_total(parts, rows, reduction, result);
-    }
+    const int label = row < rows ? labels.of(row) : -1;
+    const acc_t w = labels.weight(label);
+    const acc_t loss = label < 0 ? acc_t(0) : -acc_t(x[labels.start(row) + label * inner]) * w;
+    store_losses(loss, w, row, row < rows, each, parts, result, reduction);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) nll_backward_naive(
@@ -260,7 +261,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) nll_backward_warp(
     nll_backward<Warp>(dy, labels, parts, part_count, dx, reduction);
 }
 
-// parts (2, count), the losses and the weights of rows -> sums (2, blocks)
+// parts (2, count), the sums of losses and weights -> sums (2, blocks)
 extern "C" __global__ void __launch_bounds__(256) loss_partial(
     const acc_t* __restrict__ parts, acc_t* __restrict__ sums, long long count) {
     const Sums sum = add_up(parts, count, first_index(), index_stride());
@@ -273,7 +274,8 @@ extern "C" __global__ void __launch_bounds__(256) loss_partial(
 // One block: the sum or the mean of parts (2, count)
 extern "C" __global__ void __launch_bounds__(1024) loss_total(
     const acc_t* __restrict__ parts, scalar_t* __restrict__ result, long long count, int reduction) {
-    store_total(parts, count, reduction, result);
+    const Sums sums = add_up(parts, count, Block::rank(), Block::size());
+    if (Block::rank() == 0) *result = reduced(sums, reduction);
 }
 
 // The weights of the labels -> sums (blocks)

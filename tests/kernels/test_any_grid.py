@@ -66,12 +66,12 @@ CALLS: dict[str, tuple[str, Callable[[], object]]] = {
     "where": ("where", lambda: test_elementwise.test_where()),
     "clip": ("clip", lambda: test_elementwise.test_clip((-0.5, 0.5))),
     "conv2d": (
-        "col2im_windows conv2d_add_parts conv2d_forward_naive conv2d_input_grad_naive conv2d_weight_grad_naive "
+        "col2im_steps conv2d_add_parts conv2d_forward_naive conv2d_input_grad_naive conv2d_weight_grad_naive "
         "im2col_patches add_parts",
         lambda: test_conv.test_any_windows(test_conv.WINDOWS["padding"]),
     ),
     "im2col, col2im": (
-        "col2im_naive im2col_naive",
+        "col2im_naive col2im_windows im2col_naive",
         lambda: test_im2col.test_any_windows(test_im2col.WINDOWS["padding"]),
     ),
     "copy": (

@@ -5,6 +5,7 @@ import pytest
 from ml_dtypes import bfloat16
 
 from gpunn.backend import numpy as numpy_backend
+from gpunn.backend.kernel import loss
 from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.kernel.loss import CROSS_ENTROPY
 from gpunn.backend.sim import backend as sim
@@ -107,6 +108,14 @@ def test_many_rows_are_added_up_in_parts(rows):
     np.testing.assert_allclose(both[1], 3 * (p - np.eye(3)[y]) * kept[:, None] / kept.sum(), rtol=1e-10, atol=1e-16)
     dx = backend.nll_loss_backward(np.array(3.0), y, None, 3, "mean", 1)
     np.testing.assert_allclose(dx, -3 * np.eye(3)[y] * kept[:, None] / kept.sum(), rtol=1e-12)
+
+
+def test_many_parts_are_added_up_in_parts(monkeypatch):
+    monkeypatch.setattr(loss, "_ADDED_AS_THEY_ARE", 2000)
+    x, y = normal(16_500, 2, dtype="float64"), labels(2, 16_500)
+    with rung("cross_entropy", "warp"):  # 2,063 blocks
+        got = simulator("fast", "forward").softmax_cross_entropy(x, y, None, "sum", -100, 0.0)[0]
+    np.testing.assert_allclose(got, np.log1p(np.exp(np.diff(x)[:, 0] * (1 - 2 * y))).sum(), rtol=1e-12)
 
 
 def test_by_hand():

@@ -172,6 +172,20 @@ def test_adaptive_avg_pool(size, positions):
         np.testing.assert_allclose(got[:, :, r, q], x[:, :, rows, columns].mean((2, 3)), rtol=1e-5, atol=1e-6)
 
 
+def test_who_has_an_adaptive_window(monkeypatch):
+    """A reduction where it is the image, a thread where it is small or many are, else a warp."""
+    backend, launched = simulator("fast", "forward"), []
+    monkeypatch.setattr(type(backend), "launch", lambda self, text, name, *rest, **types: launched.append(name))
+    for shape, positions in (
+        *(((2, 3, 20, 20), (1, 1)), ((2, 3, 20, 20), (5, 5)), ((2, 3, 20, 20), (2, 2))),
+        *(((32, 512, 10, 10), (2, 2)), ((32, 512, 24, 24), (2, 2))),
+    ):
+        backend.adaptive_avg_pool2d(np.empty(shape, "float32"), positions)
+    assert [name.removeprefix("adaptive_avg_pool_") for name in launched] == [
+        *("reduce_warp", "naive", "warp", "naive", "warp"),
+    ]
+
+
 def test_strided_inputs():
     windows = POOLED["overlapping"]
     x, dy = strided(normal(2, 3, *windows.size)), strided(normal(2, 3, *windows.positions))

@@ -9,7 +9,8 @@ from .ladder import Ladder
 from .windows import Pair, geometry, runs
 
 IM2COL = Ladder("im2col", ("naive", "patches"))
-COL2IM = Ladder("col2im", ("naive", "windows"))
+COL2IM = Ladder("col2im", ("naive", "windows", "steps"))
+"""Each element of the kernel, the windows that reach a pixel, or these from one to the next in memory."""
 
 
 class Im2col(Family):
@@ -46,8 +47,13 @@ class Im2col(Family):
         """The sum of all patches, each at its place in an image (n, c, *size) of zeros: the adjoint of `im2col`."""
         n, c = columns.shape[0], columns.shape[1] // prod(kernel)
         image = self.result(out, (n, c, *size), columns.dtype)
-        args = (self.contiguous(columns), image, n * c, *geometry(size, positions, kernel, stride, corner, dilation))
-        rung = COL2IM.pick()
+        where = geometry(size, positions, kernel, stride, corner, dilation)
+        rung = COL2IM.pick("steps" if kernel[1] > stride[1] else "windows")  # some windows lie side by side
+        if rung == "steps" and dilation != (1, 1):
+            rung = "windows"
+        if rung == "steps":
+            where = where[:5] + where[6:11]
         threads = image.size if rung == "naive" else runs(n * c, size)
+        args = (self.contiguous(columns), image, n * c, *where)
         self.launch_elements("col2im.cu", f"col2im_{rung}", threads, args, scalar_t=columns.dtype)
         return image

@@ -27,7 +27,9 @@ _ONE_BLOCK = 512
 _ADDED_IN_EACH_BLOCK = 1 << 12
 """Up to so many labels each block of a backward pass adds up their weights by itself, which saves a launch."""
 ADDED_BY_ONE_BLOCK = 1 << 16
-"""Up to so many losses one block adds up; more go through sums of parts."""
+"""Up to so many losses one block adds up in the launch that makes them and their gradient."""
+_ADDED_AS_THEY_ARE = 1 << 13
+"""Up to so many sums of a block's losses one block adds up; more go through sums of parts."""
 _MOST_PARTS = 1024
 _MOST_CHECKING = 64
 """Blocks that look for what is no probability."""
@@ -268,19 +270,21 @@ class Loss(Counting):
             if rows:
                 launch(*grid_and_block(team, rows), result, None, None)
             return result
-        parts = self.empty((2, rows), accumulator(dtype))
         one_block = _one_block(team, rows)
         if one_block:
-            launch((1,), one_block, None, parts, result)
+            launch((1,), one_block, None, None, result)
             return result
+        grid, block = grid_and_block(team, rows)
+        (count,) = grid
+        parts = self.empty((2, count), accumulator(dtype))
         if rows:
-            launch(*grid_and_block(team, rows), None, parts, None)
-        if rows > ADDED_BY_ONE_BLOCK:
-            blocks = min(ceil_div(rows, 8 * THREADS), _MOST_PARTS)
+            launch(grid, block, None, parts, None)
+        if count > _ADDED_AS_THEY_ARE:
+            blocks = min(ceil_div(count, 8 * THREADS), _MOST_PARTS)
             sums = self.empty((2, blocks), parts.dtype)
-            self.launch("loss.cu", "loss_partial", (blocks,), (THREADS,), (parts, sums, rows), scalar_t=dtype)
-            parts, rows = sums, blocks
-        args = (parts, result, rows, _REDUCTIONS[reduction])
+            self.launch("loss.cu", "loss_partial", (blocks,), (THREADS,), (parts, sums, count), scalar_t=dtype)
+            parts, count = sums, blocks
+        args = (parts, result, count, _REDUCTIONS[reduction])
         self.launch("loss.cu", "loss_total", (1,), (_ONE_BLOCK,), args, scalar_t=dtype)
         return result
 

@@ -42,19 +42,20 @@ class Order(Sorting):
         team = EXTREME.pick(_best(length, inner))
         parts = min(ceil_div(_ENOUGH_BLOCKS, rows), ceil_div(length, _PART)) if team == "block" else 1
 
-        def launch(candidates: Array | None, places: Array, parts: int, chunk: int) -> None:
+        def launch(candidates: Array | None, places: Array, count: int, parts: int, chunk: int) -> None:
             grid, block = grid_and_block(team, places.size)
-            args = (x, candidates, places, places.size, length, inner, parts, chunk, int(smallest))
+            sizes = (rows // inner, count, inner, parts, chunk, length)
+            args = (x, candidates, places, *sizes, int(smallest))
             self.launch("extreme.cu", f"extreme_{team}", grid, block, args, scalar_t=x.dtype)
 
         if parts == 1:
-            launch(None, y, 1, length)
+            launch(None, y, length, 1, length)
         else:
             chunk = ceil_div(length, parts)
             parts = ceil_div(length, chunk)  # none is empty
             candidates = self.empty((rows * parts,), np.int64)
-            launch(None, candidates, parts, chunk)
-            launch(candidates, y, 1, parts)
+            launch(None, candidates, length, parts, chunk)
+            launch(candidates, y, parts, 1, parts)
         return y
 
     def sort(self, x: Array, axis: int, descending: bool, out: Any = None) -> tuple[Array, Array]:

@@ -20,8 +20,11 @@ MAX = Ladder("max_pool", ("naive", "pairs"))
 """Any windows, or those of 2 x 2 elements that lie side by side."""
 MAX_BACKWARD = Ladder("max_pool_backward", ("naive", "runs", "pairs"))
 """One pixel for each thread, or several; or windows of 2 x 2 elements that lie side by side."""
-ADAPTIVE = Ladder("adaptive_avg_pool", ("naive", "warp"))
-"""The threads that share a window: 1 or 32."""
+ADAPTIVE = Ladder("adaptive_avg_pool", ("naive", "warp", "mean"))
+"""The threads that share a window: 1 or 32; or, where one window is the whole image, a reduction."""
+_MANY, _MEDIUM = 1 << 16, 128
+"""With so many windows of up to so many elements one thread has each to itself: a warp would spend more on finding out
+where its window lies than on its elements. By prediction, for the H100."""
 
 Numbers = tuple[Array | None, Array | None]
 """Which element each window chose, in bytes or in ints; the other one of the two is None."""
@@ -34,6 +37,7 @@ class Pool(Quads):
     """Those that write images channels last."""
 
     activation_backward: Callable[..., Array]
+    mean: Callable[..., Array]
 
     def max_pool2d(
         self, x: Array, positions: Pair, kernel: Pair, stride: Pair, corner: Pair, dilation: Pair, out: Any = None
@@ -210,8 +214,12 @@ class Pool(Quads):
         planes, size = prod(x.shape[:2]), x.shape[2:]
         y = self.result(out, (*x.shape[:2], *positions), x.dtype)
         if y.size:
-            longest = prod([ceil_div(s, p) + 1 for s, p in zip(size, positions)])
-            team = ADAPTIVE.pick("naive" if longest <= SHORT else "warp")
+            team = ADAPTIVE.pick()
+            if team == "mean" and positions == (1, 1):
+                return self.mean(x, (2, 3), True, y)
+            if team == "mean":
+                longest = prod([ceil_div(s, p) + (s % p > 0) for s, p in zip(size, positions)])
+                team = "naive" if longest <= (_MEDIUM if y.size >= _MANY else SHORT) else "warp"
             grid, block = grid_and_block(team, y.size)
             args = (self.contiguous(x), y, planes, *size, *positions)
             self.launch("avg_pool.cu", f"adaptive_avg_pool_{team}", grid, block, args, scalar_t=x.dtype)
