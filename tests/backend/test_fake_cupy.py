@@ -85,7 +85,7 @@ def test_a_graph_holds_no_memory(machine) -> None:
     recorder = Recorder(backend)
     with recorder.call() as launches:
         backend.add(x, x, out=y)
-    graph = capture(fake_cupy.cuda, launches)
+    graph = capture(backend, launches)
     graph.launch()
     assert backend.to_numpy(y).tolist() == [2, 2, 2]
     launches.clear()

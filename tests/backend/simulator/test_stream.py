@@ -134,3 +134,45 @@ def test_another_thread_may_do_what_a_capturing_one_may_not(module):
     thread.join()
     stream.end_capture()
     assert not errors
+
+
+def test_streams_that_wait_for_one_that_captures_join_it(module):
+    """What they launch is in the graph, in an order that keeps what waits for what."""
+    add, x, y, one = module.get_function("add"), *(np.zeros(4, np.float32) for _ in "xy"), np.ones(4, np.float32)
+    first, side = Stream(non_blocking=True), Stream(non_blocking=True)
+    with first:
+        first.begin_capture()
+        add((1,), (4,), (x, one, np.float32(1)))
+        side.wait_event(first.record())
+        with side:
+            add((1,), (4,), (y, one, np.float32(1)))
+        assert side.is_capturing()
+        first.wait_event(side.record())
+        graph = first.end_capture()
+    assert not side.is_capturing() and len(graph) == 2 and not x.any() and not y.any()
+    graph.launch()
+    assert (x == 1).all() and (y == 1).all()
+
+
+def test_a_stream_that_joined_has_to_be_waited_for(module):
+    add, x, one = module.get_function("add"), np.zeros(4, np.float32), np.ones(4, np.float32)
+    first, side = Stream(non_blocking=True), Stream(non_blocking=True)
+    first.begin_capture()
+    side.wait_event(first.record())
+    with side:
+        add((1,), (4,), (x, one, np.float32(1)))
+    with pytest.raises(SimulatorError, match="has joined the capture of another one"):
+        side.end_capture()
+    with pytest.raises(SimulatorError, match="was not waited for"):
+        first.end_capture()
+    assert not side.is_capturing()
+
+
+def test_a_stream_that_captures_waits_for_nothing_outside():
+    first, other = Stream(non_blocking=True), Stream(non_blocking=True)
+    outside = other.record()
+    first.begin_capture()
+    with pytest.raises(SimulatorError, match="can't wait for what is not captured"):
+        first.wait_event(outside)
+    first.end_capture()
+    first.wait_event(outside)
