@@ -25,7 +25,7 @@
 
 // Halves are converted on their way, which takes registers: so fewer k are unrolled.
 constexpr bool HALVES = sizeof(scalar_t) == 2;
-constexpr int UNROLLED = HALVES ? 2 : 32;
+constexpr int UNROLLED = HALVES ? 2 : sizeof(acc_t) == 8 ? 4 : 32;
 typedef Tile<128, 128, 8, 8, HALVES || sizeof(acc_t) == 8 ? 8 : 16, HALVES ? 4 : 1, UNROLLED> Large;  // 256 threads
 typedef Tile<64, 64, 8, 4, sizeof(acc_t) == 8 ? 16 : 32, 4, UNROLLED> Medium;                         // 128 threads
 typedef Tile<16, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4, UNROLLED> Small;                          // 64 threads
