@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import count
+from unittest.mock import patch
 
 from gpunn.bench.implementations.gpunn_plan import Training
 from gpunn.bench.workloads import WORKLOADS
@@ -15,7 +17,7 @@ STEPS = (("W1", 128), ("W1", 4096), ("W4", 128), ("cnn", 128), ("W5", 128), ("W2
 
 
 def launches(setup: Setup) -> Iterator[Row]:
-    """A row for each launch of a step, in their order, and one for the step as a whole; see `profile_step`.
+    """A row for each launch of a step, in their order, and some for the step as a whole; see `profile_step`.
 
     What a launch reads is in the cache if it fits there, as it is in a step where the kernel before has just written
     it.
@@ -33,6 +35,10 @@ def _step(setup: Setup, name: str, batch: int) -> Iterator[Row]:
     found = profile_step(training.planned, training.x[0], training.t[0], **effort)
     row: Row = {"workload": name, "batch_size": batch}
     yield {**row, "kernel": "the step", **setup.measure(lambda: training.run(1))}
+    with patch.dict(os.environ, GPUNN_STREAMS="1"):  # no launches side by side
+        chain = Training(WORKLOADS[name], batch, 1, "adam", str(setup.device))
+        chain.run(4)
+    yield {**row, "kernel": "the step as a chain", **setup.measure(lambda: chain.run(1))}
     if found.graph:
         yield {**row, "kernel": "the graph", "us": found.graph}
     number = count()
