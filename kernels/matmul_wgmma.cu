@@ -29,7 +29,8 @@ __device__ __forceinline__ void matmul(
     const Work<T> work(columns, tile, depth, part_depth);
     float sums[T::DOWN][T::ACROSS][4] = {};
     multiply_tile_by_warpgroups<T>(left, right, work, memory, sums);
-    write_sums<T>(sums, to, work, memory);
+    if (threadIdx.x < T::THREADS)  // the warp that copies has no sums
+        write_sums<T>(sums, to, work.first_row + work.row, work.first_column, (float*)memory);
 }
 
 extern "C" __global__ void __launch_bounds__(288, 1) matmul_wgmma_large(

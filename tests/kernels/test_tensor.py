@@ -13,10 +13,15 @@ from .test_matmul import layouts, normal
 LADDER = {"ladder": "half_product"}
 
 
-@pytest.fixture(params=["large", "small"])
+def preferred(tiles, size):
+    """These tiles, of which all but those of that size take very long."""
+    return {name: t if name == size else t._replace(cycles=10**6, alone=10**6) for name, t in tiles.items()}
+
+
+@pytest.fixture(params=["wide", "large", "small"])
 def tile(request, monkeypatch):
-    """Tiles of this size only."""
-    monkeypatch.setattr(gemm, "TENSOR_TILES", {request.param: gemm.TENSOR_TILES[request.param]})
+    """Tiles of this size, but where matrices are not of whole chunks."""
+    monkeypatch.setattr(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, request.param))
     schedule.cache_clear()
     yield request.param
     schedule.cache_clear()
@@ -44,6 +49,28 @@ def test_layouts(tile):
     x = normal(5, 40, 33, dtype="float16")[:, ::2, 1:]
     compare("matmul", x, normal(5, 32, 9, dtype="float16"), modes=FAST[:1])
     compare("matmul", np.broadcast_to(x[:1], x.shape), normal(32, 9, dtype="float16"), modes=FAST[:1])
+
+
+def test_wide_tiles_are_for_whole_chunks(monkeypatch):
+    """What does not lie so is multiplied in large ones, with the same parts: to the same bits."""
+    monkeypatch.setattr(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, "wide"))
+    schedule.cache_clear()
+    backend, launched = simulator("fast", "forward"), []
+    x, y = normal(72, 712, dtype="float16"), normal(712, 40, dtype="float16")
+    apart = np.zeros((72, 713), np.float16)[:, 1:]  # lines begin anywhere
+    apart[...] = x
+    launch = backend.launch
+
+    def noted(text, name, *args, **types):
+        launched.append(name)
+        launch(text, name, *args, **types)
+
+    monkeypatch.setattr(backend, "launch", noted)
+    results = [backend.matmul(a, b) for a, b in ((x, y), (apart, y), (x, np.asfortranarray(y)))]
+    assert schedule(72, 40, 712, tensor=True).parts > 1
+    assert launched == ["matmul_tensor_wide", "matmul_tensor_large", "matmul_tensor_wide"]
+    assert all(z.tobytes() == results[0].tobytes() for z in results)
+    schedule.cache_clear()
 
 
 def test_sums_in_parts(tile):

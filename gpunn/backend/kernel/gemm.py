@@ -69,16 +69,20 @@ TILES = {
 }
 """Those of `matmul_*` and `linear_*`."""
 TENSOR_TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=13, alone=26),
-    "small": Tile(64, 64, 128, resident=4, cycles=5, alone=18),
+    "wide": Tile(128, 256, 256, resident=1, cycles=28, alone=28, step=64),
+    "large": Tile(128, 128, 128, resident=2, cycles=16, alone=27, step=64),
+    "small": Tile(64, 64, 128, resident=4, cycles=10, alone=15),
 }
-"""Those of `matmul_tensor_*`, in half precision. Their cycles are those of shared memory, of which a warp reads its
-fragments of A and of B once for 16 terms; mma.sync, at 63 % of what wgmma reaches, takes as many."""
+"""Those of `matmul_tensor_*`, in half precision. Their cycles are those of shared memory: a warp reads its fragments of
+A and of B once for 16 terms, and what is copied there passes it too."""
 TF32_TILES = {
-    "large": TENSOR_TILES["large"]._replace(cycles=26, alone=52),
-    "small": TENSOR_TILES["small"]._replace(cycles=10, alone=36),
+    "wide": TENSOR_TILES["wide"]._replace(cycles=56, alone=56, step=32),
+    "large": TENSOR_TILES["large"]._replace(cycles=33, alone=46, step=32),
+    "small": TENSOR_TILES["small"]._replace(cycles=21, alone=40),
 }
 """And of floats in TF32: twice as many bytes, and half as many terms in an mma.sync."""
+TENSOR_SHARED = {"wide": 2 * (128 + 256) * 128, "large": 2 * (128 + 128) * 128, "small": 0}
+"""Bytes of dynamic shared memory of their blocks: two stages of lines of 128 bytes."""
 WGMMA_TILES = {
     "large": Tile(128, 256, 288, resident=1, cycles=19, alone=19, step=64),
     "small": Tile(64, 128, 160, resident=3, cycles=5, alone=8, step=64),
@@ -228,6 +232,15 @@ def schedule(
         )
         return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
     return min(_schedules(high, wide, depth, batch, transposed), key=lambda found: found[0])[1]
+
+
+def in_smaller_tiles(plan: Schedule, batch: int, rows: int, columns: int, tf32: bool) -> Schedule:
+    """A schedule for tensor cores without wide tiles, which are for whole chunks alone; the same parts."""
+    if plan.size != "wide":
+        return plan
+    tile = (TF32_TILES if tf32 else TENSOR_TILES)["large"]
+    tiles = batch * ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns)
+    return plan._replace(size="large", grid=(tiles, plan.parts), block=(tile.threads,))
 
 
 class Pair(NamedTuple):

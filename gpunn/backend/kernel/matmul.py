@@ -16,7 +16,7 @@ from gpunn.backend.tensor_map import Matrices, of_simulator
 
 from . import offers
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
-from .gemm import WGMMA_SHARED, schedule
+from .gemm import TENSOR_SHARED, WGMMA_SHARED, in_smaller_tiles, schedule
 from .ladder import Ladder
 from .library_product import LibraryProduct
 from .memory import has_view
@@ -195,6 +195,8 @@ class Matmul(LibraryProduct):
             lambda: offers.schedules(rows, columns, depth, count, **how),
             lambda backend: _trial(backend, count, rows, columns, depth, layouts, dtype, backend.tensor_product),
         )
+        if not by_maps and not all(self._has_whole_chunks(f, depth) for f in (x, y)):
+            plan = in_smaller_tiles(plan, count, rows, columns, tf32)
         complete = plan.parts == 1 and (not alone or (bias is None and not kind))
         parts = None if complete else self.empty((plan.parts, z.size), accumulator(z.dtype))
         target = z if parts is None else parts
@@ -209,10 +211,14 @@ class Matmul(LibraryProduct):
             args = (x.memory, y.memory, *own, *sizes, *places, x.pitch, y.pitch, *layouts)
             how_moved = 4 * pairs + sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
         args += (kind, parameter, plan.part_depth, how_moved)
-        shared = WGMMA_SHARED[plan.size] if by_maps else 0
+        shared = (WGMMA_SHARED if by_maps else TENSOR_SHARED)[plan.size]
         name = f"matmul_{rung}_{plan.size}"
         self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, shared, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
+
+    def _has_whole_chunks(self, f: Factor, depth: int) -> bool:
+        """Whether 16 bytes can be copied at once wherever there are elements."""
+        return f.lines(depth)[0] * f.memory.dtype.itemsize % 16 == 0 and self.chunks(f.memory, f.pitch, *f.batch)
 
     def _can_be_mapped(self, f: Factor, depth: int) -> bool:
         """Whether a tensor map can describe matrices: steps are multiples of 16 bytes, and lines don't overlap."""
