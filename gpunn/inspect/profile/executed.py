@@ -26,10 +26,11 @@ from .kinds import MEMORY, kind, width
 INSTALL = "pip install scipy (or 'gpunn[profile]')"
 _ENDS = {"EXIT", "RET", "KILL"}
 _NEVER = "@!PT"
-_MISFIT, _KEPT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.5, 0.3, 0.1, 1e-4
+_MISFIT, _KEPT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.5, 0.03, 0.1, 1e-4
 """What counts against a solution: a warp's access of 4 bytes a thread, or an instruction of tensor cores, too many or
 too few, or from a line that no warp came to; a read of 4 bytes that the compiler has spared; an execution of a line
-that no instruction is left for; an execution of both sides of a branch by the same warp; an instruction."""
+that no instruction is left for, little, since what stays the same in a loop is computed before it; an execution of both
+sides of a branch by the same warp; an instruction."""
 
 
 Place = tuple[str, int, str, str]
@@ -296,12 +297,14 @@ def _entered(
 ) -> None:
     """A loop has turns only where it is entered, at most as many as its line was executed, over the copies of its body.
 
-    Of loops that the compiler has made of one, those with fewer copies do what the largest leaves.
+    Of loops that the compiler has made of one, those with fewer copies do what the largest leaves. Loops of one line
+    that access memory from different ones are of different templates.
     """
     by_line = defaultdict(list)
     for loop in innermost:
-        by_line[_branch(loop, blocks, parts)].append(loop)
-    for place, alike in by_line.items():
+        accesses = frozenset(place for b in loop.blocks for i in parts[b] for place in _places(i))
+        by_line[_branch(loop, blocks, parts), accesses].append(loop)
+    for (place, _), alike in by_line.items():
         sizes = [sum(i.name == "FFMA" or i.name in MEMORY for b in loop.blocks for i in parts[b]) for loop in alike]
         for loop, size in zip(alike, sizes):
             outside = [edge for (k, n), edge in edges.items() if n == loop.header and k not in loop.blocks]
