@@ -191,6 +191,7 @@ struct Result {
     const scalar_t* bias;  // null: none. One for each column
     int kind;
     float parameter;
+    const scalar_t* behind;  // null: nothing. Else a ReLU's results, like y: y is multiplied by its derivative (`pairs`)
 };
 
 // f(c + bias), or c itself where it is a part, to where C lies. Fragments of 16 rows at a time go through shared memory,
@@ -241,8 +242,9 @@ __device__ __forceinline__ void write_tile(
     }
 }
 
-// The same straight from registers, for functions of one instruction, and rows of whole pairs.
-template <int KIND, class T, class Y>
+// The same straight from registers, for functions of one instruction, and rows of whole pairs. BACK: the gradient of the
+// function instead, whose results are `to.behind`, of c rounded.
+template <int KIND, class T, bool BACK = false, class Y>
 __device__ __forceinline__ void write_pairs(
     const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, Y* y, const scalar_t* bias, int first_row,
     int first_column) {
@@ -254,14 +256,17 @@ __device__ __forceinline__ void write_pairs(
 #pragma unroll
         for (int n = 0; n < T::ACROSS; ++n) {
             if (column + n * 8 >= to.columns) continue;
+            const index_t at = to.at(row, column + n * 8);
             Pair<Y> pair;
+            if constexpr (BACK) pair = *(const Pair<Y>*)(to.behind + at);
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
                 float z = c[half / 2][n][half % 2 * 2 + e];
                 if (bias != nullptr) z += bias[column + n * 8 + e];
-                pair.v[e] = activation(z, KIND, 0.0f);
+                if constexpr (BACK) pair.v[e] = activation_gradient(Y(z), pair.v[e], KIND, 0.0f, true);
+                else pair.v[e] = activation(z, KIND, 0.0f);
             }
-            *(Pair<Y>*)(y + to.at(row, column + n * 8)) = pair;
+            *(Pair<Y>*)(y + at) = pair;
         }
     }
 }
@@ -270,7 +275,9 @@ __device__ __forceinline__ void write_pairs(
 template <class T>
 __device__ __forceinline__ void write_sums(
     const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, int row, int column, float* words) {
-    if (to.pairs && to.part != nullptr)
+    if (to.behind != nullptr)
+        write_pairs<ACTIVATION_RELU, T, true>(c, to, to.y, nullptr, row, column);
+    else if (to.pairs && to.part != nullptr)
         write_pairs<ACTIVATION_NONE, T>(c, to, to.part, nullptr, row, column);
     else if (to.pairs && to.kind == ACTIVATION_NONE)
         write_pairs<ACTIVATION_NONE, T>(c, to, to.y, to.bias, row, column);

@@ -97,15 +97,30 @@ def test_the_affine_map(sizes, dtype):
         compare("linear_backward", dz, *given, wanted, modes=FAST, **LADDER)
 
 
-def test_backward_through_the_activation_before_is_that_of_dx_in_half_precision():
-    rows, inputs, outputs = 40, 24, 50
+@pytest.mark.parametrize("kind", ["relu", "tanh"])
+@pytest.mark.parametrize("sizes", [(40, 24, 50), (40, 25, 50), (136, 264, 72), (3, 16, 700)])
+def test_backward_through_the_activation_before_is_that_of_dx_in_half_precision(kind, sizes):
+    """In one launch or in two."""
+    rows, inputs, outputs = sizes
     w, dz = (normal(*shape, dtype="float16") for shape in ((outputs, inputs), (rows, outputs)))
     x = np.maximum(normal(rows, inputs, dtype="float16"), 0)
+    x[0, :2], dz[1, 0] = (np.nan, 0.5), np.inf
     backend, wanted = simulator("check", "forward"), (True, True, True)
     dx, *rest = backend.linear_backward(dz, x, w, wanted)
-    expected = backend.activation_backward(dx, x, "relu", 0.0, True), *rest
-    got = backend.activation_linear_backward(dz, x, w, "relu", 0.0, wanted)
+    expected = backend.activation_backward(dx, x, kind, 0.0, True), *rest
+    got = backend.activation_linear_backward(dz, x, w, kind, 0.0, wanted)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(got, expected, strict=True))
+
+
+def test_a_relu_before_takes_no_launch_of_its_own(monkeypatch):
+    rows, inputs, outputs = 40, 24, 50
+    w, dz, x = (normal(*s, dtype="float16") for s in ((outputs, inputs), (rows, outputs), (rows, inputs)))
+    backend, launched = simulator("fast", "forward"), []
+    monkeypatch.setattr(backend, "activation_backward", lambda *_, **__: launched.append("activation_backward"))
+    for kind in ("relu", "tanh"):
+        backend.activation_linear_backward(dz, x, w, kind, 0.0, (True, True, True))
+        launched.append(kind)
+    assert launched == ["relu", "activation_backward", "tanh"]
 
 
 def test_infinities_and_nan_stay_where_they_belong(tile):
