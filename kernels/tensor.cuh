@@ -67,6 +67,13 @@ struct Operand {
     bool chunks;  // whether its lines are made of chunks that can be copied at once
 };
 
+// Keeps the compiler from computing what follows from a number before a loop, where it would take registers throughout.
+__device__ __forceinline__ void keep_here(int& number) {
+#ifndef GPUNN_SIMULATOR
+    asm volatile("" : "+r"(number));
+#endif
+}
+
 // The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0. All chunks that are not
 // whole, or can't be copied at once, make a step slow.
 template <class T, int WIDTH, bool ALONG_K>
@@ -87,16 +94,20 @@ __device__ __forceinline__ void fetch(const Operand& from, int first_i, int firs
                         inside > 0 && own * LINES < lines);
         return;
     }
-#pragma unroll 1
-    for (int n = threadIdx.x; n < WIDTH * T::DEPTH; n += T::THREADS) {
+    if constexpr (!T::WHOLE) {
         constexpr int LENGTH = ALONG_K ? T::DEPTH : WIDTH;
-        const int own_i = ALONG_K ? n / LENGTH : n % LENGTH, own_k = ALONG_K ? n % LENGTH : n / LENGTH;
-        const int here_i = first_i + own_i, here_k = first_k + own_k;
-        const bool there = here_i < from.size && here_k < k_end;
-        const scalar_t* one = from.x + (index_t)(ALONG_K ? here_i : here_k) * from.pitch + (ALONG_K ? here_k : here_i);
-        scalar_t* place = to + T::template place_of<WIDTH, ALONG_K>(own_i, own_k);
-        if constexpr (sizeof(scalar_t) == 4) cp_async_4(place, one, there);
-        else *place = there ? *one : scalar_t(0.0f);
+        int n = threadIdx.x;
+        keep_here(n);
+#pragma unroll 1
+        for (; n < WIDTH * T::DEPTH; n += T::THREADS) {
+            const int own_i = ALONG_K ? n / LENGTH : n % LENGTH, own_k = ALONG_K ? n % LENGTH : n / LENGTH;
+            const int here_i = first_i + own_i, here_k = first_k + own_k;
+            const bool there = here_i < from.size && here_k < k_end;
+            const index_t at = (index_t)(ALONG_K ? here_i : here_k) * from.pitch + (ALONG_K ? here_k : here_i);
+            scalar_t* place = to + T::template place_of<WIDTH, ALONG_K>(own_i, own_k);
+            if constexpr (sizeof(scalar_t) == 4) cp_async_4(place, from.x + at, there);
+            else *place = there ? from.x[at] : scalar_t(0.0f);
+        }
     }
 }
 
