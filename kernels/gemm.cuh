@@ -167,8 +167,8 @@ struct Result {
     // null: not wanted. C is multiplied by f' as it follows from f's result, which lies as C does.
     const scalar_t* activated = nullptr;
     SlopeOfOutput slope = {ACTIVATION_NONE, 0};
-    // null: C itself is written. Else each element goes to the one of four elements that its window of 2 x 2 has chosen,
-    // and zeros to the others, as in max_pool_slope.cu: a row of C is rows of windows, `windows_across` each.
+    // null: C itself is written. Else each element goes to that of the 2 x 2 of its window that was chosen, zeros to the
+    // others (max_pool_slope.cu): a row of C is rows of windows, `windows_across` each.
     const unsigned char* chosen = nullptr;
     int windows_across = 1;
     acc_t* slabs = nullptr;
@@ -200,9 +200,8 @@ __device__ __forceinline__ void write_windows(
         const scalar_t value = values[e], zero = acc_t(0);
         upper[0] = {number == 0 ? value : zero, number == 1 ? value : zero};
         upper[across] = {number == 2 ? value : zero, number == 3 ? value : zero};
-        const bool last = --left == 0;
-        upper += last ? across + 1 : 1;
-        if (last) left = across;
+        upper += --left == 0 ? across + 1 : 1;
+        if (left == 0) left = across;
     }
 }
 
@@ -302,10 +301,9 @@ __device__ __forceinline__ void write_tile(
     for (int i = 0; i < T::DOWN; i += GROUP) {
         const auto row_of = [&](int n) { return first_row + Place<T>::row_of(i + n / T::ACROSS); };
         const auto column_of = [&](int n) { return first_column + Place<T>::column_of(n % T::ACROSS); };
-        if (spread)
 #pragma unroll
-            for (int n = 0; n < GROUP * T::ACROSS; n += 4)
-                chosen[n / 4 * T::THREADS] = chosen_of_quad(to, row_of(n), column_of(n));
+        for (int n = 0; n < (spread ? GROUP * T::ACROSS : 0); n += 4)
+            chosen[n / 4 * T::THREADS] = chosen_of_quad(to, row_of(n), column_of(n));
 #pragma unroll
         for (int n = 0; n < GROUP * T::ACROSS; ++n) own[n * T::THREADS] = c[i + n / T::ACROSS][n % T::ACROSS / 4].v[n % 4];
 #pragma unroll 1

@@ -15,7 +15,7 @@
 
 template <class T>
 __device__ __forceinline__ void matmul(
-    const TensorMap& a_map, const TensorMap& b_map, const scalar_t* bias, scalar_t* c, float* parts, index_t batch,
+    const TensorMap& a_map, const TensorMap& b_map, const scalar_t* bias, const scalar_t* behind, scalar_t* c, float* parts, index_t batch,
     int rows, int columns, int depth, const Layout& a_batch, const Layout& b_batch, bool a_along_depth,
     bool b_along_depth, int kind, float parameter, int part_depth, bool pairs) {
     extern __shared__ __align__(16) unsigned char bytes[];  // T::SIZE elements, and PATTERN bytes
@@ -25,11 +25,12 @@ __device__ __forceinline__ void matmul(
     const Matrix left = {a_map, (int)offset_of(a_batch, i), a_along_depth};
     const Matrix right = {b_map, (int)offset_of(b_batch, i), b_along_depth};
     float* part = parts == nullptr ? nullptr : parts + (blockIdx.y * batch + i) * size;
-    const Result to = {c + i * size, part, rows, columns, pairs, bias, kind, parameter};
+    const Result to = {c + i * size, part, rows, columns, pairs, bias, kind, parameter, behind == nullptr ? nullptr : behind + i * size};
     const Work<T> work(columns, tile, depth, part_depth);
     float sums[T::DOWN][T::ACROSS][4] = {};
     multiply_tile_by_warpgroups<T>(left, right, work, memory, sums);
-    write_sums<T>(sums, to, work, memory);
+    if (threadIdx.x < T::THREADS)  // the warp that copies has no sums
+        write_sums<T>(sums, to, work.first_row + work.row, work.first_column, (float*)memory);
 }
 
 extern "C" __global__ void __launch_bounds__(288, 1) matmul_wgmma_large(
@@ -38,13 +39,14 @@ extern "C" __global__ void __launch_bounds__(288, 1) matmul_wgmma_large(
     const scalar_t* __restrict__ a,
     const scalar_t* __restrict__ b,
     const scalar_t* __restrict__ bias,  // null: none
+    const scalar_t* __restrict__ behind,  // null: none
     scalar_t* __restrict__ c,      // null: the parts alone
     float* __restrict__ parts,  // null: no parts
     long long batch, int rows, int columns, int depth,
     Layout a_batch, Layout b_batch, bool a_along_depth, bool b_along_depth,
     int kind, float parameter, int part_depth, bool pairs) {
     matmul<WgmmaLarge>(
-        a_map, b_map, bias, c, parts, batch, rows, columns, depth, a_batch, b_batch, a_along_depth, b_along_depth,
+        a_map, b_map, bias, behind, c, parts, batch, rows, columns, depth, a_batch, b_batch, a_along_depth, b_along_depth,
         kind, parameter, part_depth, pairs);
 }
 
@@ -54,12 +56,13 @@ extern "C" __global__ void __launch_bounds__(160, 3) matmul_wgmma_small(
     const scalar_t* __restrict__ a,
     const scalar_t* __restrict__ b,
     const scalar_t* __restrict__ bias,  // null: none
+    const scalar_t* __restrict__ behind,  // null: none
     scalar_t* __restrict__ c,      // null: the parts alone
     float* __restrict__ parts,  // null: no parts
     long long batch, int rows, int columns, int depth,
     Layout a_batch, Layout b_batch, bool a_along_depth, bool b_along_depth,
     int kind, float parameter, int part_depth, bool pairs) {
     matmul<WgmmaSmall>(
-        a_map, b_map, bias, c, parts, batch, rows, columns, depth, a_batch, b_batch, a_along_depth, b_along_depth,
+        a_map, b_map, bias, behind, c, parts, batch, rows, columns, depth, a_batch, b_batch, a_along_depth, b_along_depth,
         kind, parameter, part_depth, pairs);
 }

@@ -27,22 +27,25 @@ constexpr int TERMS = 2 * CHUNK;              // of the sums, in one mma
 constexpr bool TRANSPOSES = sizeof(scalar_t) == 2;  // whether ldmatrix does
 
 // Where an operand's step of WIDTH x DEPTH elements has a chunk: of line i chunk c along k, or of line k chunk c along
-// i. Two lines along k are 128 bytes, a line along i is a multiple of them. Of floats along i, four lines of two chunks
-// are read together.
-template <int WIDTH, bool ALONG_K> __device__ __forceinline__ int chunk_at(int line, int c) {
-    if (ALONG_K) return (line * 4 + (c ^ (line >> 1 & 3))) * CHUNK;
+// i. A line along k has CHUNKS of them, which are 128 bytes or half of that; a line along i is a multiple of 128 bytes.
+// Of floats along i, four lines of two chunks are read together.
+template <int WIDTH, bool ALONG_K, int CHUNKS = 4> __device__ __forceinline__ int chunk_at(int line, int c) {
+    static_assert(CHUNKS == 4 || CHUNKS == 8, "a line or two in all banks");
+    if (ALONG_K) return (line * CHUNKS + (c ^ (line / (8 / CHUNKS) & CHUNKS - 1))) * CHUNK;
     return (line * (WIDTH / CHUNK) + (c ^ (TRANSPOSES ? line & 7 : (line & 3) * 2))) * CHUNK;
 }
 
-template <int R, int C, int WR, int WC, int S = 3> struct Tile {
-    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = 4 * CHUNK, STAGES = S;
+// OF_CHUNKS: it is for operands whose lines are made of whole chunks alone.
+template <int R, int C, int WR, int WC, int S = 3, int CHUNKS = 4, bool OF_CHUNKS = false> struct Tile {
+    static constexpr bool WHOLE = OF_CHUNKS;
+    static constexpr int ROWS = R, COLUMNS = C, WARP_ROWS = WR, WARP_COLUMNS = WC, DEPTH = CHUNKS * CHUNK, STAGES = S;
     static constexpr int WARPS_ACROSS = C / WC, THREADS = R / WR * WARPS_ACROSS * 32;
     static constexpr int DOWN = WR / 16, ACROSS = WC / 8;  // fragments of a warp
     static constexpr int SIZE_A = R * DEPTH, SIZE_B = C * DEPTH, SIZE = STAGES * (SIZE_A + SIZE_B);
     static_assert(ACROSS % 2 == 0, "an ldmatrix brings two fragments of B");
 
     template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int chunk_at(int line, int c) {
-        return ::chunk_at<WIDTH, ALONG_K>(line, c);
+        return ::chunk_at<WIDTH, ALONG_K, CHUNKS>(line, c);
     }
     // Where element i of k is in a step of lines along k or along i.
     template <int WIDTH, bool ALONG_K> static __device__ __forceinline__ int place_of(int i, int k) {
@@ -52,6 +55,8 @@ template <int R, int C, int WR, int WC, int S = 3> struct Tile {
 };
 typedef Tile<128, 128, 64, 32> Large;  // 256 threads, 48 KiB
 typedef Tile<64, 64, 32, 32> Small;    // 128 threads, 24 KiB
+typedef Tile<128, 128, 64, 64, 2, 8> Quarters;    // 128 threads, 64 KiB
+typedef Tile<128, 256, 64, 64, 2, 8, true> Wide;  // 256 threads, 96 KiB
 
 // A or B. Its axis i is the one that the product keeps, its axis k is summed over. Its lines, `pitch` elements apart,
 // run along k or along i.
@@ -62,27 +67,46 @@ struct Operand {
     bool chunks;  // whether its lines are made of chunks that can be copied at once
 };
 
-// The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0.
+// Keeps the compiler from computing what follows from a number before a loop, where it would take registers throughout.
+__device__ __forceinline__ void keep_here(int& number) {
+#ifndef GPUNN_SIMULATOR
+    asm volatile("" : "+r"(number));
+#endif
+}
+
+// The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0. All chunks that are not
+// whole, or can't be copied at once, make a step slow.
 template <class T, int WIDTH, bool ALONG_K>
 __device__ __forceinline__ void fetch(const Operand& from, int first_i, int first_k, int k_end, scalar_t* to) {
-    constexpr int PER_LINE = (ALONG_K ? T::DEPTH : WIDTH) / CHUNK;
-    static_assert(WIDTH * T::DEPTH / CHUNK % T::THREADS == 0, "every thread has as many chunks");
+    constexpr int PER_LINE = (ALONG_K ? T::DEPTH : WIDTH) / CHUNK, LINES = T::THREADS / PER_LINE;
+    constexpr int OWN = WIDTH * T::DEPTH / CHUNK / T::THREADS;
+    static_assert(OWN * T::THREADS * CHUNK == WIDTH * T::DEPTH, "every thread has as many chunks");
+    static_assert(T::THREADS % PER_LINE == 0, "and they have one place in their lines");
+    const int line = threadIdx.x / PER_LINE, c = threadIdx.x % PER_LINE;
+    const int i = first_i + (ALONG_K ? line : c * CHUNK), k = first_k + (ALONG_K ? c * CHUNK : line);
+    const int lines = ALONG_K ? from.size - i : k_end - k, inside = ALONG_K ? k_end - k : from.size - i;
+    const scalar_t* x = from.x + (ALONG_K ? (index_t)i * from.pitch + k : (index_t)k * from.pitch + i);
+    const index_t apart = (index_t)LINES * from.pitch;
+    if (T::WHOLE || (from.chunks && (ALONG_K ? k_end : from.size) % CHUNK == 0)) {
 #pragma unroll
-    for (int own = 0; own < WIDTH * T::DEPTH / CHUNK / T::THREADS; ++own) {
-        const int n = own * T::THREADS + threadIdx.x, line = n / PER_LINE, c = n % PER_LINE;
-        const int i = first_i + (ALONG_K ? line : c * CHUNK), k = first_k + (ALONG_K ? c * CHUNK : line);
-        const int left_i = from.size - i, left_k = k_end - k;
-        const int inside = ALONG_K ? (left_i > 0 ? left_k : 0) : (left_k > 0 ? left_i : 0);
-        const scalar_t* x = from.x + (ALONG_K ? (index_t)i * from.pitch + k : (index_t)k * from.pitch + i);
-        scalar_t* chunk = to + T::template chunk_at<WIDTH, ALONG_K>(line, c);
-        if (inside >= CHUNK ? from.chunks : inside <= 0) {
-            cp_async_16(chunk, inside > 0 ? x : from.x, inside > 0);
-        } else {
+        for (int own = 0; own < OWN; ++own, x += apart)
+            cp_async_16(to + T::template chunk_at<WIDTH, ALONG_K>(line + own * LINES, c), x,
+                        inside > 0 && own * LINES < lines);
+        return;
+    }
+    if constexpr (!T::WHOLE) {
+        constexpr int LENGTH = ALONG_K ? T::DEPTH : WIDTH;
+        int n = threadIdx.x;
+        keep_here(n);
 #pragma unroll 1
-            for (int e = 0; e < CHUNK; ++e) {
-                if constexpr (sizeof(scalar_t) == 4) cp_async_4(chunk + e, x + e, e < inside);
-                else chunk[e] = e < inside ? x[e] : scalar_t(0.0f);
-            }
+        for (; n < WIDTH * T::DEPTH; n += T::THREADS) {
+            const int own_i = ALONG_K ? n / LENGTH : n % LENGTH, own_k = ALONG_K ? n % LENGTH : n / LENGTH;
+            const int here_i = first_i + own_i, here_k = first_k + own_k;
+            const bool there = here_i < from.size && here_k < k_end;
+            const index_t at = (index_t)(ALONG_K ? here_i : here_k) * from.pitch + (ALONG_K ? here_k : here_i);
+            scalar_t* place = to + T::template place_of<WIDTH, ALONG_K>(own_i, own_k);
+            if constexpr (sizeof(scalar_t) == 4) cp_async_4(place, from.x + at, there);
+            else *place = there ? from.x[at] : scalar_t(0.0f);
         }
     }
 }
@@ -103,13 +127,13 @@ template <int WIDTH> __device__ __forceinline__ unsigned word_at(const scalar_t*
 
 // Fragment m of A (16 rows from first + 16 m on, TERMS k from k on): lane l brings the address of a row of an 8 x 8
 // matrix, those of i before those of k.
-template <int WIDTH, bool ALONG_K>
+template <class T, int WIDTH, bool ALONG_K>
 __device__ __forceinline__ void load_a(unsigned (&a)[4], const scalar_t* step, int first, int m, int k) {
     const int lane = threadIdx.x % 32, i = first + m * 16;
     if (ALONG_K) {
-        ldmatrix_x4(a, step + chunk_at<WIDTH, true>(i + lane % 16, k / CHUNK + lane / 16));
+        ldmatrix_x4(a, step + T::template chunk_at<WIDTH, true>(i + lane % 16, k / CHUNK + lane / 16));
     } else if (TRANSPOSES) {
-        ldmatrix_x4_trans(a, step + chunk_at<WIDTH, false>(k + lane % 8 + lane / 16 * 8, i / CHUNK + lane / 8 % 2));
+        ldmatrix_x4_trans(a, step + T::template chunk_at<WIDTH, false>(k + lane % 8 + lane / 16 * 8, i / CHUNK + lane / 8 % 2));
     } else {
 #pragma unroll
         for (int e = 0; e < 4; ++e) a[e] = word_at<WIDTH>(step, first, m * 2 + e % 2, k + e / 2 * 4);
@@ -118,13 +142,13 @@ __device__ __forceinline__ void load_a(unsigned (&a)[4], const scalar_t* step, i
 }
 
 // Fragments 2 n and 2 n + 1 of B (8 columns each from first + 16 n on, TERMS k from k on): those of k before those of i.
-template <int WIDTH, bool ALONG_K>
+template <class T, int WIDTH, bool ALONG_K>
 __device__ __forceinline__ void load_b(unsigned (&b)[4], const scalar_t* step, int first, int n, int k) {
     const int lane = threadIdx.x % 32, i = first + n * 16;
     if (ALONG_K) {
-        ldmatrix_x4(b, step + chunk_at<WIDTH, true>(i + lane % 8 + lane / 16 * 8, k / CHUNK + lane / 8 % 2));
+        ldmatrix_x4(b, step + T::template chunk_at<WIDTH, true>(i + lane % 8 + lane / 16 * 8, k / CHUNK + lane / 8 % 2));
     } else if (TRANSPOSES) {
-        ldmatrix_x4_trans(b, step + chunk_at<WIDTH, false>(k + lane % 16, i / CHUNK + lane / 16));
+        ldmatrix_x4_trans(b, step + T::template chunk_at<WIDTH, false>(k + lane % 16, i / CHUNK + lane / 16));
     } else {
 #pragma unroll
         for (int e = 0; e < 4; ++e) b[e] = word_at<WIDTH>(step, first, n * 2 + e / 2, k + e % 2 * 4);
@@ -153,9 +177,9 @@ __device__ __forceinline__ void multiply_step(
     for (int k = 0; k < T::DEPTH; k += TERMS) {
         unsigned a[T::DOWN][4], b[T::ACROSS / 2][4];
 #pragma unroll
-        for (int m = 0; m < T::DOWN; ++m) load_a<T::ROWS, A_ALONG_K>(a[m], step_a, row, m, k);
+        for (int m = 0; m < T::DOWN; ++m) load_a<T, T::ROWS, A_ALONG_K>(a[m], step_a, row, m, k);
 #pragma unroll
-        for (int n = 0; n < T::ACROSS / 2; ++n) load_b<T::COLUMNS, B_ALONG_K>(b[n], step_b, column, n, k);
+        for (int n = 0; n < T::ACROSS / 2; ++n) load_b<T, T::COLUMNS, B_ALONG_K>(b[n], step_b, column, n, k);
 #pragma unroll
         for (int m = 0; m < T::DOWN; ++m)
 #pragma unroll
@@ -178,6 +202,7 @@ struct Result {
     const scalar_t* bias;  // null: none. One for each column
     int kind;
     float parameter;
+    const scalar_t* behind;  // null: nothing. Else a ReLU's results, like y: y is multiplied by its derivative (`pairs`)
 };
 
 // f(c + bias), or c itself where it is a part, to where C lies. Fragments of 16 rows at a time go through shared memory,
@@ -228,6 +253,51 @@ __device__ __forceinline__ void write_tile(
     }
 }
 
+// The same straight from registers, for functions of one instruction, and rows of whole pairs. BACK: the gradient of the
+// function instead, whose results are `to.behind`, of c rounded.
+template <int KIND, class T, bool BACK = false, class Y>
+__device__ __forceinline__ void write_pairs(
+    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, Y* y, const scalar_t* bias, int first_row,
+    int first_column) {
+    const int lane = threadIdx.x % 32, column = first_column + lane % 4 * 2;
+#pragma unroll
+    for (int half = 0; half < T::DOWN * 2; ++half) {
+        const int row = first_row + half * 8 + lane / 4;
+        if (row >= to.rows) continue;
+#pragma unroll
+        for (int n = 0; n < T::ACROSS; ++n) {
+            if (column + n * 8 >= to.columns) continue;
+            const index_t at = to.at(row, column + n * 8);
+            Pair<Y> pair;
+            if constexpr (BACK) pair = *(const Pair<Y>*)(to.behind + at);
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+                float z = c[half / 2][n][half % 2 * 2 + e];
+                if (bias != nullptr) z += bias[column + n * 8 + e];
+                if constexpr (BACK) pair.v[e] = activation_gradient(Y(z), pair.v[e], KIND, 0.0f, true);
+                else pair.v[e] = activation(z, KIND, 0.0f);
+            }
+            *(Pair<Y>*)(y + at) = pair;
+        }
+    }
+}
+
+// In the one way or the other. `words` is as for `write_tile`.
+template <class T>
+__device__ __forceinline__ void write_sums(
+    const float (&c)[T::DOWN][T::ACROSS][4], const Result& to, int row, int column, float* words) {
+    if (to.behind != nullptr)
+        write_pairs<ACTIVATION_RELU, T, true>(c, to, to.y, nullptr, row, column);
+    else if (to.pairs && to.part != nullptr)
+        write_pairs<ACTIVATION_NONE, T>(c, to, to.part, nullptr, row, column);
+    else if (to.pairs && to.kind == ACTIVATION_NONE)
+        write_pairs<ACTIVATION_NONE, T>(c, to, to.y, to.bias, row, column);
+    else if (to.pairs && to.kind == ACTIVATION_RELU)
+        write_pairs<ACTIVATION_RELU, T>(c, to, to.y, to.bias, row, column);
+    else
+        write_tile<T>(c, to, row, column, words);
+}
+
 // The number of tiles of a matrix.
 template <class T> __device__ __forceinline__ int tiles_of(int rows, int columns) {
     return (rows + T::ROWS - 1) / T::ROWS * ((columns + T::COLUMNS - 1) / T::COLUMNS);
@@ -255,6 +325,7 @@ __device__ __forceinline__ void multiply_tile(
     const int steps = (work.k_end - work.k_begin + T::DEPTH - 1) / T::DEPTH;
     scalar_t* memory_b = memory + T::STAGES * T::SIZE_A;
     // The copies of a step that is not there are a group too, so that as many groups are under way in every round.
+#pragma unroll
     for (int step = 0; step < T::STAGES - 1; ++step) {
         if (step < steps) {
             const int k = work.k_begin + step * T::DEPTH;

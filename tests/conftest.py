@@ -19,8 +19,8 @@ for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[_variable] = "1"  # not what the process that starts the others has set for itself
     else:
         os.environ.setdefault(_variable, "2")
-# What kernels do in tests takes less time than to compile them does. None may write through a pointer that its signature
-# has as const, since launches that only read the same memory run side by side.
+# What kernels do in tests takes less time than to compile them does. None may write through a pointer that its
+# signature has as const, since launches that only read the same memory run side by side.
 os.environ.setdefault("GPUNN_SIMULATOR_FLAGS", "-O1 -Werror=cast-qual")
 # The programs that tests start would each compile all of gpunn's text anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -7,7 +7,8 @@ from unittest.mock import patch
 
 from gpunn.backend.kernel import linear
 from gpunn.backend.kernel.family import ceil_div
-from gpunn.backend.kernel.gemm import MULTIPROCESSORS, STEP, TILES, Schedule, schedule
+from gpunn.backend.kernel.gemm import MULTIPROCESSORS, Schedule, schedule
+from gpunn.backend.kernel.tiles import STEP, TILES
 
 from .setup import Row, Setup
 

@@ -38,7 +38,8 @@ add(
     halves(256, 256),
     ladder="half_product",
 )
-add("half product 2048x32x2048", gpunn.matmul, halves(2048, 32), halves(32, 2048))
+add("half product 1408x64x1536", gpunn.matmul, halves(1408, 64), halves(64, 1536))
+add("half product 2048x64x2048", gpunn.matmul, halves(2048, 64), halves(64, 2048))
 add("wgmma product 2048x64x2048", on_rung("half_product", "wgmma", gpunn.matmul), halves(2048, 64), halves(64, 2048))
 add("TF32 product 2048x32x2048", in_tf32(gpunn.matmul), fixed(2048, 32), fixed(32, 2048))
 add(

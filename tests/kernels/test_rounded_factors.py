@@ -13,16 +13,17 @@ from gpunn.backend.products import computing_in
 
 from .harness import FAST, MODES, compare, simulator
 from .test_matmul import layouts, normal
+from .test_tensor import preferred
 
 LADDER = {"ladder": "half_product"}
 ERROR = {"high": 1e-3, "medium": 1e-2}
 WANTED = ((True, True, True), (False, True, False), (True, False, False), (False, False, True))
 
 
-@pytest.fixture(params=["large", "small"])
+@pytest.fixture(params=["wide", "large", "small"])
 def tile(request, monkeypatch):
-    """Tiles of this size only."""
-    monkeypatch.setattr(gemm, "TF32_TILES", {request.param: gemm.TF32_TILES[request.param]})
+    """Tiles of this size, but where matrices are not of whole chunks."""
+    monkeypatch.setattr(gemm, "TF32_TILES", preferred(gemm.TF32_TILES, request.param))
     schedule.cache_clear()
     yield request.param
     schedule.cache_clear()

@@ -13,10 +13,15 @@ from .test_matmul import layouts, normal
 LADDER = {"ladder": "half_product"}
 
 
-@pytest.fixture(params=["large", "small"])
+def preferred(tiles, size):
+    """These tiles, of which all but those of that size take very long."""
+    return {name: t if name == size else t._replace(cycles=10**6, alone=10**6) for name, t in tiles.items()}
+
+
+@pytest.fixture(params=["wide", "large", "small"])
 def tile(request, monkeypatch):
-    """Tiles of this size only."""
-    monkeypatch.setattr(gemm, "TENSOR_TILES", {request.param: gemm.TENSOR_TILES[request.param]})
+    """Tiles of this size, but where matrices are not of whole chunks."""
+    monkeypatch.setattr(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, request.param))
     schedule.cache_clear()
     yield request.param
     schedule.cache_clear()
@@ -46,6 +51,28 @@ def test_layouts(tile):
     compare("matmul", np.broadcast_to(x[:1], x.shape), normal(32, 9, dtype="float16"), modes=FAST[:1])
 
 
+def test_wide_tiles_are_for_whole_chunks(monkeypatch):
+    """What does not lie so is multiplied in large ones, with the same parts: to the same bits."""
+    monkeypatch.setattr(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, "wide"))
+    schedule.cache_clear()
+    backend, launched = simulator("fast", "forward"), []
+    x, y = normal(72, 712, dtype="float16"), normal(712, 40, dtype="float16")
+    apart = np.zeros((72, 713), np.float16)[:, 1:]  # lines begin anywhere
+    apart[...] = x
+    launch = backend.launch
+
+    def noted(text, name, *args, **types):
+        launched.append(name)
+        launch(text, name, *args, **types)
+
+    monkeypatch.setattr(backend, "launch", noted)
+    results = [backend.matmul(a, b) for a, b in ((x, y), (apart, y), (x, np.asfortranarray(y)))]
+    assert schedule(72, 40, 712, tensor=True).parts > 1
+    assert launched == ["matmul_tensor_wide", "matmul_tensor_large", "matmul_tensor_wide"]
+    assert all(z.tobytes() == results[0].tobytes() for z in results)
+    schedule.cache_clear()
+
+
 def test_sums_in_parts(tile):
     x, y = normal(40, 700, dtype="float16"), normal(700, 36, dtype="float16")
     assert schedule(40, 36, 700, tensor=True).parts > 1
@@ -70,15 +97,30 @@ def test_the_affine_map(sizes, dtype):
         compare("linear_backward", dz, *given, wanted, modes=FAST, **LADDER)
 
 
-def test_backward_through_the_activation_before_is_that_of_dx_in_half_precision():
-    rows, inputs, outputs = 40, 24, 50
+@pytest.mark.parametrize("kind", ["relu", "tanh"])
+@pytest.mark.parametrize("sizes", [(40, 24, 50), (40, 25, 50), (136, 264, 72), (3, 16, 700)])
+def test_backward_through_the_activation_before_is_that_of_dx_in_half_precision(kind, sizes):
+    """In one launch or in two."""
+    rows, inputs, outputs = sizes
     w, dz = (normal(*shape, dtype="float16") for shape in ((outputs, inputs), (rows, outputs)))
     x = np.maximum(normal(rows, inputs, dtype="float16"), 0)
+    x[0, :2], dz[1, 0] = (np.nan, 0.5), np.inf
     backend, wanted = simulator("check", "forward"), (True, True, True)
     dx, *rest = backend.linear_backward(dz, x, w, wanted)
-    expected = backend.activation_backward(dx, x, "relu", 0.0, True), *rest
-    got = backend.activation_linear_backward(dz, x, w, "relu", 0.0, wanted)
+    expected = backend.activation_backward(dx, x, kind, 0.0, True), *rest
+    got = backend.activation_linear_backward(dz, x, w, kind, 0.0, wanted)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(got, expected, strict=True))
+
+
+def test_a_relu_before_takes_no_launch_of_its_own(monkeypatch):
+    rows, inputs, outputs = 40, 24, 50
+    w, dz, x = (normal(*s, dtype="float16") for s in ((outputs, inputs), (rows, outputs), (rows, inputs)))
+    backend, launched = simulator("fast", "forward"), []
+    monkeypatch.setattr(backend, "activation_backward", lambda *_, **__: launched.append("activation_backward"))
+    for kind in ("relu", "tanh"):
+        backend.activation_linear_backward(dz, x, w, kind, 0.0, (True, True, True))
+        launched.append(kind)
+    assert launched == ["relu", "activation_backward", "tanh"]
 
 
 def test_infinities_and_nan_stay_where_they_belong(tile):

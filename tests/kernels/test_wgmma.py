@@ -7,7 +7,7 @@ import pytest
 from ml_dtypes import bfloat16
 
 from gpunn.backend.device import DeviceError
-from gpunn.backend.kernel import gemm
+from gpunn.backend.kernel import gemm, tiles
 from gpunn.backend.kernel.gemm import schedule
 from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.products import computing_in
@@ -124,7 +124,7 @@ def test_layouts(tile):
 @pytest.mark.parametrize("more", [128, 512])
 def test_shared_memory_may_begin_anywhere(tile, more, monkeypatch):
     """It ends where memory ends, so with some bytes more it does not begin at a multiple of 1,024."""
-    monkeypatch.setitem(gemm.WGMMA_SHARED, tile, gemm.WGMMA_SHARED[tile] + more)
+    monkeypatch.setitem(tiles.WGMMA_SHARED, tile, tiles.WGMMA_SHARED[tile] + more)
     compare("matmul", normal(70, 72, dtype="float16"), normal(72, 136, dtype="float16"), modes=FAST[:1])
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import conv_channels_last, conv_plan, gemm
+from . import conv_channels_last, conv_plan, gemm, tiles
 from .family import ceil_div
 
 MEGAHERTZ = 1980
 """The clock of the GPU that cycles are predicted for, an H100 or H200."""
 _PRODUCTS: dict[str, dict[str, Any]] = {
-    "matmul_tensor_": {"half": gemm.TENSOR_TILES, "tf32": gemm.TF32_TILES},
-    "matmul_wgmma_": {"half": gemm.WGMMA_TILES},
-    "matmul_": {"fp32": gemm.TILES},
-    "linear_forward_": {"fp32": gemm.TILES},
-    "linear_backward_": {"fp32": gemm.TILES},
+    "matmul_tensor_": {"half": tiles.TENSOR_TILES, "tf32": tiles.TF32_TILES},
+    "matmul_wgmma_": {"half": tiles.WGMMA_TILES},
+    "matmul_": {"fp32": tiles.TILES},
+    "linear_forward_": {"fp32": tiles.TILES},
+    "linear_backward_": {"fp32": tiles.TILES},
     "conv2d_tensor_": {"half": conv_plan.TENSOR_TILES, "tf32": conv_plan.TF32_TILES},
     "conv2d_channels_last_tensor_": {
         "half": conv_channels_last.TENSOR_LAST_TILES,

@@ -13,8 +13,9 @@ from gpunn.backend.memory_format import TO_LAST
 
 from .conv_plan import MOST_PIXELS, Convolution
 from .family import Array, accumulator, ceil_div, prod
-from .gemm import Division, Gemm, Tile, divide
+from .gemm import Division, Gemm, divide
 from .ladder import Ladder
+from .tiles import Tile
 from .windows import Pair
 
 MOST_SIDE = 1 << 15

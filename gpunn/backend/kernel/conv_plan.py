@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .family import ceil_div, prod
-from .gemm import Tile as GemmTile
 from .gemm import ranked
+from .tiles import Tile as GemmTile
 from .windows import Geometry, Pair, geometry
 
 WARP = 32

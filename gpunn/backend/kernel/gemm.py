@@ -12,6 +12,7 @@ from gpunn.backend import recording
 from .counting import Counting
 from .family import Array, accumulator, ceil_div
 from .quad import Quads
+from .tiles import STEP, TENSOR_TILES, TF32_TILES, TILES, WGMMA_TILES, Tile
 
 if TYPE_CHECKING:
     from .tuning import Trial, Tuner
@@ -20,8 +21,6 @@ Way = TypeVar("Way")
 MULTIPROCESSORS = 132
 """Of the GPU that products are divided for: an H100 or H200. It is the same on other GPUs, so that the order of sums
 does not depend on the GPU."""
-STEP = 32
-"""Parts of a sum are multiples of it, as it is one of the depth that a block goes at a step."""
 MOST_PARTS = 256
 ROOM = 32 << 20
 """Bytes that the parts of a product may take, in float32."""
@@ -29,65 +28,6 @@ FEW = 32
 """Up to so many columns, and fewer than rows, the transpose of a product is computed: tiles are wider than high."""
 
 
-class Tile(NamedTuple):
-    """What a block computes, and what that takes: cycles, predicted, of one term of the sums of all of its elements.
-
-    They are predicted from the machine code for sm_90 by NVRTC 12.9: a multiprocessor issues four instructions a cycle,
-    reads 128 bytes of shared memory, and about 20 of the second cache. `benchmarks/gpu_report/schedules.py` measures
-    what schedules take.
-
-    Attributes:
-        rows: of the tile.
-        columns: of the tile.
-        threads: of the block.
-        resident: so many such blocks a multiprocessor runs at once.
-        cycles: of a multiprocessor with enough blocks, by what it is short of.
-        alone: of a block that is alone there, and waits for memory and barriers.
-        ahead: parts that a block that adds them up reads at a time; of a half, it takes it twice.
-        step: what the terms of a part are a multiple of.
-    """
-
-    rows: int
-    columns: int
-    threads: int
-    resident: int
-    cycles: int
-    alone: int
-    ahead: float = 1
-    step: int = STEP
-
-    @property
-    def slab(self) -> int:
-        """Words that a part of a tile takes, and the sums of its rows."""
-        return self.rows * self.columns + self.rows
-
-
-TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=146, alone=152, ahead=0.5),
-    "medium": Tile(64, 64, 128, resident=4, cycles=41, alone=75, ahead=4),
-    "small": Tile(16, 64, 64, resident=6, cycles=14, alone=33, ahead=8),
-}
-"""Those of `matmul_*` and `linear_*`."""
-TENSOR_TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=13, alone=26),
-    "small": Tile(64, 64, 128, resident=4, cycles=5, alone=18),
-}
-"""Those of `matmul_tensor_*`, in half precision. Their cycles are those of shared memory, of which a warp reads its
-fragments of A and of B once for 16 terms; mma.sync, at 63 % of what wgmma reaches, takes as many."""
-TF32_TILES = {
-    "large": TENSOR_TILES["large"]._replace(cycles=26, alone=52),
-    "small": TENSOR_TILES["small"]._replace(cycles=10, alone=36),
-}
-"""And of floats in TF32: twice as many bytes, and half as many terms in an mma.sync."""
-WGMMA_TILES = {
-    "large": Tile(128, 256, 288, resident=1, cycles=19, alone=19, step=64),
-    "small": Tile(64, 128, 160, resident=3, cycles=5, alone=8, step=64),
-}
-"""Those of `matmul_wgmma_*`, in half precision. A multiprocessor's tensor cores do 2,048 multiplications a cycle
-(NVIDIA, H100 whitepaper: 989.4 TFLOP/s with 132 multiprocessors at 1.83 GHz), and the cycles are those of four fifths
-of that; alone a block waits for a step of its copies, estimated. One warp copies, and a step is a box of 64 terms."""
-WGMMA_SHARED = {"large": 4 * (128 + 256) * 128 + 1024, "small": 3 * (64 + 128) * 128 + 1024}
-"""Bytes of dynamic shared memory of their blocks: stages of lines of 128 bytes, from a multiple of 1,024 on."""
 ROUND = 1500
 """Cycles from the start of a block to its first multiplication, and from the last one to its end."""
 SECOND_PASS = 3400
@@ -228,6 +168,15 @@ def schedule(
         )
         return Schedule(size, transposed, (tiles, parts), (offered[size].threads,), parts, part_depth)
     return min(_schedules(high, wide, depth, batch, transposed), key=lambda found: found[0])[1]
+
+
+def in_smaller_tiles(plan: Schedule, batch: int, rows: int, columns: int, tf32: bool) -> Schedule:
+    """A schedule for tensor cores without wide tiles, which are for whole chunks alone; the same parts."""
+    if plan.size != "wide":
+        return plan
+    tile = (TF32_TILES if tf32 else TENSOR_TILES)["large"]
+    tiles = batch * ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns)
+    return plan._replace(size="large", grid=(tiles, plan.parts), block=(tile.threads,))
 
 
 class Pair(NamedTuple):

@@ -183,7 +183,8 @@ class Linear(Matmul):
         rows = prod(shape)
         dz = self.contiguous(dz).reshape(rows, outputs)
         rung = BACKWARD.pick("tensor" if self.on_tensor_cores(dtype) else None)
-        tensor, multiply = rung in ("tensor", "cublaslt"), self.tensor_product
+        tensor = rung in ("tensor", "cublaslt")
+        multiply: Callable[..., object] = self.tensor_product
         if rung == "cublaslt":
             multiply = self.library_product
         dx = dw = db = None
@@ -198,8 +199,7 @@ class Linear(Matmul):
         without_dw = dw is None or not dw.size
         if tensor:
             if w is not None and dx is not None and dx.size:
-                multiply(_along(dz, rows, outputs), _across(w, w.shape[1]), (), outputs, dx)
-                self._behind(dx, slope, dx)
+                self._product_with_slope(multiply, dz, w, dx, slope)
             if dw is not None and dw.size:
                 multiply(_across(dz, outputs), _across(x, dw.shape[1]), (), rows, dw)
         else:
@@ -207,6 +207,18 @@ class Linear(Matmul):
         if db is not None and (tensor or without_dw):
             self.sum(dz, (0,), False, out=db)
         return tuple(g for g in (dx, dw, db) if g is not None)
+
+    def _product_with_slope(
+        self, multiply: Callable[..., object], dz: Array, w: Array, dx: Array, slope: _Slope
+    ) -> None:
+        """dx = dz w f'(v) on tensor cores or by the library: in one launch of a kernel where f is a ReLU."""
+        rows, outputs = dz.shape
+        factors = _along(dz, rows, outputs), _across(w, w.shape[1]), (), outputs, dx
+        if multiply != self.tensor_product or slope.kind != "relu":
+            multiply(*factors)
+        elif self.tensor_product(*factors, behind=slope.x):
+            return
+        self._behind(dx, slope, dx)
 
     def _behind(self, dx: Array, slope: _Slope, dv: Array) -> None:
         """dx f', at the elements that windows have chosen, to dv in a launch of its own."""

@@ -16,10 +16,11 @@ from gpunn.backend.tensor_map import Matrices, of_simulator
 
 from . import offers
 from .family import MAX_RANK, Array, accumulator, ceil_div, element_strides, is_half, layout, prod
-from .gemm import WGMMA_SHARED, schedule
+from .gemm import in_smaller_tiles, schedule
 from .ladder import Ladder
 from .library_product import LibraryProduct
 from .memory import has_view
+from .tiles import TENSOR_SHARED, WGMMA_SHARED
 from .tuning import Trial, random_array
 
 MATMUL = Ladder("matmul", ("naive", "tiled", "vectorised"), ("cublaslt",))
@@ -168,10 +169,15 @@ class Matmul(LibraryProduct):
         bias: Array | None = None,
         kind: int = 0,
         parameter: float = 0.0,
-    ) -> None:
+        behind: Array | None = None,
+    ) -> bool:
         """f(x y^T + bias) to z, of halves or of floats; these in TF32, or as bfloat16 where that is allowed.
 
-        Then what there is of z is a sum in float32, to which the bias comes with the parts of sums.
+        Then what there is of z is a sum in float32, to which the bias comes with the parts of sums. With what a ReLU
+        gave as `behind`, z is multiplied by its derivative there, if it is written by one launch.
+
+        Returns:
+            Whether it was.
 
         Raises:
             DeviceError: the rung wgmma is chosen, and the device has no such instruction, or its driver no tensor maps.
@@ -181,7 +187,7 @@ class Matmul(LibraryProduct):
         alone, tf32, dtype, rows = type != z.dtype, type.itemsize == 4, z.dtype, x.size
         layouts, chosen = (x.along_k, y.along_k), HALF_PRODUCT.pick("tensor")
         if chosen == "cublaslt" and self.by_library(x, y, batch, depth, z, bias, kind, parameter, tf32):
-            return
+            return False
         if chosen == "wgmma" and not tf32 and not self.warpgroups:
             raise DeviceError(_NO_WARPGROUPS)
         by_maps = chosen == "wgmma" and not tf32 and all(self._can_be_mapped(f, depth) for f in (x, y))
@@ -195,11 +201,15 @@ class Matmul(LibraryProduct):
             lambda: offers.schedules(rows, columns, depth, count, **how),
             lambda backend: _trial(backend, count, rows, columns, depth, layouts, dtype, backend.tensor_product),
         )
+        if not by_maps and not all(self._has_whole_chunks(f, depth) for f in (x, y)):
+            plan = in_smaller_tiles(plan, count, rows, columns, tf32)
         complete = plan.parts == 1 and (not alone or (bias is None and not kind))
         parts = None if complete else self.empty((plan.parts, z.size), accumulator(z.dtype))
         target = z if parts is None else parts
-        own = (None, None, target) if alone else (bias, z, parts)
         pairs, sizes = columns % 2 == 0 and self.twos(target), (count, rows, columns, depth)
+        if alone or parts is not None or not pairs or not (behind is None or self.twos(behind)):
+            behind = None
+        own = (None, None, None, target) if alone else (bias, behind, z, parts)
         if by_maps:
             maps, places = zip(*(self._mapped(f, batch, depth) for f in (x, y)))
             args = (*maps, x.memory, y.memory, *own, *sizes, *places, *layouts)
@@ -209,10 +219,15 @@ class Matmul(LibraryProduct):
             args = (x.memory, y.memory, *own, *sizes, *places, x.pitch, y.pitch, *layouts)
             how_moved = 4 * pairs + sum(2**i for i, f in enumerate((x, y)) if self.chunks(f.memory, f.pitch, *f.batch))
         args += (kind, parameter, plan.part_depth, how_moved)
-        shared = WGMMA_SHARED[plan.size] if by_maps else 0
+        shared = (WGMMA_SHARED if by_maps else TENSOR_SHARED)[plan.size]
         name = f"matmul_{rung}_{plan.size}"
         self.launch(f"matmul_{rung}.cu", name, plan.grid, plan.block, args, shared, scalar_t=type)
         self.add_parts(parts, z, bias, kind, parameter)
+        return behind is not None
+
+    def _has_whole_chunks(self, f: Factor, depth: int) -> bool:
+        """Whether 16 bytes can be copied at once wherever there are elements."""
+        return f.lines(depth)[0] * f.memory.dtype.itemsize % 16 == 0 and self.chunks(f.memory, f.pitch, *f.batch)
 
     def _can_be_mapped(self, f: Factor, depth: int) -> bool:
         """Whether a tensor map can describe matrices: steps are multiples of 16 bytes, and lines don't overlap."""

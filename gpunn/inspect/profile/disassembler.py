@@ -1,7 +1,8 @@
 """The machine code of compiled kernels, by NVIDIA's disassembler `nvdisasm`: it needs neither a GPU nor a driver.
 
-Its JSON (CUDA Binary Utilities, "JSON Format") has opcodes, operands and source lines. Two things that it leaves out
-are read from the cubin itself, which is an ELF file:
+Its JSON (CUDA Binary Utilities, "JSON Format") has opcodes and operands; its text has source lines, and where the
+functions that they are in were inlined. Two things that both leave out are read from the cubin itself, which is an ELF
+file:
 
 - the control word of each instruction, the upper bits of its 128: from bit 105 on four bits of cycles that the
   scheduler waits before the warp's next instruction, one of yielding, three each for the barrier that its result and
@@ -39,6 +40,11 @@ BYTES = 16
 _INDIRECT_TARGETS = 0x34
 _NONE = 7  # no barrier
 _WITH_SIZE = 4  # the format of an attribute that has a size and as many bytes
+WRAPPERS = "ptx.cuh", "ptx_sm90.cuh"
+"""The headers of inline PTX. What it does has the line that calls its wrapper, for the simulator as well."""
+_SECTION = re.compile(r"\s*\.section\s+\.text\.([^,]+),")
+_LINE = re.compile(r'\s*//## File "([^"]*)", line (\d+)')
+_INSTRUCTION = re.compile(r"\s*/\*[0-9a-f]{4,}\*/")
 
 
 class DisassemblerMissing(RuntimeError):
@@ -54,7 +60,7 @@ class Instruction:
         operands: as the disassembler writes them, without spaces.
         predicate: such as ``"@!P0"``: only then it is executed; empty: always.
         file: the source file's name; empty where the cubin has no line information.
-        line: the line in it, of the innermost function where calls were inlined.
+        line: the line in it, of the innermost function where calls were inlined; of inline PTX that of the call.
         stall: cycles until the warp may issue its next instruction, at the least; what memory and other results of
             variable latency add is not in it.
         result: the barrier that is free when its result is there, where its latency varies; None: it has none.
@@ -106,38 +112,55 @@ def disassemble(cubin: bytes) -> dict[str, Code]:
         DisassemblerMissing: there is no nvdisasm.
         RuntimeError: it does not read this cubin, with its words.
     """
-    kept = cache_folder("nvdisasm") / hashlib.sha256(version().encode() + b"\0" + cubin).hexdigest()
+    kept = cache_folder("nvdisasm") / hashlib.sha256(f"{version()} lines\0".encode() + cubin).hexdigest()
     found = compiled.load(kept)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "code.cubin"
         file.write_bytes(cubin)
         if found is None:
-            done = subprocess.run([path(), "-json", "-g", str(file)], capture_output=True)
-            if done.returncode:
-                said = (done.stderr or done.stdout).decode(errors="replace")
-                raise RuntimeError(f"{path()} failed: {said.strip()}")
-            found = "", done.stdout
+            found = _said("-c", "-gi", str(file)).decode(), _said("-json", str(file))
             compiled.store(kept, *found)
-        return read(json.loads(found[1]), Elf(file))
+        return read(json.loads(found[1]), places(found[0]), Elf(file))
 
 
-def read(listing: list[Any], cubin: Elf) -> dict[str, Code]:
-    """What `nvdisasm -json -g` wrote of a cubin, with what the cubin says beside it."""
-    files = [Path(entry["file"]).name for table in listing[2:] for entry in table["files"]]
-    return {f["function-name"]: _code(f, files, cubin) for f in listing[1]}
+def _said(*arguments: str) -> bytes:
+    done = subprocess.run([path(), *arguments], capture_output=True)
+    if done.returncode:
+        raise RuntimeError(f"{path()} failed: {(done.stderr or done.stdout).decode(errors='replace').strip()}")
+    return done.stdout
 
 
-def _code(function: dict[str, Any], files: list[str], cubin: Elf) -> Code:
+def places(text: str) -> dict[str, list[tuple[str, int]]]:
+    """What `nvdisasm -c -gi` wrote of a cubin: of each function the file and the line of each instruction."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    own: list[tuple[str, int]] = []
+    chain: list[tuple[str, int]] = []  # the innermost line, where that was inlined, and so on; it holds until the next
+    complete = True
+    for row in text.splitlines():
+        if section := _SECTION.match(row):
+            own, chain = found.setdefault(section[1], []), []
+        elif line := _LINE.match(row):
+            chain = [*([] if complete else chain), (Path(line[1]).name, int(line[2]))]
+            complete = False
+        elif _INSTRUCTION.match(row):
+            complete = True
+            own.append(next((place for place in chain if place[0] not in WRAPPERS), chain[0] if chain else ("", 0)))
+    return found
+
+
+def read(listing: list[Any], lines: dict[str, list[tuple[str, int]]], cubin: Elf) -> dict[str, Code]:
+    """What `nvdisasm -json` wrote of a cubin, with the places of its lines and what the cubin says beside it."""
+    return {f["function-name"]: _code(f, lines[f["function-name"]], cubin) for f in listing[1]}
+
+
+def _code(function: dict[str, Any], lines: list[tuple[str, int]], cubin: Elf) -> Code:
     name = function["function-name"]
     section = f".text.{name}"
     controls = _controls(cubin.content(section))
-    instructions, file, line = [], "", 0
-    for entry, control in zip(function["sass-instructions"], controls):
-        if "source-line" in entry:  # and it holds until another one is named
-            file, line = files[entry["source-file-id"]], entry["source-line"]
-        instructions.append(
-            Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, *control)
-        )
+    instructions = [
+        Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, *control)
+        for entry, (file, line), control in zip(function["sass-instructions"], lines, controls)
+    ]
     functions = {
         s.value // BYTES: s.name
         for s in cubin.symbols

@@ -25,10 +25,12 @@ from .kinds import MEMORY, kind, width
 
 INSTALL = "pip install scipy (or 'gpunn[profile]')"
 _ENDS = {"EXIT", "RET", "KILL"}
-_MISFIT, _KEPT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.5, 0.3, 0.1, 1e-4
-"""What counts against a solution: a warp's access of 4 bytes a thread too many or too few; a read of them that the
-compiler has spared; an execution of a line that no instruction is left for; an execution of both sides of a branch by
-the same warp; an instruction."""
+_NEVER = "@!PT"
+_MISFIT, _KEPT, _MISSING, _PARTED, _EXECUTED = 1.0, 0.5, 0.03, 0.1, 1e-4
+"""What counts against a solution: a warp's access of 4 bytes a thread, or an instruction of tensor cores, too many or
+too few, or from a line that no warp came to; a read of 4 bytes that the compiler has spared; an execution of a line
+that no instruction is left for, little, since what stays the same in a loop is computed before it; an execution of both
+sides of a branch by the same warp; an instruction."""
 
 
 Place = tuple[str, int, str, str]
@@ -225,7 +227,9 @@ def _flow(
 
 
 def _places(i: Instruction) -> list[Place]:
-    """What an instruction accesses."""
+    """What an instruction accesses; with the condition that is never held, nothing."""
+    if i.predicate == _NEVER:
+        return []
     tables = ((_READS, "read"), (_WRITES, "write"))
     return [(i.file, i.line, table[i.name], what) for table, what in tables if i.name in table]
 
@@ -239,6 +243,8 @@ def _accesses(
 ) -> tuple[float, list[int], set[int]]:
     """The bytes that a warp's threads move at each line are those that were counted; a unit is 4 bytes of a thread.
 
+    So are the instructions of tensor cores: one each time that a warp comes to the line.
+
     Returns:
         All that was counted, the variables of what does not agree, and the blocks that it says something of.
     """
@@ -246,6 +252,7 @@ def _accesses(
     for a in launch.accesses:
         if a.kind != "atomic":
             counted[a.file, a.line, a.memory, a.kind] += a.requests * a.bytes / 4 * scale
+    executions = {(line.file, line.line): line.warps * scale for line in launch.lines if line.warps}
     moved: dict[Place, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     may_not: set[Place] = set()
     for part, block_times in zip(parts, times):
@@ -254,12 +261,18 @@ def _accesses(
                 moved[place][block_times] += width(i) / 32
                 if i.predicate:
                     may_not.add(place)
+            if kind(i) == "tensor":
+                place = (i.file, i.line, "tensor", "multiply")
+                moved[place][block_times] += 1
+                counted[place] = executions.get(place[:2], 0.0)
     total, misfits, anchored = 0.0, list[int](), set[int]()
     for key, terms in moved.items():
+        if key not in counted and key[:2] not in executions:
+            program.at_most.append((dict(terms) | {program.variable(_MISFIT): -1.0}, 0.0))
         if key in counted:
             # What has a condition is executed by a warp where no lane does it, too; and what is read twice may be kept.
             above = _MISFIT / 10 if key in may_not else _MISFIT
-            program.about(dict(terms), counted[key], above, _MISFIT if key[3] == "write" else _KEPT)
+            program.about(dict(terms), counted[key], above, _KEPT if key[3] == "read" else _MISFIT)
             total += counted[key]
             over, under = len(program.costs) - 2, len(program.costs) - 1
             misfits += [under] if key in may_not else [over, under]
@@ -284,12 +297,14 @@ def _entered(
 ) -> None:
     """A loop has turns only where it is entered, at most as many as its line was executed, over the copies of its body.
 
-    Of loops that the compiler has made of one, those with fewer copies do what the largest leaves.
+    Of loops that the compiler has made of one, those with fewer copies do what the largest leaves. Loops of one line
+    that access memory from different ones are of different templates.
     """
     by_line = defaultdict(list)
     for loop in innermost:
-        by_line[_branch(loop, blocks, parts)].append(loop)
-    for place, alike in by_line.items():
+        accesses = frozenset(place for b in loop.blocks for i in parts[b] for place in _places(i))
+        by_line[_branch(loop, blocks, parts), accesses].append(loop)
+    for (place, _), alike in by_line.items():
         sizes = [sum(i.name == "FFMA" or i.name in MEMORY for b in loop.blocks for i in parts[b]) for loop in alike]
         for loop, size in zip(alike, sizes):
             outside = [edge for (k, n), edge in edges.items() if n == loop.header and k not in loop.blocks]

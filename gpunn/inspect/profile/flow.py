@@ -68,16 +68,23 @@ def basic_blocks(code: Code) -> list[Block]:
     return blocks
 
 
+def _jumps(instruction: Instruction) -> bool:
+    """Whether it goes on somewhere else: with an address within the code CALL.REL.NOINC is a jump, too."""
+    if instruction.name == "CALL":
+        return _ADDRESS.fullmatch(instruction.operands) is not None
+    return instruction.name in _JUMPS
+
+
 def _leaves(instruction: Instruction) -> bool:
     """Whether a basic block ends with it."""
-    return instruction.name in _JUMPS | _INDIRECT | _ENDS
+    return _jumps(instruction) or instruction.name in _INDIRECT | _ENDS
 
 
 def _successors(code: Code, at: int) -> list[int]:
     """The instructions that may be executed after one."""
     instruction = code.instructions[at]
     name, falls = instruction.name, [at + 1]
-    if name in _JUMPS:
+    if _jumps(instruction):
         target = int(_ADDRESS.findall(instruction.operands)[-1], 16) // BYTES
         return [target] if _always(instruction) else [*falls, target]
     if name in _INDIRECT:

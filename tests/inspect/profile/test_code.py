@@ -187,6 +187,14 @@ def test_a_function_that_was_called_has_blocks_of_its_own() -> None:
     assert [loop.blocks for loop in loops(basic_blocks(code))] == [(1,)]
 
 
+def test_a_call_of_an_address_is_a_jump() -> None:
+    assert basic_blocks(code_of("@P0 CALL.REL.NOINC 3", "EXIT", "NOP", "EXIT")) == [
+        Block(0, 1, (1, 2), True),
+        Block(1, 2, (), False),
+        Block(3, 4, (), False),
+    ]
+
+
 def test_an_exit_under_a_condition_ends_a_block() -> None:
     assert basic_blocks(code_of("MOV", "@P0 EXIT", "FADD", "EXIT")) == [Block(0, 2, (1,), True), Block(2, 4, (), False)]
 
@@ -257,6 +265,32 @@ def test_a_listing_of_the_disassembler(nvdisasm) -> None:
     assert code.targets == {0x14: (0x17, 0x1D, 0x15, 0x34), 0x27: (0x30, 0x32, 0x28)}
     lines = {i.line for i in code.instructions if i.name == "MUFU"}
     assert lines == {6, 7, 11}  # those of __expf, rsqrtf, __logf
+
+
+def test_inline_ptx_has_the_line_that_calls_its_wrapper() -> None:
+    text = """
+\t.section\t.text.product,"ax",@progbits
+.text.product:
+        /*0000*/                   LDC R1, c[0x0][0x28] ;
+\t//## File "/here/product.cu", line 55
+        /*0010*/                   S2R R4, SR_CTAID.X ;
+\t//## File "/here/ptx.cuh", line 172 inlined at "/here/tensor.cuh", line 141
+\t//## File "/here/tensor.cuh", line 141 inlined at "/here/product.cu", line 33
+\t//## File "/here/product.cu", line 33
+        /*0020*/                   HMMA.16816.F32.BF16 R4, R8, R10, R4 ;
+        /*0030*/                   HMMA.16816.F32.BF16 R6, R8, R12, R6 ;
+\t//## File "/here/tensor.cuh", line 150 inlined at "/here/product.cu", line 33
+\t//## File "/here/product.cu", line 33
+        /*0040*/                   EXIT ;
+\t.section\t.text.other,"ax",@progbits
+\t//## File "/here/ptx.cuh", line 59
+        /*0000*/                   EXIT ;
+"""
+    called = ("tensor.cuh", 141)
+    assert disassembler.places(text) == {
+        "product": [("", 0), ("product.cu", 55), called, called, ("tensor.cuh", 150)],
+        "other": [("ptx.cuh", 59)],
+    }
 
 
 def test_what_the_disassembler_wrote_is_kept(nvdisasm, monkeypatch, tmp_path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ml_dtypes import bfloat16
 
 from gpunn.backend import sim
 from gpunn.backend.kernel.ladder import rung
+from gpunn.backend.products import computing_in
 from gpunn.backend.simulator import RawModule
 from gpunn.inspect.profile import profile_launches
 from gpunn.inspect.profile.code import launched_code
@@ -177,3 +179,19 @@ def test_what_no_warp_came_to_is_not_executed() -> None:
     (launch,) = (found for found in profile_launches(work) if found.kernel == "conv2d_sliding_three")
     kinds = executed(launched_code(launch, "sm_90")[0], launch).kinds
     assert kinds["FFMA"] == pytest.approx(4 * 8 * 8 * 128 * 128 * 9 / 32)  # those of the products
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("lines", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize(("dtype", "terms"), [(np.float32, 8), (bfloat16, 16)])
+def test_tensor_cores_multiply_what_there_is_to_multiply(dtype, terms, lines, arch) -> None:
+    """Of the loops of a kernel, one for each way that lines run, just one is executed: 16 x 8 x terms at a time."""
+    rows, columns, depth = 256, 128, 256
+    x, y = np.ones((rows, depth), dtype), np.ones((depth, columns), dtype)
+    x, y = (np.asfortranarray(m) if how == "t" else m for m, how in zip((x, y), lines))
+    with computing_in("high"):
+        launch = profile_launches(lambda: sim.backend().matmul(x, y))[0]
+    assert launch.kernel.startswith("matmul_tensor")
+    code, _ = launched_code(launch, arch)
+    done = executed(code, launch)
+    assert done.kinds["tensor"] == pytest.approx(rows * columns * depth / (16 * 8 * terms), rel=1e-3)
