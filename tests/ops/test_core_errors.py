@@ -36,7 +36,11 @@ ERRORS = {
         (lambda: gpunn.div(INTEGERS, 0, rounding_mode="trunc"), RuntimeError, "ZeroDivisionError"),
         (lambda: INTEGERS**-1, RuntimeError, "Integers to negative integer powers"),
         (lambda: gpunn.div(X, X, rounding_mode="up"), RuntimeError, "None, 'trunc' or 'floor', got 'up'"),
-        (lambda: gpunn.ones(2).float_power_(2), RuntimeError, r"float_power_: takes a float64 tensor, got float32\[2\]"),
+        (
+            lambda: gpunn.ones(2).float_power_(2),
+            RuntimeError,
+            r"float_power_: takes a float64 tensor, got float32\[2\]",
+        ),
         (lambda: INTEGERS.float_power_(2), RuntimeError, "takes a float64 tensor, got int64"),
         (lambda: gpunn.exp(1), TypeError, "Exp takes a tensor, got int"),
         (lambda: gpunn.logical_not(1), TypeError, "LogicalNot takes a tensor, got int"),
