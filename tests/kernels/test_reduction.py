@@ -153,6 +153,14 @@ def test_a_few_lanes_a_row(length, monkeypatch):
     compare("sum", normal(2 * length, 9)[::2, ::-1].T, (1,), False, rtol=1e-5, modes=FAST)
 
 
+def test_a_few_lanes_put_parts_together(monkeypatch):
+    monkeypatch.setattr(team, "_MANY_ROWS", 1)
+    x = normal(3, 20 * 4096)
+    assert [stage.team for stage in stages(x.shape, (1,))] == ["block", "lanes"]
+    for name in ("sum", "amin", "logsumexp"):
+        compare(name, x, (1,), False, rtol=1e-5, modes=FAST)
+
+
 def test_who_has_a_row():
     """A thread where it is short, a few lanes of a warp where many are; else a warp, and a block where it is long."""
     teams = {
