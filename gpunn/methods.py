@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpunn import ops
-from gpunn.autograd.inplace import in_place
+from gpunn.autograd.inplace import in_place, update
+from gpunn.backend.dtypes import float64
 from gpunn.later_methods import LaterMethods
 
 
@@ -41,7 +44,7 @@ class FurtherMethods(LaterMethods):
     negative_, not_equal_, subtract_ = in_place(ops.negative), in_place(ops.not_equal), in_place(ops.subtract)
     true_divide_, addmv_, addr_ = in_place(ops.true_divide), in_place(ops.addmv), in_place(ops.addr)
     baddbmm_, addbmm_, copysign_ = in_place(ops.baddbmm), in_place(ops.addbmm), in_place(ops.copysign)
-    deg2rad_, rad2deg_, float_power_ = in_place(ops.deg2rad), in_place(ops.rad2deg), in_place(ops.float_power)
+    deg2rad_, rad2deg_ = in_place(ops.deg2rad), in_place(ops.rad2deg)
     frac_, heaviside_, hypot_ = in_place(ops.frac), in_place(ops.heaviside), in_place(ops.hypot)
     ldexp_, logit_, sgn_, sinc_ = in_place(ops.ldexp), in_place(ops.logit), in_place(ops.sgn), in_place(ops.sinc)
     xlogy_, renorm_, bitwise_and_ = in_place(ops.xlogy), in_place(ops.renorm), in_place(ops.bitwise_and)
@@ -69,3 +72,13 @@ class FurtherMethods(LaterMethods):
     masked_fill_, index_add_ = in_place(ops.masked_fill), in_place(ops.index_add)
     scatter_, scatter_add_ = in_place(ops.scatter), in_place(ops.scatter_add)
     tril_, triu_ = in_place(ops.tril), in_place(ops.triu)
+
+    def float_power_(self: Any, exponent: Any) -> Any:
+        """`float_power` in place, of a float64 tensor.
+
+        Raises:
+            RuntimeError: the tensor is of another type.
+        """
+        if self.dtype is not float64:
+            raise RuntimeError(f"float_power_: takes a float64 tensor, got {self._spec!r}; use float_power or pow_")
+        return update(self, ops.float_power, exponent)

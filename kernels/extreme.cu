@@ -10,6 +10,7 @@
 // The ladder is one of teams (team.cuh), the threads that share a row; each reads x once (reduce.cuh).
 //   naive    one thread.
 //   columns  8 threads for each of 32 neighbouring rows: for inner > 1.
+//   lanes    4, 8 or 16 threads: for many short rows.
 //   warp     32 threads: for short rows.
 //   block    256 threads.
 //
@@ -82,6 +83,15 @@ extern "C" __global__ void __launch_bounds__(256, 3) extreme_columns(
     long long outer, long long length, long long inner, long long parts, long long chunk, long long whole,
     int smallest) {
     extreme<Columns>(x, candidates, y, outer, length, inner, parts, chunk, whole, smallest);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) extreme_lanes(
+    const scalar_t* __restrict__ x,
+    const long long* __restrict__ candidates,  // null: all elements are
+    long long* __restrict__ y,
+    long long outer, long long length, long long inner, long long parts, long long chunk, long long whole,
+    int smallest) {
+    extreme<Lanes>(x, candidates, y, outer, length, inner, parts, chunk, whole, smallest);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 3) extreme_warp(

@@ -65,6 +65,15 @@ extern "C" __global__ void __launch_bounds__(256, 3) logsumexp_columns(
     logsumexp<Columns>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
 }
 
+extern "C" __global__ void __launch_bounds__(256, 3) logsumexp_lanes(
+    const scalar_t* __restrict__ x,        // null: parts_of_x
+    const acc_t* __restrict__ parts_of_x,  // null: x
+    scalar_t* __restrict__ y,              // null: parts_of_y
+    acc_t* __restrict__ parts_of_y,        // null: y
+    long long outer, long long length, long long inner, long long parts, long long chunk) {
+    logsumexp<Lanes>(x, parts_of_x, y, parts_of_y, outer, length, inner, parts, chunk);
+}
+
 extern "C" __global__ void __launch_bounds__(256, 3) logsumexp_warp(
     const scalar_t* __restrict__ x,        // null: parts_of_x
     const acc_t* __restrict__ parts_of_x,  // null: x

@@ -7,10 +7,10 @@
 //   dx = rstd (g - mean of g - xhat mean of g xhat),  g = dy weight
 //   dweight = sum of dy xhat,  dbias = sum of dy      over rows and m
 //
-// y and dx: a group of a row belongs to a team (team.cuh), each a rung of the ladder: naive, one thread; warp, for
-// short groups; block, for long ones. It reads the group twice, the second time from a cache if it is small. mean and
-// var come from one pass (Moments in accumulate.cuh), over the group less its first element: a thread takes AT_ONCE
-// elements, and then the next, and what is left one by one.
+// y and dx: a group of a row belongs to a team (team.cuh), each a rung of the ladder: naive, one thread; lanes, for many
+// short groups; warp, for short ones; block, for long ones. It reads the group twice, the second time from a cache if it
+// is small. mean and var come from one pass (Moments in accumulate.cuh), over the group less its first element: a thread
+// takes AT_ONCE elements, and then the next, and what is left one by one.
 //
 // dweight and dbias: a channel belongs to a block where m is large, else 8 threads have each of 32 neighbouring ones.
 // Blocks along y share the rows, and `row_norm_join` adds up what each has found, in their order.
@@ -113,6 +113,15 @@ extern "C" __global__ void __launch_bounds__(256, 4) row_norm_forward_naive(
     row_norm<Alone>(x, weight, bias, y, mean, var, {Alone::row(), rows * groups, groups, k, m}, eps);
 }
 
+extern "C" __global__ void __launch_bounds__(256, 4) row_norm_forward_lanes(
+    const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ bias,    // null: 0
+    scalar_t* __restrict__ y, acc_t* __restrict__ mean, acc_t* __restrict__ var,
+    long long rows, int groups, int k, int m, acc_t eps) {
+    row_norm<Lanes>(x, weight, bias, y, mean, var, {Lanes::row(), rows * groups, groups, k, m}, eps);
+}
+
 extern "C" __global__ void __launch_bounds__(256, 4) row_norm_forward_warp(
     const scalar_t* __restrict__ x,
     const acc_t* __restrict__ weight,  // null: 1
@@ -137,6 +146,14 @@ extern "C" __global__ void __launch_bounds__(256, 4) row_norm_backward_naive(
     const acc_t* __restrict__ mean, const acc_t* __restrict__ var, scalar_t* __restrict__ dx,
     long long rows, int groups, int k, int m, acc_t eps) {
     row_norm_backward<Alone>(dy, x, weight, mean, var, dx, {Alone::row(), rows * groups, groups, k, m}, eps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) row_norm_backward_lanes(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+    const acc_t* __restrict__ weight,  // null: 1
+    const acc_t* __restrict__ mean, const acc_t* __restrict__ var, scalar_t* __restrict__ dx,
+    long long rows, int groups, int k, int m, acc_t eps) {
+    row_norm_backward<Lanes>(dy, x, weight, mean, var, dx, {Lanes::row(), rows * groups, groups, k, m}, eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) row_norm_backward_warp(

@@ -10,7 +10,8 @@
 //   naive    one thread. Reads memory well only where inner is large (neighbours in memory are other rows), and needs
 //            many rows.
 //   columns  8 threads for each of 32 neighbouring rows: for inner > 1 and long or few rows.
-//   warp     32 threads, which read neighbours where inner is 1: for short rows.
+//   lanes    4, 8 or 16 threads, which read neighbours where inner is 1: for many short rows.
+//   warp     32 threads, likewise: for short rows.
 //   block    256 threads: for long rows, of which there may be few.
 // Each reads x twice, the second time from a cache if the rows at work fit there, and costs 1 to 2 exponentials an
 // element in each pass.
@@ -70,6 +71,12 @@ extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_column
     softmax<Columns>(x, y, rows, length, inner, logarithm);
 }
 
+extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_lanes(
+    const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+    long long rows, int length, long long inner, int logarithm) {
+    softmax<Lanes>(x, y, rows, length, inner, logarithm);
+}
+
 extern "C" __global__ void __launch_bounds__(256, BLOCKS) softmax_forward_warp(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     long long rows, int length, long long inner, int logarithm) {
@@ -92,6 +99,12 @@ extern "C" __global__ void __launch_bounds__(256, 4) softmax_backward_columns(
     const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y, scalar_t* __restrict__ dx,
     long long rows, int length, long long inner, int logarithm) {
     softmax_backward<Columns>(dy, y, dx, rows, length, inner, logarithm);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) softmax_backward_lanes(
+    const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y, scalar_t* __restrict__ dx,
+    long long rows, int length, long long inner, int logarithm) {
+    softmax_backward<Lanes>(dy, y, dx, rows, length, inner, logarithm);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) softmax_backward_warp(

@@ -9,6 +9,7 @@
 // warp. All threads of a block must reach `reduce`, also those whose team has no row.
 //
 //   Alone    one thread: the formula and nothing else. Neighbouring threads have neighbouring rows.
+//   Lanes    4, 8 or 16 neighbouring lanes of a warp, by shuffles: many short rows. Block (lanes, n): n rows.
 //   Warp     32 threads, by shuffles. Block (32, n): n rows.
 //   Block    all threads of the block, by shuffles and then through shared memory.
 //   Columns  8 threads, through shared memory. Block (32, 8): 32 rows, which lie side by side in memory (x[row] beside
@@ -25,6 +26,18 @@ struct Alone {
     static __device__ __forceinline__ int rank() { return 0; }
     static __device__ __forceinline__ int size() { return 1; }
     template <class T> static __device__ __forceinline__ T reduce(T value) { return value; }
+};
+
+struct Lanes {
+    static __device__ __forceinline__ index_t row() { return (index_t)blockIdx.x * blockDim.y + threadIdx.y; }
+    static __device__ __forceinline__ int rank() { return threadIdx.x; }
+    static __device__ __forceinline__ int size() { return blockDim.x; }
+
+    template <class T> static __device__ __forceinline__ T reduce(T value) {
+        const int lane = thread_of_block() % 32;
+        for (int distance = size() / 2; distance > 0; distance /= 2) value.merge(value.of_lane(lane ^ distance));
+        return value.of_lane(lane - rank());  // all take what the first lane of theirs has, as in Warp
+    }
 };
 
 struct Warp {

@@ -13,11 +13,13 @@ from .chains import chain, chain_sum
 
 add("sum of rows 64x1024", lambda x: x.sum(1), fixed(64, 1024), ladder="reduce")
 add("sum of short rows 4096x64", lambda x: x.sum(1), fixed(4096, 64))
+add("sum of many short rows 8192x64", lambda x: x.sum(1), fixed(8192, 64))
 add("sum of columns 256x256", lambda x: x.sum(0), fixed(256, 256), ladder="reduce")
 add("sum of all 512x512", lambda x: x.sum(), fixed(512, 512), ladder="reduce")
 add("logsumexp of rows 64x1024", lambda x: gpunn.logsumexp(x, 1), fixed(64, 1024), ladder="reduce")
 add("logsumexp of all 512x512", lambda x: gpunn.logsumexp(x, (0, 1)), fixed(512, 512))
 add("logsumexp of short rows 4096x64", lambda x: gpunn.logsumexp(x, 1), fixed(4096, 64))
+add("logsumexp of many short rows 8192x64", lambda x: gpunn.logsumexp(x, 1), fixed(8192, 64))
 add("logsumexp of columns 256x256", lambda x: gpunn.logsumexp(x, 0), fixed(256, 256), ladder="reduce")
 add("cumsum 64x1024", lambda x: x.cumsum(1), fixed(64, 1024), ladder="cumsum")
 add("argmax of rows 64x1024", lambda x: x.argmax(1), fixed(64, 1024), ladder="extreme")

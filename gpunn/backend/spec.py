@@ -83,4 +83,7 @@ def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
     """
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    return tuple([index(n) for n in args])
+    try:
+        return tuple([index(n) for n in args])
+    except TypeError:
+        raise TypeError(f"sizes and dimensions are integers, or one tuple of them, got {args!r}") from None

@@ -59,7 +59,7 @@ CALLS: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: test_elementwise.test_views(),
     ),
     "binary cross entropy": (
-        "binary_cross_entropy binary_cross_entropy_with_logits fill",
+        "binary_cross_entropy binary_cross_entropy_with_logits",
         lambda: test_loss.test_binary_cross_entropy((70, 70), "float32"),
     ),
     "compare": ("compare", lambda: test_elementwise.test_relations("less")),
@@ -86,7 +86,7 @@ CALLS: dict[str, tuple[str, Callable[[], object]]] = {
         "embedding_backward_naive embedding_backward_sorted gather index_keys",
         lambda: test_embedding.test_rows_and_their_gradients((70,), 1, 5),
     ),
-    "full, eye": ("eye", lambda: test_memory.test_arrays_made_of_nothing("float32")),
+    "full, eye": ("eye fill", lambda: test_memory.test_arrays_made_of_nothing("float32")),
     "gather_images": ("gather_images_naive gather_images_vectorised", lambda: test_embedding.test_many_images()),
     "one_hot": ("one_hot", lambda: test_embedding.test_one_hot("int64")),
     "index": ("put_naive put_sorted sum_naive sum_sorted join_indices", lambda: test_indexing.test_any_axes((0, 2))),

@@ -149,7 +149,8 @@ def test_in_place_and_several_results(sim):
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes"), [((5, 7), (1,)), ((5, 7), (0, 1)), ((3, 4, 5), (0, 2)), ((2, 9000), (1,)), ((4, 600, 2), (1,))]
+    ("shape", "axes"),
+    [((5, 7), (1,)), ((5, 7), (0, 1)), ((3, 4, 5), (0, 2)), ((2, 9000), (1,)), ((4, 600, 2), (1,)), ((8193, 20), (1,))],
 )
 def test_a_reduction_behind_it(shape, axes):
     x, y = normal(*shape), normal(*shape[1:])
@@ -192,7 +193,7 @@ def test_the_text_compiles_for_gpus_without_spills(cuda_compiler, dtype):
     inputs = (Input(FLOATS), Input(FLOATS, True), Input(NUMBER), Input(BOOLEANS))
     steps = [("multiply", 0, 1), ("add", 4, 2), ("where", 3, 5, 2), ("activation:gelu", 6)]
     texts = [elementwise_text(steps, inputs, (5, 7), rows) for rows in (False, True)]
-    texts += [reduction_text(steps, inputs, 7, team) for team in ("naive", "columns", "warp", "block")]
+    texts += [reduction_text(steps, inputs, 7, team) for team in ("naive", "columns", "lanes", "warp", "block")]
     for text in texts:
         write_text("chain_of_the_test.cu", text)
         made = compile_text("chain_of_the_test.cu", {"scalar_t": dtype}, "sm_90")

@@ -22,6 +22,8 @@ SPLITS = [
     (1, 4, 2, 17),
     (9, 1, 1, 1),
     (2, 2, 1, 300),
+    (9, 1, 20, 1),
+    (5, 1, 33, 3),
 ]
 
 
@@ -74,7 +76,9 @@ def test_empty(split):
     both(normal(*split), normal(split[1] * split[2]), None, split, (split[1] * split[2],))
 
 
-@pytest.mark.parametrize("split", [(700, 1, 5, 1), (300, 2, 20, 1), (9, 1, 2, 2000), (2, 2, 1, 9000), (600, 2, 3, 2)])
+@pytest.mark.parametrize(
+    "split", [(700, 1, 5, 1), (300, 2, 20, 1), (9, 1, 2, 2000), (2, 2, 1, 9000), (600, 2, 3, 2), (4097, 2, 3, 6)]
+)
 def test_large_ones_against_formulas(split):
     groups, k = split[1:3]
     x, dy = normal(*split, dtype="float64") * 3 + 50, normal(*split, dtype="float64")
@@ -101,7 +105,7 @@ def test_shared_channels_are_clean_in_check_mode():
         compare("row_norm_backward", *args, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["naive", "warp", "block"])
+@pytest.mark.parametrize("name", ["naive", "lanes", "warp", "block"])
 def test_a_large_mean_does_not_cancel(name):
     x = normal(3, 4000) + np.array([[1e4], [-3e3], [0]], np.float32)
     with rung("row_norm", name):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gpunn.backend.kernel import team
 from gpunn.backend.kernel.reduction import stages
 
 from .harness import FAST, compare, simulator
@@ -134,6 +135,52 @@ def test_what_is_not_finite(name):
     rows = [[1, NAN, 2], [1, INF, 2], [-INF, 1, 2], [-INF, -INF, -INF], [INF, INF, 0], [NAN, INF, 1], [INF, 1, NAN]]
     compare(name, np.array(rows, "f"), (1,), False, ladder="reduce")
     compare(name, np.array(rows, "f").repeat(20, 1), (1,), False, ladder="reduce")
+
+
+@pytest.mark.parametrize("length", [17, 20, 32, 49, 64, 65, 100, 128, 129, 256])
+def test_a_few_lanes_a_row(length, monkeypatch):
+    """As many rows have it; here are few, and the last warp has lanes without a row."""
+    monkeypatch.setattr(team, "_MANY_ROWS", 1)
+    x = normal(9, length)
+    assert [stage.team for stage in stages(x.shape, (1,))] == ["lanes"]
+    for name in FLOAT:
+        compare(name, x, (1,), False, rtol=1e-5)
+    compare("sum", x.astype("float64"), (1,), False, modes=FAST)
+    compare("amax", RNG.integers(-128, 128, x.shape).astype(np.int8), (1,), True, exact=True, modes=FAST)
+    x[0, length // 2], x[1, 3], x[2, -1], x[3], x[4, 16] = NAN, INF, -INF, -INF, NAN
+    for name in ("sum", "amax", "amin", "logsumexp"):
+        compare(name, x, (1,), False, rtol=1e-5, modes=FAST)
+    compare("sum", normal(2 * length, 9)[::2, ::-1].T, (1,), False, rtol=1e-5, modes=FAST)
+
+
+def test_a_few_lanes_put_parts_together(monkeypatch):
+    monkeypatch.setattr(team, "_MANY_ROWS", 1)
+    x = normal(3, 20 * 4096)
+    assert [stage.team for stage in stages(x.shape, (1,))] == ["block", "lanes"]
+    for name in ("sum", "amin", "logsumexp"):
+        compare(name, x, (1,), False, rtol=1e-5, modes=FAST)
+
+
+def test_who_has_a_row():
+    """A thread where it is short, a few lanes of a warp where many are; else a warp, and a block where it is long."""
+    teams = {
+        (rows, length): team.team_for(length, rows) for rows in (8191, 8192) for length in (16, 17, 256, 257, 1025)
+    }
+    assert list(teams.values()) == [
+        "naive",
+        "warp",
+        "warp",
+        "warp",
+        "block",
+        "naive",
+        "lanes",
+        "lanes",
+        "warp",
+        "block",
+    ]
+    assert [team.lanes_for(n) for n in (17, 64, 65, 128, 129, 256, 5000)] == [4, 4, 8, 8, 16, 16, 16]
+    assert [team.lanes_for(n, again=True) for n in (17, 31, 32, 95, 96, 256)] == [4, 4, 8, 8, 16, 16]
+    assert team.grid_and_block("lanes", 8193, 8) == ((257,), (8, 32))
 
 
 def test_views():

@@ -17,7 +17,18 @@ def normal(*shape, dtype="float32"):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("shape", "axis"),
-    [((3, 5), 1), ((3, 5), 0), ((2, 3, 35), 1), ((1, 300), 1), ((300, 1), 1), ((0, 4), 1), ((3, 0), 1), ((7,), 0)],
+    [
+        ((3, 5), 1),
+        ((3, 5), 0),
+        ((2, 3, 35), 1),
+        ((1, 300), 1),
+        ((300, 1), 1),
+        ((0, 4), 1),
+        ((3, 0), 1),
+        ((7,), 0),
+        ((9, 20), 1),
+        ((5, 97), 1),
+    ],
 )
 def test_any_axis(name, shape, axis):
     compare(name, normal(*shape), axis, ladder="softmax")
@@ -40,7 +51,7 @@ def test_strided_inputs(name):
 
 
 @pytest.mark.parametrize(
-    ("shape", "axis"), [((5, 9), 1), ((3, 700), 1), ((2, 3000), 1), ((4, 90, 5), 1), ((2, 9, 5), 1)]
+    ("shape", "axis"), [((5, 9), 1), ((3, 700), 1), ((2, 3000), 1), ((4, 90, 5), 1), ((2, 9, 5), 1), ((8193, 20), 1)]
 )
 def test_the_rung_that_the_shape_asks_for(shape, axis):
     x = normal(*shape, dtype="float64")

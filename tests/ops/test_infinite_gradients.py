@@ -35,3 +35,29 @@ def test_in_a_linear_layer_too(name):
     with rung("linear_backward", name):
         dx, dw, db = SimBackend().activation_linear_backward(dz, x, w, "relu", 0.0, (True, True, True))
     assert dx.tolist() == [[0, 2]] and dw.tolist() == [[0, 4]] and db.tolist() == [2]
+
+
+@pytest.mark.parametrize("value", [INF, float("nan")])
+@pytest.mark.parametrize(
+    ("channels", "groups", "kernel", "options"),
+    [
+        (1, 1, 3, {"padding": 1}),
+        (8, 1, 3, {"padding": 1}),
+        (8, 2, 2, {"padding": 2, "dilation": 2}),
+        (32, 1, 3, {}),
+        (2, 1, 4, {"padding": 2, "stride": 3}),
+    ],
+)
+def test_a_pixel_reaches_the_weights_that_meet_it(channels, groups, kernel, options, value):
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0).standard_normal
+    x, w = draw((3, channels, 6, 5)).astype("f"), draw((4, channels // groups, kernel, kernel)).astype("f")
+    x[1, 0, 0, 4] = value
+    grads = []
+    for library in (torch, gpunn):
+        weight = library.tensor(w, requires_grad=True)
+        y = library.nn.functional.conv2d(library.tensor(x), weight, groups=groups, **options)
+        y.backward(library.tensor(np.cos(np.arange(y.numel(), dtype="f")).reshape(tuple(y.shape))))
+        grads.append(weight.grad.numpy())
+    assert np.isfinite(grads[0]).any() and not np.isfinite(grads[0]).all()
+    np.testing.assert_allclose(grads[1], grads[0], rtol=1e-4, atol=1e-4)

@@ -17,7 +17,7 @@ NUMBER, FLOATS, BOOLEANS = "acc_t", "scalar_t", "bool"
 _ON_BITS = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"}
 _BOUNDS = "__launch_bounds__(256, 2)"
 """With two blocks on a multiprocessor there are 128 registers a thread: the compiler's own choice may spill some."""
-_TEAMS = {"naive": "Alone", "columns": "Columns", "warp": "Warp", "block": "Block"}
+_TEAMS = {"naive": "Alone", "columns": "Columns", "lanes": "Lanes", "warp": "Warp", "block": "Block"}
 _OPERANDS = {
     **dict.fromkeys((*UNARY, *PROPERTIES, "cast"), (1,)),
     **dict.fromkeys((*BINARY, *RELATIONS), (2,)),

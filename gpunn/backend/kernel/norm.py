@@ -7,10 +7,10 @@ from typing import Any
 
 from .family import Array, Family, accumulator, ceil_div
 from .ladder import Ladder
-from .team import THREADS, channel_team, grid_and_block, shares, team_for
+from .team import THREADS, channel_team, grid_and_block, lanes_for, shares, team_for
 
-ROW_NORM = Ladder("row_norm", ("naive", "warp", "block"))
-"""The threads that share a group of a row: 1, 32 or 256."""
+ROW_NORM = Ladder("row_norm", ("naive", "lanes", "warp", "block"))
+"""The threads that share a group of a row: 1, a few lanes of a warp, 32 or 256."""
 
 
 class Norm(Family):
@@ -75,8 +75,8 @@ class Norm(Family):
         self, direction: str, split: Any, eps: float, arrays: tuple[Array | None, ...], dtype: Any
     ) -> None:
         rows, groups, k, m = split
-        team = ROW_NORM.pick(team_for(k * m))
-        grid, block = grid_and_block(team, rows * groups)
+        team = ROW_NORM.pick(team_for(k * m, rows * groups))
+        grid, block = grid_and_block(team, rows * groups, lanes_for(k * m, again=True))
         self.launch("row_norm.cu", f"row_norm_{direction}_{team}", grid, block, (*arrays, *split, eps), scalar_t=dtype)
 
     def _affine_gradients(

@@ -9,10 +9,10 @@ import numpy as np
 from .family import Array, ceil_div, generic, prod
 from .ladder import Ladder
 from .sorting import Sorting
-from .team import SHORT, grid_and_block, team_for
+from .team import SHORT, grid_and_block, lanes_for, team_for
 
-EXTREME = Ladder("extreme", ("naive", "columns", "warp", "block"))
-"""The threads that share a row: 1, 8, 32 or 256."""
+EXTREME = Ladder("extreme", ("naive", "columns", "lanes", "warp", "block"))
+"""The threads that share a row: 1, 8, a few lanes of a warp, 32 or 256."""
 _PART = 1 << 13
 """A row is cut into parts of at least so many elements, if there are too few rows."""
 _ENOUGH_BLOCKS = 256
@@ -39,11 +39,11 @@ class Order(Sorting):
         rows = y.size
         if not rows:
             return y
-        team = EXTREME.pick(_best(length, inner))
+        team = EXTREME.pick(_best(rows, length, inner))
         parts = min(ceil_div(_ENOUGH_BLOCKS, rows), ceil_div(length, _PART)) if team == "block" else 1
 
         def launch(candidates: Array | None, places: Array, count: int, parts: int, chunk: int) -> None:
-            grid, block = grid_and_block(team, places.size)
+            grid, block = grid_and_block(team, places.size, lanes_for(length))
             sizes = (rows // inner, count, inner, parts, chunk, length)
             args = (x, candidates, places, *sizes, int(smallest))
             self.launch("extreme.cu", f"extreme_{team}", grid, block, args, scalar_t=x.dtype)
@@ -82,7 +82,7 @@ class Order(Sorting):
         return tuple(self.xp.nonzero(x))
 
 
-def _best(length: int, inner: int) -> str:
+def _best(rows: int, length: int, inner: int) -> str:
     if inner == 1:
-        return team_for(length)
+        return team_for(length, rows)
     return "naive" if length <= SHORT else "columns"

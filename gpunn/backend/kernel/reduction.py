@@ -14,7 +14,7 @@ from gpunn.backend.signature import enumeration
 from .elementwise import BINARY
 from .family import Array, Family, accumulator, ceil_div, prod
 from .ladder import Ladder
-from .team import LONG, SHORT, THREADS, grid_and_block
+from .team import SHORT, THREADS, grid_and_block, lanes_for, team_for
 
 Axes = tuple[int, ...]
 
@@ -112,7 +112,7 @@ def stages(shape: Sequence[int], axes: Sequence[int], naive: bool = False) -> It
 
 def _team(rows: int, length: int, inner: int) -> str:
     if inner == 1:
-        return "naive" if length <= SHORT else "warp" if length <= LONG else "block"
+        return team_for(length, rows)
     return "naive" if length <= SHORT or rows >= _MANY else "columns"
 
 
@@ -227,7 +227,7 @@ class Reduction(Family):
         dtype: Any,
     ) -> None:
         """Launch a kernel of (arrays, sizes, arguments) for the team of a stage."""
-        grid, block = grid_and_block(stage.team, stage.rows)
+        grid, block = grid_and_block(stage.team, stage.rows, lanes_for(stage.length))
         sizes = (stage.outer, stage.length, stage.inner, stage.parts, stage.chunk)
         self.launch(text, f"{kernel}_{stage.team}", grid, block, (*arrays, *sizes, *arguments), scalar_t=dtype)
 

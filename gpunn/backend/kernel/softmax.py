@@ -6,10 +6,10 @@ from typing import Any
 
 from .family import Array, Family, prod
 from .ladder import Ladder
-from .team import SHORT, grid_and_block, team_for
+from .team import SHORT, grid_and_block, lanes_for, team_for
 
-SOFTMAX = Ladder("softmax", ("naive", "columns", "warp", "block"))
-"""The threads that share a row: 1, 8, 32 or 256."""
+SOFTMAX = Ladder("softmax", ("naive", "columns", "lanes", "warp", "block"))
+"""The threads that share a row: 1, 8, a few lanes of a warp, 32 or 256."""
 
 _MANY = 1 << 16
 """With so many rows, one thread for each keeps a GPU busy; not measured."""
@@ -41,7 +41,7 @@ class Softmax(Family):
         rows = prod(shape[:axis]) * inner
         if rows and length:
             team = SOFTMAX.pick(_best(rows, length, inner))
-            grid, block = grid_and_block(team, rows)
+            grid, block = grid_and_block(team, rows, lanes_for(length, again=True))
             args = (*map(self.contiguous, arrays), result, rows, length, inner, logarithm)
             self.launch("softmax.cu", f"{kernel}_{team}", grid, block, args, scalar_t=dtype)
         return result
@@ -49,5 +49,5 @@ class Softmax(Family):
 
 def _best(rows: int, length: int, inner: int) -> str:
     if inner == 1:
-        return team_for(length)
+        return team_for(length, rows)
     return "naive" if length <= SHORT or rows >= _MANY else "columns"

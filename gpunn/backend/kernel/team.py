@@ -14,16 +14,38 @@ SHORT = 16
 """Up to this length one thread has a row to itself."""
 LONG = 1024
 """Above this length a whole block shares a row."""
+_OF_LANES = 256
+"""Up to this length a few lanes of a warp share a row, where there are many."""
+_MANY_ROWS = 1 << 13
+"""With so many rows a GPU has no room for a warp on each at once, and what each warp costs counts; with fewer ones it
+is how long a row takes."""
+_ONCE, _AGAIN = ((64, 4), (128, 8)), ((31, 4), (95, 8))
+"""Up to which length how many lanes share a row that is read once, or again, when it may have left the first-level
+cache; above it is 16. As predicted for an H100 and an A100, like the two bounds above."""
 
 
-def grid_and_block(team: str, rows: int) -> tuple[tuple[int], tuple[int, ...]]:
-    """The grid and the block for a team on each row."""
+def grid_and_block(team: str, rows: int, lanes: int = 0) -> tuple[tuple[int], tuple[int, ...]]:
+    """The grid and the block for a team on each row; of so many lanes, if it is one of lanes."""
+    if team == "lanes":
+        return (ceil_div(rows, THREADS // lanes),), (lanes, THREADS // lanes)
     return (ceil_div(rows, _ROWS[team]),), _BLOCK[team]
 
 
-def team_for(length: int) -> str:
-    """The team for rows of this length that lie in memory one after another. The bounds are not measured yet."""
+def team_for(length: int, rows: int = 0) -> str:
+    """The team for rows of this length that lie in memory one after another. The bounds are not measured yet.
+
+    Args:
+        length: the elements of a row.
+        rows: how many rows there are; 0 where the kernel has no team of lanes.
+    """
+    if SHORT < length <= _OF_LANES and rows >= _MANY_ROWS:
+        return "lanes"
     return "naive" if length <= SHORT else "warp" if length <= LONG else "block"
+
+
+def lanes_for(length: int, again: bool = False) -> int:
+    """How many lanes of a warp share a row of this length; `again`: that they read a second time."""
+    return next((lanes for longest, lanes in (_AGAIN if again else _ONCE) if length <= longest), 16)
 
 
 # Teams that share the channels of (n, c, m), as `kernels/channels.cuh` has it
