@@ -33,7 +33,7 @@ from .predicted.steps import of_zeros
 
 FILE = Path(__file__).parent / "results" / "goals.md"
 GPUS = "H100", "A100"
-BLOCKS, MORE_BLOCKS = 23, 149
+BLOCKS, MORE_BLOCKS = 23, 61
 """Of a launch, that are counted: prime numbers, so that they don't line up with the rows of a grid. More of them where
 both gradients of a layer are one launch: what a block of one does is up to ten times what one of the other does, and
 with few the share of each would be off."""
