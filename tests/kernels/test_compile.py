@@ -1,5 +1,5 @@
-"""Every kernel compiles for GPUs without spilling registers, for the oldest or for a recent architecture, and for some
-choices of types. `make arch` takes all types and all architectures. NVRTC needs no GPU."""
+"""Every kernel compiles for GPUs without spilling registers, for the oldest, a recent or the newest architecture, and
+for some choices of types. `make arch` takes all types and all architectures. NVRTC needs no GPU."""
 
 from __future__ import annotations
 
@@ -8,17 +8,28 @@ import zlib
 import pytest
 
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
-from gpunn.backend.nvrtc import THOROUGH, Job, compile_text, is_sampled, jobs
+from gpunn.backend.nvrtc import THOROUGH, Job, NvrtcMissing, compile_text, is_sampled, jobs, version
 from gpunn.backend.signature import only_architecture
+
+NEWEST = "sm_120"
+ARCHITECTURES = (*THOROUGH, NEWEST)
 
 
 def _architecture(text: str) -> str:
-    """Half of the texts are compiled for the oldest one."""
+    """A third of the texts are compiled for each."""
     alone = only_architecture(kernel_text(text))
-    return alone[:-1] or THOROUGH[zlib.crc32(text.encode()) % len(THOROUGH)]
+    return alone[:-1] or ARCHITECTURES[zlib.crc32(text.encode()) % len(ARCHITECTURES)]
 
 
-CHOSEN = [job for job in jobs(THOROUGH) if is_sampled(job) and job.arch == _architecture(job.text)]
+def _cuda(arch: str) -> int | None:
+    """For the newest architecture the newer compiler, if it is there."""
+    try:
+        return version(13)[0] if arch == NEWEST else None
+    except NvrtcMissing:
+        return None
+
+
+CHOSEN = [job for job in jobs(ARCHITECTURES) if is_sampled(job) and job.arch == _architecture(job.text)]
 
 
 def test_every_text_is_among_them() -> None:
@@ -27,7 +38,7 @@ def test_every_text_is_among_them() -> None:
 
 @pytest.mark.parametrize("job", CHOSEN, ids=str)
 def test_compiles_without_spills_or_warnings(cuda_compiler: None, job: Job) -> None:
-    made = compile_text(job.text, dict(job.types), job.arch)
+    made = compile_text(job.text, dict(job.types), job.arch, _cuda(job.arch))
     assert made.kernels
     assert {name: usage for name, usage in made.kernels.items() if usage.spills} == {}
     assert made.warnings == []
