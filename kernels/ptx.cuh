@@ -50,6 +50,13 @@ __device__ __forceinline__ unsigned short float_to_bfloat16(float value) {
     return (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// Keeps the compiler from computing what follows from a number before a loop, where it would take registers throughout.
+__device__ __forceinline__ void keep_here(int& number) {
+#ifndef GPUNN_SIMULATOR
+    asm volatile("" : "+r"(number));
+#endif
+}
+
 // A float as TF32: 10 bits of mantissa, rounded to nearest, ties away from zero.
 __device__ __forceinline__ unsigned float_to_tf32(float value) {
 #if defined(GPUNN_SIMULATOR)

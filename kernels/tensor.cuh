@@ -67,13 +67,6 @@ struct Operand {
     bool chunks;  // whether its lines are made of chunks that can be copied at once
 };
 
-// Keeps the compiler from computing what follows from a number before a loop, where it would take registers throughout.
-__device__ __forceinline__ void keep_here(int& number) {
-#ifndef GPUNN_SIMULATOR
-    asm volatile("" : "+r"(number));
-#endif
-}
-
 // The step from first_k on, up to k_end, on its way to shared memory. What is not there is 0. All chunks that are not
 // whole, or can't be copied at once, make a step slow.
 template <class T, int WIDTH, bool ALONG_K>

@@ -15,6 +15,7 @@ from gpunn.ops.conv_pool import Conv2dMaxPool, Conv2dMaxPoolWeightGrad
 from gpunn.ops.conv_statistics import Conv2dStatistics
 from gpunn.ops.cross_entropy import SoftmaxCrossEntropyGradient
 from gpunn.ops.linear_cross_entropy import LinearCrossEntropy
+from gpunn.ops.pool import MaxPool2dActivationBackward
 from gpunn.ops.recurrent import recurrent_layer
 
 from .call import Tensor, add, backward, fixed, halves, in_tf32, last, normal, on_rung, whole
@@ -192,6 +193,12 @@ add(
     "channels last max_pool2d 8x16x32x32, 3x3",
     backward(lambda x: F.max_pool2d(x, 3, 2, 1)),
     *(last(normal(8, 16, 32, 32)), last(fixed(8, 16, 16, 16))),
+)
+add(
+    "gradients of ReLU and max_pool2d 8x16x32x32",
+    partial(apply, MaxPool2dActivationBackward((2, 2), (2, 2), size=(32, 32))),
+    *(fixed(8, 16, 16, 16), fixed(8, 16, 16, 16)),
+    lambda: gpunn.randint(0, 4, (8, 16, 16, 16), dtype=gpunn.uint8, device="sim"),
 )
 add(
     "max_pool2d with indices 8x16x32x32",

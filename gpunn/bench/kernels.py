@@ -146,9 +146,9 @@ def _measured(device: Device, launches: Sequence[recording.Launch]) -> float:
     with backend.here():
         for launch in launches:
             launch.run()
-        once = measure(recording.capture(backend.streams, launches).launch, device, seconds=0.0, repeats=1).us
+        once = measure(recording.capture(backend, launches, lanes=1).launch, device, seconds=0.0, repeats=1).us
         count = max(1, min(LAUNCHES, round(1e6 * GRAPH_SECONDS / once)))
-        graph = recording.capture(backend.streams, [*launches] * count)
+        graph = recording.capture(backend, [*launches] * count, lanes=1)
         return measure(graph.launch, device, repeats=8, warm_up=1).us / count
 
 

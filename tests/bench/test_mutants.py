@@ -54,7 +54,7 @@ def test_a_change_is_made_in_its_place() -> None:
 
 def test_the_kernels_that_a_line_belongs_to() -> None:
     line = next(i for i, line in enumerate(kernel_text("softmax.cu").splitlines(), 1) if "share = 1 / s" in line)
-    forward = {f"softmax_forward_{rung}" for rung in ("naive", "columns", "warp", "block")}
+    forward = {f"softmax_forward_{rung}" for rung in ("naive", "columns", "lanes", "warp", "block")}
     assert kernels_at("softmax.cu", line) == {"softmax.cu": forward}
     line = next(i for i, line in enumerate(kernel_text("philox.cuh").splitlines(), 1) if "PHILOX_WEYL_0;" in line)
     assert set(kernels_at("philox.cuh", line)) == {"attention.cu", "dropout.cu"}

@@ -117,8 +117,9 @@ def test_measured(gpunn_command, monkeypatch) -> None:
     answer = result.json
     assert (answer["on"], answer["measured"], answer["gpu"]) == ("cuda:0", True, None)
     took = {row["rung"]: (row["microseconds"], row["percent_of_limit"]) for row in answer["rows"]}
-    # Of a thread each 256 rows are a block, of 8 threads 32, of a warp 8, of a block one.
-    assert took == {"naive": (1, None), "columns": (2, None), "warp": (5, None), "block": (40, None)}
+    # Of a thread each 256 rows are a block, of 8 threads 32, of 16 threads 16, of a warp 8, of a block one.
+    blocks = {"naive": 1, "columns": 2, "lanes": 3, "warp": 5, "block": 40}
+    assert took == {rung: (count, None) for rung, count in blocks.items()}
     assert text.startswith("cuda:0: measured\n") and "us, measured" in text
 
 
