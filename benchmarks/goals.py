@@ -1,7 +1,7 @@
 """What gpunn wants to reach on a GPU, and what is predicted for it: training steps, products, memory-bound kernels.
 
     python3 -m benchmarks.goals             # some minutes; prints a table
-    python3 -m benchmarks.goals --write     # and writes it to benchmarks/results/goals.md
+    python3 -m benchmarks.goals --write     # and writes it to benchmarks/results/goals.md; with --only those rows of it
     python3 -m benchmarks.goals --only W1
 
 Nothing is measured. Of large grids some blocks are counted on the simulator, and scaled (see `gpunn profile`), so what
@@ -33,6 +33,7 @@ from .predicted.steps import of_zeros
 
 FILE = Path(__file__).parent / "results" / "goals.md"
 GPUS = "H100", "A100"
+HEADER = f"| work | goal | {' | '.join(GPUS)} | |", "| --- | --- | " + " | ".join(["---"] * (len(GPUS) + 1)) + " |"
 BLOCKS, MORE_BLOCKS = 23, 61
 """Of a launch, that are counted: prime numbers, so that they don't line up with the rows of a grid. More of them where
 both gradients of a layer are one launch: what a block of one does is up to ten times what one of the other does, and
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="TEXT", default="", help="goals whose work has this in its name")
     parser.add_argument("--write", action="store_true", help=f"write the table to {FILE.name} too")
     options = parser.parse_args()
-    lines = [f"| work | goal | {' | '.join(GPUS)} | |", "| --- | --- | " + "--- | " * (len(GPUS) + 1)]
+    lines = list(HEADER)
     print("\n".join(lines), flush=True)
     counted: dict[str, Counted] = {}
     for goal in goals():
@@ -131,12 +132,28 @@ def main() -> None:
         if goal.work not in counted:
             counted = {goal.work: goal.count()}
         reached = [goal.reached(counted[goal.work], gpu(name)) for name in GPUS]
-        sign = "at most" if goal.what in ("us", "launches") else "at least"
-        cells = [goal.work, f"{sign} {goal.wanted:,} {goal.what}", *(f"{x:,.0f}" for x in reached)]
+        cells = [goal.work, f"{_sign(goal)} {goal.wanted:,} {goal.what}", *(f"{x:,.0f}" for x in reached)]
         lines.append(f"| {' | '.join(cells)} | {'held' if goal.held(reached[0]) else 'not held'} |")
         print(lines[-1], flush=True)
     if options.write:
-        FILE.write_text("\n".join([_HEAD, *lines, ""]), encoding="utf-8")
+        write(lines[2:])
+
+
+def write(lines: list[str]) -> None:
+    """Write lines of the table to the file; of other goals, those that it has stay."""
+    found = FILE.read_text(encoding="utf-8").splitlines() if FILE.exists() else []
+    rows = {_of_goal(line): line for line in [*found, *lines] if line.startswith("| ")}
+    order = [(g.work, f"{_sign(g)} {g.wanted:,} {g.what}") for g in goals()]
+    table = [rows[key] for key in order if key in rows]
+    FILE.write_text("\n".join([_HEAD, *HEADER, *table, ""]), encoding="utf-8")
+
+
+def _of_goal(line: str) -> tuple[str, ...]:
+    return tuple(line.removeprefix("| ").split(" | ")[:2])
+
+
+def _sign(goal: Goal) -> str:
+    return "at most" if goal.what in ("us", "launches") else "at least"
 
 
 _HEAD = f"""# Goals on a GPU, and what is predicted
@@ -144,7 +161,7 @@ _HEAD = f"""# Goals on a GPU, and what is predicted
 Written by `python3 -m benchmarks.goals --write`. Nothing here is measured. Goals are those for the first GPU; "held"
 says whether they are reached by the prediction. Peak is that of float32 without tensor cores, at the mean of base and
 boost clock, which predictions are for; copy is the bandwidth that a copy on the device reached. Of large grids {BLOCKS}
-blocks are counted, and scaled, {MORE_BLOCKS} where a launch has two products.
+blocks are counted, and scaled, up to {MORE_BLOCKS} where a launch has two products. Figures are rounded.
 """
 
 
@@ -186,8 +203,14 @@ def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> Counted:
     with of_zeros() as backend, patch.object(linear, "schedule", plan), patch.object(linear, "pair", lambda *_: pair):
         if backward:
             work = partial(backend.linear_backward, dz, x, w, (True, True, True))
-            return Counted(_counted(work, blocks=MORE_BLOCKS), 2 * flop)
+            of_x, of_w = (p.grid[0] * p.parts for p in pair[:2])
+            return Counted(_counted(work, blocks=_blocks_for(of_w / (of_x + of_w))), 2 * flop)
         return Counted(_counted(lambda: backend.linear_activation(x, w, b, "relu", 0.0)), flop)
+
+
+def _blocks_for(share: float) -> int:
+    """How many blocks to count, so that those which have this share of them are a whole number as nearly as can be."""
+    return min(range(BLOCKS, MORE_BLOCKS), key=lambda n: abs(n * share - round(n * share)))
 
 
 def _work(case: Case) -> Counted:
