@@ -189,7 +189,8 @@ class Recorder:
         self._counters = backend.full((MOST_COUNTERS,), 0, np.int32).view(np.uint32)
         self.picked = ""
         self._workspace: Array | None = None
-        self._sides = [0, 0]  # the most that a call has computed in so far, of each side
+        self._sides = [0, 0]  # the most that a call has computed in so far, of each side,
+        self._room = 0, 0  # and what each side has of the workspace
         self._side = self._in_use = 0
         self._launches: list[Launch] = []
         self._known: Sequence[Launch] = ()
@@ -206,12 +207,12 @@ class Recorder:
 
     def work_in(self, memory: Array) -> None:
         """Take these bytes, at least `workspace_bytes`, as the workspace. Before, each piece is memory of its own."""
-        self._workspace = memory
+        self._workspace, self._room = memory, (self._sides[0], self._sides[1])
 
     def share(self, other: Recorder) -> None:
         """Compute in the workspace of another one, whose launches come before or after, and check into its words."""
-        self.errors, self._counters, self._workspace = other.errors, other._counters, other._workspace
-        self._sides = other._sides
+        self.errors, self._counters = other.errors, other._counters
+        self._workspace, self._room = other._workspace, other._room
 
     @contextmanager
     def call(self, known: Sequence[Launch] = (), side: int = 0) -> Iterator[list[Launch]]:
@@ -274,9 +275,9 @@ class Recorder:
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """A piece of the workspace, until the end of the call."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        start = self._in_use + self._side * self._sides[0]
+        start = self._in_use + self._side * self._room[0]
         self._in_use += -(-size // _ALIGNMENT) * _ALIGNMENT
-        if self._workspace is None or not size or self._in_use > self._sides[self._side]:
+        if self._workspace is None or not size or self._in_use > self._room[self._side]:
             return self.backend.allocate(shape, dtype)
         return self._workspace[start : start + size].view(dtype).reshape(shape)
 
@@ -315,19 +316,18 @@ def _run_in_lanes(backend: Any, launches: Sequence[Launch], streams: Sequence[An
     found = places(needs(backend, launches), len(streams))
     awaited = {other for place in found for other in place.waits}
     ends: dict[int, Any] = {}
-    begun, last = {0}, {}
+    last: dict[int, int] = {}  # of each lane
     start = streams[0].record()
     for number, (launch, place) in enumerate(zip(launches, found)):
         stream = streams[place.lane]
         for other in place.waits:
             stream.wait_event(ends[other])
-        if place.lane not in begun and not place.waits:
+        if place.lane and place.lane not in last and not place.waits:
             stream.wait_event(start)
-        begun.add(place.lane)
         with stream:
             launch.run()
         if number in awaited:
             ends[number] = stream.record()
         last[place.lane] = number
-    for lane in sorted(begun - {0}):
+    for lane in sorted(last.keys() - {0}):
         streams[0].wait_event(ends.get(last[lane]) or streams[lane].record())

@@ -175,3 +175,25 @@ def test_weight_gradients_of_convolutions_run_beside_what_goes_on(monkeypatch: p
     of_input = max(i for i, name in enumerate(names) if name == "conv2d_sliding_five")
     assert where[of_weight].lane != where[of_input].lane
     assert of_input not in where[of_weight].waits
+
+
+def test_sides_of_a_workspace_stay_where_they_are() -> None:
+    """Also when a call of the first side computes in more than it did when the workspace was made."""
+    backend = sim.backend()
+    recorder = recording.Recorder(backend)
+    for side, count in ((0, 16), (1, 32)):
+        with recorder.call(side=side):
+            recorder.empty((count,), np.float32)
+    memory = backend.allocate((recorder.workspace_bytes,), np.uint8)
+    recorder.work_in(memory)
+
+    def begins(side: int, count: int) -> int | None:
+        """At which byte of the workspace a piece begins, if it lies there."""
+        with recorder.call(side=side):
+            piece = recorder.empty((count,), np.float32)
+        assert piece.shape == (count,)
+        return backend.address(piece) - backend.address(memory) if np.shares_memory(piece, memory) else None
+
+    assert (begins(0, 16), begins(1, 32)) == (0, 64)
+    assert [begins(0, 40), begins(0, 40)] == [None, None]  # the second time it is known, but there is no more room
+    assert (begins(0, 16), begins(1, 32), begins(1, 33)) == (0, 64, None)

@@ -54,21 +54,8 @@ class Sliding(Gemm):
             )
         parts = self.empty((tile.grid[1], y.size), accumulator(y.dtype)) if tile.grid[1] > 1 else None
         vector = f.positions[1] % 4 == 0 and bool(self.vectors((y if parts is None else parts,)))
-        args = (
-            x,
-            w,
-            b,
-            y,
-            which,
-            parts,
-            *(statistics or _NO_STATISTICS),
-            *f.args,
-            *w_steps,
-            *tile.args,
-            kind,
-            parameter,
-            vector,
-        )
+        arrays = x, w, b, y, which, parts, *(statistics or _NO_STATISTICS)
+        args = (*arrays, *f.args, *w_steps, *tile.args, kind, parameter, vector)
         name, block = f"conv2d_sliding_{KERNEL_NAMES[f.kernel[0]]}", (tile.threads,)
         self.launch("conv_sliding.cu", name, tile.grid, block, args, tile.shared, scalar_t=y.dtype)
         if parts is not None:

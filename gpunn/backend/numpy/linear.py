@@ -121,8 +121,7 @@ def pooled_linear_backward(
 ) -> tuple[Any, ...]:
     """`activation_linear_backward`, whose dx is spread over windows of 2 x 2 elements that lie side by side."""
     dx_out, *rest_out = out or (None,)
-    dx = np.empty((len(dz), w.shape[1]), dz.dtype)
-    dx, *rest = activation_linear_backward(dz, x, w, kind, parameter, wanted, out=(dx, *rest_out) if out else None)
+    dx, *rest = activation_linear_backward(dz, x, w, kind, parameter, wanted, out=(None, *rest_out) if out else None)
     size = 2 * which.shape[2], 2 * which.shape[3]
     return _max_pool2d_backward(dx.reshape(which.shape), which, size, *PAIRS, out=dx_out), *rest
 
