@@ -81,15 +81,14 @@ def places(needs: Sequence[int], lanes: int) -> list[Place]:
             last.append(-1)
         else:
             lane = min(range(len(last)), key=lambda n: last[n])
-        if last[lane] >= 0:
-            ended |= 1 << last[lane] | before[last[lane]]
-        waits, known = [], before[last[lane]] | 1 << last[lane] if last[lane] >= 0 else 0
+        known = 1 << last[lane] | before[last[lane]] if last[lane] >= 0 else 0
+        waits = []
         for other in reversed(list(_bits(needed))):  # who waits for one waits for all before it
             if not known >> other & 1:
                 waits.append(other)
                 known |= 1 << other | before[other]
         found.append(Place(lane, tuple(reversed(waits))))
-        before.append(ended)
+        before.append(known)
         last[lane] = number
     return found
 

@@ -1,11 +1,14 @@
-"""Random numbers of a test are its own."""
+"""Random numbers of a test are its own; tiles that it chooses."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
+from gpunn.backend.kernel import gemm
 
 START = np.random.default_rng(0).bit_generator.state
 
@@ -17,3 +20,15 @@ def from_the_start() -> None:
         generator = getattr(module, "RNG", None) if name.startswith(__package__ or "") else None
         if isinstance(generator, np.random.Generator):
             generator.bit_generator.state = START
+
+
+@pytest.fixture
+def large_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No others, in products of floats."""
+    monkeypatch.setattr(gemm, "TILES", {"large": gemm.TILES["large"]})
+    known = gemm.schedule, gemm.pair
+    for function in known:
+        function.cache_clear()
+    yield
+    for function in known:
+        function.cache_clear()

@@ -13,7 +13,7 @@ from gpunn.backend.kernel.gemm import pair, schedule
 from gpunn.backend.kernel.ladder import rung
 
 from .harness import FAST, MODES, close, compare, simulator
-from .test_matmul import large_tiles, normal  # noqa: F401
+from .test_matmul import normal
 
 PARAMETERS = {"leaky_relu": 0.1, "elu": 0.8, "softplus": 2.0}
 DERIVATIVES = [
@@ -67,7 +67,7 @@ def test_strided_inputs():
     compare("linear_backward", dz, x, w, (True, True, True), ladder="linear_backward", modes=FAST)
 
 
-def test_large_tiles(large_tiles):  # noqa: F811
+def test_large_tiles(large_tiles):
     x, w, b, dz = normal(130, 36), normal(140, 36), normal(140), normal(130, 140)
     compare("linear_activation", x, w, b, "gelu", 0.0)
     compare("linear_backward", dz, x, w, (True, True, True))
@@ -113,7 +113,7 @@ def test_backward_through_the_activation_before(kind):
                     close(got, expected, None, None, False, f"{kind} {name}")
 
 
-def test_backward_through_the_activation_before_is_clean(large_tiles):  # noqa: F811
+def test_backward_through_the_activation_before_is_clean(large_tiles):
     """No race, and the bits of the derivative by itself, in every order."""
     for rows, inputs, outputs in ((5, 7, 9), (40, 36, 130), (20, 300, 9)):
         w, dz = normal(outputs, inputs), normal(rows, outputs)

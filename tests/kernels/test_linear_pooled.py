@@ -13,7 +13,7 @@ from gpunn.backend.kernel import linear
 from gpunn.backend.kernel.gemm import pair
 
 from .harness import FAST, compare, simulator
-from .test_matmul import large_tiles, normal  # noqa: F401
+from .test_matmul import normal
 
 ALL = (True, True, True)
 SHAPES = [
@@ -73,8 +73,9 @@ def test_types(dtype: Any) -> None:
         compare("pooled_linear_backward", *given(*sizes, dtype=dtype), "relu", 0.0, ALL, modes=FAST)
 
 
-def test_large_tiles_write_windows_in_a_launch_of_their_own(large_tiles: None) -> None:  # noqa: F811
+def test_large_tiles_write_windows_in_a_launch_of_their_own(large_tiles: None) -> None:
     arrays = given(130, 140, (4, 3, 3))
+    assert pair(130, 36, 140).dx.size == "large"
     compare("pooled_linear_backward", *arrays, "relu", 0.0, ALL)
     has_the_bits(*arrays)
 

@@ -14,7 +14,7 @@ from gpunn.backend.kernel.gemm import schedule
 
 from .harness import FAST, compare, simulator
 from .test_linear import SHAPES
-from .test_matmul import large_tiles, normal  # noqa: F401
+from .test_matmul import normal
 
 BACKEND = simulator("fast", "forward")
 
@@ -44,7 +44,7 @@ def test_types(dtype: Any) -> None:
         same_as_one_after_the_other(*given(*sizes, dtype=dtype))
 
 
-def test_large_tiles(large_tiles: None) -> None:  # noqa: F811
+def test_large_tiles(large_tiles: None) -> None:
     compare("linear_sum", *given(130, 36, 140))
     same_as_one_after_the_other(*given(130, 36, 140))
 

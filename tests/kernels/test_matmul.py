@@ -17,15 +17,6 @@ def normal(*shape, dtype="float32"):
     return RNG.standard_normal(shape).astype(dtype)
 
 
-@pytest.fixture
-def large_tiles(monkeypatch):
-    """No others."""
-    monkeypatch.setattr(gemm, "TILES", {"large": gemm.TILES["large"]})
-    schedule.cache_clear()
-    yield
-    schedule.cache_clear()
-
-
 @pytest.mark.parametrize(
     ("x", "y"),
     [
