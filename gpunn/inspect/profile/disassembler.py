@@ -159,7 +159,7 @@ def _code(function: dict[str, Any], lines: list[tuple[str, int]], cubin: Elf) ->
     controls = _controls(cubin.content(section))
     instructions = [
         Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, *control)
-        for entry, (file, line), control in zip(function["sass-instructions"], lines, controls)
+        for entry, (file, line), control in zip(function["sass-instructions"], lines, controls, strict=True)
     ]
     functions = {
         s.value // BYTES: s.name
