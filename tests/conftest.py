@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +51,25 @@ def _numbers_of_its_own(request: pytest.FixtureRequest) -> None:
         sys.modules["torch"].default_generator.manual_seed(0)
     if isinstance(getattr(request.module, "RNG", None), np.random.Generator):
         request.module.RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def replan(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ModuleType, str, Any], None]]:
+    """Sets an attribute of a module that kernels are planned by; no plan stays that was made by another value."""
+
+    def set_attribute(module: ModuleType, name: str, value: Any) -> None:
+        monkeypatch.setattr(module, name, value)
+        _forget_plans()
+
+    yield set_attribute
+    _forget_plans()
+
+
+def _forget_plans() -> None:
+    for name, module in list(sys.modules.items()):
+        for value in vars(module).values() if name.startswith("gpunn.backend.kernel.") else ():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

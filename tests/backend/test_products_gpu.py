@@ -10,14 +10,13 @@ import pytest
 import gpunn
 from gpunn.backend.device import DeviceError
 from gpunn.backend.kernel import gemm
-from gpunn.backend.kernel.gemm import schedule
 from gpunn.backend.kernel.ladder import rung
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(params=["large", "small", "cublaslt"])
-def chosen(request: pytest.FixtureRequest, cuda: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def chosen(request: pytest.FixtureRequest, cuda: Any, replan: Any) -> Any:
     """Tiles of warpgroups, or the library."""
     name = "cublaslt" if request.param == "cublaslt" else "wgmma"
     if name == "wgmma" and not cuda.backend.warpgroups:
@@ -28,11 +27,9 @@ def chosen(request: pytest.FixtureRequest, cuda: Any, monkeypatch: pytest.Monkey
         except DeviceError as error:
             pytest.skip(str(error))
     else:
-        monkeypatch.setattr(gemm, "WGMMA_TILES", {request.param: gemm.WGMMA_TILES[request.param]})
-    schedule.cache_clear()
+        replan(gemm, "WGMMA_TILES", {request.param: gemm.WGMMA_TILES[request.param]})
     with rung("half_product", name):
         yield name
-    schedule.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [gpunn.float16, gpunn.bfloat16])

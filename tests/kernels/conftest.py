@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +23,6 @@ def from_the_start() -> None:
 
 
 @pytest.fixture
-def large_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def large_tiles(replan: Any) -> None:
     """No others, in products of floats."""
-    monkeypatch.setattr(gemm, "TILES", {"large": gemm.TILES["large"]})
-    known = gemm.schedule, gemm.pair
-    for function in known:
-        function.cache_clear()
-    yield
-    for function in known:
-        function.cache_clear()
+    replan(gemm, "TILES", {"large": gemm.TILES["large"]})

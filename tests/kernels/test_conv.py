@@ -131,16 +131,15 @@ def test_large_shapes(windows, channels):
     compare_all(windows, *arrays(windows, *channels), channels[3], "gelu", rtol=1e-4, modes=FAST)
 
 
-def test_large_tiles(monkeypatch):
-    monkeypatch.setitem(conv_plan.TILES, "conv2d_implicit", {"large": conv_plan.IMPLICIT_TILES["large"]})
-    conv_plan.plan_of.cache_clear()
+def test_large_tiles(replan):
+    large = {"conv2d_implicit": {"large": conv_plan.IMPLICIT_TILES["large"]}}
+    replan(conv_plan, "TILES", conv_plan.TILES | large)
     windows = Windows((13, 17), (3, 3), corner=(1, 1))
     x, w, b, dz = arrays(windows, 1, 5, 133, 1)
     how = (*windows[2:5], 1)
     with rung("conv2d", "implicit"):
         compare("conv2d_forward", x, w, b, windows.positions, *how, "relu", 0.0)
         compare("conv2d_input_grad", dz, w, windows.size, *how, modes=FAST)
-    conv_plan.plan_of.cache_clear()
 
 
 def test_what_is_declared_fits_beside_what_is_asked_for(cuda_compiler):
@@ -149,8 +148,8 @@ def test_what_is_declared_fits_beside_what_is_asked_for(cuda_compiler):
     assert 0 < max(usage.shared for usage in made.kernels.values()) <= (48 << 10) - conv_plan.MOST_SHARED_BYTES
 
 
-def test_images_in_slices(monkeypatch):
-    monkeypatch.setattr(conv_plan, "COLUMNS_BYTES", 3000)
+def test_images_in_slices(replan):
+    replan(conv_plan, "COLUMNS_BYTES", 3000)
     windows = WINDOWS["padding"]
     x, w, b, dz = arrays(windows, 5, 2, 4, 2)
     assert 1 < conv_plan.images_at_a_time(conv.convolution_of(x.shape, w.shape, dz.shape[2:], *windows[2:5], 2), 4) < 5

@@ -91,21 +91,14 @@ def test_any_channels(windows, channels):
 
 
 @pytest.mark.parametrize("size", conv_channels_last.LAST_TILES)
-def test_every_size_of_tile(size, monkeypatch):
+def test_every_size_of_tile(size, replan):
     tables = {"LAST_TILES": size, "WEIGHT_LAST_TILES": size if size != "narrow" else "medium"}
     for name, one in tables.items():
-        monkeypatch.setattr(conv_channels_last, name, {one: getattr(conv_channels_last, name)[one]})
-    plans = conv_channels_last.last_plan, conv_channels_last.last_weight_plan
+        replan(conv_channels_last, name, {one: getattr(conv_channels_last, name)[one]})
     windows = Windows((13, 12), (3, 3), corner=(1, 1))
-    for plan in plans:
-        plan.cache_clear()
-    try:
-        for inputs in (12, 7):
-            x, w, b, dz = arrays(windows, 1, inputs, 133)
-            check(windows, last(x), last(w), b, last(dz), modes=FAST)
-    finally:
-        for plan in plans:
-            plan.cache_clear()
+    for inputs in (12, 7):
+        x, w, b, dz = arrays(windows, 1, inputs, 133)
+        check(windows, last(x), last(w), b, last(dz), modes=FAST)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16], ids=lambda d: np.dtype(d).name)

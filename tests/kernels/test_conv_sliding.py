@@ -97,29 +97,20 @@ TILES: dict[str, tuple[Callable[[Any], bool], tuple[Windows, Any]]] = {
 
 
 @pytest.mark.parametrize(("wanted", "shape"), TILES.values(), ids=TILES)
-def test_any_tile(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], shape: Any) -> None:
+def test_any_tile(replan: Any, wanted: Callable[[Any], bool], shape: Any) -> None:
     """Each way to divide the work gives the same sums, whatever way is predicted to be the fastest."""
     windows, channels = shape
-    monkeypatch.setattr(sliding_plan, "SHARED_BYTES", 2 << 10)  # few channels at a time
-    take_tile(monkeypatch, wanted)
+    replan(sliding_plan, "SHARED_BYTES", 2 << 10)  # few channels at a time
+    take_tile(replan, wanted)
     x, w, b, _ = arrays(windows, *channels)
     with rung("conv2d", "sliding"):
         compare("conv2d_forward", x, w, b, windows.positions, *how_of(windows, 1), "tanh", 0.0)
 
 
-def take_tile(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool]) -> None:
+def take_tile(replan: Any, wanted: Callable[[Any], bool]) -> None:
     """Only such tiles are offered."""
     given = sliding_plan._tiles
-    monkeypatch.setattr(sliding_plan, "_tiles", lambda *args: (t for t in given(*args) if wanted(t)))
-    sliding_tile.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Any:
-    """Tiles that a test was offered are not those of the next one."""
-    yield
-    sliding_tile.cache_clear()
-    sliding_weight_tile.cache_clear()
+    replan(sliding_plan, "_tiles", lambda *args: (t for t in given(*args) if wanted(t)))
 
 
 WEIGHT_TILES: dict[str, Callable[[Any], bool]] = {
@@ -132,19 +123,16 @@ WEIGHT_TILES: dict[str, Callable[[Any], bool]] = {
 
 @pytest.mark.parametrize("counted", [True, False], ids=["counted", "added-later"])
 @pytest.mark.parametrize("wanted", WEIGHT_TILES.values(), ids=WEIGHT_TILES)
-def test_any_tile_of_the_weight_gradient(
-    monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], counted: bool
-) -> None:
+def test_any_tile_of_the_weight_gradient(replan: Any, wanted: Callable[[Any], bool], counted: bool) -> None:
     given = sliding_weight_plan._weight_tiles
 
     def tiles(*args: Any) -> Any:
         return (t._replace(counted=counted) for t in given(*args) if wanted(t))
 
-    monkeypatch.setattr(sliding_weight_plan, "_weight_tiles", tiles)
-    monkeypatch.setattr(sliding_weight_plan, "BLOCKS", (1, 5, 300))
-    monkeypatch.setattr(sliding_weight_plan, "LEAST_CHANNELS", 1)
-    monkeypatch.setattr(sliding_weight_plan, "LEAST_THREADS", 1)
-    sliding_weight_tile.cache_clear()
+    replan(sliding_weight_plan, "_weight_tiles", tiles)
+    replan(sliding_weight_plan, "BLOCKS", (1, 5, 300))
+    replan(sliding_weight_plan, "LEAST_CHANNELS", 1)
+    replan(sliding_weight_plan, "LEAST_THREADS", 1)
     windows = Windows((10, 11), (3, 3))
     x, _, _, dz = arrays(windows, 3, 5, 17, 1)
     with rung("conv2d", "sliding"):
@@ -198,8 +186,8 @@ def test_pooling_with_any_rung(name: str) -> None:
         compare("conv2d_max_pool", x, w, b, windows.positions, *how_of(windows, 1), "relu", 0.0)
 
 
-def test_pooling_of_sums_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    take_tile(monkeypatch, lambda t: t.grid[1] > 1)
+def test_pooling_of_sums_in_parts(replan: Any) -> None:
+    take_tile(replan, lambda t: t.grid[1] > 1)
     windows = Windows((4, 4), (3, 3), corner=(1, 1))
     x, w, b, _ = arrays(windows, 2, 6, 3, 1)
     with rung("conv2d", "sliding"):

@@ -36,13 +36,6 @@ def compare_statistics(windows: Windows, channels: Any, dtype: Any = "float32", 
     compare("conv2d_statistics", *args[:2], None, *args[3:], **options)
 
 
-@pytest.fixture(autouse=True)
-def _forgotten() -> Any:
-    """Tiles that a test was offered are not those of the next one."""
-    yield
-    sliding_tile.cache_clear()
-
-
 @pytest.mark.parametrize(("windows", "channels"), SHAPES.values(), ids=SHAPES)
 def test_any_shape(windows: Windows, channels: Any) -> None:
     with rung("conv2d", "sliding"):
@@ -63,17 +56,17 @@ def test_other_rungs(name: str) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "shape"), TILES.values(), ids=TILES)
-def test_any_tile(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Any], bool], shape: Any) -> None:
+def test_any_tile(replan: Any, wanted: Callable[[Any], bool], shape: Any) -> None:
     """Sums in parts are found one after the other."""
-    monkeypatch.setattr(sliding_plan, "SHARED_BYTES", 2 << 10)  # few channels at a time
-    take_tile(monkeypatch, wanted)
+    replan(sliding_plan, "SHARED_BYTES", 2 << 10)  # few channels at a time
+    take_tile(replan, wanted)
     with rung("conv2d", "sliding"):
         compare_statistics(*shape, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("images", [1, 8, 9, 129])
-def test_as_many_blocks_as_have_one_or_two_joins(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
-    take_tile(monkeypatch, lambda t: t.images == 1 and t.grid[1] == 1 and t.output_threads == 1)
+def test_as_many_blocks_as_have_one_or_two_joins(replan: Any, images: int) -> None:
+    take_tile(replan, lambda t: t.images == 1 and t.grid[1] == 1 and t.output_threads == 1)
     windows = Windows((3, 4), (3, 3), corner=(1, 1))
     f = convolution(windows, images, 2, 9, 1)
     found = sliding_tile(f, 4)

@@ -54,10 +54,10 @@ def test_bfloat16(name):
 
 @pytest.mark.parametrize("name", ["float16", "tf32"])
 @pytest.mark.parametrize("size", conv_plan.TENSOR_TILES)
-def test_tiles(size, name, monkeypatch):
+def test_tiles(size, name, replan):
     """Chunks that can be copied at once, several tiles, and an edge."""
-    monkeypatch.setitem(conv_plan.TILES, PRODUCTS[name], {size: conv_plan.TILES[PRODUCTS[name]][size]})
-    conv_plan.plan_of.cache_clear()
+    only = {PRODUCTS[name]: {size: conv_plan.TILES[PRODUCTS[name]][size]}}
+    replan(conv_plan, "TILES", conv_plan.TILES | only)
     dtype = "float32" if name == "tf32" else "float16"
     x, w, b = normal(3, 16, 8, 8, dtype=dtype), normal(140, 16, 3, 3, dtype=dtype), normal(140, dtype=dtype)
     dz = normal(3, 140, 8, 8, dtype=dtype)
@@ -66,7 +66,6 @@ def test_tiles(size, name, monkeypatch):
         compare("conv2d_forward", x, w, b, (8, 8), *how, "leaky_relu", 0.1, modes=FAST[:1])
         compare("conv2d_input_grad", dz, w, (8, 8), *how, modes=FAST[:1])
         compare("conv2d_weight_grad", x, dz, (3, 3), *how, True, modes=FAST[:1])
-    conv_plan.plan_of.cache_clear()
 
 
 @pytest.mark.parametrize(("dtype", "precision", "most"), [("float32", "high", 1e-3), (bfloat16, "highest", 1e-2)])

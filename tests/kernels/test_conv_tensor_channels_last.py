@@ -53,19 +53,12 @@ def test_any_channels(channels, name):
 
 @pytest.mark.parametrize("name", ["float16", "tf32"])
 @pytest.mark.parametrize("size", conv_channels_last.TENSOR_LAST_TILES)
-def test_tiles(size, name, monkeypatch):
+def test_tiles(size, name, replan):
     """Chunks that are copied at once, several tiles, and an edge."""
     table = "TF32_LAST_TILES" if name == "tf32" else "TENSOR_LAST_TILES"
-    monkeypatch.setattr(conv_channels_last, table, {size: getattr(conv_channels_last, table)[size]})
-    plans = conv_channels_last.tensor_last_plan, conv_channels_last.tensor_last_weight_plan
-    for plan in plans:
-        plan.cache_clear()
-    try:
-        for inputs in (16, 15):
-            check(Windows((9, 16), (3, 3), corner=(1, 1)), (2, inputs, 140), name, "leaky_relu")
-    finally:
-        for plan in plans:
-            plan.cache_clear()
+    replan(conv_channels_last, table, {size: getattr(conv_channels_last, table)[size]})
+    for inputs in (16, 15):
+        check(Windows((9, 16), (3, 3), corner=(1, 1)), (2, inputs, 140), name, "leaky_relu")
 
 
 @pytest.mark.parametrize("name", TYPES)

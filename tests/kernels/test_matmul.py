@@ -92,6 +92,13 @@ def test_large_tiles(x, y, large_tiles):
     compare("matmul", normal(*x[::-1]).T, normal(*y[::-1]).T, modes=FAST)
 
 
+def test_no_plan_stays_that_was_made_of_other_tiles(replan):
+    for size, tile in gemm.TILES.items():
+        replan(gemm, "TILES", {size: tile})
+        made = gemm.pair(5, 7, 9), gemm.schedule(5, 9, 7)
+        assert {made[0].dx.size, made[0].dw.size, made[1].size} == {size}
+
+
 @pytest.mark.parametrize(("x", "y"), [((40, 300), (300, 36)), ((3, 700), (700, 66)), ((70, 500), (500, 3))])
 def test_sums_in_parts(x, y):
     assert schedule(x[0], y[1], x[1], may_transpose=True).parts > 1
@@ -103,7 +110,6 @@ def test_sums_in_parts(x, y):
 def test_types_of_floats(dtype, large_tiles):
     for x, y in (((3, 5), (5, 70)), ((70, 130), (130, 70)), ((70, 130), (130, 3))):
         compare("matmul", normal(*x, dtype=dtype), normal(*y, dtype=dtype), modes=FAST, **LADDER)
-    schedule.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", bfloat16])

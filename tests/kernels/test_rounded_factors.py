@@ -21,12 +21,10 @@ WANTED = ((True, True, True), (False, True, False), (True, False, False), (False
 
 
 @pytest.fixture(params=["wide", "large", "small"])
-def tile(request, monkeypatch):
+def tile(request, replan):
     """Tiles of this size, but where matrices are not of whole chunks."""
-    monkeypatch.setattr(gemm, "TF32_TILES", preferred(gemm.TF32_TILES, request.param))
-    schedule.cache_clear()
-    yield request.param
-    schedule.cache_clear()
+    replan(gemm, "TF32_TILES", preferred(gemm.TF32_TILES, request.param))
+    return request.param
 
 
 @pytest.fixture(autouse=True)

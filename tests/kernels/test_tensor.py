@@ -19,12 +19,10 @@ def preferred(tiles, size):
 
 
 @pytest.fixture(params=["wide", "large", "small"])
-def tile(request, monkeypatch):
+def tile(request, replan):
     """Tiles of this size, but where matrices are not of whole chunks."""
-    monkeypatch.setattr(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, request.param))
-    schedule.cache_clear()
-    yield request.param
-    schedule.cache_clear()
+    replan(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, request.param))
+    return request.param
 
 
 @pytest.mark.parametrize("dtype", ["float16", bfloat16])
@@ -51,10 +49,9 @@ def test_layouts(tile):
     compare("matmul", np.broadcast_to(x[:1], x.shape), normal(32, 9, dtype="float16"), modes=FAST[:1])
 
 
-def test_wide_tiles_are_for_whole_chunks(monkeypatch):
+def test_wide_tiles_are_for_whole_chunks(monkeypatch, replan):
     """What does not lie so is multiplied in large ones, with the same parts: to the same bits."""
-    monkeypatch.setattr(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, "wide"))
-    schedule.cache_clear()
+    replan(gemm, "TENSOR_TILES", preferred(gemm.TENSOR_TILES, "wide"))
     backend, launched = simulator("fast", "forward"), []
     x, y = normal(72, 712, dtype="float16"), normal(712, 40, dtype="float16")
     apart = np.zeros((72, 713), np.float16)[:, 1:]  # lines begin anywhere
@@ -70,7 +67,6 @@ def test_wide_tiles_are_for_whole_chunks(monkeypatch):
     assert schedule(72, 40, 712, tensor=True).parts > 1
     assert launched == ["matmul_tensor_wide", "matmul_tensor_large", "matmul_tensor_wide"]
     assert all(z.tobytes() == results[0].tobytes() for z in results)
-    schedule.cache_clear()
 
 
 def test_sums_in_parts(tile):

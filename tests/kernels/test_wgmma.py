@@ -23,12 +23,10 @@ def chosen():
 
 
 @pytest.fixture(params=["large", "small"])
-def tile(request, monkeypatch):
+def tile(request, replan):
     """Tiles of this size only."""
-    monkeypatch.setattr(gemm, "WGMMA_TILES", {request.param: gemm.WGMMA_TILES[request.param]})
-    schedule.cache_clear()
-    yield request.param
-    schedule.cache_clear()
+    replan(gemm, "WGMMA_TILES", {request.param: gemm.WGMMA_TILES[request.param]})
+    return request.param
 
 
 def launched(monkeypatch) -> list[str]:
