@@ -1,9 +1,8 @@
-// The updates of SGD, Adagrad, RMSprop and Adam; see optimizer.cuh.
+// The updates of SGD, Adagrad, RMSprop and Adam; see optimizer.cuh, and for SGD's and Adam's update.cuh.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "optimizer.cuh"
 
-// b = d at the `first` step, else momentum b + share d;  p -= lr b;  with Nesterov's momentum p -= lr (d + momentum b)
 extern "C" __global__ void sgd_step(
     scalar_t* __restrict__ p,
     const scalar_t* __restrict__ g,
@@ -14,12 +13,8 @@ extern "C" __global__ void sgd_step(
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     if (!begin(live, errors, error_count, lr, momentum, share, decay)) return;
-    walk<1>(p, g, {buf}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[1]) {
-        acc_t& b = state[0];
-        const acc_t d = descent(p, g, decay, maximize);
-        b = first || buf == nullptr ? d : fma(momentum, b, share * d);
-        p = fma(-lr, nesterov ? fma(momentum, b, d) : b, p);
-    });
+    const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    walk<Sgd::MOMENTS>(p, g, {buf}, count, vector, rule);
 }
 
 // total += d^2;  p -= rate d / (sqrt(total) + eps)      rate is lr / (1 + (step - 1) lr_decay)
@@ -70,12 +65,6 @@ extern "C" __global__ void rmsprop_step(
     });
 }
 
-// p = shrink p      AdamW: 1 - lr weight_decay, else 1
-// m += share1 (d - m);  v = keep2 v + share2 d^2;  s = v, or for AMSGrad the largest v so far
-// p -= rate m / (sqrt(s) + eps)
-//
-// share1 is 1 - beta1, keep2 beta2, share2 1 - beta2. With c1 = 1 - beta1^step and c2 = 1 - beta2^step, rate is
-// lr sqrt(c2) / c1 and eps is sqrt(c2) times Adam's: lr m / c1 / (sqrt(s / c2) + eps) with one operation less.
 extern "C" __global__ void adam_step(
     scalar_t* __restrict__ p,
     const scalar_t* __restrict__ g,
@@ -88,13 +77,6 @@ extern "C" __global__ void adam_step(
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     if (!begin(live, errors, error_count, rate, share1, keep2, share2, eps, shrink, decay)) return;
-    walk<3>(p, g, {m, v, v_max}, count, vector, [=](acc_t& p, acc_t g, acc_t (&state)[3]) {
-        acc_t &m = state[0], &v = state[1], &largest = state[2];
-        p *= shrink;
-        const acc_t d = descent(p, g, decay, maximize);
-        m = fma(share1, d - m, m);
-        v = fma(keep2, v, d * d * share2);
-        largest = v_max == nullptr ? v : larger(largest, v);
-        p = fma(-rate, m / (sqrt(largest) + eps), p);
-    });
+    const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    walk<Adam::MOMENTS>(p, g, {m, v, v_max}, count, vector, rule);
 }

@@ -103,12 +103,12 @@ def on_rung(ladder: str, name: str, work: Callable[..., Any]) -> Callable[..., A
     return inside
 
 
-def optimizer(make: Callable[[list[Tensor]], Any]) -> Callable[[], Any]:
+def optimizer(make: Callable[[list[Tensor]], Any], rows: int = 256, columns: int = 256) -> Callable[[], Any]:
     """An optimizer of one parameter, which has made a step and its moments."""
 
     def made() -> Any:
-        p = gpunn.randn(256, 256, device="sim", requires_grad=True)
-        p.grad = gpunn.randn(256, 256, device="sim")
+        p = gpunn.randn(rows, columns, device="sim", requires_grad=True)
+        p.grad = gpunn.randn(rows, columns, device="sim")
         optimizer = make([p])
         optimizer.step()
         return optimizer

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import gpunn
 from gpunn import ops, optim
 from gpunn.nn import functional as F
+from gpunn.optim.bound import BoundProducts
 
-from .call import Tensor, add, backward, bytes, fixed, mask, normal, optimizer, whole
+from .call import Tensor, add, backward, bytes, fixed, halves, mask, normal, optimizer, whole
 from .chains import chain, chain_sum
 
 # Reductions and order ------------------------------------------------------------------------------------------------
@@ -89,8 +93,9 @@ add(
 
 # Updates -------------------------------------------------------------------------------------------------------------
 
+_SGD = partial(optim.SGD, lr=0.1, momentum=0.9)
 for _name, _make in (
-    ("SGD", lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9)),
+    ("SGD", _SGD),
     ("Adam", optim.Adam),
     ("RMSprop", optim.RMSprop),
     ("Adagrad", optim.Adagrad),
@@ -103,3 +108,17 @@ for _name, _make in (
     ("Lion", optim.Lion),
 ):
     add(f"{_name} 256x256", lambda optimizer: optimizer.step(), optimizer(_make))
+
+
+def _by_product(made: Any, dz: Tensor, x: Tensor) -> None:
+    """A weight's update in the product that makes its gradient."""
+    ((weight,),) = (group["params"] for group in made.param_groups)
+    BoundProducts(made, weight, None)(dz._data, x._data)
+
+
+for _name, _make in (("SGD", _SGD), ("Adam", optim.Adam)):
+    for _size in (512, 2048):
+        _shape = f"{_size}x32x{_size}"
+        _made = optimizer(_make, _size, _size)
+        add(f"{_name} of a product {_shape}", _by_product, _made, fixed(32, _size), fixed(32, _size))
+        add(f"{_name} of a half product {_shape}", _by_product, _made, halves(32, _size), halves(32, _size))

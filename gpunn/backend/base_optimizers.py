@@ -11,7 +11,13 @@ from .base_layers import Array
 
 
 class OptimizerPrimitives(Protocol):
-    """The update of each optimizer, and pieces of arenas."""
+    """The update of each optimizer, and pieces of arenas.
+
+    Attributes:
+        updates_by_product: whether they take a `gpunn.backend.weight_gradient.WeightGradient` in the place of g.
+    """
+
+    updates_by_product: bool
 
     def sgd_step(
         self,

@@ -37,6 +37,7 @@ class Adam(Optimizer):
 
     _counts = True
     _by_element = True
+    _in_product = "adam_step"
 
     def __init__(
         self,

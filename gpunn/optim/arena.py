@@ -218,6 +218,9 @@ def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
     latest: dict[Any, tuple[list[Tensor], int]] = {}
     for p in params:
         key = p.dtype, p.device
+        if p.nbytes > ARENA_BYTES:  # by itself, and those before and behind it lie side by side
+            found.append([p])
+            continue
         members, size = latest.get(key, ([], 0))
         if not members or size + p.nbytes > ARENA_BYTES:
             members, size = [], 0

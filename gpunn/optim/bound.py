@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunn.backend.weight_gradient import WeightGradient
+
 from .arena import Run, Segment
 
 if TYPE_CHECKING:
@@ -209,10 +211,12 @@ class BoundProducts:
 
     def make(self, dz: Any, x: Any, backend: Any = None) -> None:
         """Make the calls, of the parameters' backend or of what is given in its place."""
-        if dz.ndim != 2:
-            dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
         for part in self._parts:
             part.make(dz, x, backend)
+
+    def is_settled(self) -> bool:
+        """Whether the next call does what the last one did, with other numbers; not so where state is new or loaded."""
+        return not any(part.has_changed() for part in self._parts)
 
 
 class _Part:
@@ -236,7 +240,7 @@ class _Part:
         optimizer, options = self.optimizer, self.options
         names = optimizer._moment_names(options)
         count, first = 0.0, False
-        if self._has_changed(names):
+        if self.has_changed():
             count, first = self._see_to_moments(names)
         elif optimizer._counts:
             count = optimizer._advance(self._state, self.options)
@@ -247,17 +251,26 @@ class _Part:
 
     def make(self, dz: Any, x: Any, backend: Any) -> None:
         """Update it by the gradient dz^T x."""
+        backend = backend or self.segment.arena.backend
+        if backend.updates_by_product:
+            gradient = WeightGradient(dz, x)
+            self.optimizer._update(backend, self.options, self._p, gradient, self._arrays, *self._number)
+            return
+        if dz.ndim != 2:
+            dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
         if self.bias:
             if self._ones is None or len(self._ones) != len(dz) or self._ones.dtype != dz.dtype:
                 self._ones = _ones(len(dz), dz.dtype)
             x = self._ones  # the same one each time, for those who have noted where it lies
-        backend = backend or self.segment.arena.backend
         self.optimizer._update_product(backend, self.options, self._p, dz, x, self._arrays, *self._number)
 
-    def _has_changed(self, names: tuple[str, ...]) -> bool:
+    def has_changed(self) -> bool:
         """Whether this is the first step, or another state was loaded since the last."""
         state = self._state
-        if names != self._names or self.optimizer.state.get(self.segment.param) is not state:
+        if (
+            self.optimizer._moment_names(self.options) != self._names
+            or self.optimizer.state.get(self.segment.param) is not state
+        ):
             return True
         for name, view in self._moments:  # noqa: SIM110 (any() would take longer than all else here)
             if state.get(name) is not view:

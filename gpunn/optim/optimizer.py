@@ -52,6 +52,8 @@ class Optimizer:
     """Whether a plan can do the update, by `_update`."""
     _by_element: bool = False
     """Whether `_update` treats each element by itself, so that it may get some rows of a gradient at a time."""
+    _in_product: str = ""
+    """The primitive of such an update that kernels also have in the product that makes a weight's gradient."""
     _scratches: int = 2
     """In how many arrays the NumPy backend computes such an update."""
     _numbers: tuple[str, ...] = ("step",)

@@ -37,6 +37,7 @@ class SGD(Optimizer):
     """
 
     _by_element = True
+    _in_product = "sgd_step"
 
     def __init__(
         self,

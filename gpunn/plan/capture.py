@@ -40,12 +40,12 @@ import numpy as np
 from gpunn.backend.errors import Errors
 from gpunn.backend.memory_format import copy_as_it_lies
 from gpunn.backend.recording import Launch, NotRecordable, Number, Recorder, capture
-from gpunn.optim.bound import BoundStep, is_one_kernel
+from gpunn.optim.bound import BoundProducts, BoundStep, is_one_kernel
 
 from . import kernels
 from .arena import Arena, Memory
 from .fuse import Note
-from .graph import Graph, Update
+from .graph import Graph, ProductUpdate, Update
 from .replay import Program, name_of, side_of
 from .together import Together
 
@@ -55,7 +55,7 @@ MOST_OF_AN_UPDATE = 9
 
 def most_numbers(graph: Graph) -> int:
     """How many numbers change from step to step at most: those of draws and of updates."""
-    updated = sum(len(node.params) for node in graph.nodes if isinstance(node, Update))
+    updated = sum(len(node.params) for node in graph.nodes if isinstance(node, (Update, ProductUpdate)))
     return len(graph.calls) + MOST_OF_AN_UPDATE * updated
 
 
@@ -79,6 +79,11 @@ class Call:
         """The primitive, the op, or the optimizer."""
         return name_of(self.function)
 
+    @property
+    def updates(self) -> bool:
+        """Whether it is an update, whose numbers are others at each step."""
+        return isinstance(self.function, (BoundStep, BoundProducts))
+
     def __call__(self) -> None:
         """Make it."""
         self.function(*self.args, **self.kwargs)
@@ -97,7 +102,7 @@ class Segment:
         self.calls = list(calls)
         self.start = start
         self.captured = not calls[0].obstacle
-        self.optimizers = [call for call in calls if isinstance(call.function, BoundStep)]
+        self.updates = [call for call in calls if call.updates]
         self.graph: Any = None
 
     @property
@@ -118,7 +123,7 @@ class Segment:
 
 def _are_settled(segment: Segment) -> bool:
     """Whether updates do what they did the last time."""
-    return all(call.function.is_settled() for call in segment.optimizers)
+    return all(call.function.is_settled() for call in segment.updates)
 
 
 class CapturedProgram(Program):
@@ -246,7 +251,7 @@ class CapturedProgram(Program):
             self.recorder.numbers.send()
             self._run_one_by_one(segment)
             return
-        for call in segment.optimizers:
+        for call in segment.updates:
             launches = self._taken_down(call)
             if len(launches) != len(call.launches) or any(a is not b for a, b in zip(launches, call.launches)):
                 call.launches, segment.graph = launches, None
@@ -262,7 +267,7 @@ class CapturedProgram(Program):
     def _run_one_by_one(self, segment: Segment) -> None:
         """Launch what is a list, and call what is none."""
         for call in segment.calls:
-            if call.obstacle or isinstance(call.function, BoundStep):
+            if call.obstacle or call.updates:
                 self._look()
                 call()
                 self.backend.look()
@@ -294,7 +299,7 @@ class CapturedProgram(Program):
             self._errors.forget_checks()
             self.recorder.work_in(memory.take(self, "workspace", self.recorder.workspace_bytes))
             for call in calls:
-                if not call.obstacle and not isinstance(call.function, BoundStep):
+                if not call.obstacle and not call.updates:
                     call.launches = self._taken_down(call)
         self._own_checks = self._errors.used
         self.workspace_bytes = self.recorder.nbytes
@@ -308,7 +313,7 @@ class CapturedProgram(Program):
         """Find out which calls can be recorded, and how much memory they compute in."""
         for call in calls:
             try:
-                if not isinstance(call.function, BoundStep):
+                if not call.updates:
                     self._taken_down(call)
                 elif not is_one_kernel(call.function.optimizer):
                     call.obstacle = "has an update of its own"

@@ -19,10 +19,11 @@ from gpunn.backend.kernel import KernelBackend
 from gpunn.backend.kernel.tuning import Tuner
 from gpunn.backend.launch import Text
 from gpunn.backend.recording import NotRecordable, Recorder, forbid
+from gpunn.backend.weight_gradient import WeightGradient
 from gpunn.optim.bound import is_one_kernel
 
 from .capture import most_numbers
-from .graph import Assign, Compute, Graph, Update, Value
+from .graph import Assign, Compute, Graph, ProductUpdate, Update, Value
 from .liveness import Liveness
 from .primitive_calls import primitive_calls
 from .replay import side_of
@@ -72,8 +73,8 @@ def dry_run(graph: Graph) -> DryRun:
             calls = [(backend.copy, [given[1]], {"out": given[0]})]
         elif isinstance(node, Compute):
             calls = primitive_calls(backend, node, given, tuple(map(array, node.outputs)))
-        elif isinstance(node, Update):
-            _update(backend, node)
+        elif isinstance(node, (Update, ProductUpdate)):
+            _update(backend, node, given)
         for function, args, kwargs in calls:
             try:
                 # What is computed once, when the plan is made, is not computed in the workspace.
@@ -132,16 +133,18 @@ class _Idle(KernelBackend):
         forbid("copies from the host")
 
 
-def _update(backend: _Idle, node: Update) -> None:
+def _update(backend: _Idle, node: Update | ProductUpdate, given: list[Any]) -> None:
     """The first and a later step of an optimizer whose update is gpunn's own."""
-    optimizer = node.optimizer
+    optimizer, mine = node.optimizer, {id(p) for p in node.params}
     if not is_one_kernel(optimizer):
         return
     for options in optimizer.param_groups:
         names = optimizer._moment_names(options)
-        for spec in {p._spec.dtype: p._spec for p in options["params"]}.values():
-            p, g, *moments = (backend.full((4,), 0, spec.dtype.numpy) for _ in range(2 + len(names)))
-            backend.copy(p, out=backend.empty((4,), spec.dtype.numpy))  # parameters move to the optimizer's memory
+        for spec in {p._spec.dtype: p._spec for p in options["params"] if id(p) in mine}.values():
+            shape, type = spec.shape if isinstance(node, ProductUpdate) else (4,), spec.dtype.numpy
+            p, *moments = (backend.full(shape, 0, type) for _ in range(1 + len(names)))
+            backend.copy(p, out=backend.empty(shape, type))  # parameters move to the optimizer's memory
+            g = WeightGradient(*given) if isinstance(node, ProductUpdate) else backend.full(shape, 0, type)
             state: dict[str, Any] = {}
             for first in (True, False):
                 step = optimizer._advance(state, options) if optimizer._counts else 0

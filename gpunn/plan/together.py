@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpunn.backend.recording import NotRecordable, Number, Recorder, capture
-from gpunn.optim.bound import BoundStep
 
 from .graph import Value
 from .replay import side_of
@@ -62,7 +61,7 @@ class Together:
             for call, number in draws:
                 numbers.set_whole(number, call.generator.next_call(call.stream))
             for update in calls:
-                if isinstance(update.function, BoundStep):
+                if update.updates:
                     self._take_down(update)
             between()
         numbers.send()
@@ -88,11 +87,8 @@ class Together:
         replaced = self._places(i)
         calls = []
         for call in program.segments[0].calls:
-            if isinstance(call.function, BoundStep):
-                calls.append(type(call)(call.function, call.args, call.kwargs))
-                continue
-            args, kwargs = _with(replaced, call.args), _with(replaced, call.kwargs)
-            calls.append(self._recorded(type(call)(call.function, args, kwargs)))
+            own = type(call)(call.function, _with(replaced, call.args), _with(replaced, call.kwargs))
+            calls.append(own if own.updates else self._recorded(own))
         for v, room in zip(program.graph.results, self.results):
             if not self._is_own(v):
                 source = program.array_of(v)

@@ -305,7 +305,7 @@ def test_a_large_parameter_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
     moved = 0.5 + 0.5 * 1.9
     for p, start in zip(params, (1.0, 2.0, 3.0)):
         np.testing.assert_allclose(p.detach().numpy(), start - moved, rtol=1e-6)
-    assert arena.moving_bytes(params) == 80
+    assert arena.moving_bytes(params) == 80 + 16  # the other two come to lie side by side
 
 
 def test_arenas_are_not_larger_than_that(monkeypatch: pytest.MonkeyPatch) -> None:

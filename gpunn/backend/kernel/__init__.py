@@ -22,9 +22,9 @@ from .im2col import Im2col
 from .images import Images
 from .indexing import Indexing
 from .linear_loss import LinearLoss
+from .linear_update import LinearUpdate
 from .memory import Memory
 from .norm import Norm
-from .optimizer_further import OptimizerFurther
 from .order import Order
 from .pool import Pool
 from .rearrange import Rearrange
@@ -46,6 +46,7 @@ class KernelBackend(
     Images,
     Indexing,
     LinearLoss,
+    LinearUpdate,
     Im2col,
     ConvPooled,
     ConvStatistics,
@@ -58,7 +59,6 @@ class KernelBackend(
     Dropout,
     Draw,
     ArrayModule,
-    OptimizerFurther,
     CollectiveKernels,
     Memory,
 ):

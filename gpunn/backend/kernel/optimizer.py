@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backend import recording
+from gpunn.backend.weight_gradient import WeightGradient
 
 from .check import Check
 from .family import Array, ceil_div
@@ -104,7 +105,7 @@ class Optimizer(Quads, Check):
         self,
         kernel: str,
         state: tuple[Array | None, ...],
-        g: Array,
+        g: Array | WeightGradient,
         numbers: tuple[float, ...],
         choices: tuple[bool, ...],
         out: Any,
@@ -117,18 +118,27 @@ class Optimizer(Quads, Check):
         if recorder is not None:
             live = recorder.numbers.take(numbers)
             numbers = (0.0,) * len(numbers)  # so that the launch is the same one at each step
-            if out is not None and all(map(is_, state, out)) and g.size and g.flags.c_contiguous:  # a single launch
-                key = (kernel, g, *state, *choices, live, error_count)
+            if out is not None and all(map(is_, state, out)) and self._in_one_launch(kernel, out[0], g):
+                factors = g if isinstance(g, WeightGradient) else (g,)
+                key = (kernel, *factors, *state, *choices, live, error_count)
                 if recorder.repeats(key):
                     return out
         results = tuple(map(self._place, state, out or (None,) * len(state)))
-        p, g = results[0], self.contiguous(g)
-        vector = self.quads(*results, g)
-        args = (p, g, *results[1:], p.size, vector, *numbers, *choices, live, errors, error_count)
-        self.launch_elements(text, kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
+        self._launch_update(text, kernel, results, g, (*numbers, *choices, live, errors, error_count))
         if recorder is not None and key is not None:
             recorder.mark(key)
         return results
+
+    def _in_one_launch(self, kernel: str, p: Array, g: Any) -> bool:
+        """Whether parameters in their place are updated by one launch and no other."""
+        return bool(g.size and g.flags.c_contiguous)
+
+    def _launch_update(self, text: str, kernel: str, state: tuple[Any, ...], g: Any, how: tuple[Any, ...]) -> None:
+        """Update parameters and moments, in their place."""
+        g = self.contiguous(g)
+        p, *moments = state
+        args = (p, g, *moments, p.size, self.quads(*state, g), *how)
+        self.launch_elements(text, kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
 
     def _place(self, a: Array | None, out: Array | None) -> Any:
         """Where the update of `a` goes, with the elements of `a` in it."""

@@ -34,3 +34,4 @@ from .softmax import *
 
 name = "numpy"
 writes_images: frozenset[str] = frozenset()
+updates_by_product = False

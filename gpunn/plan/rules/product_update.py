@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from gpunn.ops.linear import LinearBackward
+from gpunn.backend.kernel.linear_update import updates_in_product
+from gpunn.ops.cast import Cast
+from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
+from gpunn.ops.linear_pooled import PooledLinearBackward
 from gpunn.optim.bound import is_one_kernel
 
 from ..graph import Compute, Graph, ProductUpdate, Update, Value
@@ -14,54 +17,111 @@ from ..simplify import Uses
 from .note import Note, other_readers
 
 LARGE_BYTES = 1 << 22
+CACHED_BYTES = 12 << 20
+"""On a GPU, of all parameters that are updated: with gradients and Adam's moments they are as large as an H100's second
+cache (50 MB), in which a launch finds what the one before has left."""
+
+
+class _Gradient(NamedTuple):
+    """Of a parameter that is updated: as the update reads it, and as the product makes it, in another type perhaps."""
+
+    param: Any
+    read: Value
+    made: Value
+
+    @property
+    def cast(self) -> Compute | None:
+        """What converts it."""
+        node = self.read.node
+        return node if self.read is not self.made and isinstance(node, Compute) else None
 
 
 def product_update(graph: Graph) -> Iterator[Note]:
     """The gradients of a linear layer and their update, which is done as they are made, and needs no memory for them.
 
-    With SGD the products are added right to the momentum; other optimizers get some rows at a time, which spares memory
-    but no time, so only for large gradients. Only where the gradient has no other use, and the parameter is not read
-    later in the step: it is changed here.
+    On the CPU, with SGD the products are added right to the momentum; other optimizers get some rows at a time, which
+    spares memory but no time, so only for large gradients. Kernels update a weight where they have a tile of its
+    gradient in registers, where it is too large for a cache. Only where the gradient has no other use, and the
+    parameter is not read later in the step: it is changed here.
     """
     for update in [n for n in graph.nodes if isinstance(n, Update)]:
         uses = Uses(graph)
         last_read = _last_reads(graph)
-        left = list(zip(update.params, update.inputs))
+        left = [_gradient(p, g) for p, g in zip(update.params, update.inputs)]
         for node in list(graph.nodes):
-            if not (isinstance(node, Compute) and isinstance(node.op, LinearBackward)):
+            if not (isinstance(node, Compute) and isinstance(node.op, _PRODUCTS)):
                 continue
-            mine = [(p, g) for p, g in left if g.node is node]
             fused = []
-            for param, g in mine:
-                where = f"{node.name} {g.spec!r} + {type(update.optimizer).__name__}"
-                reason = _not_by_product(update, param, g, uses, last_read, graph.nodes.index(node))
+            for g in [g for g in left if g.made.node is node]:
+                where = f"{node.name} {g.made.spec!r} + {type(update.optimizer).__name__}"
+                reason = _not_by_product(update, g, uses, last_read, graph.nodes.index(node))
                 yield Note("product_update", where, reason)
                 if not reason:
-                    fused.append((param, g))
+                    fused.append(g)
             if fused:
                 _update_in_place_of(graph, node, update.optimizer, fused)
-                left = [(p, g) for p, g in left if all(p is not q for q, _ in fused)]
+                left = [g for g in left if all(g is not f for f in fused)]
         if len(left) < len(update.params):
-            update.params, update.inputs = [p for p, _ in left], tuple([g for _, g in left])
+            update.params, update.inputs = [g.param for g in left], tuple([g.read for g in left])
             if not left:
                 graph.nodes.remove(update)
 
 
-def _not_by_product(update: Update, param: Any, g: Value, uses: Uses, last_read: dict[int, int], place: int) -> str:
+_PRODUCTS = LinearBackward, ActivationLinearBackward, PooledLinearBackward
+
+
+def _gradient(param: Any, read: Value) -> _Gradient:
+    node = read.node
+    if isinstance(node, Compute) and isinstance(node.op, Cast) and isinstance(node.inputs[0], Value):
+        return _Gradient(param, read, node.inputs[0])
+    return _Gradient(param, read, read)
+
+
+def _not_by_product(update: Update, g: _Gradient, uses: Uses, last_read: dict[int, int], place: int) -> str:
     """Why a gradient and its update are not one; empty if they can be."""
-    if not (update.optimizer._by_element and is_one_kernel(update.optimizer)):
-        return f"{type(update.optimizer).__name__} may need the gradient as a whole"
-    if g.spec.device.type != "cpu" or g.spec.dtype.numpy.itemsize < 4:
+    optimizer, param, spec = update.optimizer, g.param, g.read.spec
+    if not (optimizer._by_element and is_one_kernel(optimizer)):
+        return f"{type(optimizer).__name__} may need the gradient as a whole"
+    kernels = spec.device.type != "cpu"
+    if not kernels and (spec.dtype.numpy.itemsize < 4 or g.cast is not None):
         return "it is for float32 and float64 on the CPU"
-    if g.spec.nbytes < LARGE_BYTES and not update.optimizer._adds_product(_group(update.optimizer, param)):
+    adds = not kernels and optimizer._adds_product(_group(optimizer, param))
+    if spec.nbytes < LARGE_BYTES and not adds:
         return "it is small, and one walk over all parameters takes less time"
-    if not uses.only_read_by(g, update):
-        return f"{other_readers(uses, g, {id(update)})} needs the gradient"
+    if kernels and (reason := _not_by_kernels(update, g)):
+        return reason
+    if not uses.only_read_by(g.read, update):
+        return f"{other_readers(uses, g.read, {id(update)})} needs the gradient"
+    if g.cast is not None and not uses.only_read_by(g.made, g.cast):
+        return f"{other_readers(uses, g.made, {id(g.cast)})} needs the gradient"
     if id(param._data) in last_read and last_read[id(param._data)] > place:
         return "the parameter is read later in the step"
     if not param._data.flags.c_contiguous:
         return "the parameter lies in several pieces"
     return ""
+
+
+def _not_by_kernels(update: Update, g: _Gradient) -> str:
+    """Why kernels don't make a gradient and use it in one launch; empty if they do."""
+    optimizer = update.optimizer
+    if sum(p.nbytes for p in update.params) < CACHED_BYTES:
+        return "all gradients together stay in a GPU's cache until they are used"
+    if len(g.made.spec.shape) != 2:
+        return "kernels do that for weights"
+    types = g.param._spec.dtype.numpy, g.made.spec.dtype.numpy
+    tensor_cores = getattr(g.read.spec.device.backend, "tensor_cores", True)
+    if not updates_in_product(optimizer._in_product, *types, tensor_cores):
+        return f"no kernel does {type(optimizer).__name__}'s step where it makes a product of {g.made.spec.dtype.name}"
+    if any(isinstance(x.node, Compute) and x.node.op.view and x.node.op.name != "Reshape" for x in _factors(g.made)):
+        return "its factors are views, which may not lie in lines"
+    return ""
+
+
+def _factors(made: Value) -> tuple[Value, Value]:
+    """dZ and X."""
+    assert made.node is not None
+    dz, x = made.node.inputs[:2]
+    return dz, x if x is not None else dz
 
 
 def _group(optimizer: Any, param: Any) -> Any:
@@ -82,17 +142,22 @@ def _last_reads(graph: Graph) -> dict[int, int]:
     return last
 
 
-def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[tuple[Any, Value]]) -> None:
-    """Let an update make some of the results of a `LinearBackward` itself."""
-    dz, x, w = node.inputs
+def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[_Gradient]) -> None:
+    """Let an update make some of the results of a product itself."""
+    dz, x, *others = node.inputs
     names = [k for k in range(3) if node.op.wanted[k]]
-    made = {names[node.outputs.index(g)]: p for p, g in fused}
+    made = {names[node.outputs.index(g.made)]: g for g in fused}
     wanted = tuple([node.op.wanted[k] and k not in made for k in range(3)])
-    at = graph.nodes.index(node)
-    source = x if x is not None else dz
-    graph.nodes.insert(at + 1, ProductUpdate(optimizer, made.get(1), made.get(2), (dz, source), node.layer))
+    weight, bias = (made[k].param if k in made else None for k in (1, 2))
+    factors = _factors(node.outputs[0])
+    graph.nodes.insert(graph.nodes.index(node) + 1, ProductUpdate(optimizer, weight, bias, factors, node.layer))
+    for g in fused:
+        if g.cast is not None:
+            graph.nodes.remove(g.cast)
     node.outputs = tuple([y for k, y in zip(names, node.outputs) if k not in made])
     if not node.outputs:
         graph.nodes.remove(node)
     node.op = replace(node.op, wanted=wanted)
-    node.inputs = dz, x if wanted[1] else None, w if wanted[0] else None
+    if isinstance(node.op, LinearBackward):  # in others f' follows from X
+        (w,) = others
+        node.inputs = dz, x if wanted[1] else None, w if wanted[0] else None

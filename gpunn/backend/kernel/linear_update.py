@@ -1,0 +1,87 @@
+"""The update of a linear layer's weight where its gradient is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpunn.backend.products import precision
+from gpunn.backend.weight_gradient import WeightGradient
+
+from .family import Array, ceil_div, is_half, prod
+from .gemm import MULTIPROCESSORS, rounds
+from .linear import BACKWARD, Linear
+from .matmul import HALF_PRODUCT
+from .optimizer_further import OptimizerFurther
+from .tiles import TENSOR_SHARED, TENSOR_TILES, TF32_TILES, TILES, Tile
+
+KERNELS = "sgd_step", "adam_step"
+"""The updates that are there in `kernels/linear_update.cu`, and for tensor cores in `linear_update_tensor.cu`."""
+
+
+def updates_in_product(kernel: str, type: Any, factors: Any, tensor_cores: bool = True) -> bool:
+    """Whether one launch makes the gradient and updates by it.
+
+    Args:
+        kernel: the update.
+        type: of the parameters.
+        factors: the type of the gradient's factors.
+        tensor_cores: whether the device has them, from sm_80 on.
+    """
+    rounded = factors == np.float32 and precision() != "highest"
+    rung = HALF_PRODUCT.pick("tensor") if tensor_cores and (is_half(factors) or rounded) else "vectorised"
+    if kernel not in KERNELS or BACKWARD.pick(rung) != rung:
+        return False
+    if rung == "vectorised":
+        return bool(type == factors) and factors in (np.float32, np.float64)
+    converted = rounded and precision() == "medium"
+    return bool(rung == "tensor" and type == np.float32 and not converted)
+
+
+class LinearUpdate(Linear, OptimizerFurther):
+    """Updates that take a `WeightGradient`: in one launch with the product, or with the gradient in the workspace."""
+
+    updates_by_product = True
+
+    def _in_one_launch(self, kernel: str, p: Array, g: Any) -> bool:
+        if not isinstance(g, WeightGradient):
+            return super()._in_one_launch(kernel, p, g)
+        lie = all(factor.size and factor.flags.c_contiguous for factor in g)
+        return lie and p.ndim == 2 and updates_in_product(kernel, p.dtype, g.dz.dtype, self.tensor_cores)
+
+    def _launch_update(self, text: str, kernel: str, state: tuple[Any, ...], g: Any, how: tuple[Any, ...]) -> None:
+        if not isinstance(g, WeightGradient):
+            super()._launch_update(text, kernel, state, g, how)
+        elif self._in_one_launch(kernel, state[0], g):
+            self._launch_product(kernel, state, g, how)
+        else:
+            (gradient,) = self.linear_backward(g.dz, g.x, None, (False, True, False))
+            gradient = gradient if gradient.dtype == state[0].dtype else self.cast(gradient, state[0].dtype)
+            super()._launch_update(text, kernel, state, gradient.reshape(state[0].shape), how)
+
+    def _launch_product(self, kernel: str, state: tuple[Any, ...], g: WeightGradient, how: tuple[Any, ...]) -> None:
+        (dz, x), dtype = g, g.dz.dtype
+        outputs, inputs = state[0].shape
+        rows = prod(dz.shape[:-1])
+        sizes = rows, inputs, outputs
+        if not self.on_tensor_cores(dtype):
+            size, tile, blocks = _fastest({s: TILES[s] for s in ("large", "medium")}, *sizes)
+            vectors = self.vectors((dz, outputs), (x, inputs), (*state, inputs))
+            args = (dz, x, *state, *sizes, vectors, *how)
+            self.launch("linear_update.cu", f"linear_{kernel}_{size}", (blocks,), (tile.threads,), args, scalar_t=dtype)
+            return
+        tiles = TENSOR_TILES if is_half(dtype) else TF32_TILES
+        size, tile, blocks = _fastest({s: tiles[s] for s in ("large", "small")}, *sizes)
+        vectors = self.chunks(dz, outputs) + 2 * self.chunks(x, inputs)
+        vectors += 4 * (inputs % 2 == 0 and all(self.twos(a) for a in state if a is not None))
+        args = (dz, x, *state, *sizes, is_half(dtype), vectors, *how)
+        text, name = "linear_update_tensor.cu", f"linear_{kernel}_tensor_{size}"
+        self.launch(text, name, (blocks,), (tile.threads,), args, TENSOR_SHARED[size], scalar_t=dtype)
+
+
+def _fastest(tiles: dict[str, Tile], rows: int, inputs: int, outputs: int) -> tuple[str, Tile, int]:
+    """The size of tile that takes the fewest cycles, as predicted for the product, the tile, and how many there are."""
+    blocks = {name: ceil_div(outputs, t.rows) * ceil_div(inputs, t.columns) for name, t in tiles.items()}
+    size = min(tiles, key=lambda name: rounds(tiles[name], ceil_div(blocks[name], MULTIPROCESSORS), rows))
+    return size, tiles[size], blocks[size]
