@@ -18,15 +18,18 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
+from ml_dtypes import bfloat16
 
 import gpunn
-from gpunn import nn
+from gpunn import nn, optim
 from gpunn.backend.kernel import gemm, linear
+from gpunn.backend.products import computing_in
 from gpunn.backend.simulator import LaunchProfile
 from gpunn.bench.implementations.gpunn_plan import Training
 from gpunn.bench.kernel_cases import CASES, Case, moved
 from gpunn.bench.workloads import WORKLOADS
 from gpunn.inspect.profile import Gpu, gpu, predict, profile_launches
+from gpunn.optim.bound import BoundProducts
 from gpunn.train.precision import Precision
 
 from .predicted.steps import of_zeros
@@ -97,6 +100,8 @@ PRODUCTS = (
     ),
 )
 """Tiles; rows, inputs and outputs of an affine map; shares of the peak, forward and backward."""
+UPDATES = 128, 4096, 4096
+"""Rows, inputs and outputs of a product in which Adam updates the weight."""
 INDEXING = "embedding_backward", "index_put", "index_sum"
 """No goals: what other kernels leave incomplete would be their indices."""
 
@@ -112,6 +117,9 @@ def goals() -> Iterator[Goal]:
         where = f"{size} tiles, {' x '.join(map(str, sizes))}"
         yield Goal(f"linear forward, {where}", "% of peak", forward, partial(_linear, size, sizes, False))
         yield Goal(f"linear backward, {where}", "% of peak", backward, partial(_linear, size, sizes, True))
+    for precision in ("fp32", "tf32", "bf16"):
+        where = f"Adam in a product, {' x '.join(map(str, UPDATES))}, {precision}"
+        yield Goal(where, "% of copy", 85, partial(_update, precision))
     for name, case in CASES.items():
         if case.flop is None and name not in INDEXING:
             yield Goal(f"{name}, {' x '.join(map(str, case.shape))}", "% of copy", 85, partial(_work, case))
@@ -211,6 +219,16 @@ def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> Counted:
 def _blocks_for(share: float) -> int:
     """How many blocks to count, so that those which have this share of them are a whole number as nearly as can be."""
     return min(range(BLOCKS, MORE_BLOCKS), key=lambda n: abs(n * share - round(n * share)))
+
+
+def _update(precision: str) -> Counted:
+    rows, inputs, outputs = UPDATES
+    factors = bfloat16 if precision == "bf16" else np.float32
+    dz, x = (np.zeros((rows, n), factors) for n in (outputs, inputs))
+    weight = gpunn.zeros(outputs, inputs, device="sim", requires_grad=True)
+    with of_zeros(), computing_in("high" if precision == "tf32" else "highest"):
+        step = BoundProducts(optim.Adam([weight]), weight, None)
+        return Counted(_counted(lambda: step(dz, x), lambda: step(dz, x)), dz.nbytes + x.nbytes + 6 * weight.nbytes)
 
 
 def _work(case: Case) -> Counted:

@@ -3,9 +3,9 @@
 //
 //   dW = dZ^T X      dZ (rows, outputs)  X (rows, inputs)  ->  dW (outputs, inputs)
 //
-// Where gradients are `rounded`, they are what they would be in memory, in the type of the factors: so mixed precision
-// has the bits of a gradient in half precision that is converted for the update. Of the 36 bytes of an element that Adam
-// would move then, 12 for the gradient, 24 are left.
+// Gradients are rounded to the type of the factors, as they would be in memory: so mixed precision has the bits of a
+// gradient in half precision that is converted for the update. Of the 36 bytes of an element that Adam would move then, 12
+// for the gradient, 24 are left.
 //
 // The large tile's shared memory is dynamic. `vectors` says what can be moved at once: 1 for a chunk of dZ, 2 for one of
 // X, 4 for two elements of W and of its moments.
@@ -18,7 +18,7 @@ template <class T> constexpr int WORDS = T::SIZE * sizeof(scalar_t) / 4;  // of 
 
 template <class T, class Rule>
 __device__ __forceinline__ void update(
-    const scalar_t* dz, const scalar_t* x, int rows, bool rounded, int vectors, unsigned* memory, const Updated<Rule>& to) {
+    const scalar_t* dz, const scalar_t* x, int rows, int vectors, unsigned* memory, const Updated<Rule>& to) {
     const Operand left = {dz, to.rows, to.rows, (vectors & 1) != 0}, right = {x, to.columns, to.columns, (vectors & 2) != 0};
     const Work<T> work(to.columns, blockIdx.x, rows, rows);
     float sums[T::DOWN][T::ACROSS][4] = {};
@@ -26,7 +26,7 @@ __device__ __forceinline__ void update(
     // They go through shared memory, where each thread has a word for each of its values: registers have no index, and
     // unrolled the update would stand there for every value.
     // The upper eight rows of all fragments come before the lower ones.
-    constexpr int FRAGMENTS = T::DOWN * T::ACROSS, TOGETHER = 4;
+    constexpr int FRAGMENTS = T::DOWN * T::ACROSS, TOGETHER = 8;
     static_assert(FRAGMENTS * 4 * T::THREADS * 4 <= T::SIZE * sizeof(scalar_t), "a word for each value");
     const int lane = threadIdx.x % 32;
     Pair<float>* own = (Pair<float>*)memory + threadIdx.x;
@@ -46,8 +46,7 @@ __device__ __forceinline__ void update(
             column[n] = work.first_column + work.column + fragment % T::ACROSS * 8 + lane % 4 * 2;
             gradients[n] = own[(next + n) * T::THREADS];
 #pragma unroll
-            for (int e = 0; e < 2; ++e)
-                if (rounded) gradients[n].v[e] = scalar_t(gradients[n].v[e]);
+            for (int e = 0; e < 2; ++e) gradients[n].v[e] = scalar_t(gradients[n].v[e]);
         }
         update_neighbours(to, row, column, gradients);
     }
@@ -55,18 +54,18 @@ __device__ __forceinline__ void update(
 
 template <class T>
 __device__ __forceinline__ void sgd(
-    const scalar_t* dz, const scalar_t* x, float* p, float* buf, int rows, int inputs, int outputs, bool rounded,
-    int vectors, Sgd rule, const double* live, const long long* errors, int error_count, unsigned* memory) {
+    const scalar_t* dz, const scalar_t* x, float* p, float* buf, int rows, int inputs, int outputs, int vectors,
+     Sgd rule, const double* live, const long long* errors, int error_count, unsigned* memory) {
     if (!begin(live, errors, error_count, rule.lr, rule.momentum, rule.share, rule.decay)) return;
-    update<T, Sgd>(dz, x, rows, rounded, vectors, memory, {p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
+    update<T, Sgd>(dz, x, rows, vectors, memory, {p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 template <class T>
 __device__ __forceinline__ void adam(
     const scalar_t* dz, const scalar_t* x, float* p, float* m, float* v, float* v_max, int rows, int inputs, int outputs,
-    bool rounded, int vectors, Adam r, const double* live, const long long* errors, int error_count, unsigned* memory) {
+    int vectors, Adam r, const double* live, const long long* errors, int error_count, unsigned* memory) {
     if (!begin(live, errors, error_count, r.rate, r.share1, r.keep2, r.share2, r.eps, r.shrink, r.decay)) return;
-    update<T, Adam>(dz, x, rows, rounded, vectors, memory, {p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, r});
+    update<T, Adam>(dz, x, rows, vectors, memory, {p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, r});
 }
 
 extern "C" __global__ void __launch_bounds__(128, 2) linear_sgd_step_tensor_large(
@@ -74,14 +73,14 @@ extern "C" __global__ void __launch_bounds__(128, 2) linear_sgd_step_tensor_larg
     const scalar_t* __restrict__ x,
     float* __restrict__ p,
     float* __restrict__ buf,  // null: no momentum, b is d
-    int rows, int inputs, int outputs, bool rounded, int vectors, float lr, float momentum, float share, float decay,
+    int rows, int inputs, int outputs, int vectors, float lr, float momentum, float share, float decay,
     bool nesterov, bool maximize, bool first,
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     extern __shared__ __align__(16) unsigned memory[];  // WORDS<Quarters>
     const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
-    sgd<Quarters>(dz, x, p, buf, rows, inputs, outputs, rounded, vectors, rule, live, errors, error_count, memory);
+    sgd<Quarters>(dz, x, p, buf, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4) linear_sgd_step_tensor_small(
@@ -89,14 +88,14 @@ extern "C" __global__ void __launch_bounds__(128, 4) linear_sgd_step_tensor_smal
     const scalar_t* __restrict__ x,
     float* __restrict__ p,
     float* __restrict__ buf,  // null: no momentum, b is d
-    int rows, int inputs, int outputs, bool rounded, int vectors, float lr, float momentum, float share, float decay,
+    int rows, int inputs, int outputs, int vectors, float lr, float momentum, float share, float decay,
     bool nesterov, bool maximize, bool first,
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     __shared__ __align__(16) unsigned memory[WORDS<Small>];
     const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
-    sgd<Small>(dz, x, p, buf, rows, inputs, outputs, rounded, vectors, rule, live, errors, error_count, memory);
+    sgd<Small>(dz, x, p, buf, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 2) linear_adam_step_tensor_large(
@@ -106,14 +105,14 @@ extern "C" __global__ void __launch_bounds__(128, 2) linear_adam_step_tensor_lar
     float* __restrict__ m,
     float* __restrict__ v,
     float* __restrict__ v_max,  // null: not AMSGrad
-    int rows, int inputs, int outputs, bool rounded, int vectors, float rate, float share1, float keep2, float share2,
+    int rows, int inputs, int outputs, int vectors, float rate, float share1, float keep2, float share2,
     float eps, float shrink, float decay, bool maximize,
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     extern __shared__ __align__(16) unsigned memory[];  // WORDS<Quarters>
     const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
-    adam<Quarters>(dz, x, p, m, v, v_max, rows, inputs, outputs, rounded, vectors, rule, live, errors, error_count, memory);
+    adam<Quarters>(dz, x, p, m, v, v_max, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4) linear_adam_step_tensor_small(
@@ -123,12 +122,12 @@ extern "C" __global__ void __launch_bounds__(128, 4) linear_adam_step_tensor_sma
     float* __restrict__ m,
     float* __restrict__ v,
     float* __restrict__ v_max,  // null: not AMSGrad
-    int rows, int inputs, int outputs, bool rounded, int vectors, float rate, float share1, float keep2, float share2,
+    int rows, int inputs, int outputs, int vectors, float rate, float share1, float keep2, float share2,
     float eps, float shrink, float decay, bool maximize,
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     __shared__ __align__(16) unsigned memory[WORDS<Small>];
     const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
-    adam<Small>(dz, x, p, m, v, v_max, rows, inputs, outputs, rounded, vectors, rule, live, errors, error_count, memory);
+    adam<Small>(dz, x, p, m, v, v_max, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
 }

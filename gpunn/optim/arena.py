@@ -4,8 +4,9 @@ An arena is one array in which parameters lie one behind the other, and one arra
 Parameters come into an arena at the first step that finds a gradient for them, and their storage becomes a view of it;
 when a parameter has got other storage since (``p.data = ...``, ``model.to(...)``), it comes into a new one.
 
-While parameters move they are there twice, so an arena is not made larger than `ARENA_BYTES`; a parameter that is
-larger by itself stays where it is, and its memory is the arena.
+While parameters move they are there twice, so an arena is not made larger than `ARENA_BYTES`. A parameter of more than
+`ALONE_BYTES` stays where it is, and its memory is the arena: so those between which it stands lie side by side, also
+where a plan updates it by itself.
 
 Memory that somebody else shows too (a detached tensor, a NumPy array, the storage of another parameter) is not left
 behind: such a parameter stays where it is, and only its moments lie in the arena.
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ARENA_BYTES = 1 << 24
 """Much more than what makes walks over memory long enough."""
+ALONE_BYTES = 1 << 22
+"""Long enough for a walk of its own: some microseconds on the fastest GPUs, several times what a launch takes."""
 ALIGNMENT = 64
 """Bytes: each parameter starts at a multiple of this, a cache line on the CPU and the widest load on a GPU."""
 
@@ -52,7 +55,7 @@ class Arena:
         self._size = offsets[-1]
         self._moments: dict[str, Any] = {}
         first = params[0]
-        large = first.nbytes > ARENA_BYTES and self.backend.is_contiguous(in_memory_order(first._data))
+        large = first.nbytes > ALONE_BYTES and self.backend.is_contiguous(in_memory_order(first._data))
         stays = large and _shown_once(first)
         flat = (first.numel(),)
         self.data = self.backend.reshape(in_memory_order(first._data), flat) if stays else self._zeros()
@@ -208,8 +211,13 @@ def pack(params: Iterable[Tensor]) -> Iterator[Segment]:
 
 def moving_bytes(params: Iterable[Tensor]) -> int:
     """What `pack` takes on the way at most: new memory for some of them, before their old one goes."""
-    sizes = (sum(p.nbytes for p in members) for members in _together(params))
-    return max((size for size in sizes if size <= ARENA_BYTES), default=0)
+    sizes = (sum(p.nbytes for p in members) for members in _together(params) if members[0].nbytes <= ALONE_BYTES)
+    return max(sizes, default=0)
+
+
+def arranged(params: Iterable[Tensor]) -> list[Tensor]:
+    """Parameters in the order in which `pack` lays them, arena by arena."""
+    return [p for members in _together(params) for p in members]
 
 
 def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
@@ -218,7 +226,7 @@ def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
     latest: dict[Any, tuple[list[Tensor], int]] = {}
     for p in params:
         key = p.dtype, p.device
-        if p.nbytes > ARENA_BYTES:  # by itself, and those before and behind it lie side by side
+        if p.nbytes > ALONE_BYTES:
             found.append([p])
             continue
         members, size = latest.get(key, ([], 0))

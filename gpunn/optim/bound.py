@@ -10,7 +10,7 @@ import numpy as np
 
 from gpunn.backend.weight_gradient import WeightGradient
 
-from .arena import Run, Segment
+from .arena import Run, Segment, arranged
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -35,7 +35,7 @@ class BoundStep:
         given = {id(p): g for p, g in zip(params, gradients)}
         self.groups: list[_Group] = []
         for options in optimizer.param_groups:
-            segments = optimizer.place([p for p in options["params"] if id(p) in given])
+            segments = optimizer.place(arranged(p for p in options["params"] if id(p) in given))
             if segments:
                 gradients = [given[id(s.param)] for s in segments]
                 self.groups.append(_Group(optimizer, options, segments, gradients))

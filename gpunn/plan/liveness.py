@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gpunn.optim.arena import arranged
+
 from .graph import Assign, Compute, Graph, ProductUpdate, ReduceEnd, ReduceStart, Update, Value
 from .in_place import InPlace
 from .memory import Storage
@@ -119,9 +121,11 @@ class Liveness:
                         self.owner[id(x)] = y
 
     def _together(self, node: Update) -> list[Value]:
-        """The gradients of an optimizer's step that own their memory, in order, each once."""
+        """The gradients of an optimizer's step that own their memory, in the order of the parameters', each once."""
         group: dict[int, Value] = {}
-        for g in node.reads():
+        given = {id(p): g for p, g in zip(node.params, node.inputs)}
+        groups = ([p for p in options["params"] if id(p) in given] for options in node.optimizer.param_groups)
+        for g in [given[id(p)] for params in groups for p in arranged(params)]:
             if g.node is not None and id(g) not in self.owner and id(g) not in self.place:
                 group[id(g)] = g
         return list(group.values())

@@ -293,7 +293,7 @@ def test_walks_end_where_segments_differ(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_large_parameter_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arena, "ARENA_BYTES", 100)
+    monkeypatch.setattr(arena, "ALONE_BYTES", 100)
     params = [leaf([1.0] * 20), leaf([2.0] * 30), leaf([3.0] * 4)]
     places = [address(p.detach().numpy()) for p in params]
     optimizer = optim.SGD(params, lr=0.5, momentum=0.9)

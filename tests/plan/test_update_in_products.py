@@ -14,6 +14,7 @@ import pytest
 import gpunn
 from gpunn import TrainStep, nn, optim
 from gpunn.backend.products import computing_in
+from gpunn.optim import arena
 from gpunn.plan import capture
 from gpunn.plan.fuse import RULES
 from gpunn.plan.rules import product_update
@@ -233,3 +234,23 @@ def test_behind_a_max_pooling() -> None:
         found.append([p.detach().cpu().numpy() for p in model.parameters()])
         assert any("linear_sgd_step" in name for name in kernels(step)) == (fuse is True)
     same(*found)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_what_lies_between_large_weights_is_updated_by_one_walk(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    """Between large weights, whether a plan updates those by themselves or not."""
+    monkeypatch.setattr(arena, "ALONE_BYTES", 1000)
+    monkeypatch.setattr(product_update, "LARGE_BYTES", 1000)
+    gpunn.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(12, 24), nn.LayerNorm(24), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 24), nn.Linear(24, 4)
+    ).to("sim")
+    made = optim.RMSprop(model.parameters()) if optimizer == "rmsprop" else optim.Adam(model.parameters())
+    step = TrainStep(model, nn.CrossEntropyLoss(), made)
+    for i in range(3):
+        step(*batch(i))
+    updates = [name for name in kernels(step) if name.endswith("_step") or "_step_" in name]
+    large = "rmsprop_step" if optimizer == "rmsprop" else "linear_adam_step_medium"
+    assert sorted(updates) == sorted([large] * 3 + [f"{optimizer}_step"])

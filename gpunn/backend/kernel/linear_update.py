@@ -10,7 +10,7 @@ from gpunn.backend.products import precision
 from gpunn.backend.weight_gradient import WeightGradient
 
 from .family import Array, ceil_div, is_half, prod
-from .gemm import MULTIPROCESSORS, rounds
+from .gemm import BYTES, MULTIPROCESSORS, all_schedules, rounds
 from .linear import BACKWARD, Linear
 from .matmul import HALF_PRODUCT
 from .optimizer_further import OptimizerFurther
@@ -39,6 +39,26 @@ def updates_in_product(kernel: str, type: Any, factors: Any, tensor_cores: bool 
     return bool(rung == "tensor" and type == np.float32 and not converted)
 
 
+def pays(rows: int, inputs: int, outputs: int, factors: Any, moments: int) -> bool:
+    """Whether one launch takes less time than two, as predicted: its product has no wide tiles, and no parts of sums.
+
+    Args:
+        rows: of the factors.
+        inputs: columns of the weight.
+        outputs: rows of the weight.
+        factors: their type.
+        moments: how many the update has.
+    """
+    halves, rounded = is_half(factors), factors == np.float32 and precision() != "highest"
+    sizes = rows, inputs, outputs
+    _, tile, blocks = _fastest(_tiles(factors, halves or rounded), *sizes)
+    product = rounds(tile, ceil_div(blocks, MULTIPROCESSORS), rows)
+    best = min(c for c, _ in all_schedules(outputs, inputs, rows, tensor=halves or rounded, tf32=rounded))
+    elements = inputs * outputs
+    walk, gradient = (bytes * elements // BYTES for bytes in (8 * (1 + moments), 12 if halves else 8))
+    return max(product, walk) <= best + walk + gradient
+
+
 class LinearUpdate(Linear, OptimizerFurther):
     """Updates that take a `WeightGradient`: in one launch with the product, or with the gradient in the workspace."""
 
@@ -65,19 +85,26 @@ class LinearUpdate(Linear, OptimizerFurther):
         outputs, inputs = state[0].shape
         rows = prod(dz.shape[:-1])
         sizes = rows, inputs, outputs
-        if not self.on_tensor_cores(dtype):
-            size, tile, blocks = _fastest({s: TILES[s] for s in ("large", "medium")}, *sizes)
+        tensor = self.on_tensor_cores(dtype)
+        size, tile, blocks = _fastest(_tiles(dtype, tensor), *sizes)
+        if not tensor:
             vectors = self.vectors((dz, outputs), (x, inputs), (*state, inputs))
             args = (dz, x, *state, *sizes, vectors, *how)
             self.launch("linear_update.cu", f"linear_{kernel}_{size}", (blocks,), (tile.threads,), args, scalar_t=dtype)
             return
-        tiles = TENSOR_TILES if is_half(dtype) else TF32_TILES
-        size, tile, blocks = _fastest({s: tiles[s] for s in ("large", "small")}, *sizes)
         vectors = self.chunks(dz, outputs) + 2 * self.chunks(x, inputs)
         vectors += 4 * (inputs % 2 == 0 and all(self.twos(a) for a in state if a is not None))
-        args = (dz, x, *state, *sizes, is_half(dtype), vectors, *how)
+        args = (dz, x, *state, *sizes, vectors, *how)
         text, name = "linear_update_tensor.cu", f"linear_{kernel}_tensor_{size}"
         self.launch(text, name, (blocks,), (tile.threads,), args, TENSOR_SHARED[size], scalar_t=dtype)
+
+
+def _tiles(factors: Any, tensor: bool) -> dict[str, Tile]:
+    """Those that there are kernels for, whose updates and products of several blocks take turns."""
+    if not tensor:
+        return {size: TILES[size] for size in ("large", "medium")}
+    tiles = TENSOR_TILES if is_half(factors) else TF32_TILES
+    return {size: tiles[size] for size in ("large", "small")}
 
 
 def _fastest(tiles: dict[str, Tile], rows: int, inputs: int, outputs: int) -> tuple[str, Tile, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from gpunn.backend.kernel.linear_update import updates_in_product
+from gpunn.backend.kernel.linear_update import pays, updates_in_product
 from gpunn.ops.cast import Cast
 from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 from gpunn.ops.linear_pooled import PooledLinearBackward
@@ -112,6 +112,10 @@ def _not_by_kernels(update: Update, g: _Gradient) -> str:
     tensor_cores = getattr(g.read.spec.device.backend, "tensor_cores", True)
     if not updates_in_product(optimizer._in_product, *types, tensor_cores):
         return f"no kernel does {type(optimizer).__name__}'s step where it makes a product of {g.made.spec.dtype.name}"
+    moments = len(optimizer._moment_names(_group(optimizer, g.param)))
+    outputs, inputs = g.made.spec.shape
+    if not pays(_factors(g.made)[0].spec.numel() // outputs, inputs, outputs, types[1], moments):
+        return "its product takes less time in tiles that leave no room for an update"
     if any(isinstance(x.node, Compute) and x.node.op.view and x.node.op.name != "Reshape" for x in _factors(g.made)):
         return "its factors are views, which may not lie in lines"
     return ""
