@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gpunn.backend.kernel.linear_update import pays, updates_in_product
+from gpunn.backend.span import overlapping
 from gpunn.ops.cast import Cast
 from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 from gpunn.ops.linear_pooled import PooledLinearBackward
@@ -46,7 +47,9 @@ def product_update(graph: Graph) -> Iterator[Note]:
     """
     for update in [n for n in graph.nodes if isinstance(n, Update)]:
         uses = Uses(graph)
-        last_read = _last_reads(graph)
+        place = {id(node): i for i, node in enumerate(graph.nodes)}
+        last_touch = _last_touches(graph, update)
+        shared = _shared(graph, update)
         left = [_gradient(p, g) for p, g in zip(update.params, update.inputs)]
         for node in list(graph.nodes):
             if not (isinstance(node, Compute) and isinstance(node.op, _PRODUCTS)):
@@ -54,7 +57,11 @@ def product_update(graph: Graph) -> Iterator[Note]:
             fused = []
             for g in [g for g in left if g.made.node is node]:
                 where = f"{node.name} {g.made.spec!r} + {type(update.optimizer).__name__}"
-                reason = _not_by_product(update, g, uses, last_read, graph.nodes.index(node))
+                reason = _not_by_product(update, g, uses)
+                if not reason and last_touch.get(id(g.param._data), 0) > place[id(node)]:
+                    reason = "the parameter is read later in the step"
+                if not reason and id(g.param._data) in shared:
+                    reason = "another tensor of the step shows the parameter's memory"
                 yield Note("product_update", where, reason)
                 if not reason:
                     fused.append(g)
@@ -77,7 +84,7 @@ def _gradient(param: Any, read: Value) -> _Gradient:
     return _Gradient(param, read, read)
 
 
-def _not_by_product(update: Update, g: _Gradient, uses: Uses, last_read: dict[int, int], place: int) -> str:
+def _not_by_product(update: Update, g: _Gradient, uses: Uses) -> str:
     """Why a gradient and its update are not one; empty if they can be."""
     optimizer, param, spec = update.optimizer, g.param, g.read.spec
     if not (optimizer._by_element and is_one_kernel(optimizer)):
@@ -94,8 +101,6 @@ def _not_by_product(update: Update, g: _Gradient, uses: Uses, last_read: dict[in
         return f"{other_readers(uses, g.read, {id(update)})} needs the gradient"
     if g.cast is not None and not uses.only_read_by(g.made, g.cast):
         return f"{other_readers(uses, g.made, {id(g.cast)})} needs the gradient"
-    if id(param._data) in last_read and last_read[id(param._data)] > place:
-        return "the parameter is read later in the step"
     if not param._data.flags.c_contiguous:
         return "the parameter lies in several pieces"
     return ""
@@ -133,8 +138,11 @@ def _group(optimizer: Any, param: Any) -> Any:
     return next(g for g in optimizer.param_groups if any(p is param for p in g["params"]))
 
 
-def _last_reads(graph: Graph) -> dict[int, int]:
-    """For each array from before the step, by its id, the last node that reads or writes it or a view of it."""
+def _last_touches(graph: Graph, update: Update) -> dict[int, int]:
+    """For each array from before the step, by its id, the last node but `update` that reads or writes it or a view of it.
+
+    Nodes are numbered as they stand.
+    """
     base: dict[int, int] = {}
     last: dict[int, int] = {}
     for i, node in enumerate(graph.nodes):
@@ -143,7 +151,19 @@ def _last_reads(graph: Graph) -> dict[int, int]:
             last[root] = i
             if isinstance(node, Compute) and node.op.view:
                 base.update((id(y), root) for y in node.outputs)
+        if isinstance(node, (Update, ProductUpdate)) and node is not update:
+            last.update((id(p._data), i) for p in node.params)
     return last
+
+
+def _shared(graph: Graph, update: Update) -> set[int]:
+    """The ids of arrays from before the step whose memory another one shows, too."""
+    device = update.params[0]._spec.device  # where they are, whatever the graph is taken for
+    if device.type == "meta":
+        return set()
+    kind = type(update.params[0]._data)
+    arrays = (*(x.state for x in graph.states), *(p._data for p in update.params))
+    return overlapping(device.backend, {id(a): a for a in arrays if type(a) is kind}.values())
 
 
 def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[_Gradient]) -> None:
