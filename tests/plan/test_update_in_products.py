@@ -98,11 +98,17 @@ def test_the_bits_are_those_of_two_launches(optimizer: str, products: Any) -> No
     assert step.plan.explain_fusion().count("product_update") >= 3
 
 
-def test_a_graph_is_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When moments are there; its numbers change, and its launches do not."""
-    captured: list[int] = []
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """An element for each graph that is captured."""
+    found: list[int] = []
     given = capture.capture
-    monkeypatch.setattr(capture, "capture", lambda *args: captured.append(1) or given(*args))
+    monkeypatch.setattr(capture, "capture", lambda *args: found.append(1) or given(*args))
+    return found
+
+
+def test_a_graph_is_captured_once(captured: list[int]) -> None:
+    """When moments are there; its numbers change, and its launches do not."""
     model = Net()
     optimizer = optim.Adam(model.parameters(), 0.01)
     schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
@@ -121,6 +127,38 @@ def test_a_graph_is_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
         schedule.step()
     for a, b in zip(model.parameters(), reference.parameters()):
         np.testing.assert_allclose(a.detach().cpu().numpy(), b.detach().cpu().numpy(), rtol=1e-5, atol=1e-6)
+
+
+FACTORS: dict[str, Callable[[gpunn.Tensor], gpunn.Tensor]] = {
+    "in several pieces": lambda x: x[:, 0, 0, :12:2],
+    "across": lambda x: x[:, 0, 0].t()[:6].t(),
+    "a view of what was copied": lambda x: gpunn.stack([x[:, 0, 0, :6]] * 2).transpose(0, 1).reshape(5, 2, 1, 6),
+    "repeated": lambda x: x[:, 0, 0, :6].unsqueeze(0).expand(2, 5, 6),
+    "images with their channels last": lambda x: x.exp()[..., :6].to(memory_format=gpunn.channels_last).cos(),
+    "some rows": lambda x: x.exp().reshape(120, 6)[5:10],
+    "channels": lambda x: x.exp().to(memory_format=gpunn.channels_last).sin().permute(0, 2, 3, 1),
+}
+
+
+@pytest.mark.parametrize("factors", FACTORS)
+def test_however_factors_lie(factors: str, captured: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight is updated in one launch where they lie in lines; else in two, which also stay the same."""
+    monkeypatch.setattr(product_update, "pays", lambda *sizes: True)
+    lines = factors in ("some rows", "channels")
+    images = gpunn.tensor(GIVEN.standard_normal((5, 6, 2, 12)).astype("f"), device="sim")
+    found = []
+    for fuse in (True, OTHERS):
+        gpunn.manual_seed(0)
+        layer = nn.Linear(6, 4, bias=False).to("sim")
+        model = nn.Module()
+        model.layer, model.forward = layer, lambda x, layer=layer: layer(FACTORS[factors](x)).tanh()
+        step = TrainStep(model, lambda z, _: z.square().mean(), optim.Adam(layer.parameters(), 0.1), fuse=fuse)
+        for _ in range(4):
+            step(images, images)
+        found.append(layer.weight.detach().cpu().numpy())
+        assert any(name.startswith("linear_adam_step") for name in kernels(step)) == (fuse is True and lines)
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert len(captured) == 2
 
 
 def test_several_steps_in_one_launch() -> None:

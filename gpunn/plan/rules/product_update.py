@@ -15,6 +15,7 @@ from gpunn.optim.bound import is_one_kernel
 
 from ..graph import Compute, Graph, ProductUpdate, Update, Value
 from ..simplify import Uses
+from ..strides import in_lines
 from .note import Note, other_readers
 
 LARGE_BYTES = 1 << 22
@@ -121,8 +122,8 @@ def _not_by_kernels(update: Update, g: _Gradient) -> str:
     outputs, inputs = g.made.spec.shape
     if not pays(_factors(g.made)[0].spec.numel() // outputs, inputs, outputs, types[1], moments):
         return "its product takes less time in tiles that leave no room for an update"
-    if any(isinstance(x.node, Compute) and x.node.op.view and x.node.op.name != "Reshape" for x in _factors(g.made)):
-        return "its factors are views, which may not lie in lines"
+    if not all(map(in_lines, _factors(g.made))):
+        return "its factors do not lie in lines"
     return ""
 
 
@@ -139,7 +140,7 @@ def _group(optimizer: Any, param: Any) -> Any:
 
 
 def _last_touches(graph: Graph, update: Update) -> dict[int, int]:
-    """For each array from before the step, by its id, the last node but `update` that reads or writes it or a view of it.
+    """For each array from before the step, by its id, the last node but `update` that reads or writes it or its views.
 
     Nodes are numbered as they stand.
     """
@@ -158,12 +159,12 @@ def _last_touches(graph: Graph, update: Update) -> dict[int, int]:
 
 def _shared(graph: Graph, update: Update) -> set[int]:
     """The ids of arrays from before the step whose memory another one shows, too."""
-    device = update.params[0]._spec.device  # where they are, whatever the graph is taken for
-    if device.type == "meta":
+    mine = [p for p in update.params if p.device.type != "meta"]
+    if not mine:
         return set()
-    kind = type(update.params[0]._data)
-    arrays = (*(x.state for x in graph.states), *(p._data for p in update.params))
-    return overlapping(device.backend, {id(a): a for a in arrays if type(a) is kind}.values())
+    kind, backend = type(mine[0]._data), mine[0].device.backend  # where they are, whatever the graph is taken for
+    arrays = (*(x.state for x in graph.states), *(p._data for p in mine))
+    return overlapping(backend, {id(a): a for a in arrays if type(a) is kind}.values())
 
 
 def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[_Gradient]) -> None:
