@@ -40,7 +40,6 @@ class Arena:
     """Parameters of one type on one device, in one array.
 
     Attributes:
-        data: the parameters, flat; there are gaps for the alignment, and for parameters that stayed outside.
         segments: their places, in order.
     """
 
@@ -57,9 +56,15 @@ class Arena:
         first = params[0]
         large = first.nbytes > ALONE_BYTES and self.backend.is_contiguous(in_memory_order(first._data))
         stays = large and _shown_once(first)
-        flat = (first.numel(),)
-        self.data = self.backend.reshape(in_memory_order(first._data), flat) if stays else self._zeros()
+        self._data = self.backend.reshape(in_memory_order(first._data), (first.numel(),)) if stays else None
         self.segments = [Segment(self, p, start, end, stays) for p, start, end in zip(params, offsets, offsets[1:])]
+
+    @property
+    def data(self) -> Any:
+        """The parameters, flat; there are gaps for the alignment, and for parameters that stayed outside."""
+        if self._data is None:
+            self._data = self._zeros()
+        return self._data
 
     def moment(self, name: str) -> Any:
         """The flat array of a moment, zeros when it is first asked for."""
@@ -90,16 +95,17 @@ class Segment:
         self.param, self.arena, self.offset, self.end, self.size = param, arena, offset, end, param.numel()
         self._moments: dict[str, tuple[Tensor, Any]] = {}
         self._copied: Any = None
-        self.flat = arena.data[offset : offset + self.size]
         self.inside = stays or _shown_once(param)
         self.last = lies_last(param._data)
         there = in_memory_order(param._data)
-        if self.inside and not stays:
-            param._data = backend.copy(param._data, out=self._shown(self.flat))
-        elif backend.is_contiguous(there):
+        if stays or (not self.inside and backend.is_contiguous(there)):
             self.flat = backend.reshape(there, (self.size,))
         else:
-            self._copied = self._shown(self.flat)
+            self.flat = arena.data[offset : offset + self.size]
+            if self.inside:
+                param._data = backend.copy(param._data, out=self._shown(self.flat))
+            else:
+                self._copied = self._shown(self.flat)
         self.data = param._data
 
     def _shown(self, flat: Any) -> Any:
