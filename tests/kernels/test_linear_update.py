@@ -12,6 +12,7 @@ from gpunn.backend import numpy as numpy_backend
 from gpunn.backend.kernel import linear_update
 from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.products import computing_in
+from gpunn.backend.recording import Recorder
 from gpunn.backend.weight_gradient import WeightGradient
 
 from .harness import FAST, MODES, bits_of, close, simulator
@@ -72,7 +73,7 @@ def by_numpy(call: str, dz: Any, x: Any, state: list[Any]) -> list[Any]:
 def test_any_shape(sizes: Any, size: str, only: Any) -> None:
     only(size)
     dz, x, state = given(sizes)
-    for call in ("momentum", "adam"):
+    for call in ("momentum", "amsgrad"):
         bits = set()
         for mode in MODES:
             found, launched = updated(mode, call, WeightGradient(dz, x), state)
@@ -106,7 +107,7 @@ def test_tensor_cores(sizes: Any, factors: str, size: str, only: Any) -> None:
     with computing_in("high" if tf32 else "highest"):
         for call in ("nesterov", "amsgrad"):
             bits = set()
-            for mode in MODES if sizes == SHAPES[0] else FAST:
+            for mode in MODES if sizes in (SHAPES[0], SHAPES[2]) else FAST:
                 found, launched = updated(mode, call, WeightGradient(dz, x), state)
                 assert launched == [f"linear_{CALLS[call][0]}_tensor_{size}"]
                 bits.add(b"".join(map(bits_of, found)))
@@ -114,6 +115,43 @@ def test_tensor_cores(sizes: Any, factors: str, size: str, only: Any) -> None:
             (gradient,) = simulator(*FAST[0]).linear_backward(dz, x, None, (False, True, False))
             apart, _ = updated(FAST[0], call, gradient.astype("float32"), state)
             assert list(map(bits_of, found)) == list(map(bits_of, apart))
+
+
+KERNELS = [("large", "float32"), ("medium", "float32"), ("large", "float16"), ("small", "float16")]
+
+
+@pytest.mark.parametrize("call", ["nesterov", "amsgrad"])
+@pytest.mark.parametrize(("size", "factors"), KERNELS)
+def test_a_recorded_update(size: str, factors: str, call: str, only: Any) -> None:
+    """It reads its numbers from memory, and does nothing after an error."""
+    only(size)
+    dz, x, state = given((20, 36, 70), of_factors=factors)
+    expected, _ = updated(FAST[0], call, WeightGradient(dz, x), state)
+    name, moments, options = CALLS[call]
+    backend = simulator(*FAST[0])
+    there = [state[0].copy(), *(a.copy() if m == "1" else None for a, m in zip(state[1:], moments))]
+    indices = np.array([0, 4])
+
+    def complain(value: Any, place: Any) -> None:
+        raise IndexError(value, place)
+
+    recorder = Recorder(backend, 16)
+    with recorder.call() as launches:
+        backend.refuse_indices(indices, 0, 5, complain)
+        getattr(backend, name)(there[0], WeightGradient(dz, x), *there[1:], **options, out=tuple(there))
+    recorder.numbers.send()
+    assert [launch.name.startswith("linear_") for launch in launches] == [False, True]
+    before = [a.copy() for a in there if a is not None]
+    indices[1] = 9
+    for launch in launches:
+        launch.run()
+    assert list(map(bits_of, (a for a in there if a is not None))) == list(map(bits_of, before))
+    with pytest.raises(IndexError, match="9, 1"):
+        recorder.errors.look()
+    indices[1] = 4
+    for launch in launches:
+        launch.run()
+    assert list(map(bits_of, (a for a in there if a is not None))) == list(map(bits_of, expected))
 
 
 def test_rows_of_several_dimensions() -> None:
