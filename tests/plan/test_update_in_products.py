@@ -13,6 +13,7 @@ import pytest
 
 import gpunn
 from gpunn import TrainStep, nn, optim
+from gpunn.backend.kernel.gemm import ROUND, TF32_TILES, TILES
 from gpunn.backend.products import computing_in
 from gpunn.optim import arena
 from gpunn.plan import capture
@@ -159,6 +160,18 @@ def test_however_factors_lie(factors: str, captured: list[int], monkeypatch: pyt
         assert any(name.startswith("linear_adam_step") for name in kernels(step)) == (fuse is True and lines)
     np.testing.assert_allclose(*found, rtol=1e-5)
     assert len(captured) == 2
+
+
+def test_what_is_said_of_its_kernels() -> None:
+    """The tile, and the time of the product where that is longer than what the arrays take."""
+    for precision, size, tile in (("highest", "medium", TILES["medium"]), ("high", "small", TF32_TILES["small"])):
+        with computing_in(precision):
+            _, step = trained("adam", steps=3)
+        rows = [line for line in step.plan.explain_kernels().splitlines() if "linear_adam_step" in line]
+        product = (max(tile.cycles, tile.alone) * 5 + ROUND) / 1980  # microseconds, of one block for five rows
+        assert len(rows) == 3
+        for row in rows:
+            assert f"  {size} {tile.rows} x {tile.columns}  " in row and row.endswith(f"  {product:.1f}")
 
 
 def test_several_steps_in_one_launch() -> None:
