@@ -291,9 +291,9 @@ def test_behind_a_max_pooling() -> None:
 def test_what_lies_between_large_weights_is_updated_by_one_walk(
     monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    """Between large weights, whether a plan updates those by themselves or not."""
-    monkeypatch.setattr(arena, "ALONE_BYTES", 1000)
-    monkeypatch.setattr(product_update, "LARGE_BYTES", 1000)
+    """Between large weights, whether a plan updates those by themselves or not; the smallest is just large enough."""
+    for module, name in ((arena, "ALONE_BYTES"), (product_update, "LARGE_BYTES")):
+        monkeypatch.setattr(module, name, 12 * 24 * 4)
     gpunn.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(12, 24), nn.LayerNorm(24), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 24), nn.Linear(24, 4)

@@ -11,6 +11,7 @@ from gpunn.backend.span import overlapping
 from gpunn.ops.cast import Cast
 from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 from gpunn.ops.linear_pooled import PooledLinearBackward
+from gpunn.optim.arena import ALONE_BYTES
 from gpunn.optim.bound import is_one_kernel
 
 from ..graph import Compute, Graph, ProductUpdate, Update, Value
@@ -18,7 +19,7 @@ from ..simplify import Uses
 from ..strides import in_lines
 from .note import Note, other_readers
 
-LARGE_BYTES = 1 << 22
+LARGE_BYTES = ALONE_BYTES
 CACHED_BYTES = 12 << 20
 """On a GPU, of all parameters that are updated: with gradients and Adam's moments they are as large as an H100's second
 cache (50 MB), in which a launch finds what the one before has left."""
