@@ -161,20 +161,38 @@ def test_rows_of_several_dimensions() -> None:
     assert list(map(bits_of, updated(FAST[0], "adam", deep, state)[0])) == list(map(bits_of, flat))
 
 
-def test_memory_that_begins_anywhere() -> None:
-    """Elements one by one."""
-    dz, x, state = given((20, 36, 68))
-    whole, _ = updated(FAST[0], "amsgrad", WeightGradient(dz, x), state)
+def shifted(a: Any) -> Any:
+    """In memory that begins one element behind where it could."""
+    memory = np.zeros(a.size + 1, a.dtype)[1:].reshape(a.shape)
+    memory[...] = a
+    return memory
 
-    def apart(a: Any) -> Any:
-        memory = np.zeros(a.size + 1, a.dtype)[1:].reshape(a.shape)
-        memory[...] = a
-        return memory
 
-    name, _, options = CALLS["amsgrad"]
-    p, *moments = map(apart, state)
-    getattr(simulator(*MODES[-1]), name)(p, WeightGradient(apart(dz), apart(x)), *moments, **options, out=(p, *moments))
-    assert list(map(bits_of, (p, *moments))) == list(map(bits_of, whole))
+@pytest.mark.parametrize("factors", ["float32", "float16"])
+@pytest.mark.parametrize("call", ["nesterov", "amsgrad"])
+def test_memory_that_begins_anywhere(call: str, factors: str, only: Any) -> None:
+    """Elements of each array one by one, where it can't be otherwise."""
+    only("large")
+    dz, x, state = given((20, 40, 72), of_factors=factors)
+    whole, _ = updated(FAST[0], call, WeightGradient(dz, x), state)
+    name, moments, options = CALLS[call]
+    for which in range(3 + len(moments)):
+        arrays = [a.copy() for a in (dz, x, *state[: 1 + len(moments)])]
+        arrays[which] = shifted(arrays[which])
+        dz_there, x_there, *own = arrays
+        getattr(simulator(*MODES[-1]), name)(own[0], WeightGradient(dz_there, x_there), *own[1:], **options, out=own)
+        assert list(map(bits_of, own)) == list(map(bits_of, whole)), which
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("sizes", [(20, 40, 36), (20, 36, 40)])
+def test_one_factor_with_lines_of_whole_chunks(sizes: Any, size: str, only: Any) -> None:
+    only(size)
+    dz, x, state = given(sizes, of_factors="float16")
+    for call in ("nesterov", "amsgrad"):
+        found, slow = (updated(mode, call, WeightGradient(dz, x), state)[0] for mode in (FAST[0], MODES[-1]))
+        close(found, by_numpy(call, dz, x, state), 2e-3, 2e-3, False, call)
+        assert list(map(bits_of, found)) == list(map(bits_of, slow))
 
 
 def test_what_has_no_kernel_is_made_first() -> None:
