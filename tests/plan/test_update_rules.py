@@ -65,6 +65,8 @@ class ReadTwice(nn.Module):
         weight = self.layers[2].weight
         if how == "a parameter of the same memory":
             self.layers[1].weight = nn.Parameter(weight.data)
+        elif how == "a parameter of the same memory, first":
+            self.layers[0].weight = nn.Parameter(weight.data)
         self.shown = weight.detach()[:, :] if how == "a view from before" else None
 
     def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
@@ -79,7 +81,15 @@ class ReadTwice(nn.Module):
 
 
 @pytest.mark.parametrize("device", ["cpu", "sim"])
-@pytest.mark.parametrize("how", ["itself, detached", "a view from before", "a parameter of the same memory"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "itself, detached",
+        "a view from before",
+        "a parameter of the same memory",
+        "a parameter of the same memory, first",
+    ],
+)
 def test_a_weight_that_another_layer_reads_later(how: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind products that are updates by then."""
     monkeypatch.setattr("gpunn.plan.rules.product_update.LARGE_BYTES", 0)
@@ -89,7 +99,7 @@ def test_a_weight_that_another_layer_reads_later(how: str, device: str, monkeypa
     found = []
     for fuse in (["product_update"], None):
         model = ReadTwice(how, device)
-        optimizer = optim.SGD(model.parameters(), 0.5, momentum=0.9)
+        optimizer = optim.SGD(model.parameters(), 0.5, momentum=0.9, weight_decay=0.1)
         if fuse:
             step = TrainStep(model, nn.MSELoss(), optimizer, fuse=fuse)
         for _ in range(3):

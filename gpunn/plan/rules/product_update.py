@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -159,13 +160,14 @@ def _last_touches(graph: Graph, update: Update) -> dict[int, int]:
 
 
 def _shared(graph: Graph, update: Update) -> set[int]:
-    """The ids of arrays from before the step whose memory another one shows, too."""
+    """The ids of arrays from before the step whose memory another array shows, too, or another parameter."""
     mine = [p for p in update.params if p.device.type != "meta"]
     if not mine:
         return set()
     kind, backend = type(mine[0]._data), mine[0].device.backend  # where they are, whatever the graph is taken for
-    arrays = (*(x.state for x in graph.states), *(p._data for p in mine))
-    return overlapping(backend, {id(a): a for a in arrays if type(a) is kind}.values())
+    arrays = {id(a): a for a in (*(x.state for x in graph.states), *(p._data for p in mine)) if type(a) is kind}
+    several = {which for which, count in Counter(id(p._data) for p in mine).items() if count > 1}
+    return several | overlapping(backend, arrays.values())
 
 
 def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[_Gradient]) -> None:
