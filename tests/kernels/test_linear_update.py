@@ -106,7 +106,7 @@ def test_tensor_cores(sizes: Any, factors: str, size: str, only: Any) -> None:
     with computing_in("high" if tf32 else "highest"):
         for call in ("nesterov", "amsgrad"):
             bits = set()
-            for mode in MODES if sizes == SHAPES[0] else FAST:
+            for mode in MODES if (sizes, factors) == (SHAPES[0], "float16") else FAST:  # products are checked elsewhere
                 found, launched = updated(mode, call, WeightGradient(dz, x), state)
                 assert launched == [f"linear_{CALLS[call][0]}_tensor_{size}"]
                 bits.add(b"".join(map(bits_of, found)))
