@@ -94,7 +94,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 def _add_exponents(x: Tensor, y: Tensor, base: float) -> Tensor:
     # One of two smooth branches, which agree where x = y: all derivatives are right there too, as with |x - y| none is.
     x, y = (to_float(v) for v in promote("logaddexp", x, y))
-    first = ge(x, y)
+    first = logical_or(ge(x, y), isnan(x))  # NaN is the higher one, and so the sum
     high, low = where(first, x, y), where(first, y, x)
     infinite = eq(abs(high), math.inf)  # then also the difference of equals is no number
     return high + activate(where(infinite, -math.inf, (low - high) * base), "softplus") / base
