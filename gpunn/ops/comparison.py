@@ -285,9 +285,9 @@ def _clamp_by_tensors(x: Any, low: Any, high: Any) -> Any:
     y = y if low is None else maximum(y, _constant(low))
     y = y if high is None else minimum(y, _constant(high))
     y = where(_within(x, low, high), x, y)
-    if isinstance(low, TensorBase):
+    if _is_tensor(low):
         y = where(lt(x, low) if high is None else lt(x, low) & lt(low, high), low, y)
-    if isinstance(high, TensorBase):
+    if _is_tensor(high):
         y = where(gt(x, high) if low is None else gt(x, high) | (lt(high, low) & le(x, high)), high, y)
     return y
 
@@ -298,7 +298,11 @@ def _within(x: Any, low: Any, high: Any) -> Any:
 
 
 def _constant(x: Any) -> Any:
-    return x.detach() if isinstance(x, TensorBase) else x
+    return x.detach() if _is_tensor(x) else x
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, TensorBase)
 
 
 def _no_floats(symbol: str, *operands: Any) -> tuple[Any, ...]:
