@@ -171,6 +171,11 @@ def gradients(function: Any, *values: Any, device: str) -> list[Any]:
         (lambda x, w: gpunn.nn.functional.prelu(x, w), [[INF, -INF], [0.5]], [[1, 0.5], [-INF]]),
         (gpunn.nn.functional.hardswish, [[INF, -INF, 3, -3]], [[1, 0, 1, 0]]),
         (lambda x: gpunn.nn.functional.leaky_relu(x, 0.0), [[INF, 1, -1]], [[1, 1, 0]]),
+        (
+            lambda x, t: gpunn.nn.functional.binary_cross_entropy(x, t, reduction="none"),
+            [[0, 1, 0.25], [1, 0, 0.5]],
+            [[-1e12, 1e12, -4 / 3], [INF, -INF, np.log(3)]],  # (x - t) / max(x (1 - x), 1e-12) and ln((1 - x) / x)
+        ),
     ],
 )
 def test_gradients_at_edges(function, values, expected, device):  # worked by hand
