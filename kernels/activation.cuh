@@ -105,8 +105,8 @@ struct SlopeOfOutput {
     __device__ __forceinline__ acc_t curve(acc_t y) const { return fma(y, a - y, 1 - a); }
     // dy times the step. A ReLU that is closed gives 0, which 0 times infinity is not; for NaN it is open.
     __device__ __forceinline__ acc_t stepped(acc_t dy, acc_t y) const {
-        if (closes) return y <= 0 ? acc_t(0) : dy;
-        return y > 0 ? dy : dy * a;
+        const acc_t low = closes ? acc_t(0) : dy * a;
+        return y > 0 || (closes && y != y) ? dy : low;
     }
     __device__ __forceinline__ acc_t times(acc_t dy, acc_t y) const { return curved ? dy * curve(y) : stepped(dy, y); }
 };
