@@ -117,13 +117,13 @@ def held(value: float, d: dtype) -> int:
     Raises:
         RuntimeError: the type does not hold it, as none holds NaN.
     """
-    if isinstance(value, float):
+    if isinstance(value, int):
+        kept = wrapped(value, d)
+        fits = kept == value or (value < 0 and not d.signed and value >= -(1 << d.bits))
+    else:
         low = -(1 << (d.bits - 1)) if d.signed else 0
         fits = low <= value <= low + (1 << d.bits) - 1
         kept = int(value) if fits else 0
-    else:
-        kept = wrapped(value, d)
-        fits = kept == value or (value < 0 and not d.signed and value >= -(1 << d.bits))
     if not fits:
         raise RuntimeError(f"value {value} cannot be converted to type {d!r} without overflow")
     return kept

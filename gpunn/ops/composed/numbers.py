@@ -110,7 +110,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 def xlogy(input: Any, other: Any) -> Tensor:
     """x ln y, 0 where x is 0, and not a number where y is none."""
     x, y = promote_floats("xlogy", input, other)
-    y = y if isinstance(y, TensorBase) else as_tensor(y, dtype=x.dtype, device=x.device)
+    y = y if hasattr(y, "dtype") else as_tensor(y, dtype=x.dtype, device=x.device)
     if not hasattr(x, "dtype"):
         return x * log(y) if x else where(isnan(y), y, 0.0)
     no_logarithm = logical_or(le(y, 0), eq(y, math.inf))
