@@ -304,3 +304,18 @@ def test_numbers_that_a_type_does_not_hold(number, dtype):
                 fill(gpunn, getattr(gpunn, dtype))
         else:
             np.testing.assert_array_equal(fill(gpunn, getattr(gpunn, dtype)).numpy(), expected.numpy())
+
+
+def test_the_mode_beside_nan():
+    rows = [[1, 0, 0, NAN, 0.5], [NAN, 2, NAN, INF], [NAN, INF, INF, 3], [NAN, NAN, NAN, NAN]]
+    values, places = zip(*(gpunn.mode(gpunn.tensor(row)) for row in rows))
+    np.testing.assert_array_equal([v.item() for v in values], [0, 2, INF, NAN])
+    assert [i.item() for i in places] == [2, 1, 2, 3]
+
+
+def test_sums_of_small_integers_in_a_product_keep_their_type():
+    theirs, ours = (
+        library.tensordot(library.full((2, 3), 100).to(library.uint8), library.ones(1, 2, dtype=library.uint8), 1)
+        for library in (torch, gpunn)
+    )
+    assert ours.dtype is gpunn.uint8 and ours.tolist() == theirs.tolist() == [[44, 44], [44, 44]]  # 300 - 256
