@@ -64,7 +64,7 @@ __device__ __forceinline__ acc_t activation(acc_t z, int kind, acc_t parameter) 
 // f'(z)
 __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t parameter) {
     switch (kind) {
-        case ACTIVATION_RELU: return z > 0 ? 1 : 0;
+        case ACTIVATION_RELU: return z <= 0 ? 0 : 1;  // of NaN 1, as in PyTorch
         case ACTIVATION_LEAKY_RELU: return z > 0 ? acc_t(1) : parameter;
         case ACTIVATION_ELU: return z > 0 ? acc_t(1) : parameter * exp(z);
         case ACTIVATION_GELU:  // P(z) + z p(z), p the density of the normal distribution P
@@ -91,23 +91,23 @@ __device__ __forceinline__ acc_t activation_derivative(acc_t z, int kind, acc_t 
     }
 }
 
-// dy a where a step is low: 0 where a is, as 0 times infinity is no 0
-__device__ __forceinline__ acc_t closed(acc_t dy, acc_t a) { return a == 0 ? a : dy * a; }
-
 // f'(z) from y = f(z), for those where that is possible: a curve y (a - y) + 1 - a, or a step from a to 1. Which one, and
 // a, are settled once, before the loop over elements: that has a branch instead of a switch, at most.
 struct SlopeOfOutput {
-    bool curved;
+    bool curved, closes;
     acc_t a;
 
     __device__ __forceinline__ SlopeOfOutput(int kind, acc_t parameter)
-        : curved(kind == ACTIVATION_SIGMOID || kind == ACTIVATION_TANH), a(1) {
-        if (kind == ACTIVATION_RELU || kind == ACTIVATION_TANH) a = 0;
+        : curved(kind == ACTIVATION_SIGMOID || kind == ACTIVATION_TANH), closes(kind == ACTIVATION_RELU), a(1) {
+        if (kind == ACTIVATION_TANH) a = 0;
         if (kind == ACTIVATION_LEAKY_RELU) a = parameter;
     }
     __device__ __forceinline__ acc_t curve(acc_t y) const { return fma(y, a - y, 1 - a); }
-    // dy times the step
-    __device__ __forceinline__ acc_t stepped(acc_t dy, acc_t y) const { return y > 0 ? dy : closed(dy, a); }
+    // dy times the step. A ReLU that is closed gives 0, which 0 times infinity is not; for NaN it is open.
+    __device__ __forceinline__ acc_t stepped(acc_t dy, acc_t y) const {
+        const acc_t low = closes ? acc_t(0) : dy * a;
+        return y > 0 || (closes && y != y) ? dy : low;
+    }
     __device__ __forceinline__ acc_t times(acc_t dy, acc_t y) const { return curved ? dy * curve(y) : stepped(dy, y); }
 };
 

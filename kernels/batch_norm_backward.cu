@@ -2,7 +2,7 @@
 //
 //   dx = a (dy - mean of dy - (x - mean) / (var + eps) mean of dy (x - mean))
 //   dweight = sum of dy (x - mean) / sqrt(var + eps),  dbias = sum of dy
-//                                          with a ReLU behind it, for dy where y > 0, and 0 else
+//                                          with a ReLU behind it, for dy, and 0 where y <= 0
 //
 // y is not read: it follows from x, which is, to the same bits.
 //
@@ -35,7 +35,7 @@ struct Channel {
     // dy at an element x, or what of it a ReLU lets through.
     __device__ __forceinline__ acc_t gradient(index_t at, acc_t x) const {
         const acc_t g = all.dy[at];
-        return !all.relu || acc_t(scalar_t(affine.of(x))) > 0 ? g : acc_t(0);
+        return all.relu && acc_t(scalar_t(affine.of(x))) <= 0 ? acc_t(0) : g;
     }
 };
 

@@ -72,7 +72,7 @@ struct Pooled {
 
     __device__ __forceinline__ acc_t gradient(index_t window) const {
         const acc_t g = dp[window];
-        return p == nullptr || acc_t(p[window]) > 0 ? g : acc_t(0);
+        return p != nullptr && acc_t(p[window]) <= 0 ? acc_t(0) : g;
     }
     // The pair of neighbours that is the upper half of a window.
     __device__ __forceinline__ index_t upper(index_t window) const { return window + quotient(window, out_w) * out_w; }

@@ -30,33 +30,6 @@ typedef Tile<128, 128, 8, 8, HALVES || sizeof(acc_t) == 8 ? 8 : 16, HALVES ? 4 :
 typedef Tile<64, 64, 8, 4, sizeof(acc_t) == 8 ? 16 : 32, 4, UNROLLED> Medium;                         // 128 threads
 typedef Tile<16, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4, UNROLLED> Small;                          // 64 threads
 
-// Where in the tile a thread's elements lie: four rows and four columns side by side, and where a side is 8, four more
-// half a tile further.
-//
-// The lanes of a warp lie 4 x 8, and numbered so that neighbours (l and l ^ 1) have the same columns, and lanes two
-// apart (l and l ^ 2) the same rows:
-//
-//    0  2  4  6  8 10 12 14
-//    1  3  5  7  9 11 13 15
-//   16 18 20 22 24 26 28 30
-//   17 19 21 23 25 27 29 31
-//
-// A warp reads quads from shared memory in two passes where it has such pairs, in four where not (an engineer of
-// NVIDIA, forums.developer.nvidia.com/t/77228): so it takes two for A, and two for B. CUTLASS has the same order
-// (RowMajorInterleaved<2> in default_mma_core_simt.h).
-template <class T> struct Place {
-    static constexpr int WARPS_ACROSS = T::COLUMNS / T::ACROSS / 8;
-    static __device__ __forceinline__ int row_of(int i) {
-        const int lane = threadIdx.x % 32;
-        const int thread = threadIdx.x / 32 / WARPS_ACROSS * 4 + lane / 16 * 2 + lane % 2;
-        return i / 4 * (4 * T::ROWS / T::DOWN) + thread * 4 + i % 4;
-    }
-    static __device__ __forceinline__ int column_of(int j) {
-        const int thread = threadIdx.x / 32 % WARPS_ACROSS * 8 + threadIdx.x % 16 / 2;
-        return j / 4 * (4 * T::COLUMNS / T::ACROSS) + thread * 4 + j % 4;
-    }
-};
-
 // c += A B for one step, which lies in shared memory: this thread's rows of A from `tile_a` on, its columns of B from
 // `tile_b` on.
 template <class T>
@@ -283,9 +256,27 @@ __device__ __forceinline__ void multiply_by_slopes(
     }
 }
 
-// f(c + bias), c f', or c itself where it is a part, to where C lies. Some rows at a time go through shared memory, where
-// each thread has a word for each of its values. Registers have no index: there the loop would have to be unrolled, and
-// the switch over all functions inlined for every value.
+// What nothing more is done to, by quads, straight from registers.
+template <class T>
+__device__ __forceinline__ void write_quads(
+    const Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Result& to, int first_row, int first_column) {
+    const int column = first_column + Place<T>::column_of(0);
+    scalar_t* line = to.y + (index_t)(first_row + Place<T>::row_of(0)) * to.columns + column;
+#pragma unroll
+    for (int i = 0; i < T::DOWN; ++i) {
+        const int below = Place<T>::row_of(i) - Place<T>::row_of(0);
+        if (first_row + Place<T>::row_of(i) >= to.rows) return;
+#pragma unroll
+        for (int q = 0; q < T::ACROSS / 4; ++q) {
+            const int right = Place<T>::column_of(4 * q) - Place<T>::column_of(0);
+            store_quad(line + (index_t)below * to.columns + right, c[i][q].v, to.columns - column - right, true);
+        }
+    }
+}
+
+// f(c + bias), c f', or c itself where it is a part, to where C lies. What takes more than a store goes through shared
+// memory, some rows at a time, where each thread has a word for each of its values. Registers have no index: there the
+// loop would have to be unrolled, and the switch over all functions inlined for every value.
 template <class T, bool SPREADS = false>
 __device__ __forceinline__ void write_tile(
     Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Result& to, int first_row, int first_column, acc_t* words) {
@@ -295,6 +286,10 @@ __device__ __forceinline__ void write_tile(
     if (to.part == nullptr && to.activated != nullptr) multiply_by_slopes<T>(c, to, first_row, first_column);
     const bool curved = to.part == nullptr && to.kind != ACTIVATION_NONE && to.kind != ACTIVATION_RELU;
     const bool spread = SPREADS && to.part == nullptr && to.chosen != nullptr;
+    if (!curved && !spread && to.vector && !to.transposed && to.part == nullptr && to.added == nullptr) {
+        write_quads<T>(c, to, first_row, first_column);
+        return;
+    }
     acc_t* own = words + threadIdx.x;
     int* chosen = (int*)(words + GROUP * T::ACROSS * T::THREADS) + threadIdx.x;
 #pragma unroll

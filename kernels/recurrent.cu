@@ -147,7 +147,7 @@ __device__ __forceinline__ scalar_t step_backward(
     scalar_t g, scalar_t h, scalar_t c, scalar_t before, scalar_t cell, const scalar_t* __restrict__ kept,
     const scalar_t* __restrict__ dkept, scalar_t* __restrict__ dx, scalar_t* dp, scalar_t* dcell, int size) {
     if constexpr (MODE == TANH_LAYER) *dp = g * fma(-h, h, scalar_t(1));
-    if constexpr (MODE == RELU_LAYER) *dp = h > 0 ? g : scalar_t(0);
+    if constexpr (MODE == RELU_LAYER) *dp = h <= 0 ? scalar_t(0) : g;
     if constexpr (MODE == LSTM_LAYER) {
         const scalar_t i = kept[0], f = kept[size], u = kept[2 * size], o = kept[3 * size], y = tanh(c);
         const scalar_t dc = fma(g * o, fma(-y, y, scalar_t(1)), *dcell);

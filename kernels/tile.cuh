@@ -30,6 +30,33 @@ template <int R, int C, int I, int J, int D, int N = 1, int U = D> struct Tile {
     static constexpr int WORDS = 2 * (WORDS_A + WORDS_B);
 };
 
+// Where in the tile a thread's elements lie: four rows and four columns side by side, and where a side is 8, four more
+// half a tile further.
+//
+// The lanes of a warp lie 4 x 8, and numbered so that neighbours (l and l ^ 1) have the same columns, and lanes two
+// apart (l and l ^ 2) the same rows:
+//
+//    0  2  4  6  8 10 12 14
+//    1  3  5  7  9 11 13 15
+//   16 18 20 22 24 26 28 30
+//   17 19 21 23 25 27 29 31
+//
+// A warp reads quads from shared memory in two passes where it has such pairs, in four where not (an engineer of
+// NVIDIA, forums.developer.nvidia.com/t/77228): so it takes two for A, and two for B. CUTLASS has the same order
+// (RowMajorInterleaved<2> in default_mma_core_simt.h).
+template <class T> struct Place {
+    static constexpr int WARPS_ACROSS = T::COLUMNS / T::ACROSS / 8;
+    static __device__ __forceinline__ int row_of(int i) {
+        const int lane = threadIdx.x % 32;
+        const int thread = threadIdx.x / 32 / WARPS_ACROSS * 4 + lane / 16 * 2 + lane % 2;
+        return i / 4 * (4 * T::ROWS / T::DOWN) + thread * 4 + i % 4;
+    }
+    static __device__ __forceinline__ int column_of(int j) {
+        const int thread = threadIdx.x / 32 % WARPS_ACROSS * 8 + threadIdx.x % 16 / 2;
+        return j / 4 * (4 * T::COLUMNS / T::ACROSS) + thread * 4 + j % 4;
+    }
+};
+
 // A or B. Its axis i is the one that the product keeps, its axis k is summed over. Its lines, `pitch` elements apart,
 // run along k or along i.
 struct Operand {

@@ -70,6 +70,14 @@ class Shapes:
         """As if everything had been there before."""
         return True
 
+    def is_written(self, tensor: Any) -> bool:
+        """As if nothing ever were."""
+        return False
+
+    def is_constant(self, tensor: Any) -> bool:
+        """As if nothing had elements."""
+        return False
+
     def strides(self, tensor: Any) -> tuple[int, ...]:
         """As if nothing had gaps."""
         return row_major(tensor._spec.shape)

@@ -24,7 +24,7 @@ def save(obj: Any, path: str | os.PathLike[str] | IO[bytes]) -> None:
     Arrays are stored under their path in the structure, "optimizer.state.0.exp_avg", so a saved state_dict is a
     safetensors file with its own keys, which any other reader understands; the structure is JSON in the metadata, with
     a checksum of all content, by which `load` finds damage. Keys are str or int. A tensor's gradient, history and
-    device are not saved.
+    device are not saved. Its strides are, unless it has gaps: then it comes back row-major.
 
     A name that ends in ``.pt`` or ``.pth`` makes a file of PyTorch's, which ``torch.load`` reads with
     ``weights_only=True``; there are no NumPy arrays in it. One that ends in ``.npz`` makes one of NumPy's, of a dict of

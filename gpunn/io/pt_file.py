@@ -26,7 +26,7 @@ from gpunn.datasets.expansion import check_expansion
 from gpunn.io.atomic import atomic_path
 from gpunn.io.errors import FileFormatError
 from gpunn.io.pickle_records import Named, Refused, read_pickle
-from gpunn.io.structure import DEPTH, EXPECTED
+from gpunn.io.structure import DEPTH, EXPECTED, order_of, own_strides
 from gpunn.nn import Parameter
 from gpunn.tensor import Tensor
 
@@ -271,7 +271,10 @@ class _Writer:
         return found
 
     def _tensor(self, x: Tensor) -> bytes:
-        array = np.ascontiguousarray(source := x.detach().cpu().numpy()).reshape(source.shape)
+        source = x.detach().cpu().numpy()
+        steps = own_strides(source)
+        in_order = source if steps is None else source.transpose(order_of(source.shape, steps))
+        array = np.ascontiguousarray(in_order).reshape(in_order.shape)
         place = source.__array_interface__["data"][0], source.shape, source.strides, source.dtype
         key = self._known.setdefault(place, len(self.arrays)) if array.size else len(self.arrays)
         if key == len(self.arrays):
@@ -279,7 +282,7 @@ class _Writer:
         kind = f"ctorch\n{_STORAGE_OF[array.dtype]}\n".encode()
         storage = b"(" + self.written("storage", ()) + kind + self.written(str(key), ()) + self.written("cpu", ())
         storage += _integer(array.size) + b"tQ"
-        shape, strides = self.written(tuple(array.shape), ()), self.written(row_major(array.shape), ())
+        shape, strides = (self.written(v, ()) for v in (source.shape, steps or row_major(source.shape)))
         hooks = b"ccollections\nOrderedDict\n)R"
         call = b"ctorch._utils\n_rebuild_tensor_v2\n("
         return call + storage + _integer(0) + shape + strides + b"\x89" + hooks + b"tR"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gpunn.backend.spec import Size
+from gpunn.backend.memory_format import in_last_order
+from gpunn.backend.spec import Size, row_major
 from gpunn.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -16,6 +17,8 @@ Array = np.ndarray[Any, Any]
 DEPTH = 100
 """How deeply structures may be nested: a reader of JSON gives up some three times as deep."""
 
+_LARGEST = 1 << 48
+"""The largest stride that is read; that of an axis of size 1 may be any."""
 EXPECTED = "expected dicts, lists, tuples, int, float, bool, str, None, tensors and NumPy arrays"
 
 
@@ -26,6 +29,9 @@ def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
     themselves; the rest is an object with one entry:
 
         {"tensor": name}  {"array": name}  {"tuple": [...]}  {"dict": [[key, value], ...]}  {"float": "nan"}
+
+    Arrays are row-major. A tensor whose elements lie in another order, without gaps, is {"strided": [name, strides]},
+    with its strides in elements.
 
     Raises TypeError, with the path, for anything else; ValueError for a structure that contains itself, or is nested
     more than `DEPTH` deep.
@@ -41,8 +47,9 @@ def take_apart(value: Any) -> tuple[Any, dict[str, Array]]:
 
     def encode(x: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(x, Tensor):
-            arrays[name := name_of(path)] = _plain(x.detach().cpu().numpy())
-            return {"tensor": name}
+            array = x.detach().cpu().numpy()
+            arrays[name := name_of(path)] = _plain(array)
+            return {"strided": [name, list(steps)]} if (steps := own_strides(array)) else {"tensor": name}
         if isinstance(x, np.ndarray):
             if x.dtype.kind in "OUSMmV" and x.dtype.name != "bfloat16":
                 raise TypeError(f"{_place(path)} is a NumPy array of {x.dtype}; expected numbers or bools")
@@ -89,6 +96,9 @@ def put_together(tree: Any, arrays: Mapping[str, Array], tensor: Callable[[Array
         ((kind, content),) = tree.items()
         if kind == "tensor":
             return tensor(left.pop(content))
+        if kind == "strided":
+            name, steps = content
+            return tensor(in_strides(left.pop(name), steps))
         if kind == "array":
             return left.pop(content)
         if kind == "tuple":
@@ -100,6 +110,41 @@ def put_together(tree: Any, arrays: Mapping[str, Array], tensor: Callable[[Array
         raise ValueError(f"the structure holds an entry of the unknown kind {kind!r}")
 
     return decode(tree, 0)
+
+
+def own_strides(array: Array) -> tuple[int, ...] | None:
+    """The strides, in elements, of an array whose elements lie without gaps, but not row-major; else None."""
+    steps = tuple(s // array.itemsize for s in array.strides)
+    if array.flags.c_contiguous:  # and channels last as well, if the strides of axes of size 1 say so
+        return steps if in_last_order(array.shape, steps) and steps != row_major(array.shape) else None
+    return steps if order_of(array.shape, steps) else None
+
+
+def in_strides(array: Array, steps: Any) -> Array:
+    """A copy of an array, with elements that lie as `own_strides` says.
+
+    Raises:
+        ValueError: there would be gaps, or these are no strides.
+    """
+    if not isinstance(steps, list) or len(steps) != array.ndim or any(type(s) is not int for s in steps):
+        raise ValueError(f"strides of an array of {array.ndim} dimensions are said to be {steps!r}")
+    order = None if not all(0 <= s <= _LARGEST for s in steps) else order_of(array.shape, steps)
+    if order is None:
+        raise ValueError(f"with the strides {list(steps)} an array of the shape {list(array.shape)} would have gaps")
+    base = np.ascontiguousarray(array.transpose(order))
+    return np.lib.stride_tricks.as_strided(base, array.shape, [s * array.itemsize for s in steps])
+
+
+def order_of(shape: Sequence[int], steps: Sequence[int]) -> list[int] | None:
+    """The axes from the one of the largest stride on, if these strides leave no gaps; else None."""
+    order = sorted(range(len(shape)), key=lambda d: (-steps[d], shape[d] == 1))
+    expected = 1
+    for d in reversed(order):
+        if shape[d] != 1:
+            if steps[d] != expected:
+                return None
+            expected *= shape[d]
+    return order if expected else None
 
 
 def _key(key: Any, path: tuple[Any, ...]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from gpunn.autograd.mode import state
 from gpunn.backend import collective
 from gpunn.ops import empty, ones, zeros
 from gpunn.ops.batch_norm import counted_batch_norm, sync_batch_norm
@@ -94,10 +95,16 @@ class _BatchNorm(_ChannelNorm):
         self._check(input)
         factor, batches = self.momentum, self.num_batches_tracked if self.training else None
         if factor is None:
-            factor = 0.0 if batches is None else 1 / (batches.item() + 1)
+            factor = 0.0 if batches is None or state.recomputing else 1 / (self._so_far(batches) + 1)
         use_running = self.track_running_stats or not self.training
         mean, var = (self.running_mean, self.running_var) if use_running else (None, None)
         return self._normalised(input, mean, var, factor, batches)
+
+    def _so_far(self, batches: Tensor) -> int:
+        """How many batches there were. A plan knows that of before the step, and not where this one was used since."""
+        if state.tracer is not None and state.tracer.is_written(batches):
+            state.tracer.leave(f"a {type(self).__name__} with momentum=None is used more than once in the step")
+        return int(batches.item())
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.allowed:

@@ -56,7 +56,7 @@ class Activation(Elementwise):
     gelu_tanh   x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
     silu        x sigmoid(x)                                f' = s + y (1 - s), s = sigmoid(x)
 
-    Where a ReLU is closed, an infinite dy gives 0 too.
+    Where a ReLU is closed, an infinite dy gives 0 too. Where y is NaN it is open, as in PyTorch.
     """
 
     kind: str
@@ -105,14 +105,14 @@ class ActivationBackward(Composite):
         return backend.activation_backward(dy, s, self.kind, self.parameter, from_output, out=out)
 
     def formula(self, dy: Any, s: Any) -> Any:
-        from .comparison import gt, where
+        from .comparison import gt, le, where
         from .math import erf, exp, sigmoid, tanh
 
         kind, a = self.kind, self.parameter
         if kind == "none":
             return dy * 1
         if kind == "relu":
-            return where(gt(s, 0), dy, 0)
+            return where(le(s, 0), 0, dy)
         if kind == "leaky_relu":
             return where(gt(s, 0), dy, dy * a)
         if kind == "elu":

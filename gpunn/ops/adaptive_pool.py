@@ -15,7 +15,7 @@ from .base import Op, frozen, shape_error
 from .construct import from_numpy
 from .pool import max_pool1d, max_pool2d, max_pool3d
 from .selection import index_select
-from .windows import Pair, batched, per_axis, require_float, times, without_batch
+from .windows import Pair, batched, per_axis, require_channels, require_float, times, without_batch
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -92,6 +92,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: OutputSize) -> Tensor:
 def adaptive_avg_pool3d(input: Tensor, output_size: OutputSize) -> Tensor:
     """As `adaptive_avg_pool2d`, for volumes: input (N, C, D, H, W) or (C, D, H, W)."""
     x = batched("adaptive_avg_pool3d", input, 3)
+    require_channels("adaptive_avg_pool3d", x)
     size = _output_size("adaptive_avg_pool3d", output_size, x, 3)
     n, c, depth, h, w = x.shape
     pixels = size[1] * size[2]
@@ -120,6 +121,7 @@ def adaptive_max_pool3d(input: Tensor, output_size: OutputSize, return_indices: 
 
 def _adaptive_max_pool(name: str, axes: int, input: Tensor, output_size: OutputSize, return_indices: bool) -> Any:
     x = batched(name, input, axes)
+    require_channels(name, x)
     size = _output_size(name, output_size, x, axes)
     if min(size) < 1 or 0 in x.shape[2:]:
         raise shape_error(name, f"takes images and output sizes of at least 1, got {input._spec!r} to {times(size)}")

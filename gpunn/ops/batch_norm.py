@@ -292,6 +292,8 @@ def sync_batch_norm(
     y = centred * rsqrt(var + eps).reshape(sizes)
     y = y if weight is None else y * weight.reshape(sizes)
     y = y if bias is None else y + bias.reshape(sizes)
+    if state.recomputing:
+        return y.to(input.dtype)  # as in `batch_norm`
     with no_grad():
         unbiased = var.detach() * (n / clamp(n - 1, min=1.0))
         for running, value in ((running_mean, mu.detach()), (running_var, unbiased)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gpunn.autograd.tape import TensorBase, apply
+from gpunn.autograd.mode import state
+from gpunn.autograd.tape import TensorBase, apply, wrap
 from gpunn.backend.device import cuda_device
 from gpunn.backend.device import device as Device
 from gpunn.backend.dtypes import as_dtype
@@ -77,8 +78,18 @@ def cast(input: Tensor, dtype: DType) -> Tensor:
 
 
 def transfer(input: Tensor, device: Device) -> Tensor:
-    """`input` on another device; itself if it is there."""
-    return input if input._spec.device is device else apply(Transfer(device), input)
+    """`input` on another device; itself if it is there.
+
+    In a step that is traced, what the step does not make is moved once, and again when it has changed.
+    """
+    if input._spec.device is device:
+        return input
+    op = Transfer(device)
+    if state.tracer is None or not state.tracer.is_constant(input):
+        return apply(op, input)
+    state.tracer.read(input)
+    moved: Tensor = wrap(op.forward(input.device.backend, input._data), op.shape(input._spec))
+    return moved
 
 
 def to(
@@ -128,8 +139,8 @@ def parse_to(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:
-    """`input` in the type of another tensor."""
-    return cast(input, other.dtype)
+    """`input` in the type and on the device of another tensor."""
+    return to(input, other)
 
 
 def cpu(input: Tensor) -> Tensor:

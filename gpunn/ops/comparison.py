@@ -101,9 +101,7 @@ class Clamp(Elementwise):
         return backend.clip(x, self.low, self.high, out=out)
 
     def vjp(self, needs: Any, dy: Any, y: Any, x: Any) -> Any:
-        low, high = -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
-        inside = ge(x, low) if self.high is None else le(x, high) if self.low is None else ge(x, low) & le(x, high)
-        return where(inside, dy, 0)
+        return where(_within(x, self.low, self.high), dy, 0)
 
 
 def eq(input: Operand, other: Operand) -> Tensor:
@@ -213,7 +211,8 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
 def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """input limited to [min, max]; the bounds are numbers or tensors.
 
-    Where min is larger than max the result is max. A tensor that bounds an element gets its gradient.
+    Where min is larger than max the result is max. A tensor that bounds an element gets its gradient. As in PyTorch no
+    one gets that of NaN, nor that of an element below a min that is max as well.
 
     Raises:
         RuntimeError: neither bound is given.
@@ -222,8 +221,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None)
         raise RuntimeError("clamp: give min, max or both")
     low, high = (as_number(b) for b in (min, max))
     if isinstance(low, TensorBase) or isinstance(high, TensorBase):
-        x = input if low is None else where(logical_or(lt(input, low), _is_nan(low)), low, input)
-        return x if high is None else where(logical_or(gt(x, high), _is_nan(high)), high, x)
+        return _clamp_by_tensors(input, low, high)
     given = [b for b in (low, high) if b is not None]
     return apply(Clamp(low, high), promote("clamp", input, *given)[0])
 
@@ -279,8 +277,32 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return input.shape == other.shape and bool(eq(input, other).all())
 
 
-def _is_nan(bound: Any) -> Any:
-    return bound != bound  # only NaN differs from itself
+def _clamp_by_tensors(x: Any, low: Any, high: Any) -> Any:
+    """`clamp` by bounds of which one is a tensor at least."""
+    from .arithmetic import maximum, minimum
+
+    y = _constant(x)
+    y = y if low is None else maximum(y, _constant(low))
+    y = y if high is None else minimum(y, _constant(high))
+    y = where(_within(x, low, high), x, y)
+    if _is_tensor(low):
+        y = where(lt(x, low) if high is None else lt(x, low) & lt(low, high), low, y)
+    if _is_tensor(high):
+        y = where(gt(x, high) if low is None else gt(x, high) | (lt(high, low) & le(x, high)), high, y)
+    return y
+
+
+def _within(x: Any, low: Any, high: Any) -> Any:
+    """Whether low <= x <= high, where not both are None."""
+    return ge(x, low) if high is None else le(x, high) if low is None else ge(x, low) & le(x, high)
+
+
+def _constant(x: Any) -> Any:
+    return x.detach() if _is_tensor(x) else x
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, TensorBase)
 
 
 def _no_floats(symbol: str, *operands: Any) -> tuple[Any, ...]:

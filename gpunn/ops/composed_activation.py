@@ -10,7 +10,7 @@ from gpunn.autograd.inplace import update
 
 from .activation import elu, softplus
 from .base import shape_error
-from .comparison import ge, gt, le, logical_or, lt, ne, where
+from .comparison import clamp, ge, gt, le, logical_or, lt, ne, where
 from .math import sigmoid, tanh
 from .promote import rounded_once
 from .slicing import chunk
@@ -44,7 +44,8 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(input + 3, 0), 6) / 6."""
-    return _smooth(lambda x: relu6(x + 3) * (1 / 6), input, inplace)
+    # By what has no gradient at the limits and beyond, and none of NaN.
+    return _smooth(lambda x: (where(lt(abs(x), 3), x, clamp(x.detach(), -3, 3)) + 3) * (1 / 6), input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:

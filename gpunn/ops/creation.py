@@ -87,7 +87,7 @@ def full(
     """`fill_value` everywhere, in the type of the value unless `dtype` is given."""
     fill_value = _number(fill_value)
     d = scalar_dtype(fill_value) if dtype is None else as_dtype(dtype)
-    if d.category == INTEGER and isinstance(fill_value, int):
+    if d.category == INTEGER:
         fill_value = held(fill_value, d)
     return _make(Full(sizes((size,)), d, _device(device), fill_value), requires_grad)
 

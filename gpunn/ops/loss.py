@@ -30,7 +30,7 @@ class BinaryCrossEntropy(Elementwise):
     """l = -(t ln x + (1 - t) ln(1 - x)), logarithms not below -100;
 
     dx = dl (x - t) / max(x (1 - x), 1e-12);  dt = dl (ln(1 - x) - ln x).
-    The two bounds are PyTorch's: they keep loss and gradient finite at x = 0 and 1.
+    The two bounds are PyTorch's: they keep loss and dx finite at x = 0 and 1, where dt is infinite, as in PyTorch.
     """
 
     primitive = "binary_cross_entropy"
@@ -39,7 +39,7 @@ class BinaryCrossEntropy(Elementwise):
 
     def vjp(self, needs: Any, dl: Any, loss: Any, x: Any, t: Any) -> Any:
         dx = dl * (x - t) / clamp(x * (1 - x), min=1e-12) if needs[0] else None
-        dt = dl * (clamp(log1p(-x), min=-100.0) - clamp(log(x), min=-100.0)) if needs[1] else None
+        dt = dl * (log1p(-x) - log(x)) if needs[1] else None
         return dx, dt
 
 

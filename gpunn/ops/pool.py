@@ -24,6 +24,7 @@ from .windows import (
     corner,
     per_axis,
     positions,
+    require_channels,
     times,
     without_batch,
 )
@@ -288,7 +289,11 @@ def read_windows(
     """Kernel, stride, padding and dilation for each axis, of which sequences get a first one.
 
     The last window of ceil_mode is one that the floor gives too, with as much padding after the image as it needs.
+
+    Raises:
+        RuntimeError: a window does not fit, or there is no channel.
     """
+    require_channels(name, x)
     kernel = per_axis(name, "kernel_size", kernel_size, axes)
     steps = kernel if stride is None else per_axis(name, "stride", stride, axes)
     before = per_axis(name, "padding", padding, axes, least=0)

@@ -39,8 +39,7 @@ def binary_float(op: Op, x: Operand, y: Operand) -> Tensor:
                 return apply(op, x, y)
         elif type(y) in _NUMBERS:
             return apply(op, x, y)
-    x, y = promote(op, x, y)
-    return apply(op, to_float(x), to_float(y))
+    return apply(op, *promote_floats(op, x, y))
 
 
 def unary_float(op: Op, x: Tensor) -> Tensor:
@@ -91,6 +90,18 @@ def promote(op: Op | str, *operands: Operand) -> list[Any]:
     ]
 
 
+def promote_floats(op: Op | str, *operands: Operand) -> list[Any]:
+    """As `promote`, but of integers alone in the default float type, which has values that no common integer type has.
+
+    Raises:
+        TypeError: as `promote`.
+    """
+    checked = [operand(op, x) for x in operands]
+    if result_type(*checked).category != FLOAT:
+        checked = [to_float(x) for x in checked]
+    return [to_float(x) for x in promote(op, *checked)]
+
+
 _WRAPPING = ("where", "gcd", "lcm", "<<", ">>")
 
 
@@ -100,14 +111,20 @@ def wrapped(value: int, d: dtype) -> int:
     return (value - low) % (1 << d.bits) + low
 
 
-def held(value: int, d: dtype) -> int:
-    """A number as an integer type holds it; a negative one in an unsigned type keeps its bits, as in PyTorch.
+def held(value: float, d: dtype) -> int:
+    """A number as an integer type holds it: the whole part of a float, the bits of a negative integer, as in PyTorch.
 
     Raises:
-        RuntimeError: the type does not hold it.
+        RuntimeError: the type does not hold it, as none holds NaN.
     """
-    kept = wrapped(value, d)
-    if kept != value and not (value < 0 and not d.signed and value >= -(1 << d.bits)):
+    if isinstance(value, int):
+        kept = wrapped(value, d)
+        fits = kept == value or (value < 0 and not d.signed and value >= -(1 << d.bits))
+    else:
+        low = -(1 << (d.bits - 1)) if d.signed else 0
+        fits = low <= value <= low + (1 << d.bits) - 1
+        kept = int(value) if fits else 0
+    if not fits:
         raise RuntimeError(f"value {value} cannot be converted to type {d!r} without overflow")
     return kept
 

@@ -12,7 +12,7 @@ from gpunn.backend.dtypes import float32, float64
 from gpunn.backend.spec import Spec
 
 from .base import Composite, Cost, Op, check_one_type, frozen, shape_error
-from .comparison import gt, where
+from .comparison import le, where
 from .join import cat, stack
 from .linear import LinearBackward
 from .math import tanh
@@ -213,7 +213,7 @@ class RecurrentBackward(Composite):
                 d = dp @ w + d * a[1]
             else:
                 y = h[at]
-                dx = d * (1 - y * y) if self.mode == "tanh" else where(gt(y, 0), d, 0.0)
+                dx = d * (1 - y * y) if self.mode == "tanh" else where(le(y, 0), 0.0, d)
                 found[at] = (dx,)
                 d = dx @ w
         steps = [stack(list(each), 0) for each in zip(*(found[at] for at in sorted(found)))]

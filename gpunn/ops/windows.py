@@ -108,6 +108,12 @@ def batched(name: str, input: Tensor, axes: int) -> Tensor:
     raise shape_error(name, f"takes an input (N, {layout}), or ({layout}) for one sample, got {input._spec!r}")
 
 
+def require_channels(name: str, x: Tensor) -> None:
+    """Refuse to pool images (N, C, ...) of no channel, as PyTorch does; that N is 0 is all right."""
+    if not x.shape[1]:
+        raise shape_error(name, f"takes images of at least 1 channel, got {x._spec!r}")
+
+
 def require_float(name: str, x: Spec) -> None:
     """Refuse integers and booleans."""
     if x.dtype.category != FLOAT:

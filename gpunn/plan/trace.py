@@ -56,6 +56,7 @@ class Tracer:
         generators: those that were drawn from, and where they stood.
         several: whether the step returned a tuple.
         kept: the parameters whose gradients are results.
+        device: where it all is; None as long as nothing is written down.
     """
 
     def __init__(self, graph: Graph, names: dict[int, str], layers: dict[int, str]):
@@ -69,6 +70,7 @@ class Tracer:
         self.modules: dict[int, Any] = {}
         self.used: dict[int, tuple[Any, Any]] = {}
         self.read_from: list[Any] = []
+        self.device: Any = None
         self.several = False
         self.kept: list[Any] = []
         self._written: set[int] = set()
@@ -98,6 +100,7 @@ class Tracer:
         """Write an op down; its results are values."""
         single = isinstance(result, Spec)
         specs = (result,) if single else tuple(result)
+        self._stay(op, specs[0], *(x._spec for x in inputs if isinstance(x, TensorBase)))
         values = tuple([self._of(x) if isinstance(x, TensorBase) else x for x in inputs])
         node = Compute(op, values, specs, single, self.layer, state.recomputing)
         if specs[0].ndim == 4 and is_last(node, {}):
@@ -106,6 +109,17 @@ class Tracer:
         self.graph.nodes.append(node)
         self.written = node
         return node.outputs[0] if single else node.outputs
+
+    def _stay(self, op: Any, *specs: Spec) -> None:
+        """Hold a step to one device: a plan has one backend, and one arena.
+
+        Raises:
+            NotPlanned: an op is on another one, or from one to another.
+        """
+        self.device = self.device or specs[0].device
+        for spec in specs:
+            if spec.device is not self.device:
+                raise NotPlanned(f"the step works on {self.device} and on {spec.device} ({op.name}, {spec!r})")
 
     def assign(self, target: Any, value: Any) -> None:
         """Write a write down."""
@@ -163,6 +177,14 @@ class Tracer:
         """Whether a tensor has elements, and was there before the step."""
         return not isinstance(tensor._data, Value)
 
+    def is_written(self, tensor: Any) -> bool:
+        """Whether the step makes a tensor's elements, or has given it other ones."""
+        return isinstance(tensor._data, Value) or id(tensor._version) in self._written
+
+    def is_constant(self, tensor: Any) -> bool:
+        """Whether a tensor's elements are known before the step, and no gradient goes there."""
+        return not self.is_written(tensor) and not (tensor._requires_grad and state.grad_enabled)
+
     def strides(self, tensor: Any) -> tuple[int, ...]:
         """The steps in memory of a tensor, in elements."""
         array = tensor._data
@@ -195,7 +217,7 @@ class Tracer:
             TraceError: there are none.
             NotPlanned: there are none, in a `gpunn.autograd.Function`.
         """
-        if not isinstance(tensor._data, Value) and id(tensor._version) not in self._written:
+        if not self.is_written(tensor):
             self.read_from.append(tensor)
             return
         if self.function:

@@ -65,6 +65,21 @@ def test_convolution_and_its_gradients(native: Any, case: tuple[int, ...]) -> No
     agree(native.conv2d_weight_grad(*args), reference.conv2d_weight_grad(*args))
 
 
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_convolution_by_weights_that_are_not_finite(native: Any, value: float, place: int) -> None:
+    x, weight, dz, geometry = random(2, 3, 6, 5), random(4, 3, 3, 3), random(2, 4, 6, 5), ((1, 1), (1, 1), (1, 1), 1)
+    weight.reshape(-1)[place] = value
+    for kind in ("none", "relu"):
+        args = x, weight, random(4), (6, 5), *geometry, kind
+        found, expected = native.conv2d_forward(*args), reference.conv2d_forward(*args)
+        assert np.isfinite(expected[:, place]).any() and not np.isfinite(expected[:, place]).all()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5)
+    found, expected = (f.conv2d_input_grad(dz, weight, (6, 5), *geometry) for f in (native, reference))
+    assert np.isfinite(expected[:, place]).any() and not np.isfinite(expected[:, place]).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("size", [(28, 28), (7, 9), (2, 3), (34, 65)])
 def test_pooling_of_nan_and_equal_elements(native: Any, size: tuple[int, int]) -> None:
     x = np.maximum(random(3, 5, *size), 0)
@@ -90,7 +105,9 @@ def test_linear_layer_and_its_update(native: Any, sizes: tuple[int, int, int]) -
     wanted = dz, x, w, (True, True, True)
     agree(native.linear_backward(*wanted), reference.linear_backward(*wanted))
     y = np.maximum(random(n, o), 0)
-    np.testing.assert_array_equal(native.activation_backward(dz, y, "relu", 0.0, True, out=dz.copy()), dz * (y > 0))
+    y[0, 0] = np.nan  # lets the gradient through
+    found = native.activation_backward(dz, y, "relu", 0.0, True, out=dz.copy())
+    np.testing.assert_array_equal(found, np.where(y == 0, np.float32(0), dz))
     for options in ((0.9, 0.0, 0.0), (0.9, 0.2, 0.1), (0.0, 0.0, 0.1)):
         for first in (True, False):
             results = []

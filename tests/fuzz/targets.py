@@ -112,6 +112,7 @@ def _images(suffix: str) -> list[bytes]:
 
 def _safetensors() -> list[bytes]:
     value = {"a": gpunn.ones(3), "b": [1, 2.5, None, (np.arange(4), "x")], 3: {"c": gpunn.zeros(2, 2), "d": np.inf}}
+    value["e"] = gpunn.ones(2, 3).t()
     with tempfile.TemporaryDirectory() as folder:
         gpunn.save(value, Path(folder) / "t")
         return [unchecked((Path(folder) / "t").read_bytes())]

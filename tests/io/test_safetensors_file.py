@@ -305,3 +305,59 @@ def test_a_type_that_numpy_lacks(tmp_path):
     (tmp_path / "foreign").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
     with pytest.raises(FileFormatError, match="x is of type F8_E4M3; gpunn has BOOL"):
         gpunn.load(tmp_path / "foreign")
+
+
+def lying_in_many_ways(library):
+    x = library.arange(48.0).reshape(2, 3, 2, 4)
+    return {
+        "row-major": x,
+        "channels last": x.to(memory_format=library.channels_last),
+        "one pixel": library.ones(2, 3, 1, 1).to(memory_format=library.channels_last),
+        "one image": library.ones(1, 3, 1, 4).to(memory_format=library.channels_last),
+        "transposed": library.arange(6.0).reshape(2, 3).t(),
+        "permuted": x.permute(2, 0, 3, 1),
+        "a number": library.tensor(3.0),
+    }
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_strides_are_those_that_torch_keeps(suffix, device, tmp_path, torch):
+    ours, file = lying_in_many_ways(gpunn), tmp_path / f"file.{suffix}"
+    torch.save(lying_in_many_ways(torch), tmp_path / "theirs.pt")
+    theirs = torch.load(tmp_path / "theirs.pt")
+    gpunn.save({name: x.to(device) for name, x in ours.items()}, file)
+    back = gpunn.load(file, map_location=device)
+    for name, x in ours.items():
+        np.testing.assert_array_equal(back[name].cpu().numpy(), x.numpy())
+        assert back[name].stride() == x.to(device).stride()
+        if device == "cpu" or name == "channels last":  # else a copy on the device is row-major
+            assert back[name].stride() == theirs[name].stride()
+    for name, x in (torch.load(file) if (suffix, device) == ("pt", "cpu") else {}).items():
+        assert x.stride() == theirs[name].stride()
+        np.testing.assert_array_equal(x.numpy(), ours[name].numpy())
+
+
+def test_tensors_with_gaps_become_row_major(tmp_path):
+    x = gpunn.arange(24.0).reshape(2, 3, 4)
+    back = roundtrip([x[:, :, ::2], x[0, 0].expand(2, 4), gpunn.ones(0, 3).t()], tmp_path / "file.safetensors")
+    assert [y.is_contiguous() for y in back] == [True, True, True]
+    assert back[0].tolist() == x[:, :, ::2].tolist() and back[1].tolist() == [[0, 1, 2, 3]] * 2
+
+
+def test_other_readers_see_channels_last_row_major(tmp_path):
+    gpunn.save({"x": gpunn.arange(6.0).reshape(2, 3).t()}, tmp_path / "file.safetensors")
+    np.testing.assert_array_equal(
+        safetensors.numpy.load_file(tmp_path / "file.safetensors")["x"], [[0, 3], [1, 4], [2, 5]]
+    )
+
+
+@pytest.mark.parametrize(
+    "steps", [[1, 1], [3, 2], [1], [1.0, 2], None, [-1, 2], [1 << 80, 1], [0, 0], [True, 2]], ids=str
+)
+def test_strides_that_are_none(steps, tmp_path):
+    structure = {"strided": ["x", steps]}
+    metadata = {"gpunn": json.dumps({"version": 1, "structure": structure})}
+    safetensors.numpy.save_file({"x": np.ones((2, 3))}, tmp_path / "file", metadata)
+    with pytest.raises(FileFormatError, match=r"the structure in its metadata is damaged.*strides"):
+        gpunn.load(tmp_path / "file")

@@ -107,7 +107,8 @@ def test_tensor_cores(sizes: Any, factors: str, size: str, only: Any) -> None:
     with computing_in("high" if tf32 else "highest"):
         for call in ("nesterov", "amsgrad"):
             bits = set()
-            for mode in MODES if sizes in (SHAPES[0], SHAPES[2]) else FAST:
+            checked = factors == "float16" and sizes in (SHAPES[0], SHAPES[2])  # other products are checked elsewhere
+            for mode in MODES if checked else FAST:
                 found, launched = updated(mode, call, WeightGradient(dz, x), state)
                 assert launched == [f"linear_{CALLS[call][0]}_tensor_{size}"]
                 bits.add(b"".join(map(bits_of, found)))

@@ -87,6 +87,8 @@ OF_NUMBERS |= {
     "celu of alpha 2": called("celu", 2.0),
     "leaky_relu of slope 0": called("leaky_relu", 0.0),
     "leaky_relu of slope -0.5": called("leaky_relu", -0.5),
+    "rrelu of evaluation": called("rrelu"),
+    "relu in place": lambda library, x: library.nn.functional.relu(x * 1, inplace=True),
     "softplus of beta 2": called("softplus", 2.0),
     "softplus up to 2": called("softplus", 1.0, 2.0),
     "threshold": called("threshold", 0.5, 3.0),
@@ -115,7 +117,10 @@ for _number in (0, 1, 2, 3, -1, -2, 0.5, -0.5, 1.5, INF, -INF, NAN):
 for _number in (0.0, -0.0, 1.0, 2.0, -1.0, 0.5, INF, -2.0):
     OF_NUMBERS[f"{_number} ** x"] = lambda library, x, n=_number: n**x
 
-for _name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum", "atan2", "remainder", "fmod"):
+for _name in (
+    *("add", "sub", "mul", "div", "pow", "maximum", "minimum", "fmax", "fmin", "atan2", "remainder", "fmod"),
+    *("logaddexp", "logaddexp2"),
+):
     OF_PAIRS[_name] = called(_name)
 for _name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div"):
     OF_PAIRS[_name] = called(_name, reduction="none")
@@ -130,16 +135,35 @@ OF_PAIRS |= {
     "masked atan2": lambda library, x, y: library.where((x == 0) & (y == 0), 1.0, library.atan2(x, y)),
     "prelu": lambda library, x, y: library.nn.functional.prelu(x[None], y)[0],
     "clamp by tensors": lambda library, x, y: x.clamp(y, y + 1),
+    "clamp by tensors that cross": lambda library, x, y: x.clamp(y, 1 - y),
+    "clamp by a tensor from below": lambda library, x, y: x.clamp(y),
+    "clamp by a tensor from above": lambda library, x, y: x.clamp(max=y),
     "huber_loss of delta 2": called("huber_loss", reduction="none", delta=2.0),
     "smooth_l1_loss of beta 0": called("smooth_l1_loss", reduction="none", beta=0.0),
     "kl_div of logarithms": called("kl_div", reduction="none", log_target=True),
     "bce of logits": lambda library, x, y: library.nn.functional.binary_cross_entropy_with_logits(
         x, y.sigmoid().detach(), reduction="none"
     ),
+    "gaussian_nll": lambda library, x, y: library.nn.functional.gaussian_nll_loss(x, -x, abs(y), reduction="none"),
     "glu": lambda library, x, y: library.nn.functional.glu(library.stack([x, y], -1))[..., 0],
 }
 
-for _name in ("sum", "mean", "prod", "amax", "amin", "logsumexp", "var", "std", "cumsum", "argmax", "argmin", "sort"):
+for _name in (
+    "sum",
+    "mean",
+    "prod",
+    "amax",
+    "amin",
+    "logsumexp",
+    "var",
+    "std",
+    "cumsum",
+    "cummax",
+    "cummin",
+    "argmax",
+    "argmin",
+    "sort",
+):
     OF_ROWS[_name] = called(_name, 1)
 for _name in ("softmax", "log_softmax"):
     OF_ROWS[_name] = called(_name, 1)
@@ -162,6 +186,14 @@ OF_ROWS |= {
     "nll_loss": lambda library, x: library.nn.functional.nll_loss(x, labels(library, x), reduction="none"),
     "cosine_similarity": lambda library, x: library.nn.functional.cosine_similarity(x, library.ones_like(x), 1),
     "max_pool1d": called("max_pool1d", 2, 1),
+    "max_pool2d": lambda library, x: library.nn.functional.max_pool2d(
+        library.cat([x, x.flip(1)], 1).reshape(-1, 1, 2, 3), 2, 1
+    ),
+    "max_pool2d of all by halves": lambda library, x: library.nn.functional.max_pool2d(
+        library.cat([x, x], 1).reshape(-1, 1, 3, 2)[:, :, :2], 2
+    ),
+    "adaptive_max_pool1d": lambda library, x: library.nn.functional.adaptive_max_pool1d(x[:, None], 1),
+    "logcumsumexp": called("logcumsumexp", 1),
     "avg_pool1d": called("avg_pool1d", 2, 1),
 }
 

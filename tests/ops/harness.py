@@ -137,6 +137,12 @@ def recorded_ops(watch: Callable[[Any, Any, Any, Any], None] | None = None, back
         def is_state(self, tensor: Any) -> bool:
             return False
 
+        def is_written(self, tensor: Any) -> bool:
+            return False
+
+        def is_constant(self, tensor: Any) -> bool:
+            return False
+
         def leave(self, what: str) -> None:
             """Nothing is given up."""
 

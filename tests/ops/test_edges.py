@@ -12,7 +12,7 @@ import pytest
 
 import gpunn
 
-from .edges import INF, LARGEST, NUMBERS, OF_NUMBERS, OF_PAIRS, OF_ROWS, PAIRS, ROWS, TINY
+from .edges import INF, LARGEST, NAN, NUMBERS, OF_NUMBERS, OF_PAIRS, OF_ROWS, PAIRS, ROWS, TINY
 
 TABLE = {
     **{name: (function, [NUMBERS]) for name, function in OF_NUMBERS.items()},
@@ -29,9 +29,19 @@ def anywhere(*inputs: Any) -> Any:
 
 
 def at(*values: float) -> Places:
-    return lambda *inputs: np.any([per_row(np.isin(x, values)) for x in inputs], 0)
+    return lambda *inputs: np.any([per_row(np.isin(x, values)) for x in inputs], 0) | (NAN in values) & has_nan(*inputs)
 
 
+def beside(*values: float) -> Places:
+    """At rows with one of the values and NaN."""
+    return lambda *inputs: at(*values)(*inputs) & has_nan(*inputs)
+
+
+def has_nan(*inputs: Any) -> Any:
+    return np.any([per_row(np.isnan(x)) for x in inputs], 0)
+
+
+IS_NAN = np.nonzero(np.isnan(NUMBERS))[0]
 EVERY, SECOND = ".*", ".*/.*"
 DIFFERENCES: list[tuple[str, str, Places, str]] = [
     ("c?elu.*|selu", "dx/dx", at(0, TINY), "PyTorch takes the second derivative at the kink from the right"),
@@ -42,7 +52,6 @@ DIFFERENCES: list[tuple[str, str, Places, str]] = [
     ("hardswish", "y", at(-INF, LARGEST), "PyTorch's product has 0 times infinity, and overflows"),
     ("0.0 / x", EVERY, at(TINY, -TINY), "PyTorch takes the reciprocal first, which is infinite"),
     ("fmod|remainder", "y", at(TINY, -TINY, LARGEST, -LARGEST, 0.5, -0.5), "PyTorch's quotient overflows"),
-    ("clamp by tensors", ".*", at(INF, -INF, LARGEST, -LARGEST), "both bounds are equal: PyTorch drops the gradient"),
     ("(smooth_l1|huber)_loss.*", SECOND, at(INF, -INF), "the difference is infinity less infinity"),
     (
         "x \\*\\* -?0.5",
@@ -59,6 +68,16 @@ DIFFERENCES: list[tuple[str, str, Places, str]] = [
     ("(var|std|rms_norm|layer_norm|norm|normalize|prod).*", EVERY, at(LARGEST), "what overflows on the way"),
     ("(var|std).*", "dx.*", at(INF, -INF), "the mean of deviations is infinity less infinity"),
     ("(norm|normalize) of order (0.5|1.5)", "dx.*", at(TINY), "powers of the smallest number overflow"),
+    ("logcumsumexp", "dx.*", at(LARGEST), "PyTorch adds gradients up by their logarithms, in which small ones vanish"),
+    ("logcumsumexp", "dx", beside(INF, -INF), "what is finite adds nothing to infinity, not even if NaN is added then"),
+    ("clamp by tensors that cross", "dz", at(NAN), "PyTorch gives the upper bound the gradient of NaN"),
+    (
+        "norm of order (0.5|1.5|3|-1|-2)",
+        "dx",
+        beside(0),
+        "0 at an element of 0, as everywhere: PyTorch has 0 times NaN",
+    ),
+    ("norm of order -?inf", "dx", at(NAN), "PyTorch's sign of NaN is 0, and so is its gradient: of a norm that is NaN"),
 ]
 """(functions, results, where, why): regular expressions of names, and of results as `results` calls them."""
 ONCE = {"hardsigmoid"}
@@ -99,23 +118,33 @@ def test_special_numbers(torch, name, device):
     function, arrays = TABLE[name]
     with np.errstate(all="ignore"):
         ours, theirs = results(gpunn, function, arrays, device=device), results(torch, function, arrays)
-    has_nan = np.any([per_row(np.isnan(x)) for x in arrays], 0)
+        alone = results(torch, function, [x[IS_NAN] for x in arrays]) if name in OF_NUMBERS else {}
+    nan_came_in = has_nan(*arrays)
     told = []
     for result, expected in theirs.items():
         got = ours.get(result, np.zeros_like(expected))
         assert got.dtype == expected.dtype
-        wrong = ~np.isclose(got, expected, rtol=1e-7, atol=1e-12, equal_nan=True)
-        if result != "y":
-            wrong &= ~np.isnan(expected)  # PyTorch's formula has 0 times infinity where ours may have the limit
-        wrong = per_row(wrong)
-        if result != "y":
-            wrong &= ~has_nan  # nothing is right there, and PyTorch now lets NaN through and now stops it
+        wrong = differ(got, expected)
+        if result == "y":
+            wrong = per_row(wrong)
+        else:
+            # PyTorch's formula has 0 times infinity where ours may have the limit
+            wrong = per_row(wrong & ~np.isnan(expected)) | per_row(wrong) & nan_came_in
+            # PyTorch's vectors now stop what comes to a NaN, and its loop over the elements left over lets it through.
+            if result in alone:
+                wrong[IS_NAN] &= differ(got[IS_NAN], alone[result])
+        if "/" in result:
+            wrong &= ~nan_came_in  # nothing is right there
         for functions, listed, where, _ in DIFFERENCES:
             if re.fullmatch(functions, name) and re.fullmatch(listed, result):
                 wrong &= ~where(*arrays)
         where = np.nonzero(wrong)[0][:5]
         told += [f"{result} at {[x[i].tolist() for x in arrays]}: {got[i]} instead of {expected[i]}" for i in where]
     assert not told, f"{name}: " + "; ".join(told)
+
+
+def differ(got: Any, expected: Any) -> Any:
+    return ~np.isclose(got, expected, rtol=1e-7, atol=1e-12, equal_nan=True)
 
 
 def gradients(function: Any, *values: Any, device: str) -> list[Any]:
@@ -142,6 +171,11 @@ def gradients(function: Any, *values: Any, device: str) -> list[Any]:
         (lambda x, w: gpunn.nn.functional.prelu(x, w), [[INF, -INF], [0.5]], [[1, 0.5], [-INF]]),
         (gpunn.nn.functional.hardswish, [[INF, -INF, 3, -3]], [[1, 0, 1, 0]]),
         (lambda x: gpunn.nn.functional.leaky_relu(x, 0.0), [[INF, 1, -1]], [[1, 1, 0]]),
+        (
+            lambda x, t: gpunn.nn.functional.binary_cross_entropy(x, t, reduction="none"),
+            [[0, 1, 0.25], [1, 0, 0.5]],
+            [[-1e12, 1e12, -4 / 3], [INF, -INF, np.log(3)]],  # (x - t) / max(x (1 - x), 1e-12) and ln((1 - x) / x)
+        ),
     ],
 )
 def test_gradients_at_edges(function, values, expected, device):  # worked by hand

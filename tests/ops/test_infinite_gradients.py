@@ -61,3 +61,50 @@ def test_a_pixel_reaches_the_weights_that_meet_it(channels, groups, kernel, opti
         grads.append(weight.grad.numpy())
     assert np.isfinite(grads[0]).any() and not np.isfinite(grads[0]).all()
     np.testing.assert_allclose(grads[1], grads[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [INF, float("nan")])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_padding_is_not_multiplied_by_weights(dtype, value):
+    # x = (1, 2, 3) and W = (value, 1, 1): at the first position `value` meets the padding, y = (1 + 2, ...). Of dy = 1
+    # the last pixel gets what meets it, dx = (..., 1 + 1): no position is left where `value` would.
+    x = gpunn.tensor([[[1.0, 2.0, 3.0]]], dtype=getattr(gpunn, dtype), requires_grad=True)
+    w = gpunn.tensor([[[value, 1.0, 1.0]]], dtype=x.dtype)
+    y = F.conv1d(x, w, padding=1)
+    y.sum().backward()
+    np.testing.assert_array_equal(y[0, 0].tolist(), [3, value, value])
+    np.testing.assert_array_equal(x.grad[0, 0].tolist(), [value, value, 2])
+    # Transposed it is the other way around: y = (2 value + 2, 3 value + 2 + 1, 3 + 2), dx = (1 + 1, ...)
+    x.grad = None
+    y = F.conv_transpose1d(x, w, padding=1)
+    y.sum().backward()
+    np.testing.assert_array_equal(y[0, 0].tolist(), [value, value, 5])
+    np.testing.assert_array_equal(x.grad[0, 0].tolist(), [2, value, value])
+
+
+@pytest.mark.parametrize("value", [INF, float("nan")])
+@pytest.mark.parametrize(
+    ("channels", "groups", "kernel", "options"),
+    [
+        (1, 1, 3, {"padding": 1}),
+        (8, 1, 3, {"padding": 1}),
+        (4, 4, 3, {"padding": 1}),
+        (3, 1, 3, {"padding": 1, "stride": 2}),
+        (3, 1, 5, {"padding": 2}),
+    ],
+)
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_a_weight_reaches_what_it_meets(name, channels, groups, kernel, options, value):
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0).standard_normal
+    x, w = draw((3, channels, 6, 5)).astype("f"), draw((channels, channels // groups, kernel, kernel)).astype("f")
+    w[0, 0, 0, 0] = value
+    found = []
+    for library in (torch, gpunn):
+        given = library.tensor(x, requires_grad=True)
+        y = getattr(library.nn.functional, name)(given, library.tensor(w), groups=groups, **options)
+        y.backward(library.tensor(np.cos(np.arange(y.numel(), dtype="f")).reshape(tuple(y.shape))))
+        found.append((y.detach().numpy(), given.grad.numpy()))
+    for theirs, ours in zip(*found, strict=True):
+        assert not np.isfinite(theirs).all()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

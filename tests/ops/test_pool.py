@@ -149,3 +149,25 @@ def test_the_primitive_writes_where_it_is_told_to():
     mean = np.full(y.shape, np.nan)
     assert primitives.avg_pool2d(x, (3, 3), *geometry[:3], True, None, out=mean) is mean
     np.testing.assert_array_equal(mean, primitives.avg_pool2d(x, (3, 3), *geometry[:3], True, None))
+
+
+POOLS = {
+    **{f"{kind}_pool{d}d": (2,) for kind in ("max", "avg", "adaptive_max", "adaptive_avg") for d in (1, 2, 3)},
+    **{f"lp_pool{d}d": (2.0, 2) for d in (1, 2, 3)},
+    **{f"fractional_max_pool{d}d": (2, 2) for d in (2, 3)},
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_no_channel_is_pooled_where_pytorch_pools_none(torch, name):
+    size = (6,) * int(name[-2])
+    for library in (torch, gpunn):
+        pool = getattr(library.nn.functional, name)
+        assert pool(library.ones(0, 3, *size), *POOLS[name]).shape[:2] == (0, 3)
+        if name in ("adaptive_avg_pool1d", "adaptive_avg_pool2d"):  # these need none
+            assert pool(library.ones(2, 0, *size), *POOLS[name]).shape[:2] == (2, 0)
+            continue
+        with pytest.raises(RuntimeError) as error:
+            pool(library.ones(2, 0, *size), *POOLS[name])
+    if name[:12] != "adaptive_avg" or name[-2] == "3":
+        assert f"takes images of at least 1 channel, got float32{[2, 0, *size]}" in str(error.value)

@@ -79,7 +79,7 @@ class Library:
         for name, types in _SIGNATURES.items():
             function = getattr(compiled, name)
             function.argtypes = types
-            function.restype = _L if "cross_entropy" in name else None
+            function.restype = _L if "cross_entropy" in name or "conv" in name else None
             in_a_table = ctypes.cast(getattr(compiled, f"{name}_in_a_table"), _P)
             assert in_a_table.value is not None
             POINTERS[in_a_table.value] = np.array([i < len(types) and types[i] is _P for i in range(WORDS)])

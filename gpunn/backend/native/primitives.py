@@ -188,7 +188,10 @@ def conv2d_forward(
         args = x, w, b, positions, stride, corner, dilation, groups, kind, parameter
         return reference.conv2d_forward(*args, out=out)
     sizes = *x.shape, len(w), *w.shape[2:], *corner, *positions
-    library.conv(_at(x), _at(w), _at(b), _at(y), *sizes, kind == "relu", _conv_parts(len(x), w, positions))
+    parts = _conv_parts(len(x), w, positions)
+    if library.conv(_at(x), _at(w), _at(b), _at(y), *sizes, kind == "relu", parts) >= 0:
+        args = x, w, b, positions, stride, corner, dilation, groups, kind, parameter
+        return reference.conv2d_forward(*args, out=y)
     return y
 
 
@@ -201,7 +204,8 @@ def conv2d_input_grad(
     if (stride, dilation, groups) != _PLAIN or not _fits(dz, w, dx):
         return reference.conv2d_input_grad(dz, w, size, stride, corner, dilation, groups, out=out)
     sizes = *dx.shape, len(w), *w.shape[2:], *corner, *dz.shape[2:]
-    library.conv_input(_at(dz), _at(w), _at(dx), *sizes, _conv_parts(len(dz), w, dz.shape[2:]))
+    if library.conv_input(_at(dz), _at(w), _at(dx), *sizes, _conv_parts(len(dz), w, dz.shape[2:])) >= 0:
+        return reference.conv2d_input_grad(dz, w, size, stride, corner, dilation, groups, out=dx)
     return dx
 
 
@@ -225,9 +229,10 @@ def conv2d_weight_grad(
     if (stride, dilation, groups) != _PLAIN or not _fits(x, dz, dw, db) or (bias and exact(dz) is not dz):
         return reference.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=out)
     sizes = *x.shape, shape[0], *kernel, *corner, *dz.shape[2:]
-    library.conv_weight(_at(x), _at(dz), _at(dw), _at(db), *sizes, _conv_parts(len(x), dw, dz.shape[2:]))
-    if np.isnan(dw.min()):
-        return reference.conv2d_weight_grad(x, dz, kernel, stride, corner, dilation, groups, bias, out=out)
+    if library.conv_weight(_at(x), _at(dz), _at(dw), _at(db), *sizes, _conv_parts(len(x), dw, dz.shape[2:])) >= 0:
+        return reference.conv2d_weight_grad(
+            x, dz, kernel, stride, corner, dilation, groups, bias, out=(dw, db) if bias else dw
+        )
     return (dw, db) if bias else dw
 
 

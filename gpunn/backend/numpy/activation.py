@@ -150,10 +150,10 @@ _FORWARD: dict[str, Callable[..., Any]] = {
 
 
 def _relu_slope(dy: Any, s: Any, _: float, out: Any) -> Any:
-    """dy where s > 0, else 0: by its bits, as 0 times infinity is no 0."""
+    """0 where s <= 0, else dy, for NaN too: by its bits, as 0 times infinity is no 0."""
     with scratch() as take:
-        positive = np.greater(s, 0, out=take(s.shape, _BOOL)).view(np.int8)
-        mask = np.negative(positive, out=positive)  # all bits, or none
+        closed = np.less_equal(s, 0, out=take(s.shape, _BOOL)).view(np.int8)
+        mask = np.subtract(closed, 1, out=closed)  # all bits, or none
         dx = np.empty(dy.shape, dy.dtype) if out is None else out
         bits = np.dtype(f"i{dy.dtype.itemsize}")
         np.bitwise_and(dy.view(bits), mask, out=dx.view(bits))

@@ -45,6 +45,10 @@ def conv2d_forward(
     if _is_pointwise(x, w, positions, stride, corner):
         return _pointwise(x, w, b, groups, kind, parameter, out)
 
+    if not conv_exact.is_finite(w):
+        conv_exact.forward(x, w, b, stride, corner, dilation, groups, out)
+        return activation(out, kind, parameter, out=out) if kind != "none" else out
+
     def part(images: slice, _: int) -> None:
         _forward(x[images], w, b, positions, stride, corner, dilation, groups, kind, parameter, out[images])
 
@@ -104,6 +108,9 @@ def conv2d_input_grad(
     shape = (n, w.shape[1] * groups, *size)
     if out is None:
         out = np.empty(shape, dz.dtype)
+    if not conv_exact.is_finite(w):
+        conv_exact.input_grad(dz, w, stride, corner, dilation, groups, out)
+        return out
     shifted = conv_shifted.suits(w.shape[1], stride, dz.dtype)
 
     def part(images: slice, _: int) -> None:

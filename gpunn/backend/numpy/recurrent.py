@@ -122,8 +122,8 @@ def recurrent_backward(
                     np.subtract(1, np.multiply(h[at], h[at], out=t), out=t)
                     np.multiply(d, t, out=dx[at])
                 else:
-                    dx[at] = 0
-                    np.copyto(dx[at], d, where=h[at] > 0)
+                    dx[at] = d
+                    np.copyto(dx[at], 0, where=h[at] <= 0)
                 np.matmul(dp[at], weight, out=d)
     return out
 

@@ -19,7 +19,7 @@ from ..join import cat
 from ..order import max as largest
 from ..slicing import select
 from ..view import expand, reshape, unsqueeze
-from ..windows import Size, batched, per_axis, times
+from ..windows import Size, batched, per_axis, require_channels, times
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -83,6 +83,7 @@ def _pool(
     samples: Tensor | None,
 ) -> Any:
     x = batched(name, input, axes)
+    require_channels(name, x)
     n, c, *before = x.shape
     kernel = per_axis(name, "kernel_size", kernel_size, axes)
     if output_size is None:

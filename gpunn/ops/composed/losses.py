@@ -195,7 +195,7 @@ def gaussian_nll_loss(
             v = unsqueeze(v, -1)
         elif v.ndim != input.ndim or any(n not in (1, m) for n, m in zip(v.shape, input.shape)):
             raise ValueError(f"gaussian_nll_loss: var is of incorrect size: {v._spec!r} for the input {input._spec!r}")
-    v = v + (clamp(v, min=eps) - v).detach()
+    v = v + clamp(eps - v, min=0).detach()
     loss = 0.5 * (log(v) + (input - target) ** 2 / v)
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 

@@ -14,7 +14,7 @@ from ..cast import cast
 from ..comparison import clamp, eq, ge, gt, isnan, le, logical_and, logical_or, lt, ne, where
 from ..construct import as_tensor
 from ..math import exp2, log, log1p, sin, sqrt
-from ..promote import as_number, promote, to_float
+from ..promote import as_number, promote_floats, to_float
 from ..reduction import normalise_dim
 from ..rounding import trunc
 
@@ -93,8 +93,8 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 def _add_exponents(x: Tensor, y: Tensor, base: float) -> Tensor:
     # One of two smooth branches, which agree where x = y: all derivatives are right there too, as with |x - y| none is.
-    x, y = (to_float(v) for v in promote("logaddexp", x, y))
-    first = ge(x, y)
+    x, y = promote_floats("logaddexp", x, y)
+    first = logical_or(ge(x, y), isnan(x))  # NaN is the higher one, and so the sum
     high, low = where(first, x, y), where(first, y, x)
     infinite = eq(abs(high), math.inf)  # then also the difference of equals is no number
     return high + activate(where(infinite, -math.inf, (low - high) * base), "softplus") / base
@@ -109,9 +109,8 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 def xlogy(input: Any, other: Any) -> Tensor:
     """x ln y, 0 where x is 0, and not a number where y is none."""
-    x, y = promote("xlogy", input, other)
-    x = to_float(x) if isinstance(x, TensorBase) else x
-    y = to_float(y) if isinstance(y, TensorBase) else as_tensor(float(y), dtype=x.dtype, device=x.device)
+    x, y = promote_floats("xlogy", input, other)
+    y = y if hasattr(y, "dtype") else as_tensor(y, dtype=x.dtype, device=x.device)
     if not hasattr(x, "dtype"):
         return x * log(y) if x else where(isnan(y), y, 0.0)
     no_logarithm = logical_or(le(y, 0), eq(y, math.inf))
@@ -141,8 +140,8 @@ def signbit(input: Tensor) -> Tensor:
 
 def copysign(input: Tensor, other: Any) -> Tensor:
     """The size of x with the sign of y, also that of -0."""
-    x, y = promote("copysign", input, other)
-    size = abs(to_float(x))
+    x, y = promote_floats("copysign", input, other)
+    size = abs(x)
     if not isinstance(y, TensorBase):
         return neg(size) if math.copysign(1, y) < 0 else size
     return where(signbit(other), neg(size), size)

@@ -132,9 +132,9 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2, out: None = N
         )
     for i, j in zip(over_a, over_b):
         if a.shape[i] == 1 != b.shape[j]:
-            b = b.sum(j, keepdim=True)
+            b = b.sum(j, keepdim=True, dtype=b.dtype)
         elif b.shape[j] == 1 != a.shape[i]:
-            a = a.sum(i, keepdim=True)
+            a = a.sum(i, keepdim=True, dtype=a.dtype)
     sizes = [a.shape[d] for d in over_a]
     if sizes != [b.shape[d] for d in over_b]:
         raise shape_error(

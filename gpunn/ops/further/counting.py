@@ -12,7 +12,7 @@ from gpunn.backend.dtypes import as_dtype, int64
 
 from ..base import shape_error
 from ..cast import cast
-from ..comparison import eq, ge, le, logical_and, where
+from ..comparison import eq, ge, isnan, le, logical_and, where
 from ..composed.sets import searchsorted
 from ..construct import as_tensor
 from ..creation import arange, full, linspace, zeros
@@ -37,19 +37,33 @@ class Histogram(NamedTuple):
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Ordered:
-    """The value that is there most often along a dimension, the smallest one of several, and its last index."""
+    """The value that is there most often along a dimension, the smallest one of several, and its last index.
+
+    NaN is no value: it is given only where there is nothing else.
+    """
     d = normalise_dim("mode", dim, input.ndim)
     x = movedim(input if input.ndim else reshape(input, 1), d, -1)
     if not x.shape[-1]:
         raise IndexError(f"mode: dimension {dim} of {input._spec!r} is empty")
     ordered = sort(x.detach(), -1).values
-    often = searchsorted(ordered, ordered, right=True) - searchsorted(ordered, ordered)
+    often = _how_often(ordered)
     value = gather(ordered, -1, argmax(often, -1, keepdim=True))
     last = x.shape[-1] - 1 - argmax(cast(flip(eq(x.detach(), value), -1), int64), -1, keepdim=True)
     if not input.ndim:
         return Ordered(reshape(gather(x, -1, last), ()), reshape(last, ()))
     values, indices = (movedim(v, -1, d) for v in (gather(x, -1, last), last))
     return Ordered(values, indices) if keepdim else Ordered(values.squeeze(d), indices.squeeze(d))
+
+
+def _how_often(ordered: Tensor) -> Tensor:
+    """How often each element is there, of rows in order, with NaN last; of NaN 0."""
+    if not ordered.is_floating_point():
+        return searchsorted(ordered, ordered, right=True) - searchsorted(ordered, ordered)
+    bad = isnan(ordered)
+    x = where(bad, math.inf, ordered)
+    often = searchsorted(x, x, right=True) - searchsorted(x, x)
+    often = where(eq(x, math.inf), often - bad.sum(-1, keepdim=True), often)
+    return where(bad, 0, often)
 
 
 def histogram(

@@ -12,7 +12,7 @@ from gpunn.backend.dtypes import float64
 from gpunn.backend.spec import Spec
 
 from ..base import Op, frozen
-from ..promote import promote, result_type, to_float
+from ..promote import promote_floats, result_type
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -57,7 +57,7 @@ def known(gradient: Callable[..., tuple[Any, ...]]) -> Callable[[Callable[..., A
     def decorated(function: Callable[..., Any]) -> Callable[..., Tensor]:
         @wraps(function)
         def of(*given: Any) -> Tensor:
-            inputs = [to_float(x) for x in promote(function.__name__, *given)]
+            inputs = promote_floats(function.__name__, *given)
             d = result_type(*inputs)
             tensors = [x for x in inputs if isinstance(x, TensorBase)]
             with no_grad():

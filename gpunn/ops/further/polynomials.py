@@ -12,7 +12,7 @@ from ..arithmetic import abs
 from ..comparison import eq, where
 from ..composed.numbers import sinc
 from ..creation import ones_like, zeros_like
-from ..promote import promote, to_float
+from ..promote import promote_floats, to_float
 
 if TYPE_CHECKING:
     from gpunn.tensor import Tensor
@@ -23,7 +23,7 @@ Step = Callable[[Any, int, Any, Any], Any]
 
 def _recurrence(name: str, input: Any, n: Any, first: Callable[[Any], Any], step: Step) -> Tensor:
     """The polynomial of order n of each element, 0 for n < 0; n is a number, or a tensor of whole numbers."""
-    x, order = (to_float(v) for v in promote(name, input, n))
+    x, order = promote_floats(name, input, n)
     if not isinstance(x, TensorBase):
         x = zeros_like(order) + x
     several = isinstance(order, TensorBase)

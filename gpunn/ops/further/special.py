@@ -10,8 +10,9 @@ from gpunn.backend.numpy.erf import _A, _B, _C, _D
 from ..arithmetic import abs, sign
 from ..comparison import clamp, eq, ge, gt, isnan, le, logical_and, logical_or, lt, where
 from ..composed.numbers import xlogy
+from ..construct import as_tensor
 from ..math import erf, exp, log, log1p, sqrt
-from ..promote import promote, to_float
+from ..promote import promote_floats
 from .known import known
 
 if TYPE_CHECKING:
@@ -164,12 +165,11 @@ def entr(input: Tensor) -> Tensor:
 
 def xlog1py(input: Any, other: Any) -> Tensor:
     """x ln(1 + y), 0 where x is 0, and not a number where y is none."""
-    x, y = (to_float(v) for v in promote("xlog1py", input, other))
-    nothing = logical_and(eq(x, 0), logical_or(le(y, -1), eq(y, math.inf))) if hasattr(x, "dtype") else None
-    if not hasattr(y, "dtype"):
-        return x * math.log1p(y)
-    if nothing is None:
+    x, y = promote_floats("xlog1py", input, other)
+    if not hasattr(x, "dtype"):
         return log1p(y) * x if x else where(isnan(y), y, 0.0)
+    y = y if hasattr(y, "dtype") else as_tensor(y, dtype=x.dtype, device=x.device)
+    nothing = logical_and(eq(x, 0), logical_or(le(y, -1), eq(y, math.inf)))
     return where(nothing, 0.0, x * log1p(where(nothing, 0.0, y)))
 
 

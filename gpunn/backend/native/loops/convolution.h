@@ -49,6 +49,15 @@ void pixels_of(const Image &g, const float *padded, const float *w, float *resul
         for (int k = 0; k < VECTORS; k++) store(result + o * distance + k * LANES, sums[o][k]);
 }
 
+bool are_finite(const float *v, size_t count) {
+    V rest = {};  // NaN once one is not
+    size_t p = 0;
+    for (; p + LANES <= count; p += LANES) rest += load(v + p) - load(v + p);
+    float last = sum(rest);
+    for (; p < count; p++) last += v[p] - v[p];
+    return last == 0;
+}
+
 // The weights (o, c, kh, kw) as (o / OUTPUTS, c, kh, kw, OUTPUTS); for the input's gradient turned around.
 std::vector<float> packed(const float *w, int o, int c, int kh, int kw, bool turned) {
     int results = turned ? c : o, sources = turned ? o : c, blocks = (results + OUTPUTS - 1) / OUTPUTS;
@@ -113,21 +122,27 @@ void weights_of(const float *const *dz, const size_t *taps, const float *padded,
 #pragma GCC visibility push(default)
 extern "C" {
 
+// The three give -1, or 0 where they multiply zeros of the padding by what is not finite: it is to be done without these.
+
 // y = f(x * w + b), stride 1
-void gpunn_conv(const float *x, const float *w, const float *b, float *y, int n, int c, int h, int wide, int o, int kh,
+int64_t gpunn_conv(const float *x, const float *w, const float *b, float *y, int n, int c, int h, int wide, int o, int kh,
                 int kw, int top, int left, int oh, int ow, int relu, int parts) {
+    if (!are_finite(w, size_t(o) * c * kh * kw)) return 0;
     convolve({c, h, wide, kh, kw, top, left, oh, ow}, x, packed(w, o, c, kh, kw, false), b, o, relu, y, n, parts);
+    return -1;
 }
 
 // dx: the convolution of dz with the weights turned around
-void gpunn_conv_input(const float *dz, const float *w, float *dx, int n, int c, int h, int wide, int o, int kh, int kw,
+int64_t gpunn_conv_input(const float *dz, const float *w, float *dx, int n, int c, int h, int wide, int o, int kh, int kw,
                       int top, int left, int oh, int ow, int parts) {
+    if (!are_finite(w, size_t(o) * c * kh * kw)) return 0;
     Image g{o, oh, ow, kh, kw, kh - 1 - top, kw - 1 - left, h, wide};
     convolve(g, dz, packed(w, o, c, kh, kw, true), nullptr, c, false, dx, n, parts);
+    return -1;
 }
 
 // dw and db
-void gpunn_conv_weight(const float *x, const float *dz, float *dw, float *db, int n, int c, int h, int wide, int o, int kh,
+int64_t gpunn_conv_weight(const float *x, const float *dz, float *dw, float *db, int n, int c, int h, int wide, int o, int kh,
                        int kw, int top, int left, int oh, int ow, int parts) {
     constexpr int IMAGES = 8;
     Image g{c, h, wide, kh, kw, top, left, oh, ow};
@@ -172,6 +187,7 @@ void gpunn_conv_weight(const float *x, const float *dz, float *dw, float *db, in
         for (size_t s = 0; s < own; s++) sums[s] += sums[k * own + s];
     std::memcpy(dw, sums, o * kernel * 4);
     if (db) std::memcpy(db, sums + o * kernel, o * 4);
+    return are_finite(dw, o * kernel) ? -1 : 0;
 }
 }
 #pragma GCC visibility pop

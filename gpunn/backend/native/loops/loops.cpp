@@ -143,12 +143,12 @@ int64_t gpunn_cross_entropy_backward(const float *dy, const float *x, const int6
     return -1;
 }
 
-// dz = dy where y > 0
+// dz = dy, and 0 where y <= 0
 void gpunn_relu_backward(const float *dy, const float *y, float *dz, int64_t n, int parts) {
     in_parts(parts, [=](int k) {
         for (int64_t s = at(n, k, parts), end = at(n, k + 1, parts); s < end; s += LANES) {
             int64_t count = std::min<int64_t>(LANES, end - s);
-            store(dz + s, load(y + s, count) > 0 ? load(dy + s, count) : V{}, count);
+            store(dz + s, load(y + s, count) <= 0 ? V{} : load(dy + s, count), count);
         }
     });
 }
