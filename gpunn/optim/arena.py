@@ -4,9 +4,9 @@ An arena is one array in which parameters lie one behind the other, and one arra
 Parameters come into an arena at the first step that finds a gradient for them, and their storage becomes a view of it;
 when a parameter has got other storage since (``p.data = ...``, ``model.to(...)``), it comes into a new one.
 
-While parameters move they are there twice, so an arena is not made larger than `ARENA_BYTES`. A parameter of more than
-`ALONE_BYTES` stays where it is, and its memory is the arena: so those between which it stands lie side by side, also
-where a plan updates it by itself.
+While parameters move they are there twice, so an arena is not made larger than `ARENA_BYTES`. A parameter of
+`ALONE_BYTES` or more stays where it is, and its memory is the arena: so those between which it stands lie side by side,
+also where a plan updates it by itself.
 
 Memory that somebody else shows too (a detached tensor, a NumPy array, the storage of another parameter) is not left
 behind: such a parameter stays where it is, and only its moments lie in the arena.
@@ -40,7 +40,6 @@ class Arena:
     """Parameters of one type on one device, in one array.
 
     Attributes:
-        data: the parameters, flat; there are gaps for the alignment, and for parameters that stayed outside.
         segments: their places, in order.
     """
 
@@ -55,11 +54,17 @@ class Arena:
         self._size = offsets[-1]
         self._moments: dict[str, Any] = {}
         first = params[0]
-        large = first.nbytes > ALONE_BYTES and self.backend.is_contiguous(in_memory_order(first._data))
+        large = _is_alone(first) and self.backend.is_contiguous(in_memory_order(first._data))
         stays = large and _shown_once(first)
-        flat = (first.numel(),)
-        self.data = self.backend.reshape(in_memory_order(first._data), flat) if stays else self._zeros()
+        self._data = self.backend.reshape(in_memory_order(first._data), (first.numel(),)) if stays else None
         self.segments = [Segment(self, p, start, end, stays) for p, start, end in zip(params, offsets, offsets[1:])]
+
+    @property
+    def data(self) -> Any:
+        """The parameters, flat; there are gaps for the alignment, and for parameters that stayed outside."""
+        if self._data is None:
+            self._data = self._zeros()
+        return self._data
 
     def moment(self, name: str) -> Any:
         """The flat array of a moment, zeros when it is first asked for."""
@@ -90,16 +95,17 @@ class Segment:
         self.param, self.arena, self.offset, self.end, self.size = param, arena, offset, end, param.numel()
         self._moments: dict[str, tuple[Tensor, Any]] = {}
         self._copied: Any = None
-        self.flat = arena.data[offset : offset + self.size]
         self.inside = stays or _shown_once(param)
         self.last = lies_last(param._data)
         there = in_memory_order(param._data)
-        if self.inside and not stays:
-            param._data = backend.copy(param._data, out=self._shown(self.flat))
-        elif backend.is_contiguous(there):
+        if stays or (not self.inside and backend.is_contiguous(there)):
             self.flat = backend.reshape(there, (self.size,))
         else:
-            self._copied = self._shown(self.flat)
+            self.flat = arena.data[offset : offset + self.size]
+            if self.inside:
+                param._data = backend.copy(param._data, out=self._shown(self.flat))
+            else:
+                self._copied = self._shown(self.flat)
         self.data = param._data
 
     def _shown(self, flat: Any) -> Any:
@@ -211,7 +217,7 @@ def pack(params: Iterable[Tensor]) -> Iterator[Segment]:
 
 def moving_bytes(params: Iterable[Tensor]) -> int:
     """What `pack` takes on the way at most: new memory for some of them, before their old one goes."""
-    sizes = (sum(p.nbytes for p in members) for members in _together(params) if members[0].nbytes <= ALONE_BYTES)
+    sizes = (sum(p.nbytes for p in members) for members in _together(params) if not _is_alone(members[0]))
     return max(sizes, default=0)
 
 
@@ -226,7 +232,7 @@ def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
     latest: dict[Any, tuple[list[Tensor], int]] = {}
     for p in params:
         key = p.dtype, p.device
-        if p.nbytes > ALONE_BYTES:
+        if _is_alone(p):
             found.append([p])
             continue
         members, size = latest.get(key, ([], 0))
@@ -236,6 +242,11 @@ def _together(params: Iterable[Tensor]) -> list[list[Tensor]]:
         members.append(p)
         latest[key] = members, size + p.nbytes
     return found
+
+
+def _is_alone(param: Tensor) -> bool:
+    """Whether it has an arena of its own: it may be one that a plan updates by itself (`product_update`)."""
+    return param.nbytes >= ALONE_BYTES
 
 
 def _shown_once(tensor: TensorBase) -> bool:

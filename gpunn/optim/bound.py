@@ -117,12 +117,14 @@ class _Group:
         if self.has_changed():
             self._find_walks([optimizer._begin(segment, options, names) for segment in self.segments], names)
         elif optimizer._counts:
-            steps = [optimizer._advance(state, options) for state in self._states]
-            if steps.count(steps[0]) == len(steps):
-                for run, *_ in self._walks:
-                    run.key = steps[0], False
+            keys = [(optimizer._advance(state, options), False) for state in self._states]
+            rest = iter(keys)
+            by_walk = [[next(rest) for _ in run.segments] for run, *_ in self._walks]
+            if all(own.count(own[0]) == len(own) for own in by_walk):
+                for (run, *_), own in zip(self._walks, by_walk):
+                    run.key = own[0]
             else:
-                self._find_walks([(step, False) for step in steps], names)
+                self._find_walks(keys, names)
         for version in self._versions:
             version[0] += 1
 
@@ -160,7 +162,7 @@ class _Group:
         written = [s.param for s in self.segments] + [view for _, _, view in self._moments]
         self._versions = [t._version for t in written]
         # Parameters whose first step this is are walked by themselves; all together from the next one on.
-        self._names = names if all(key == keys[0] and not key[1] for key in keys) else None
+        self._names = None if any(first for _, first in keys) else names
 
 
 class BoundProducts:

@@ -160,8 +160,9 @@ class CapturedProgram(Program):
         Of products it says whether tiles and parts were picked as "predicted" or as "measured" (see ``GPUNN_TUNE``).
 
         Times are for an H100 or H200, and none is measured: of products by the tiles that were chosen for them, without
-        the addition of their parts, of all else what its arrays take to go through memory once. What a launch itself
-        takes, about 1.2 us, is not in them. Launches of updates are known from the third step on.
+        the addition of their parts, of all else what its arrays take to go through memory once, of an update in a
+        product the longer of the two. What a launch itself takes, about 1.2 us, is not in them. Launches of updates are
+        known from the third step on.
         """
         return kernels.as_table(self.segments)
 

@@ -61,22 +61,36 @@ def without_dead_code(graph: Graph) -> int:
 def without_repetitions(graph: Graph) -> int:
     """Compute the same op on the same values once. Returns how many nodes went.
 
-    Memory that is written to is left alone: it holds one thing at one time and another later.
+    Memory that is written to is left alone: it holds one thing at one time and another later. So do parameters, before
+    and behind an update.
     """
     written = Uses(graph).written
-    known: dict[Any, Node] = {}
+    known: dict[Any, Compute] = {}
+    base: dict[int, Value] = {}
     instead: dict[int, Value] = {}
     kept: list[Node] = []
     for node in graph.nodes:
         replace(node, instead)
+        if isinstance(node, (Update, ProductUpdate)):
+            updated = {id(p._data) for p in node.params}
+            known = {
+                key: other
+                for key, other in known.items()
+                if other.op.view or not any(id(base.get(id(x), x).state) in updated for x in other.reads())
+            }
         key = _key(node) if isinstance(node, Compute) else None
         if key is None or any(id(v) in written for v in (*node.reads(), *node.outputs)):
             kept.append(node)
         elif key in known:
             instead.update((id(y), z) for y, z in zip(node.outputs, known[key].outputs))
+            continue
         else:
+            assert isinstance(node, Compute)
             known[key] = node
             kept.append(node)
+        if isinstance(node, Compute) and node.op.view:
+            source = base.get(id(node.inputs[0]), node.inputs[0])
+            base.update((id(y), source) for y in node.outputs)
     gone = len(graph.nodes) - len(kept)
     graph.nodes[:] = kept
     graph.results[:] = [instead.get(id(v), v) for v in graph.results]

@@ -25,6 +25,11 @@ def strides_of(value: Value) -> tuple[int, ...]:
     return tuple(numpy_backend.strides(_shadow(value, {})))
 
 
+def in_lines(value: Value) -> bool:
+    """Whether a plan lays a value out in one piece, row-major."""
+    return bool(_shadow(value, {}).flags.c_contiguous)
+
+
 def _shadow(value: Value, shadows: dict[int, Any]) -> Any:
     """An array with the strides of `value`, and no memory of its own: nobody may read or write its elements."""
     if id(value) not in shadows and not _lies_in_input(value.node, shadows):

@@ -12,6 +12,7 @@ from gpunn.backend import numpy as numpy_backend
 from gpunn.backend.kernel import linear_update
 from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.products import computing_in
+from gpunn.backend.recording import Recorder
 from gpunn.backend.weight_gradient import WeightGradient
 
 from .harness import FAST, MODES, bits_of, close, simulator
@@ -72,7 +73,7 @@ def by_numpy(call: str, dz: Any, x: Any, state: list[Any]) -> list[Any]:
 def test_any_shape(sizes: Any, size: str, only: Any) -> None:
     only(size)
     dz, x, state = given(sizes)
-    for call in ("momentum", "adam"):
+    for call in ("momentum", "amsgrad"):
         bits = set()
         for mode in MODES:
             found, launched = updated(mode, call, WeightGradient(dz, x), state)
@@ -106,7 +107,8 @@ def test_tensor_cores(sizes: Any, factors: str, size: str, only: Any) -> None:
     with computing_in("high" if tf32 else "highest"):
         for call in ("nesterov", "amsgrad"):
             bits = set()
-            for mode in MODES if (sizes, factors) == (SHAPES[0], "float16") else FAST:  # products are checked elsewhere
+            checked = factors == "float16" and sizes in (SHAPES[0], SHAPES[2])  # other products are checked elsewhere
+            for mode in MODES if checked else FAST:
                 found, launched = updated(mode, call, WeightGradient(dz, x), state)
                 assert launched == [f"linear_{CALLS[call][0]}_tensor_{size}"]
                 bits.add(b"".join(map(bits_of, found)))
@@ -116,6 +118,43 @@ def test_tensor_cores(sizes: Any, factors: str, size: str, only: Any) -> None:
             assert list(map(bits_of, found)) == list(map(bits_of, apart))
 
 
+KERNELS = [("large", "float32"), ("medium", "float32"), ("large", "float16"), ("small", "float16")]
+
+
+@pytest.mark.parametrize("call", ["nesterov", "amsgrad"])
+@pytest.mark.parametrize(("size", "factors"), KERNELS)
+def test_a_recorded_update(size: str, factors: str, call: str, only: Any) -> None:
+    """It reads its numbers from memory, and does nothing after an error."""
+    only(size)
+    dz, x, state = given((20, 36, 70), of_factors=factors)
+    expected, _ = updated(FAST[0], call, WeightGradient(dz, x), state)
+    name, moments, options = CALLS[call]
+    backend = simulator(*FAST[0])
+    there = [state[0].copy(), *(a.copy() if m == "1" else None for a, m in zip(state[1:], moments))]
+    indices = np.array([0, 4])
+
+    def complain(value: Any, place: Any) -> None:
+        raise IndexError(value, place)
+
+    recorder = Recorder(backend, 16)
+    with recorder.call() as launches:
+        backend.refuse_indices(indices, 0, 5, complain)
+        getattr(backend, name)(there[0], WeightGradient(dz, x), *there[1:], **options, out=tuple(there))
+    recorder.numbers.send()
+    assert [launch.name.startswith("linear_") for launch in launches] == [False, True]
+    before = [a.copy() for a in there if a is not None]
+    indices[1] = 9
+    for launch in launches:
+        launch.run()
+    assert list(map(bits_of, (a for a in there if a is not None))) == list(map(bits_of, before))
+    with pytest.raises(IndexError, match="9, 1"):
+        recorder.errors.look()
+    indices[1] = 4
+    for launch in launches:
+        launch.run()
+    assert list(map(bits_of, (a for a in there if a is not None))) == list(map(bits_of, expected))
+
+
 def test_rows_of_several_dimensions() -> None:
     dz, x, state = given((24, 12, 20))
     flat, _ = updated(FAST[0], "adam", WeightGradient(dz, x), state)
@@ -123,20 +162,38 @@ def test_rows_of_several_dimensions() -> None:
     assert list(map(bits_of, updated(FAST[0], "adam", deep, state)[0])) == list(map(bits_of, flat))
 
 
-def test_memory_that_begins_anywhere() -> None:
-    """Elements one by one."""
-    dz, x, state = given((20, 36, 68))
-    whole, _ = updated(FAST[0], "amsgrad", WeightGradient(dz, x), state)
+def shifted(a: Any) -> Any:
+    """In memory that begins one element behind where it could."""
+    memory = np.zeros(a.size + 1, a.dtype)[1:].reshape(a.shape)
+    memory[...] = a
+    return memory
 
-    def apart(a: Any) -> Any:
-        memory = np.zeros(a.size + 1, a.dtype)[1:].reshape(a.shape)
-        memory[...] = a
-        return memory
 
-    name, _, options = CALLS["amsgrad"]
-    p, *moments = map(apart, state)
-    getattr(simulator(*MODES[-1]), name)(p, WeightGradient(apart(dz), apart(x)), *moments, **options, out=(p, *moments))
-    assert list(map(bits_of, (p, *moments))) == list(map(bits_of, whole))
+@pytest.mark.parametrize("factors", ["float32", "float16"])
+@pytest.mark.parametrize("call", ["nesterov", "amsgrad"])
+def test_memory_that_begins_anywhere(call: str, factors: str, only: Any) -> None:
+    """Elements of each array one by one, where it can't be otherwise."""
+    only("large")
+    dz, x, state = given((20, 40, 72), of_factors=factors)
+    whole, _ = updated(FAST[0], call, WeightGradient(dz, x), state)
+    name, moments, options = CALLS[call]
+    for which in range(3 + len(moments)):
+        arrays = [a.copy() for a in (dz, x, *state[: 1 + len(moments)])]
+        arrays[which] = shifted(arrays[which])
+        dz_there, x_there, *own = arrays
+        getattr(simulator(*MODES[-1]), name)(own[0], WeightGradient(dz_there, x_there), *own[1:], **options, out=own)
+        assert list(map(bits_of, own)) == list(map(bits_of, whole)), which
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("sizes", [(20, 40, 36), (20, 36, 40)])
+def test_one_factor_with_lines_of_whole_chunks(sizes: Any, size: str, only: Any) -> None:
+    only(size)
+    dz, x, state = given(sizes, of_factors="float16")
+    for call in ("nesterov", "amsgrad"):
+        found, slow = (updated(mode, call, WeightGradient(dz, x), state)[0] for mode in (FAST[0], MODES[-1]))
+        close(found, by_numpy(call, dz, x, state), 2e-3, 2e-3, False, call)
+        assert list(map(bits_of, found)) == list(map(bits_of, slow))
 
 
 def test_what_has_no_kernel_is_made_first() -> None:

@@ -308,6 +308,25 @@ def test_a_large_parameter_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
     assert arena.moving_bytes(params) == 80 + 16  # the other two come to lie side by side
 
 
+def test_parameters_that_stay_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which somebody holds the state, say; those that are in several pieces are updated in a copy."""
+    params = [leaf(np.ones((20, 3))), leaf(np.ones(7))]
+    held = [p.detach() for p in params]
+    taken: list[int] = []
+    given = backend.cache_lines
+    monkeypatch.setattr(backend, "cache_lines", lambda count, *how, **more: taken.append(count) or given(count, *how))
+    optimizer = optim.SGD(params, lr=0.5)
+    give_gradients(*params)
+    optimizer.step()
+    assert taken == [] and all((p.numpy() == 0.5).all() for p in held)
+    across = gpunn.ones(3, 20).t().requires_grad_(True)
+    shown = across.detach()
+    optimizer = optim.SGD([across], lr=0.5)
+    give_gradients(across)
+    optimizer.step()
+    assert len(taken) == 1 and (shown.numpy() == 0.5).all()
+
+
 def test_arenas_are_not_larger_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arena, "ARENA_BYTES", 100)
     params = [leaf([1.0] * 10) for _ in range(5)]

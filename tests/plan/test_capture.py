@@ -115,6 +115,27 @@ def test_a_loaded_state_is_used() -> None:
     assert results[0] == results[1]
 
 
+def test_a_parameter_that_has_had_fewer_steps_is_part_of_the_graph() -> None:
+    """Adam has another number for it, at each step."""
+    results = []
+    for make_step in (planned, eager):
+        step, model, opt = set_up(make_step, "mlp", "adam")
+        frozen = list(model.parameters())[2]
+        frozen.requires_grad_(False)
+        seen = []
+        for i, (x, y) in enumerate(batches("mlp", 8)):
+            if i == 3:
+                frozen.requires_grad_(True)
+            if make_step is planned and i > 5:
+                (segment,) = step.plan.segments
+                graph = segment.graph
+            seen.append(step(x, y).item())
+        results.append((seen, bits(state(model, opt))))
+        if make_step is planned:
+            assert segment.graph is graph is not None
+    assert results[0] == results[1]
+
+
 def test_groups_with_options_of_their_own() -> None:
     results = []
     for make_step in (planned, eager):

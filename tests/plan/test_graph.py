@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 import gpunn
-from gpunn import nn, ops
+from gpunn import TrainStep, nn, ops, optim
 from gpunn.plan.graph import Graph
 from gpunn.plan.liveness import Liveness
 from gpunn.plan.memory import ALIGNMENT, Storage, lay_out
@@ -80,6 +82,33 @@ def test_memory_that_is_written_to_is_read_each_time() -> None:
     graph = graph_of(body, X)
     without_repetitions(graph)
     assert names(graph).count("Exp") == 2
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize("view", [False, True])
+def test_what_reads_a_parameter_is_computed_anew_behind_an_update(view: bool, device: str) -> None:
+    """Two steps in one, of (w x)^2 with x = 1, from w = 1 on: w <- w - 0.1 * 2 w."""
+    layer = nn.Linear(1, 1, bias=False, dtype=gpunn.float64).to(device)
+    with gpunn.no_grad():
+        layer.weight.fill_(1.0)
+    optimizer = optim.SGD(layer.parameters(), 0.1)
+
+    def loss(x: gpunn.Tensor, _: gpunn.Tensor) -> gpunn.Tensor:
+        return (nn.functional.linear(x, layer.weight.view(1, 1)) if view else layer(x)).square().mean()
+
+    def twice(x: gpunn.Tensor, y: gpunn.Tensor) -> gpunn.Tensor:
+        loss(x, y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss(x, y)
+
+    model = nn.Module()
+    model.layer, model.forward = layer, lambda x: x
+    step = TrainStep(model, twice, optimizer)
+    x = gpunn.ones(4, 1, dtype=gpunn.float64, device=device)
+    for i in range(3):
+        assert step(x, x).item() == pytest.approx(0.8 ** (2 * (2 * i + 1)), rel=1e-12)
+        assert layer.weight.item() == pytest.approx(0.8 ** (2 * i + 2), rel=1e-12)
 
 
 def test_storages_that_live_at_the_same_time_do_not_overlap() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import gpunn
 from gpunn import TrainStep, nn, optim
+from gpunn.backend.kernel.gemm import ROUND, TF32_TILES, TILES
 from gpunn.backend.products import computing_in
 from gpunn.optim import arena
 from gpunn.plan import capture
@@ -98,11 +99,17 @@ def test_the_bits_are_those_of_two_launches(optimizer: str, products: Any) -> No
     assert step.plan.explain_fusion().count("product_update") >= 3
 
 
-def test_a_graph_is_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When moments are there; its numbers change, and its launches do not."""
-    captured: list[int] = []
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """An element for each graph that is captured."""
+    found: list[int] = []
     given = capture.capture
-    monkeypatch.setattr(capture, "capture", lambda *args: captured.append(1) or given(*args))
+    monkeypatch.setattr(capture, "capture", lambda *args: found.append(1) or given(*args))
+    return found
+
+
+def test_a_graph_is_captured_once(captured: list[int]) -> None:
+    """When moments are there; its numbers change, and its launches do not."""
     model = Net()
     optimizer = optim.Adam(model.parameters(), 0.01)
     schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
@@ -121,6 +128,50 @@ def test_a_graph_is_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
         schedule.step()
     for a, b in zip(model.parameters(), reference.parameters()):
         np.testing.assert_allclose(a.detach().cpu().numpy(), b.detach().cpu().numpy(), rtol=1e-5, atol=1e-6)
+
+
+FACTORS: dict[str, Callable[[gpunn.Tensor], gpunn.Tensor]] = {
+    "in several pieces": lambda x: x[:, 0, 0, :12:2],
+    "across": lambda x: x[:, 0, 0].t()[:6].t(),
+    "a view of what was copied": lambda x: gpunn.stack([x[:, 0, 0, :6]] * 2).transpose(0, 1).reshape(5, 2, 1, 6),
+    "repeated": lambda x: x[:, 0, 0, :6].unsqueeze(0).expand(2, 5, 6),
+    "images with their channels last": lambda x: x.exp()[..., :6].to(memory_format=gpunn.channels_last).cos(),
+    "some rows": lambda x: x.exp().reshape(120, 6)[5:10],
+    "channels": lambda x: x.exp().to(memory_format=gpunn.channels_last).sin().permute(0, 2, 3, 1),
+}
+
+
+@pytest.mark.parametrize("factors", FACTORS)
+def test_however_factors_lie(factors: str, captured: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight is updated in one launch where they lie in lines; else in two, which also stay the same."""
+    monkeypatch.setattr(product_update, "pays", lambda *sizes: True)
+    lines = factors in ("some rows", "channels")
+    images = gpunn.tensor(GIVEN.standard_normal((5, 6, 2, 12)).astype("f"), device="sim")
+    found = []
+    for fuse in (True, OTHERS):
+        gpunn.manual_seed(0)
+        layer = nn.Linear(6, 4, bias=False).to("sim")
+        model = nn.Module()
+        model.layer, model.forward = layer, lambda x, layer=layer: layer(FACTORS[factors](x)).tanh()
+        step = TrainStep(model, lambda z, _: z.square().mean(), optim.Adam(layer.parameters(), 0.1), fuse=fuse)
+        for _ in range(4):
+            step(images, images)
+        found.append(layer.weight.detach().cpu().numpy())
+        assert any(name.startswith("linear_adam_step") for name in kernels(step)) == (fuse is True and lines)
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert len(captured) == 2
+
+
+def test_what_is_said_of_its_kernels() -> None:
+    """The tile, and the time of the product where that is longer than what the arrays take."""
+    for precision, size, tile in (("highest", "medium", TILES["medium"]), ("high", "small", TF32_TILES["small"])):
+        with computing_in(precision):
+            _, step = trained("adam", steps=3)
+        rows = [line for line in step.plan.explain_kernels().splitlines() if "linear_adam_step" in line]
+        product = (max(tile.cycles, tile.alone) * 5 + ROUND) / 1980  # microseconds, of one block for five rows
+        assert len(rows) == 3
+        for row in rows:
+            assert f"  {size} {tile.rows} x {tile.columns}  " in row and row.endswith(f"  {product:.1f}")
 
 
 def test_several_steps_in_one_launch() -> None:
@@ -240,9 +291,9 @@ def test_behind_a_max_pooling() -> None:
 def test_what_lies_between_large_weights_is_updated_by_one_walk(
     monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    """Between large weights, whether a plan updates those by themselves or not."""
-    monkeypatch.setattr(arena, "ALONE_BYTES", 1000)
-    monkeypatch.setattr(product_update, "LARGE_BYTES", 1000)
+    """Between large weights, whether a plan updates those by themselves or not; the smallest is just large enough."""
+    for module, name in ((arena, "ALONE_BYTES"), (product_update, "LARGE_BYTES")):
+        monkeypatch.setattr(module, name, 12 * 24 * 4)
     gpunn.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(12, 24), nn.LayerNorm(24), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 24), nn.Linear(24, 4)

@@ -54,6 +54,67 @@ def test_a_weight_that_is_read_again_is_not_updated_early() -> None:
     np.testing.assert_array_equal(doubled.numpy(), 2 * before)
 
 
+class ReadTwice(nn.Module):
+    """Layers in a row, the third of which has the weight of the second in some way."""
+
+    def __init__(self, how: str, device: str) -> None:
+        super().__init__()
+        gpunn.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(8, 8, bias=False) for _ in range(6)).to(device)
+        self.how = how
+        weight = self.layers[2].weight
+        if how == "a parameter of the same memory":
+            self.layers[1].weight = nn.Parameter(weight.data)
+        elif how == "a parameter of the same memory, first":
+            self.layers[0].weight = nn.Parameter(weight.data)
+        self.shown = weight.detach()[:, :] if how == "a view from before" else None
+
+    def forward(self, x: gpunn.Tensor) -> gpunn.Tensor:
+        weights = [layer.weight for layer in self.layers]
+        if self.how == "itself, detached":
+            weights[1] = weights[2].detach()
+        elif self.shown is not None:
+            weights[1] = self.shown
+        for weight in weights:
+            x = F.linear(x, weight)
+        return x
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "itself, detached",
+        "a view from before",
+        "a parameter of the same memory",
+        "a parameter of the same memory, first",
+    ],
+)
+def test_a_weight_that_another_layer_reads_later(how: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind products that are updates by then."""
+    monkeypatch.setattr("gpunn.plan.rules.product_update.LARGE_BYTES", 0)
+    monkeypatch.setattr("gpunn.plan.rules.product_update.CACHED_BYTES", 0)
+    rng = np.random.default_rng(0)
+    x, y = (gpunn.tensor(rng.standard_normal((5, 8)).astype("f"), device=device) for _ in range(2))
+    found = []
+    for fuse in (["product_update"], None):
+        model = ReadTwice(how, device)
+        optimizer = optim.SGD(model.parameters(), 0.5, momentum=0.9, weight_decay=0.1)
+        if fuse:
+            step = TrainStep(model, nn.MSELoss(), optimizer, fuse=fuse)
+        for _ in range(3):
+            if fuse:
+                step(x, y)
+            else:
+                optimizer.zero_grad()
+                F.mse_loss(model(x), y).backward()
+                optimizer.step()
+        found.append([p.detach().cpu().numpy() for p in model.parameters()])
+    assert "fused\n" in f"{step.plan.explain_fusion()}\n"
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def pooled(loss: Any = lambda z: F.max_pool2d(z.relu(), 2).square().sum()) -> tuple[Graph, list[Note]]:
     w = gpunn.ones(2, 1, 3, 3, requires_grad=True)
     graph = graph_of(lambda x: gradients(loss(F.conv2d(x, w)), w), gpunn.ones(1, 1, 6, 6))

@@ -16,6 +16,10 @@ _PRODUCTS: dict[str, dict[str, Any]] = {
     "matmul_": {"fp32": tiles.TILES},
     "linear_forward_": {"fp32": tiles.TILES},
     "linear_backward_": {"fp32": tiles.TILES},
+    "linear_sgd_step_tensor_": {"half": tiles.TENSOR_TILES, "tf32": tiles.TF32_TILES},
+    "linear_adam_step_tensor_": {"half": tiles.TENSOR_TILES, "tf32": tiles.TF32_TILES},
+    "linear_sgd_step_": {"fp32": tiles.TILES},
+    "linear_adam_step_": {"fp32": tiles.TILES},
     "conv2d_tensor_": {"half": conv_plan.TENSOR_TILES, "tf32": conv_plan.TF32_TILES},
     "conv2d_channels_last_tensor_": {
         "half": conv_channels_last.TENSOR_LAST_TILES,
@@ -44,7 +48,8 @@ class Choice(NamedTuple):
         precision: of what is computed, or of a product's factors: "tf32", "bf16", "fp32", ...; empty where elements are
             only moved.
         microseconds: predicted for an H100 or H200, none measured: of a product by its tiles, without the
-            addition of its parts; of all else the time in which its arrays go through memory once, at 4 TB/s.
+            addition of its parts; of all else the time in which its arrays go through memory once, at 4 TB/s; of an
+            update in a product the longer of the two.
         by: what picked the tile and the parts, or the kernel: "predicted", or "measured" (see `tuning`); empty where
             there was nothing to pick.
     """
@@ -76,12 +81,17 @@ def choice_of(launch: Any) -> Choice:
         ]
         depth = ceil_div(sum(count * part for count, part, _ in of), blocks)
         parts = " + ".join(str(ceil_div(terms, part)) for count, part, terms in of if count)
+    elif "part_depth" not in named:  # an update where sums are whole
+        blocks, depth, parts = launch.grid[0], int(named["rows"]), "1"
     else:
         blocks, depth = launch.grid[0] * launch.grid[1], int(named["part_depth"])
         parts = str(launch.grid[1])
     cycles = gemm.rounds(tile, ceil_div(blocks, gemm.MULTIPROCESSORS), depth)
     shape = f"{size} {tile.rows} x {tile.columns}"
-    return Choice(shape, parts, precision, cycles / MEGAHERTZ, launch.picked or "predicted")
+    microseconds = cycles / MEGAHERTZ
+    if "_step_" in name:
+        microseconds = max(microseconds, _through_memory(launch.args))
+    return Choice(shape, parts, precision, microseconds, launch.picked or "predicted")
 
 
 def _through_memory(args: Sequence[Any]) -> float:

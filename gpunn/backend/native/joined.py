@@ -30,6 +30,8 @@ _PYTHONS = np.zeros((1, 1 + WORDS), np.int64)
 class _Loops:
     """In the place of the backend: the primitives that have loops, and no other."""
 
+    updates_by_product = False
+
     def __getattr__(self, name: str) -> Any:
         if name not in primitives.__all__:
             raise NotTaken(name)

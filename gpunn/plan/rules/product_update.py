@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gpunn.backend.kernel.linear_update import pays, updates_in_product
+from gpunn.backend.span import overlapping
 from gpunn.ops.cast import Cast
 from gpunn.ops.linear import ActivationLinearBackward, LinearBackward
 from gpunn.ops.linear_pooled import PooledLinearBackward
+from gpunn.optim.arena import ALONE_BYTES
 from gpunn.optim.bound import is_one_kernel
 
 from ..graph import Compute, Graph, ProductUpdate, Update, Value
 from ..simplify import Uses
+from ..strides import in_lines
 from .note import Note, other_readers
 
-LARGE_BYTES = 1 << 22
+LARGE_BYTES = ALONE_BYTES
 CACHED_BYTES = 12 << 20
 """On a GPU, of all parameters that are updated: with gradients and Adam's moments they are as large as an H100's second
 cache (50 MB), in which a launch finds what the one before has left."""
@@ -46,7 +50,9 @@ def product_update(graph: Graph) -> Iterator[Note]:
     """
     for update in [n for n in graph.nodes if isinstance(n, Update)]:
         uses = Uses(graph)
-        last_read = _last_reads(graph)
+        place = {id(node): i for i, node in enumerate(graph.nodes)}
+        last_touch = _last_touches(graph, update)
+        shared = _shared(graph, update)
         left = [_gradient(p, g) for p, g in zip(update.params, update.inputs)]
         for node in list(graph.nodes):
             if not (isinstance(node, Compute) and isinstance(node.op, _PRODUCTS)):
@@ -54,7 +60,11 @@ def product_update(graph: Graph) -> Iterator[Note]:
             fused = []
             for g in [g for g in left if g.made.node is node]:
                 where = f"{node.name} {g.made.spec!r} + {type(update.optimizer).__name__}"
-                reason = _not_by_product(update, g, uses, last_read, graph.nodes.index(node))
+                reason = _not_by_product(update, g, uses)
+                if not reason and last_touch.get(id(g.param._data), 0) > place[id(node)]:
+                    reason = "the parameter is read later in the step"
+                if not reason and id(g.param._data) in shared:
+                    reason = "another tensor of the step shows the parameter's memory"
                 yield Note("product_update", where, reason)
                 if not reason:
                     fused.append(g)
@@ -77,7 +87,7 @@ def _gradient(param: Any, read: Value) -> _Gradient:
     return _Gradient(param, read, read)
 
 
-def _not_by_product(update: Update, g: _Gradient, uses: Uses, last_read: dict[int, int], place: int) -> str:
+def _not_by_product(update: Update, g: _Gradient, uses: Uses) -> str:
     """Why a gradient and its update are not one; empty if they can be."""
     optimizer, param, spec = update.optimizer, g.param, g.read.spec
     if not (optimizer._by_element and is_one_kernel(optimizer)):
@@ -94,8 +104,6 @@ def _not_by_product(update: Update, g: _Gradient, uses: Uses, last_read: dict[in
         return f"{other_readers(uses, g.read, {id(update)})} needs the gradient"
     if g.cast is not None and not uses.only_read_by(g.made, g.cast):
         return f"{other_readers(uses, g.made, {id(g.cast)})} needs the gradient"
-    if id(param._data) in last_read and last_read[id(param._data)] > place:
-        return "the parameter is read later in the step"
     if not param._data.flags.c_contiguous:
         return "the parameter lies in several pieces"
     return ""
@@ -116,8 +124,8 @@ def _not_by_kernels(update: Update, g: _Gradient) -> str:
     outputs, inputs = g.made.spec.shape
     if not pays(_factors(g.made)[0].spec.numel() // outputs, inputs, outputs, types[1], moments):
         return "its product takes less time in tiles that leave no room for an update"
-    if any(isinstance(x.node, Compute) and x.node.op.view and x.node.op.name != "Reshape" for x in _factors(g.made)):
-        return "its factors are views, which may not lie in lines"
+    if not all(map(in_lines, _factors(g.made))):
+        return "its factors do not lie in lines"
     return ""
 
 
@@ -133,8 +141,11 @@ def _group(optimizer: Any, param: Any) -> Any:
     return next(g for g in optimizer.param_groups if any(p is param for p in g["params"]))
 
 
-def _last_reads(graph: Graph) -> dict[int, int]:
-    """For each array from before the step, by its id, the last node that reads or writes it or a view of it."""
+def _last_touches(graph: Graph, update: Update) -> dict[int, int]:
+    """For each array from before the step, by its id, the last node but `update` that reads or writes it or its views.
+
+    Nodes are numbered as they stand.
+    """
     base: dict[int, int] = {}
     last: dict[int, int] = {}
     for i, node in enumerate(graph.nodes):
@@ -143,7 +154,20 @@ def _last_reads(graph: Graph) -> dict[int, int]:
             last[root] = i
             if isinstance(node, Compute) and node.op.view:
                 base.update((id(y), root) for y in node.outputs)
+        if isinstance(node, (Update, ProductUpdate)) and node is not update:
+            last.update((id(p._data), i) for p in node.params)
     return last
+
+
+def _shared(graph: Graph, update: Update) -> set[int]:
+    """The ids of arrays from before the step whose memory another array shows, too, or another parameter."""
+    mine = [p for p in update.params if p.device.type != "meta"]
+    if not mine:
+        return set()
+    kind, backend = type(mine[0]._data), mine[0].device.backend  # where they are, whatever the graph is taken for
+    arrays = {id(a): a for a in (*(x.state for x in graph.states), *(p._data for p in mine)) if type(a) is kind}
+    several = {which for which, count in Counter(id(p._data) for p in mine).items() if count > 1}
+    return several | overlapping(backend, arrays.values())
 
 
 def _update_in_place_of(graph: Graph, node: Compute, optimizer: Any, fused: list[_Gradient]) -> None:
