@@ -176,12 +176,6 @@ def test_the_rung_that_the_shape_asks_for(channels, name, kernel):
     assert BACKEND._conv2d_rung(many, tile, sliding, np.dtype("float16")) == name
 
 
-def test_small_images_of_many_channels_are_an_implicit_product():
-    f = conv_plan.Convolution(64, 1, 32, 64, (9, 9), (7, 7), (3, 3), (1, 1), (0, 0), (1, 1))
-    found = conv_plan.forward_tile(f, 4), sliding_plan.sliding_tile(f, 4)
-    assert BACKEND._conv2d_rung(f, *found, np.dtype("float32")) == "implicit"
-
-
 @pytest.mark.parametrize(("kernel", "name"), [((16, 15), "implicit"), ((16, 16), "im2col"), ((1, 31), "im2col")])
 def test_kernels_too_large_for_an_implicit_product(kernel, name):
     """Their rows and columns have a bit each; so columns are made, for all three products."""
