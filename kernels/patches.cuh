@@ -3,34 +3,21 @@
 //
 // Where the elements of a step lie follows from a table in shared memory, which is made one step ahead, for all threads;
 // and what lies outside of an image, and arrives as zero, from bits. So an element takes a thread a test, an addition and
-// a copy. It costs that kernels may have no more than 31 rows and columns together, which the host checks.
+// a copy.
 #pragma once
 #include "spots.cuh"
 #include "tile.cuh"
 
-// Elements of the kernels, seen from a pixel: how far they are, and a bit for their row and one for their column. A pixel
-// has the bits of those rows and columns that lie outside of the image from there, so that one test says whether an
-// element does. What does not exist has the bit NEVER, which all pixels have too.
-constexpr unsigned NEVER = 1u << 31;
+// Elements of the kernels, seen from a pixel: how far they are, and their lines' bits (spots.cuh).
 template <int COUNT> struct Taps {
     __align__(16) int offset[COUNT];
     __align__(16) unsigned bits[COUNT];
 
     __device__ __forceinline__ void set(int n, const Elements& ks, const Walk& k, bool exists) {
         offset[n] = ks.spot(k).offset;
-        bits[n] = exists ? 1u << k.row | 1u << ks.f.down.kernel + k.column : NEVER;
+        bits[n] = exists ? lines_of(ks.f.down, k.row, k.column) : NEVER;
     }
 };
-__device__ __forceinline__ unsigned outside(const Axis& axis, int start) {
-    unsigned bits = 0;
-#pragma unroll 1
-    for (int i = 0; i < axis.kernel; ++i)
-        bits |= unsigned((unsigned)(start + i * axis.dilation) >= (unsigned)axis.size) << i;
-    return bits;
-}
-__device__ __forceinline__ unsigned outside(const Convolution& f, const Spot& pixel) {
-    return NEVER | outside(f.down, pixel.row) | outside(f.across, pixel.column) << f.down.kernel;
-}
 
 // The k of a step, for all threads, and how far they are in a row of the left matrix: elements of the kernels for Y,
 // pixels for dW.
@@ -51,7 +38,7 @@ template <class T> struct PixelsOfStep {
     __device__ __forceinline__ void set(const Pixels& ks, const Walk& k, bool exists) {
         const Spot spot = ks.spot(k);
         offset[threadIdx.x] = spot.offset;
-        outside[threadIdx.x] = exists ? ::outside(ks.f, spot) : ~0u;
+        outside[threadIdx.x] = exists ? lines_outside(ks.f.down, ks.f.across, spot.row, spot.column) : ~0u;
         left[threadIdx.x] = ks.left(k);
     }
 };
@@ -149,7 +136,7 @@ template <class T> struct PixelColumns {
         const Pixel pixel(own, f.down.positions, f.across.positions);
         const Spot spot = spot_of_pixel(f, pixel.plane, pixel.row, pixel.column);
         at = x + spot.offset;
-        out = own < f.pixels() ? outside(f, spot) : ~0u;
+        out = own < f.pixels() ? lines_outside(f.down, f.across, spot.row, spot.column) : ~0u;
     }
     template <bool WHOLE> __device__ __forceinline__ void fetch(int, acc_t* tile) {
         const int k = threadIdx.x / T::COLUMNS * OWN;

@@ -30,6 +30,25 @@ __device__ __forceinline__ Spot spot_of_pixel(const Convolution& f, index_t imag
     return {(image * f.groups * f.inner * f.down.size + down) * f.across.size + across, down, across};
 }
 
+// A bit for each line of the kernels, their rows and then their columns, of which the host allows 31: those of the lines
+// that an element is in, and those of the lines that lie outside of an image where a kernel's first element lies at
+// (row, column) of it. So one test says whether an element does. What does not exist has the bit NEVER, which is outside
+// everywhere.
+constexpr unsigned NEVER = 1u << 31;
+__device__ __forceinline__ unsigned lines_of(const Axis& down, int row, int column) {
+    return 1u << row | 1u << down.kernel + column;
+}
+__device__ __forceinline__ unsigned lines_outside(const Axis& axis, int start) {
+    unsigned bits = 0;
+#pragma unroll 1
+    for (int i = 0; i < axis.kernel; ++i)
+        bits |= unsigned((unsigned)(start + i * axis.dilation) >= (unsigned)axis.size) << i;
+    return bits;
+}
+__device__ __forceinline__ unsigned lines_outside(const Axis& down, const Axis& across, int row, int column) {
+    return NEVER | lines_outside(down, row) | lines_outside(across, column) << down.kernel;
+}
+
 // The k of the convolution, which are kernel elements. The left matrix is w, and in it channels are `w_channel` apart.
 struct Elements {
     const Convolution& f;

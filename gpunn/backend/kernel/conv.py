@@ -74,7 +74,7 @@ class Conv(ConvChannelsLast, Columns):
         geometry = (positions, stride, corner, dilation, groups)
         f = convolution_of(x.shape, w.shape, *geometry)
         if lies_last(y):
-            if self._conv2d_goes_last(f):
+            if self._conv2d_goes_last(f, x.dtype):
                 b = None if b is None else self.contiguous(b)
                 self.conv2d_last(f, self.last(x), self.last(w), b, in_memory_order(y), KINDS[kind], parameter)
             else:
@@ -95,7 +95,7 @@ class Conv(ConvChannelsLast, Columns):
         dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
         f = convolution_of(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
         if lies_last(dx):
-            if stride == (1, 1) and self._conv2d_goes_last(f.turned()):
+            if stride == (1, 1) and self._conv2d_goes_last(f.turned(), dz.dtype):
                 turned = self.contiguous(w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0))
                 self.conv2d_last(f.turned(), self.last(dz), turned, None, in_memory_order(dx), KINDS["none"], 0.0)
             else:
@@ -130,7 +130,7 @@ class Conv(ConvChannelsLast, Columns):
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = convolution_of(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         if lies_last(dw):
-            if self._conv2d_goes_last(f):
+            if self._conv2d_goes_last(f, x.dtype):
                 self.conv2d_last_weight_grad(f, self.last(x), self.last(dz), in_memory_order(dw), db)
             else:
                 alone = None if db is None else (self.empty(dw.shape, dw.dtype), db)
@@ -141,9 +141,9 @@ class Conv(ConvChannelsLast, Columns):
         self._conv2d_weight_grad_any(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
 
-    def _conv2d_goes_last(self, f: Convolution) -> bool:
+    def _conv2d_goes_last(self, f: Convolution, dtype: Any) -> bool:
         """Whether images whose channels lie last are convolved as they lie; not on a rung of those that do not."""
-        return self.suits_last(f, "implicit" if CONV2D.chosen is None else "copied")
+        return self.suits_last(f, dtype, "implicit" if CONV2D.chosen is None else "copied")
 
     def _conv2d_any(
         self,

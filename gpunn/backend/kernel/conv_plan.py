@@ -64,7 +64,7 @@ WEIGHT_TENSOR_TILES = {"square": TENSOR_TILES["square"]._replace(cycles=25, alon
 WEIGHT_TF32_TILES = {"square": TF32_TILES["square"]._replace(cycles=37, alone=75)}
 """And of the weight gradient."""
 MOST_LINES = 31
-"""Rows and columns of the kernels of an implicit product together, which have a bit each in `kernels/patches.cuh`."""
+"""Rows and columns of the kernels of an implicit product together, which have a bit each in `kernels/spots.cuh`."""
 MOST_PIXELS = (1 << 31) - 128
 """Of all images together, which a kernel on tensor cores counts in 32 bits."""
 COLUMNS_BYTES = 64 << 20
