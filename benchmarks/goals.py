@@ -23,6 +23,7 @@ from ml_dtypes import bfloat16
 import gpunn
 from gpunn import nn, optim
 from gpunn.backend.kernel import gemm, linear
+from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.products import computing_in
 from gpunn.backend.simulator import LaunchProfile
 from gpunn.bench.implementations.gpunn_plan import Training
@@ -37,10 +38,10 @@ from .predicted.steps import of_zeros
 FILE = Path(__file__).parent / "results" / "goals.md"
 GPUS = "H100", "A100"
 HEADER = f"| work | goal | {' | '.join(GPUS)} | |", "| --- | --- | " + " | ".join(["---"] * (len(GPUS) + 1)) + " |"
-BLOCKS, MORE_BLOCKS = 23, 61
-"""Of a launch, that are counted: prime numbers, so that they don't line up with the rows of a grid. More of them where
-both gradients of a layer are one launch: what a block of one does is up to ten times what one of the other does, and
-with few the share of each would be off."""
+FEW_BLOCKS, BLOCKS, MORE_BLOCKS = 7, 23, 61
+"""Of a launch, that are counted: prime numbers, so that they don't line up with the rows of a grid. Few of them of a
+convolution, where they do much the same. More of them where both gradients of a layer are one launch: what a block of
+one does is up to ten times what one of the other does, and with few the share of each would be off."""
 
 
 class Counted(NamedTuple):
@@ -102,6 +103,8 @@ PRODUCTS = (
 """Tiles; rows, inputs and outputs of an affine map; shares of the peak, forward and backward."""
 UPDATES = 128, 4096, 4096
 """Rows, inputs and outputs of a product in which Adam updates the weight."""
+CONVOLUTIONS = (256, 64, 64, 32), (256, 128, 128, 16), (256, 256, 256, 8)
+"""Images, channels in and out, rows and columns; kernels of 3 x 3, padded."""
 INDEXING = "embedding_backward", "index_put", "index_sum"
 """No goals: what other kernels leave incomplete would be their indices."""
 
@@ -120,6 +123,13 @@ def goals() -> Iterator[Goal]:
     for precision in ("fp32", "tf32", "bf16"):
         where = f"Adam in a product, {' x '.join(map(str, UPDATES))}, {precision}"
         yield Goal(where, "% of copy", 85, partial(_update, precision))
+    for last in (False, True):
+        for sizes in CONVOLUTIONS:
+            for what in ("forward", "input gradient", "weight gradient"):
+                images, inner, outer, side = sizes
+                where = f"{images} x {inner} x {side} x {side} to {outer}{', channels last' if last else ''}"
+                work = partial(_convolution, what, sizes, last)
+                yield Goal(f"implicit convolution {what}, {where}", "% of peak", 75, work)
     for name, case in CASES.items():
         if case.flop is None and name not in INDEXING:
             yield Goal(f"{name}, {' x '.join(map(str, case.shape))}", "% of copy", 85, partial(_work, case))
@@ -169,7 +179,8 @@ _HEAD = f"""# Goals on a GPU, and what is predicted
 Written by `python3 -m benchmarks.goals --write`. Nothing here is measured. Goals are those for the first GPU; "held"
 says whether they are reached by the prediction. Peak is that of float32 without tensor cores, at the mean of base and
 boost clock, which predictions are for; copy is the bandwidth that a copy on the device reached. Of large grids {BLOCKS}
-blocks are counted, and scaled, up to {MORE_BLOCKS} where a launch has two products. Figures are rounded.
+blocks are counted, and scaled, {FEW_BLOCKS} of convolutions, up to {MORE_BLOCKS} where a launch has two products.
+Figures are rounded.
 """
 
 
@@ -214,6 +225,24 @@ def _linear(size: str, sizes: tuple[int, int, int], backward: bool) -> Counted:
             of_x, of_w = (p.grid[0] * p.parts for p in pair[:2])
             return Counted(_counted(work, blocks=_blocks_for(of_w / (of_x + of_w))), 2 * flop)
         return Counted(_counted(lambda: backend.linear_activation(x, w, b, "relu", 0.0)), flop)
+
+
+def _convolution(what: str, sizes: tuple[int, int, int, int], last: bool) -> Counted:
+    images, inner, outer, side = sizes
+
+    def zeros(count: int, channels: int, size: int) -> Any:
+        shape = (count, size, size, channels) if last else (count, channels, size, size)
+        return np.zeros(shape, "f").transpose(0, 3, 1, 2) if last else np.zeros(shape, "f")
+
+    x, w, dz, b = zeros(images, inner, side), zeros(outer, inner, 3), zeros(images, outer, side), np.zeros(outer, "f")
+    how = (1, 1), (1, 1), (1, 1), 1
+    with of_zeros() as backend, rung("conv2d", "implicit"), rung("conv2d_channels_last", "implicit"):
+        work = {
+            "forward": lambda: backend.conv2d_forward(x, w, b, (side, side), *how, "relu", out=dz),
+            "input gradient": lambda: backend.conv2d_input_grad(dz, w, (side, side), *how, out=x),
+            "weight gradient": lambda: backend.conv2d_weight_grad(x, dz, (3, 3), *how, True, out=(w, b)),
+        }
+        return Counted(_counted(work[what], blocks=FEW_BLOCKS), 2.0 * dz.size * 9 * inner)
 
 
 def _blocks_for(share: float) -> int:

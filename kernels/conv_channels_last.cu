@@ -8,8 +8,9 @@
 // Y (images, out_h, out_w, outer) lie as the matrices here. P is described in images_last.cuh; a block computes a tile
 // of Y or dW as in gemm.cuh.
 //
-// Against conv_implicit.cu, whose images have their channels first, four terms are read at once, and one check of bounds
-// is enough for them; the rows of Y are written as they lie. It costs that the sums have another order.
+// Against conv_implicit.cu, whose images have their channels first, four terms are copied at once for dW, and one check
+// of bounds is enough for them; the rows of Y are written as they lie. It costs that the sums have another order: for Y
+// that of the terms, for dW that of the pixels.
 //
 // There is a kernel for each size of tile, and the host picks one by shape. Where the tiles are too few for a GPU, blocks
 // along y share the sums, `part_depth` terms each, and split_k.cu adds up what they find.
@@ -19,26 +20,45 @@
 #include "gemm.cuh"
 #include "patches_last.cuh"
 
-typedef Tile<128, 128, 8, 8, 8, 4, 1> High;                             // 256 threads
-typedef Tile<64, 64, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Square;     // 256 threads
-typedef Tile<64, 32, 4, 4, sizeof(acc_t) == 8 ? 16 : 32, 4> Narrow;     // 128 threads, for few outputs
+typedef Tile<128, 128, 8, 8, Large::DEPTH, 1, UNROLLED> Square;  // 256 threads
+typedef Tile<128, 64, 8, 8, Large::DEPTH, 1, UNROLLED> High;     // 128 threads
+typedef Tile<128, 32, 8, 4, 16, 1, UNROLLED> Narrow;             // 128 threads, for few outputs
+typedef Tile<64, 64, 8, 8, Large::DEPTH, 1, UNROLLED> Half;      // 64 threads, for the weight gradient
+
+// A block's tile of a matrix of so many columns. It is found again after the product: what is kept meanwhile takes
+// registers.
+template <class T> struct TileOf {
+    int first_row, first_column;
+
+    __device__ __forceinline__ TileOf(int columns) {
+        const int tiles_across = tiles_of<T>(1, columns);
+        int block = blockIdx.x;
+        keep_here(block);
+        first_row = block / tiles_across * T::ROWS;
+        first_column = block % tiles_across * T::COLUMNS;
+    }
+};
 
 template <class T>
 __device__ __forceinline__ void forward(
     const Images& f, const scalar_t* w, const scalar_t* bias, scalar_t* y, acc_t* parts, int outer, int part_depth,
     int kind, acc_t parameter, int vectors) {
     __shared__ __align__(16) acc_t words[T::WORDS];
-    const int pixels = f.pixels(), terms = f.terms(), tiles_across = tiles_of<T>(1, outer);
-    const int first_pixel = blockIdx.x / tiles_across * T::ROWS, first_output = blockIdx.x % tiles_across * T::COLUMNS;
-    const int k_begin = blockIdx.y * part_depth, k_end = min(terms, k_begin + part_depth);
+    __shared__ PixelsOfTile<T::ROWS> pixels_of_tile;
+    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
+    {
+        const TileOf<T> tile(outer);
+        const int terms = f.terms(), k_begin = blockIdx.y * part_depth, k_end = min(terms, k_begin + part_depth);
+        PixelRows<T> patches(f, tile.first_row, k_begin, pixels_of_tile);
+        Stage<T, T::COLUMNS> weights({w, outer, terms, true, (vectors & 2) != 0}, tile.first_column, k_begin);
+        acc_t unused = 0;
+        multiply_stages<T>(patches, weights, k_end - k_begin, false, words, c, unused);
+    }
+    const TileOf<T> tile(outer);
+    const int pixels = f.pixels();
     acc_t* part = parts == nullptr ? nullptr : parts + (index_t)blockIdx.y * pixels * outer;
     const Result to = {y, part, pixels, outer, false, (vectors & 4) != 0, bias, kind, parameter};
-    PixelRows<T> patches(f, first_pixel, k_begin);
-    Stage<T, T::COLUMNS> weights({w, outer, terms, true, (vectors & 2) != 0}, first_output, k_begin);
-    Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
-    acc_t unused = 0;
-    multiply_stages<T>(patches, weights, k_end - k_begin, false, words, c, unused);
-    write_tile<T>(c, to, first_pixel, first_output, words);
+    write_tile<T>(c, to, tile.first_row, tile.first_column, words);
 }
 
 // With parts, each is (outer, terms), and behind it are `outer` sums of dz, if there is a bias.
@@ -47,20 +67,25 @@ __device__ __forceinline__ void weight_grad(
     const Images& f, const scalar_t* dz, scalar_t* dw, scalar_t* db, acc_t* parts, int outer, int part_depth,
     int vectors) {
     __shared__ __align__(16) acc_t words[T::WORDS];
-    const int pixels = f.pixels(), terms = f.terms(), tiles_across = tiles_of<T>(1, terms);
-    const int first_output = blockIdx.x / tiles_across * T::ROWS, first_term = blockIdx.x % tiles_across * T::COLUMNS;
-    const int k_begin = blockIdx.y * part_depth, k_end = min(pixels, k_begin + part_depth);
-    acc_t* part = parts == nullptr ? nullptr : parts + blockIdx.y * ((index_t)outer * terms + (db == nullptr ? 0 : outer));
-    const Result to = {dw, part, outer, terms, false, (vectors & 4) != 0};
-    Stage<T, T::ROWS> gradients({dz, outer, outer, false, (vectors & 2) != 0}, first_output, k_begin);
-    TermColumns<T> patches(f, first_term, k_begin);
     Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
     acc_t sum = 0;
-    const bool has_sums = first_term == 0 && db != nullptr;
-    multiply_stages<T>(gradients, patches, k_end - k_begin, has_sums, words, c, sum);
+    {
+        const TileOf<T> tile(f.terms());
+        const int k_begin = blockIdx.y * part_depth, k_end = min(f.pixels(), k_begin + part_depth);
+        Stage<T, T::ROWS> gradients({dz, outer, outer, false, (vectors & 2) != 0}, tile.first_row, k_begin);
+        TermColumns<T> patches(f, tile.first_column, k_begin);
+        const bool sums = tile.first_column == 0 && db != nullptr;
+        multiply_stages<T>(gradients, patches, k_end - k_begin, sums, words, c, sum);
+    }
+    const int terms = f.terms();
+    const TileOf<T> tile(terms);
+    const bool has_sums = tile.first_column == 0 && db != nullptr;
     if (has_sums) sum = sum_of_row<T>(sum, words);
-    write_tile<T>(c, to, first_output, first_term, words);
-    const int output = first_output + threadIdx.x;
+    acc_t* part = nullptr;
+    if (parts != nullptr) part = parts + blockIdx.y * ((index_t)outer * terms + (db == nullptr ? 0 : outer));
+    const Result to = {dw, part, outer, terms, false, (vectors & 4) != 0};
+    write_tile<T>(c, to, tile.first_row, tile.first_column, words);
+    const int output = tile.first_row + threadIdx.x;
     if (!has_sums || threadIdx.x >= T::ROWS || output >= outer) return;
     if (part != nullptr) part[(index_t)outer * terms + output] = sum;
     else db[output] = sum;
@@ -79,10 +104,10 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    forward<High>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+    forward<Square>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv2d_channels_last_medium(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) conv2d_channels_last_medium(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -95,10 +120,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_channels_last_medium
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    forward<Square>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
+    forward<High>(f, w, bias, y, parts, outer, part_depth, kind, parameter, vectors);
 }
 
-extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 4) conv2d_channels_last_narrow(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 5) conv2d_channels_last_narrow(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -127,10 +152,10 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    weight_grad<High>(f, dz, dw, db, parts, outer, part_depth, vectors);
+    weight_grad<Square>(f, dz, dw, db, parts, outer, part_depth, vectors);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_channels_last_medium(
+extern "C" __global__ void __launch_bounds__(64, sizeof(acc_t) == 8 ? 3 : 6) conv2d_weight_grad_channels_last_medium(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
     scalar_t* __restrict__ dw,
@@ -143,5 +168,5 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_channels
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Images f = {x, images, inner, down, across, (vectors & 1) != 0};
-    weight_grad<Square>(f, dz, dw, db, parts, outer, part_depth, vectors);
+    weight_grad<Half>(f, dz, dw, db, parts, outer, part_depth, vectors);
 }

@@ -7,92 +7,23 @@
 // P is described in spots.cuh; a block computes a tile of Y or dW as in gemm.cuh.
 //
 // Against the second rung it saves to write and read the columns, kernel_h kernel_w times the image. It costs that
-// their elements can't be read four at a time.
+// their elements can't be read four at a time: each has an address of its own, and comes by a copy of its own.
 //
+// The sum of an element goes along k in order: over (c, i, j) for Y, over the pixels for dW.
 // `turned` is for the input gradient with a stride of 1: the convolution of dz with the kernels turned around.
+//
+// There is a kernel for each size of tile, and the host picks one by shape. Where the tiles are too few for a GPU, blocks
+// along y share the sums, `part_depth` terms each, and another launch adds up what they find: conv2d_add_parts for Y,
+// split_k.cu for dW.
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "gemm.cuh"
-#include "spots.cuh"
+#include "patches.cuh"
 
-typedef Tile<128, 128, 8, 8, 8, 1, 1> Wide;   // 256 threads
-typedef Tile<64, 64, 4, 4, 16> Square;  // 256 threads
-typedef Tile<32, 64, 4, 4, 16> Flat;    // 128 threads, for few outputs
-
-// The left matrix step by step: rows are `pitch` apart. Where the tile reaches beyond it, its last row is read in the
-// place of what is not there: what comes of it is not written.
-template <class T> struct Left {
-    static constexpr int OWN = T::ROWS * T::DEPTH / T::THREADS, APART = AlongK<T>::APART;
-    const char* row[OWN];
-    scalar_t values[OWN];
-    acc_t sums[OWN];  // over k
-
-    __device__ __forceinline__ Left(const scalar_t* matrix, int pitch, int rows) : sums() {
-#pragma unroll
-        for (int own = 0; own < OWN; ++own)
-            row[own] = (const char*)(matrix + (index_t)min(AlongK<T>::line() + own * APART, rows - 1) * pitch);
-    }
-    __device__ __forceinline__ void fetch(const Step<T>& step) {
-        const index_t left = step.left[AlongK<T>::k()];
-#pragma unroll
-        for (int own = 0; own < OWN; ++own) values[own] = left >= 0 ? *(const scalar_t*)(row[own] + left) : (scalar_t)0;
-    }
-    __device__ __forceinline__ void place(acc_t* tile) {
-#pragma unroll
-        for (int own = 0; own < OWN; ++own) {
-            const acc_t value = values[own];
-            sums[own] += value;
-            tile[T::template word_of<T::ROWS>(AlongK<T>::k()) + AlongK<T>::line() + own * APART] = value;
-        }
-    }
-};
-
-// c = A B over k_begin <= k < k_end. While one step is multiplied, the next one comes from memory, and the spots of the
-// one after it are found.
-template <class T, class Ks, class K, bool ALONG_K>
-__device__ __forceinline__ void multiply(
-    const Ks& ks, Left<T>& a, Patches<T, ALONG_K>& b, K k_begin, K k_end, acc_t* words,
-    Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4]) {
-    __shared__ Step<T> steps[2];
-    const int own = threadIdx.x;
-    if (own < T::DEPTH) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const K k = k_begin + half * T::DEPTH + own;
-            steps[half].set(ks, ks.walk(k, 2 * T::DEPTH), k < k_end);
-        }
-    }
-    __syncthreads();
-    a.fetch(steps[0]);
-    b.fetch(steps[0]);
-    a.place(words);
-    b.place(words + T::WORDS_A);
-    __syncthreads();
-    const acc_t *tile_a = words + Place<T>::row_of(0), *tile_b = words + T::WORDS_A + Place<T>::column_of(0);
-    int to_next = T::WORDS / 2, half = 0;
-    for (K k = k_begin; k < k_end; k += T::DEPTH, half ^= 1) {
-        const bool more = k + T::DEPTH < k_end;
-        if (more) {
-            a.fetch(steps[half ^ 1]);
-            b.fetch(steps[half ^ 1]);
-        }
-        if (own < T::DEPTH) {
-            Walk walk = steps[half].k[own].walk;
-            walk.next();
-            steps[half].set(ks, walk, k + 2 * T::DEPTH + own < k_end);
-        }
-        multiply_step<T>(tile_a, tile_b, c);
-        if (more) {
-            acc_t* next = words + max(to_next, 0);
-            a.place(next);
-            b.place(next + T::WORDS_A);
-        }
-        __syncthreads();
-        tile_a += to_next;
-        tile_b += to_next;
-        to_next = -to_next;
-    }
-}
+typedef Tile<128, 128, 8, 8, Large::DEPTH, 1, UNROLLED> Square;  // 256 threads
+typedef Tile<64, 128, 8, 8, Large::DEPTH, 1, UNROLLED> Low;      // 128 threads
+typedef Tile<32, 128, 4, 8, Large::DEPTH, 1, UNROLLED> Flat;     // 128 threads, for few outputs
+typedef Tile<64, 64, 8, 8, Large::DEPTH, 1, UNROLLED> Half;      // 64 threads, for the weight gradient
 
 // Where the tiles of Y go.
 struct Destination {
@@ -104,121 +35,168 @@ struct Destination {
     bool vector;  // whether quads of pixels can be written at once
 };
 
-// f(c + b) to where it belongs: rows are outputs of the group, columns are pixels. Pieces of 4 x 4 go through shared
-// memory, where a thread has a word for each of its values: so the loop over them need not be unrolled, which would
-// inline the switch over all functions for every value.
+// f(c), where f is neither the identity nor a ReLU. Some values at a time go through shared memory, where a thread has a
+// word for each of them: so the loop over them need not be unrolled, which would inline the switch over all functions
+// for every value.
 template <class T>
-__device__ __forceinline__ void write_pixels(
-    const Convolution& f, const Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Destination& to, int group, int first_row,
-    index_t first_pixel, acc_t* words) {
+__device__ __forceinline__ void activate(
+    Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], int kind, acc_t parameter, acc_t* words) {
+    constexpr int ROWS = 16 / T::ACROSS;
     static_assert(16 * T::THREADS <= T::WORDS, "a word for each value");
     acc_t* own = words + threadIdx.x;
-    const int positions = f.positions(), outputs = f.groups * f.outer;
 #pragma unroll
-    for (int piece = 0; piece < T::DOWN * T::ACROSS / 16; ++piece) {
-        const int down = piece / (T::ACROSS / 4), across = piece % (T::ACROSS / 4);
+    for (int i = 0; i < T::DOWN; i += ROWS) {
 #pragma unroll
-        for (int n = 0; n < 16; ++n) own[n * T::THREADS] = c[4 * down + n / 4][across].v[n % 4];
-        const index_t pixel = first_pixel + Place<T>::column_of(4 * across), image = quotient(pixel, positions);
-        const int position = pixel - image * positions, left = min(f.pixels() - pixel, (index_t)4);
+        for (int n = 0; n < 16; ++n) own[n * T::THREADS] = c[i + n / T::ACROSS][n % T::ACROSS / 4].v[n % 4];
 #pragma unroll 1
-        for (int i = 0; i < 4; ++i) {
-            const int row = first_row + Place<T>::row_of(4 * down) + i, output = group * f.outer + row;
-            if (row >= f.outer) break;
-            acc_t* z = own + 4 * i * T::THREADS;
-            if (to.part == nullptr) {
-                const acc_t bias = to.bias != nullptr ? acc_t(to.bias[output]) : acc_t(0);
-#pragma unroll 1
-                for (int e = 0; e < 4; ++e)
-                    z[e * T::THREADS] = activation(z[e * T::THREADS] + bias, to.kind, to.parameter);
-            }
-            const index_t at = (image * outputs + output) * positions + position;
-            if (to.vector) {
-                acc_t values[4];
+        for (int n = 0; n < 16; ++n) own[n * T::THREADS] = activation(own[n * T::THREADS], kind, parameter);
 #pragma unroll
-                for (int e = 0; e < 4; ++e) values[e] = z[e * T::THREADS];
-                if (to.part != nullptr) store_quad(to.part + at, values, left, true);
-                else store_quad(to.y + at, values, left, true);
+        for (int n = 0; n < 16; ++n) c[i + n / T::ACROSS][n % T::ACROSS / 4].v[n % 4] = own[n * T::THREADS];
+    }
+}
+
+// c to images of Y: its rows are outputs of the group from `first_output` on, its columns are pixels, of which four may
+// be of several images.
+template <class T, class V>
+__device__ __forceinline__ void write_images(
+    const Convolution& f, const Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], V* y, bool vector, int group, int first_row,
+    index_t first_pixel) {
+    const int positions = f.positions();
+    const index_t of_image = (index_t)f.groups * f.outer * positions;
+#pragma unroll
+    for (int q = 0; q < T::ACROSS / 4; ++q) {
+        const index_t pixel = first_pixel + Place<T>::column_of(4 * q);
+        const index_t image = quotient(pixel, positions);
+        const int left = min(f.pixels() - pixel, (index_t)4);
+        int position = pixel - image * positions;
+        V* at[4];
+        at[0] = y + (image * f.groups + group) * f.outer * positions + position;
+#pragma unroll
+        for (int e = 1; e < 4; ++e) {
+            const bool another = ++position == positions;
+            at[e] = at[e - 1] + (another ? of_image - positions + 1 : 1);
+            if (another) position = 0;
+        }
+#pragma unroll
+        for (int i = 0; i < T::DOWN; ++i) {
+            const int row = first_row + Place<T>::row_of(i);
+            const index_t plane = (index_t)row * positions;
+            if (row >= f.outer) continue;
+            if (vector) {
+                store_quad(at[0] + plane, c[i][q].v, left, true);
                 continue;
             }
-#pragma unroll 1
-            for (int e = 0; e < left; ++e) {
-                const index_t images_on = quotient(position + e, positions);  // the four may be of several images
-                const index_t there = at + e + images_on * (outputs - 1) * positions;
-                if (to.part != nullptr) to.part[there] = z[e * T::THREADS];
-                else to.y[there] = z[e * T::THREADS];
-            }
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                if (e < left) at[e][plane] = c[i][q].v[e];
         }
     }
 }
 
-// Where the blocks are too few for a GPU, blocks along y share the sums, `part_depth` terms each, and conv2d_add_parts
-// adds up what they find: parts (blocks, images, groups outer, positions).
+template <class T>
+__device__ __forceinline__ void write_pixels(
+    const Convolution& f, Quad<acc_t> (&c)[T::DOWN][T::ACROSS / 4], const Destination& to, int group, int first_row,
+    index_t first_pixel, acc_t* words) {
+    if (to.part != nullptr) {
+        write_images<T>(f, c, to.part, to.vector, group, first_row, first_pixel);
+        return;
+    }
+    Result rows = {nullptr, nullptr, 0, f.outer, true};
+    rows.bias = to.bias == nullptr ? nullptr : to.bias + group * f.outer;
+    rows.kind = to.kind;
+    add_bias<T>(c, rows, first_row, 0);
+    if (to.kind != ACTIVATION_NONE && to.kind != ACTIVATION_RELU) activate<T>(c, to.kind, to.parameter, words);
+    write_images<T>(f, c, to.y, to.vector, group, first_row, first_pixel);
+}
+
+// The tile that belongs to a block: of Y, those of one group side by side for the same pixels; of dW. It is found again
+// after the product: what is kept meanwhile takes registers.
+template <class T> struct TileOfY {
+    int group, first_row;
+    index_t first_pixel;
+
+    __device__ __forceinline__ TileOfY(const Convolution& f) {
+        const int tiles_down = tiles_of<T>(f.outer, 1);
+        int block = blockIdx.x;
+        keep_here(block);
+        const int column = block / (tiles_down * f.groups), row = block - column * tiles_down * f.groups;
+        group = row / tiles_down;
+        first_row = (row - group * tiles_down) * T::ROWS;
+        first_pixel = (index_t)column * T::COLUMNS;
+    }
+};
+template <class T> struct TileOfWeights {
+    int group, first_row, first_column;
+
+    __device__ __forceinline__ TileOfWeights(const Convolution& f) {
+        const int tiles_down = tiles_of<T>(f.outer, 1), tiles_across = tiles_of<T>(1, f.inner * f.taps());
+        int block = blockIdx.x;
+        keep_here(block);
+        const int row = block / tiles_across;
+        group = row / tiles_down;
+        first_row = (row - group * tiles_down) * T::ROWS;
+        first_column = (block - row * tiles_across) * T::COLUMNS;
+    }
+};
+
 template <class T>
 __device__ __forceinline__ void forward(
     const Convolution& f, const scalar_t* x, const scalar_t* w, Destination to, int w_output, int w_channel,
     bool turned, int part_depth) {
     __shared__ __align__(16) acc_t words[T::WORDS];
-    const int tiles_down = (f.outer + T::ROWS - 1) / T::ROWS;
-    const int tile = blockIdx.x % (tiles_down * f.groups), group = tile / tiles_down;
-    const int first_row = tile % tiles_down * T::ROWS, depth = f.inner * f.taps();
-    const index_t first_pixel = (index_t)(blockIdx.x / (tiles_down * f.groups)) * T::COLUMNS;
-    const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
-    if (to.part != nullptr) to.part += blockIdx.y * f.pixels() * f.groups * f.outer;
-    Left<T> a(w + (index_t)group * f.outer * depth + (index_t)first_row * w_output, w_output, f.outer - first_row);
-    Patches<T, false> b(f);
-    const index_t own_pixel = first_pixel + b.column_of(0);
-    const Pixel pixel(own_pixel, f.down.positions, f.across.positions);
-    b.set(0, x + f.of_group(group), spot_of_pixel(f, pixel.plane, pixel.row, pixel.column), own_pixel < f.pixels());
+    __shared__ ElementsOfStep<T> steps[2];
+    __shared__ Walks<T> walks;
     Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
-    multiply(Elements{f, w_channel, turned}, a, b, k_begin, k_end, words, c);
-    write_pixels<T>(f, c, to, group, first_row, first_pixel, words);
+    {
+        const TileOfY<T> tile(f);
+        const int depth = f.inner * f.taps();
+        const int k_begin = blockIdx.y * part_depth, k_end = min(depth, k_begin + part_depth);
+        const scalar_t* first = w + (index_t)tile.group * f.outer * depth + (index_t)tile.first_row * w_output;
+        AlongElements<T> ks({f, w_channel, turned}, k_begin, k_end, steps, walks);
+        Left<T, AlongElements<T>> weights(ks, first, w_output, f.outer - tile.first_row);
+        PixelColumns<T> patches(f, ks, x + f.of_group(tile.group), tile.first_pixel);
+        acc_t unused = 0;
+        multiply_stages<T>(weights, patches, k_end - k_begin, false, words, c, unused);
+    }
+    const TileOfY<T> tile(f);
+    if (to.part != nullptr) to.part += blockIdx.y * f.pixels() * f.groups * f.outer;
+    write_pixels<T>(f, c, to, tile.group, tile.first_row, tile.first_pixel, words);
 }
 
-// Blocks along y share the pixels, `part_depth` each, and split_k.cu adds up what they find: parts (blocks, groups
-// outer inner taps + groups outer).
+// With parts, each is (groups outer, depth), and behind it are the sums of dz, if there is a bias.
 template <class T>
 __device__ __forceinline__ void weight_grad(
-    const Convolution& f, const scalar_t* x, const scalar_t* dz, acc_t* parts, bool bias, int part_depth) {
+    const Convolution& f, const scalar_t* x, const scalar_t* dz, scalar_t* dw, scalar_t* db, acc_t* parts,
+    int part_depth, bool vector) {
     __shared__ __align__(16) acc_t words[T::WORDS];
-    const int depth = f.inner * f.taps(), outputs = f.groups * f.outer;
-    const int tiles_down = (f.outer + T::ROWS - 1) / T::ROWS, tiles_across = (depth + T::COLUMNS - 1) / T::COLUMNS;
-    const int tile = blockIdx.x % (tiles_down * tiles_across), group = blockIdx.x / (tiles_down * tiles_across);
-    const int first_row = tile / tiles_across * T::ROWS, first_column = tile % tiles_across * T::COLUMNS;
-    const index_t k_begin = (index_t)blockIdx.y * part_depth, k_end = min(f.pixels(), k_begin + part_depth);
-    const index_t first_plane = (index_t)group * f.outer + first_row;
-    Left<T> a(dz + first_plane * f.positions(), f.positions(), f.outer - first_row);
-    Patches<T, true> b(f);
-#pragma unroll
-    for (int n = 0; n < b.SPOTS; ++n) {
-        const int column = first_column + b.column_of(n);
-        const Walk element = walk_from(column, 0, f.down.kernel, f.across.kernel);
-        const Spot spot = spot_of_element(f, element.layer, element.row, element.column);
-        b.set(n, x + f.of_group(group), spot, column < depth);
-    }
+    __shared__ PixelsOfStep<T> steps[2];
+    __shared__ Walks<T> walks;
+    __shared__ Taps<T::COLUMNS> taps;
     Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
-    multiply(Pixels{f}, a, b, k_begin, k_end, words, c);
-    acc_t* part = parts + blockIdx.y * ((index_t)outputs * depth + (bias ? outputs : 0));
-#pragma unroll
-    for (int i = 0; i < T::DOWN; ++i) {
-        const int row = first_row + Place<T>::row_of(i);
-        if (row >= f.outer) continue;
-#pragma unroll
-        for (int q = 0; q < T::ACROSS / 4; ++q) {
-            const int column = first_column + Place<T>::column_of(4 * q);
-            store_quad(part + ((index_t)group * f.outer + row) * depth + column, c[i][q].v, depth - column, false);
-        }
-    }
-    if (!bias || first_column != 0) return;
-#pragma unroll
-    for (int own = 0; own < a.OWN; ++own)
-        words[T::template word_of<T::ROWS>(AlongK<T>::k()) + AlongK<T>::line() + own * a.APART] = a.sums[own];
-    __syncthreads();
-    const int row = threadIdx.x;
-    if (row >= T::ROWS || first_row + row >= f.outer) return;
     acc_t sum = 0;
-    for (int k = 0; k < T::DEPTH; ++k) sum += words[T::template word_of<T::ROWS>(k) + row];
-    part[(index_t)outputs * depth + group * f.outer + first_row + row] = sum;
+    {
+        const TileOfWeights<T> tile(f);
+        const index_t k_begin = (index_t)blockIdx.y * part_depth, k_end = min(f.pixels(), k_begin + part_depth);
+        const scalar_t* first = dz + ((index_t)tile.group * f.outer + tile.first_row) * f.positions();
+        AlongPixels<T> ks({f}, k_begin, k_end, steps, walks);
+        Left<T, AlongPixels<T>> gradients(ks, first, f.positions(), f.outer - tile.first_row);
+        ElementColumns<T> patches(f, ks, x + f.of_group(tile.group), tile.first_column, taps);
+        const bool sums = tile.first_column == 0 && db != nullptr;
+        multiply_stages<T>(gradients, patches, k_end - k_begin, sums, words, c, sum);
+    }
+    const TileOfWeights<T> tile(f);
+    const bool has_sums = tile.first_column == 0 && db != nullptr;
+    if (has_sums) sum = sum_of_row<T>(sum, words);
+    const int depth = f.inner * f.taps(), outputs = f.groups * f.outer;
+    acc_t* part = nullptr;
+    if (parts != nullptr) part = parts + blockIdx.y * ((index_t)outputs * depth + (db == nullptr ? 0 : outputs));
+    const index_t of_group = (index_t)tile.group * f.outer * depth;
+    const Result to = {dw + of_group, part == nullptr ? nullptr : part + of_group, f.outer, depth, false, vector};
+    write_tile<T>(c, to, tile.first_row, tile.first_column, words);
+    const int row = tile.first_row + threadIdx.x;
+    if (!has_sums || threadIdx.x >= T::ROWS || row >= f.outer) return;
+    if (part != nullptr) part[(index_t)outputs * depth + tile.group * f.outer + row] = sum;
+    else db[tile.group * f.outer + row] = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) conv2d_implicit_large(
@@ -234,10 +212,10 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) co
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Destination to = {y, parts, bias, kind, parameter, vector};
-    forward<Wide>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+    forward<Square>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_square(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) conv2d_implicit_medium(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -250,10 +228,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_implicit_square(
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
     const Destination to = {y, parts, bias, kind, parameter, vector};
-    forward<Square>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
+    forward<Low>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
-extern "C" __global__ void __launch_bounds__(128, 4) conv2d_implicit_flat(
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 5) conv2d_implicit_flat(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ w,
     const scalar_t* __restrict__ bias,  // null: none
@@ -269,15 +247,47 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv2d_implicit_flat(
     forward<Flat>({images, groups, inner, outer, down, across}, x, w, to, w_output, w_channel, turned, part_depth);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_implicit(
+extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) conv2d_weight_grad_implicit_large(
     const scalar_t* __restrict__ x,
     const scalar_t* __restrict__ dz,
-    acc_t* __restrict__ parts,
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: no bias
+    acc_t* __restrict__ parts,  // null: no parts
     int images, int groups, int inner, int outer,
     int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
     int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
-    bool bias, int part_depth) {
+    int part_depth, bool vector) {
     const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
     const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
-    weight_grad<Square>({images, groups, inner, outer, down, across}, x, dz, parts, bias, part_depth);
+    weight_grad<Square>({images, groups, inner, outer, down, across}, x, dz, dw, db, parts, part_depth, vector);
+}
+
+extern "C" __global__ void __launch_bounds__(64, sizeof(acc_t) == 8 ? 4 : 8) conv2d_weight_grad_implicit_medium(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ dz,
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: no bias
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int groups, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, bool vector) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    weight_grad<Half>({images, groups, inner, outer, down, across}, x, dz, dw, db, parts, part_depth, vector);
+}
+
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 3 : 5) conv2d_weight_grad_implicit_flat(
+    const scalar_t* __restrict__ x,
+    const scalar_t* __restrict__ dz,
+    scalar_t* __restrict__ dw,
+    scalar_t* __restrict__ db,  // null: no bias
+    acc_t* __restrict__ parts,  // null: no parts
+    int images, int groups, int inner, int outer,
+    int height, int out_h, int kernel_h, int stride_h, int corner_h, int dilation_h,
+    int width, int out_w, int kernel_w, int stride_w, int corner_w, int dilation_w,
+    int part_depth, bool vector) {
+    const Axis down = {height, out_h, kernel_h, stride_h, corner_h, dilation_h};
+    const Axis across = {width, out_w, kernel_w, stride_w, corner_w, dilation_w};
+    weight_grad<Flat>({images, groups, inner, outer, down, across}, x, dz, dw, db, parts, part_depth, vector);
 }

@@ -19,6 +19,20 @@ typedef Tile<128, 64, 32, 32, 2> High;   // 256 threads, 24 KiB; twice as high w
 typedef Tile<64, 64, 16, 32, 2> Square;  // 256 threads, 16 KiB
 typedef Tile<32, 64, 16, 32, 2> Flat;    // 128 threads, 12 KiB
 
+// The k of a step, for all threads: their spots; and how far they are in a row of the left matrix, negative where there
+// is no such k. Nothing lies inside an image where NOWHERE was added to the row.
+constexpr int NOWHERE = 1 << 29;
+template <class T> struct Step {
+    Spot spot[T::DEPTH];
+    index_t left[T::DEPTH];
+
+    template <class Ks> __device__ __forceinline__ void set(const Ks& ks, const Walk& walk, bool exists) {
+        const int own = threadIdx.x;
+        spot[own] = exists ? ks.spot(walk) : Spot{0, NOWHERE, 0};
+        left[own] = exists ? ks.left(walk) : -1;
+    }
+};
+
 // Where Y goes: row r is output first_output + r, column m is pixel m of all images.
 struct Images {
     scalar_t* y;
@@ -61,7 +75,7 @@ template <class T> struct Gradients {
 #pragma unroll
         for (int own = 0; own < T::ROWS * PER_LINE / T::THREADS; ++own) {
             const int n = own * T::THREADS + threadIdx.x, line = n / PER_LINE, c = n % PER_LINE;
-            const char* row = (const char*)(first + (index_t)min(line, rows - 1) * pitch);
+            const scalar_t* row = first + (index_t)min(line, rows - 1) * pitch;
             scalar_t* chunk = to + chunk_at<T::ROWS, true>(line, c);
             if (chunks) {
                 const index_t left = step.left[c * CHUNK];
@@ -70,10 +84,52 @@ template <class T> struct Gradients {
 #pragma unroll
                 for (int e = 0; e < CHUNK; ++e) {
                     const index_t left = step.left[c * CHUNK + e];
-                    chunk[e] = left >= 0 ? *(const scalar_t*)(row + left) : scalar_t(0.0f);
+                    chunk[e] = left >= 0 ? row[left] : scalar_t(0.0f);
                 }
             }
         }
+    }
+};
+
+// P or P^T step by step. Neighbouring threads are neighbours in the image: along k where that is pixels.
+template <class T, bool ALONG_K> struct Patches {
+    static constexpr int OWN = T::COLUMNS * T::DEPTH / T::THREADS;
+    static constexpr int APART = ALONG_K ? AlongK<T>::APART : T::THREADS / T::COLUMNS;
+    static constexpr int SPOTS = ALONG_K ? OWN : 1;
+    const int height, width;
+    const scalar_t* at[SPOTS];  // the thread's spots
+    int row[SPOTS], column[SPOTS];
+    scalar_t values[OWN];
+
+    __device__ __forceinline__ Patches(const Convolution& f) : height(f.down.size), width(f.across.size) {}
+
+    __device__ __forceinline__ void set(int n, const scalar_t* x, const Spot& spot, bool exists) {
+        at[n] = x + spot.offset;
+        row[n] = exists ? spot.row : -2 * NOWHERE;
+        column[n] = spot.column;
+    }
+
+    // The column of the tile that belongs to one of the thread's spots.
+    static __device__ __forceinline__ int column_of(int n) {
+        return ALONG_K ? AlongK<T>::line() + n * APART : threadIdx.x % T::COLUMNS;
+    }
+    static __device__ __forceinline__ int k_of(int own) {
+        return ALONG_K ? AlongK<T>::k() : threadIdx.x / T::COLUMNS + own * APART;
+    }
+    __device__ __forceinline__ void fetch(const Step<T>& step) {
+#pragma unroll
+        for (int own = 0; own < OWN; ++own) {
+            const int n = ALONG_K ? own : 0;
+            const Spot spot = step.spot[k_of(own)];
+            const bool inside = (unsigned)(row[n] + spot.row) < (unsigned)height &&
+                                (unsigned)(column[n] + spot.column) < (unsigned)width;
+            values[own] = inside ? at[n][spot.offset] : (scalar_t)0;
+        }
+    }
+    template <class V> __device__ __forceinline__ void place(V* tile) const {
+#pragma unroll
+        for (int own = 0; own < OWN; ++own)
+            tile[T::template place_of<T::COLUMNS, ALONG_K>(column_of(ALONG_K ? own : 0), k_of(own))] = values[own];
     }
 };
 
@@ -84,14 +140,15 @@ __device__ __forceinline__ void multiply(
     const Ks& ks, const A& a, Patches<T, ALONG_K>& b, K k_begin, K k_end, int row, int column, scalar_t* memory,
     float (&c)[T::DOWN][T::ACROSS][4]) {
     __shared__ Step<T> steps[2];
+    __shared__ Walks<T> walks;
     scalar_t* memory_b = memory + 2 * T::SIZE_A;
     const int own = threadIdx.x;
     if (own < T::DEPTH) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const K k = k_begin + half * T::DEPTH + own;
-            steps[half].set(ks, ks.walk(k, 2 * T::DEPTH), k < k_end);
-        }
+        Walk walk = ks.walk(k_begin + own, T::DEPTH);
+        steps[0].set(ks, walk, k_begin + own < k_end);
+        walk.next();
+        steps[1].set(ks, walk, k_begin + T::DEPTH + own < k_end);
+        walks.k[own].walk = walk;
     }
     __syncthreads();
     a.copy(steps[0], k_begin, k_end, memory);
@@ -110,8 +167,9 @@ __device__ __forceinline__ void multiply(
         }
         cp_async_commit();
         if (own < T::DEPTH) {
-            Walk walk = steps[half].k[own].walk;
+            Walk walk = walks.k[own].walk;
             walk.next();
+            walks.k[own].walk = walk;
             steps[half].set(ks, walk, k + 2 * T::DEPTH + own < k_end);
         }
         multiply_step<T, true, ALONG_K>(memory + half * T::SIZE_A, memory_b + half * T::SIZE_B, row, column, c);

@@ -56,6 +56,11 @@ __device__ __forceinline__ void keep_here(int& number) {
     asm volatile("" : "+r"(number));
 #endif
 }
+template <class T> __device__ __forceinline__ void keep_here(const T*& pointer) {
+#ifndef GPUNN_SIMULATOR
+    asm volatile("" : "+l"(pointer));
+#endif
+}
 
 // A float as TF32: 10 bits of mantissa, rounded to nearest, ties away from zero.
 __device__ __forceinline__ unsigned float_to_tf32(float value) {

@@ -6,34 +6,47 @@
 //
 //   row (r s - p) + i d,  column (q s - p) + j d
 //
-// So each has a Spot, the two are added, and the bounds are checked. The spots along a block's tile are in registers;
-// those along the axis that is summed over are found once for all threads, one step ahead, each from one two steps
+// So each has a Spot, and the two are added; outside of the image are zeros. The spots along a block's tile are found
+// once; those along the axis that is summed over for all threads together, one step ahead, each from the one a step
 // before, without a division, and lie in shared memory.
-//
-// A tile says where the elements of a step lie there: `place_of`.
 #pragma once
 #include "convolution.cuh"
 
-constexpr index_t BYTES = sizeof(scalar_t);
-
-// Where something lies, or how far from something else: in memory, in bytes, and as row and column of an image. Nothing
-// lies inside an image where NOWHERE was added to the row.
+// Where something lies, or how far from something else: in memory, and as row and column of an image.
 struct __align__(16) Spot {
     index_t offset;
     int row, column;
 };
-constexpr int NOWHERE = 1 << 29;
 
 // An element (channel, row, column) of the kernels.
 __device__ __forceinline__ Spot spot_of_element(const Convolution& f, int channel, int row, int column) {
     const int down = row * f.down.dilation, across = column * f.across.dilation;
-    return {BYTES * ((channel * f.down.size + down) * f.across.size + across), down, across};
+    return {(channel * f.down.size + down) * f.across.size + across, down, across};
 }
 
 // A pixel (image, row, column) of the result.
 __device__ __forceinline__ Spot spot_of_pixel(const Convolution& f, index_t image, int row, int column) {
     const int down = f.down.start(row), across = f.across.start(column);
-    return {BYTES * ((image * f.groups * f.inner * f.down.size + down) * f.across.size + across), down, across};
+    return {(image * f.groups * f.inner * f.down.size + down) * f.across.size + across, down, across};
+}
+
+// A bit for each line of the kernels, their rows and then their columns, of which the host allows 31: those of the lines
+// that an element is in, and those of the lines that lie outside of an image where a kernel's first element lies at
+// (row, column) of it. So one test says whether an element does. What does not exist has the bit NEVER, which is outside
+// everywhere.
+constexpr unsigned NEVER = 1u << 31;
+__device__ __forceinline__ unsigned lines_of(const Axis& down, int row, int column) {
+    return 1u << row | 1u << down.kernel + column;
+}
+__device__ __forceinline__ unsigned lines_outside(const Axis& axis, int start) {
+    unsigned bits = 0;
+#pragma unroll 1
+    for (int i = 0; i < axis.kernel; ++i)
+        bits |= unsigned((unsigned)(start + i * axis.dilation) >= (unsigned)axis.size) << i;
+    return bits;
+}
+__device__ __forceinline__ unsigned lines_outside(const Axis& down, const Axis& across, int row, int column) {
+    return NEVER | lines_outside(down, row) | lines_outside(across, column) << down.kernel;
 }
 
 // The k of the convolution, which are kernel elements. The left matrix is w, and in it channels are `w_channel` apart.
@@ -48,7 +61,7 @@ struct Elements {
     __device__ __forceinline__ Spot spot(const Walk& k) const { return spot_of_element(f, k.layer, k.row, k.column); }
     __device__ __forceinline__ index_t left(const Walk& k) const {
         const int tap = k.row * f.across.kernel + k.column;
-        return BYTES * ((index_t)k.layer * w_channel + (turned ? f.taps() - 1 - tap : tap));
+        return (index_t)k.layer * w_channel + (turned ? f.taps() - 1 - tap : tap);
     }
 };
 
@@ -63,26 +76,16 @@ struct Pixels {
     __device__ __forceinline__ Spot spot(const Walk& k) const { return spot_of_pixel(f, k.layer, k.row, k.column); }
     __device__ __forceinline__ index_t left(const Walk& k) const {
         const int position = k.row * f.across.positions + k.column;
-        return BYTES * ((index_t)k.layer * f.groups * f.outer * f.positions() + position);
+        return (index_t)k.layer * f.groups * f.outer * f.positions() + position;
     }
 };
 
-// The k of a step, for all threads: their spots; how far they are in a row of the left matrix, in bytes (negative where
-// there is no such k); and what those of two steps later follow from.
-template <class T> struct Step {
-    Spot spot[T::DEPTH];
-    index_t left[T::DEPTH];
+// The way along k of each thread that finds those of a step, from which the next ones follow.
+template <class T> struct Walks {
     struct {
         Walk walk;
         int gap;  // against conflicts between banks
     } k[T::DEPTH];
-
-    template <class Ks> __device__ __forceinline__ void set(const Ks& ks, const Walk& walk, bool exists) {
-        const int own = threadIdx.x;
-        k[own].walk = walk;
-        spot[own] = exists ? ks.spot(walk) : Spot{0, NOWHERE, 0};
-        left[own] = exists ? ks.left(walk) : -1;
-    }
 };
 
 // Lines along k, element by element: the first one of a thread. A warp takes eight k, a sector of memory, of four
@@ -91,46 +94,4 @@ template <class T> struct AlongK {
     static constexpr int APART = T::THREADS / T::DEPTH;  // the lines of a thread
     static __device__ __forceinline__ int k() { return threadIdx.x / 32 % (T::DEPTH / 8) * 8 + threadIdx.x % 8; }
     static __device__ __forceinline__ int line() { return threadIdx.x / 32 / (T::DEPTH / 8) * 4 + threadIdx.x / 8 % 4; }
-};
-
-// P or P^T step by step. Neighbouring threads are neighbours in the image: along k where that is pixels.
-template <class T, bool ALONG_K> struct Patches {
-    static constexpr int OWN = T::COLUMNS * T::DEPTH / T::THREADS;
-    static constexpr int APART = ALONG_K ? AlongK<T>::APART : T::THREADS / T::COLUMNS;
-    static constexpr int SPOTS = ALONG_K ? OWN : 1;
-    const int height, width;
-    const char* at[SPOTS];  // the thread's spots
-    int row[SPOTS], column[SPOTS];
-    scalar_t values[OWN];
-
-    __device__ __forceinline__ Patches(const Convolution& f) : height(f.down.size), width(f.across.size) {}
-
-    __device__ __forceinline__ void set(int n, const scalar_t* x, const Spot& spot, bool exists) {
-        at[n] = (const char*)x + spot.offset;
-        row[n] = exists ? spot.row : -2 * NOWHERE;
-        column[n] = spot.column;
-    }
-
-    // The column of the tile that belongs to one of the thread's spots.
-    static __device__ __forceinline__ int column_of(int n) {
-        return ALONG_K ? AlongK<T>::line() + n * APART : threadIdx.x % T::COLUMNS;
-    }
-    static __device__ __forceinline__ int k_of(int own) {
-        return ALONG_K ? AlongK<T>::k() : threadIdx.x / T::COLUMNS + own * APART;
-    }
-    __device__ __forceinline__ void fetch(const Step<T>& step) {
-#pragma unroll
-        for (int own = 0; own < OWN; ++own) {
-            const int n = ALONG_K ? own : 0;
-            const Spot spot = step.spot[k_of(own)];
-            const bool inside = (unsigned)(row[n] + spot.row) < (unsigned)height &&
-                                (unsigned)(column[n] + spot.column) < (unsigned)width;
-            values[own] = inside ? *(const scalar_t*)(at[n] + spot.offset) : (scalar_t)0;
-        }
-    }
-    template <class V> __device__ __forceinline__ void place(V* tile) const {
-#pragma unroll
-        for (int own = 0; own < OWN; ++own)
-            tile[T::template place_of<T::COLUMNS, ALONG_K>(column_of(ALONG_K ? own : 0), k_of(own))] = values[own];
-    }
 };

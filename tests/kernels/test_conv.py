@@ -1,5 +1,7 @@
 """Convolution and its gradients over kernels, on every rung."""
 
+from math import prod
+
 import numpy as np
 import pytest
 from ml_dtypes import bfloat16
@@ -9,7 +11,7 @@ from gpunn.backend.kernel.activation import KINDS
 from gpunn.backend.kernel.ladder import rung
 from gpunn.backend.nvrtc import compile_text
 
-from .harness import FAST, compare, simulator
+from .harness import FAST, MODES, compare, simulator
 from .windows import WINDOWS, Windows, normal, strided
 
 BACKEND = simulator("fast", "forward")
@@ -131,15 +133,19 @@ def test_large_shapes(windows, channels):
     compare_all(windows, *arrays(windows, *channels), channels[3], "gelu", rtol=1e-4, modes=FAST)
 
 
-def test_large_tiles(replan):
-    large = {"conv2d_implicit": {"large": conv_plan.IMPLICIT_TILES["large"]}}
-    replan(conv_plan, "TILES", conv_plan.TILES | large)
-    windows = Windows((13, 17), (3, 3), corner=(1, 1))
-    x, w, b, dz = arrays(windows, 1, 5, 133, 1)
-    how = (*windows[2:5], 1)
+@pytest.mark.parametrize("size", conv_plan.IMPLICIT_TILES)
+@pytest.mark.parametrize("size_of_images", [(13, 17), (12, 16)], ids=["odd", "quads"])
+def test_every_size_of_tile(size, size_of_images, replan):
+    """Of images whose pixels can't be written four at a time, and can."""
+    tables = {f"conv2d_{name}implicit": conv_plan.TILES[f"conv2d_{name}implicit"] for name in ("", "weight_grad_")}
+    replan(conv_plan, "TILES", conv_plan.TILES | {name: {size: tiles[size]} for name, tiles in tables.items()})
+    windows = Windows(size_of_images, (3, 3), corner=(1, 1))
+    x, w, b, dz = arrays(windows, 2, 5, 133, 1)
+    how, modes = (*windows[2:5], 1), FAST if prod(size_of_images) % 4 else MODES
     with rung("conv2d", "implicit"):
-        compare("conv2d_forward", x, w, b, windows.positions, *how, "relu", 0.0)
+        compare("conv2d_forward", x, w, b, windows.positions, *how, "leaky_relu", 0.1, modes=modes)
         compare("conv2d_input_grad", dz, w, windows.size, *how, modes=FAST)
+        compare("conv2d_weight_grad", x, dz, windows.kernel, *how, True, modes=modes, rtol=1e-5)
 
 
 def test_what_is_declared_fits_beside_what_is_asked_for(cuda_compiler):
@@ -160,14 +166,33 @@ def test_images_in_slices(replan):
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_the_rung_that_the_shape_asks_for(channels, name, kernel):
     kernels = (kernel, kernel)
-    f = conv_plan.Convolution(64, 1, *channels, (9, 9), (10 - kernel, 10 - kernel), kernels, (1, 1), (0, 0), (1, 1))
+    f = conv_plan.Convolution(64, 1, *channels, (18, 18), (19 - kernel, 19 - kernel), kernels, (1, 1), (0, 0), (1, 1))
     tile, sliding = conv_plan.forward_tile(f, 4), sliding_plan.sliding_tile(f, 4)
     in_half = "tensor" if name == "implicit" else "sliding" if kernel == 3 else name
     name = "sliding" if kernel == 3 else name
     assert BACKEND._conv2d_rung(f, tile, sliding, np.dtype("float32")) == name
     assert BACKEND._conv2d_rung(f, tile, sliding, np.dtype("float16")) == in_half
-    many = f._replace(images=1 << 26)  # of 49 pixels or more
+    many = f._replace(images=1 << 24)  # of 256 pixels or more
     assert BACKEND._conv2d_rung(many, tile, sliding, np.dtype("float16")) == name
+
+
+@pytest.mark.parametrize(("kernel", "name"), [((16, 15), "implicit"), ((16, 16), "im2col"), ((1, 31), "im2col")])
+def test_kernels_too_large_for_an_implicit_product(kernel, name):
+    """Their rows and columns have a bit each; so columns are made, for all three products."""
+    windows = Windows((33, 35), kernel, corner=(2, 3), dilation=(2, 1))
+    x, w, b, dz = arrays(windows, 1, 2, 3, 1)
+    how = (*windows[2:5], 1)
+    f = conv.convolution_of(x.shape, w.shape, windows.positions, *how)
+    with rung("conv2d", "implicit"):
+        assert BACKEND._conv2d_rung(f, None, None, np.dtype("float32")) == name
+        z = BACKEND.conv2d_forward(x, w, b, windows.positions, *how)
+        dx, dw = (
+            BACKEND.conv2d_input_grad(dz, w, windows.size, *how),
+            BACKEND.conv2d_weight_grad(x, dz, kernel, *how, False),
+        )
+    true = by_loops(windows, x, w, 1)
+    np.testing.assert_allclose(z, true + b[:, None, None], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose([np.sum(dx * x), np.sum(dw * w)], np.sum(dz * true), rtol=1e-4)
 
 
 @pytest.mark.parametrize("chosen", ["direct", "sliding"])

@@ -141,6 +141,16 @@ def test_sums_in_parts():
     check(windows, last(x), last(w), b, last(dz), modes=FAST)
 
 
+@pytest.mark.parametrize(("kernel", "possible"), [((16, 15), True), ((16, 16), False)])
+def test_kernels_too_large(kernel, possible):
+    """Their rows and columns have a bit each; else the images are copied."""
+    windows = Windows((20, 19), kernel, corner=(2, 3))
+    x, w, b, dz = arrays(windows, 1, 4, 5)
+    f = conv.convolution_of(x.shape, w.shape, windows.positions, *windows[2:5], 1)
+    assert simulator(*FAST[0]).suits_last(f, np.dtype("float32"), "implicit") is possible
+    check(windows, last(x), last(w), b, last(dz), modes=FAST[:1])
+
+
 @pytest.mark.parametrize(("images", "inputs"), [(0, 2), (2, 0)])
 def test_nothing(images, inputs):
     windows = WINDOWS["plain"]

@@ -247,19 +247,19 @@ def test_what_does_not_slide(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "channels", "faster"),
+    ("side", "channels", "forward", "weight"),
     [
-        (14, (32, 64), True),
-        (8, (256, 512), True),
-        (4, (512, 512), True),
-        (2, (512, 512), False),
-        (1, (512, 512), False),
+        (28, (64, 64), False, True),
+        (14, (32, 64), True, False),
+        (8, (256, 512), True, True),
+        (4, (512, 512), True, True),
+        (2, (512, 512), False, False),
+        (1, (512, 512), False, False),
     ],
 )
-@pytest.mark.parametrize("weight", [False, True])
-def test_where_it_is_predicted_to_be_faster(side: int, channels: Any, faster: bool, weight: bool) -> None:
+def test_where_it_is_predicted_to_be_faster(side: int, channels: Any, forward: bool, weight: bool) -> None:
     f = convolution(Windows((side, side), (3, 3), corner=(1, 1)), 128, *channels, 1)
-    assert slides_faster(f, 4, weight) is faster
+    assert (slides_faster(f, 4, False), slides_faster(f, 4, True)) == (forward, weight)
 
 
 @pytest.mark.parametrize(("outputs", "faster"), [(1, False), (2, False), (3, True)])

@@ -86,5 +86,5 @@ def test_the_widest_images(width):
     windows, channels = Windows((1, width), (1, 3), corner=(0, 1)), (1, 8, 8)
     f = conv.convolution_of((1, 8, 1, width), (8, 8, 1, 3), windows.positions, *windows[2:5], 1)
     suited = width + 1 < conv_channels_last.MOST_SIDE
-    assert simulator("fast", "forward").suits_last(f, "implicit") == suited
+    assert simulator("fast", "forward").suits_last(f, np.dtype("float16"), "implicit") == suited
     check(windows, channels, "float16", modes=FAST[:1])

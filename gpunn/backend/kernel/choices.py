@@ -33,7 +33,7 @@ _PRODUCTS: dict[str, dict[str, Any]] = {
     "conv2d_weight_grad_channels_last_": {"fp32": conv_channels_last.WEIGHT_LAST_TILES},
     "conv2d_implicit_": {"fp32": conv_plan.IMPLICIT_TILES},
     "conv2d_weight_grad_tensor": {"half": conv_plan.WEIGHT_TENSOR_TILES, "tf32": conv_plan.WEIGHT_TF32_TILES},
-    "conv2d_weight_grad_implicit": {"fp32": conv_plan.WEIGHT_TILES},
+    "conv2d_weight_grad_implicit_": {"fp32": conv_plan.WEIGHT_TILES},
 }
 """The tiles of kernels by what their names begin with, and by the precision of their factors."""
 _SHORT = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}

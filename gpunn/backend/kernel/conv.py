@@ -13,6 +13,7 @@ from .conv_channels_last import ConvChannelsLast
 from .conv_columns import Columns
 from .conv_plan import (
     BUSY,
+    MOST_LINES,
     MOST_PIXELS,
     Convolution,
     Plan,
@@ -33,9 +34,10 @@ from .windows import Pair
 
 CONV2D = Ladder("conv2d", ("naive", "im2col", "direct", "implicit", "sliding"))
 """One thread for each element; columns of patches and a matrix product; tiles of images in shared memory, for few
-channels; the product of columns that are never in memory; and windows that slide over rows in registers, for kernels of
-3 x 3 and 5 x 5 elements. The last three are picked by shape, and in the place of the last two, where no rung is chosen,
-tensor cores for what they multiply; see `Matmul.on_tensor_cores`."""
+channels; the product of columns that are never in memory, for kernels of up to `MOST_LINES` rows and columns together;
+and windows that slide over rows in registers, for kernels of 3 x 3 and 5 x 5 elements. The last three are picked by
+shape, and in the place of the last two, where no rung is chosen, tensor cores for what they multiply; see
+`Matmul.on_tensor_cores`."""
 _KERNELS = {1: "one", 8: "eight"}
 """By the channels of the result that a thread computes."""
 
@@ -72,7 +74,7 @@ class Conv(ConvChannelsLast, Columns):
         geometry = (positions, stride, corner, dilation, groups)
         f = convolution_of(x.shape, w.shape, *geometry)
         if lies_last(y):
-            if self._conv2d_goes_last(f):
+            if self._conv2d_goes_last(f, x.dtype):
                 b = None if b is None else self.contiguous(b)
                 self.conv2d_last(f, self.last(x), self.last(w), b, in_memory_order(y), KINDS[kind], parameter)
             else:
@@ -93,7 +95,7 @@ class Conv(ConvChannelsLast, Columns):
         dx = self.result(out, (dz.shape[0], w.shape[1] * groups, *size), dz.dtype)
         f = convolution_of(dx.shape, w.shape, dz.shape[2:], stride, corner, dilation, groups)
         if lies_last(dx):
-            if stride == (1, 1) and self._conv2d_goes_last(f.turned()):
+            if stride == (1, 1) and self._conv2d_goes_last(f.turned(), dz.dtype):
                 turned = self.contiguous(w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0))
                 self.conv2d_last(f.turned(), self.last(dz), turned, None, in_memory_order(dx), KINDS["none"], 0.0)
             else:
@@ -128,7 +130,7 @@ class Conv(ConvChannelsLast, Columns):
         db = self.result(db_out, (outputs,), x.dtype) if bias else None
         f = convolution_of(x.shape, dw.shape, dz.shape[2:], stride, corner, dilation, groups)
         if lies_last(dw):
-            if self._conv2d_goes_last(f):
+            if self._conv2d_goes_last(f, x.dtype):
                 self.conv2d_last_weight_grad(f, self.last(x), self.last(dz), in_memory_order(dw), db)
             else:
                 alone = None if db is None else (self.empty(dw.shape, dw.dtype), db)
@@ -139,9 +141,9 @@ class Conv(ConvChannelsLast, Columns):
         self._conv2d_weight_grad_any(f, x, dz, dw, db)
         return dw if db is None else (dw, db)
 
-    def _conv2d_goes_last(self, f: Convolution) -> bool:
+    def _conv2d_goes_last(self, f: Convolution, dtype: Any) -> bool:
         """Whether images whose channels lie last are convolved as they lie; not on a rung of those that do not."""
-        return self.suits_last(f, "implicit" if CONV2D.chosen is None else "copied")
+        return self.suits_last(f, dtype, "implicit" if CONV2D.chosen is None else "copied")
 
     def _conv2d_any(
         self,
@@ -160,9 +162,9 @@ class Conv(ConvChannelsLast, Columns):
         if rung == "naive":
             self._conv2d_naive(f, x, w, b, y, kind, parameter)
         elif rung == "im2col":
-            self._conv2d_by_columns(f, x, w, b, y, kind, parameter)
+            self._conv2d_by_columns(f, x, self._turned(f, w) if turned else w, b, y, kind, parameter)
         elif rung == "tensor":
-            self._conv2d_tensor(f, x, w, b, y, turned, kind, parameter)
+            self._conv2d_tensor(f, x, self._turned(f, w) if turned else w, b, y, kind, parameter)
         elif y.size:
             # What a turned convolution calls outputs and channels are the channels and outputs of w.
             w_steps = (f.taps, f.outer * f.taps, True) if turned else (f.depth, f.taps, False)
@@ -189,6 +191,11 @@ class Conv(ConvChannelsLast, Columns):
         else:
             self._conv2d_weight_grad_implicit(f, x, dz, dw, db)
 
+    def _turned(self, f: Convolution, w: Array) -> Array:
+        """The kernels turned around, with their outputs and channels exchanged, for f which is a convolution of dz."""
+        each = w.reshape(f.groups, f.inner, f.outer, *f.kernel)[..., ::-1, ::-1]
+        return self.copy(each.swapaxes(1, 2)).reshape(f.groups * f.outer, f.depth)
+
     def _conv2d_naive(
         self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, kind: int, parameter: float
     ) -> None:
@@ -205,7 +212,8 @@ class Conv(ConvChannelsLast, Columns):
     def _conv2d_rung(self, f: Convolution, tile: Tile | None, sliding: Any, dtype: Any, weight: bool = False) -> str:
         """The rung that was chosen, else the best one for this shape. Tiles are None where none of a rung fits."""
         countable = f.images * prod(f.positions) <= MOST_PIXELS
-        best = product = "tensor" if countable and self.on_tensor_cores(dtype) else "implicit"
+        implicit = "implicit" if sum(f.kernel) <= MOST_LINES else "im2col"
+        best = product = "tensor" if countable and self.on_tensor_cores(dtype) else implicit
         if is_small(f) and tile is not None:
             best = "direct"
         if best != "tensor" and slides_faster(f, accumulator(dtype).itemsize, weight):
@@ -224,7 +232,7 @@ class Conv(ConvChannelsLast, Columns):
                 lambda backend: trial_of(backend, f, dtype, weight, "_any"),
             )
         chosen = CONV2D.pick(best)
-        return chosen if fits.get(chosen, True) else "implicit"
+        return implicit if chosen == "implicit" or not fits.get(chosen, True) else chosen
 
     def _conv2d_plan(self, product: str, f: Convolution, dtype: Any, factor: Any) -> Plan:
         """How an implicit product in this type is divided, whose factors are of another one on tensor cores."""
@@ -279,21 +287,20 @@ class Conv(ConvChannelsLast, Columns):
 
     def _conv2d_weight_grad_implicit(self, f: Convolution, x: Array, dz: Array, dw: Array, db: Array | None) -> None:
         plan = self._conv2d_plan("conv2d_weight_grad_implicit", f, dw.dtype, dw.dtype)
-        parts = self._conv2d_weight_parts(plan.grid[1], dw, db)
-        args = (x, dz, parts, *f.args, db is not None, plan.part_depth)
-        self.launch("conv_implicit.cu", "conv2d_weight_grad_implicit", plan.grid, plan.block, args, scalar_t=x.dtype)
+        parts = self._conv2d_weight_parts(plan.grid[1], dw, db) if plan.grid[1] > 1 else None
+        result = (dw, f.depth) if parts is None else (parts, f.depth, parts.shape[1])
+        args = (x, dz, dw, db, parts, *f.args, plan.part_depth, bool(self.vectors(result)))
+        name = f"conv2d_weight_grad_implicit_{plan.size}"
+        self.launch("conv_implicit.cu", name, plan.grid, plan.block, args, scalar_t=x.dtype)
         self.add_parts(parts, dw, rest=db)
 
     # The same on tensor cores -----------------------------------------------------------------------------------------
 
     def _conv2d_tensor(
-        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, turned: bool, kind: int, parameter: float
+        self, f: Convolution, x: Array, w: Array, b: Array | None, y: Array, kind: int, parameter: float
     ) -> None:
         if not y.size:
             return
-        if turned:
-            each = w.reshape(f.groups, f.inner, f.outer, *f.kernel)[..., ::-1, ::-1]
-            w = self.copy(each.swapaxes(1, 2)).reshape(f.groups * f.outer, f.depth)
         type = self.factor_type(y.dtype)
         x, w = self.converted(x, type), self.converted(w, type)
         plan = self._conv2d_plan("conv2d_tensor", f, y.dtype, type)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from gpunn.backend.memory_format import TO_LAST
 
-from .conv_plan import MOST_PIXELS, Convolution
+from .conv_plan import MOST_LINES, MOST_PIXELS, Convolution
 from .family import Array, accumulator, ceil_div, prod
 from .gemm import Division, Gemm, divide
 from .ladder import Ladder
@@ -23,9 +23,9 @@ MOST_SIDE = 1 << 15
 CHANNELS_LAST = Ladder("conv2d_channels_last", ("copied", "implicit"))
 """Row-major copies, to and from which all rungs of `conv2d` go; and the product of patches that are never in memory."""
 LAST_TILES = {
-    "large": Tile(128, 128, 256, resident=2, cycles=170, alone=195),
-    "medium": Tile(64, 64, 256, resident=2, cycles=47, alone=58),
-    "narrow": Tile(64, 32, 128, resident=4, cycles=26, alone=56),
+    "large": Tile(128, 128, 256, resident=2, cycles=155, alone=160),
+    "medium": Tile(128, 64, 128, resident=4, cycles=81, alone=112),
+    "narrow": Tile(128, 32, 128, resident=5, cycles=48, alone=75),
 }
 """Those of `conv2d_channels_last_*`, of pixels and outputs."""
 TENSOR_LAST_TILES = {
@@ -39,7 +39,10 @@ TF32_LAST_TILES = {
     "small": TENSOR_LAST_TILES["small"]._replace(cycles=11, alone=38),
 }
 """And of floats in TF32."""
-WEIGHT_LAST_TILES = {name: LAST_TILES[name] for name in ("large", "medium")}
+WEIGHT_LAST_TILES = {
+    "large": Tile(128, 128, 256, resident=2, cycles=150, alone=160),
+    "medium": Tile(64, 64, 64, resident=6, cycles=39, alone=118),
+}
 """And of the weight gradient, of outputs and terms."""
 
 
@@ -99,8 +102,10 @@ class ConvChannelsLast(Gemm):
     factor_type: Callable[[Any], Any]
     sum: Callable[..., Array]
 
-    def suits_last(self, f: Convolution, best: str) -> bool:
+    def suits_last(self, f: Convolution, dtype: Any, best: str) -> bool:
         """Whether a convolution goes through these products; `best` is the rung where none was chosen."""
+        if sum(f.kernel) > MOST_LINES and not self.on_tensor_cores(dtype):
+            return False
         possible = f.groups == 1 and f.inner > 0 and 0 < f.images * prod(f.positions) <= MOST_PIXELS
         possible = possible and all(size + corner < MOST_SIDE for size, corner in zip(f.size, f.corner))
         return possible and CHANNELS_LAST.pick(best) == "implicit"

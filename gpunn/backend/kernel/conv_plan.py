@@ -36,12 +36,16 @@ FEW_INPUTS, FEW_OUTPUTS = 16, 32
 NEARLY = 4
 """Where kernels are picked by measurement, up to so many times as many are tried both ways."""
 IMPLICIT_TILES = {
-    "large": GemmTile(128, 128, 256, resident=2, cycles=185, alone=210),
-    "square": GemmTile(64, 64, 256, resident=2, cycles=52, alone=65),
-    "flat": GemmTile(32, 64, 128, resident=4, cycles=28, alone=55),
+    "large": GemmTile(128, 128, 256, resident=2, cycles=157, alone=162),
+    "medium": GemmTile(64, 128, 128, resident=4, cycles=81, alone=112),
+    "flat": GemmTile(32, 128, 128, resident=5, cycles=48, alone=74),
 }
-"""Those of `kernels/conv_implicit.cu`."""
-WEIGHT_TILES = {"square": GemmTile(64, 64, 256, resident=2, cycles=62, alone=80)}
+"""Those of `kernels/conv_implicit.cu`, as `tiles.TILES`."""
+WEIGHT_TILES = {
+    "large": GemmTile(128, 128, 256, resident=2, cycles=155, alone=160),
+    "medium": GemmTile(64, 64, 64, resident=8, cycles=41, alone=121),
+    "flat": GemmTile(32, 128, 128, resident=5, cycles=52, alone=80),
+}
 """And of its weight gradient."""
 TENSOR_TILES = {
     "large": GemmTile(128, 64, 256, resident=2, cycles=19, alone=40),
@@ -59,6 +63,8 @@ TF32_TILES = {
 WEIGHT_TENSOR_TILES = {"square": TENSOR_TILES["square"]._replace(cycles=25, alone=45)}
 WEIGHT_TF32_TILES = {"square": TF32_TILES["square"]._replace(cycles=37, alone=75)}
 """And of the weight gradient."""
+MOST_LINES = 31
+"""Rows and columns of the kernels of an implicit product together, which have a bit each in `kernels/spots.cuh`."""
 MOST_PIXELS = (1 << 31) - 128
 """Of all images together, which a kernel on tensor cores counts in 32 bits."""
 COLUMNS_BYTES = 64 << 20

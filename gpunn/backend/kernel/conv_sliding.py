@@ -17,8 +17,9 @@ from .tuning import Trial, random_array
 KERNEL_NAMES = {3: "three", 5: "five"}
 """By the elements of a row of the kernel."""
 LONGER = 1.2
-"""So many times as long as an implicit product a convolution may take by the cycles here, which are rough: those of
-`gpunn profile` are about 0.9 of them, and 1.2 of those of implicit products. Weight gradients may not take longer."""
+"""So many times as long as an implicit product a convolution may take by the cycles here, of which those of `gpunn
+profile` are about 0.95, and 1.0 of those of implicit products: a pooling or the statistics of a batch behind it are
+then found on the way. Weight gradients may not take longer."""
 _NO_STATISTICS = (*[None] * 10, 0.0, 0.0, 0.0)
 """What a kernel is told of the statistics of its result where they are not wanted."""
 
