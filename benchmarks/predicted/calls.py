@@ -155,6 +155,15 @@ add(
     backward(_conv),
     *(last(normal(1, 256, 4, 4)), last(normal(512, 256, 3, 3)), normal(512), last(fixed(1, 512, 4, 4))),
 )
+_AT_ONCE = backward(F.conv2d)
+add("conv2d 1x256x2x2, 2048 of 2x2", _AT_ONCE, fixed(1, 256, 2, 2), normal(2048, 256, 2, 2), fixed(1, 2048, 1, 1))
+add("conv2d 16x8x4x4, 2048 of 2x2", _AT_ONCE, fixed(16, 8, 4, 4), normal(2048, 8, 2, 2), fixed(16, 2048, 3, 3))
+add(
+    "channels last conv2d 1x512x2x2, 2048 of 2x2",
+    _AT_ONCE,
+    *(last(fixed(1, 512, 2, 2)), last(normal(2048, 512, 2, 2)), last(fixed(1, 2048, 1, 1))),
+)
+add("channels last conv2d 1x128x4x4, 2048 of 3x3", F.conv2d, last(fixed(1, 128, 4, 4)), last(fixed(2048, 128, 3, 3)))
 add(
     "half channels last conv2d 8x32x16x16, 64 of 3x3",
     _TENSOR_CONV,

@@ -22,7 +22,7 @@ PRIMITIVES = {
     name: getattr(Backend, name, None)
     for cls in Backend.__mro__
     for name in (*vars(cls), *vars(cls).get("__annotations__", ()))
-    if not name.startswith("_") and name not in ("name", "writes_images")
+    if not name.startswith("_") and name not in ("name", "writes_images", "updates_by_product")
 }
 
 
@@ -46,7 +46,7 @@ def named_in(path: Path) -> set[str]:
     attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
     names = {n.attr for n in attributes if ast.unparse(n.value).split(".")[-1] == "backend"}
     # Modules of gpunn.backend, and what it is.
-    return names - {"base", "device", "dtypes", "spec", "numpy", "name", "writes_images"}
+    return names - {"base", "device", "dtypes", "spec", "numpy", "name", "writes_images", "updates_by_product"}
 
 
 PACKAGE = Path(gpunn.__file__).parent

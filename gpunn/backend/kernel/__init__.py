@@ -25,6 +25,7 @@ from .linear_loss import LinearLoss
 from .linear_update import LinearUpdate
 from .memory import Memory
 from .norm import Norm
+from .optimizer_further import OptimizerFurther
 from .order import Order
 from .pool import Pool
 from .rearrange import Rearrange
@@ -59,6 +60,7 @@ class KernelBackend(
     Dropout,
     Draw,
     ArrayModule,
+    OptimizerFurther,
     CollectiveKernels,
     Memory,
 ):

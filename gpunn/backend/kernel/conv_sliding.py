@@ -129,5 +129,6 @@ def trial_of(backend: Any, f: Convolution, dtype: Any, weight: bool, way: str) -
     if weight:
         return Trial(lambda: run(f, x, y, w, None), lambda: naive(f, x, y, w, None), (w,))
     kind = KINDS["none"], 0.0
-    how = (f.depth, f.taps, False) if way in ("_implicit", "_sliding") else False
-    return Trial(lambda: run(f, x, w, None, y, how, *kind), lambda: naive(f, x, w, None, y, *kind), (y,))
+    how: dict[str, tuple[Any, ...]] = {"_any": (False,), "_tensor": ()}
+    given = f, x, w, None, y, *how.get(way, ((f.depth, f.taps, False),)), *kind
+    return Trial(lambda: run(*given), lambda: naive(f, x, w, None, y, *kind), (y,))

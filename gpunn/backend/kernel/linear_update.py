@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from .family import Array, ceil_div, is_half, prod
 from .gemm import BYTES, MULTIPROCESSORS, all_schedules, rounds
 from .linear import BACKWARD, Linear
 from .matmul import HALF_PRODUCT
-from .optimizer_further import OptimizerFurther
 from .tiles import TENSOR_SHARED, TENSOR_TILES, TF32_TILES, TILES, Tile
 
 KERNELS = "sgd_step", "adam_step"
@@ -59,28 +59,24 @@ def pays(rows: int, inputs: int, outputs: int, factors: Any, moments: int) -> bo
     return max(product, walk) <= best + walk + gradient
 
 
-class LinearUpdate(Linear, OptimizerFurther):
+class LinearUpdate(Linear):
     """Updates that take a `WeightGradient`: in one launch with the product, or with the gradient in the workspace."""
 
     updates_by_product = True
+    cast: Callable[..., Array]
 
-    def _in_one_launch(self, kernel: str, p: Array, g: Any) -> bool:
-        if not isinstance(g, WeightGradient):
-            return super()._in_one_launch(kernel, p, g)
+    def takes_product(self, kernel: str, p: Array, g: WeightGradient) -> bool:
+        """Whether `update_in_product` is for this update of p."""
         lie = all(factor.size and factor.flags.c_contiguous for factor in g)
         return lie and p.ndim == 2 and updates_in_product(kernel, p.dtype, g.dz.dtype, self.tensor_cores)
 
-    def _launch_update(self, text: str, kernel: str, state: tuple[Any, ...], g: Any, how: tuple[Any, ...]) -> None:
-        if not isinstance(g, WeightGradient):
-            super()._launch_update(text, kernel, state, g, how)
-        elif self._in_one_launch(kernel, state[0], g):
-            self._launch_product(kernel, state, g, how)
-        else:
-            (gradient,) = self.linear_backward(g.dz, g.x, None, (False, True, False))
-            gradient = gradient if gradient.dtype == state[0].dtype else self.cast(gradient, state[0].dtype)
-            super()._launch_update(text, kernel, state, gradient.reshape(state[0].shape), how)
+    def made_gradient(self, g: WeightGradient, p: Array) -> Array:
+        """The gradient of p."""
+        (made,) = self.linear_backward(g.dz, g.x, None, (False, True, False))
+        return (made if made.dtype == p.dtype else self.cast(made, p.dtype)).reshape(p.shape)
 
-    def _launch_product(self, kernel: str, state: tuple[Any, ...], g: WeightGradient, how: tuple[Any, ...]) -> None:
+    def update_in_product(self, kernel: str, state: tuple[Any, ...], g: WeightGradient, how: tuple[Any, ...]) -> None:
+        """Update parameters and moments, in their place; `how` are a kernel's last arguments."""
         (dz, x), dtype = g, g.dz.dtype
         outputs, inputs = state[0].shape
         rows = prod(dz.shape[:-1])

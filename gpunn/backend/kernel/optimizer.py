@@ -7,6 +7,7 @@ is updated; see `gpunn.backend.errors`. The formulas stand at the classes of `gp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import is_
 from typing import Any
 
@@ -22,6 +23,10 @@ from .quad import Quads
 
 class Optimizer(Quads, Check):
     """Optimizer updates on flat arenas."""
+
+    takes_product: Callable[..., bool]
+    update_in_product: Callable[..., None]
+    made_gradient: Callable[..., Array]
 
     def sgd_step(
         self,
@@ -131,12 +136,17 @@ class Optimizer(Quads, Check):
 
     def _in_one_launch(self, kernel: str, p: Array, g: Any) -> bool:
         """Whether parameters in their place are updated by one launch and no other."""
+        if isinstance(g, WeightGradient):
+            return self.takes_product(kernel, p, g)
         return bool(g.size and g.flags.c_contiguous)
 
     def _launch_update(self, text: str, kernel: str, state: tuple[Any, ...], g: Any, how: tuple[Any, ...]) -> None:
         """Update parameters and moments, in their place."""
-        g = self.contiguous(g)
         p, *moments = state
+        if isinstance(g, WeightGradient) and self.takes_product(kernel, p, g):
+            self.update_in_product(kernel, state, g, how)
+            return
+        g = self.made_gradient(g, p) if isinstance(g, WeightGradient) else self.contiguous(g)
         args = (p, g, *moments, p.size, self.quads(*state, g), *how)
         self.launch_elements(text, kernel, ceil_div(p.size, 4), args, scalar_t=p.dtype)
 
