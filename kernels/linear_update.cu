@@ -14,14 +14,16 @@
 #include "update.cuh"
 
 template <class T, class Rule>
-__device__ __forceinline__ void update(const scalar_t* dz, const scalar_t* x, int rows, int vectors, const Updated<Rule>& to) {
+__device__ __forceinline__ void update(
+    const scalar_t* dz, const scalar_t* x, int rows, int vectors, const Updated<Rule>& to) {
     __shared__ __align__(16) acc_t words[T::WORDS];
     const int tiles_across = tiles_of<T>(1, to.columns);
     const int first_row = blockIdx.x / tiles_across * T::ROWS, first_column = blockIdx.x % tiles_across * T::COLUMNS;
     Quad<acc_t> c[T::DOWN][T::ACROSS / 4] = {};
     acc_t no_sum = 0;
-    multiply_tile<T>({dz, to.rows, to.rows, false, (vectors & 1) != 0}, {x, to.columns, to.columns, false, (vectors & 2) != 0},
-                     first_row, first_column, 0, rows, false, words, c, no_sum);
+    const Operand left = {dz, to.rows, to.rows, false, (vectors & 1) != 0};
+    const Operand right = {x, to.columns, to.columns, false, (vectors & 2) != 0};
+    multiply_tile<T>(left, right, first_row, first_column, 0, rows, false, words, c, no_sum);
     // Some rows at a time go through shared memory, where each thread has a word for each of its values: registers have no
     // index, and unrolled the update would stand there for every value.
     constexpr int ROWS = T::WORDS / (T::ACROSS * T::THREADS) < T::DOWN ? T::WORDS / (T::ACROSS * T::THREADS) : T::DOWN;
@@ -47,22 +49,6 @@ __device__ __forceinline__ void update(const scalar_t* dz, const scalar_t* x, in
     }
 }
 
-template <class T>
-__device__ __forceinline__ void sgd(
-    const scalar_t* dz, const scalar_t* x, scalar_t* p, scalar_t* buf, int rows, int inputs, int outputs, int vectors,
-    Sgd rule, const double* live, const long long* errors, int error_count) {
-    if (!begin(live, errors, error_count, rule.lr, rule.momentum, rule.share, rule.decay)) return;
-    update<T, Sgd>(dz, x, rows, vectors, {p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
-}
-
-template <class T>
-__device__ __forceinline__ void adam(
-    const scalar_t* dz, const scalar_t* x, scalar_t* p, scalar_t* m, scalar_t* v, scalar_t* v_max, int rows, int inputs,
-    int outputs, int vectors, Adam r, const double* live, const long long* errors, int error_count) {
-    if (!begin(live, errors, error_count, r.rate, r.share1, r.keep2, r.share2, r.eps, r.shrink, r.decay)) return;
-    update<T, Adam>(dz, x, rows, vectors, {p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, r});
-}
-
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) linear_sgd_step_large(
     const scalar_t* __restrict__ dz,
     const scalar_t* __restrict__ x,
@@ -73,8 +59,9 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) li
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
-    const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
-    sgd<Large>(dz, x, p, buf, rows, inputs, outputs, vectors, rule, live, errors, error_count);
+    Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Large>(dz, x, rows, vectors, Updated<Sgd>{p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) linear_sgd_step_medium(
@@ -87,8 +74,9 @@ extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) li
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
-    const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
-    sgd<Medium>(dz, x, p, buf, rows, inputs, outputs, vectors, rule, live, errors, error_count);
+    Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Medium>(dz, x, rows, vectors, Updated<Sgd>{p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) linear_adam_step_large(
@@ -103,8 +91,9 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(acc_t) == 8 ? 1 : 2) li
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
-    const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
-    adam<Large>(dz, x, p, m, v, v_max, rows, inputs, outputs, vectors, rule, live, errors, error_count);
+    Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Large>(dz, x, rows, vectors, Updated<Adam>{p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) linear_adam_step_medium(
@@ -119,6 +108,7 @@ extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 8 ? 2 : 4) li
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
-    const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
-    adam<Medium>(dz, x, p, m, v, v_max, rows, inputs, outputs, vectors, rule, live, errors, error_count);
+    Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Medium>(dz, x, rows, vectors, Updated<Adam>{p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, rule});
 }

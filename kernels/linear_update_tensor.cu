@@ -52,22 +52,6 @@ __device__ __forceinline__ void update(
     }
 }
 
-template <class T>
-__device__ __forceinline__ void sgd(
-    const scalar_t* dz, const scalar_t* x, float* p, float* buf, int rows, int inputs, int outputs, int vectors,
-     Sgd rule, const double* live, const long long* errors, int error_count, unsigned* memory) {
-    if (!begin(live, errors, error_count, rule.lr, rule.momentum, rule.share, rule.decay)) return;
-    update<T, Sgd>(dz, x, rows, vectors, memory, {p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
-}
-
-template <class T>
-__device__ __forceinline__ void adam(
-    const scalar_t* dz, const scalar_t* x, float* p, float* m, float* v, float* v_max, int rows, int inputs, int outputs,
-    int vectors, Adam r, const double* live, const long long* errors, int error_count, unsigned* memory) {
-    if (!begin(live, errors, error_count, r.rate, r.share1, r.keep2, r.share2, r.eps, r.shrink, r.decay)) return;
-    update<T, Adam>(dz, x, rows, vectors, memory, {p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, r});
-}
-
 extern "C" __global__ void __launch_bounds__(128, 2) linear_sgd_step_tensor_large(
     const scalar_t* __restrict__ dz,
     const scalar_t* __restrict__ x,
@@ -79,8 +63,9 @@ extern "C" __global__ void __launch_bounds__(128, 2) linear_sgd_step_tensor_larg
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     extern __shared__ __align__(16) unsigned memory[];  // WORDS<Quarters>
-    const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
-    sgd<Quarters>(dz, x, p, buf, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
+    Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Quarters>(dz, x, rows, vectors, memory, Updated<Sgd>{p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4) linear_sgd_step_tensor_small(
@@ -94,8 +79,9 @@ extern "C" __global__ void __launch_bounds__(128, 4) linear_sgd_step_tensor_smal
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     __shared__ __align__(16) unsigned memory[WORDS<Small>];
-    const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
-    sgd<Small>(dz, x, p, buf, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
+    Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Small>(dz, x, rows, vectors, memory, Updated<Sgd>{p, {buf}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 extern "C" __global__ void __launch_bounds__(128, 2) linear_adam_step_tensor_large(
@@ -111,8 +97,10 @@ extern "C" __global__ void __launch_bounds__(128, 2) linear_adam_step_tensor_lar
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     extern __shared__ __align__(16) unsigned memory[];  // WORDS<Quarters>
-    const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
-    adam<Quarters>(dz, x, p, m, v, v_max, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
+    Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Quarters>(
+        dz, x, rows, vectors, memory, Updated<Adam>{p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, rule});
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4) linear_adam_step_tensor_small(
@@ -128,6 +116,7 @@ extern "C" __global__ void __launch_bounds__(128, 4) linear_adam_step_tensor_sma
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
     __shared__ __align__(16) unsigned memory[WORDS<Small>];
-    const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
-    adam<Small>(dz, x, p, m, v, v_max, rows, inputs, outputs, vectors, rule, live, errors, error_count, memory);
+    Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
+    update<Small>(dz, x, rows, vectors, memory, Updated<Adam>{p, {m, v, v_max}, outputs, inputs, (vectors & 4) != 0, rule});
 }

@@ -12,8 +12,8 @@ extern "C" __global__ void sgd_step(
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
-    if (!begin(live, errors, error_count, lr, momentum, share, decay)) return;
-    const Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    Sgd rule = {lr, momentum, share, decay, nesterov, maximize, first || buf == nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
     walk<Sgd::MOMENTS>(p, g, {buf}, count, vector, rule);
 }
 
@@ -76,7 +76,7 @@ extern "C" __global__ void adam_step(
     const double* __restrict__ live,       // null: the numbers are those that are passed
     const long long* __restrict__ errors,  // null: nothing was checked
     int error_count) {
-    if (!begin(live, errors, error_count, rate, share1, keep2, share2, eps, shrink, decay)) return;
-    const Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    Adam rule = {rate, share1, keep2, share2, eps, shrink, decay, maximize, v_max != nullptr};
+    if (!rule.begins(live, errors, error_count)) return;
     walk<Adam::MOMENTS>(p, g, {m, v, v_max}, count, vector, rule);
 }

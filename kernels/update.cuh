@@ -38,6 +38,9 @@ struct Sgd {
     acc_t lr, momentum, share, decay;
     bool nesterov, maximize, plain;
 
+    __device__ __forceinline__ bool begins(const double* live, const long long* errors, int error_count) {
+        return begin(live, errors, error_count, lr, momentum, share, decay);
+    }
     __device__ __forceinline__ void operator()(acc_t& p, acc_t g, acc_t (&state)[MOMENTS]) const {
         acc_t& b = state[0];
         const acc_t d = descent(p, g, decay, maximize);
@@ -57,6 +60,9 @@ struct Adam {
     acc_t rate, share1, keep2, share2, eps, shrink, decay;
     bool maximize, amsgrad;
 
+    __device__ __forceinline__ bool begins(const double* live, const long long* errors, int error_count) {
+        return begin(live, errors, error_count, rate, share1, keep2, share2, eps, shrink, decay);
+    }
     __device__ __forceinline__ void operator()(acc_t& p, acc_t g, acc_t (&state)[MOMENTS]) const {
         acc_t &m = state[0], &v = state[1], &largest = state[2];
         p *= shrink;
