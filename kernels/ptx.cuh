@@ -42,12 +42,17 @@ __device__ __forceinline__ float bfloat16_to_float(unsigned short bits) {
     return __uint_as_float((unsigned)bits << 16);
 }
 
-// Rounds to nearest, ties to even. In integers, because cvt knows bfloat16 only from sm_80 on. A NaN would overflow
-// into an infinity or a zero when it is rounded up, so it becomes the quiet NaN of its sign, as in ml_dtypes.
+// Rounds to nearest, ties to even; every NaN becomes the one that cvt gives. Before sm_80, in integers.
 __device__ __forceinline__ unsigned short float_to_bfloat16(float value) {
+#if !defined(GPUNN_SIMULATOR) && __CUDA_ARCH__ >= 800
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
     const unsigned bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (unsigned short)(((bits >> 16) & 0x8000u) | 0x7fc0u);
-    return (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
+    return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#endif
 }
 
 // Keeps the compiler from computing what follows from a number before a loop, where it would take registers throughout.

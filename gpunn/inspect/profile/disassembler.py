@@ -1,8 +1,7 @@
 """The machine code of compiled kernels, by NVIDIA's disassembler `nvdisasm`: it needs neither a GPU nor a driver.
 
-Its JSON (CUDA Binary Utilities, "JSON Format") has opcodes and operands; its text has source lines, and where the
-functions that they are in were inlined. Two things that both leave out are read from the cubin itself, which is an ELF
-file:
+Its text has opcodes and operands, source lines, and where the functions that they are in were inlined. Two things that
+it leaves out are read from the cubin itself, which is an ELF file:
 
 - the control word of each instruction, the upper bits of its 128: from bit 105 on four bits of cycles that the
   scheduler waits before the warp's next instruction, one of yielding, three each for the barrier that its result and
@@ -17,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -28,7 +26,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from gpunn.backend import compiled
 from gpunn.backend.cache import cache_folder
@@ -44,7 +41,11 @@ WRAPPERS = "ptx.cuh", "ptx_sm90.cuh"
 """The headers of inline PTX. What it does has the line that calls its wrapper, for the simulator as well."""
 _SECTION = re.compile(r"\s*\.section\s+\.text\.([^,]+),")
 _LINE = re.compile(r'\s*//## File "([^"]*)", line (\d+)')
-_INSTRUCTION = re.compile(r"\s*/\*[0-9a-f]{4,}\*/")
+_INSTRUCTION = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:(@\S+) )?\s*(\S+) *(.*?)\s*(?:\(\*.*\*\)\s*)?;")
+_BETWEEN = re.compile(r",? +")
+_LABEL = re.compile(r"(\.L_\S+):")
+_JUMP = re.compile(r"`\((.*?)\)")
+_Line = tuple[str, str, str, str, int]  # opcode, operands, predicate, file, line
 
 
 class DisassemblerMissing(RuntimeError):
@@ -57,7 +58,7 @@ class Instruction:
 
     Attributes:
         opcode: with its modifiers, such as ``"LDG.E.128"``.
-        operands: as the disassembler writes them, without spaces.
+        operands: as the disassembler writes them, with commas and no spaces between them.
         predicate: such as ``"@!P0"``: only then it is executed; empty: always.
         file: the source file's name; empty where the cubin has no line information.
         line: the line in it, of the innermost function where calls were inlined; of inline PTX that of the call.
@@ -112,61 +113,64 @@ def disassemble(cubin: bytes) -> dict[str, Code]:
         DisassemblerMissing: there is no nvdisasm.
         RuntimeError: it does not read this cubin, with its words.
     """
-    kept = cache_folder("nvdisasm") / hashlib.sha256(f"{version()} lines\0".encode() + cubin).hexdigest()
+    kept = cache_folder("nvdisasm") / hashlib.sha256(f"{version()} text\0".encode() + cubin).hexdigest()
     found = compiled.load(kept)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "code.cubin"
         file.write_bytes(cubin)
         if found is None:
-            found = _said("-c", "-gi", str(file)).decode(), _said("-json", str(file))
+            done = subprocess.run([path(), "-c", "-gi", str(file)], capture_output=True)
+            if done.returncode:
+                raise RuntimeError(f"{path()} failed: {(done.stderr or done.stdout).decode(errors='replace').strip()}")
+            found = "", done.stdout
             compiled.store(kept, *found)
-        return read(json.loads(found[1]), places(found[0]), Elf(file))
+        elf = Elf(file)
+        return {name: _code(name, lines, elf) for name, lines in read(found[1].decode()).items()}
 
 
-def _said(*arguments: str) -> bytes:
-    done = subprocess.run([path(), *arguments], capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"{path()} failed: {(done.stderr or done.stdout).decode(errors='replace').strip()}")
-    return done.stdout
-
-
-def places(text: str) -> dict[str, list[tuple[str, int]]]:
-    """What `nvdisasm -c -gi` wrote of a cubin: of each function the file and the line of each instruction."""
-    found: dict[str, list[tuple[str, int]]] = {}
-    own: list[tuple[str, int]] = []
+def read(text: str) -> dict[str, list[_Line]]:
+    """What `nvdisasm -c -gi` wrote of a cubin: of each function the instructions, with the file and line of each."""
+    found: dict[str, list[_Line]] = {}
+    own: list[_Line] = []
+    labels: dict[str, int] = {}
     chain: list[tuple[str, int]] = []  # the innermost line, where that was inlined, and so on; it holds until the next
     complete = True
     for row in text.splitlines():
-        if section := _SECTION.match(row):
-            own, chain = found.setdefault(section[1], []), []
+        if instruction := _INSTRUCTION.match(row):
+            complete = True
+            predicate, opcode, operands = instruction.groups("")
+            place = next((place for place in chain if place[0] not in WRAPPERS), chain[0] if chain else ("", 0))
+            own.append((opcode, _BETWEEN.sub(",", operands), predicate, *place))
         elif line := _LINE.match(row):
             chain = [*([] if complete else chain), (Path(line[1]).name, int(line[2]))]
             complete = False
-        elif _INSTRUCTION.match(row):
-            complete = True
-            own.append(next((place for place in chain if place[0] not in WRAPPERS), chain[0] if chain else ("", 0)))
-    return found
+        elif label := _LABEL.match(row):
+            labels[label[1]] = len(own) * BYTES
+        elif section := _SECTION.match(row):
+            own, chain = found.setdefault(section[1], []), []
+
+    def where(jump: re.Match[str]) -> str:
+        return hex(labels[jump[1]]) if jump[1] in labels else jump[1]
+
+    return {
+        name: [
+            (opcode, _JUMP.sub(where, operands), predicate, file, line)
+            for opcode, operands, predicate, file, line in lines
+        ]
+        for name, lines in found.items()
+    }
 
 
-def read(listing: list[Any], lines: dict[str, list[tuple[str, int]]], cubin: Elf) -> dict[str, Code]:
-    """What `nvdisasm -json` wrote of a cubin, with the places of its lines and what the cubin says beside it."""
-    return {f["function-name"]: _code(f, lines[f["function-name"]], cubin) for f in listing[1]}
-
-
-def _code(function: dict[str, Any], lines: list[tuple[str, int]], cubin: Elf) -> Code:
-    name = function["function-name"]
+def _code(name: str, lines: list[_Line], cubin: Elf) -> Code:
     section = f".text.{name}"
     controls = _controls(cubin.content(section))
-    instructions = [
-        Instruction(entry["opcode"], entry.get("operands", ""), entry.get("predicate", ""), file, line, *control)
-        for entry, (file, line), control in zip(function["sass-instructions"], lines, controls, strict=True)
-    ]
+    instructions = tuple(Instruction(*line, *control) for line, control in zip(lines, controls, strict=True))
     functions = {
         s.value // BYTES: s.name
         for s in cubin.symbols
         if s.section and s.name.startswith("$") and cubin.sections[s.section].name == section
     }
-    return Code(name, tuple(instructions), dict(_indirect(cubin.content(f".nv.info.{name}"))), functions)
+    return Code(name, instructions, dict(_indirect(cubin.content(f".nv.info.{name}"))), functions)
 
 
 def _controls(text: bytes) -> Iterator[tuple[int, int | None, int | None, int]]:

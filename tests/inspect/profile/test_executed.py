@@ -181,9 +181,10 @@ def test_what_no_warp_came_to_is_not_executed() -> None:
     assert kinds["FFMA"] == pytest.approx(4 * 8 * 8 * 128 * 128 * 9 / 32)  # those of the products
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("lines", ["nn", "nt", "tn", "tt"])
-@pytest.mark.parametrize(("dtype", "terms"), [(np.float32, 8), (bfloat16, 16)])
+@pytest.mark.parametrize(
+    ("dtype", "terms", "arch"), [(np.float32, 8, "sm_80"), (np.float32, 8, "sm_90"), (bfloat16, 16, "sm_90")]
+)
 def test_tensor_cores_multiply_what_there_is_to_multiply(dtype, terms, lines, arch) -> None:
     """Of the loops of a kernel, one for each way that lines run, just one is executed: 16 x 8 x terms at a time."""
     rows, columns, depth = 256, 128, 256

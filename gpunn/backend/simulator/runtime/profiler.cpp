@@ -188,11 +188,13 @@ int number_of_site(const Site& site) {
     return here.back();
 }
 
-// The memory that an address is in; null where a GPU would have no access: what is in registers there, and constants.
+// What a GPU has in registers. Most accesses are to it, so it is asked for before anything else is done.
+bool is_on_stack(const void* p) { return (size_t)((const char*)p - threads[current].stack) < STACK_BYTES; }
+
+// The memory that an address is in; null where a GPU would have no access, as to constants.
 const Region* find(const char* p, uint64_t pc) {
     for (const Region& r : regions)
         if ((size_t)(p - r.begin) < r.bytes) return &r;
-    if ((size_t)(p - threads[current].stack) < STACK_BYTES) return nullptr;
     if ((size_t)(p - simulator_slots[0]) < sizeof(Slot) * MAX_THREADS) return nullptr;
     if (p >= &__ehdr_start && p < simulator_shared_begin) return nullptr;
     simulator_fail_at("out of bounds", pc, "an access outside all arrays and shared memory; the mode check says more");
@@ -202,6 +204,17 @@ const Region* find(const char* p, uint64_t pc) {
     simulator_fail_at("no end", pc, "%s, or too often between two barriers to be counted; smaller sizes may do", what);
 }
 
+void touch(char* marks, size_t bytes, char done) {
+    if (bytes == 4) {  // by far most accesses
+        uint32_t word;
+        memcpy(&word, marks, 4);
+        word |= 0x01010101u * (uint32_t)done;
+        memcpy(marks, &word, 4);
+        return;
+    }
+    for (size_t i = 0; i < bytes; ++i) marks[i] |= done;
+}
+
 void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, int line, int lane) {
     if (!launch || !in_kernel || launch->function->paused) return;
     const Region* r = find(p, pc);
@@ -209,7 +222,7 @@ void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, 
     if (r->buffer >= 0) {
         const size_t offset = (size_t)(p - r->begin), end = std::min(offset + bytes, r->bytes);
         const char done = kind == 0 ? HAS_READ : kind == 1 ? HAS_WRITTEN : HAS_READ | HAS_WRITTEN;
-        for (size_t i = offset; i < end; ++i) touched[(size_t)r->buffer][i] |= done;
+        touch(&touched[(size_t)r->buffer][offset], end - offset, done);
     }
     if (!counting) return;
     const size_t number = (size_t)number_of_site({pc, file, line, kind, r->buffer, bytes, 0});
@@ -230,11 +243,11 @@ void note(const char* p, size_t bytes, int kind, uint64_t pc, const char* file, 
 }  // namespace
 
 void access(const void* pointer, size_t bytes, int kind, uint64_t pc) {
-    note((const char*)pointer, bytes, kind, pc, nullptr, 0, current % LANES);
+    if (!is_on_stack(pointer)) note((const char*)pointer, bytes, kind, pc, nullptr, 0, current % LANES);
 }
 
 void access_at(const void* pointer, size_t bytes, int kind, const char* file, int line, int lane) {
-    note((const char*)pointer, bytes, kind, 0, file, line, lane < 0 ? current % LANES : lane);
+    if (!is_on_stack(pointer)) note((const char*)pointer, bytes, kind, 0, file, line, lane < 0 ? current % LANES : lane);
 }
 
 void copy_issued(void*, size_t, const char*, int) {}
