@@ -269,6 +269,7 @@ add(
     backward(lambda x, w, t: F.cross_entropy(x, t, w)),
     *(normal(8192, 16), lambda: gpunn.rand(16, device="sim"), whole(16, 8192), fixed()),
 )
+add("cross_entropy 73728x32", lambda x, t: F.cross_entropy(x, t), normal(73728, 32), whole(32, 73728))
 
 
 def _loss_and_gradient(dl: Any, x: Any, t: Any) -> Any:
