@@ -13,6 +13,7 @@
 //
 // compiled for scalar_t = float32, float64, float16, bfloat16
 #include "activation.cuh"
+#include "shares.cuh"
 #include "windows.cuh"
 
 extern "C" __global__ void conv2d_forward_naive(
@@ -124,8 +125,7 @@ extern "C" __global__ void conv2d_add_parts(
     scalar_t* __restrict__ y,
     int parts, long long count, int outputs, int positions, int kind, acc_t parameter) {
     for (index_t i = first_index(); i < count; i += index_stride()) {
-        acc_t z = part[i];
-        for (int p = 1; p < parts; ++p) z += part[p * count + i];
+        acc_t z = sum_of_parts(part + i, count, parts);
         if (bias != nullptr) z += bias[quotient(i, positions) % outputs];
         y[i] = activation(z, kind, parameter);
     }

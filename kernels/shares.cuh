@@ -13,12 +13,14 @@ constexpr int SIXTEEN = 16;
 // part[0] + part[step] + ..., so many.
 __device__ __forceinline__ acc_t sum_of_parts(const acc_t* part, index_t step, int count) {
     acc_t sum = 0;
-    for (int first = 0; first < count; first += SIXTEEN) {
+    for (; count > 0; count -= SIXTEEN) {
         acc_t next[SIXTEEN];
 #pragma unroll
-        for (int k = 0; k < SIXTEEN; ++k) next[k] = first + k < count ? part[(first + k) * step] : acc_t(0);
+        for (int k = 0; k < SIXTEEN; ++k, part += step)
+            if (k < count) next[k] = *part;
 #pragma unroll
-        for (int k = 0; k < SIXTEEN; ++k) sum += next[k];
+        for (int k = 0; k < SIXTEEN; ++k)
+            if (k < count) sum += next[k];
     }
     return sum;
 }

@@ -10,6 +10,7 @@
 #include "activation.cuh"
 #include "common.cuh"
 #include "scalar.cuh"
+#include "shares.cuh"
 
 extern "C" __global__ void add_parts(
     const acc_t* __restrict__ part,
@@ -18,8 +19,7 @@ extern "C" __global__ void add_parts(
     scalar_t* __restrict__ rest,  // null: no tail
     int parts, long long count, int tail, int columns, int kind, acc_t parameter) {
     for (index_t i = first_index(); i < count + tail; i += index_stride()) {
-        acc_t sum = part[i];
-        for (int p = 1; p < parts; ++p) sum += part[p * (count + tail) + i];
+        acc_t sum = sum_of_parts(part + i, count + tail, parts);
         if (i >= count) {
             rest[i - count] = sum;
         } else {
