@@ -80,7 +80,9 @@ def assert_worse(difference: Difference, column: str) -> None:
 MATMUL, PARTS, POOL = ("matmul.cu", "matmul_tiled"), ("split_k.cu", "add_parts"), ("avg_pool.cu", "avg_pool_backward")
 LOOP = "#pragma unroll\n            for (int k = 0; k < SIDE"
 PRODUCT = "sum = multiply_add(tile_x[down][k], tile_y[k][across], sum);"
+SUM = "sum_of_parts(part + i, count + tail, parts);"
 PART = "part[p * (count + tail) + i]"
+ONE_BY_ONE = "0; for (int p = 0; p < parts; ++p) sum += "
 SLOW_DOWNS = {
     "a loop that is not unrolled": (*MATMUL, "FFMA %", (LOOP, LOOP.replace("unroll", "unroll 1"))),
     "a smaller tile": (*MATMUL, "FFMA %", ("SIDE = 16", "SIDE = 8")),
@@ -99,13 +101,13 @@ SLOW_DOWNS = {
         ("const acc_t* __restrict__ part", "const acc_t* part"),
         ("scalar_t* __restrict__ y", "scalar_t* y"),
     ),
-    "a sum in float64": (*PARTS, "fp64", ("acc_t sum = part[i]", "double sum = part[i]")),
-    "a division in a loop": (*PARTS, "special %", (f"sum += {PART}", f"sum += {PART} / acc_t(p)")),
-    "a switch in a loop": (*PARTS, "switches", (f"sum += {PART}", f"sum += activation({PART}, kind, parameter)")),
+    "a sum in float64": (*PARTS, "fp64", ("acc_t sum =", "double sum =")),
+    "a division in a loop": (*PARTS, "special %", (SUM, f"{ONE_BY_ONE}{PART} / acc_t(p + 1);")),
+    "a switch in a loop": (*PARTS, "switches", (SUM, f"{ONE_BY_ONE}activation({PART}, kind, parameter);")),
     "an array in local memory": (
         *(*PARTS, "stack"),
-        ("acc_t sum = part[i];", "acc_t sum = part[i], kept[8] = {};"),
-        (f"sum += {PART}", f"sum += kept[(p + kind) % 8], kept[p % 8] = {PART}"),
+        ("acc_t sum =", "acc_t kept[8] = {}, sum ="),
+        (SUM, f"{ONE_BY_ONE}kept[(p + kind) % 8], kept[p % 8] = {PART};"),
     ),
 }
 

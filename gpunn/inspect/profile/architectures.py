@@ -26,6 +26,7 @@ SOURCES = {
     "6 to 8 cycles above those of gpu-benches on the GPUs that both have",
     "rtx4070": "SASS Reverse Engineering Results, RTX 4070 Ti (SM 8.9): chains of 512 dependent instructions",
     "hmma": "Findings and open hypotheses, SM120, chapter 13: N dependent HMMA.16816.F32 take 310 + 35 N cycles",
+    "luo": "Luo et al. 2024, arXiv:2402.13499, tensor cores: mma reaches 62.9 % of an H800's peak on average",
     "b300": "github.com/ademeure/QuickRunCUDA, B300_PIPE_CATALOG.md of 0002549 and its audits: a B300 with 148 "
     "multiprocessors at 1,920 MHz",
     "cuda-demo": "github.com/router-gao/cuda-demo, bandwidthTest of the CUDA samples on a T4",

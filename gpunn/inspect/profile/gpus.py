@@ -29,6 +29,7 @@ class Gpu:
         copy_share: of these, what a copy on the device reached, reads and writes together.
         fp32_flops: the maker's, per second, without tensor cores.
         tensor_flops: likewise of tensor cores: "tf32", "fp16", "bf16", "fp8"; dense, with float32 accumulators.
+        mma_share: of these, what the instructions of a warp (mma.sync) reach; those of warpgroups (wgmma) reach all.
         launch_us: microseconds that the host takes for a launch of a small kernel, one after another.
         graph_node_us: microseconds that a CUDA graph takes for a node with a kernel that does next to nothing.
         sources: the labels of all these figures.
@@ -48,6 +49,7 @@ class Gpu:
     launch_us: float
     graph_node_us: float
     sources: tuple[str, ...]
+    mma_share: float = 1.0
 
     @property
     def architecture(self) -> Architecture:
@@ -169,7 +171,8 @@ GPUS = (
         tensor_flops={"tf32": 494.7e12, "fp16": 989.4e12, "bf16": 989.4e12, "fp8": 1978.9e12},
         launch_us=2.4,  # as for the H200
         graph_node_us=0.84,  # as for the H200
-        sources=("datasheet", "whitepaper", "query", "gpu-benches", "own"),
+        sources=("datasheet", "whitepaper", "query", "gpu-benches", "luo", "own"),
+        mma_share=0.629,  # luo
     ),
     Gpu(
         "H200",
@@ -185,7 +188,8 @@ GPUS = (
         tensor_flops={"tf32": 494.7e12, "fp16": 989.4e12, "bf16": 989.4e12, "fp8": 1978.9e12},
         launch_us=2.4,  # gpu-benches: 2.433
         graph_node_us=0.84,  # own: 841 for a graph of 1,000
-        sources=("datasheet", "own", "gpu-benches"),
+        sources=("datasheet", "own", "gpu-benches", "luo"),
+        mma_share=0.629,  # luo
     ),
     Gpu(
         "B200",

@@ -298,17 +298,19 @@ def _kept(access: Access, done: Executed) -> float:
 
 
 def _tensor_cycles(i: Instruction, gpu: Gpu) -> float:
-    """Cycles of a multiprocessor's tensor cores for one instruction of a warp, from the data sheet's rate."""
+    """Cycles of a multiprocessor's tensor cores for one instruction of a warp, by the rate that such ones reach."""
+    share = 1.0
     if gmma := _GMMA.search(i.opcode):
         m, n, k = map(int, gmma.groups())
         m //= PARTS  # by the four warps of a group
     elif mma := _MMA.search(i.opcode):
         m, n, k = (int(size) for size in mma.groups())
+        share = gpu.mma_share
     else:
         return 0.0
     sort = "tf32" if "TF32" in i.opcode else "bf16" if "BF16" in i.opcode else "fp16"
     rate = gpu.tensor_flops.get(sort, gpu.fp32_flops) / (gpu.multiprocessors * gpu.boost_mhz * 1e6)
-    return 2 * m * n * k / rate
+    return 2 * m * n * k / (share * rate)
 
 
 def _latency(i: Instruction, gpu: Gpu, traffic: _Traffic) -> float:
