@@ -43,18 +43,18 @@ step = gpunn.TrainStep(model, gpunn.nn.CrossEntropyLoss(), gpunn.optim.Adam(mode
 batch = Spec((batch, *workload.input_shape), gpunn.float32, device), Spec((batch,), gpunn.int64, device)
 if arch:
     texts = step.texts(*batch)
-    compile_ahead([Job(*text, arch) for text in texts])
+    compile_ahead([Job.of(text, arch) for text in texts])
     ended = time.perf_counter()
 else:
     step(*(gpunn.zeros(x.shape, dtype=x.dtype, device=device) for x in batch)).item()
     ended = time.perf_counter()
     texts = step.texts(*batch)
-print(json.dumps({"texts": len(texts), "import": imported - began, "all": ended - began}))
+print(json.dumps({"kernels": len(texts), "import": imported - began, "all": ended - began}))
 """
 
 
 def measure(name: str, batch: int, arch: str) -> dict[str, Any]:
-    """One row: seconds with a cold and with a warm cache, and how many texts were compiled each time.
+    """One row: seconds with a cold and with a warm cache, and how many kernels were compiled each time.
 
     Args:
         name: of the workload.
@@ -72,7 +72,7 @@ def measure(name: str, batch: int, arch: str) -> dict[str, Any]:
             )  # fmt: skip
             found = json.loads(run.stdout)
             now = len(list(kept.iterdir())) if kept.is_dir() else 0
-            row |= {"texts": found["texts"], f"compiled_{state}": now - before, f"seconds_{state}": found["all"]}
+            row |= {"kernels": found["kernels"], f"compiled_{state}": now - before, f"seconds_{state}": found["all"]}
             before = now
     return {**row, "seconds_import": found["import"]}
 
@@ -169,14 +169,14 @@ def main() -> None:
     if not options.json:
         end = f"the compilation for {arch}, without a GPU" if arch else "the first step"
         print(f"seconds from import gpunn to the end of {end}, on {cores} cores")
-        print("network  texts  cold: compiled  seconds  warm: compiled  seconds  of them import")
+        print("network  kernels  cold: compiled  seconds  warm: compiled  seconds  of them import")
     for name in WORKLOADS:
         row = measure(name, options.batch_size, arch)
         if options.json:
             print(json.dumps({**row, "arch": arch or None, "cores": cores}), flush=True)
             continue
         print(
-            f"{name:<7}  {row['texts']:>5}  {row['compiled_cold']:>14}  {row['seconds_cold']:>7.2f}"
+            f"{name:<7}  {row['kernels']:>7}  {row['compiled_cold']:>14}  {row['seconds_cold']:>7.2f}"
             f"  {row['compiled_warm']:>14}  {row['seconds_warm']:>7.2f}  {row['seconds_import']:>14.2f}",
             flush=True,
         )

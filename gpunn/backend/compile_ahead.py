@@ -44,7 +44,7 @@ def _progress(total: int, note: Callable[[str], None] | None) -> Iterator[Callab
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        print(f"\rcompiling CUDA kernels: {done} of {total} texts", end="", file=sys.stderr, flush=True)
+        print(f"\rcompiling CUDA kernels: {done} of {total}", end="", file=sys.stderr, flush=True)
 
     if total and note is None and sys.stderr.isatty():
         advance(0)
@@ -55,5 +55,6 @@ def _progress(total: int, note: Callable[[str], None] | None) -> Iterator[Callab
         return
     if total and note is not None:
         cores = len(os.sched_getaffinity(0))
-        note(f"compiling {total} texts of CUDA kernels on {cores} core{'s' * (cores > 1)}; they are kept for next time")
+        where = f"{cores} core{'s' * (cores > 1)}"
+        note(f"compiling CUDA kernels, {total} of them, on {where}; they are kept for next time")
     yield lambda count: None

@@ -344,14 +344,15 @@ class CupyLauncher(Launcher):
         major = cupy.cuda.runtime.runtimeGetVersion() // 1000
         return nvrtc.architecture(int(self.backend.device.compute_capability), major), major
 
-    def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
-        """The compiled module of a text, for one choice of types."""
-        return self._module(nvrtc.compile_text(text, types, *self.target))
+    def compile(self, text: Text, source: str) -> Any:
+        """The compiled module of one kernel of a text."""
+        arch, major = self.target
+        return self._module(nvrtc.compile_text(text.name, dict(text.types), arch, major, text.kernel))
 
     def prepare(self, texts: Iterable[Text], note: Callable[[str], None] | None = None) -> None:
         """Compile these texts side by side, or find them where they are kept, before they are launched."""
         arch, major = self.target
-        new = {Job(*text, arch): text for text in texts if text not in self._modules}
+        new = {Job.of(text, arch): text for text in texts if text not in self._modules}
         for job, compiled in compile_ahead(list(new), major, note).items():
             self._modules[new[job]] = self._module(compiled)
 

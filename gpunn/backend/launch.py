@@ -71,10 +71,13 @@ class LaunchError(TypeError):
 
 
 class Text(NamedTuple):
-    """A kernel text, and the type of each name that it leaves open, as (name, type), sorted."""
+    """What is compiled at once: a kernel text, the type of each name that it leaves open, as (name, type), sorted, and
+    which kernel of it; empty: all of them.
+    """
 
     name: str
     types: tuple[tuple[str, str], ...]
+    kernel: str = ""
 
 
 class Launcher:
@@ -87,7 +90,7 @@ class Launcher:
         device: the device that they have to lie on.
 
     Attributes:
-        compiles_ahead: whether compiling takes so long that it is worth to `prepare`.
+        compiles_ahead: whether compiling takes so long that it is worth to `prepare`, each kernel by itself.
     """
 
     compiles_ahead = False
@@ -150,11 +153,11 @@ class Launcher:
             note: called with a line before anything is compiled that is not kept from an earlier time.
         """
 
-    def compile(self, text: str, source: str, types: dict[str, str]) -> Any:
-        """The compiled module of a text, for one choice of types; called once for each."""
+    def compile(self, text: Text, source: str) -> Any:
+        """The compiled module of a text; called once for each."""
         return self.raw_module(
-            code=f'#line 1 "{text}"\n{source}',
-            options=(*compile_options(types), f"-I{kernel_folder()}"),
+            code=f'#line 1 "{text.name}"\n{source}',
+            options=(*compile_options(dict(text.types)), f"-I{kernel_folder()}"),
         )
 
     def _make(self, text: str, name: str, types: dict[str, Any]) -> _Kernel:
@@ -162,10 +165,10 @@ class Launcher:
         declared = signature(source, name, text)
         named = {variable: as_dtype(d).name for variable, d in types.items()}
         check_types(text, source, named)
-        key = Text(text, tuple(sorted(named.items())))
+        key = Text(text, tuple(sorted(named.items())), name if self.compiles_ahead else "")
         module = self._modules.get(key)
         if module is None:
-            module = self._modules[key] = self.compile(text, source, named)
+            module = self._modules[key] = self.compile(key, source)
         kernel = _Kernel(text, declared, module.get_function(name), named, self)
         self._kernels[(text, name, *types.items())] = kernel
         return kernel

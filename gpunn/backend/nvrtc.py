@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from . import compiled, cuda_library
 from .cache import cache_folder
 from .kernel_texts import included_headers, kernel_folder, kernel_names, kernel_text
-from .launch import check_types, compile_options
+from .launch import Text, check_types, compile_options
 from .lost_negation import lost_negations
-from .signature import only_architecture, type_combinations
+from .signature import alone, only_architecture, signatures, type_combinations
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 """Those that gpunn is made for: Turing, Ampere (two), Ada, Hopper, Blackwell (two)."""
@@ -62,14 +62,23 @@ class Usage:
 
 
 class Job(NamedTuple):
-    """One compilation: a text, the type of each name that it leaves open, as (name, type), and an architecture."""
+    """One compilation: a text, the type of each name that it leaves open, as (name, type), an architecture, and which
+    kernel of the text; empty: all of them.
+    """
 
     text: str
     types: tuple[tuple[str, str], ...]
     arch: str
+    kernel: str = ""
+
+    @classmethod
+    def of(cls, text: Text, arch: str) -> Job:
+        """That of what launches need."""
+        return cls(text.name, text.types, arch, text.kernel)
 
     def __str__(self) -> str:
-        return " ".join((self.text, *(f"{variable}={name}" for variable, name in self.types), self.arch))
+        what = f"{self.text}:{self.kernel}" if self.kernel else self.text
+        return " ".join((what, *(f"{variable}={name}" for variable, name in self.types), self.arch))
 
 
 class Source(NamedTuple):
@@ -97,13 +106,13 @@ class Source(NamedTuple):
 
         Raises a CompileError if the text is made for another architecture alone.
         """
-        alone = only_architecture(self.code)
-        if not _is_made_for(alone, self.job.arch):
-            raise CompileError(f"{self.job.text} is made for {alone} alone, and can't be compiled for {self.job.arch}")
+        only = only_architecture(self.code)
+        if not _is_made_for(only, self.job.arch):
+            raise CompileError(f"{self.job.text} is made for {only} alone, and can't be compiled for {self.job.arch}")
         options = (
             *compile_options(dict(self.job.types)),
             *self.defines,
-            f"-arch={alone or self.job.arch}",
+            f"-arch={only or self.job.arch}",
             "--ptxas-options=-v",
         )
         return (*options, "-lineinfo") if self.lines else options
@@ -131,7 +140,7 @@ class Compiled:
         return [line for line in _with_lines(self.log).splitlines() if ": warning" in line]
 
 
-def compile_text(name: str, types: dict[str, str], arch: str, major: int | None = None) -> Compiled:
+def compile_text(name: str, types: dict[str, str], arch: str, major: int | None = None, kernel: str = "") -> Compiled:
     """Compile a kernel text, with the options that `gpunn.backend.launch` uses.
 
     Results are remembered in `gpunn.backend.cache.cache_folder` by all that they depend on, so that a text that did not
@@ -142,6 +151,7 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
         types: the type of each name that the text leaves open, such as ``{"scalar_t": "float32"}``.
         arch: the architecture, such as ``"sm_90"``, or a virtual one, ``"compute_90"``, whose PTX the driver compiles.
         major: of CUDA, whose NVRTC is to compile; by default the first of `PREFERRED` that there is.
+        kernel: which one of the text; empty: all of them.
 
     Raises:
         CompileError: the text does not compile, or not for this architecture, or this NVRTC does not know it.
@@ -149,7 +159,7 @@ def compile_text(name: str, types: dict[str, str], arch: str, major: int | None 
         NvrtcMissing: there is no NVRTC.
     """
     check_types(name, kernel_text(name), types)
-    return compile_source(source_of(Job(name, tuple(sorted(types.items())), arch)), major)
+    return compile_source(source_of(Job(name, tuple(sorted(types.items())), arch, kernel)), major)
 
 
 def source_of(job: Job) -> Source:
@@ -159,7 +169,8 @@ def source_of(job: Job) -> Source:
         ValueError: there is no such text.
     """
     headers = tuple(map(kernel_text, included_headers(job.text)))
-    return Source(job, kernel_text(job.text), headers, (kernel_folder(),))
+    code = kernel_text(job.text)
+    return Source(job, alone(code, job.kernel) if job.kernel else code, headers, (kernel_folder(),))
 
 
 def compile_source(source: Source, major: int | None = None) -> Compiled:
@@ -211,8 +222,13 @@ def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
     ]
 
 
-def _is_made_for(alone: str, arch: str) -> bool:
-    return not alone or alone[:-1] == arch
+def each_kernel(wanted: Sequence[Job]) -> list[Job]:
+    """For each of these the compilations of its kernels by themselves, which is what launches on a GPU need."""
+    return [job._replace(kernel=kernel) for job in wanted for kernel in signatures(kernel_text(job.text))]
+
+
+def _is_made_for(only: str, arch: str) -> bool:
+    return not only or only[:-1] == arch
 
 
 def sample(wanted: Sequence[Job]) -> list[Job]:
@@ -247,7 +263,9 @@ def compile_all(
     results: dict[Job, Compiled | CompileError] = {}
     version(major)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        futures = {pool.submit(compile_text, job.text, dict(job.types), job.arch, major): job for job in wanted}
+        futures = {
+            pool.submit(compile_text, job.text, dict(job.types), job.arch, major, job.kernel): job for job in wanted
+        }
         try:
             for future in as_completed(futures):
                 error = future.exception()

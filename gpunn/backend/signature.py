@@ -13,6 +13,8 @@ _KERNEL = re.compile(
     r"\((?P<parameters>(?://[^\n]*(?=\n|\Z)|(?!//)[^)])*)\)"
 )
 _PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)(\s+const)?\s*(?:(\*)\s*)?(?:const\s+)?\b([A-Za-z_]\w*)\s*")
+_BRACES = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|[{}]', re.DOTALL)
+_CONDITION = re.compile(r"^\s*#\s*(?:if|el|endif)", re.MULTILINE)
 _IGNORED = re.compile(r"\b(?:__restrict__|__restrict|volatile|__grid_constant__)\b")
 _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
 _LONGEST_BOUND = 1000
@@ -75,6 +77,28 @@ def signature(text: str, kernel: str, file: str) -> Signature:
     if kernel not in found:
         raise ValueError(f'{file} has no kernel {kernel!r} that is extern "C"; it has {", ".join(found) or "none"}')
     return _signature(text, found[kernel])
+
+
+def alone(text: str, kernel: str) -> str:
+    """The text without its other kernels, which compiles in a fraction of the time; every line keeps its number."""
+    kept, at = [], 0
+    for match in _KERNEL.finditer(text):
+        end = _end(text, match.end())
+        if match["name"] == kernel or end is None:
+            continue
+        kept += [text[at : match.start()], "\n" * text.count("\n", match.start(), end)]
+        at = end
+    return "".join((*kept, text[at:]))
+
+
+def _end(text: str, at: int) -> int | None:
+    """The end of the body that begins at `at`, as far as its braces tell; None where conditions may change them."""
+    depth = 0
+    for token in _BRACES.finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if token[0] == "}" and depth <= 0:
+            return None if depth or _CONDITION.search(text, at, token.end()) else token.end()
+    return None
 
 
 def _signature(text: str, match: re.Match[str]) -> Signature:

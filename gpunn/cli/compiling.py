@@ -40,7 +40,10 @@ def compile_kernels(options: argparse.Namespace) -> None:
             if arch not in known and arch.replace("compute", "sm") not in known:
                 raise UsageError(f"--arch: NVRTC {version} does not know {arch!r}; it knows {', '.join(known)}")
         texts = None if options.all else texts_of(options, input_shape(options.input))
-        jobs = nvrtc.jobs(archs) if texts is None else [nvrtc.Job(*text, arch) for text in texts for arch in archs]
+        if texts is None:
+            jobs = nvrtc.each_kernel(nvrtc.jobs(archs))
+        else:
+            jobs = [nvrtc.Job.of(text, arch) for text in texts for arch in archs]
         new = [job for job in jobs if not nvrtc.is_kept(job, major)]
         with compiling_bar() as (start, advance):
             start(len(new))
@@ -55,7 +58,7 @@ def compile_kernels(options: argparse.Namespace) -> None:
     found: dict[str, Any] = {
         "nvrtc": version,
         "archs": archs,
-        "texts": len(jobs),
+        "kernels": len(jobs),
         "compiled": len(new),
         "seconds": round(time.perf_counter() - began, 3),
         "folder": str(folder),
@@ -64,7 +67,7 @@ def compile_kernels(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found))
     else:
-        print(f"{len(jobs)} texts for {', '.join(archs)} by NVRTC {version}: {len(new)} compiled now")
+        print(f"{len(jobs)} kernels for {', '.join(archs)} by NVRTC {version}: {len(new)} compiled now")
         print(f"kept in {folder}, {bytes_text(found['bytes'])} in all")
     if unkept:
         raise RunError(f"{unkept} could not be kept: {folder} can't be written; GPUNN_CACHE names another folder")

@@ -113,7 +113,8 @@ class _Idle(KernelBackend):
         return predicted if self.tuner is None else self.tuner.look_up(op, sizes, precision, predicted, offered)
 
     def _write_down(self, text: str, name: str, *rest: Any, **types: Any) -> None:
-        self.texts[Text(text, tuple(sorted((variable, as_dtype(d).name) for variable, d in types.items())))] = None
+        named = sorted((variable, as_dtype(d).name) for variable, d in types.items())
+        self.texts[Text(text, tuple(named), name)] = None
 
     def cublaslt(self) -> None:
         """Nothing is computed."""

@@ -24,6 +24,7 @@ from gpunn.backend import nvrtc, simulator
 from gpunn.backend.device import _BACKENDS, register_backend
 from gpunn.backend.kernel_texts import kernel_folder, kernel_text
 from gpunn.backend.launch import compile_options
+from gpunn.backend.signature import signatures
 
 from . import fake_device
 from .fake_arrays import (  # noqa: F401
@@ -63,8 +64,9 @@ __version__ = "14.0.0"
 # Kernels --------------------------------------------------------------------------------------------------------------
 
 
-def compile_text(name: str, types: dict[str, str], arch: str, major: int) -> Any:
-    """In the place of NVRTC: a module's file holds the text."""
+def compile_text(name: str, types: dict[str, str], arch: str, major: int, kernel: str) -> Any:
+    """In the place of NVRTC: a module's file holds the text, with all of its kernels, which g++ compiles once."""
+    assert kernel in signatures(kernel_text(name))
     assert (arch, major) == ("sm_90", fake_device.machine.toolkit // 1000)
     options = (*compile_options(types), f"-I{kernel_folder()}")
     return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{name}"\n{kernel_text(name)}', options)))

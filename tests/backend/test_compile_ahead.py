@@ -47,7 +47,7 @@ def test_what_is_kept_is_not_compiled_again(compiled) -> None:
     assert again[wanted[0]] == made[wanted[0]]
     assert compile_ahead(wanted, note=notes.append) == again
     assert len(compiled) == 4
-    assert [note.split(" texts")[0] for note in notes] == ["compiling 2", "compiling 2"]
+    assert [note.split(" of")[0] for note in notes] == ["compiling CUDA kernels, 2"] * 2
 
 
 def test_results_may_be_carried_to_another_machine(compiled, monkeypatch, tmp_path) -> None:
@@ -93,7 +93,7 @@ def test_a_terminal_is_told_how_far_it_is(compiled, monkeypatch) -> None:
     compile_ahead(wanted_on("sm_90"))
     start, *steps, end = sys.stderr.getvalue().split("\r")
     assert (start, end) == ("", "\x1b[K")
-    assert steps == [f"compiling CUDA kernels: {done} of 2 texts" for done in (0, 1, 2)]
+    assert steps == [f"compiling CUDA kernels: {done} of 2" for done in (0, 1, 2)]
     compile_ahead(wanted_on("sm_90"))
     assert sys.stderr.getvalue().endswith("\r\x1b[K")
     assert sys.stderr.getvalue().count("\x1b[K") == 1
@@ -111,16 +111,16 @@ def test_a_plan_compiles_what_it_launches_before_it_does(machine, monkeypatch) -
     launcher = gpunn.device("cuda").backend.launcher
     one_by_one, notes, original = [], [], launcher.compile
 
-    def compile(text, source, types):
-        one_by_one.append((text, types))
-        return original(text, source, types)
+    def compile(text, source):
+        one_by_one.append(text)
+        return original(text, source)
 
     monkeypatch.setattr(launcher, "compile", compile)
     step.note = notes.append
     for _ in range(3):
         step(*batch)
     # All but this one, with which parameters move to the optimizer's memory before the plan is made.
-    assert one_by_one == [("copy.cu", {"element_t": "int32"})]
+    assert [(text.name, text.types) for text in one_by_one] == [("copy.cu", (("element_t", "int32"),))]
     assert set(launcher._modules) >= set(step.texts(*batch))
     assert len(notes) == 1
     step(*(x[:2] for x in batch))  # another plan, of kernels that are there

@@ -2,7 +2,17 @@
 
 import pytest
 
-from gpunn.backend.signature import Parameter, enumeration, signature, signatures, type_choices, type_combinations
+from gpunn.backend.kernel_texts import kernel_names, kernel_text
+from gpunn.backend.nvrtc import compile_text
+from gpunn.backend.signature import (
+    Parameter,
+    alone,
+    enumeration,
+    signature,
+    signatures,
+    type_choices,
+    type_combinations,
+)
 
 TEXT = """
 // Sums, in a text of every kind of parameter. It is no kernel: extern "C" __global__ in a sentence.
@@ -112,3 +122,68 @@ def test_the_numbers_of_an_enumeration() -> None:
     assert enumeration(text, "Second") == {"F": 0}
     with pytest.raises(ValueError, match="no enumeration 'Third'"):
         enumeration(text, "Third")
+
+
+# One kernel by itself -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in kernel_names() if name.endswith(".cu")])
+def test_the_other_kernels_of_a_text_are_left_out(name: str) -> None:
+    text = kernel_text(name)
+    for kernel, declared in signatures(text).items():
+        left = alone(text, kernel)
+        assert signatures(left) == {kernel: declared}
+        assert left.count("\n") == text.count("\n")
+        # Of what is no kernel each line is where it was.
+        outside = [
+            (n, line) for n, line in enumerate(text.splitlines()) if line.startswith(("#include", "template", "struct"))
+        ]
+        assert [(n, left.splitlines()[n]) for n, _ in outside] == outside
+
+
+def test_what_looks_like_the_end_of_a_kernel() -> None:
+    text = """
+extern "C" __global__ void first(char* x) { x[0] = '}'; /* } */ } // }
+__device__ int between() {
+    return 1;
+}
+extern "C" __global__ void second(char* x) {
+    if (x[0] == '{') {  // {
+        x[0] = "}\\"}"[1];
+    }
+} __device__ int behind() { return 2; }
+"""
+    first, second = alone(text, "first"), alone(text, "second")
+    assert first.splitlines()[:5] == text.splitlines()[:5]
+    assert first.splitlines()[5:] == ["", "", "", "", " __device__ int behind() { return 2; }"]
+    assert second == text.replace(text.splitlines()[1], " // }")
+
+
+def test_a_kernel_whose_end_depends_on_a_condition_stays() -> None:
+    text = """extern "C" __global__ void wanted(int* x) { x[0] = 1; }
+extern "C" __global__ void other(int* x) {
+#ifdef BOTH
+    if (x[0]) {
+#else
+    {
+#endif
+        x[0] = 2;
+    }
+}
+"""
+    assert alone(text, "wanted") == text
+    assert alone(text, "other") == text.replace(text.splitlines()[0], "")
+
+
+def test_a_kernel_by_itself_is_compiled_to_the_same(nvdisasm: None) -> None:
+    from gpunn.inspect.profile.disassembler import disassemble
+
+    types = {"scalar_t": "float32"}
+    whole = compile_text("max_pool.cu", types, "sm_90")
+    assert len(whole.kernels) > 3
+    for kernel, usage in whole.kernels.items():
+        made = compile_text("max_pool.cu", types, "sm_90", kernel=kernel)
+        assert made.kernels == {kernel: usage}
+        # Operands name the functions behind it, slow paths of division, by their numbers in the text.
+        by_itself, of_all = ([i.opcode for i in disassemble(m.cubin)[kernel].instructions] for m in (made, whole))
+        assert by_itself == of_all

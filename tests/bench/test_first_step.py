@@ -20,14 +20,14 @@ def test_a_row_counts_what_each_process_compiled(monkeypatch) -> None:
         kept.mkdir(exist_ok=True)
         for name in ("a", "b", "c"):
             (kept / name).touch()
-        return SimpleNamespace(stdout=json.dumps({"texts": 4, "import": 0.5, "all": next(seconds)}))
+        return SimpleNamespace(stdout=json.dumps({"kernels": 4, "import": 0.5, "all": next(seconds)}))
 
     monkeypatch.setattr(first_step.subprocess, "run", run)
     assert first_step.measure("W1", 32, "sm_90") == {
         "workload": "W1",
         "batch_size": 32,
         "ends_with": "compilation",
-        "texts": 4,
+        "kernels": 4,
         "compiled_cold": 3,
         "seconds_cold": 9.0,
         "compiled_warm": 0,

@@ -30,7 +30,7 @@ from benchmarks.predicted.table import (
 )
 from gpunn.backend import kernel_texts
 from gpunn.backend.kernel import loss
-from gpunn.backend.signature import signatures
+from gpunn.backend.signature import alone, signatures
 from gpunn.plan import as_graph
 
 TYPES = {"scalar_t": "float32"}
@@ -123,11 +123,6 @@ def changed(text: str, *replacements: tuple[str, str]) -> str:
     return code
 
 
-def alone(kernel: str, text: str) -> str:
-    """The text without its other kernels."""
-    return re.sub(r'(?ms)^extern "C" .*?^}\n', lambda each: each[0] if f" {kernel}(" in each[0] else "", text)
-
-
 @pytest.fixture(scope="module")
 def planted(nvdisasm) -> dict[str, Row]:
     """The row of each kernel as it is, by its name, and with each slow-down, by what that is.
@@ -141,7 +136,7 @@ def planted(nvdisasm) -> dict[str, Row]:
     namespaces = []
     for i, (kernel, text) in enumerate(plants.values()):
         headers |= set(re.findall(r"^#include .*$", text, re.MULTILINE))
-        numbered = alone(kernel, text).replace(f" {kernel}(", f" {kernel}_{i}(")
+        numbered = alone(text, kernel).replace(f" {kernel}(", f" {kernel}_{i}(")
         namespaces.append(f"namespace plant{i} {{\n{numbered}}}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(kernel_texts._written, "planted.cu", "\n".join([*sorted(headers), *namespaces]))

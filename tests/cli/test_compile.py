@@ -28,10 +28,10 @@ def cache(cuda_compiler, monkeypatch, tmp_path):
 
 def test_everything_once(gpunn_command, cache) -> None:
     found = gpunn_command("doctor", "--compile", "--all", "--arch", "sm_75,sm_90", "--json").json
-    assert (found["texts"], found["compiled"], found["archs"]) == (4, 4, ["sm_75", "sm_90"])
+    assert (found["kernels"], found["compiled"], found["archs"]) == (4, 4, ["sm_75", "sm_90"])
     assert (found["folder"], found["bytes"]) == (str(cache), sum(path.stat().st_size for path in cache.iterdir()))
     lines = gpunn_command("doctor", "--compile", "--all", "--arch", "sm_75,sm_80").out.splitlines()
-    assert lines[0].startswith("4 texts for sm_75, sm_80 by NVRTC ")
+    assert lines[0].startswith("4 kernels for sm_75, sm_80 by NVRTC ")
     assert lines[0].endswith(": 2 compiled now")
     assert lines[1].startswith(f"kept in {cache}, ")
 

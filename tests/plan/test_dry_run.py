@@ -1,4 +1,4 @@
-"""A step without its device: the kernel texts that it finds are those that the step launches."""
+"""A step without its device: the kernels that it finds are those that the step launches."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from .networks import OPTIMIZERS
 
 @pytest.fixture
 def launched(monkeypatch):
-    """The texts that the device sim has launched; none yet."""
+    """The kernels that the device sim has launched; none yet."""
     backend, found = sim.backend(), set()
 
     class Watched(Launcher):
         def __call__(self, text, name, grid, block, args, shared_mem=0, **types):
-            found.add(Text(text, tuple(sorted((variable, as_dtype(d).name) for variable, d in types.items()))))
+            named = sorted((variable, as_dtype(d).name) for variable, d in types.items())
+            found.add(Text(text, tuple(named), name))
             super().__call__(text, name, grid, block, args, shared_mem, **types)
 
     monkeypatch.setattr(backend, "launcher", Watched(backend._module, np.ndarray))
