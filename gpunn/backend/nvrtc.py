@@ -19,17 +19,13 @@ from typing import Any, NamedTuple
 
 from . import compiled, cuda_library
 from .cache import cache_folder
-from .kernel_texts import included_headers, kernel_folder, kernel_names, kernel_text
+from .kernel_texts import included_headers, kernel_folder, kernel_text
 from .launch import Text, check_types, compile_options
 from .lost_negation import lost_negations
-from .signature import alone, only_architecture, signatures, type_combinations
+from .signature import alone, only_architecture
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 """Those that gpunn is made for: Turing, Ampere (two), Ada, Hopper, Blackwell (two)."""
-THOROUGH = ("sm_75", "sm_90")
-"""The oldest, and the one that most is written for: where a choice has to be made, these get every type."""
-SAMPLED = {"float32", "float64", "int64"}
-"""And the others get these: what is used most, and what takes most registers."""
 PREFERRED = (12, 13)
 """The versions of CUDA whose NVRTC is taken where any will do: with that of CUDA 12.9 no kernel spills."""
 INSTALL = "pip install nvidia-cuda-nvrtc-cu12 (or nvidia-cuda-nvrtc for CUDA 13)"
@@ -107,7 +103,7 @@ class Source(NamedTuple):
         Raises a CompileError if the text is made for another architecture alone.
         """
         only = only_architecture(self.code)
-        if not _is_made_for(only, self.job.arch):
+        if not is_made_for(only, self.job.arch):
             raise CompileError(f"{self.job.text} is made for {only} alone, and can't be compiled for {self.job.arch}")
         options = (
             *compile_options(dict(self.job.types)),
@@ -207,44 +203,9 @@ def is_kept(job: Job, major: int | None = None) -> bool:
     return _stored(source_of(job), major).exists()
 
 
-def jobs(archs: Sequence[str], texts: Sequence[str] | None = None) -> list[Job]:
-    """Every text (or those named) in every combination of types that it is made for, on every architecture.
-
-    A text that is made for one architecture alone, such as sm_90a, comes on that: on sm_90.
-    """
-    names = [n for n in kernel_names() if n.endswith(".cu")] if texts is None else texts
-    return [
-        Job(name, tuple(sorted(types.items())), arch)
-        for name in names
-        for types in type_combinations(kernel_text(name))
-        for arch in archs
-        if _is_made_for(only_architecture(kernel_text(name)), arch)
-    ]
-
-
-def each_kernel(wanted: Sequence[Job]) -> list[Job]:
-    """For each of these the compilations of its kernels by themselves, which is what launches on a GPU need."""
-    return [job._replace(kernel=kernel) for job in wanted for kernel in signatures(kernel_text(job.text))]
-
-
-def _is_made_for(only: str, arch: str) -> bool:
+def is_made_for(only: str, arch: str) -> bool:
+    """Whether a text that is made for `only` alone, if that is not empty, is compiled for this architecture."""
     return not only or only[:-1] == arch
-
-
-def sample(wanted: Sequence[Job]) -> list[Job]:
-    """Those jobs that find most of what all would find: every type on `THOROUGH`, on the others those of `SAMPLED`."""
-    return [job for job in wanted if job.arch in THOROUGH or is_sampled(job)]
-
-
-def is_sampled(job: Job) -> bool:
-    """Whether its types are among `SAMPLED`; a text that is made for none of these has its last type sampled."""
-    return dict(job.types) in _sampled_types(job.text)
-
-
-@cache
-def _sampled_types(text: str) -> list[dict[str, str]]:
-    made_for = list(type_combinations(kernel_text(text)))
-    return [types for types in made_for if set(types.values()) <= SAMPLED] or made_for[-1:]
 
 
 def compile_all(

@@ -94,7 +94,7 @@ def as_rank(model: Any, ranks: int, sharded: bool) -> Iterator[Any]:
 
 
 def texts_of(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Text, ...]:
-    """The kernel texts that training and evaluation launch on a GPU."""
+    """The kernels that training and evaluation launch on a GPU."""
     import gpunn
 
     def tell(model: Any) -> tuple[Text, ...]:

@@ -24,7 +24,7 @@ def compile_kernels(options: argparse.Namespace) -> None:
         UsageError: the compiler does not know an architecture.
         RunError: there is no compiler, or a text does not compile.
     """
-    from gpunn.backend import nvrtc
+    from gpunn.backend import compilations, nvrtc
     from gpunn.backend.cache import cache_folder
     from gpunn.inspect.doctor.here import architectures_here, cuda_here
     from gpunn.printing import bytes_text
@@ -41,7 +41,7 @@ def compile_kernels(options: argparse.Namespace) -> None:
                 raise UsageError(f"--arch: NVRTC {version} does not know {arch!r}; it knows {', '.join(known)}")
         texts = None if options.all else texts_of(options, input_shape(options.input))
         if texts is None:
-            jobs = nvrtc.each_kernel(nvrtc.jobs(archs))
+            jobs = compilations.each_kernel(compilations.jobs(archs))
         else:
             jobs = [nvrtc.Job.of(text, arch) for text in texts for arch in archs]
         new = [job for job in jobs if not nvrtc.is_kept(job, major)]

@@ -88,7 +88,8 @@ def _environment(options: argparse.Namespace) -> None:
 
 
 def _kernels(options: argparse.Namespace) -> None:
-    from gpunn.backend.nvrtc import ARCHITECTURES, SAMPLED, THOROUGH, NvrtcMissing
+    from gpunn.backend.compilations import SAMPLED, THOROUGH
+    from gpunn.backend.nvrtc import ARCHITECTURES, NvrtcMissing
     from gpunn.inspect.kernels import kernel_report
 
     everywhere = options.arch == "all"

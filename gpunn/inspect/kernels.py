@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gpunn.backend import nvrtc
+from gpunn.backend import compilations, nvrtc
 from gpunn.backend.nvrtc import Compiled, CompileError, Job
 
 
@@ -89,7 +89,7 @@ def kernel_report(
 
     Args:
         archs: such as ``["sm_75", "sm_90"]``.
-        every_type: whether in every choice of types, or in a sample of them (see `gpunn.backend.nvrtc.sample`).
+        every_type: whether in every choice of types, or in a sample of them (see `gpunn.backend.compilations.sample`).
         major: of CUDA, whose NVRTC is to compile; see `gpunn.backend.nvrtc.compile_text`.
         on_start: called with the number of compilations.
         on_done: called after each one.
@@ -100,9 +100,9 @@ def kernel_report(
     """
     for arch in archs:
         check_architecture(arch, major)
-    jobs = nvrtc.jobs(archs)
+    jobs = compilations.jobs(archs)
     if not every_type:
-        jobs = nvrtc.sample(jobs)
+        jobs = compilations.sample(jobs)
     if on_start is not None:
         on_start(len(jobs))
     version = ".".join(map(str, nvrtc.version(major)))

@@ -72,7 +72,7 @@ class AsGraph:
         return found
 
     def texts(self, *batch: Any) -> tuple[Text, ...]:
-        """The kernel texts that a step on such a batch launches on a device with kernels; nothing is computed.
+        """The kernels that a step on such a batch launches on a device with kernels; nothing is computed.
 
         Args:
             batch: tensors, or `Spec`s of tensors that there are not yet, on the model's device. If that has no kernels,

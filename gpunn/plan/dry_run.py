@@ -1,4 +1,4 @@
-"""A step on a device with kernels, done without the device: what it computes in, and which kernel texts it launches.
+"""A step on a device with kernels, done without the device: what it computes in, and which kernels it launches.
 
 The host code of the kernels runs on arrays whose memory nobody touches. What it launches is written down and forgotten,
 and what it asks for on the way is counted. So both are known before anything is allocated or compiled, and on machines
@@ -39,7 +39,7 @@ class DryRun(NamedTuple):
     Attributes:
         workspace_bytes: what it computes in when it is captured: the workspace, and small things. Calls that can't be
             captured allocate what they need by themselves; that is not counted.
-        texts: the kernel texts that it launches, with what is computed once and with the optimizer's first step.
+        texts: the kernels that it launches, with what is computed once and with the optimizer's first step.
     """
 
     workspace_bytes: int

@@ -65,9 +65,9 @@ assert file_of(b"two").read_bytes() == b"two" and file_of(b"one").read_bytes() =
 
 COMPILE = """
 import hashlib, sys
-from gpunn.backend import nvrtc
+from gpunn.backend import compilations, nvrtc
 for name in ("fill.cu", "arange.cu"):
-    types = nvrtc.jobs(["sm_90"], [name])[0].types
+    types = compilations.jobs(["sm_90"], [name])[0].types
     print(hashlib.sha256(nvrtc.compile_text(name, dict(types), "sm_90").cubin).hexdigest())
 """
 

@@ -9,7 +9,10 @@ import sys
 import pytest
 
 from gpunn.backend import cuda_library, nvrtc
-from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, jobs, read_usage, sample
+from gpunn.backend.compilations import each_kernel, jobs, sample
+from gpunn.backend.kernel_texts import kernel_names, kernel_text
+from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, read_usage
+from gpunn.backend.signature import signatures
 from gpunn.inspect.kernels import KernelReport
 
 LOG = """t.cu(3): warning #177-D: variable "a" was declared but never referenced
@@ -37,8 +40,15 @@ def test_the_report_of_ptxas() -> None:
 def test_jobs_are_every_combination() -> None:
     assert jobs(["sm_75", "sm_90"], ["linear.cu"])[0].text == "linear.cu"
     assert len(set(jobs(["sm_75"]))) == len(jobs(["sm_75"]))
-    assert {job.text for job in jobs(["sm_90"])} == {n for n in nvrtc.kernel_names() if n.endswith(".cu")}
+    assert {job.text for job in jobs(["sm_90"])} == {n for n in kernel_names() if n.endswith(".cu")}
     assert str(Job("t.cu", (("scalar_t", "float32"),), "sm_90")) == "t.cu scalar_t=float32 sm_90"
+    assert str(Job("t.cu", (("scalar_t", "float32"),), "sm_90", "f")) == "t.cu:f scalar_t=float32 sm_90"
+
+
+def test_every_kernel_of_a_text_by_itself() -> None:
+    wanted = jobs(["sm_90"], ["optimizer.cu"])
+    assert [job.kernel for job in each_kernel(wanted[:1])] == list(signatures(kernel_text("optimizer.cu")))
+    assert {job._replace(kernel="") for job in each_kernel(wanted)} == set(wanted)
 
 
 def test_a_text_for_one_architecture_alone_is_compiled_for_no_other(cuda_compiler: None) -> None:

@@ -7,8 +7,9 @@ import zlib
 
 import pytest
 
+from gpunn.backend.compilations import THOROUGH, is_sampled, jobs
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
-from gpunn.backend.nvrtc import THOROUGH, Job, NvrtcMissing, compile_text, is_sampled, jobs, version
+from gpunn.backend.nvrtc import Job, NvrtcMissing, compile_text, version
 from gpunn.backend.signature import only_architecture
 
 NEWEST = "sm_120"
