@@ -250,7 +250,7 @@ def test_what_does_not_slide(change: dict[str, Any]) -> None:
     ("side", "channels", "forward", "weight"),
     [
         (28, (64, 64), False, True),
-        (14, (32, 64), True, False),
+        (14, (32, 64), True, True),
         (8, (256, 512), True, True),
         (4, (512, 512), True, True),
         (2, (512, 512), False, False),
