@@ -12,7 +12,7 @@ constexpr int SIXTEEN = 16;
 
 // part[0] + part[step] + ..., so many.
 __device__ __forceinline__ acc_t sum_of_parts(const acc_t* part, index_t step, int count) {
-    acc_t sum = 0;
+    acc_t sum = -acc_t(0);  // which leaves any first part as it is
     for (; count > 0; count -= SIXTEEN) {
         acc_t next[SIXTEEN];
 #pragma unroll

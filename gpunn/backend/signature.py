@@ -13,8 +13,11 @@ _KERNEL = re.compile(
     r"\((?P<parameters>(?://[^\n]*(?=\n|\Z)|(?!//)[^)])*)\)"
 )
 _PARAMETER = re.compile(r"\s*(const\s+)?(\w+(?:\s+\w+)*?)(\s+const)?\s*(?:(\*)\s*)?(?:const\s+)?\b([A-Za-z_]\w*)\s*")
-_BRACES = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|[{}]', re.DOTALL)
-_CONDITION = re.compile(r"^\s*#\s*(?:if|el|endif)", re.MULTILINE)
+_COMMENT = r"//[^\n]*|/\*.*?\*/"
+_TEXT = r'"(?:\\.|[^"\\\n])*"|(?<![0-9A-Fa-f])\'(?:\\.|[^\'\\\n])+\''
+_TOKEN = re.compile(rf"{_COMMENT}|{_TEXT}|[{{}}]", re.DOTALL)
+_BETWEEN = re.compile(rf"(?:\s|{_COMMENT})*(?=\{{)", re.DOTALL)
+_DIRECTIVE = re.compile(r"^\s*#\s*(?!pragma unroll)", re.MULTILINE)
 _IGNORED = re.compile(r"\b(?:__restrict__|__restrict|volatile|__grid_constant__)\b")
 _CONSTANT = re.compile(r"constexpr\s+int\s+(\w+)\s*=\s*([^;]+);")
 _LONGEST_BOUND = 1000
@@ -80,24 +83,29 @@ def signature(text: str, kernel: str, file: str) -> Signature:
 
 
 def alone(text: str, kernel: str) -> str:
-    """The text without its other kernels, which compiles in a fraction of the time; every line keeps its number."""
+    """The text without its other kernels, which compiles in a fraction of the time; every line keeps its number.
+
+    What may be more than a kernel stays: one whose head is in a comment, has no body, or has directives in it.
+    """
+    quoted = [token.span() for token in _TOKEN.finditer(text) if token[0] not in "{}"]
     kept, at = [], 0
     for match in _KERNEL.finditer(text):
-        end = _end(text, match.end())
-        if match["name"] == kernel or end is None:
+        begin, end = match.start(), _end(text, match.end())
+        told_of = any(first <= begin < last for first, last in quoted)
+        if match["name"] == kernel or told_of or end is None or _DIRECTIVE.search(text, begin, end):
             continue
-        kept += [text[at : match.start()], "\n" * text.count("\n", match.start(), end)]
+        kept += [text[at:begin], "\n" * text.count("\n", begin, end)]
         at = end
     return "".join((*kept, text[at:]))
 
 
 def _end(text: str, at: int) -> int | None:
-    """The end of the body that begins at `at`, as far as its braces tell; None where conditions may change them."""
+    """The end of the body behind a kernel's head, as its braces tell; None where there is none."""
     depth = 0
-    for token in _BRACES.finditer(text, at):
+    for token in _TOKEN.finditer(text, at) if _BETWEEN.match(text, at) else ():
         depth += {"{": 1, "}": -1}.get(token[0], 0)
-        if token[0] == "}" and depth <= 0:
-            return None if depth or _CONDITION.search(text, at, token.end()) else token.end()
+        if token[0] == "}" and depth == 0:
+            return token.end()
     return None
 
 

@@ -159,20 +159,37 @@ extern "C" __global__ void second(char* x) {
     assert second == text.replace(text.splitlines()[1], " // }")
 
 
-def test_a_kernel_whose_end_depends_on_a_condition_stays() -> None:
-    text = """extern "C" __global__ void wanted(int* x) { x[0] = 1; }
-extern "C" __global__ void other(int* x) {
-#ifdef BOTH
-    if (x[0]) {
-#else
-    {
-#endif
-        x[0] = 2;
-    }
-}
-"""
+@pytest.mark.parametrize(
+    "other",
+    [
+        "#ifdef BOTH\n    if (x[0]) {\n#else\n    {\n#endif\n    }\n}",
+        "{\n#undef N\n#define N 2\n    x[0] = N;\n}",
+        "; struct More { int n; };",
+        "; template <> struct Size<float> { static constexpr int v = 2; };",
+        "/* of nothing */ BODY struct More { int n; };",
+    ],
+)
+def test_what_may_be_more_than_a_kernel_stays(other: str) -> None:
+    wanted, head = (
+        'extern "C" __global__ void wanted(int* x) { x[0] = 1; }\n',
+        'extern "C" __global__ void other(int* x) ',
+    )
+    text = f"{wanted}{head}{other}\n"
     assert alone(text, "wanted") == text
-    assert alone(text, "other") == text.replace(text.splitlines()[0], "")
+    assert alone(text, "other") == f"\n{head}{other}\n"
+
+
+@pytest.mark.parametrize("around", ["// {} is made below.", "/* as {} */", '__device__ const char* s = R"({})";'])
+def test_what_is_told_of_a_kernel_stays(around: str) -> None:
+    told = around.format('extern "C" __global__ void other(int n)')
+    text = f'{told}\nstruct S {{ int n; }};\nextern "C" __global__ void wanted(int* x) {{ x[0] = 1; }}\n'
+    assert alone(text, "wanted") == text
+
+
+def test_numbers_with_apostrophes() -> None:
+    loop = "{ for (int i = 0; i < 1'000; ++i) { x[i] = '{'; } }"
+    first, second = (f'extern "C" __global__ void {name}(char* x) {loop}' for name in ("first", "second"))
+    assert alone(f"{first}\n{second}\n", "second") == f"\n{second}\n"
 
 
 def test_a_kernel_by_itself_is_compiled_to_the_same(nvdisasm: None) -> None:

@@ -30,6 +30,7 @@ class Gpu:
         fp32_flops: the maker's, per second, without tensor cores.
         tensor_flops: likewise of tensor cores: "tf32", "fp16", "bf16", "fp8"; dense, with float32 accumulators.
         mma_share: of these, what the instructions of a warp (mma.sync) reach; those of warpgroups (wgmma) reach all.
+            1 for a B200 too, of which nothing is known.
         launch_us: microseconds that the host takes for a launch of a small kernel, one after another.
         graph_node_us: microseconds that a CUDA graph takes for a node with a kernel that does next to nothing.
         sources: the labels of all these figures.

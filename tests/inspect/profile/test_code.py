@@ -293,6 +293,31 @@ def test_inline_ptx_has_the_line_that_calls_its_wrapper() -> None:
     }
 
 
+def test_operands_and_jumps() -> None:
+    text = """
+\t.section\t.text.f,"ax",@progbits
+.text.f:
+        /*0000*/              @!P0 BRA `(.L_x_1) ;
+        /*0010*/                   FSETP.GTU.FTZ.AND P0, PT, |R8|, +INF , PT ;
+.L_x_0:
+        /*0020*/                   LDGSTS.E [R11], [R8.64], !P1 ;
+.L_x_1:
+        /*0030*/                   BRX R14 -0x880                (*"BRANCH_TARGETS .L_x_0,.L_x_1"*) ;
+        /*0040*/               @P1 BRA `(.L_x_0) ;
+        /*0050*/                   CALL.REL.NOINC `($__internal_0_$__cuda_sm20_rem_s64) ;
+        /*0060*/                   EXIT ;
+"""
+    assert [line[:3] for line in disassembler.read(text)["f"]] == [
+        ("BRA", "0x30", "@!P0"),
+        ("FSETP.GTU.FTZ.AND", "P0,PT,|R8|,+INF,PT", ""),
+        ("LDGSTS.E", "[R11],[R8.64],!P1", ""),
+        ("BRX", "R14,-0x880", ""),
+        ("BRA", "0x20", "@P1"),
+        ("CALL.REL.NOINC", "$__internal_0_$__cuda_sm20_rem_s64", ""),
+        ("EXIT", "", ""),
+    ]
+
+
 def test_what_the_disassembler_wrote_is_kept(nvdisasm, monkeypatch, tmp_path) -> None:
     cubin = _compiled(str(KERNELS / "copy.cu"), "sm_90", {}).cubin
     monkeypatch.setenv("GPUNN_CACHE", str(tmp_path))

@@ -46,7 +46,7 @@ SIMULATOR_QUIET static inline unsigned float_to_tf32(float value) {
 
 SIMULATOR_QUIET static inline unsigned short float_to_bfloat16(float value) {
     const unsigned bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (unsigned short)((bits >> 16 & 0x8000u) | 0x7fc0u);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
     return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
