@@ -83,6 +83,7 @@ def test_steps(how: str, record_property: Any) -> None:
     record_property("tried", times)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(PROMISE)
 @pytest.mark.parametrize("how", ["shapes", "steps", "changes"])
 def test_plans(how: str, record_property: Any) -> None:

@@ -47,6 +47,7 @@ CONVOLUTIONS = [  # n, c, h, w, o, kernel, padding
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CONVOLUTIONS)
 def test_convolution_and_its_gradients(native: Any, case: tuple[int, ...]) -> None:
     n, c, h, w, o, k, p = case

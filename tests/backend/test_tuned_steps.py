@@ -203,6 +203,7 @@ def test_the_prediction_is_offered_first() -> None:
                 assert 1 < len(set(ways.values())) == len(ways) <= offers.MOST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64", "tf32", "as-bfloat16", "float16", "bfloat16"])
 def test_every_way_is_right(dtype, picks_folder, monkeypatch, clock, rng) -> None:
     """All ways that are offered pass, of each product that can be picked, and any can be the fastest one."""

@@ -83,6 +83,7 @@ def timed(monkeypatch):
     return cases
 
 
+@pytest.mark.slow
 def test_workloads_in_pieces(gpunn_command, timed, tmp_path):
     command = ("bench", "workloads", "--out", "out", "--device", "cpu")
     first = gpunn_command(*command, "--workloads", "W1,W4", "--minutes", "1e-9")

@@ -48,6 +48,7 @@ def test_what_is_refused(tmp_path):
     assert not (tmp_path / "new.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 66_000])
 def test_no_array_is_lost_with_a_damaged_directory(tmp_path, count):
     """The comment of the first entry swallows the second: zip files of Python's don't notice."""

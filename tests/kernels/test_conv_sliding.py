@@ -206,6 +206,7 @@ def test_random_shapes() -> None:
         compare_all(Windows(size, (kernel, kernel), corner=corner), channels, modes=FAST[:1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tiles_fit_and_cover() -> None:
     rng = np.random.default_rng(6)
     for _ in range(12):

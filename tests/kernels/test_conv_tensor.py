@@ -40,6 +40,7 @@ def test_any_windows(windows, name):
     compare_all(windows, (2, 3, 4, 1), name, modes=FAST[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float16", "tf32"])
 @pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
 def test_any_channels(channels, name):

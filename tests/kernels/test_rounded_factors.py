@@ -33,6 +33,7 @@ def high():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("x", "y"), [((3, 5), (5, 7)), ((70, 40), (40, 130)), ((130, 33), (33, 66)), ((1, 300), (300, 1)), ((5, 0), (0, 4))]
 )
@@ -109,6 +110,7 @@ def test_the_largest_nan_does_not_become_zero():
         assert np.isnan(numpy_backend.matmul(x, np.ones((1, 2), "f"))).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_factors():
     x, y = normal(33, 40), normal(40, 20)
     expected = x.astype(bfloat16).astype("f8") @ y.astype(bfloat16).astype("f8")

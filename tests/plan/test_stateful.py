@@ -286,6 +286,7 @@ def run(machine: type[Machine], examples: int, steps: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.promise("random networks and calls: eager, planned and fused steps and PyTorch agree")
 def test_on_the_cpu(record_property: Any) -> None:
     examples = TRUST * 2 or 12

@@ -102,6 +102,7 @@ def train(
     return rows, [measured["loss"]], given.cpu().numpy().tolist(), tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -122,6 +123,7 @@ def test_several_inputs(machine: Any) -> None:
     assert train("cuda", data(), make=Two) == train("sim", data(), make=Two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -27,6 +27,7 @@ def server() -> Iterator[Server]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.promise("killed runs are resumed, and leave what an uninterrupted run leaves, to the bit")
 @pytest.mark.parametrize("kind", ["command", "trainer"])
 @pytest.mark.parametrize("seed", range(TRUST // 2 or 2))

@@ -55,6 +55,7 @@ def box(tensor: np.ndarray, x: int, y: int, z: int) -> np.ndarray:
     return memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fast", "check"])
 @pytest.mark.parametrize("order", ["forward", "reverse", "random"])
 def test_boxes_inside_and_beyond_the_edges(mode, order):

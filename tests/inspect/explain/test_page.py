@@ -207,6 +207,7 @@ def test_a_lesson_brings_its_derivations_one_at_a_time(tab, pages):
     assert shown(tab) == count and tab.errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hand", "lenet", "lesson"])
 def test_every_page_can_be_read_by_everybody_and_asks_for_nothing(tab, pages, name):
     """Light, dark, narrow and printed: contrast, names for a screen reader, nothing wider than the window."""
