@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_SUFFIXES = {".cu", ".cuh"}
 _written: dict[str, str] = {}
 
 
@@ -31,7 +32,7 @@ def kernel_folder() -> Path:
 
 def kernel_names() -> tuple[str, ...]:
     """The file names of all kernel texts (``.cu``) and of the headers that they include (``.cuh``), sorted."""
-    return tuple(sorted(path.name for path in kernel_folder().iterdir() if path.suffix in {".cu", ".cuh"}))
+    return tuple(sorted(path.name for path in kernel_folder().iterdir() if path.suffix in _SUFFIXES))
 
 
 def kernel_path(name: str) -> Path:
@@ -44,10 +45,10 @@ def kernel_path(name: str) -> Path:
         ValueError: there is no text of that name; the message lists those there are.
         FileNotFoundError: this installation has no kernel texts.
     """
-    names = kernel_names()
-    if name not in names:
-        raise ValueError(f"there is no kernel text {name!r}; there are: {', '.join(names)}")
-    return kernel_folder() / name
+    path = kernel_folder() / name
+    if path.suffix not in _SUFFIXES or path.name != name or not path.is_file():
+        raise ValueError(f"there is no kernel text {name!r}; there are: {', '.join(kernel_names())}")
+    return path
 
 
 def kernel_text(name: str) -> str:
