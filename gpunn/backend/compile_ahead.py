@@ -18,7 +18,7 @@ def compile_ahead(
 
     Args:
         wanted: what to compile.
-        major: of CUDA, whose NVRTC is to compile; see `gpunn.backend.nvrtc.compile_text`.
+        major: of CUDA, whose NVRTC is to compile; see `gpunn.backend.nvrtc.compile_job`.
         note: called with a line before anything is compiled. Without it a line on stderr counts, if that is a terminal.
 
     Raises:

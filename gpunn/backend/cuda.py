@@ -347,7 +347,7 @@ class CupyLauncher(Launcher):
     def compile(self, text: Text, source: str) -> Any:
         """The compiled module of one kernel of a text."""
         arch, major = self.target
-        return self._module(nvrtc.compile_text(text.name, dict(text.types), arch, major, text.kernel))
+        return self._module(nvrtc.compile_job(Job.of(text, arch), major))
 
     def prepare(self, texts: Iterable[Text], note: Callable[[str], None] | None = None) -> None:
         """Compile these texts side by side, or find them where they are kept, before they are launched."""

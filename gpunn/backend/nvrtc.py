@@ -136,26 +136,35 @@ class Compiled:
         return [line for line in _with_lines(self.log).splitlines() if ": warning" in line]
 
 
-def compile_text(name: str, types: dict[str, str], arch: str, major: int | None = None, kernel: str = "") -> Compiled:
-    """Compile a kernel text, with the options that `gpunn.backend.launch` uses.
-
-    Results are remembered in `gpunn.backend.cache.cache_folder` by all that they depend on, so that a text that did not
-    change costs nothing. Several threads may call this at once.
+def compile_text(name: str, types: dict[str, str], arch: str, major: int | None = None) -> Compiled:
+    """Compile all kernels of a text, with the options that `gpunn.backend.launch` uses; as `compile_job`.
 
     Args:
         name: the file, such as ``"linear.cu"``.
         types: the type of each name that the text leaves open, such as ``{"scalar_t": "float32"}``.
         arch: the architecture, such as ``"sm_90"``, or a virtual one, ``"compute_90"``, whose PTX the driver compiles.
+        major: see `compile_job`.
+    """
+    return compile_job(Job(name, tuple(sorted(types.items())), arch), major)
+
+
+def compile_job(job: Job, major: int | None = None) -> Compiled:
+    """Compile a text, or one kernel of it.
+
+    Results are remembered in `gpunn.backend.cache.cache_folder` by all that they depend on, so that a text that did not
+    change costs nothing. Several threads may call this at once.
+
+    Args:
+        job: what to compile.
         major: of CUDA, whose NVRTC is to compile; by default the first of `PREFERRED` that there is.
-        kernel: which one of the text; empty: all of them.
 
     Raises:
         CompileError: the text does not compile, or not for this architecture, or this NVRTC does not know it.
         ValueError: there is no such text, or it is not made for these types.
         NvrtcMissing: there is no NVRTC.
     """
-    check_types(name, kernel_text(name), types)
-    return compile_source(source_of(Job(name, tuple(sorted(types.items())), arch, kernel)), major)
+    check_types(job.text, kernel_text(job.text), dict(job.types))
+    return compile_source(source_of(job), major)
 
 
 def source_of(job: Job) -> Source:
@@ -170,7 +179,7 @@ def source_of(job: Job) -> Source:
 
 
 def compile_source(source: Source, major: int | None = None) -> Compiled:
-    """Compile any text, as `compile_text` does.
+    """Compile any text, as `compile_job` does.
 
     Raises:
         CompileError: the text does not compile, or this NVRTC does not know the architecture.
@@ -195,7 +204,7 @@ def is_kept(job: Job, major: int | None = None) -> bool:
 
     Args:
         job: a compilation.
-        major: see `compile_text`.
+        major: see `compile_job`.
 
     Raises:
         NvrtcMissing: there is no NVRTC.
@@ -216,7 +225,7 @@ def compile_all(
     Args:
         wanted: what to compile.
         on_done: called after each one, in this thread.
-        major: see `compile_text`.
+        major: see `compile_job`.
 
     Raises:
         NvrtcMissing: there is no NVRTC.
@@ -224,9 +233,7 @@ def compile_all(
     results: dict[Job, Compiled | CompileError] = {}
     version(major)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        futures = {
-            pool.submit(compile_text, job.text, dict(job.types), job.arch, major, job.kernel): job for job in wanted
-        }
+        futures = {pool.submit(compile_job, job, major): job for job in wanted}
         try:
             for future in as_completed(futures):
                 error = future.exception()
@@ -293,7 +300,7 @@ def architecture(capability: int, major: int | None = None) -> str:
 
     Args:
         capability: the device's compute capability, such as 90 for 9.0.
-        major: see `compile_text`.
+        major: see `compile_job`.
 
     Raises:
         NvrtcMissing: there is no NVRTC.

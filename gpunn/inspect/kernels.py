@@ -90,7 +90,7 @@ def kernel_report(
     Args:
         archs: such as ``["sm_75", "sm_90"]``.
         every_type: whether in every choice of types, or in a sample of them (see `gpunn.backend.compilations.sample`).
-        major: of CUDA, whose NVRTC is to compile; see `gpunn.backend.nvrtc.compile_text`.
+        major: of CUDA, whose NVRTC is to compile; see `gpunn.backend.nvrtc.compile_job`.
         on_start: called with the number of compilations.
         on_done: called after each one.
 

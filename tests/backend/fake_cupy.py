@@ -64,12 +64,12 @@ __version__ = "14.0.0"
 # Kernels --------------------------------------------------------------------------------------------------------------
 
 
-def compile_text(name: str, types: dict[str, str], arch: str, major: int, kernel: str) -> Any:
+def compile_job(job: nvrtc.Job, major: int) -> Any:
     """In the place of NVRTC: a module's file holds the text, with all of its kernels, which g++ compiles once."""
-    assert kernel in signatures(kernel_text(name))
-    assert (arch, major) == ("sm_90", fake_device.machine.toolkit // 1000)
-    options = (*compile_options(types), f"-I{kernel_folder()}")
-    return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{name}"\n{kernel_text(name)}', options)))
+    assert job.kernel in signatures(kernel_text(job.text))
+    assert (job.arch, major) == ("sm_90", fake_device.machine.toolkit // 1000)
+    options = (*compile_options(dict(job.types)), f"-I{kernel_folder()}")
+    return SimpleNamespace(cubin=pickle.dumps((f'#line 1 "{job.text}"\n{kernel_text(job.text)}', options)))
 
 
 class RawModule:
@@ -170,12 +170,12 @@ def installed(devices: int = 1, driver: int | None = None, toolkit: int = 12080)
     """Inside, this is CuPy for a version of CUDA, on a machine with so many devices and such a driver."""
     loader = _BACKENDS["cuda"]
     before = {name: sys.modules.pop(name, None) for name in ("cupy", "gpunn.backend.cuda")}
-    original = nvrtc.compile_text, nvrtc.architecture, nvrtc.version
+    original = nvrtc.compile_job, nvrtc.architecture, nvrtc.version
     fake_device.machine = machine = Machine(devices, toolkit if driver is None else driver, toolkit)
     Stream.null = object.__new__(Stream)
     Stream.null.__init__(null=True)  # type: ignore[misc]
     sys.modules["cupy"] = sys.modules[__name__]
-    nvrtc.compile_text = compile_text  # type: ignore[assignment]
+    nvrtc.compile_job = compile_job  # type: ignore[assignment]
     nvrtc.architecture = lambda capability, major: f"sm_{capability}"  # type: ignore[assignment,misc]
     nvrtc.version = lambda major=None: (toolkit // 1000, toolkit % 1000 // 10)
     register_backend("cuda", loader)  # forgets the devices and their backends
@@ -189,5 +189,5 @@ def installed(devices: int = 1, driver: int | None = None, toolkit: int = 12080)
         gpunn.backend.__dict__.pop("cuda", None)
         if before["gpunn.backend.cuda"] is not None:
             gpunn.backend.cuda = before["gpunn.backend.cuda"]  # type: ignore[attr-defined]
-        nvrtc.compile_text, nvrtc.architecture, nvrtc.version = original
+        nvrtc.compile_job, nvrtc.architecture, nvrtc.version = original
         register_backend("cuda", loader)

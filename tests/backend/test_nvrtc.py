@@ -11,7 +11,7 @@ import pytest
 from gpunn.backend import cuda_library, nvrtc
 from gpunn.backend.compilations import each_kernel, jobs, sample
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
-from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_text, read_usage
+from gpunn.backend.nvrtc import CompileError, Job, Usage, compile_all, compile_job, compile_text, read_usage
 from gpunn.backend.signature import signatures
 from gpunn.inspect.kernels import KernelReport
 
@@ -282,4 +282,4 @@ def test_many_at_once_give_the_same_as_one_by_one(texts, monkeypatch, tmp_path) 
         if job.text == "bad.cu":
             assert isinstance(made, CompileError)
         else:
-            assert compile_text(job.text, dict(job.types), job.arch) == made
+            assert compile_job(job) == made

@@ -10,7 +10,7 @@ import pytest
 
 from gpunn.backend.compilations import THOROUGH, is_sampled, jobs
 from gpunn.backend.kernel_texts import kernel_names, kernel_text
-from gpunn.backend.nvrtc import Job, NvrtcMissing, compile_text, version
+from gpunn.backend.nvrtc import Job, NvrtcMissing, compile_job, version
 from gpunn.backend.signature import only_architecture
 
 NEWEST = "sm_120"
@@ -42,7 +42,7 @@ CHOSEN = [_chosen(name) for name in kernel_names() if name.endswith(".cu")]
 
 @pytest.mark.parametrize("job", CHOSEN, ids=str)
 def test_compiles_without_spills_or_warnings(cuda_compiler: None, job: Job) -> None:
-    made = compile_text(job.text, dict(job.types), job.arch, _cuda(job.arch))
+    made = compile_job(job, _cuda(job.arch))
     assert made.kernels
     assert {name: usage for name, usage in made.kernels.items() if usage.spills} == {}
     assert made.warnings == []
